@@ -1,0 +1,85 @@
+# Every command of this project. `make` lists them.
+# All paths are relative, so that a checkout may lie under a directory with a space in its name.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+MATRIX_PYTEST_ARGS ?=
+MATRIX := 2.11 3.0 3.3 lowest
+BIN := .venv/bin
+READY := .venv/.ready
+
+# What a developer has set up for an Airflow of their own must not reach this one, nor the other way round.
+unexport $(filter AIRFLOW_%,$(.VARIABLES))
+export PYTHON
+# Runs what follows with an Airflow home that is new and gone afterwards.
+IN_NEW_HOME = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && export AIRFLOW_HOME="$$home" &&
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo demo-ui test test-slow lint types format matrix $(MATRIX:%=matrix-%) constraints build clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9%.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+env: $(READY) ## make .venv: Airflow 3.3, the provider, the tools
+
+$(READY): pyproject.toml constraints/airflow-3.3.txt tools/env.sh
+	@tools/env.sh .venv constraints/airflow-3.3.txt dev "3.11 3.12 3.13"
+	@touch $@
+
+demo: $(READY) ## send the example campaign to the sandbox, from nothing to a table of results
+	@$(BIN)/python tools/demo.py
+
+demo-ui: $(READY) ## the same, and keep Airflow's UI and the sandbox running
+	@$(BIN)/python tools/demo.py --ui
+
+test: $(READY) ## all tests but the slow ones, with the coverage floor (PYTEST_ARGS="-k name" for some, without it)
+	@$(IN_NEW_HOME) $(BIN)/python -m pytest $(or $(PYTEST_ARGS),--cov)
+
+test-slow: $(READY) ## the slow proofs
+	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+lint: $(READY) ## formatting, lint and the layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+
+types: $(READY) ## mypy: strict in the package, milder in tests and tools
+	$(BIN)/mypy
+	$(if $(wildcard tests/*.py),$(BIN)/mypy tests)
+
+format: $(READY) ## format, and mend what ruff can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+matrix: $(MATRIX:%=matrix-%) ## the tests and a DAG run on every Airflow (matrix-2.11 etc.: on one)
+
+# The Python versions that each Airflow runs on; the lower bounds are tested on the lowest.
+PYTHONS_2.11 := 3.11 3.12
+PYTHONS_3.0 := 3.11 3.12
+PYTHONS_3.3 := 3.11 3.12 3.13
+PYTHONS_lowest := 3.11
+CONSTRAINTS_2.11 := airflow-2.11
+CONSTRAINTS_3.0 := airflow-3.0
+CONSTRAINTS_3.3 := airflow-3.3
+CONSTRAINTS_lowest := lowest
+
+define MATRIX_RULES
+.matrix/$(1)/.ready: pyproject.toml constraints/$(CONSTRAINTS_$(1)).txt tools/env.sh
+	@tools/env.sh .matrix/$(1) constraints/$(CONSTRAINTS_$(1)).txt test "$(PYTHONS_$(1))"
+	@touch $$@
+
+matrix-$(1): .matrix/$(1)/.ready
+	@$$(IN_NEW_HOME) .matrix/$(1)/bin/python -m pytest $$(MATRIX_PYTEST_ARGS)
+	@$$(IN_NEW_HOME) tools/matrix_dag_run.sh .matrix/$(1)
+endef
+$(foreach name,$(MATRIX),$(eval $(call MATRIX_RULES,$(name))))
+
+constraints: $(READY) ## resolve constraints/*.txt anew (then: make matrix)
+	tools/constraints.sh $(BIN)/python airflow-3.3 airflow-3.0 airflow-2.11 lowest
+
+build: $(READY) ## sdist and wheel, into dist/
+	$(BIN)/python -m build --installer uv
+
+clean: ## remove everything that make made
+	rm -rf .venv .matrix .demo build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

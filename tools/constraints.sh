@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Writes constraints/<name>.txt, names and versions only: what one Airflow, this provider and its tools were last tested with.
+# Usage: tools/constraints.sh PYTHON NAME...     PYTHON has uv; NAME is one of the cases below.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=$1
+shift
+pins=$(mktemp -d)
+trap 'rm -rf "$pins"' EXIT
+
+# The lower bounds of pyproject.toml as exact pins, apache-airflow among them.
+lower_bounds() {
+    "$python" - <<'PY'
+import tomllib
+
+with open("pyproject.toml", "rb") as file:
+    project = tomllib.load(file)["project"]
+bounded = project["dependencies"] + [one for extra in project["optional-dependencies"].values() for one in extra]
+print("\n".join(one.replace(">=", "==") for one in bounded))
+PY
+}
+
+for name in "$@"; do
+    group=test
+    case $name in
+        airflow-3.3) group=dev; echo "apache-airflow==3.3.2" ;;
+        airflow-3.0) echo "apache-airflow==3.0.6" ;;
+        airflow-2.11) echo "apache-airflow==2.11.2" ;;
+        lowest) lower_bounds ;;
+        *) echo "constraints: no set is called '$name'" >&2; exit 2 ;;
+    esac > "$pins/$name.in"
+    printf 'pip\nuv\n' >> "$pins/$name.in" # what installs the rest
+    # One file for every Python from 3.11 on: what differs between them carries a marker.
+    "$python" -m uv pip compile pyproject.toml "$pins/$name.in" --all-extras --group "$group" \
+        --universal --python-version 3.11 --no-header --no-annotate --quiet --upgrade \
+        --output-file "constraints/$name.txt"
+    printf 'constraints/%s.txt: %s pins\n' "$name" "$(wc -l < "constraints/$name.txt")"
+done
