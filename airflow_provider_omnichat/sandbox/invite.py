@@ -1,0 +1,72 @@
+"""An invite as a client sends it: reading the body, and the text that its recipient would get."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+
+_LINKS = {"FACEBOOK": "https://m.me/sandbox?ref={}", "TELEGRAM": "https://t.me/sandbox?start={}"}
+_OTHER_LINK = "https://example.com/invite?ref={}"
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """The body of an invite request; what could not be read is empty, and named in ``problems``."""
+
+    to: str
+    message: str
+    link_placeholder: str | None
+    problems: dict[str, list[str]]
+    readable: bool = True
+
+
+_UNREADABLE = Invite("", "", None, {}, readable=False)
+
+
+def read_invite(raw: bytes) -> Invite:
+    """Read the body of an invite request without ever failing."""
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        return _UNREADABLE
+    if not isinstance(body, dict):
+        return _UNREADABLE
+    problems: dict[str, list[str]] = {}
+    to = _text(body, "to", problems)
+    message = _text(body, "message", problems)
+    placeholder = _text(body, "linkPlaceholder", problems) if body.get("linkPlaceholder") is not None else None
+    if message == "" and "message" not in problems:
+        problems["message"] = ["may not be empty"]
+    return Invite(to, message, placeholder, problems)
+
+
+def _text(body: dict[str, object], name: str, problems: dict[str, list[str]]) -> str:
+    value = body.get(name)
+    if value is None:
+        problems[name] = ["may not be null"]
+        return ""
+    if not isinstance(value, str):
+        problems[name] = ["must be a string"]
+        return ""
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # half of a surrogate pair: JSON can carry it, an SMS cannot
+            problems[name] = ["is not valid Unicode text"]
+            return ""
+    return value
+
+
+def put_link_in(invite: Invite, integration_type: str) -> str:
+    """Return the text with a new invite link in place of the placeholder."""
+    if not invite.link_placeholder or invite.link_placeholder not in invite.message:
+        return invite.message
+    link = _LINKS.get(integration_type, _OTHER_LINK).format(secrets.token_hex(4))
+    return invite.message.replace(invite.link_placeholder, link)
+
+
+def new_message_id() -> str:
+    """Return an id of the form seen in the vendor's example."""
+    digits = secrets.token_hex(18)
+    return f"{digits[:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

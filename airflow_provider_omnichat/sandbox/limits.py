@@ -1,0 +1,54 @@
+"""What the vendor refuses because there is too much of it: requests a second, and texts to one number."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+
+class TokenBucket:
+    """Lets ``rate`` requests a second through, and as many again at once after a quiet second."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._size = max(rate, 1.0)
+        self._tokens = self._size
+        self._filled = time.monotonic()
+
+    def takes(self) -> bool:
+        """Take a token; False when there is none."""
+        now = time.monotonic()
+        self._tokens = min(self._size, self._tokens + (now - self._filled) * self._rate)
+        self._filled = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class FloodFilter:
+    """The vendor's flooding filter, for each destination number. What it refuses counts on, as at the vendor."""
+
+    WINDOW = 3600.0
+    MOST_IDENTICAL = 6
+    MOST_DIFFERENT = 20
+
+    def __init__(self) -> None:
+        self._texts: dict[str, deque[tuple[float, str]]] = {}
+
+    def refuses(self, to: str, message: str) -> bool:
+        """Count a text to a number and tell whether it is one too many.
+
+        :param message: the message as sent: with the link put in, each text would be a different one
+        """
+        now = time.monotonic()
+        texts = self._texts.setdefault(to, deque())
+        while texts and texts[0][0] <= now - self.WINDOW:
+            texts.popleft()
+        texts.append((now, message))
+        identical = sum(1 for _, text in texts if text == message)
+        return identical > self.MOST_IDENTICAL or len({text for _, text in texts}) > self.MOST_DIFFERENT
+
+    def clear(self) -> None:
+        """Forget what was sent."""
+        self._texts.clear()

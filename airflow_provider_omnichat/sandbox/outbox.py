@@ -1,0 +1,152 @@
+"""What reached the sandbox: the latest invite requests, and totals that are never cut."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_provider_omnichat.sandbox.statuses import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One invite request as it reached the sandbox, and what became of it.
+
+    :param sequence: 1 for the first invite request since the start or the last clear
+    :param time: seconds since the epoch
+    :param to: the number as sent; empty when the body could not be read
+    :param message: the message as sent
+    :param text: the message with the invite link put in, as the recipient would read it
+    :param segments: how many SMS the text takes
+    :param message_id: the id the vendor gave it; None when it was not accepted
+    :param status: the status the vendor holds, even where the client was not told; None when refused with an error
+    :param fault: name of the fault it met, or ``rate-limit``
+    :param http_status: what was answered; None when the client got no answer
+    :param accepted: whether an SMS would have gone out
+    """
+
+    sequence: int
+    time: float
+    to: str
+    message: str
+    text: str
+    segments: int
+    link_placeholder: str | None
+    application_key: str
+    integration_type: str
+    message_id: str | None
+    status: Status | None
+    fault: str | None
+    http_status: int | None
+    accepted: bool
+
+    def as_json(self) -> dict[str, object]:
+        """Return the receipt as plain JSON values, with the whole number."""
+        return {
+            "sequence": self.sequence,
+            "time": datetime.fromtimestamp(self.time, UTC).isoformat(timespec="milliseconds"),
+            "to": self.to,
+            "message": self.message,
+            "text": self.text,
+            "segments": self.segments,
+            "link_placeholder": self.link_placeholder,
+            "application_key": self.application_key,
+            "integration_type": self.integration_type,
+            "message_id": self.message_id,
+            "status": self.status.as_wire() if self.status else None,
+            "fault": self.fault,
+            "http_status": self.http_status,
+            "accepted": self.accepted,
+        }
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Counts since the start or the last clear.
+
+    :param by_status: count by status name, of the requests that got a status
+    :param by_http_status: count by HTTP status; ``none`` where no answer was given
+    :param numbers_sent_twice: how many numbers were accepted more than once
+    """
+
+    requests: int
+    accepted: int
+    numbers_sent_twice: int
+    by_status: dict[str, int]
+    by_http_status: dict[str, int]
+    by_fault: dict[str, int]
+
+    def as_json(self) -> dict[str, object]:
+        """Return the totals as plain JSON values."""
+        return dict(vars(self))
+
+
+class Outbox:
+    """The receipts, newest last, at most ``keep`` of them."""
+
+    def __init__(self, keep: int) -> None:
+        self._receipts: deque[Receipt] = deque(maxlen=keep)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget every receipt and start the totals again."""
+        self._receipts.clear()
+        self.requests_seen = 0
+        self._recorded = 0
+        self._accepted = 0
+        # Numbers are kept as text in two sets: the only thing beside the counters that grows with the run.
+        self._sent: set[str] = set()
+        self._sent_again: set[str] = set()
+        self._by_status: Counter[str] = Counter()
+        self._by_http_status: Counter[int | None] = Counter()
+        self._by_fault: Counter[str] = Counter()
+
+    def next_sequence(self) -> int:
+        """Return the sequence number of the receipt to be added next."""
+        return self._recorded + 1
+
+    def add(self, receipt: Receipt) -> None:
+        """Keep a receipt and count it."""
+        self._recorded += 1
+        self._receipts.append(receipt)
+        self._by_http_status[receipt.http_status] += 1
+        if receipt.status is not None:
+            self._by_status[receipt.status.name] += 1
+        if receipt.fault is not None:
+            self._by_fault[receipt.fault] += 1
+        if receipt.accepted:
+            self._accepted += 1
+            if receipt.to in self._sent:
+                self._sent_again.add(receipt.to)
+            else:
+                self._sent.add(receipt.to)
+
+    def latest(self, limit: int | None = None) -> Iterable[Receipt]:
+        """Yield the receipts, newest first."""
+        return islice(reversed(self._receipts), limit)
+
+    def oldest_first(self) -> list[Receipt]:
+        """Return a copy of what is kept, in the order of arrival."""
+        return list(self._receipts)
+
+    def totals(self) -> Totals:
+        """Return a copy of the counts."""
+        return Totals(
+            requests=self._recorded,
+            accepted=self._accepted,
+            numbers_sent_twice=len(self._sent_again),
+            by_status=dict(self._by_status),
+            by_http_status={str(code or "none"): count for code, count in self._by_http_status.items()},
+            by_fault=dict(self._by_fault),
+        )
+
+
+def mask(number: str) -> str:
+    """Return a number that can be shown: ``41793****27``. One too short for that shows its last two digits only."""
+    return f"{number[:5]}****{number[-2:]}" if len(number) > 8 else f"****{number[-2:] if len(number) > 4 else ''}"

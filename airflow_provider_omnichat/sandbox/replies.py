@@ -1,0 +1,70 @@
+"""The vendor's answers as they look on the wire: the good one and the two kinds of error body."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+JSON_TYPE = "application/json"
+
+_OLD_ERRORS = {
+    400: ("BAD_REQUEST", "Bad request"),
+    401: ("UNAUTHORIZED", "Invalid login details"),
+    403: ("FORBIDDEN", "Access is denied: the credentials lack a scope, or this address is not allowed"),
+    404: ("NOT_FOUND", "Requested resource is not found"),
+    429: ("TOO_MANY_REQUESTS", "Too many requests"),
+    500: ("GENERAL_ERROR", "Something went wrong. Please contact support."),
+    503: ("SERVICE_UNAVAILABLE", "Service is unavailable"),
+}
+
+HTML_PAGE = "<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1><hr>gateway</body></html>"
+
+
+def ok(payload: bytes) -> web.Response:
+    """Return a 200 with a JSON body."""
+    return web.Response(body=payload, content_type=JSON_TYPE)
+
+
+def as_json(payload: object, status: int = 200) -> web.Response:
+    """Return an answer with the payload as its JSON body."""
+    return web.Response(body=json.dumps(payload).encode(), status=status, content_type=JSON_TYPE)
+
+
+def old_error(
+    status: int,
+    *,
+    validation: Mapping[str, list[str]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    """Return the older error body, ``requestError.serviceException``."""
+    code, text = _OLD_ERRORS[status]
+    exception: dict[str, object] = {"messageId": code, "text": text}
+    if validation:
+        exception["validationErrors"] = dict(validation)
+    response = as_json({"requestError": {"serviceException": exception}}, status)
+    response.headers.update(headers or {})
+    return response
+
+
+def new_error(status: int) -> web.Response:
+    """Return the newer error body, with ``errorCode`` and ``violations``."""
+    return as_json(
+        {
+            "errorCode": f"E{status}",
+            "description": "Request cannot be processed.",
+            "action": "Check the request and correct what the violations name.",
+            "violations": [{"property": "message", "violation": "is not acceptable"}],
+            "resources": [{"name": "API reference", "url": "https://example.com/reference"}],
+        },
+        status,
+    )
+
+
+def html(status: int, title: str) -> web.Response:
+    """Return a page, as a gateway in front of the API would."""
+    return web.Response(text=HTML_PAGE.format(title=title), status=status, content_type="text/html")

@@ -1,0 +1,181 @@
+"""The sandbox inside another process, for tests: a server in a background thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from airflow_provider_omnichat.sandbox.account import Account
+from airflow_provider_omnichat.sandbox.app import listen
+from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan, FaultSpecs
+from airflow_provider_omnichat.sandbox.journal import Journal
+from airflow_provider_omnichat.sandbox.settings import Credentials, Settings, airflow_connection, base_address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from airflow_provider_omnichat.sandbox.outbox import Receipt, Totals
+
+T = TypeVar("T")
+
+
+class Sandbox:
+    """A sandbox on a free port of this machine, for as long as the ``with`` block lasts.
+
+    ::
+
+        with Sandbox(faults={"429": 0.1}, seed=1) as sandbox:
+            requests.post(sandbox.invite_url(), auth=sandbox.auth, json={...})
+            assert sandbox.outbox[0].accepted
+
+    :param faults: ``{"429": 0.1}`` or ``["429:0.1", "latency:0.5:2"]``; the rates add up to at most 1
+    :param seed: seed of the faults; random when not given
+    :param settings: everything else; a free port and random credentials when not given
+    """
+
+    def __init__(self, *, faults: FaultSpecs = (), seed: int | None = None, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self._account = Account(self.settings, FaultPlan(faults, seed))
+        self._port = 0
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+
+    def start(self) -> None:
+        """Start to listen; returns when requests can come.
+
+        :raises OSError: when the address cannot be listened on
+        """
+        ready: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="omnichat-sandbox", daemon=True)
+        self._thread.start()
+        ready.result()
+
+    def stop(self) -> None:
+        """Stop listening, break what is still open, and keep the outbox readable."""
+        loop, stopping = self._loop, self._stopping
+        if loop is not None and stopping is not None and self._thread is not None:
+            loop.call_soon_threadsafe(stopping.set)
+            self._thread.join()
+        self._loop = self._stopping = self._thread = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self, ready: Future[None]) -> None:
+        try:
+            asyncio.run(self._serve(ready))
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    async def _serve(self, ready: Future[None]) -> None:
+        runner, self._port = await listen(self._account)
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        with Journal(self._account):
+            ready.set_result(None)
+            await self._stopping.wait()
+            await runner.cleanup()
+
+    def _in_loop(self, work: Callable[[], T]) -> T:
+        """Do ``work`` where the handlers run: the account is not made for two threads."""
+        loop = self._loop
+        if loop is None:
+            return work()
+
+        async def do() -> T:
+            return work()
+
+        return asyncio.run_coroutine_threadsafe(do(), loop).result()
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a slash at its end: ``http://127.0.0.1:49321``."""
+        return f"{base_address(self.settings.host)}:{self._port}"
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._port
+
+    @property
+    def credentials(self) -> Credentials:
+        """Every way in that is accepted."""
+        return self.settings.credentials
+
+    @property
+    def auth(self) -> tuple[str, str]:
+        """User and password, as `requests` takes them."""
+        return self.credentials.user, self.credentials.password
+
+    @property
+    def application_key(self) -> str:
+        """The application that exists from the start."""
+        return self.settings.application_key
+
+    @property
+    def airflow_connection(self) -> str:
+        """The Airflow connection to this sandbox, as JSON for ``AIRFLOW_CONN_...``."""
+        return airflow_connection(self.settings, self._port)
+
+    def invite_url(self, integration_type: str | None = None) -> str:
+        """Return the URL of the invite call, of the first integration unless another is named."""
+        kind = integration_type or self.settings.integration_types[0]
+        return f"{self.url}/omnichat/1/applications/{self.application_key}/integrations/{kind}/invite"
+
+    @property
+    def outbox(self) -> list[Receipt]:
+        """A copy of the receipts that are kept, in the order of arrival."""
+        return self._in_loop(self._account.outbox.oldest_first)
+
+    @property
+    def accepted(self) -> list[Receipt]:
+        """A copy of the receipts of accepted invites: each would have been an SMS."""
+        return [receipt for receipt in self.outbox if receipt.accepted]
+
+    @property
+    def totals(self) -> Totals:
+        """A copy of the counts."""
+        return self._in_loop(self._account.outbox.totals)
+
+    @property
+    def requests_seen(self) -> int:
+        """How many invite requests reached the handler since the last clear, answered or not."""
+        return self._account.outbox.requests_seen
+
+    @property
+    def seed(self) -> int:
+        """The seed of the faults."""
+        return self._account.plan.seed
+
+    def set_faults(self, faults: FaultSpecs, seed: int | None = None) -> None:
+        """Replace the faults drawn by chance, and start the generator again when a seed is given."""
+
+        def work() -> None:
+            self._account.plan.set(faults)
+            if seed is not None:
+                self._account.plan.reseed(seed)
+
+        self._in_loop(work)
+
+    def script(self, *specs: str) -> None:
+        """Append what the next invites meet, one each: ``"ok"``, ``"429"``, ``"429-retry-after:2"``."""
+        self._in_loop(lambda: self._account.plan.script(specs))
+
+    def clear(self) -> None:
+        """Forget what was sent and start the counts again; faults and script stay."""
+        self._in_loop(self._account.clear)
+
+    def clear_faults(self) -> None:
+        """No faults and no script; the seed starts again."""
+        self._in_loop(self._account.plan.clear)

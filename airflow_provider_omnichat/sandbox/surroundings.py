@@ -1,0 +1,100 @@
+"""The endpoints around the invite: the users of an application, new applications, tokens."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from airflow_provider_omnichat.sandbox.account import ACCOUNT
+from airflow_provider_omnichat.sandbox.replies import as_json, old_error
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+MOST_USERS = 1000
+
+_USERS = (
+    {"key": "8F1A4D2C90B7", "integrationType": "FACEBOOK", "firstName": "Ada", "lastName": "Byron"},
+    {"key": "5B03E6C1D84F", "integrationType": "TELEGRAM", "firstName": "Grace", "username": "grace_h"},
+    {"key": "C27D915EA630", "integrationType": "TELEGRAM", "username": "kj1918"},
+    {"key": "1E94B8F07A5D", "integrationType": "FACEBOOK"},
+)
+
+
+async def list_users(request: web.Request) -> web.StreamResponse:
+    """Answer with the users of an application; the call a connection test makes."""
+    account = request.app[ACCOUNT]
+    if not account.gate.admits(request.headers.get("Authorization")):
+        return old_error(401)
+    if not account.has_application(request.match_info["key"]):
+        return old_error(404)
+    problems: dict[str, list[str]] = {}
+    limit = _number(request, "limit", 1, MOST_USERS, MOST_USERS, problems)
+    offset = _number(request, "offset", 0, None, 0, problems)
+    if problems:
+        return old_error(400, validation=problems)
+    return as_json(_USERS[offset : offset + limit])
+
+
+def _number(
+    request: web.Request, name: str, least: int, most: int | None, default: int, problems: dict[str, list[str]]
+) -> int:
+    try:
+        value = int(request.query.get(name, default))
+    except ValueError:
+        problems[name] = ["must be a number"]
+        return default
+    if value < least:
+        problems[name] = [f"must be greater than or equal to {least}"]
+    elif most is not None and value > most:
+        problems[name] = [f"must be less than or equal to {most}"]
+    return value
+
+
+async def create_application(request: web.Request) -> web.StreamResponse:
+    """Create an application whose key works from then on."""
+    account = request.app[ACCOUNT]
+    if not account.gate.admits(request.headers.get("Authorization")):
+        return old_error(401)
+    body = await _json_object(request)
+    if body is None:
+        return old_error(400)
+    name, webhook = body.get("name"), body.get("webhookUrl")
+    problems: dict[str, list[str]] = {}
+    if not isinstance(name, str) or not name:
+        problems["name"] = ["may not be empty"]
+    if webhook is not None and not isinstance(webhook, str):
+        problems["webhookUrl"] = ["must be a string"]
+    if problems:
+        return old_error(400, validation=problems)
+    return as_json({"key": account.add_application(str(name)), "name": name})
+
+
+async def oauth2_token(request: web.Request) -> web.StreamResponse:
+    """Exchange client id and secret for a token that expires."""
+    gate = request.app[ACCOUNT].gate
+    form = await request.post()
+    if form.get("grant_type") != "client_credentials":
+        return old_error(400, validation={"grant_type": ["must be client_credentials"]})
+    token = gate.token_for_client(str(form.get("client_id", "")), str(form.get("client_secret", "")))
+    if token is None:
+        return old_error(401)
+    lifetime = request.app[ACCOUNT].settings.token_lifetime
+    return as_json({"access_token": token, "expires_in": int(lifetime), "token_type": "Bearer"})
+
+
+async def session(request: web.Request) -> web.StreamResponse:
+    """Exchange user and password for a session token."""
+    body = await _json_object(request)
+    if body is None:
+        return old_error(400)
+    token = request.app[ACCOUNT].gate.token_for_user(str(body.get("username", "")), str(body.get("password", "")))
+    return old_error(401) if token is None else as_json({"token": token})
+
+
+async def _json_object(request: web.Request) -> dict[str, object] | None:
+    try:
+        body = json.loads(await request.read())
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
