@@ -1,0 +1,199 @@
+"""Where to send and as whom: an account with the vendor, made from the fields of a connection and checked once."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from airflow_provider_omnichat.api.auth import ApiKeyCredentials, BasicCredentials, Credentials, OAuth2Credentials
+from airflow_provider_omnichat.api.errors import AccountError
+
+DEFAULT_HOST = "https://api.infobip.com"
+DEFAULT_TIMEOUT = 30.0
+AUTH_TYPES = ("basic", "api_key", "oauth2")
+
+_TRUE = frozenset({"true", "1", "yes", "on"})
+_FALSE = frozenset({"false", "0", "no", "off", ""})
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """
+    A checked account.
+
+    :param base_url: scheme, host, port and perhaps a path, without a slash at the end.
+    :param application_key: the application for invites that name none.
+    :param integration_type: the integration for invites that name none.
+    :param timeout: seconds to wait for an answer.
+    """
+
+    base_url: str
+    credentials: Credentials
+    application_key: str | None = None
+    integration_type: str | None = None
+    timeout: float = field(default=DEFAULT_TIMEOUT)
+
+    @classmethod
+    def from_fields(
+        cls,
+        *,
+        host: str | None,
+        port: int | None,
+        login: str | None,
+        password: str | None,
+        extra: Mapping[str, Any],
+    ) -> Account:
+        """
+        Make an account from the fields of an Airflow connection.
+
+        :param host: with or without a scheme; the vendor's general host if empty.
+        :param port: None or 0 for that of the scheme.
+        :param login: user name or OAuth2 client id.
+        :param password: password, API key or OAuth2 client secret.
+        :param extra: ``auth_type``, ``application_key``, ``integration_type``, ``timeout``, ``allow_http``; text is
+            read, too, since a connection URI can hold nothing else.
+        :raises AccountError: with everything that is wrong with it, one after the other.
+        """
+        problems = _Problems()
+        account = cls(
+            base_url=problems.collect(_base_url, host, port, extra.get("allow_http")) or "",
+            credentials=problems.collect(_credentials, extra.get("auth_type"), login, password)
+            or BasicCredentials("", ""),
+            application_key=problems.collect(path_part, "application_key", extra.get("application_key")),
+            integration_type=problems.collect(path_part, "integration_type", extra.get("integration_type")),
+            timeout=problems.collect(_timeout, extra.get("timeout")) or DEFAULT_TIMEOUT,
+        )
+        if problems.found:
+            raise AccountError("; ".join(problems.found))
+        return account
+
+
+class _Problems:
+    """Lets every field be read before the first problem is raised, so that a user mends them all at once."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def collect(self, read: Any, *values: Any) -> Any:
+        try:
+            return read(*values)
+        except AccountError as error:
+            self.found.append(str(error))
+            return None
+
+
+def path_part(name: str, value: object) -> str | None:
+    """
+    Check what will be a part of the URL's path; empty is None.
+
+    :param name: of the field, for the error.
+    :param value: as it came.
+    :raises AccountError: when it is not a text, or one that would change the path.
+    """
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise AccountError(f"{name}: must be a text, is a {type(value).__name__}")
+    text = value.strip()
+    if text in {"", ".", ".."} or not text.isprintable():
+        raise AccountError(
+            f"{name}: is blank, dots or has unprintable characters; copy it again from the vendor's portal"
+        )
+    return text
+
+
+def _base_url(host: str | None, port: int | None, allow_http: object) -> str:
+    url = (host or DEFAULT_HOST).strip()
+    try:
+        parts = urlsplit(url if "://" in url else f"https://{url}")
+        own_port = parts.port
+    except ValueError:
+        raise AccountError("host: is not a host name or URL; write it like xxxxx.api.infobip.com") from None
+    _refuse_odd_url(parts)
+    assert parts.hostname is not None
+    if port and own_port and port != own_port:
+        raise AccountError(f"host: names port {own_port}, but the connection's port is {port}; keep one of them")
+    chosen = own_port or port or None
+    if chosen is not None and not 0 < chosen < 65536:
+        raise AccountError(f"port: {chosen} is not between 1 and 65535")
+    if parts.scheme == "http" and not _flag("allow_http", allow_http) and not _is_loopback(parts.hostname):
+        raise AccountError(
+            "host: plain http would show credentials and numbers to the network; use https, or set allow_http in the"
+            " connection's extra if you know the way to the host is safe"
+        )
+    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{name}{f':{chosen}' if chosen else ''}{parts.path.rstrip('/')}"
+
+
+def _refuse_odd_url(parts: SplitResult) -> None:
+    if parts.scheme not in {"http", "https"}:
+        raise AccountError(f"host: scheme {parts.scheme!r} is not allowed; use https")
+    if parts.username is not None or parts.password is not None:
+        raise AccountError("host: has credentials in it; put them into login and password, where they are masked")
+    if parts.query or parts.fragment:
+        raise AccountError("host: has a query or fragment; only scheme, host, port and a path may stand there")
+    name = parts.hostname or ""
+    if not name or not name.isprintable() or any(c.isspace() or c in "\\<>\"'{}|^`%" for c in name):
+        raise AccountError("host: is not a host name or URL; write it like xxxxx.api.infobip.com")
+    if any(part in {".", ".."} for part in parts.path.split("/")) or not parts.path.isprintable():
+        raise AccountError("host: its path has dots or unprintable characters as a part")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _credentials(auth_type: object, login: str | None, password: str | None) -> Credentials:
+    kind = "basic" if auth_type is None or auth_type == "" else auth_type
+    if kind not in AUTH_TYPES:
+        raise AccountError(f"auth_type: must be one of {', '.join(AUTH_TYPES)}")
+    names = {"basic": "the password", "api_key": "the API key", "oauth2": "the client secret"}
+    if not password:
+        raise AccountError(f"password: is empty; with auth_type {kind} it holds {names[str(kind)]}")
+    if kind == "api_key":
+        key = password.removeprefix("App ")
+        if not key.isascii() or not key.isprintable() or key != key.strip():
+            raise AccountError(
+                "password: an API key has no spaces around it, line breaks or special characters; copy it again"
+            )
+        return ApiKeyCredentials(key)
+    if not login:
+        raise AccountError(
+            f"login: is empty; with auth_type {kind} it holds {'the user name' if kind == 'basic' else 'the client id'}"
+        )
+    if kind == "oauth2":
+        return OAuth2Credentials(login, password)
+    if ":" in login:
+        raise AccountError("login: a user name for basic authentication cannot have a colon in it")
+    return BasicCredentials(login, password)
+
+
+def _timeout(value: object) -> float:
+    if value is None or value == "":
+        return DEFAULT_TIMEOUT
+    try:
+        seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:
+        raise AccountError("timeout: must be a number of seconds above 0, at most 3600")
+    return seconds
+
+
+def _flag(name: str, value: object) -> bool:
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    text = str(value).strip().lower()
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise AccountError(f"{name}: must be true or false")

@@ -1,0 +1,257 @@
+"""The sync client: one ``requests`` session, one invite a call, and repeats only of what was certainly not taken."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from http.cookiejar import DefaultCookiePolicy
+from types import TracebackType
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
+
+from airflow_provider_omnichat import __version__
+from airflow_provider_omnichat.api.account import Account
+from airflow_provider_omnichat.api.auth import OAuth2Credentials, Token
+from airflow_provider_omnichat.api.errors import InviteNotSentError, TransportError
+from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.api.retry import Backoff
+from airflow_provider_omnichat.api.wire import (
+    HttpRequest,
+    HttpResponse,
+    error_of_transport,
+    invite_request,
+    read_invite_response,
+    users_request,
+)
+
+_CONNECT_TIMEOUT = 10.0
+_LARGEST_BODY = 1 << 20
+
+
+class OmnichatClient:
+    """
+    Talks to the vendor for one account; safe to use from several threads.
+
+    :param account: where to send and as whom.
+    :param backoff: how invites that were certainly not taken are repeated.
+    :param on_token: called with each new access token, so that the caller can have it masked in logs.
+    """
+
+    def __init__(
+        self, account: Account, backoff: Backoff | None = None, on_token: Callable[[str], None] | None = None
+    ) -> None:
+        self.account = account
+        self.backoff = backoff or Backoff()
+        self._on_token = on_token
+        self._token: Token | None = None
+        self._token_ends = 0.0
+        self._token_lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._session = _session()
+
+    def send_invite(self, invite: Invite) -> InviteAnswer:
+        """
+        Send one invite.
+
+        No connection, 429 and 503 with ``Retry-After`` are repeated within the backoff's budget: with them, nothing
+        was sent.
+
+        :param invite: a checked invite.
+        :return: the answer of an accepted invite.
+        :raises InviteRejectedError: the vendor refused it.
+        :raises InviteNotSentError: the vendor did not take it, to the end of the budget.
+        :raises InviteUnknownError: it may have been sent, or not; never repeated here.
+        """
+        request = invite_request(invite)
+        hidden = (invite.to, invite.message, *self.account.credentials.secrets)
+        begin = time.monotonic()
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return self._send_once(request, hidden)
+            except InviteNotSentError as error:
+                wait = self.backoff.delay(attempt, time.monotonic() - begin, error.retry_after)
+                if not error.repeatable or wait is None or self._stopped.wait(wait):
+                    raise
+
+    def get_users(self, application_key: str) -> HttpResponse:
+        """
+        List one user of an application, which sends nothing: what a connection test calls.
+
+        :param application_key: the OMNI application.
+        :return: the response, whatever its status.
+        :raises TransportError: no answer came.
+        :raises InviteNotSentError: no OAuth2 token could be had.
+        """
+        return self._exchange(users_request(application_key), self._authorization())
+
+    def stop(self) -> None:
+        """
+        Begin no further attempt.
+
+        One that is under way is left to end. Can be called from any thread or signal handler.
+        """
+        self._stopped.set()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def __enter__(self) -> OmnichatClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _send_once(self, request: HttpRequest, hidden: tuple[str, ...]) -> InviteAnswer:
+        try:
+            response = self._exchange(request, self._authorization())
+            if response.status == 401 and self._forget_token():
+                # The token may have ended early. 401 means that nothing was taken, so once more with a new one is safe.
+                response = self._exchange(request, self._authorization())
+        except TransportError as error:
+            raise error_of_transport(error) from error
+        if self._token is not None:
+            hidden = (*hidden, self._token.value)
+        return read_invite_response(response, hidden)
+
+    def _authorization(self) -> str:
+        credentials = self.account.credentials
+        if not isinstance(credentials, OAuth2Credentials):
+            assert credentials.authorization is not None
+            return credentials.authorization
+        with self._token_lock:
+            if self._token is None or time.monotonic() >= self._token_ends:
+                self._token = self._new_token(credentials)
+                self._token_ends = time.monotonic() + self._token.lifetime
+                if self._on_token:
+                    self._on_token(self._token.value)
+            return self._token.authorization
+
+    def _new_token(self, credentials: OAuth2Credentials) -> Token:
+        try:
+            response = self._exchange(credentials.token_request(), None)
+        except TransportError as error:
+            # However it broke, only a token was asked for, so no invite has left.
+            raise InviteNotSentError(f"No OAuth2 token: {error.problem}", repeatable=True) from error
+        return credentials.read_token(response)
+
+    def _forget_token(self) -> bool:
+        with self._token_lock:
+            had_one, self._token = self._token is not None, None
+        return had_one
+
+    def _exchange(self, request: HttpRequest, authorization: str | None) -> HttpResponse:
+        """Send one request once; raise TransportError when no answer comes."""
+        timeout = self.account.timeout
+        try:
+            with self._session.request(
+                request.method,
+                self.account.base_url + request.path,
+                headers=dict(request.headers),
+                data=request.body,
+                auth=_Authorization(authorization),
+                timeout=(min(timeout, _CONNECT_TIMEOUT), timeout),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return HttpResponse(response.status_code, headers, _read_body(response, time.monotonic() + timeout))
+        except requests.RequestException as error:
+            raise _transport_error(error, timeout) from error
+
+
+class _Authorization(AuthBase):
+    """Sets the header and, being there, keeps ``requests`` from taking other credentials out of a ``.netrc`` file."""
+
+    def __init__(self, value: str | None) -> None:
+        self.value = value
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self.value is not None:
+            request.headers["Authorization"] = self.value
+        return request
+
+
+class _Connection(HTTPSConnection):
+    """
+    Tells a TLS handshake that failed from a connection that broke later.
+
+    urllib3 raises the same errors for both; after the first nothing was sent, after the second nobody knows.
+    """
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except NewConnectionError:
+            raise
+        except OSError as error:  # ssl.SSLError and time-outs are OSErrors
+            raise NewConnectionError(self, f"TLS with {self.host} failed: {error}") from error
+
+
+class _ConnectionPool(HTTPSConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": HTTPConnectionPool, "https": _ConnectionPool}
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    session.headers["User-Agent"] = f"airflow-provider-omnichat/{__version__} {requests.utils.default_user_agent()}"
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    # max_retries is left at 0: urllib3 must never send a POST again by itself.
+    session.mount("https://", _Adapter(pool_maxsize=32))
+    session.mount("http://", _Adapter(pool_maxsize=32))
+    return session
+
+
+def _read_body(response: requests.Response, deadline: float) -> bytes | None:
+    """Read what an answer of the vendor can hold; None when it breaks off, drips past the deadline or is too large."""
+    body = b""
+    try:
+        # read1 gives what has come; iter_content would wait for a whole chunk, each byte of it with a new time-out.
+        while chunk := response.raw.read1(16384, decode_content=True):
+            body += chunk
+            if len(body) > _LARGEST_BODY or time.monotonic() > deadline:
+                return None
+    except (HTTPError, OSError):
+        return None  # the status still tells, and of a 2xx without a body the caller says "unknown"
+    return body
+
+
+def _transport_error(error: requests.RequestException, timeout: float) -> TransportError:
+    # What urllib3 said: requests wraps it, and by the wrapper alone a refused connection looks like a broken one.
+    reason: object = getattr(error.args[0], "reason", None) if error.args else None
+    match error:
+        case requests.exceptions.ConnectTimeout():
+            return TransportError(
+                "no connection in time; is the host right, does a firewall or proxy stand between?", False
+            )
+        case requests.exceptions.ProxyError():
+            return TransportError(f"no connection through the proxy: {scrub(str(reason))}", False)
+        case _ if isinstance(reason, NameResolutionError):
+            return TransportError("the host name cannot be resolved; check the connection's host", False)
+        case _ if isinstance(reason, NewConnectionError):
+            said = str(reason).rpartition(">: ")[2] or str(reason)
+            return TransportError(f"no connection: {scrub(said)}", False)
+        case requests.exceptions.InvalidURL() | requests.exceptions.InvalidHeader():
+            return TransportError("the address or a header cannot be sent; check the connection", False)
+        case requests.exceptions.ReadTimeout():
+            return TransportError(f"no answer within {timeout:g} seconds")
+        case _:
+            return TransportError(f"the connection broke before an answer came ({type(error).__name__})")

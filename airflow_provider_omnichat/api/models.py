@@ -1,0 +1,152 @@
+"""An invite, and the vendor's answer to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_omnichat.api.outcomes import Outcome, outcome_of_status
+from airflow_provider_omnichat.api.privacy import describe_text, mask_number
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """
+    One SMS invite, checked and ready for the wire.
+
+    Its ``repr`` shows neither the number nor the text, so that one in a log line does no harm.
+
+    :param to: phone number in international format, digits only: ``41793026727``.
+    :param message: the text, with *link_placeholder* where the server puts the link.
+    :param link_placeholder: the piece of *message* that the server replaces.
+    :param application_key: the OMNI application.
+    :param integration_type: the channel that the invite leads to, such as ``FACEBOOK``; no closed list is documented.
+    """
+
+    to: str
+    message: str
+    link_placeholder: str
+    application_key: str
+    integration_type: str
+
+    def __repr__(self) -> str:
+        return (
+            f"Invite(to={mask_number(self.to)!r}, message={describe_text(self.message)},"
+            f" integration_type={self.integration_type!r})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """
+    The vendor's status object. Code decides by ``group_id``, then ``id``; names and texts are for people.
+
+    :param group_id: 0 accepted, 1 pending, 2 undeliverable, 3 delivered, 4 expired, 5 rejected; others may come.
+    :param id: the finer reason within the group.
+    :param action: what to do to eliminate the error, where the vendor says so.
+    :param raw: the whole object as it came, fields that nobody knows yet included.
+    """
+
+    group_id: int | None
+    group_name: str | None
+    id: int | None
+    name: str | None
+    description: str | None = field(repr=False)
+    action: str | None = field(repr=False)
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, payload: Mapping[str, Any]) -> Status:
+        """Read leniently: a field of the wrong type counts as missing, and stays in ``raw``."""
+        return cls(
+            group_id=as_int(payload.get("groupId")),
+            group_name=_as_text(payload.get("groupName")),
+            id=as_int(payload.get("id")),
+            name=_as_text(payload.get("name")),
+            description=_as_text(payload.get("description")),
+            action=_as_text(payload.get("action")),
+            raw=dict(payload),
+        )
+
+    @property
+    def outcome(self) -> Outcome:
+        """Accepted, rejected or unknown."""
+        return outcome_of_status(self.group_id, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class InviteAnswer:
+    """
+    The vendor's answer to an invite (HTTP 200); its ``repr`` masks the number.
+
+    :param message_id: the vendor's id of the SMS; empty only when the vendor gave none with a refusal.
+    :param status: where the SMS stands.
+    :param message_count: number of SMS segments; None when it was not said.
+    :param to: the number as the vendor understood it; None when it was not said.
+    :param raw: the whole answer as it came.
+    """
+
+    message_id: str
+    status: Status
+    message_count: int | None
+    to: str | None
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, payload: object) -> InviteAnswer:
+        """
+        Read the JSON of an answer.
+
+        :param payload: the parsed body.
+        :raises ValueError: when it cannot be told from it what happened; the text has nothing of the payload in it.
+        """
+        if not isinstance(payload, dict):
+            raise ValueError("the body is not a JSON object")
+        if not isinstance(payload.get("status"), dict):
+            raise ValueError("the body has no status object")
+        status = Status.from_json(payload["status"])
+        if status.group_id is None:
+            raise ValueError("the status has no groupId")
+        message_id = payload.get("messageId")
+        if isinstance(message_id, int) and not isinstance(message_id, bool):
+            message_id = str(message_id)
+        if not isinstance(message_id, str) or not message_id:
+            if status.outcome is not Outcome.REJECTED:
+                raise ValueError("the body has no messageId")
+            message_id = ""
+        return cls(
+            message_id=message_id,
+            status=status,
+            message_count=as_int(payload.get("messageCount")),
+            to=_as_text(payload.get("to")),
+            raw=dict(payload),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """
+        Give the answer back in the vendor's shape (``to``.
+
+        ``messageCount``, ``messageId``, ``status``, and what else came).
+        """
+        return {**self.raw, "status": dict(self.status.raw)}
+
+    def __repr__(self) -> str:
+        return (
+            f"InviteAnswer(message_id={self.message_id!r}, to={mask_number(self.to or '')!r}, status={self.status!r})"
+        )
+
+
+def as_int(value: object) -> int | None:
+    """Read a whole number that may have been written as text; anything else is None."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
+        return int(value)
+    return None
+
+
+def _as_text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,240 @@
+"""
+The vendor's requests and answers as plain data: what both clients, the sync and the async one, send and read.
+
+No I/O. The rules of what an answer means for an invite stand here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote
+
+from airflow_provider_omnichat.api.errors import (
+    InviteNotSentError,
+    InviteRejectedError,
+    InviteUnknownError,
+    SendError,
+    TransportError,
+)
+from airflow_provider_omnichat.api.hints import ACCOUNT_FAULT_IDS, http_hint, status_hint
+from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.privacy import scrub
+
+_JSON_HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
+_MAYBE_TAKEN_4XX = frozenset({408, 409, 425})
+_REJECTED_HTTP = frozenset({400, 413, 422})
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """
+    A request to the vendor, without the host and the credentials.
+
+    :param path: below the base URL, with a leading slash; its parts are quoted.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """
+    What came back.
+
+    :param headers: with lower-case names.
+    :param body: None when it broke off or was too large to be an answer of the vendor.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None = field(repr=False)
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that the server asks to wait (``Retry-After``: seconds or an HTTP date); None when it does not."""
+        value = self.headers.get("retry-after", "").strip()
+        if value.isascii() and value.isdigit():
+            return float(value[:9])
+        try:
+            when = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=UTC)
+        return max(0.0, (when - datetime.now(UTC)).total_seconds())
+
+    def json(self) -> Any:
+        """
+        Parse the body.
+
+        :raises ValueError: when it is not JSON; the text has nothing of the body in it.
+        """
+        if self.body is None:
+            raise ValueError("the body broke off")
+        try:
+            return json.loads(self.body, parse_constant=str)
+        except (ValueError, RecursionError):
+            kind = scrub(self.headers.get("content-type", "no content type"))
+            raise ValueError(f"the body is not JSON ({kind}, {len(self.body)} bytes)") from None
+
+
+def invite_request(invite: Invite) -> HttpRequest:
+    """
+    Build the request that sends one invite.
+
+    https://www.infobip.com/docs/api (OMNI Chat, "send invite"): one recipient a call, and no idempotency key.
+
+    :param invite: what to send.
+    """
+    path = "/omnichat/1/applications/{}/integrations/{}/invite".format(
+        quote(invite.application_key, safe=""), quote(invite.integration_type, safe="")
+    )
+    body = {"to": invite.to, "linkPlaceholder": invite.link_placeholder, "message": invite.message}
+    return HttpRequest("POST", path, _JSON_HEADERS, json.dumps(body, ensure_ascii=False).encode())
+
+
+def users_request(application_key: str) -> HttpRequest:
+    """
+    Build the request that lists one user of an application.
+
+    It sends nothing, and it needs the application key and the credentials to be right.
+
+    :param application_key: the OMNI application.
+    """
+    path = f"/omnichat/1/applications/{quote(application_key, safe='')}/users?limit=1"
+    return HttpRequest("GET", path, {"Accept": "application/json"})
+
+
+def read_invite_response(response: HttpResponse, hidden: Collection[str] = ()) -> InviteAnswer:
+    """
+    Tell from the vendor's response what became of an invite.
+
+    :param response: what came back.
+    :param hidden: strings that must not show in an error: the number, the message, credentials.
+    :return: the answer of an accepted invite.
+    :raises InviteRejectedError: the vendor refused it.
+    :raises InviteNotSentError: the vendor certainly did not take it.
+    :raises InviteUnknownError: it may have been sent, or not.
+    """
+    if not 200 <= response.status < 300:
+        raise error_of_http_status(response, hidden)
+    try:
+        answer = InviteAnswer.from_json(response.json())
+    except ValueError as error:
+        raise InviteUnknownError(
+            f"HTTP {response.status}, but it cannot be read what happened: {error}", http_status=response.status
+        ) from None
+    outcome = answer.status.outcome
+    if outcome is Outcome.ACCEPTED:
+        return answer
+    raise _error_of_status(response.status, answer, outcome, hidden)
+
+
+def error_of_transport(error: TransportError) -> SendError:
+    """
+    Tell what became of an invite to which no answer came.
+
+    :param error: what the client met.
+    """
+    if error.written:
+        return InviteUnknownError(f"The invite may have been sent, or not: {error.problem}")
+    return InviteNotSentError(f"The invite was not sent: {error.problem}", repeatable=True)
+
+
+def error_of_http_status(response: HttpResponse, hidden: Collection[str] = ()) -> SendError:
+    """
+    Tell what became of an invite that was answered with another HTTP status than 2xx.
+
+    :param response: what came back.
+    :param hidden: strings that must not show in the error.
+    """
+    status = response.status
+    code, vendor_text = read_error_body(response, hidden)
+    said = f" {code}" if code else ""
+    said += f": {vendor_text}" if vendor_text else ""
+    hint = http_hint(status)
+    text = f"HTTP {status}{said}" + (f" ({hint})" if hint else "")
+    facts: dict[str, Any] = {
+        "http_status": status,
+        "code": code,
+        "vendor_text": vendor_text,
+        "retry_after": response.retry_after,
+    }
+    if status == 429 or (status == 503 and response.retry_after is not None):
+        return InviteNotSentError(f"The invite was not sent: {text}", repeatable=True, **facts)
+    if status in _REJECTED_HTTP:
+        return InviteRejectedError(f"The vendor rejected the invite: {text}", **facts)
+    if status in (307, 308) or (400 <= status < 500 and status not in _MAYBE_TAKEN_4XX):
+        return InviteNotSentError(f"The invite was not sent: {text}", stops_sending=True, **facts)
+    return InviteUnknownError(f"The invite may have been sent, or not: {text}", **facts)
+
+
+def read_error_body(response: HttpResponse, hidden: Collection[str] = ()) -> tuple[str | None, str | None]:
+    """
+    Read the vendor's code and text from either of its two error formats.
+
+    :param response: an error.
+    :param hidden: strings that must not show.
+    :return: code and text, each None where there is none.
+    """
+    try:
+        body = response.json()
+    except ValueError as error:
+        return None, str(error) if response.body else None
+    if not isinstance(body, dict):
+        return None, None
+    code, *parts = _old_error(body) or _new_error(body)
+    shown = "; ".join(part for part in parts if isinstance(part, str) and part)
+    return scrub(code, hidden) if isinstance(code, str) else None, scrub(shown, hidden) or None
+
+
+def _old_error(body: dict[str, Any]) -> list[Any]:
+    fault = body.get("requestError")
+    fault = fault.get("serviceException") if isinstance(fault, dict) else None
+    if not isinstance(fault, dict):
+        return []
+    invalid = fault.get("validationErrors")
+    problems = [f"{name}: {said}" for name, said in invalid.items()] if isinstance(invalid, dict) else []
+    return [fault.get("messageId"), fault.get("text"), *problems]
+
+
+def _new_error(body: dict[str, Any]) -> list[Any]:
+    violations = body.get("violations")
+    violations = violations if isinstance(violations, list) else []
+    problems = [f"{v.get('property')}: {v.get('violation')}" for v in violations if isinstance(v, dict)]
+    return [body.get("errorCode"), body.get("description"), body.get("action"), *problems]
+
+
+def _error_of_status(http_status: int, answer: InviteAnswer, outcome: Outcome, hidden: Collection[str]) -> SendError:
+    status = answer.status
+    name = scrub(status.name or status.group_name or "no name", hidden)
+    facts = [f"{name} (group {status.group_id}, id {status.id})"]
+    vendor_text = scrub(status.description, hidden) if status.description else None
+    if vendor_text:
+        facts.append(vendor_text)
+    if status.action:
+        facts.append(f"the vendor's advice: {scrub(status.action, hidden)}")
+    if hint := status_hint(status.id):
+        facts.append(hint)
+    kind, what = (
+        (InviteRejectedError, "The vendor rejected the invite")
+        if outcome is Outcome.REJECTED
+        else (InviteUnknownError, "The invite may have been sent, or not")
+    )
+    return kind(
+        f"{what}: {'; '.join(facts)}",
+        http_status=http_status,
+        code=name,
+        vendor_text=vendor_text,
+        answer=answer,
+        stops_sending=status.id in ACCOUNT_FAULT_IDS and outcome is Outcome.REJECTED,
+    )

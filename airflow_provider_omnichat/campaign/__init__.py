@@ -1,0 +1,1 @@
+"""How invites are checked, claimed and sent at most once. Knows nothing of Airflow."""

@@ -1,0 +1,75 @@
+"""One invite, at most once over all tries: claim, send, record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from airflow_provider_omnichat.api.errors import InviteRejectedError, InviteUnknownError, SendError
+from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.ledger import SENDS_AGAIN, Entry, Ledger, recipient_key
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """
+    An accepted invite.
+
+    :param answer: of the vendor.
+    :param earlier: True when an earlier try had sent it, and this one sent nothing.
+    """
+
+    answer: InviteAnswer
+    earlier: bool
+
+
+def send_at_most_once(
+    invite: Invite,
+    *,
+    send: Callable[[Invite], InviteAnswer],
+    ledger: Ledger,
+    campaign: str,
+    resend_unknown: bool = False,
+) -> Sent:
+    """
+    Send an invite unless the ledger says that it went out, or may have.
+
+    :param invite: a checked invite.
+    :param send: sends it and raises a :class:`SendError` when it was not accepted.
+    :param ledger: where claims and outcomes live.
+    :param campaign: the name under which one number is invited at most once.
+    :param resend_unknown: send also when an earlier try may have sent it.
+    :raises LedgerError: the ledger cannot be read or written.
+    :raises SendError: the invite was not accepted, now or by an earlier try; then the text says so.
+    """
+    key = recipient_key(campaign, invite.to)
+    retake = {*SENDS_AGAIN, Outcome.UNKNOWN, None} if resend_unknown else SENDS_AGAIN
+    taken = ledger.claim([key], retake)
+    if key in taken:
+        return Sent(_answer_of(taken[key], invite), earlier=True)
+    try:
+        answer = send(invite)
+    except SendError as error:
+        ledger.record({key: Entry.now(error.outcome, error.answer, str(error))})
+        raise
+    ledger.record({key: Entry.now(Outcome.ACCEPTED, answer)})
+    return Sent(answer, earlier=False)
+
+
+def _answer_of(entry: Entry, invite: Invite) -> InviteAnswer:
+    when = f"{entry.at:%Y-%m-%d %H:%M:%S} UTC"
+    if entry.outcome is Outcome.ACCEPTED and entry.answer is not None:
+        return InviteAnswer.from_json({"to": invite.to, **entry.answer.to_json()})
+    if entry.outcome is Outcome.REJECTED:
+        raise InviteRejectedError(
+            f"Rejected by an earlier try ({when}), nothing was sent now. {entry.reason}", answer=entry.answer
+        )
+    if entry.outcome is None:
+        raise InviteUnknownError(
+            f"An earlier try ({when}) was about to send this invite and ended before it could say how;"
+            " nothing was sent now"
+        )
+    raise InviteUnknownError(
+        f"Already in doubt since an earlier try ({when}), nothing was sent now. {entry.reason}", answer=entry.answer
+    )

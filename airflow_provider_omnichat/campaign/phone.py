@@ -1,0 +1,113 @@
+"""Phone numbers as people write them, made into the form that the vendor takes."""
+
+from __future__ import annotations
+
+import phonenumbers
+from phonenumbers import NumberParseException, PhoneNumber, ValidationResult
+
+from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.api.privacy import mask_number
+
+_LONGEST_INPUT = 40
+_TOO = {
+    ValidationResult.TOO_SHORT: "too short",
+    ValidationResult.TOO_LONG: "too long",
+    ValidationResult.INVALID_LENGTH: "not of a length",
+    ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "too short",
+}
+
+
+def normalise_number(number: object, default_region: str | None = None) -> str:
+    """
+    Give a number in international format, digits only: ``41793026727``.
+
+    Taken are ``+41 79 302 67 27``, ``0041793026727``, ``41793026727``, ``+41 (0)79 302 67 27``, an ``int``, and, with
+    *default_region*, the national ``079 302 67 27``. Where digits without a plus could be both a national and an
+    international number, the national reading wins, because the region was given on purpose.
+
+    :param number: as it was written.
+    :param default_region: the country of numbers without a country code, as two letters (ISO 3166): ``CH``.
+    :raises InvalidInviteError: when it is not a possible number; the error shows it masked.
+    """
+    region = _check_region(default_region)
+    text = _as_text(number)
+    if text.startswith("00"):
+        text = "+" + text[2:].lstrip()
+    if text.startswith("+"):
+        return _digits(_possible(_parse(text, None, number), number))
+    national = _try_parse(text, region) if region else None
+    if national and phonenumbers.is_valid_number(national):
+        return _digits(national)
+    international = _try_parse("+" + text, None)
+    if international and phonenumbers.is_valid_number(international):
+        return _digits(international)
+    if national:
+        return _digits(_possible(national, number))
+    if text.startswith("0") or international is None:
+        raise _invalid(number, "has no country code; write it like +41793026727, or give default_region")
+    return _digits(_possible(international, number))
+
+
+def _check_region(region: str | None) -> str | None:
+    if not region:
+        return None
+    if str(region).upper() not in phonenumbers.SUPPORTED_REGIONS:
+        raise InvalidInviteError("is not a country; write two letters such as CH", "default_region")
+    return region.upper()
+
+
+def _as_text(number: object) -> str:
+    if number is None or number == "":
+        raise InvalidInviteError("is missing", "to")
+    if isinstance(number, bool | float):
+        raise InvalidInviteError(
+            f"is a {type(number).__name__}; read the column as text, so that no digit is lost", "to"
+        )
+    if isinstance(number, int):
+        number = str(number)
+    if not isinstance(number, str):
+        raise InvalidInviteError(f"must be one phone number as a text, is a {type(number).__name__}", "to")
+    text = number.strip()
+    if not text:
+        raise InvalidInviteError("is blank", "to")
+    if len(text) > _LONGEST_INPUT:
+        raise InvalidInviteError(f"is not a phone number: {len(text)} characters; give one number only", "to")
+    if any(character.isalpha() for character in text):
+        raise _invalid(number, "has letters in it; only digits, a plus and separators are taken")
+    if any(character in ",;/#*" for character in text) or "+" in text[1:]:
+        raise _invalid(number, "is more than one plain number; give one number, without an extension")
+    return text
+
+
+def _try_parse(text: str, region: str | None) -> PhoneNumber | None:
+    try:
+        return phonenumbers.parse(text, region)
+    except NumberParseException:
+        return None
+
+
+def _parse(text: str, region: str | None, shown: object) -> PhoneNumber:
+    try:
+        return phonenumbers.parse(text, region)
+    except NumberParseException as error:
+        problem = (
+            "has no country code that exists"
+            if error.error_type == NumberParseException.INVALID_COUNTRY_CODE
+            else "is not a phone number"
+        )
+        raise _invalid(shown, f"{problem}; write it like +41793026727") from None
+
+
+def _possible(number: PhoneNumber, shown: object) -> PhoneNumber:
+    result = phonenumbers.is_possible_number_with_reason(number)
+    if result == ValidationResult.IS_POSSIBLE:
+        return number
+    raise _invalid(shown, f"is {_TOO.get(result, 'not possible')} for a number of +{number.country_code}")
+
+
+def _digits(number: PhoneNumber) -> str:
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
+
+
+def _invalid(number: object, problem: str) -> InvalidInviteError:
+    return InvalidInviteError(f"{mask_number(number)} {problem}", "to")

@@ -1,0 +1,33 @@
+"""What Airflow asks of a provider. Kept to plain data: an error here would break the discovery of every provider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_omnichat.hooks.connection_form import CONN_FIELDS, UI_FIELD_BEHAVIOUR
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Give the provider's description, valid against Airflow's ``provider_info.schema.json``."""
+    integration = "Infobip OMNI Chat"
+    return {
+        "package-name": "airflow-provider-omnichat",
+        "name": integration,
+        "description": "Send SMS invites through Infobip's OMNI Chat API, each at most once.",
+        "integrations": [
+            {"integration-name": integration, "external-doc-url": "https://www.infobip.com/docs/", "tags": ["service"]}
+        ],
+        "hooks": [{"integration-name": integration, "python-modules": ["airflow_provider_omnichat.hooks.omnichat"]}],
+        "operators": [
+            {"integration-name": integration, "python-modules": ["airflow_provider_omnichat.operators.omnichat"]}
+        ],
+        "connection-types": [
+            {
+                "connection-type": "omnichat",
+                "hook-class-name": "airflow_provider_omnichat.hooks.omnichat.OmnichatHook",
+                "hook-name": integration,
+                "ui-field-behaviour": UI_FIELD_BEHAVIOUR,
+                "conn-fields": CONN_FIELDS,
+            }
+        ],
+    }

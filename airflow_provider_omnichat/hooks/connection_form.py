@@ -1,0 +1,88 @@
+"""
+The form of an ``omnichat`` connection in Airflow's UI, defined once.
+
+Airflow 3.2+ reads it from the provider info without importing the hook; older versions ask the hook for widgets made
+of the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+CONN_FIELDS: dict[str, dict[str, Any]] = {
+    "auth_type": {
+        "label": "Authentication",
+        "description": (
+            "basic: user name and password. api_key: the key as password."
+            " oauth2: client id as user name, client secret as password."
+        ),
+        "schema": {"type": ["string", "null"], "enum": ["basic", "api_key", "oauth2"], "default": "basic"},
+    },
+    "application_key": {
+        "label": "Application key",
+        "description": (
+            "The OMNI application that invites go through, unless a task names another. The connection test needs it."
+        ),
+        "schema": {"type": ["string", "null"]},
+    },
+    "integration_type": {
+        "label": "Integration type",
+        "description": "What the invite leads to, such as FACEBOOK or TELEGRAM, unless a task names another.",
+        "schema": {"type": ["string", "null"]},
+    },
+    "timeout": {
+        "label": "Time-out (seconds)",
+        "description": "How long to wait for an answer. An invite without one is in doubt, and is not sent again.",
+        "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 3600, "default": 30},
+    },
+    "allow_http": {
+        "label": "Allow plain http",
+        "description": "Send credentials and numbers unencrypted to a host other than this machine. Leave off.",
+        "schema": {"type": ["boolean", "null"], "default": False},
+    },
+}
+"""Fields kept in the connection's extra."""
+
+UI_FIELD_BEHAVIOUR: dict[str, Any] = {
+    "hidden-fields": ["schema", "extra"],
+    "relabeling": {
+        "host": "Base URL",
+        "login": "User name or client id",
+        "password": "Password, API key or client secret",
+    },
+    "placeholders": {
+        "host": "https://xxxxx.api.infobip.com (default: https://api.infobip.com)",
+        "port": "443",
+        "login": "empty with api_key",
+    },
+}
+"""What becomes of Airflow's own fields; the keys are those of the provider info."""
+
+
+def wtforms_widgets() -> dict[str, Any]:
+    """
+    Make the widgets that Airflow below 3.2 asks for.
+
+    Needs ``wtforms`` and Flask-AppBuilder, which are there when it asks.
+    """
+    # Neither is installed with Airflow 3, where nobody calls this, so there are no types to check against.
+    from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # type: ignore[import-not-found,unused-ignore]
+    from wtforms import BooleanField, IntegerField, StringField  # type: ignore[import-untyped,unused-ignore]
+    from wtforms.validators import Optional, any_of  # type: ignore[import-untyped,unused-ignore]
+
+    fields = {"string": StringField, "integer": IntegerField, "boolean": BooleanField}
+    widgets = {}
+    for name, field in CONN_FIELDS.items():
+        schema = field["schema"]
+        kind = schema["type"][0]
+        given: dict[str, Any] = {"description": field["description"], "default": schema.get("default")}
+        if kind != "boolean":
+            given["widget"] = BS3TextFieldWidget()
+            given["validators"] = [Optional()] + ([any_of(schema["enum"])] if "enum" in schema else [])
+        widgets[name] = fields[kind](field["label"], **given)
+    return widgets
+
+
+def legacy_field_behaviour() -> dict[str, Any]:
+    """Give :data:`UI_FIELD_BEHAVIOUR` with the keys that Airflow below 3.2 reads."""
+    return {name.replace("-", "_"): value for name, value in UI_FIELD_BEHAVIOUR.items()}

@@ -1,0 +1,162 @@
+"""The hook: an ``omnichat`` connection, and the client that is made of it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+
+from airflow_provider_omnichat.hooks.connection_form import CONN_FIELDS, legacy_field_behaviour, wtforms_widgets
+
+if TYPE_CHECKING:
+    from airflow_provider_omnichat.api.client import OmnichatClient
+    from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+
+# Everything below imports the client where it is used: this module is imported whenever a DAG file is parsed, the
+# client only by tasks.
+
+
+class OmnichatHook(BaseHook):
+    """
+    Send SMS invites through Infobip's OMNI Chat API.
+
+    The connection is looked up once and one HTTP session is kept for the life of the hook.
+
+    :param omnichat_conn_id: the ``omnichat`` connection.
+    :param retry_budget: seconds within which an invite that was certainly not taken (no connection, 429, 503 with
+        ``Retry-After``) is tried again; 0 for a single attempt.
+    """
+
+    conn_name_attr = "omnichat_conn_id"
+    default_conn_name = "omnichat_default"
+    conn_type = "omnichat"
+    hook_name = "Infobip OMNI Chat"
+
+    def __init__(self, omnichat_conn_id: str = default_conn_name, *, retry_budget: float = 60.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.omnichat_conn_id = omnichat_conn_id
+        self.retry_budget = retry_budget
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Give the form's own fields to Airflow below 3.2; later ones read the provider info."""
+        return wtforms_widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Give the form's behaviour to Airflow below 3.2; later ones read the provider info."""
+        return legacy_field_behaviour()
+
+    def get_conn(self) -> OmnichatClient:
+        """
+        Give the client, the same one each time.
+
+        :raises airflow_provider_omnichat.api.errors.AccountError: when the connection cannot be used; the text names
+            each field at fault.
+        """
+        return self._client
+
+    @cached_property
+    def _client(self) -> OmnichatClient:
+        from airflow_provider_omnichat.api.account import Account
+        from airflow_provider_omnichat.api.client import OmnichatClient
+        from airflow_provider_omnichat.api.errors import AccountError
+        from airflow_provider_omnichat.api.retry import Backoff
+
+        conn = self.get_connection(self.omnichat_conn_id)
+        extra = conn.extra_dejson
+        if unknown := sorted(set(extra) - set(CONN_FIELDS)):
+            self.log.warning(
+                "Connection %r: extra has fields that are not known and not used: %s",
+                self.omnichat_conn_id,
+                ", ".join(unknown),
+            )
+        try:
+            account = Account.from_fields(
+                host=conn.host, port=conn.port, login=conn.login, password=conn.password, extra=extra
+            )
+        except AccountError as error:
+            raise AccountError(f"Connection {self.omnichat_conn_id!r} cannot be used: {error}") from None
+        for secret in account.credentials.secrets:
+            mask_secret(secret)
+        return OmnichatClient(account, Backoff(budget=self.retry_budget), on_token=mask_secret)
+
+    def check_invite(
+        self,
+        to: object,
+        message: object,
+        link_placeholder: object = "<link>",
+        application_key: str | None = None,
+        integration_type: str | None = None,
+        default_region: str | None = None,
+    ) -> Invite:
+        """
+        Make an invite of what was given, and of the connection where nothing was given; sends nothing.
+
+        :raises airflow_provider_omnichat.api.errors.InvalidInviteError: naming the field, what is wrong and what to do.
+        """
+        from airflow_provider_omnichat.campaign.gate import check_invite
+
+        account = self.get_conn().account
+        return check_invite(
+            to=to,
+            message=message,
+            link_placeholder=link_placeholder,
+            application_key=application_key or account.application_key,
+            integration_type=integration_type or account.integration_type,
+            default_region=default_region,
+        )
+
+    def send_invite(
+        self,
+        to: str,
+        message: str,
+        link_placeholder: str = "<link>",
+        application_key: str | None = None,
+        integration_type: str | None = None,
+        default_region: str | None = None,
+    ) -> InviteAnswer:
+        """
+        Send one SMS invite: ``POST /omnichat/1/applications/{key}/integrations/{type}/invite``.
+
+        Each call sends. What keeps an invite from being sent twice over the tries of a task is the operator.
+
+        :param to: phone number as people write it, with a country code unless *default_region* is given.
+        :param message: the text; *link_placeholder* in it becomes the invite's link.
+        :param link_placeholder: the piece of *message* that the server replaces.
+        :param application_key: the OMNI application; that of the connection if None.
+        :param integration_type: the channel that the invite leads to; that of the connection if None.
+        :param default_region: the country of numbers without a country code, as two letters: ``CH``.
+        :return: the vendor's answer; ``.to_json()`` gives its JSON shape.
+        :raises airflow_provider_omnichat.api.errors.InvalidInviteError: nothing was sent; the text names the field.
+        :raises airflow_provider_omnichat.api.errors.InviteRejectedError: the vendor refused it.
+        :raises airflow_provider_omnichat.api.errors.InviteNotSentError: certainly not sent.
+        :raises airflow_provider_omnichat.api.errors.InviteUnknownError: may have been sent, or not.
+        """
+        invite = self.check_invite(to, message, link_placeholder, application_key, integration_type, default_region)
+        return self.get_conn().send_invite(invite)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """
+        Ask for one user of the connection's application, which sends nothing.
+
+        :return: whether it worked, and what is wrong in words that help.
+        """
+        from airflow_provider_omnichat.api.errors import OmnichatError
+        from airflow_provider_omnichat.api.probe import probe
+
+        try:
+            return probe(self.get_conn())
+        except OmnichatError as error:
+            return False, str(error)
+
+    def stop(self) -> None:
+        """Begin no further attempt, for ``on_kill``; what is under way is left to end. Looks nothing up."""
+        if "_client" in self.__dict__:
+            self._client.stop()
+
+    def close(self) -> None:
+        """Close the HTTP session, if there is one."""
+        if "_client" in self.__dict__:
+            self._client.close()

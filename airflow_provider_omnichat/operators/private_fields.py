@@ -1,0 +1,37 @@
+"""Templated fields whose values must not show in Airflow's *Rendered Template* view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+
+class PrivateFieldsMixin:
+    """
+    Lets Airflow render templated fields, then puts what may be shown in their place.
+
+    Airflow stores the attributes named in ``template_fields`` after rendering, for its pages and API. What the task
+    works with is kept apart and read with :meth:`private`.
+    """
+
+    private_fields: ClassVar[Mapping[str, Callable[[Any], str]]] = {}
+    """Name of each private field, and what makes it fit to be shown."""
+
+    _private_values: dict[str, Any] | None = None
+
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        # Airflow renders plain and mapped tasks through this method alike; render_template_fields is not called for
+        # mapped ones.
+        super()._do_render_template_fields(parent, *args, **kwargs)  # type: ignore[misc]
+        if parent is self and self._private_values is None:
+            self._private_values = {name: getattr(self, name) for name in self.private_fields}
+            for name, show in self.private_fields.items():
+                setattr(self, name, show(self._private_values[name]))
+
+    def private(self, name: str) -> Any:
+        """
+        Give the true value of a private field.
+
+        :param name: one of :attr:`private_fields`.
+        """
+        return getattr(self, name) if self._private_values is None else self._private_values[name]
