@@ -41,7 +41,7 @@ def _host_name(host: str) -> str:
 @guarded
 async def page(request: web.Request) -> web.StreamResponse:
     """Show the outbox to a person."""
-    return outbox_page(request.app[ACCOUNT])
+    return outbox_page(request.app[ACCOUNT], f"http://{request.host}")
 
 
 @guarded

@@ -6,6 +6,7 @@ import random
 import secrets
 from collections import deque
 from collections.abc import Iterable, Mapping
+from itertools import islice
 
 from airflow_provider_omnichat.sandbox.faults import FaultError, SetFault, parse_rated, parse_scripted, set_fault
 
@@ -70,6 +71,10 @@ class FaultPlan:
             if drawn < 0:
                 return each
         return None
+
+    def upcoming(self, most: int) -> list[str]:
+        """Return what is next in the script, ``most`` entries of it."""
+        return [spec for spec, _ in islice(self._script, most)]
 
     def as_json(self) -> dict[str, object]:
         """Return what is set, as plain JSON values."""
