@@ -1,0 +1,40 @@
+"""A sandbox of its own for each test, and a plain client that neither retries nor follows redirects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from airflow_provider_omnichat.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+INVITE = {
+    "to": "41793026727",
+    "linkPlaceholder": "<link>",
+    "message": "Hello, if you'd like to hear more about Foo, follow us at <link>",
+}
+
+Post = Callable[..., requests.Response]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(seed=1) as running:
+        yield running
+
+
+@pytest.fixture
+def post() -> Post:
+    def send(sandbox: Sandbox, *, url: str | None = None, changed: Any = None, **options: Any) -> requests.Response:
+        if "data" not in options:
+            options.setdefault("json", INVITE | (changed or {}))
+        options.setdefault("auth", sandbox.auth)
+        options.setdefault("timeout", 5)
+        return requests.post(url or sandbox.invite_url(), allow_redirects=False, **options)
+
+    return send
