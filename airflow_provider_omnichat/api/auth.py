@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -77,6 +78,40 @@ class Token:
     def authorization(self) -> str:
         """The value of the header."""
         return f"Bearer {self.value}"
+
+
+class TokenCache:
+    """The token that is in use. Does not lock: each client has its own kind of lock around it."""
+
+    def __init__(self) -> None:
+        self._token: Token | None = None
+        self._ends = 0.0
+
+    @property
+    def value(self) -> str | None:
+        """The token, also one that has ended; None before the first."""
+        return self._token.value if self._token else None
+
+    @property
+    def authorization(self) -> str | None:
+        """The value of the header; None when a token has to be asked for."""
+        return self._token.authorization if self._token and time.monotonic() < self._ends else None
+
+    def keep(self, token: Token) -> None:
+        """Use a token from now on."""
+        self._token, self._ends = token, time.monotonic() + token.lifetime
+
+    def end(self, authorization: str) -> bool:
+        """
+        Give up a token that was refused; tell whether another one can be asked for.
+
+        :param authorization: the header that was refused. If another token is in use by now, that one stays.
+        """
+        if self._token is None:
+            return False
+        if self._token.authorization == authorization:
+            self._ends = 0.0
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionErro
 
 from airflow_provider_omnichat import __version__
 from airflow_provider_omnichat.api.account import Account
-from airflow_provider_omnichat.api.auth import OAuth2Credentials, Token
+from airflow_provider_omnichat.api.auth import OAuth2Credentials, Token, TokenCache
 from airflow_provider_omnichat.api.errors import InviteNotSentError, TransportError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.privacy import scrub
@@ -51,8 +51,7 @@ class OmnichatClient:
         self.account = account
         self.backoff = backoff or Backoff()
         self._on_token = on_token
-        self._token: Token | None = None
-        self._token_ends = 0.0
+        self._token = TokenCache()
         self._token_lock = threading.Lock()
         self._stopped = threading.Event()
         self._session = _session()
@@ -115,16 +114,15 @@ class OmnichatClient:
         self.close()
 
     def _send_once(self, request: HttpRequest, hidden: tuple[str, ...]) -> InviteAnswer:
+        authorization = self._authorization()
         try:
-            response = self._exchange(request, self._authorization())
-            if response.status == 401 and self._forget_token():
+            response = self._exchange(request, authorization)
+            if response.status == 401 and self._token.end(authorization):
                 # The token may have ended early. 401 means that nothing was taken, so once more with a new one is safe.
                 response = self._exchange(request, self._authorization())
         except TransportError as error:
             raise error_of_transport(error) from error
-        if self._token is not None:
-            hidden = (*hidden, self._token.value)
-        return read_invite_response(response, hidden)
+        return read_invite_response(response, (*hidden, self._token.value or ""))
 
     def _authorization(self) -> str:
         credentials = self.account.credentials
@@ -132,12 +130,14 @@ class OmnichatClient:
             assert credentials.authorization is not None
             return credentials.authorization
         with self._token_lock:
-            if self._token is None or time.monotonic() >= self._token_ends:
-                self._token = self._new_token(credentials)
-                self._token_ends = time.monotonic() + self._token.lifetime
+            authorization = self._token.authorization
+            if authorization is None:
+                token = self._new_token(credentials)
                 if self._on_token:
-                    self._on_token(self._token.value)
-            return self._token.authorization
+                    self._on_token(token.value)
+                self._token.keep(token)
+                authorization = token.authorization
+            return authorization
 
     def _new_token(self, credentials: OAuth2Credentials) -> Token:
         try:
@@ -146,11 +146,6 @@ class OmnichatClient:
             # However it broke, only a token was asked for, so no invite has left.
             raise InviteNotSentError(f"No OAuth2 token: {error.problem}", repeatable=True) from error
         return credentials.read_token(response)
-
-    def _forget_token(self) -> bool:
-        with self._token_lock:
-            had_one, self._token = self._token is not None, None
-        return had_one
 
     def _exchange(self, request: HttpRequest, authorization: str | None) -> HttpResponse:
         """Send one request once; raise TransportError when no answer comes."""
