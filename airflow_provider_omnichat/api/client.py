@@ -32,8 +32,8 @@ from airflow_provider_omnichat.api.wire import (
     users_request,
 )
 
-_CONNECT_TIMEOUT = 10.0
-_LARGEST_BODY = 1 << 20
+CONNECT_TIMEOUT = 10.0
+LARGEST_BODY = 1 << 20
 
 
 class OmnichatClient:
@@ -157,7 +157,7 @@ class OmnichatClient:
                 headers=dict(request.headers),
                 data=request.body,
                 auth=_Authorization(authorization),
-                timeout=(min(timeout, _CONNECT_TIMEOUT), timeout),
+                timeout=(min(timeout, CONNECT_TIMEOUT), timeout),
                 allow_redirects=False,
                 stream=True,
             ) as response:
@@ -222,7 +222,7 @@ def _read_body(response: requests.Response, deadline: float) -> bytes | None:
         # read1 gives what has come; iter_content would wait for a whole chunk, each byte of it with a new time-out.
         while chunk := response.raw.read1(16384, decode_content=True):
             body += chunk
-            if len(body) > _LARGEST_BODY or time.monotonic() > deadline:
+            if len(body) > LARGEST_BODY or time.monotonic() > deadline:
                 return None
     except (HTTPError, OSError):
         return None  # the status still tells, and of a 2xx without a body the caller says "unknown"

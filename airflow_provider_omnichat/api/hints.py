@@ -28,10 +28,12 @@ STATUS_HINTS: dict[int, str] = {
 HTTP_HINTS: dict[int, str] = {
     401: "the connection's login, key or token is wrong or has expired (API keys expire after a year by default)",
     403: (
-        "the credentials lack a scope, or are not allowed from this IP address (a worker that moved looks like a bad key)"
+        "the credentials lack a scope, or are not allowed from this IP address"
+        " (a worker that moved looks like a bad key)"
     ),
     404: (
-        "the application key is wrong, the integration is not set up for the application, or the vendor retired this API"
+        "the application key is wrong, the integration is not set up for the application,"
+        " or the vendor retired this API"
     ),
     407: "a proxy between here and the vendor wants credentials",
     429: "too many requests for this account; nothing was sent",

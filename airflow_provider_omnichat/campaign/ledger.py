@@ -12,12 +12,30 @@ from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 
-SENDS_AGAIN: frozenset[Outcome] = frozenset({Outcome.NOT_SENT, Outcome.HELD})
+SENDS_AGAIN: frozenset[Outcome | None] = frozenset({Outcome.NOT_SENT, Outcome.HELD})
 """Outcomes after which a later try sends: the vendor certainly did not take these."""
+
+MAYBE_SENT: frozenset[Outcome | None] = frozenset({Outcome.UNKNOWN, None})
+"""Outcomes after which a later try sends only if the user says so; None is a claim that nobody ended."""
 
 
 class LedgerError(OmnichatError):
     """The ledger cannot be read or written. That is not an empty ledger: nothing more is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """
+    What is about to be sent.
+
+    :param recipient: what :func:`recipient_key` gave; the name under which entries are asked for and recorded.
+    :param to: the number; only a ledger in the user's own database keeps it.
+    :param key: the user's name of the row, such as a customer id; likewise.
+    """
+
+    recipient: str
+    to: str
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +45,29 @@ class Entry:
 
     :param outcome: how it ended; None while it is claimed and nobody has said how it ended.
     :param at: when that was written.
-    :param answer: the vendor's answer where there was one, without the number.
+    :param answer: the vendor's answer where there was one and the ledger keeps it, without the number.
     :param reason: why it was not accepted, for people.
+    :param attempts: requests made for it.
+    :param mine: whether an earlier try of this same task instance wrote it; False where another task or run did.
     """
 
     outcome: Outcome | None
     at: datetime
     answer: InviteAnswer | None = None
     reason: str | None = None
+    attempts: int = 1
+    mine: bool = True
 
     @classmethod
-    def now(cls, outcome: Outcome | None, answer: InviteAnswer | None = None, reason: str | None = None) -> Entry:
+    def now(
+        cls,
+        outcome: Outcome | None,
+        answer: InviteAnswer | None = None,
+        reason: str | None = None,
+        attempts: int = 1,
+    ) -> Entry:
         """Make an entry of this moment."""
-        return cls(outcome, datetime.now(UTC), answer, reason)
+        return cls(outcome, datetime.now(UTC), answer, reason, attempts)
 
     def to_json(self) -> dict[str, Any]:
         """Give plain data for a store; the phone number is left out."""
@@ -71,25 +99,37 @@ class Entry:
 
 
 class Ledger(Protocol):
-    """Where claims and outcomes live. Recipients are given as :func:`recipient_key`, never as numbers."""
+    """
+    Where claims and outcomes live.
 
-    def claim(self, recipients: Sequence[str], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
-        """
-        Claim each recipient that is free or ended in one of *retake*.
+    Calls come from one thread at a time, each of them may block, and each raises :class:`LedgerError` when the ledger
+    cannot be read or written: nothing more may be sent then.
+    """
 
-        :param recipients: keys, each once.
-        :param retake: the outcomes that may be tried again; None in it stands for a claim without an outcome.
-        :return: what the ledger has for those that were **not** claimed.
-        :raises LedgerError: nothing may be sent then.
+    def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
         """
+        Claim each recipient that is free, or whose earlier invite ended in one of *retake*; durable on return.
+
+        Two tasks that claim the same recipient at the same moment cannot both get it, if they share the ledger.
+
+        :param claims: each recipient once.
+        :param retake: the outcomes that may be tried again; None in it stands for a claim that nobody ended. Holds only
+            for entries of this task instance (``mine``), but NOT_SENT and HELD for those of others, too.
+        :return: what the ledger has for those that were **not** claimed, by recipient.
+        """
+
+    def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
+        """Give what the ledger has of these recipients, and claim nothing."""
 
     def record(self, entries: Mapping[str, Entry]) -> None:
         """
-        Write how claimed invites ended.
+        Take down how claimed invites ended; durable after the next :meth:`claim` or :meth:`flush`.
 
-        :param entries: by recipient key.
-        :raises LedgerError: nothing more may be sent then.
+        :param entries: by recipient; each was claimed through this ledger object.
         """
+
+    def flush(self) -> None:
+        """Make everything that was recorded durable."""
 
 
 def recipient_key(campaign: str, number: str) -> str:
@@ -106,11 +146,18 @@ def recipient_key(campaign: str, number: str) -> str:
 
 
 class NoLedger:
-    """Remembers nothing: all that there is where Airflow has no task state store and no database was named."""
+    """Remembers nothing: all there is where Airflow has no task state store and no database was named."""
 
-    def claim(self, recipients: Sequence[str], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
+    def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
+        return {}
+
+    def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
         return {}
 
     def record(self, entries: Mapping[str, Entry]) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
+
+    def flush(self) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from airflow_provider_omnichat.api.errors import InviteRejectedError, InviteUnknownError, SendError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.ledger import SENDS_AGAIN, Entry, Ledger, recipient_key
+from airflow_provider_omnichat.campaign.ledger import (
+    MAYBE_SENT,
+    SENDS_AGAIN,
+    Claim,
+    Entry,
+    Ledger,
+    LedgerError,
+    recipient_key,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +52,27 @@ def send_at_most_once(
     :raises SendError: the invite was not accepted, now or by an earlier try; then the text says so.
     """
     key = recipient_key(campaign, invite.to)
-    retake = {*SENDS_AGAIN, Outcome.UNKNOWN, None} if resend_unknown else SENDS_AGAIN
-    taken = ledger.claim([key], retake)
+    retake = SENDS_AGAIN | MAYBE_SENT if resend_unknown else SENDS_AGAIN
+    taken = ledger.claim([Claim(key, invite.to)], retake)
     if key in taken:
         return Sent(_answer_of(taken[key], invite), earlier=True)
     try:
         answer = send(invite)
     except SendError as error:
-        ledger.record({key: Entry.now(error.outcome, error.answer, str(error))})
+        _record(ledger, key, Entry.now(error.outcome, error.answer, str(error)), str(error))
         raise
-    ledger.record({key: Entry.now(Outcome.ACCEPTED, answer)})
+    _record(
+        ledger, key, Entry.now(Outcome.ACCEPTED, answer), f"The invite was accepted (messageId {answer.message_id})"
+    )
     return Sent(answer, earlier=False)
+
+
+def _record(ledger: Ledger, key: str, entry: Entry, what: str) -> None:
+    try:
+        ledger.record({key: entry})
+        ledger.flush()
+    except LedgerError as error:
+        raise LedgerError(f"{what}. But that could not be kept for later tries: {error}") from error
 
 
 def _answer_of(entry: Entry, invite: Invite) -> InviteAnswer:

@@ -1,7 +1,7 @@
 """
-The ledger in Airflow's task state store.
+The ledger of a single invite, in Airflow's task state store.
 
-Nothing to set up, outlives retries, crashes and *Clear*; one task instance wide.
+Nothing to set up; it outlives retries, crashes and *Clear*. It is one task instance wide.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.ledger import Entry, LedgerError
+from airflow_provider_omnichat.campaign.ledger import Claim, Entry, LedgerError
 
 KEEP_FOREVER = timedelta.max
-"""What Airflow calls ``NEVER_EXPIRE``: the entry lives as long as its DAG run, not just 30 days."""
+"""What Airflow calls ``NEVER_EXPIRE``: an entry lives as long as its DAG run, not just 30 days."""
 
 
 class StateStore(Protocol):
@@ -27,54 +27,75 @@ class StateStore(Protocol):
         """Write a value."""
 
 
-class StateStoreLedger:
+class CheckedStore:
     """
-    One key for each recipient in the state store of the running task instance.
+    A state store whose failures all have one meaning.
 
     :param store: ``context["task_state_store"]``.
-    :param keep: how long entries are kept; ``NEVER_EXPIRE`` of the Airflow that runs.
     """
 
-    def __init__(self, store: StateStore, keep: timedelta = KEEP_FOREVER) -> None:
+    def __init__(self, store: StateStore) -> None:
         self._store = store
-        self._keep = keep
 
-    def claim(self, recipients: Sequence[str], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
+    def get(self, key: str) -> Any:
+        """Read a value; None if there is none."""
+        try:
+            return self._store.get(key)
+        except Exception as error:  # whatever a store raises, nothing may be sent after it
+            raise LedgerError(
+                f"The task state store cannot be read ({type(error).__name__}); nothing was sent"
+            ) from error
+
+    def set(self, key: str, value: Any) -> None:
+        """Write a value and keep it as long as the DAG run."""
+        try:
+            self._store.set(key, value, retention=KEEP_FOREVER)
+        except Exception as error:  # see above
+            raise LedgerError(f"The task state store cannot be written ({type(error).__name__})") from error
+
+    def set_and_see(self, key: str, value: Any) -> None:
+        """
+        Write a value and read it back.
+
+        Airflow says "no such key" also when its server cannot find the task instance, or when a proxy answers 404. What
+        cannot be read back now would not be found by the next try, and what an earlier try wrote was not found either.
+        """
+        self.set(key, value)
+        if self.get(key) != value:
+            raise LedgerError("What was written to the task state store was not found again; nothing was sent")
+
+
+class StateStoreLedger:
+    """
+    One key for each recipient, with the vendor's whole answer.
+
+    :param store: ``context["task_state_store"]``.
+    """
+
+    def __init__(self, store: StateStore) -> None:
+        self._store = CheckedStore(store)
+
+    def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
-        taken: dict[str, Entry] = {}
-        for recipient in recipients:
-            entry = self._read(recipient)
-            if entry is not None and entry.outcome not in retake:
-                taken[recipient] = entry
-                continue
-            claim = Entry.now(None)
-            self._write(recipient, claim)
-            # Airflow answers "no such key" also when its server cannot find the task instance or a proxy says 404. A
-            # claim that cannot be read back would be lost on the next try, and so would have been one of an earlier
-            # try.
-            if self._read(recipient) != claim:
-                raise LedgerError("The claim was not found again in the task state store; nothing was sent")
+        known = self.find(claims)
+        taken = {recipient: entry for recipient, entry in known.items() if entry.outcome not in retake}
+        for claim in claims:
+            if claim.recipient not in taken:
+                self._store.set_and_see(_key(claim.recipient), Entry.now(None).to_json())
         return taken
+
+    def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
+        found = {claim.recipient: self._store.get(_key(claim.recipient)) for claim in claims}
+        return {recipient: Entry.from_json(data) for recipient, data in found.items() if data is not None}
 
     def record(self, entries: Mapping[str, Entry]) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
         for recipient, entry in entries.items():
-            self._write(recipient, entry)
+            self._store.set(_key(recipient), entry.to_json())
 
-    def _read(self, recipient: str) -> Entry | None:
-        try:
-            data = self._store.get(_key(recipient))
-        except Exception as error:  # whatever a store raises, it has one meaning here
-            raise LedgerError(
-                f"The task state store cannot be read ({type(error).__name__}); nothing was sent"
-            ) from error
-        return None if data is None else Entry.from_json(data)
-
-    def _write(self, recipient: str, entry: Entry) -> None:
-        try:
-            self._store.set(_key(recipient), entry.to_json(), retention=self._keep)
-        except Exception as error:  # see above
-            raise LedgerError(f"The task state store cannot be written ({type(error).__name__})") from error
+    def flush(self) -> None:
+        """Nothing is left to do: each record is written at once."""
 
 
 def _key(recipient: str) -> str:
