@@ -22,7 +22,7 @@ def guarded(handler: Handler) -> Handler:
 
     async def guard(request: web.Request) -> web.StreamResponse:
         host = request.headers.get("Host", "")
-        if not request.app[ACCOUNT].settings.allow_remote and not is_loopback(_host_name(host)):
+        if not request.app[ACCOUNT].settings.allow_remote and not is_loopback(_host_name(host.lower())):
             return as_json({"error": "control requests are taken under a loopback host name only"}, 403)
         origin = request.headers.get("Origin")
         if origin is not None and origin != f"http://{host}":
@@ -41,7 +41,7 @@ def _host_name(host: str) -> str:
 @guarded
 async def page(request: web.Request) -> web.StreamResponse:
     """Show the outbox to a person."""
-    return outbox_page(request.app[ACCOUNT], f"http://{request.host}")
+    return outbox_page(request.app[ACCOUNT], f"http://{request.host}", only_live="live" in request.query)
 
 
 @guarded

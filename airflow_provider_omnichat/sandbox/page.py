@@ -28,18 +28,22 @@ _LINK = re.compile(r"https://[\w./-]+\?(?:ref|start)=[0-9a-f]{8}")
 _HEAD = "<tr><th>Time</th><th>Number</th><th>Message</th><th>Vendor holds</th><th>Client got</th></tr>"
 
 
-def outbox_page(account: Account, base_url: str) -> web.Response:
+def outbox_page(account: Account, base_url: str, *, only_live: bool = False) -> web.Response:
     """Return the page.
 
     :param base_url: the address under which the reader sees the sandbox
+    :param only_live: only the part that changes, with which the page renews itself
     """
+    live = _live(account, base_url)
+    if only_live:
+        return web.Response(text=live, content_type="text/html", headers={"Cache-Control": "no-store"})
     nonce = secrets.token_urlsafe(12)
     policy = (
         f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; "
         "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     return web.Response(
-        text=_template().substitute(nonce=nonce, live=_live(account, base_url)),
+        text=_template().substitute(nonce=nonce, live=live),
         content_type="text/html",
         headers={"Content-Security-Policy": policy, "Cache-Control": "no-store"},
     )

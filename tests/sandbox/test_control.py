@@ -123,6 +123,11 @@ def test_control_from_its_own_page_is_taken(sandbox, post):
     assert sandbox.outbox == []
 
 
+@pytest.mark.parametrize("host", ["localhost:8085", "LOCALHOST", "127.0.0.1", "127.1.2.3:80", "[::1]:8085"])
+def test_control_under_each_loopback_name_is_taken(sandbox, host):
+    assert call(sandbox, "GET", "/__outbox", headers={"Host": host}).status_code == 200
+
+
 def test_foreign_host_name_is_taken_only_where_remote_is_allowed():
     with Sandbox(settings=Settings(allow_remote=True)) as sandbox:
         assert call(sandbox, "GET", "/__outbox", headers={"Host": "sandbox.example"}).status_code == 200
@@ -178,6 +183,13 @@ def test_page_names_the_faults_that_are_set(sandbox):
     assert "<b>429-retry-after</b> 25% · 3" in html
     assert "<b>next</b> drop-after" in html
     assert "seed 9" in html
+
+
+def test_page_renews_only_its_changing_part(sandbox, post):
+    post(sandbox)
+    live = call(sandbox, "GET", "/?live").text
+    assert "<html" not in live
+    assert live in page(sandbox).text
 
 
 def test_empty_page_tells_how_to_send_the_first_invite(sandbox):

@@ -1,5 +1,6 @@
 """The sandbox as tests embed it."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -9,6 +10,9 @@ import pytest
 import requests
 
 from airflow_provider_omnichat.sandbox import Credentials, Sandbox, Settings
+from airflow_provider_omnichat.sandbox.account import Account
+from airflow_provider_omnichat.sandbox.app import listen
+from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan
 
 
 def test_start_and_stop_take_well_under_50_ms():
@@ -55,6 +59,28 @@ def test_stop_does_not_wait_for_a_hanging_answer(post):
         began = time.perf_counter()
     assert time.perf_counter() - began < 1
     assert ended.wait(2)
+
+
+def test_hanging_answers_end_when_their_clients_go_away():
+    async def leftovers():
+        settings = Settings()
+        account = Account(settings, FaultPlan(["hang-before"]))
+        runner, port = await listen(account)
+        before = len(asyncio.all_tasks())
+        path = f"/omnichat/1/applications/{settings.application_key}/integrations/FACEBOOK/invite"
+        body = '{"to": "41793026727", "message": "Hi"}'
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: App {settings.credentials.api_key}\r\n"
+        for _ in range(3):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+            await asyncio.sleep(0.02)
+            writer.close()
+        await asyncio.sleep(0.05)
+        after = len(asyncio.all_tasks())
+        await runner.cleanup()
+        return account.outbox.totals().by_fault, after - before
+
+    assert asyncio.run(leftovers()) == ({"hang-before": 3}, 0)
 
 
 def test_many_clients_at_once_are_all_counted(sandbox, post):
