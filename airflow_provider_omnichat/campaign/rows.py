@@ -1,0 +1,73 @@
+"""The rows of a list, from what the user gave to what may be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_omnichat.api.models import Invite
+from airflow_provider_omnichat.api.outcomes import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """
+    One row of the user's list.
+
+    :param position: in the list, from 1.
+    :param fields: by column name, as they came.
+    """
+
+    position: int
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """
+    A row that passed the gate.
+
+    :param position: of its row in the list, from 1.
+    :param key: the user's name of the row, such as a customer id; None where there is none.
+    :param invite: what to send.
+    :param recipient: the name under which the ledger knows the recipient.
+    """
+
+    position: int
+    key: str | None
+    invite: Invite
+    recipient: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """
+    How one row ended: the row of the results, with the whole number.
+
+    :param position: of the row in the list, from 1.
+    :param key: the user's name of the row; None where there is none.
+    :param to: the number as it was sent, or as it stood in the row where it could not be read.
+    :param outcome: one of the eight words.
+    :param at: when it ended, ISO 8601 in UTC.
+    :param message_id: of the vendor; None where there is none.
+    :param status_id: of the vendor's status.
+    :param status_group: ``groupId`` of the vendor's status.
+    :param status_name: for people; code decides by group and id.
+    :param message_count: number of SMS segments as the vendor counted them.
+    :param attempts: requests made in the try that ended it.
+    :param error: why it was not accepted, for people.
+    """
+
+    position: int
+    key: str | None
+    to: str
+    outcome: Outcome
+    at: str
+    message_id: str | None = None
+    status_id: int | None = None
+    status_group: int | None = None
+    status_name: str | None = None
+    message_count: int | None = None
+    attempts: int = 0
+    error: str | None = None
