@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import shutil
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan
-from airflow_provider_omnichat.sandbox.faults import FAULTS, FaultError
+from airflow_provider_omnichat.sandbox.fault_table import as_text
+from airflow_provider_omnichat.sandbox.faults import FaultError
 from airflow_provider_omnichat.sandbox.option_values import count, latency, port, positive
 from airflow_provider_omnichat.sandbox.settings import Credentials, Settings, is_loopback, new_application_key
 
@@ -84,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="omnichat-sandbox",
         usage="%(prog)s [options]",
         description="A local stand-in for the vendor's API: it takes invites, sends no SMS, and fails on demand.",
-        epilog=fault_help(),
+        epilog=as_text(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -136,15 +135,3 @@ def _parser() -> argparse.ArgumentParser:
     talk.add_argument("--verbose", action="store_true", help="one line for each invite request, number masked")
     talk.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return parser
-
-
-def fault_help() -> str:
-    """Return the fault table as text for a terminal."""
-    width = max(60, min(shutil.get_terminal_size().columns, 120))
-    indent = " " * 26
-    lines = ["faults (RATE: share of invites that meet it, 0 to 1, 1 unless given; +: the invite is accepted):"]
-    for fault in FAULTS.values():
-        argument = f" (ARG: {fault.argument}, default {fault.default or 'this server'})" if fault.argument else ""
-        head = f"  {'+' if fault.accepted else ' '} {fault.name}"
-        lines.append(textwrap.fill(f"{head:26}{fault.does}{argument}", width, subsequent_indent=indent))
-    return "\n".join(lines)

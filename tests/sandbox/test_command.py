@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from airflow_provider_omnichat.sandbox.faults import FAULTS
-from airflow_provider_omnichat.sandbox.options import fault_help, read_options
+from airflow_provider_omnichat.sandbox.options import read_options
 
 COMMAND = [sys.executable, "-m", "airflow_provider_omnichat.sandbox"]
 
@@ -132,5 +132,8 @@ def test_options_become_settings():
     assert command.plan.seed == 3
 
 
-def test_help_names_every_fault():
-    assert all(f" {name} " in fault_help() for name in FAULTS)
+def test_help_names_every_fault(capsys):
+    with pytest.raises(SystemExit):
+        read_options(["--help"])
+    text = capsys.readouterr().out
+    assert all(f" {name} " in text for name in FAULTS)
