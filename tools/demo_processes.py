@@ -1,0 +1,229 @@
+"""Starting, watching and stopping the programs of the demo."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.request import ProxyHandler, build_opener
+
+_SHOWN_LINES = 15
+_OWN = ("AIRFLOW", "OMNICHAT_")
+_direct = build_opener(ProxyHandler({}))
+
+
+class Failed(Exception):
+    """The demo cannot go on; the text says why and where to look."""
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Keep a second demo from removing the files of one that runs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Failed(f"Another one is running here ({path} is locked). Stop it first, with Ctrl-C.") from None
+        yield
+
+
+def get_json(url: str) -> Any:
+    """Ask a server on this machine, past any proxy."""
+    with _direct.open(url, timeout=10) as answer:
+        return json.load(answer)
+
+
+def airflow_environment(work: Path, repository: Path) -> dict[str, str]:
+    """Give the environment of an Airflow of its own: what is set for another Airflow does not reach it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
+    home = work / "airflow"
+    home.mkdir()
+    no_proxy = ",".join(filter(None, (kept.get("NO_PROXY") or kept.get("no_proxy"), "127.0.0.1", "localhost")))
+    return kept | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(repository / "example_dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}",
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+class Step:
+    """One line of progress: what is done, how far it is, and in the end how long it took."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.says = ""
+        self._live = sys.stdout.isatty()
+        self._begin = self._shown = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self.wait()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._print("failed" if isinstance(error, Exception) else "stopped" if error else self.says, end="\n")
+
+    def wait(self, says: str = "") -> None:
+        """Show how far it is; where the output is no terminal, only every few seconds."""
+        now = time.monotonic()
+        if self._live:
+            self._print(says, end="")
+        elif now - self._shown >= 10:
+            self._print(says, end="\n")
+            self._shown = now
+
+    def _print(self, says: str, end: str) -> None:
+        line = f"  {self.name:38} {time.monotonic() - self._begin:4.0f} s   {says}".rstrip()
+        print(f"\r{line}\x1b[K" if self._live else line, end=end, flush=True)
+
+
+@dataclass
+class _Process:
+    name: str
+    popen: subprocess.Popen[bytes]
+    log: Path
+
+
+@dataclass
+class Processes:
+    """The programs that were started; leaving the ``with`` block stops them, however it is left."""
+
+    _running: list[_Process] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Whoever presses Ctrl-C again must not leave half of them running.
+        kept = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
+            for process in reversed(self._running):
+                _signal(process.popen, number)
+            until = time.monotonic() + patience
+            while any(process.popen.poll() is None for process in self._running) and time.monotonic() < until:
+                time.sleep(0.05)
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+    def start(self, name: str, command: Sequence[str], work: Path, environment: dict[str, str]) -> None:
+        """Start ``python -m command`` with its output in ``work/name.log``."""
+        log = work / f"{name.replace(' ', '-')}.log"
+        with log.open("ab") as output:
+            popen = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                cwd=work,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # A group of its own: Ctrl-C goes to the demo alone, and the children of the child can be stopped.
+                start_new_session=True,
+            )
+        self._running.append(_Process(name, popen, log))
+
+    def run(
+        self,
+        name: str,
+        command: Sequence[str],
+        work: Path,
+        environment: dict[str, str],
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        Start it, wait for its end, and call ``tick`` meanwhile.
+
+        :raises Failed: when it fails.
+        """
+        self.start(name, command, work, environment)
+        process = self._running[-1]
+        self.wait_for(lambda: process.popen.poll() is not None, tick, allowed_to_end=process)
+        if process.popen.returncode:
+            raise Failed(_last_words(process))
+        self._running.remove(process)
+
+    def wait_for(
+        self,
+        condition: Callable[[], bool],
+        tick: Callable[[], None] = lambda: None,
+        timeout: float = 600.0,
+        allowed_to_end: _Process | None = None,
+    ) -> None:
+        """
+        Wait until the condition holds.
+
+        :raises Failed: when a program ends meanwhile, or it takes too long.
+        """
+        until = time.monotonic() + timeout
+        while not condition():
+            for process in self._running:
+                if process is not allowed_to_end and process.popen.poll() is not None:
+                    raise Failed(_last_words(process))
+            if time.monotonic() > until:
+                raise Failed(f"Nothing for {timeout:.0f} s.\n" + "\n".join(map(_last_words, self._running)))
+            tick()
+            time.sleep(0.1)
+
+
+def _signal(popen: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        os.killpg(popen.pid, number)
+    except (ProcessLookupError, PermissionError):
+        popen.poll()
+
+
+def _last_words(process: _Process) -> str:
+    lines = process.log.read_text(errors="replace").splitlines()[-_SHOWN_LINES:]
+    code = process.popen.poll()
+    ended = "is still running" if code is None else f"ended with {code}"
+    return "\n".join([f"`{process.name}` {ended}. The end of {process.log}:", *(f"  | {line[:300]}" for line in lines)])
+
+
+@dataclass(frozen=True)
+class SandboxAddress:
+    """
+    Where the sandbox is.
+
+    :param airflow_connection: the connection to it, as Airflow's JSON.
+    """
+
+    url: str
+    airflow_connection: str
+
+    def outbox(self, limit: int | None = None) -> Any:
+        """Give what it received; see ``GET /__outbox``."""
+        return get_json(f"{self.url}/__outbox" + (f"?limit={limit}" if limit is not None else ""))
+
+
+def start_sandbox(
+    processes: Processes, work: Path, faults: Sequence[str], seed: int, port: int = 0, *options: str
+) -> SandboxAddress:
+    """Start the sandbox and wait until it listens."""
+    ready = work / "sandbox.json"
+    command = ["airflow_provider_omnichat.sandbox", f"--port={port}", f"--seed={seed}", f"--ready-file={ready}"]
+    command += ["--verbose", *options, *(f"--fault={fault}" for fault in faults)]
+    processes.start("sandbox", command, work, dict(os.environ))
+    processes.wait_for(ready.exists, timeout=30)
+    said = json.loads(ready.read_text())
+    return SandboxAddress(said["url"], said["airflow_conn"])

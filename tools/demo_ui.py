@@ -1,0 +1,86 @@
+"""Keeps Airflow's UI and the sandbox running, to play with."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from demo_processes import Processes, Step, airflow_environment, get_json, start_sandbox
+
+_PARTS = {
+    "api-server": ["api-server"],
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+
+
+def run_ui(processes: Processes, work: Path, repository: Path, faults: Sequence[str], seed: int) -> int:
+    """Start everything, say what to click, and stay until Ctrl-C."""
+    print("Demo: Airflow's UI beside the sandbox. No SMS goes out, and both listen on this machine only.\n")
+    with Step("Sandbox, with a few faults") as step:
+        sandbox = start_sandbox(processes, work, faults, seed, _free_port(8085))
+        step.says = sandbox.url
+    port = _free_port(8080)
+    url = f"http://127.0.0.1:{port}"
+    environment = airflow_environment(work, repository) | {
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        # Each DAG can be tried at once; the daily one begins with the run that is due.
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+    }
+    with Step("Airflow's database") as step:
+        processes.run("db migrate", ["airflow", "db", "migrate"], work, environment, step.wait)
+    with Step("Connection omnichat_default") as step:
+        # In the database, not in the environment, so that it can be seen and changed in the UI.
+        add = ["airflow", "connections", "add", "omnichat_default", "--conn-json", sandbox.airflow_connection]
+        processes.run("connections add", add, work, environment, step.wait)
+    with Step("Airflow's UI, scheduler, DAG processor") as step:
+        for name, arguments in _PARTS.items():
+            processes.start(name, ["airflow", *arguments], work, environment)
+        processes.wait_for(lambda: _is_up(url), step.wait, timeout=180)
+        step.says = url
+    print(f"""
+Open
+  {url}   Airflow, without a password
+  {sandbox.url}   what the sandbox received
+
+Try
+  Dags > example_send_invite > Trigger: one invite. Then clear the task send_invite: no second SMS.
+  Dags > example_lifecycle_campaign: today's run has begun by itself; one task for each customer.
+  Admin > Connections > omnichat_default: edit it, or test it with the button in the list.
+Logs: {work}
+
+Stop with Ctrl-C.""")
+    processes.wait_for(lambda: False, timeout=float("inf"))
+    return 0
+
+
+def _is_up(url: str) -> bool:
+    try:
+        health = get_json(f"{url}/api/v2/monitor/health")
+    except (OSError, ValueError):
+        return False
+    return all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
+
+
+def _free_port(wanted: int) -> int:
+    """Give this port, or any other where it is taken."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            if sys.platform != "win32":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OSError("no free port")
