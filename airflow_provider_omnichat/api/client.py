@@ -14,7 +14,13 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationValueError,
+    NameResolutionError,
+    NewConnectionError,
+)
 
 from airflow_provider_omnichat import __version__
 from airflow_provider_omnichat.api.account import Account
@@ -73,7 +79,7 @@ class OmnichatClient:
         hidden = (invite.to, invite.message, *self.account.credentials.secrets)
         begin = time.monotonic()
         attempt = 0
-        while True:
+        while not self._stopped.is_set():
             attempt += 1
             try:
                 return self._send_once(request, hidden)
@@ -81,6 +87,7 @@ class OmnichatClient:
                 wait = self.backoff.delay(attempt, time.monotonic() - begin, error.retry_after)
                 if not error.repeatable or wait is None or self._stopped.wait(wait):
                     raise
+        raise InviteNotSentError("The invite was not sent: sending was stopped")
 
     def get_users(self, application_key: str) -> HttpResponse:
         """
@@ -151,7 +158,7 @@ class OmnichatClient:
         """Send one request once; raise TransportError when no answer comes."""
         timeout = self.account.timeout
         try:
-            with self._session.request(
+            response = self._session.request(
                 request.method,
                 self.account.base_url + request.path,
                 headers=dict(request.headers),
@@ -160,11 +167,19 @@ class OmnichatClient:
                 timeout=(min(timeout, CONNECT_TIMEOUT), timeout),
                 allow_redirects=False,
                 stream=True,
-            ) as response:
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return HttpResponse(response.status_code, headers, _read_body(response, time.monotonic() + timeout))
-        except requests.RequestException as error:
+            )
+        except (requests.RequestException, HTTPError) as error:
             raise _transport_error(error, timeout) from error
+        except OSError as error:
+            # requests wraps all that the network does; what comes bare comes before: a CA bundle that is not there.
+            raise TransportError(f"no connection: {scrub(str(error))}", False) from error
+        with response:
+            if response.status_code < 200:
+                # An interim answer, which http.client takes for the whole one. The true one is still to come on this
+                # connection, and the next invite would take it for its own.
+                self._session.close()
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return HttpResponse(response.status_code, headers, _read_body(response, time.monotonic() + timeout))
 
 
 class _Authorization(AuthBase):
@@ -199,14 +214,28 @@ class _ConnectionPool(HTTPSConnectionPool):
     ConnectionCls = _Connection
 
 
+_POOLS = {"http": HTTPConnectionPool, "https": _ConnectionPool}
+
+
 class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": HTTPConnectionPool, "https": _ConnectionPool}
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not proxy.lower().startswith("socks"):  # those have pools of their own
+            manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Give none: requests follows no redirect here, but would still read its body and parse its address."""
 
 
 def _session() -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.headers["User-Agent"] = f"airflow-provider-omnichat/{__version__} {requests.utils.default_user_agent()}"
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # max_retries is left at 0: urllib3 must never send a POST again by itself.
@@ -229,24 +258,30 @@ def _read_body(response: requests.Response, deadline: float) -> bytes | None:
     return body
 
 
-def _transport_error(error: requests.RequestException, timeout: float) -> TransportError:
+def _transport_error(error: requests.RequestException | HTTPError, timeout: float) -> TransportError:
     # What urllib3 said: requests wraps it, and by the wrapper alone a refused connection looks like a broken one.
     reason: object = getattr(error.args[0], "reason", None) if error.args else None
+    # urllib3 blames the proxy also for a connection that broke after the request went through it; what is inside tells.
+    reason = getattr(reason, "original_error", reason)
     match error:
+        case requests.exceptions.ProxyError() if isinstance(reason, NewConnectionError | ConnectTimeoutError):
+            return TransportError(f"no connection through the proxy: {_said(reason)}", False)
         case requests.exceptions.ConnectTimeout():
             return TransportError(
                 "no connection in time; is the host right, does a firewall or proxy stand between?", False
             )
-        case requests.exceptions.ProxyError():
-            return TransportError(f"no connection through the proxy: {scrub(str(reason))}", False)
         case _ if isinstance(reason, NameResolutionError):
             return TransportError("the host name cannot be resolved; check the connection's host", False)
         case _ if isinstance(reason, NewConnectionError):
-            said = str(reason).rpartition(">: ")[2] or str(reason)
-            return TransportError(f"no connection: {scrub(said)}", False)
-        case requests.exceptions.InvalidURL() | requests.exceptions.InvalidHeader():
-            return TransportError("the address or a header cannot be sent; check the connection", False)
+            return TransportError(f"no connection: {_said(reason)}", False)
+        case requests.exceptions.InvalidURL() | requests.exceptions.InvalidSchema() | LocationValueError():
+            # Not InvalidHeader: that is what requests makes of an answer with two lengths, too.
+            return TransportError("the address, or that of a proxy, cannot be used; check the connection's host", False)
         case requests.exceptions.ReadTimeout():
             return TransportError(f"no answer within {timeout:g} seconds")
         case _:
             return TransportError(f"the connection broke before an answer came ({type(error).__name__})")
+
+
+def _said(reason: object) -> str:
+    return scrub(str(reason).rpartition(">: ")[2] or str(reason))

@@ -66,7 +66,7 @@ class HttpResponse:
             return float(value[:9])
         try:
             when = parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, OverflowError, TypeError, IndexError):  # a server can write anything
             return None
         if when.tzinfo is None:
             when = when.replace(tzinfo=UTC)

@@ -1,0 +1,138 @@
+"""What the tests share: a new Airflow home, the sandbox, servers that play bytes, and connections to them."""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Before anything imports Airflow.
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp())
+os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
+os.environ.setdefault("AIRFLOW__CORE__UNIT_TEST_MODE", "True")
+for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC"):
+    os.environ.pop(_name, None)
+    os.environ.pop(_name.lower(), None)
+
+from airflow_provider_omnichat.sandbox.server import Sandbox  # noqa: E402
+from tests.wire_server import Play, WireServer  # noqa: E402
+
+NUMBER = "41793026727"
+MESSAGE = "Hello Vreni, if you'd like to hear more about Foo, follow us at <link>"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(seed=1) as server:
+        yield server
+
+
+@pytest.fixture
+def wire() -> Iterator[Callable[..., WireServer]]:
+    """Start a server that plays the given answers."""
+    with ExitStack() as stack:
+
+        def start(*script: Play, tls: ssl.SSLContext | None = None) -> WireServer:
+            return stack.enter_context(WireServer(*script, tls=tls))
+
+        yield start
+
+
+@pytest.fixture
+def connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Set the connection ``omnichat_default`` as users do: an environment variable with JSON."""
+
+    def set_connection(host: str, **fields: Any) -> dict[str, Any]:
+        extra = {"application_key": "KEY", "integration_type": "FACEBOOK", "timeout": 2, **fields.pop("extra", {})}
+        made = {
+            "conn_type": "omnichat",
+            "host": host,
+            "login": "user",
+            "password": "pass-word-1",
+            **fields,
+            "extra": extra,
+        }
+        monkeypatch.setenv("AIRFLOW_CONN_OMNICHAT_DEFAULT", json.dumps(made))
+        return made
+
+    return set_connection
+
+
+@pytest.fixture
+def hook_for(connection: Callable[..., dict[str, Any]]) -> Iterator[Callable[..., Any]]:
+    """Make a hook for a server (or a host); tries once unless a budget is given."""
+    from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
+
+    hooks: list[OmnichatHook] = []
+
+    def make(server: Any, *, retry_budget: float = 0.0, **fields: Any) -> OmnichatHook:
+        if isinstance(server, Sandbox):
+            given = json.loads(server.airflow_connection)
+            extra = {**given["extra"], **fields.pop("extra", {})}
+            host = f"{given['host']}:{given['port']}"
+            fields = {"login": given["login"], "password": given["password"], **fields, "extra": extra}
+        else:
+            host = server if isinstance(server, str) else server.url
+        connection(host, **fields)
+        hook = OmnichatHook(retry_budget=retry_budget)
+        hooks.append(hook)
+        return hook
+
+    yield make
+    for hook in hooks:
+        hook.close()
+
+
+@pytest.fixture
+def fast_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repeats after milliseconds instead of seconds; what is asked for by the server is kept."""
+    from airflow_provider_omnichat.api import retry
+
+    class Fast(retry.Backoff):
+        def __init__(self, budget: float = 60.0, first: float = 0.02, longest: float = 0.1) -> None:
+            super().__init__(budget, first, longest)
+
+    monkeypatch.setattr(retry, "Backoff", Fast)
+
+
+@pytest.fixture(scope="session")
+def self_signed(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
+    """A TLS server context for 127.0.0.1 that nobody trusts, and its certificate for those who want to."""
+    from ipaddress import ip_address
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    folder = tmp_path_factory.mktemp("tls")
+    chain, private = folder / "cert.pem", folder / "key.pem"
+    chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, private)
+    return context, chain
