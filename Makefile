@@ -78,7 +78,7 @@ constraints: $(READY) ## resolve constraints/*.txt anew (then: make matrix)
 	tools/constraints.sh $(BIN)/python airflow-3.3 airflow-3.0 airflow-2.11 lowest
 
 build: $(READY) ## sdist and wheel, into dist/
-	$(BIN)/python -m build --installer uv
+	$(BIN)/python -m build --no-isolation
 
 clean: ## remove everything that make made
 	rm -rf .venv .matrix .demo build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov

@@ -25,9 +25,9 @@ for name in "$@"; do
     group=test
     case $name in
         airflow-3.3) group=dev; echo "apache-airflow==3.3.2" ;;
-        # 3.0's API server passes PyJWT a list as issuer (TypeError from 2.11 on), and its page uses the old form of starlette's
-        # TemplateResponse (gone in 1.0).
-        airflow-3.0) printf '%s\n' "apache-airflow==3.0.6" "pyjwt<2.11" "starlette<1" ;;
+        # 3.0 passes PyJWT a list as issuer (TypeError from 2.11 on), its page uses the old form of starlette's TemplateResponse
+        # (gone in 1.0), and its tasks send JSON without naming it as such (refused by FastAPI from 0.132 on).
+        airflow-3.0) printf '%s\n' "apache-airflow==3.0.6" "pyjwt<2.11" "starlette<1" "fastapi<0.132" ;;
         airflow-2.11) echo "apache-airflow==2.11.2" ;;
         lowest) lower_bounds ;;
         *) echo "constraints: no set is called '$name'" >&2; exit 2 ;;
