@@ -10,6 +10,8 @@ from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 from airflow_provider_omnichat.hooks.connection_form import CONN_FIELDS, legacy_field_behaviour, wtforms_widgets
 
 if TYPE_CHECKING:
+    from airflow_provider_omnichat.api.account import Account
+    from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
     from airflow_provider_omnichat.api.client import OmnichatClient
     from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 
@@ -57,12 +59,23 @@ class OmnichatHook(BaseHook):
         """
         return self._client
 
+    def get_async_conn(self, concurrency: int = 32) -> AsyncOmnichatClient:
+        """
+        Give a new async client of the same account, to be used as ``async with``; the connection is looked up here,
+        not in the loop.
+
+        :param concurrency: connections at most.
+        :raises airflow_provider_omnichat.api.errors.AccountError: when the connection cannot be used.
+        """
+        from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
+
+        return AsyncOmnichatClient(self.account, concurrency, on_token=mask_secret)
+
     @cached_property
-    def _client(self) -> OmnichatClient:
+    def account(self) -> Account:
+        """The connection, checked; it is looked up once."""
         from airflow_provider_omnichat.api.account import Account
-        from airflow_provider_omnichat.api.client import OmnichatClient
         from airflow_provider_omnichat.api.errors import AccountError
-        from airflow_provider_omnichat.api.retry import Backoff
 
         conn = self.get_connection(self.omnichat_conn_id)
         extra = conn.extra_dejson
@@ -80,7 +93,14 @@ class OmnichatHook(BaseHook):
             raise AccountError(f"Connection {self.omnichat_conn_id!r} cannot be used: {error}") from None
         for secret in account.credentials.secrets:
             mask_secret(secret)
-        return OmnichatClient(account, Backoff(budget=self.retry_budget), on_token=mask_secret)
+        return account
+
+    @cached_property
+    def _client(self) -> OmnichatClient:
+        from airflow_provider_omnichat.api.client import OmnichatClient
+        from airflow_provider_omnichat.api.retry import Backoff
+
+        return OmnichatClient(self.account, Backoff(budget=self.retry_budget), on_token=mask_secret)
 
     def check_invite(
         self,
@@ -98,7 +118,7 @@ class OmnichatHook(BaseHook):
         """
         from airflow_provider_omnichat.campaign.gate import check_invite
 
-        account = self.get_conn().account
+        account = self.account
         return check_invite(
             to=to,
             message=message,
