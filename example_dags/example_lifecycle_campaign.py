@@ -7,7 +7,9 @@ Customers come out of a database, each gets one outcome, and the outcomes go bac
 from __future__ import annotations
 
 import logging
+import sys
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pendulum
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from example_customers import Ending
 
 
+# For example_customers. Airflow has the DAGs folder on the path, but `airflow dags test` of 3.0 does not.
+sys.path.append(str(Path(__file__).parent))
 log = logging.getLogger(__name__)
 
 SETTLED = ("accepted", "rejected")
