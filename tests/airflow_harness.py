@@ -61,15 +61,15 @@ class Supervisor:
         self.sent: list[Any] = []
         self.socket = None
 
-    def send(self, message: Any) -> Any:
-        self.sent.append(message)
-        if self.on_message and (given := self.on_message(message)) is not None:
+    def send(self, msg: Any) -> Any:
+        self.sent.append(msg)
+        if self.on_message and (given := self.on_message(msg)) is not None:
             return given
-        handle = getattr(self, f"_on_{type(message).__name__}", None)
-        return handle(message) if handle else None
+        handle = getattr(self, f"_on_{type(msg).__name__}", None)
+        return handle(msg) if handle else None
 
-    async def asend(self, message: Any) -> Any:
-        return self.send(message)
+    async def asend(self, msg: Any) -> Any:
+        return self.send(msg)
 
     def _on_SetXCom(self, message: Any) -> None:
         self.xcom[message.key] = message.value

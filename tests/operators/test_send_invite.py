@@ -1,0 +1,290 @@
+"""The operator as Airflow runs it: templates, XComs, mapping, and what each failure does to the task."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_omnichat.api.errors import AccountError, InviteNotSentError
+from airflow_provider_omnichat.operators.omnichat import SendInviteOperator
+from tests.airflow_harness import AIRFLOW, HAS_STATE_STORE, run_task
+from tests.conftest import MESSAGE, NUMBER
+from tests.wire_server import ACCEPTED, answer, then_close
+
+on_airflow_3 = pytest.mark.skipif(AIRFLOW < (3, 0), reason="needs the task runner of Airflow 3")
+
+
+def invite(**given: Any) -> SendInviteOperator:
+    return SendInviteOperator(
+        **{"task_id": "invite", "to": "+41 79 302 67 27", "message": MESSAGE, "retry_budget": 0, **given}
+    )
+
+
+@pytest.fixture
+def at_sandbox(sandbox, hook_for):
+    hook_for(sandbox)
+    return sandbox
+
+
+def test_an_accepted_invite_pushes_message_id_and_status_and_returns_the_whole_answer(at_sandbox):
+    run = run_task(invite())
+    assert run.succeeded, run.error
+    (receipt,) = at_sandbox.accepted
+    assert (receipt.to, receipt.message, receipt.link_placeholder) == (NUMBER, MESSAGE, "<link>")
+    assert run.xcom["messageId"] == receipt.message_id
+    assert isinstance(run.xcom["messageId"], str)
+    assert run.xcom["status"] == receipt.status.as_wire()
+    assert run.xcom["return_value"] == {
+        "to": NUMBER,
+        "messageCount": 1,
+        "messageId": receipt.message_id,
+        "status": receipt.status.as_wire(),
+    }
+    assert json.dumps(run.xcom)
+
+
+def test_do_xcom_push_false_keeps_all_of_it_out(at_sandbox):
+    run = run_task(invite(do_xcom_push=False))
+    assert run.succeeded
+    assert run.xcom == {}
+
+
+def test_every_template_field_is_rendered(wire, hook_for, monkeypatch):
+    server = wire()
+    hook_for(server)
+    monkeypatch.setenv("AIRFLOW_CONN_CONN_RUN_1", os.environ["AIRFLOW_CONN_OMNICHAT_DEFAULT"])
+    run = run_task(
+        invite(
+            to="079 302 67 {{ 27 }}",
+            message="{{ run_id }}: [link]",
+            link_placeholder="[{{ 'link' }}]",
+            application_key="KEY-{{ run_id }}",
+            integration_type="{{ 'telegram' | upper }}",
+            omnichat_conn_id="conn_{{ run_id | replace('-', '_') }}",
+            default_region="{{ 'ch' }}",
+            resend_key="{{ ds }}",
+        )
+    )
+    assert run.succeeded, run.error
+    (seen,) = server.seen
+    assert seen.path == "/omnichat/1/applications/KEY-run-1/integrations/TELEGRAM/invite"
+    assert json.loads(seen.body) == {"to": NUMBER, "linkPlaceholder": "[link]", "message": "run-1: [link]"}
+    assert set(run.rendered) == set(SendInviteOperator.template_fields)
+    assert (run.rendered["omnichat_conn_id"], run.rendered["resend_key"]) == ("conn_run_1", "2026-01-01")
+
+
+def test_number_and_text_are_not_in_the_rendered_fields(at_sandbox):
+    run = run_task(invite(to="{{ '+' ~ 41793026727 }}"))
+    assert run.succeeded
+    assert run.rendered["to"] == "+4179****27"
+    assert run.rendered["message"] == f"<text of {len(MESSAGE)} characters>"
+
+
+@on_airflow_3
+def test_inputs_can_come_from_a_task(at_sandbox):
+    from airflow.sdk import DAG, task
+
+    with DAG("invites", schedule=None):
+
+        @task
+        def customer() -> str:
+            return "0041 79 302 67 27"
+
+        @task
+        def text() -> str:
+            return "{{ not_rendered }} <link>"
+
+        operator = invite(to=customer(), message=text())
+    run = run_task(operator, upstream={"customer": "0041 79 302 67 27", "text": "{{ not_rendered }} <link>"})
+    assert run.succeeded, run.error
+    assert at_sandbox.accepted[0].to == NUMBER
+    assert at_sandbox.accepted[0].message == "{{ not_rendered }} <link>"
+    assert NUMBER[-6:] not in json.dumps(run.rendered).replace(" ", "")
+
+
+@on_airflow_3
+def test_a_mapped_invite_is_sent_masked_and_under_its_map_index(at_sandbox):
+    from airflow.sdk import DAG
+
+    with DAG("invites", schedule=None) as dag:
+        SendInviteOperator.partial(task_id="invite", message=MESSAGE, retry_budget=0).expand(
+            to=["+41793026727", "+41793026728"]
+        )
+    mapped = dag.get_task("invite")
+    for index in range(2):
+        run = run_task(mapped, map_index=index)
+        assert run.succeeded, run.error
+        assert run.rendered["to"].endswith(f"****2{7 + index}")
+        assert run.rendered["message"].startswith("<text of ")
+    assert [receipt.to for receipt in at_sandbox.accepted] == ["41793026727", "41793026728"]
+
+
+def test_the_operator_can_be_copied_and_does_nothing_when_made():
+    import copy
+
+    made = invite(omnichat_conn_id="no_such_connection")
+    copied = copy.deepcopy(made)
+    assert (copied.to, copied.message) == (made.to, made.message)
+    copied.on_kill()
+
+
+def test_an_unknown_policy_is_refused_when_the_dag_is_parsed():
+    with pytest.raises(ValueError, match="on_unknown must be one of hold, resend, not 'send'"):
+        invite(on_unknown="send")
+
+
+# failures
+
+
+def test_a_rejected_invite_fails_without_retry_and_still_pushes_what_the_vendor_said(at_sandbox):
+    at_sandbox.script("rejected:52")
+    run = run_task(invite(retries=3), retries=3)
+    assert run.state == "failed"
+    assert type(run.error) is AirflowFailException
+    assert "(group 5, id 52)" in str(run.error)
+    assert run.xcom["status"]["id"] == 52
+    assert "return_value" not in run.xcom
+    assert at_sandbox.requests_seen == 1
+
+
+def test_an_unknown_outcome_fails_without_retry_and_says_how_to_go_on(at_sandbox):
+    at_sandbox.script("drop-after")
+    run = run_task(invite(retries=3, retry_budget=5), retries=3)
+    assert run.state == "failed"
+    assert type(run.error) is AirflowFailException
+    assert "may have been sent, or not" in str(run.error)
+    assert 'set on_unknown="resend" and clear it' in str(run.error)
+    assert at_sandbox.requests_seen == 1
+
+
+def test_a_certain_non_send_may_be_retried_by_airflow(at_sandbox):
+    at_sandbox.script("429")
+    run = run_task(invite(retries=1), retries=1)
+    assert run.state == "up_for_retry"
+    assert isinstance(run.error, InviteNotSentError)
+    assert not isinstance(run.error, AirflowFailException)
+
+
+def test_a_failed_invite_without_retries_is_red(at_sandbox):
+    at_sandbox.script("429")
+    assert run_task(invite()).state == "failed"
+
+
+def test_the_budget_repeats_inside_one_try(at_sandbox):
+    at_sandbox.script("429", "503-retry-after:1", "ok")
+    assert run_task(invite(retry_budget=10)).succeeded
+    assert at_sandbox.requests_seen == 3
+    assert len(at_sandbox.accepted) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"to": "+41 79"}, "Nothing was sent. to: +4****9 is too short for a number of +41"),
+        ({"to": ""}, "Nothing was sent. to: is missing"),
+        ({"to": "079 302 67 27"}, "Nothing was sent. to: 079 3****27 has no country code"),
+        ({"message": "no placeholder"}, "Nothing was sent. message: does not contain the link placeholder '<link>'"),
+        ({"message": "  "}, "Nothing was sent. message: is empty"),
+        ({"link_placeholder": ""}, "Nothing was sent. link_placeholder: is empty"),
+        ({"application_key": ".."}, "Nothing was sent. application_key: is blank, dots"),
+        ({"default_region": "Switzerland"}, "Nothing was sent. default_region: is not a country"),
+    ],
+)
+def test_what_is_invalid_fails_without_retry_and_without_a_request(at_sandbox, given, said):
+    store: dict[str, Any] = {}
+    run = run_task(invite(retries=3, **given), retries=3, store=store)
+    assert run.state == "failed"
+    assert type(run.error) is AirflowFailException
+    assert str(run.error).startswith(said)
+    assert at_sandbox.requests_seen == 0
+    assert store == {}
+
+
+def test_a_connection_that_cannot_be_used_says_all_that_is_wrong_and_sends_nothing(sandbox, hook_for):
+    hook_for(sandbox, login="", extra={"timeout": "soon"})
+    run = run_task(invite())
+    assert isinstance(run.error, AccountError)
+    assert "login: is empty" in str(run.error)
+    assert "timeout: must be a number of seconds" in str(run.error)
+    assert sandbox.requests_seen == 0
+
+
+def test_a_connection_that_is_not_there_fails(monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_OMNICHAT_DEFAULT", raising=False)
+    run = run_task(invite(omnichat_conn_id="not_there"))
+    assert run.state == "failed"
+    assert "not_there" in str(run.error)
+
+
+@on_airflow_3
+def test_the_connection_can_come_from_airflow_itself(sandbox):
+    given = json.loads(sandbox.airflow_connection)
+    run = run_task(invite(omnichat_conn_id="from_the_server"), connections={"from_the_server": given})
+    assert run.succeeded, run.error
+    assert len(sandbox.accepted) == 1
+
+
+# being stopped
+
+
+def test_on_kill_ends_the_repeats_and_the_task_is_red(at_sandbox, monkeypatch):
+    at_sandbox.set_faults(["429"])
+    execute = SendInviteOperator.execute
+
+    def execute_and_be_killed(self: SendInviteOperator, context: Any) -> Any:
+        threading.Timer(0.5, self.on_kill).start()
+        return execute(self, context)
+
+    monkeypatch.setattr(SendInviteOperator, "execute", execute_and_be_killed)
+    begin = time.monotonic()
+    run = run_task(invite(retry_budget=60))
+    assert time.monotonic() - begin < 5
+    assert run.state == "failed"
+    assert isinstance(run.error, InviteNotSentError)
+    assert at_sandbox.accepted == []
+
+
+@on_airflow_3
+def test_execution_timeout_in_the_middle_of_a_request_leaves_a_claim_that_holds_the_next_try(at_sandbox):
+    at_sandbox.script("hang-after")
+    store: dict[str, Any] = {}
+    operator = invite(execution_timeout=timedelta(seconds=0.5), retries=1)
+    run = run_task(operator, retries=1, store=store)
+    assert type(run.error).__name__ == "AirflowTaskTimeout"
+    assert at_sandbox.requests_seen == 1
+    if not HAS_STATE_STORE:
+        return
+    again = run_task(invite(retries=1), retries=1, try_number=2, store=store)
+    assert again.state == "failed"
+    assert "ended before it could say how" in str(again.error)
+    assert at_sandbox.requests_seen == 1
+
+
+# Airflow without the store
+
+
+@pytest.mark.skipif(HAS_STATE_STORE, reason="this Airflow has a task state store")
+def test_without_a_state_store_one_line_in_the_log_says_what_is_not_covered(at_sandbox, caplog, capsys):
+    assert run_task(invite()).succeeded
+    said = caplog.text + "".join(capsys.readouterr())
+    assert said.count("has no task state store") == 1
+
+
+def test_a_rejection_at_the_wire_pushes_the_status_with_fields_that_nobody_knows(wire, hook_for):
+    status = {**ACCEPTED["status"], "groupId": 5, "id": 999, "lane": 3}  # type: ignore[dict-item]
+    hook_for(wire(answer(200, {**ACCEPTED, "status": status})))
+    assert run_task(invite()).xcom["status"] == status
+
+
+def test_a_broken_connection_pushes_nothing(wire, hook_for):
+    hook_for(wire(then_close()))
+    run = run_task(invite())
+    assert run.state == "failed"
+    assert run.xcom == {}
