@@ -45,7 +45,7 @@ lint: $(READY) ## formatting, lint and the layers
 
 types: $(READY) ## mypy: strict in the package, milder in tests and tools
 	$(BIN)/mypy
-	$(if $(wildcard tests/*.py),$(BIN)/mypy tests)
+	$(BIN)/mypy tests tools
 
 format: $(READY) ## format, and mend what ruff can
 	$(BIN)/ruff format .
