@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 _SHOWN_LINES = 15
 _OWN = ("AIRFLOW", "OMNICHAT_")
@@ -39,9 +39,10 @@ def lock(path: Path) -> Iterator[None]:
         yield
 
 
-def get_json(url: str) -> Any:
+def get_json(url: str, token: str | None = None) -> Any:
     """Ask a server on this machine, past any proxy."""
-    with _direct.open(url, timeout=10) as answer:
+    request = Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+    with _direct.open(request, timeout=10) as answer:
         return json.load(answer)
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from demo_processes import Processes, Step, airflow_environment, get_json, start_sandbox
+from demo_processes import Failed, Processes, Step, airflow_environment, get_json, start_sandbox
 
 _PARTS = {
     "api-server": ["api-server"],
@@ -43,7 +43,7 @@ def run_ui(processes: Processes, work: Path, repository: Path, faults: Sequence[
         # In the database, not in the environment, so that it can be seen and changed in the UI.
         add = ["airflow", "connections", "add", "omnichat_default", "--conn-json", sandbox.airflow_connection]
         processes.run("connections add", add, work, environment, step.wait)
-    with Step("Airflow's UI, scheduler, DAG processor") as step:
+    with Step("Airflow's UI, scheduler, DAGs") as step:
         for name, arguments in _PARTS.items():
             processes.start(name, ["airflow", *arguments], work, environment)
         processes.wait_for(lambda: _is_up(url), step.wait, timeout=180)
@@ -67,9 +67,16 @@ Stop with Ctrl-C.""")
 def _is_up(url: str) -> bool:
     try:
         health = get_json(f"{url}/api/v2/monitor/health")
+        if any(health[part]["status"] != "healthy" for part in ("metadatabase", "scheduler", "dag_processor")):
+            return False
+        token = get_json(f"{url}/auth/token")["access_token"]
+        broken = get_json(f"{url}/api/v2/importErrors", token)["import_errors"]
+        dags = get_json(f"{url}/api/v2/dags", token)["total_entries"]
     except (OSError, ValueError):
         return False
-    return all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
+    if broken:
+        raise Failed(f"Airflow cannot load {broken[0]['filename']}:\n{broken[0]['stack_trace']}")
+    return bool(dags)
 
 
 def _free_port(wanted: int) -> int:
