@@ -273,8 +273,8 @@ def test_execution_timeout_in_the_middle_of_a_request_leaves_a_claim_that_holds_
 @pytest.mark.skipif(HAS_STATE_STORE, reason="this Airflow has a task state store")
 def test_without_a_state_store_one_line_in_the_log_says_what_is_not_covered(at_sandbox, caplog, capsys):
     assert run_task(invite()).succeeded
-    said = caplog.text + "".join(capsys.readouterr())
-    assert said.count("has no task state store") == 1
+    line = "has no task state store"
+    assert max(caplog.text.count(line), "".join(capsys.readouterr()).count(line)) == 1
 
 
 def test_a_rejection_at_the_wire_pushes_the_status_with_fields_that_nobody_knows(wire, hook_for):
@@ -288,3 +288,13 @@ def test_a_broken_connection_pushes_nothing(wire, hook_for):
     run = run_task(invite())
     assert run.state == "failed"
     assert run.xcom == {}
+
+
+def test_no_method_hides_one_of_airflows_own():
+    """Airflow 2 keeps its logger in ``_log``: a method of that name broke every copy of the task."""
+    from airflow.providers.common.compat.sdk import BaseOperator
+
+    meant = {"execute", "on_kill", "template_fields", "ui_color", "_do_render_template_fields"}
+    own = {name for kind in SendInviteOperator.__mro__ if "omnichat" in kind.__module__ for name in vars(kind)}
+    hidden = {name for name in own if hasattr(BaseOperator, name) and not name.startswith("__")}
+    assert hidden <= meant | {name for name in own if name.startswith(("_BaseOperator", "_abc"))}
