@@ -108,6 +108,8 @@ def path_part(name: str, value: object) -> str | None:
 def _base_url(host: str | None, port: int | None, allow_http: object) -> str:
     url = (host or DEFAULT_HOST).strip()
     try:
+        if not url.isprintable():  # urlsplit would drop a line break without a word
+            raise ValueError
         parts = urlsplit(url if "://" in url else f"https://{url}")
         own_port = parts.port
     except ValueError:
@@ -158,6 +160,7 @@ def _credentials(auth_type: object, login: str | None, password: str | None) -> 
     names = {"basic": "the password", "api_key": "the API key", "oauth2": "the client secret"}
     if not password:
         raise AccountError(f"password: is empty; with auth_type {kind} it holds {names[str(kind)]}")
+    _refuse_half_characters(password=password, login=login or "")
     if kind == "api_key":
         key = password.removeprefix("App ")
         if not key.isascii() or not key.isprintable() or key != key.strip():
@@ -174,6 +177,13 @@ def _credentials(auth_type: object, login: str | None, password: str | None) -> 
     if ":" in login:
         raise AccountError("login: a user name for basic authentication cannot have a colon in it")
     return BasicCredentials(login, password)
+
+
+def _refuse_half_characters(**fields: str) -> None:
+    for name, value in fields.items():
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            # Caught here, because the error of encoding it would show the whole value.
+            raise AccountError(f"{name}: has half a character in it (a lone surrogate); mend the source's encoding")
 
 
 def _timeout(value: object) -> float:

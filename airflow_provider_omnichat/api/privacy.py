@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 
 _MASK = "****"
 _LONGEST_TEXT = 300
+_SHORTEST_PIECE = 12
 # Seven digits or more, also when written with separators: short codes and status ids stay readable, phone numbers do
 # not.
 _LONG_NUMBER = re.compile(r"\+?\d(?:[\s().\-/]{0,3}\d){6,}")
@@ -38,6 +39,17 @@ def describe_text(text: object) -> str:
     return f"<text of {len(text)} characters>"
 
 
+def describe_list(rows: object) -> str:
+    """
+    Say how long a list is, without the list; the address of a file is shown.
+
+    :param rows: a list, the address of one, or whatever stands where a list should be.
+    """
+    if isinstance(rows, str):
+        return rows if "://" in rows or rows.startswith("/") else describe_text(rows)
+    return f"<{type(rows).__name__} of {len(rows)} rows>" if isinstance(rows, Sized) else f"<{type(rows).__name__}>"
+
+
 def scrub(text: str, hidden: Iterable[str] = ()) -> str:
     """
     Make a text from outside safe to show: one line, not long, without numbers or the given strings.
@@ -46,9 +58,25 @@ def scrub(text: str, hidden: Iterable[str] = ()) -> str:
     :param hidden: strings that must not appear: the message, the number, credentials.
     """
     for secret in sorted(filter(None, hidden), key=len, reverse=True):
-        text = text.replace(secret, "***")
+        text = _without_pieces(text.replace(secret, "***"), secret)
     text = _LONG_NUMBER.sub(lambda match: mask_number(match.group()), _one_line(text))
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+
+
+def _without_pieces(text: str, secret: str) -> str:
+    """Take out what *text* repeats of *secret* cut short, with other capitals or escaped in places."""
+    low, size = text.lower(), _SHORTEST_PIECE
+    if len(low) != len(text):  # a few characters have no lower case of the same length
+        low = text
+    pieces = {secret.lower()[i : i + size] for i in range(len(secret) - size + 1)}
+    kept, at = [], 0
+    while at < len(text):
+        end = at
+        while low[end : end + size] in pieces:
+            end += 1
+        kept.append("***" if end > at else text[at])
+        at = end + size - 1 if end > at else at + 1
+    return "".join(kept)
 
 
 def _one_line(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, ValidationResult
 
@@ -67,7 +69,8 @@ def _as_text(number: object) -> str:
         number = str(number)
     if not isinstance(number, str):
         raise InvalidInviteError(f"must be one phone number as a text, is a {type(number).__name__}", "to")
-    text = number.strip()
+    # Numbers copied from documents and address books come with spaces of all kinds and marks that nobody sees.
+    text = "".join(" " if c.isspace() else c for c in number if unicodedata.category(c) != "Cf").strip()
     if not text:
         raise InvalidInviteError("is blank", "to")
     if len(text) > _LONGEST_INPUT:
