@@ -1,0 +1,243 @@
+"""A real Airflow of its own: a home, a metadata database, the command line, and a scheduler where one is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+from urllib.request import Request, urlopen
+
+AIRFLOW = tuple(map(int, version("apache-airflow").split(".")[:2]))
+HAS_STATE_STORE = AIRFLOW >= (3, 3)
+HAS_API_SERVER = AIRFLOW >= (3, 0)
+
+HERE = Path(__file__).parent
+TEST_DAGS = HERE / "dags"
+EXAMPLE_DAGS = HERE.parent.parent / "example_dags"
+
+T = TypeVar("T")
+
+
+class Airflow:
+    """
+    An Airflow in a directory of its own.
+
+    :param home: where everything of it lies.
+    :param connection: ``omnichat_default``, as Airflow's JSON.
+    """
+
+    def __init__(self, home: Path, connection: str) -> None:
+        self.home = home
+        self.marks = home / "marks"
+        self.marks.mkdir(parents=True)
+        self.example_database = home / "example_customers.sqlite"
+        self._port = _free_port()
+        self._token = ""
+        self._services: dict[str, subprocess.Popen[bytes]] = {}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+        url = f"http://127.0.0.1:{self._port}"
+        self.environment = kept | {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW_CONN_OMNICHAT_DEFAULT": connection,
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(TEST_DAGS),
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
+                [_bundle("tests", TEST_DAGS), _bundle("examples", EXAMPLE_DAGS)]
+            ),
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor" if HAS_API_SERVER else "SequentialExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+            "AIRFLOW__API__BASE_URL": url,
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self._port),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            "OMNICHAT_TEST_MARKS": str(self.marks),
+        }
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run ``python command`` to its end."""
+        return subprocess.run(
+            [sys.executable, *command],
+            cwd=self.home,
+            env=self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+
+    def cli(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run ``airflow command`` to its end."""
+        return self.run("-m", "airflow", *command, **environment)
+
+    def query(self, question: str, *values: object) -> list[tuple[Any, ...]]:
+        """Ask Airflow's metadata database."""
+        with closing(
+            sqlite3.connect(f"{(self.home / 'airflow.db').as_uri()}?mode=ro", uri=True, timeout=30)
+        ) as database:
+            return database.execute(question, values).fetchall()
+
+    def xcoms(self, dag_id: str, run_id: str, task_id: str, key: str) -> dict[int, Any]:
+        """Give the values of an XCom by map index; -1 for a task that is not mapped."""
+        rows = self.query(
+            "SELECT map_index, value FROM xcom WHERE dag_id = ? AND run_id = ? AND task_id = ? AND key = ?",
+            dag_id,
+            run_id,
+            task_id,
+            key,
+        )
+        return {map_index: json.loads(value) for map_index, value in rows}
+
+    def tries(self, dag_id: str, run_id: str, task_id: str) -> dict[int, tuple[str, int]]:
+        """Give state and number of tries by map index."""
+        rows = self.query(
+            "SELECT map_index, state, try_number FROM task_instance WHERE dag_id = ? AND run_id = ? AND task_id = ?",
+            dag_id,
+            run_id,
+            task_id,
+        )
+        return {map_index: (state, try_number) for map_index, state, try_number in rows}
+
+    def rendered(self, dag_id: str, run_id: str) -> dict[tuple[str, int], str]:
+        """Give what the *Rendered Template* view shows, by task and map index."""
+        rows = self.query(
+            "SELECT task_id, map_index, rendered_fields FROM rendered_task_instance_fields"
+            " WHERE dag_id = ? AND run_id = ?",
+            dag_id,
+            run_id,
+        )
+        return {(task_id, map_index): str(fields) for task_id, map_index, fields in rows}
+
+    def log(self, dag_id: str, run_id: str, task_id: str = "*", attempt: int | None = None) -> str:
+        """Give the log files of a run, of a task, of a try."""
+        folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
+        files = sorted(folder.glob(f"task_id={task_id}/**/attempt={attempt or '*'}.log"))
+        assert files, f"no logs in {folder}"
+        return "\n".join(file.read_text() for file in files)
+
+    def last_run(self, dag_id: str) -> tuple[str, str]:
+        """Give run id and state of the newest run."""
+        ((run_id, state),) = self.query(
+            "SELECT run_id, state FROM dag_run WHERE dag_id = ? ORDER BY id DESC LIMIT 1", dag_id
+        )
+        return run_id, state
+
+    def start(self) -> None:
+        """Start API server, scheduler and DAG processor, and wait until they work."""
+        for name in ("api-server", "scheduler", "dag-processor"):
+            with (self.home / f"{name}.log").open("wb") as output:
+                self._services[name] = subprocess.Popen(
+                    [sys.executable, "-m", "airflow", name, *(["--skip-serve-logs"] if name == "scheduler" else [])],
+                    cwd=self.home,
+                    env=self.environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        self.wait_until(self._is_up, "Airflow is up", 120)
+
+    def stop(self) -> None:
+        """Stop what was started."""
+        for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
+            for service in self._services.values():
+                if service.poll() is None:
+                    os.killpg(service.pid, number)
+            for service in self._services.values():
+                try:
+                    service.wait(patience)
+                except subprocess.TimeoutExpired:
+                    continue
+
+    def api(self, method: str, path: str, body: object = None) -> Any:
+        """Call Airflow's REST API."""
+        request = Request(
+            f"http://127.0.0.1:{self._port}{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"},
+        )
+        with urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def trigger(self, dag_id: str) -> str:
+        """Start a run without a logical date, as the UI can; give its id."""
+        self.api("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
+        return str(self.api("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"])
+
+    def clear(self, dag_id: str, run_id: str, *, only_failed: bool = False) -> None:
+        """Clear a run, as the button in the UI does."""
+        self.api(
+            "POST",
+            f"/api/v2/dags/{dag_id}/clearTaskInstances",
+            {"dry_run": False, "dag_run_id": run_id, "only_failed": only_failed, "reset_dag_runs": True},
+        )
+
+    def wait_for_run(self, dag_id: str, run_id: str) -> str:
+        """Wait for the end of a run and give its state."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}"
+        return self.wait_until(
+            lambda: state if (state := self.api("GET", path)["state"]) in ("success", "failed") else None,
+            f"{dag_id} {run_id} has ended",
+            120,
+        )
+
+    def wait_until(self, condition: Callable[[], T | None], what: str, seconds: float = 60) -> T:
+        """Wait until the condition gives something true, and give that."""
+        until = time.monotonic() + seconds
+        while not (found := condition()):
+            for name, service in self._services.items():
+                assert service.poll() is None, f"{name} ended: {self._end_of_log(name)}"
+            assert time.monotonic() < until, f"never: {what}. {''.join(map(self._end_of_log, self._services))}"
+            time.sleep(0.1)
+        return found
+
+    def _end_of_log(self, name: str) -> str:
+        return f"\n{name}:\n" + "\n".join((self.home / f"{name}.log").read_text(errors="replace").splitlines()[-15:])
+
+    def _is_up(self) -> bool:
+        try:
+            health = self.api("GET", "/api/v2/monitor/health")
+            if any(health[part]["status"] != "healthy" for part in ("metadatabase", "scheduler", "dag_processor")):
+                return False
+            self._token = self.api("GET", "/auth/token")["access_token"]
+            broken = self.api("GET", "/api/v2/importErrors")["import_errors"]
+            assert not broken, broken[0]["stack_trace"]
+            return bool(self.api("GET", "/api/v2/dags?paused=true")["total_entries"] >= 5)
+        except OSError:
+            return False
+
+
+def _bundle(name: str, path: Path) -> dict[str, object]:
+    classpath = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    return {"name": name, "classpath": classpath, "kwargs": {"path": str(path), "refresh_interval": 300}}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def assert_none_of(secrets: Sequence[str], text: str) -> None:
+    """Fail, without repeating the text, when one of these is in it."""
+    found = [secret for secret in secrets if secret in text]
+    lines = [line for line in text.splitlines() if any(secret in line for secret in found)]
+    assert not found, f"{found} in {lines[:3]}"
