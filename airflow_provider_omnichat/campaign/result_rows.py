@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from airflow_provider_omnichat.api.outcomes import Outcome
@@ -64,24 +64,29 @@ class JsonLines:
     head = b""
 
     def __init__(self, key_column: str | None) -> None:
-        self._key = key_column
+        self._with_key = key_column is not None
+        columns = COLUMNS if key_column is None else (key_column, *COLUMNS)
+        # The names are written once and not for each row: three times as fast as an encoder that is given dicts.
+        self._line = "{" + ", ".join(json.dumps(name).replace("%", "%%") + ": %s" for name in columns) + "}\n"
 
     def encode(self, results: Sequence[Result]) -> bytes:
         """See :class:`RowFormat`."""
-        key = self._key
-        lines = []
-        for result in results:
-            row: dict[str, Any] = {} if key is None else {key: result.key}
-            row.update(zip(COLUMNS, _values(result), strict=True))
-            lines.append(_to_json(row) + "\n")
+        line, with_key = self._line, self._with_key
+        rows = [(result.key, *_values(result)) if with_key else _values(result) for result in results]
         try:
-            return "".join(lines).encode()
+            return "".join([line % tuple(map(_json_value, row)) for row in rows]).encode()
         except UnicodeEncodeError:
             # Half a character in somebody's key: as an escape it can be written and read.
-            return b"".join(json.dumps(json.loads(line)).encode() + b"\n" for line in lines)
+            return "".join([line % tuple(map(json.dumps, row)) for row in rows]).encode()
 
 
-_to_json = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+def _json_value(value: str | int | None) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
+    return "null" if value is None else str(value)
+
+
+_quoted: Callable[[str], str] = json.encoder.encode_basestring
 
 
 class Csv:
