@@ -1,0 +1,113 @@
+"""
+How many SMS a text takes: 160 or 153 characters each in GSM-7, 70 or 67 in UCS-2.
+
+What is counted here is an estimate. The vendor puts a link of its own in, whose length is not documented, may count
+differently with national alphabets or transliteration switched on for the account, and its own count is what it bills.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+MOST_PARTS = 25
+"""Parts of one message that the vendor takes at most; a longer one it refuses."""
+
+ASSUMED_LINK_LENGTH = 40
+"""Characters that a link is taken to have where its length is not known; nothing is documented, so this is a guess."""
+
+_BASIC = (
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+_ESCAPED = "\f^{}\\[~]|€"
+_BASIC_ONLY = re.compile(f"[{re.escape(_BASIC)}]*")
+_GSM7_ONLY = re.compile(f"[{re.escape(_BASIC + _ESCAPED)}]*")
+_OUTSIDE = re.compile(f"[^{re.escape(_BASIC + _ESCAPED)}]")
+_ANY_ESCAPED = re.compile(f"[{re.escape(_ESCAPED)}]")
+
+
+class Encoding(StrEnum):
+    """How a text goes over the air."""
+
+    GSM7 = "GSM-7"
+    UCS2 = "UCS-2"
+
+
+_SINGLE = {Encoding.GSM7: 160, Encoding.UCS2: 70}
+_PART = {Encoding.GSM7: 153, Encoding.UCS2: 67}
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    r"""
+    What a text takes.
+
+    :param encoding: GSM-7, or UCS-2 as soon as one character is outside GSM-7.
+    :param units: its length as it is counted: in GSM-7 an escaped character (``€[]{}\^~|``) counts as two; in UCS-2
+        a character beyond the first 65,536, such as an emoji, does.
+    :param parts: number of SMS.
+    """
+
+    encoding: Encoding
+    units: int
+    parts: int
+
+    @property
+    def too_long(self) -> bool:
+        """Whether the vendor refuses it for its length."""
+        return self.parts > MOST_PARTS
+
+
+def count_segments(text: str) -> Segments:
+    """
+    Count the SMS of a text as it is.
+
+    A character of two units is never split between two parts: it moves to the next one and leaves a unit empty, as
+    phones need it to be. So a text may take a part more than its units alone would say.
+
+    :param text: with the link in it, or with something as long in its place.
+    """
+    if _BASIC_ONLY.fullmatch(text):
+        length = len(text)
+        return Segments(Encoding.GSM7, length, 1 if length <= 160 else -(-length // 153))
+    if _GSM7_ONLY.fullmatch(text):
+        wide = [match.start() for match in _ANY_ESCAPED.finditer(text)]
+        return _counted(Encoding.GSM7, len(text), wide)
+    return _counted(Encoding.UCS2, len(text), [at for at, character in enumerate(text) if character > "\uffff"])
+
+
+def estimate_segments(message: str, link_placeholder: str, link_length: int = ASSUMED_LINK_LENGTH) -> Segments:
+    """
+    Estimate the SMS of a message in which the vendor will put a link.
+
+    :param message: with the placeholder.
+    :param link_placeholder: the piece that the vendor replaces.
+    :param link_length: characters that the link is taken to have.
+    """
+    return count_segments(message.replace(link_placeholder, "x" * link_length) if link_placeholder else message)
+
+
+def outside_gsm7(text: str) -> list[str]:
+    """Give the characters that make a text UCS-2, each as often as it comes."""
+    return _OUTSIDE.findall(text)
+
+
+def _counted(encoding: Encoding, length: int, wide: list[int]) -> Segments:
+    """
+    Count a text with characters of two units.
+
+    :param length: in characters.
+    :param wide: where those of two units stand, in characters.
+    """
+    units = length + len(wide)
+    if units <= _SINGLE[encoding]:
+        return Segments(encoding, units, 1)
+    part = _PART[encoding]
+    # Each one that would fall on the border between two parts moves everything behind it by one unit.
+    moved = 0
+    for before, at in enumerate(wide):
+        if (at + before + moved) % part == part - 1:
+            moved += 1
+    return Segments(encoding, units, -(-(units + moved) // part))

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_omnichat.campaign.segments import (
+    ASSUMED_LINK_LENGTH,
+    Encoding,
+    count_segments,
+    estimate_segments,
+    outside_gsm7,
+)
+
+# Written by hand from the table of 3GPP TS 23.038, row by row, apart from the code's.
+BASIC = [
+    "@£$¥èéùìòÇ\nØø\rÅå",
+    "Δ_ΦΓΛΩΠΨΣΘΞÆæßÉ",
+    " !\"#¤%&'()*+,-./",
+    "0123456789:;<=>?",
+    "¡ABCDEFGHIJKLMNO",
+    "PQRSTUVWXYZÄÖÑÜ§",
+    "¿abcdefghijklmno",
+    "pqrstuvwxyzäöñüà",
+]
+EXTENSION = "\f^{}\\[~]|€"
+
+
+def by_hand(text: str) -> tuple[str, int, int]:
+    """Put one character after the other into parts, as a phone does."""
+    basic = set("".join(BASIC))
+    gsm = all(character in basic or character in EXTENSION for character in text)
+    encoding, single, size = ("GSM-7", 160, 153) if gsm else ("UCS-2", 70, 67)
+    widths = [
+        (2 if character in EXTENSION else 1) if gsm else len(character.encode("utf-16-le", "surrogatepass")) // 2
+        for character in text
+    ]
+    if sum(widths) <= single:
+        return encoding, sum(widths), 1
+    parts, room = 1, size
+    for width in widths:
+        if width > room:
+            parts, room = parts + 1, size
+        room -= width
+    return encoding, sum(widths), parts
+
+
+def counted(text: str) -> tuple[str, int, int]:
+    found = count_segments(text)
+    return found.encoding.value, found.units, found.parts
+
+
+def test_the_basic_table_has_every_character_but_the_escape():
+    assert sum(map(len, BASIC)) == 127
+    assert counted("".join(BASIC)) == ("GSM-7", 127, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ("GSM-7", 0, 1)),
+        ("a" * 160, ("GSM-7", 160, 1)),
+        ("a" * 161, ("GSM-7", 161, 2)),
+        ("a" * 306, ("GSM-7", 306, 2)),
+        ("a" * 307, ("GSM-7", 307, 3)),
+        ("€" * 80, ("GSM-7", 160, 1)),
+        ("a" + "€" * 80, ("GSM-7", 161, 2)),
+        ("\u2019" * 70, ("UCS-2", 70, 1)),
+        ("\u2019" * 71, ("UCS-2", 71, 2)),
+        ("a" * 134 + "\u2019", ("UCS-2", 135, 3)),
+        ("😀" * 35, ("UCS-2", 70, 1)),
+        ("`" * 71, ("UCS-2", 71, 2)),
+        ("ç", ("UCS-2", 1, 1)),
+    ],
+)
+def test_known_lengths(text, expected):
+    assert counted(text) == expected
+
+
+def test_what_would_be_split_between_two_parts_moves_to_the_next():
+    # 306 units fill two parts, unless an escaped character lies on the border.
+    assert counted("a" * 151 + "€" + "a" * 153) == ("GSM-7", 306, 2)
+    assert counted("a" * 152 + "€" + "a" * 152) == ("GSM-7", 306, 3)
+    assert counted("a" * 65 + "😀" + "\u2019" * 67) == ("UCS-2", 134, 2)
+    assert counted("a" * 66 + "😀" + "\u2019" * 66) == ("UCS-2", 134, 3)
+
+
+def test_too_long_is_over_25_parts():
+    assert not count_segments("a" * 153 * 25).too_long
+    assert count_segments("a" * 153 * 25 + "a").too_long
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "€", "[", "é", "😀", "\u2019", "\n", "`", "\x1b"]), st.integers(1, 180)),
+        max_size=8,
+    )
+)
+def test_it_counts_as_a_phone_puts_characters_into_parts(runs):
+    text = "".join(character * count for character, count in runs)
+    assert counted(text) == by_hand(text)
+
+
+@given(st.text(max_size=300))
+def test_it_counts_any_text_as_a_phone_does(text):
+    assert counted(text) == by_hand(text)
+
+
+def test_the_estimate_has_a_link_in_place_of_the_placeholder():
+    assert estimate_segments("x <link>", "<link>").units == 2 + ASSUMED_LINK_LENGTH
+    assert estimate_segments("x {link}", "{link}", 20) == count_segments("x" * 22), "its braces are not sent"
+    assert estimate_segments("x", "").units == 1
+    assert estimate_segments("a" * 120 + "<link>", "<link>", 41).parts == 2
+
+
+def test_what_makes_a_text_ucs2_is_named():
+    assert outside_gsm7("it\u2019s 5 € \u2013 ok\u2019") == ["\u2019", "\u2013", "\u2019"]
+    assert count_segments("\u2013").encoding is Encoding.UCS2
