@@ -61,8 +61,9 @@ class OmnichatHook(BaseHook):
 
     def get_async_conn(self, concurrency: int = 32) -> AsyncOmnichatClient:
         """
-        Give a new async client of the same account, to be used as ``async with``; the connection is looked up here,
-        not in the loop.
+        Give a new async client of the same account, to be used as ``async with``.
+
+        The connection is looked up here and not in the event loop, where some versions of Airflow cannot do it.
 
         :param concurrency: connections at most.
         :raises airflow_provider_omnichat.api.errors.AccountError: when the connection cannot be used.

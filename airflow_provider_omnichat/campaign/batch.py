@@ -1,0 +1,345 @@
+"""
+A list of any length, each row to exactly one outcome: gate, claim, send, record.
+
+Rows stream through. Claims go ahead of the senders in blocks and outcomes follow in blocks, as databases commit in
+groups, so that a durable ledger costs little: about a quarter of a second of sending is claimed at any moment, and
+that is what a killed worker leaves in doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Protocol, TypeVar
+
+from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
+from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.api.models import InviteAnswer
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.campaign.batch_gate import BatchGate
+from airflow_provider_omnichat.campaign.ledger import MAYBE_SENT, SENDS_AGAIN, Claim, Entry, Ledger
+from airflow_provider_omnichat.campaign.pacing import Pacer
+from airflow_provider_omnichat.campaign.report import Tally
+from airflow_provider_omnichat.campaign.results import ResultSink
+from airflow_provider_omnichat.campaign.row_sources import BrokenRow, RowSourceError
+from airflow_provider_omnichat.campaign.rows import Candidate, Result, Row
+from airflow_provider_omnichat.campaign.sender import Ended, Sender
+
+T = TypeVar("T")
+
+_LARGEST_BLOCK = 1000
+_AHEAD = 0.25
+_COMMIT_EVERY = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    How a batch sends.
+
+    :param rate_limit: invites a second at most; None for no ceiling.
+    :param concurrency: requests under way at most.
+    :param retry_budget: seconds within which an invite that was certainly not taken is tried again.
+    :param resend_unknown: send also where an earlier try may have sent.
+    :param progress_every: seconds between two lines of progress in the log.
+    """
+
+    rate_limit: float | None = None
+    concurrency: int = 32
+    retry_budget: float = 60.0
+    resend_unknown: bool = False
+    progress_every: float = 10.0
+
+
+class Log(Protocol):
+    """What is used of a logger."""
+
+    def info(self, message: str, /, *args: object) -> object:
+        """Log a line."""
+
+
+class Batch:
+    """
+    Sends one list, in one try of a task.
+
+    :param gate: makes candidates of rows.
+    :param ledger: where claims and outcomes live; used from a thread of its own.
+    :param results: where result rows go; used from the same thread.
+    :param client: not entered yet.
+    :param limits: how to send.
+    :param log: where progress is told.
+    """
+
+    def __init__(
+        self,
+        *,
+        gate: BatchGate,
+        ledger: Callable[[], Ledger],
+        results: ResultSink,
+        client: AsyncOmnichatClient,
+        limits: Limits,
+        log: Log,
+    ) -> None:
+        self.tally = Tally()
+        self.failure: OmnichatError | None = None
+        self._gate = gate
+        self._make_ledger = ledger
+        self._results = results
+        self._client = client
+        self._limits = limits
+        self._log = log
+        self._retake = SENDS_AGAIN | MAYBE_SENT if limits.resend_unknown else SENDS_AGAIN
+        self.abandoned = False
+        self._ended: list[Ended] = []
+        self._told: list[tuple[str | None, Result]] = []
+        self._pacer = Pacer(limits.rate_limit)
+        self._sender = Sender(
+            client,
+            self._pacer,
+            concurrency=limits.concurrency,
+            retry_budget=limits.retry_budget,
+            ended=self._ended.append,
+        )
+        self._commit_lock = asyncio.Lock()
+        self._io = ThreadPoolExecutor(1, "omnichat-ledger")
+        self._reader = ThreadPoolExecutor(1, "omnichat-rows")
+
+    async def run(self, rows: Iterator[Row | BrokenRow]) -> None:
+        """
+        Bring every row to its outcome.
+
+        :param rows: of the list; read in a thread of its own.
+        :raises OmnichatError: the ledger or earlier results cannot be read at the start, and nothing was sent. Later
+            failures are in
+            :attr:`failure`, with all that was sent recorded as far as that was possible.
+        """
+        try:
+            self._ledger = await self._in(self._io, self._make_ledger)
+            self._earlier = await self._in(self._io, self._results.earlier)
+            async with self._client:
+                self._sender.start()
+                try:
+                    async with _running(self._commit_now_and_then(), self._tell_progress()):
+                        await self._feed(rows)
+                        await self._sender.finish()
+                finally:
+                    await self._sender.close()
+                await self._commit()
+                await self._in(self._io, self._close)
+        finally:
+            self._reader.shutdown(wait=False, cancel_futures=True)
+            self._io.shutdown(wait=False)
+
+    async def abandon(self, seconds: float) -> None:
+        """
+        End early: no new request, some seconds for those under way; :meth:`run` then records what there is and returns.
+
+        :param seconds: to wait for requests under way.
+        """
+        self.abandoned = True
+        await self._sender.abandon(seconds)
+
+    @property
+    def location(self) -> str | None:
+        """Where the result rows are; None when nobody asked for them."""
+        return self._results.location
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why sending stopped before the list ended; None when it did not."""
+        return self._sender.stop_reason
+
+    async def _feed(self, rows: Iterator[Row | BrokenRow]) -> None:
+        while not self.abandoned:
+            stopped = self._sender.stopped.is_set()
+            size = _LARGEST_BLOCK if stopped else self._block_size()
+            if not stopped and self._sender.waiting >= max(1, size // 2):
+                await self._sender.room(max(1, size // 2), _COMMIT_EVERY)
+                continue
+            try:
+                checked = await self._in(self._reader, self._next_block, rows, size)
+            except Exception as error:  # whatever a file, a database or a network raises: what is sent must be recorded
+                self.failure = _unreadable(error)
+                return
+            if not checked:
+                return
+            candidates = []
+            for one in checked:
+                if isinstance(one, Candidate):
+                    candidates.append(one)
+                else:
+                    self._tell(None, one)
+            await self._commit(candidates)
+
+    def _block_size(self) -> int:
+        """What is sent in the next quarter of a second."""
+        if self._pacer.rate is not None:
+            return max(1, min(_LARGEST_BLOCK, int(self._pacer.rate * _AHEAD) + 1))
+        seconds = max(monotonic() - self._sender.started, _AHEAD)
+        return max(2 * self._limits.concurrency, min(_LARGEST_BLOCK, int(self._sender.taken / seconds * _AHEAD)))
+
+    def _next_block(self, rows: Iterator[Row | BrokenRow], size: int) -> list[Candidate | Result]:
+        return [self._gate.check(row) for row in itertools.islice(rows, size)]
+
+    async def _commit(self, candidates: Sequence[Candidate] = ()) -> None:
+        """Record what has ended, claim what comes next, queue what could be claimed."""
+        async with self._commit_lock:
+            ended, self._ended[:] = list(self._ended), []
+            for one in ended:
+                self._tell(one.candidate.recipient, _result(one), one.outcome is Outcome.ACCEPTED)
+            told, self._told[:] = list(self._told), []
+            sending = not self._sender.stopped.is_set()
+            claims = [Claim(c.recipient, c.invite.to, c.key) for c in candidates]
+            taken = await self._in(self._io, self._write, ended, told, claims, sending)
+            if self.failure is not None:
+                self._sender.stop(str(self.failure))
+                sending = False
+            for candidate in candidates:
+                entry = taken.get(candidate.recipient)
+                if entry is not None:
+                    self._tell(candidate.recipient, self._result_of_earlier(candidate, entry))
+                elif sending:
+                    self._sender.put(candidate)
+                else:
+                    reason = f"Sending was stopped: {self._sender.stop_reason}"
+                    self._tell(candidate.recipient, _plain(candidate, Outcome.NOT_SENT, datetime.now(UTC), reason))
+
+    def _write(
+        self, ended: list[Ended], told: list[tuple[str | None, Result]], claims: list[Claim], sending: bool
+    ) -> Mapping[str, Entry]:
+        """Write, in the ledger's thread; result rows first, so that a crash in between loses no message id."""
+        try:
+            self._results.write(told)
+        except OmnichatError as error:
+            self.failure = self.failure or error
+        try:
+            self._ledger.record({one.candidate.recipient: _entry(one) for one in ended})
+            if self.failure is not None:
+                return {}  # what was recorded is tried once more at the end
+            if claims and sending:
+                return self._ledger.claim(claims, self._retake)
+            self._ledger.flush()
+            return self._ledger.find(claims) if claims else {}
+        except OmnichatError as error:
+            self.failure = error
+            return {}
+
+    def _close(self) -> None:
+        try:
+            self._results.write(self._told)
+            self._results.close()
+        except OmnichatError as error:
+            self.failure = self.failure or error
+        try:
+            self._ledger.flush()
+        except OmnichatError as error:
+            self.failure = self.failure or error
+
+    def _tell(self, recipient: str | None, result: Result, sent_now: bool = False) -> None:
+        self.tally.add(result, sent_now)
+        if sent_now or recipient not in self._earlier:
+            self._told.append((recipient, result))
+
+    def _result_of_earlier(self, candidate: Candidate, entry: Entry) -> Result:
+        if not entry.mine:
+            how = entry.outcome.replace("_", " ") if entry.outcome else "being sent"
+            reason = (
+                f"already invited in this campaign by another task or run ({how} at {entry.at:%Y-%m-%d %H:%M:%S} UTC)"
+            )
+            return _plain(candidate, Outcome.DUPLICATE, entry.at, reason)
+        # A crash between the result row and the ledger: the row knows more.
+        outcome = self._earlier.get(candidate.recipient) or entry.outcome
+        if outcome is Outcome.ACCEPTED or outcome is Outcome.REJECTED:
+            return _plain(candidate, outcome, entry.at, entry.reason, entry)
+        if outcome is None:
+            reason = "An earlier try was about to send this invite and ended before it could say how"
+            return _plain(candidate, Outcome.UNKNOWN, entry.at, reason)
+        return _plain(candidate, outcome, entry.at, entry.reason or "since an earlier try", entry)
+
+    async def _commit_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(_COMMIT_EVERY)
+            if self._ended or self._told:
+                await self._commit()
+
+    async def _tell_progress(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.progress_every)
+            self._log.info("%s", self._progress())
+
+    def _progress(self) -> str:
+        rate = self._sender.taken / max(monotonic() - self._sender.started, 0.001)
+        counts = self.tally.counts
+        return (
+            f"{self.tally.sent_this_try} invites accepted, {rate:.0f}/s, {self._sender.refusals} refused for now,"
+            f" {counts[Outcome.REJECTED]} rejected, {counts[Outcome.UNKNOWN]} in doubt, {self.tally.rows} rows done"
+        )
+
+    async def _in(self, pool: ThreadPoolExecutor, function: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, function, *args)
+
+
+@asynccontextmanager
+async def _running(*background: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run something beside the body of the ``with``; an error in it is raised at the end."""
+    tasks = [asyncio.create_task(each) for each in background]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
+
+
+def _unreadable(error: Exception) -> OmnichatError:
+    if isinstance(error, OmnichatError):
+        return error
+    return RowSourceError(f"The list cannot be read to its end ({type(error).__name__}: {scrub(str(error))})")
+
+
+def _result(ended: Ended) -> Result:
+    return _fill(ended.candidate, ended.outcome, datetime.now(UTC), ended.error, ended.answer, ended.attempts)
+
+
+def _entry(ended: Ended) -> Entry:
+    return Entry.now(ended.outcome, ended.answer, ended.error, ended.attempts)
+
+
+def _plain(
+    candidate: Candidate, outcome: Outcome, at: datetime, reason: str | None, entry: Entry | None = None
+) -> Result:
+    return _fill(candidate, outcome, at, reason, entry.answer if entry else None, entry.attempts if entry else 0)
+
+
+def _fill(
+    candidate: Candidate,
+    outcome: Outcome,
+    at: datetime,
+    error: str | None,
+    answer: InviteAnswer | None,
+    attempts: int,
+) -> Result:
+    status = answer.status if answer else None
+    return Result(
+        position=candidate.position,
+        key=candidate.key,
+        to=candidate.invite.to,
+        outcome=outcome,
+        at=at.isoformat(timespec="milliseconds"),
+        message_id=answer.message_id or None if answer else None,
+        status_id=status.id if status else None,
+        status_group=status.group_id if status else None,
+        status_name=status.name if status else None,
+        message_count=answer.message_count if answer else None,
+        attempts=attempts,
+        error=error,
+    )

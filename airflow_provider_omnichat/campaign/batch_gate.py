@@ -1,0 +1,98 @@
+"""Row by row: what may be sent, and why the rest may not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.gate import check_invite
+from airflow_provider_omnichat.campaign.ledger import recipient_key
+from airflow_provider_omnichat.campaign.message_template import MessageTemplate
+from airflow_provider_omnichat.campaign.row_sources import BrokenRow
+from airflow_provider_omnichat.campaign.rows import Candidate, Result, Row
+
+
+class BatchGate:
+    """
+    Makes candidates of rows, and remembers whom it has let through.
+
+    :param campaign: within which a number is invited at most once.
+    :param template: the text for rows without one of their own, with ``{field}`` for the row's fields. A row's own
+        text is taken as it is: it is data, and data are not evaluated.
+    :param link_placeholder: for rows without one of their own.
+    :param application_key: the OMNI application.
+    :param integration_type: the channel that the invites lead to.
+    :param default_region: the country of numbers without a country code.
+    :param to_column: the field that holds the number.
+    :param key_column: the field that names a row in the results; None for none.
+    """
+
+    def __init__(
+        self,
+        *,
+        campaign: str,
+        template: MessageTemplate | None,
+        link_placeholder: str,
+        application_key: str | None,
+        integration_type: str | None,
+        default_region: str | None = None,
+        to_column: str = "to",
+        key_column: str | None = None,
+    ) -> None:
+        self._campaign = campaign
+        self._template = template
+        self._link_placeholder = link_placeholder
+        self._application_key = application_key
+        self._integration_type = integration_type
+        self._default_region = default_region
+        self._to_column = to_column
+        self._key_column = key_column
+        self._seen: set[bytes] = set()
+
+    def check(self, row: Row | BrokenRow) -> Candidate | Result:
+        """
+        Give a candidate, or how the row ended: as invalid or as a duplicate within the list.
+
+        :param row: of the list.
+        """
+        if isinstance(row, BrokenRow):
+            return _refusal(row.position, None, "", Outcome.INVALID, row.reason)
+        fields = row.fields
+        to = fields.get(self._to_column)
+        key = self._key(row)
+        try:
+            invite = check_invite(
+                to=to,
+                message=self._message(row),
+                link_placeholder=fields.get("link_placeholder") or self._link_placeholder,
+                application_key=self._application_key,
+                integration_type=self._integration_type,
+                default_region=self._default_region,
+            )
+        except InvalidInviteError as error:
+            if error.field == "to" and self._to_column not in fields:
+                error = InvalidInviteError(f"the row has no field {self._to_column!r}", "to")
+            return _refusal(row.position, key, "" if to is None else str(to)[:64], Outcome.INVALID, str(error))
+        recipient = recipient_key(self._campaign, invite.to)
+        seen = bytes.fromhex(recipient[:20])
+        if seen in self._seen:
+            return _refusal(
+                row.position, key, invite.to, Outcome.DUPLICATE, "the same number stands earlier in this list"
+            )
+        self._seen.add(seen)
+        return Candidate(row.position, key, invite, recipient)
+
+    def _key(self, row: Row) -> str | None:
+        value = row.fields.get(self._key_column) if self._key_column else None
+        return None if value is None else str(value)
+
+    def _message(self, row: Row) -> object:
+        own = row.fields.get("message")
+        if own is not None and own != "":
+            return own
+        return self._template.render(row.fields) if self._template else None
+
+
+def _refusal(position: int, key: str | None, to: str, outcome: Outcome, reason: str) -> Result:
+    return Result(position, key, to, outcome, datetime.now(UTC).isoformat(timespec="milliseconds"), error=reason)

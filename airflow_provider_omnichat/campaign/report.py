@@ -1,0 +1,77 @@
+"""What is told of a batch: the manifest, and the text of an error."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.privacy import mask_number
+from airflow_provider_omnichat.campaign.rows import Result
+
+_EXAMPLES = 10
+_FAILURES = (Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.REJECTED, Outcome.INVALID)
+
+
+class Tally:
+    """Counts rows as they end, and keeps a few examples of those that did not go well."""
+
+    def __init__(self) -> None:
+        self.counts: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
+        self.segments = 0
+        self.sent_this_try = 0
+        self.started_at = datetime.now(UTC)
+        self._examples: dict[Outcome, list[str]] = {outcome: [] for outcome in _FAILURES}
+
+    @property
+    def rows(self) -> int:
+        """Rows that have ended."""
+        return sum(self.counts.values())
+
+    def add(self, result: Result, sent_now: bool = False) -> None:
+        """
+        Count a row.
+
+        :param result: how it ended.
+        :param sent_now: whether this try sent it and the vendor accepted.
+        """
+        self.counts[result.outcome] += 1
+        if sent_now:
+            self.sent_this_try += 1
+            self.segments += result.message_count or 0
+        examples = self._examples.get(result.outcome)
+        if examples is not None and len(examples) < _EXAMPLES:
+            name = f"row {result.position}" + (f" ({result.key})" if result.key else "")
+            examples.append(f"{name} {mask_number(result.to)}: {result.error or 'no reason given'}")
+
+    def manifest(self, campaign: str, location: str | None) -> dict[str, Any]:
+        """
+        Give the small summary that goes to XCom; no personal data.
+
+        :param campaign: the campaign's name.
+        :param location: where the rows are.
+        """
+        return {
+            "campaign": campaign,
+            "rows": self.rows,
+            "counts": {str(outcome): count for outcome, count in self.counts.items()},
+            "results": location,
+            "segments": self.segments,
+            "sent_this_try": self.sent_this_try,
+            "started_at": self.started_at.isoformat(timespec="seconds"),
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+    def summary(self) -> str:
+        """Give the counts that are not zero, in one line."""
+        told = [f"{count} {outcome.replace('_', ' ')}" for outcome, count in self.counts.items() if count]
+        return f"{self.rows} rows: " + (", ".join(told) or "nothing to do")
+
+    def examples(self, *outcomes: Outcome) -> str:
+        """
+        Give at most ten examples, one a line.
+
+        :param outcomes: the ones to take them from, in this order.
+        """
+        found = [f"  {outcome}: {text}" for outcome in outcomes for text in self._examples[outcome]]
+        return "\n".join(found[:_EXAMPLES])

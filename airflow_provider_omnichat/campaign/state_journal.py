@@ -1,0 +1,141 @@
+"""
+The ledger of a batch in Airflow's task state store: many invites in few, compact values.
+
+A value of the store costs about 12 ms to write, so a key for each invite would be the slowest part of sending. Here up
+to :data:`SEGMENT` invites share one value: ten bytes of hash each in base64, and one letter for the outcome, together
+14.4 bytes an invite. Numbers are never in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64decode, b64encode
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.ledger import Claim, Entry, LedgerError
+from airflow_provider_omnichat.campaign.state_store import CheckedStore, StateStore
+
+SEGMENT = 4000
+"""Invites in one value: with them it stays below the 65,535 bytes that Airflow likes a value to have."""
+
+_HASH_BYTES = 10
+_LETTERS: dict[Outcome | None, str] = {
+    None: ".",
+    Outcome.ACCEPTED: "a",
+    Outcome.REJECTED: "r",
+    Outcome.NOT_SENT: "n",
+    Outcome.UNKNOWN: "u",
+    Outcome.HELD: "h",
+}
+_OUTCOMES = {letter: outcome for outcome, letter in _LETTERS.items()}
+
+
+class StateStoreJournal:
+    """
+    A ledger that only grows: what is claimed again is appended again, and the last one counts.
+
+    :param store: ``context["task_state_store"]``.
+    :param campaign: what the invites belong to; another campaign of the same task has a journal of its own.
+    :raises LedgerError: when what earlier tries left cannot be read.
+    """
+
+    def __init__(self, store: StateStore, campaign: str) -> None:
+        self._store = CheckedStore(store)
+        self._name = "omnichat:batch:" + hashlib.blake2b(campaign.encode(), digest_size=8).hexdigest()
+        self._earlier: dict[bytes, str] = {}
+        self._open: dict[bytes, tuple[_Segment, int]] = {}
+        self._dirty: dict[str, _Segment] = {}
+        self._segments = 0
+        self._last: _Segment | None = None
+        self._seen_back = False
+        self._load()
+
+    def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
+        taken = {name: entry for name, entry in self.find(claims).items() if entry.outcome not in retake}
+        for claim in claims:
+            if claim.recipient not in taken:
+                self._append(_short(claim.recipient))
+        self.flush()
+        return taken
+
+    def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
+        found = {}
+        for claim in claims:
+            letter = self._earlier.get(_short(claim.recipient))
+            if letter is not None:
+                found[claim.recipient] = Entry(_OUTCOMES[letter], datetime.now(UTC))
+        return found
+
+    def record(self, entries: Mapping[str, Entry]) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
+        for recipient, entry in entries.items():
+            segment, place = self._open.pop(_short(recipient))
+            segment.letters[place] = ord(_LETTERS[entry.outcome])
+            self._dirty[segment.key] = segment
+
+    def flush(self) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
+        for key, segment in list(self._dirty.items()):
+            if self._seen_back:
+                self._store.set(key, segment.to_json())
+            else:
+                self._store.set_and_see(key, segment.to_json())
+                self._seen_back = True
+            del self._dirty[key]
+
+    def _append(self, short: bytes) -> None:
+        if self._last is None or len(self._last.letters) >= SEGMENT:
+            # The count goes ahead of the segment: a segment that is counted and missing is noticed, one that is not
+            # counted would be read as "nobody was claimed".
+            self._last = _Segment(f"{self._name}:{self._segments}")
+            self._segments += 1
+            self._store.set_and_see(f"{self._name}:count", self._segments)
+        self._open[short] = (self._last, len(self._last.letters))
+        self._last.hashes += short
+        self._last.letters += b"."
+        self._dirty[self._last.key] = self._last
+
+    def _load(self) -> None:
+        count = self._store.get(f"{self._name}:count") or 0
+        if not isinstance(count, int):
+            raise LedgerError("The task state store holds something else than this batch's journal; nothing was sent")
+        for number in range(count):
+            key = f"{self._name}:{number}"
+            data = self._store.get(key)
+            if data is None and number == count - 1:
+                continue  # a crash between counting it and writing it: nothing of it was sent
+            self._earlier.update(_read_segment(key, data))
+        self._segments = count
+
+
+class _Segment:
+    """Hashes and letters, side by side."""
+
+    __slots__ = ("hashes", "key", "letters")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.hashes = bytearray()
+        self.letters = bytearray()
+
+    def to_json(self) -> dict[str, str]:
+        return {"hashes": b64encode(self.hashes).decode(), "outcomes": self.letters.decode()}
+
+
+def _read_segment(key: str, data: Any) -> dict[bytes, str]:
+    try:
+        hashes, letters = b64decode(data["hashes"], validate=True), data["outcomes"]
+        if len(hashes) != len(letters) * _HASH_BYTES or not set(letters) <= set(_OUTCOMES):
+            raise ValueError("hashes and outcomes do not match")
+    except (KeyError, TypeError, ValueError) as error:
+        raise LedgerError(f"Part {key} of the task state store's journal cannot be read; nothing was sent") from error
+    return {hashes[i * _HASH_BYTES : (i + 1) * _HASH_BYTES]: letter for i, letter in enumerate(letters)}
+
+
+def _short(recipient: str) -> bytes:
+    return bytes.fromhex(recipient[: 2 * _HASH_BYTES])

@@ -1,0 +1,190 @@
+"""Operators that send invites."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+
+from airflow_provider_omnichat.api.privacy import describe_text, mask_number
+from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
+from airflow_provider_omnichat.operators.ledger import DEFAULT_TABLE, campaign_name, invite_ledger
+from airflow_provider_omnichat.operators.private_fields import PrivateFieldsMixin
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+
+_ON_UNKNOWN = ("hold", "resend")
+
+
+class SendInviteOperator(PrivateFieldsMixin, BaseOperator):
+    """
+    Send one SMS invite, at most once over all tries of the task.
+
+    Before the request leaves, a claim is written to Airflow's task state store (Airflow 3.3+). A later try, also
+    after *Clear* in the UI, gives back the answer of an invite that was accepted and sends nothing; where it finds a
+    claim and no answer, it fails and says that nobody knows. Below Airflow 3.3 there is no such store, and only what
+    one try can see is covered.
+
+    XCom: ``messageId`` (str) and ``status`` (dict, the vendor's status object), also of an invite that the vendor
+    rejected; the return value is the vendor's whole answer, the number included (``do_xcom_push=False`` keeps all of
+    it out).
+
+    .. seealso:: https://www.infobip.com/docs/api (OMNI Chat)
+
+    :param to: phone number as people write it, ``+41 79 302 67 27`` or ``0041793026727``, and with *default_region*
+        also ``079 302 67 27``. (templated; shown masked)
+    :param message: the text; must contain *link_placeholder*. (templated; not shown)
+    :param link_placeholder: the piece of *message* in whose place the server puts the invite's link. (templated)
+    :param application_key: the OMNI application; that of the connection if None. (templated)
+    :param integration_type: the channel that the invite leads to, such as ``FACEBOOK``; that of the connection if
+        None. (templated)
+    :param omnichat_conn_id: the ``omnichat`` connection. (templated)
+    :param default_region: the country of numbers without a country code, as two letters: ``CH``. (templated)
+    :param on_unknown: what to do when an earlier try may have sent the invite: ``"hold"`` fails without sending,
+        ``"resend"`` sends, at the risk of a second SMS.
+    :param resend_key: change it, to any text, to send again on purpose: for each value there is at most one SMS.
+        (templated)
+    :param campaign: a name within which the number is invited at most once, across runs and DAGs; needs
+        *ledger_conn_id*. This task instance if None. (templated)
+    :param ledger_conn_id: a database connection; the claim is written to a table in it, made if missing, in place of
+        the task state store. (templated)
+    :param ledger_table: the name of that table, with a schema if need be. (templated)
+    :param retry_budget: seconds within which an invite that was certainly not taken (no connection, 429, 503 with
+        ``Retry-After``) is tried again inside this try; 0 for a single attempt.
+    :raises AirflowFailException: the invite is invalid, was rejected, or nobody knows; Airflow does not retry the task.
+    :raises airflow_provider_omnichat.api.errors.InviteNotSentError: certainly not sent; Airflow retries the task if
+        it has retries.
+    :raises airflow_provider_omnichat.campaign.ledger.LedgerError: the state store cannot be read or written.
+    """
+
+    template_fields: Sequence[str] = (
+        "to",
+        "message",
+        "link_placeholder",
+        "application_key",
+        "integration_type",
+        "omnichat_conn_id",
+        "default_region",
+        "resend_key",
+        "campaign",
+        "ledger_conn_id",
+        "ledger_table",
+    )
+    private_fields: ClassVar = {"to": mask_number, "message": describe_text}
+    ui_color = "#ffe3d3"
+
+    _hook: OmnichatHook | None = None
+
+    def __init__(
+        self,
+        *,
+        to: str,
+        message: str,
+        link_placeholder: str = "<link>",
+        application_key: str | None = None,
+        integration_type: str | None = None,
+        omnichat_conn_id: str = OmnichatHook.default_conn_name,
+        default_region: str | None = None,
+        on_unknown: str = "hold",
+        resend_key: str = "",
+        campaign: str | None = None,
+        ledger_conn_id: str | None = None,
+        ledger_table: str = DEFAULT_TABLE,
+        retry_budget: float = 60.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if on_unknown not in _ON_UNKNOWN:
+            raise ValueError(f"on_unknown must be one of {', '.join(_ON_UNKNOWN)}, not {on_unknown!r}")
+        self.to = to
+        self.message = message
+        self.link_placeholder = link_placeholder
+        self.application_key = application_key
+        self.integration_type = integration_type
+        self.omnichat_conn_id = omnichat_conn_id
+        self.default_region = default_region
+        self.on_unknown = on_unknown
+        self.resend_key = resend_key
+        self.campaign = campaign
+        self.ledger_conn_id = ledger_conn_id
+        self.ledger_table = ledger_table
+        self.retry_budget = retry_budget
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Send the invite; see the class."""
+        from airflow_provider_omnichat.api.errors import (
+            InvalidInviteError,
+            InviteNotSentError,
+            InviteUnknownError,
+            SendError,
+        )
+        from airflow_provider_omnichat.campaign.once import send_at_most_once
+
+        campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
+        self._hook = hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
+        try:
+            invite = self._invite(hook)
+            sent = send_at_most_once(
+                invite,
+                send=hook.get_conn().send_invite,
+                ledger=invite_ledger(self, context, campaign),
+                campaign=campaign,
+                resend_unknown=self.on_unknown == "resend",
+            )
+        except InvalidInviteError as error:
+            raise AirflowFailException(f"Nothing was sent. {error}") from None
+        except InviteNotSentError:
+            raise
+        except SendError as error:
+            self._push(context, error.answer)
+            advice = _UNKNOWN_ADVICE if isinstance(error, InviteUnknownError) else ""
+            raise AirflowFailException(f"{error}{advice}") from error
+        finally:
+            hook.close()
+        self._say(invite, sent.answer, sent.earlier)
+        self._push(context, sent.answer)
+        return sent.answer.to_json()
+
+    def on_kill(self) -> None:
+        """Begin no further attempt; a request that is under way may still be answered and recorded."""
+        if self._hook is not None:
+            self._hook.stop()
+
+    def _invite(self, hook: OmnichatHook) -> Invite:
+        return hook.check_invite(
+            self.private("to"),
+            self.private("message"),
+            self.link_placeholder,
+            self.application_key,
+            self.integration_type,
+            self.default_region,
+        )
+
+    def _push(self, context: Context, answer: InviteAnswer | None) -> None:
+        if answer is None or not self.do_xcom_push:
+            return
+        context["ti"].xcom_push(key="messageId", value=answer.message_id)
+        context["ti"].xcom_push(key="status", value=dict(answer.status.raw))
+
+    def _say(self, invite: Invite, answer: InviteAnswer, earlier: bool) -> None:
+        status = answer.status
+        self.log.info(
+            "Invite to %s %s: messageId %s, status %s (group %s, id %s), %s SMS",
+            mask_number(invite.to),
+            "was accepted by an earlier try, nothing was sent now" if earlier else "accepted",
+            answer.message_id,
+            status.name,
+            status.group_id,
+            status.id,
+            answer.message_count,
+        )
+
+
+_UNKNOWN_ADVICE = (
+    " It is not sent again by itself. See in the vendor's portal whether the SMS went out; then mark the task as"
+    ' success, or, to risk a second SMS, set on_unknown="resend" and clear it.'
+)
