@@ -134,6 +134,8 @@ class Airflow:
 
     def last_run(self, dag_id: str) -> tuple[str, str]:
         """Give run id and state of the newest run."""
+        run_id: str
+        state: str
         ((run_id, state),) = self.query(
             "SELECT run_id, state FROM dag_run WHERE dag_id = ? ORDER BY id DESC LIMIT 1", dag_id
         )
@@ -194,7 +196,7 @@ class Airflow:
         """Wait for the end of a run and give its state."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}"
         return self.wait_until(
-            lambda: state if (state := self.api("GET", path)["state"]) in ("success", "failed") else None,
+            lambda: str(state) if (state := self.api("GET", path)["state"]) in ("success", "failed") else None,
             f"{dag_id} {run_id} has ended",
             120,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pendulum
 from airflow.providers.common.compat.sdk import dag, task
@@ -22,7 +23,7 @@ def invites() -> None:
     def somebody() -> dict[str, str]:
         return {"number": "07700 900200", "text": "Dear giraffe, come to {here}"}
 
-    chosen = somebody()
+    chosen: Any = somebody()
     SendInviteOperator(
         task_id="plain",
         to=chosen["number"],
