@@ -184,7 +184,9 @@ def _run_on_airflow_3(task: Any, supervisor: Supervisor, try_number: int, retrie
     before = getattr(task_runner, "SUPERVISOR_COMMS", None)
     task_runner.SUPERVISOR_COMMS = supervisor  # type: ignore[assignment]
     try:
-        log = structlog.get_logger("task")
+        # As Airflow writes task logs: with tracebacks, without the values of local variables.
+        plain: list[Any] = [structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()]
+        log = structlog.wrap_logger(structlog.PrintLogger(), processors=plain)
         context = ti.get_template_context()
         state, _, error = task_runner.run(ti, context, log)
         context["exception"] = error

@@ -169,7 +169,8 @@ class OmnichatClient:
                 stream=True,
             )
         except (requests.RequestException, HTTPError) as error:
-            raise _transport_error(error, timeout) from error
+            # Without the cause: http.client shows in it what the server wrote.
+            raise _transport_error(error, timeout) from None
         except OSError as error:
             # requests wraps all that the network does; what comes bare comes before: a CA bundle that is not there.
             raise TransportError(f"no connection: {scrub(str(error))}", False) from error

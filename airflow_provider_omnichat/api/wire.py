@@ -7,6 +7,7 @@ No I/O. The rules of what an answer means for an invite stand here and nowhere e
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +28,9 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import scrub
 
 _JSON_HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
+_MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,40}")
+_SHORTEST_HIDDEN = 6
+_KEPT = frozenset({"to", "messageId"})
 _MAYBE_TAKEN_4XX = frozenset({408, 409, 425})
 _REJECTED_HTTP = frozenset({400, 413, 422})
 
@@ -83,7 +87,8 @@ class HttpResponse:
         try:
             return json.loads(self.body, parse_constant=str)
         except (ValueError, RecursionError):
-            kind = scrub(self.headers.get("content-type", "no content type"))
+            kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+            kind = scrub(kind) if _MEDIA_TYPE.fullmatch(kind) else "no content type"
             raise ValueError(f"the body is not JSON ({kind}, {len(self.body)} bytes)") from None
 
 
@@ -128,8 +133,8 @@ def read_invite_response(response: HttpResponse, hidden: Collection[str] = ()) -
     if not 200 <= response.status < 300:
         raise error_of_http_status(response, hidden)
     try:
-        answer = InviteAnswer.from_json(response.json())
-    except ValueError as error:
+        answer = InviteAnswer.from_json(_without(response.json(), hidden))
+    except (ValueError, RecursionError) as error:
         raise InviteUnknownError(
             f"HTTP {response.status}, but it cannot be read what happened: {error}", http_status=response.status
         ) from None
@@ -137,6 +142,31 @@ def read_invite_response(response: HttpResponse, hidden: Collection[str] = ()) -
     if outcome is Outcome.ACCEPTED:
         return answer
     raise _error_of_status(response.status, answer, outcome, hidden)
+
+
+def _without(payload: Any, hidden: Collection[str]) -> Any:
+    """Take out of an answer what its texts repeat of the invite or the credentials: answers are kept and shown."""
+    if not isinstance(payload, dict):
+        return payload
+    secrets = [secret for secret in hidden if len(secret) >= _SHORTEST_HIDDEN]  # a shorter one is found by chance
+    return {name: value if name in _KEPT else _clean(value, secrets) for name, value in payload.items()}
+
+
+def _clean(value: Any, secrets: Collection[str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _clean(inner, secrets) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_clean(inner, secrets) for inner in value]
+    if isinstance(value, int):
+        return value if str(value) not in secrets else "***"
+    if not isinstance(value, str):
+        return value
+    digits = "".join(filter(str.isdigit, value))
+    for secret in secrets:
+        value = value.replace(secret, "***")
+        if secret in digits:  # a number, written with separators
+            value = re.sub(r"[\s().\-/]{0,3}".join(secret), "***", value)
+    return value
 
 
 def error_of_transport(error: TransportError) -> SendError:

@@ -62,7 +62,7 @@ ANYTHING = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(ANYTHING, st.sampled_from([None, "CH", "DE", "US", "IT", "AR"]))
 def test_what_comes_out_is_digits_or_an_error_that_hides_the_number_and_it_is_stable(number, region):
     try:
@@ -78,7 +78,7 @@ def test_what_comes_out_is_digits_or_an_error_that_hides_the_number_and_it_is_st
     assert normalise_number("+" + digits, region) == digits
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(min_value=10**7, max_value=10**13))
 def test_digits_alone_are_stable_without_a_region(number):
     try:

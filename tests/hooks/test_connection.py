@@ -1,0 +1,159 @@
+"""A connection made by URI, by JSON, by environment variable and by Airflow's own classes is the same connection."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+import pytest
+
+from airflow_provider_omnichat.api.errors import AccountError
+from airflow_provider_omnichat.hooks.connection_form import CONN_FIELDS, UI_FIELD_BEHAVIOUR
+from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
+from tests.airflow_harness import AIRFLOW
+
+SECRET = "p@ss/wörd:1?&%"
+EXTRA = {"auth_type": "basic", "application_key": "KEY", "integration_type": "TELEGRAM", "timeout": 7}
+
+
+def account_of(monkeypatch, value: str):
+    monkeypatch.setenv("AIRFLOW_CONN_OMNICHAT_DEFAULT", value)
+    account = OmnichatHook().get_conn().account
+    return (
+        account.base_url,
+        account.credentials.authorization,
+        account.application_key,
+        account.integration_type,
+        account.timeout,
+    )
+
+
+FORMS = {
+    "JSON": json.dumps(
+        {
+            "conn_type": "omnichat",
+            "host": "gw.example.com",
+            "port": 8443,
+            "login": "me",
+            "password": SECRET,
+            "extra": EXTRA,
+        }
+    ),
+    "JSON with texts": json.dumps(
+        {
+            "conn_type": "omnichat",
+            "host": "https://gw.example.com:8443",
+            "login": "me",
+            "password": SECRET,
+            "extra": json.dumps({**EXTRA, "timeout": "7"}),
+        }
+    ),
+    "JSON with a port that is a text": json.dumps(
+        {
+            "conn_type": "omnichat",
+            "host": "gw.example.com",
+            "port": "8443",
+            "login": "me",
+            "password": SECRET,
+            "extra": EXTRA,
+        }
+    ),
+    "URI": f"omnichat://me:{quote(SECRET, safe='')}@gw.example.com:8443/?application_key=KEY&integration_type=TELEGRAM"
+    "&timeout=7",
+    "URI with a scheme in the host": f"omnichat://me:{quote(SECRET, safe='')}@https%3A%2F%2Fgw.example.com:8443"
+    "/?application_key=KEY&integration_type=TELEGRAM&timeout=7&allow_http=false",
+    "URI with extra in one": f"omnichat://me:{quote(SECRET, safe='')}@gw.example.com:8443/?__extra__="
+    + quote(json.dumps(EXTRA), safe=""),
+}
+
+
+@pytest.mark.parametrize("value", FORMS.values(), ids=FORMS)
+def test_every_form_makes_the_same_account(monkeypatch, value):
+    import base64
+
+    header = "Basic " + base64.b64encode(f"me:{SECRET}".encode()).decode()
+    assert account_of(monkeypatch, value) == ("https://gw.example.com:8443", header, "KEY", "TELEGRAM", 7.0)
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 0), reason="airflow.sdk came with Airflow 3")
+def test_airflows_own_connection_survives_a_round_trip(monkeypatch):
+    from airflow.sdk import Connection
+
+    made = Connection(
+        conn_id="x",
+        conn_type="omnichat",
+        host="gw.example.com",
+        port=8443,
+        login="me",
+        password=SECRET,
+        extra=json.dumps(EXTRA),
+    )
+    assert account_of(monkeypatch, made.get_uri()) == account_of(monkeypatch, FORMS["JSON"])
+
+
+@pytest.mark.parametrize("extra", ["[1]", '"text"', "7", "{broken"])
+def test_an_extra_that_is_no_object_is_an_error_or_ignored_and_shows_no_secret(monkeypatch, extra):
+    given = {"conn_type": "omnichat", "host": "gw.example.com", "login": "me", "password": SECRET, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_OMNICHAT_DEFAULT", json.dumps(given))
+    try:
+        OmnichatHook().get_conn()
+    except Exception as raised:
+        shown = f"{raised} {raised!r}"
+    else:
+        shown = ""
+    assert SECRET not in shown
+
+
+def test_an_account_error_names_the_connection(monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_BAD_ONE", '{"conn_type": "omnichat", "host": "ftp://x"}')
+    with pytest.raises(AccountError, match="Connection 'bad_one' cannot be used: host: scheme 'ftp' is not allowed"):
+        OmnichatHook("bad_one").get_conn()
+
+
+def test_extras_that_are_not_known_are_named_not_used_and_never_become_headers(wire, hook_for, caplog):
+    server = wire()
+    hook_for(server, extra={"X-Evil": "secret-value", "headers": {"A": "b"}}).send_invite("+41793026727", "Hi <link>")
+    assert "x-evil" not in server.seen[0].headers
+    assert "secret-value" not in caplog.text
+
+
+def test_the_form_is_defined_once(monkeypatch):
+    from airflow_provider_omnichat.get_provider_info import get_provider_info
+
+    (info,) = get_provider_info()["connection-types"]
+    assert info["conn-fields"] is CONN_FIELDS
+    assert info["ui-field-behaviour"] is UI_FIELD_BEHAVIOUR
+    legacy = OmnichatHook.get_ui_field_behaviour()
+    assert {name.replace("_", "-"): value for name, value in legacy.items()} == UI_FIELD_BEHAVIOUR
+    for field in CONN_FIELDS.values():
+        assert field["label"]
+        assert field["description"]
+
+
+def test_every_field_of_the_form_is_one_that_an_account_reads(hook_for, caplog):
+    good = {
+        "auth_type": "basic",
+        "application_key": "K",
+        "integration_type": "F",
+        "timeout": 30,
+        "allow_http": False,
+    }
+    assert set(good) == set(CONN_FIELDS)
+    hook_for("https://gw.example.com", extra=good).get_conn()
+    assert "not known" not in caplog.text
+
+
+def test_older_airflow_gets_real_widgets():
+    pytest.importorskip("flask_appbuilder", reason="only Airflow 2 asks for widgets, and brings what they need")
+    pytest.importorskip("wtforms", reason="only Airflow 2 asks for widgets, and brings what they need")
+    from werkzeug.datastructures import MultiDict  # type: ignore[import-not-found,unused-ignore]
+    from wtforms import Form  # type: ignore[import-untyped,unused-ignore]
+
+    widgets = OmnichatHook.get_connection_form_widgets()
+    assert set(widgets) == set(CONN_FIELDS)
+    form = type("F", (Form,), widgets)(MultiDict({"timeout": "30", "auth_type": "basic"}))
+    for name, field in CONN_FIELDS.items():
+        assert form[name].label.text == field["label"]
+        assert form[name].description == field["description"]
+    assert form.validate(), form.errors
+    assert not type("F", (Form,), widgets)(MultiDict({"auth_type": "digest"})).validate()
