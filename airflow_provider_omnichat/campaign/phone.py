@@ -5,12 +5,13 @@ from __future__ import annotations
 import unicodedata
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumber, ValidationResult
+from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberType, ValidationResult
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.privacy import mask_number
 
 _LONGEST_INPUT = 40
+_MOBILE = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE})
 _TOO = {
     ValidationResult.TOO_SHORT: "too short",
     ValidationResult.TOO_LONG: "too long",
@@ -25,7 +26,9 @@ def normalise_number(number: object, default_region: str | None = None) -> str:
 
     Taken are ``+41 79 302 67 27``, ``0041793026727``, ``41793026727``, ``+41 (0)79 302 67 27``, an ``int``, and, with
     *default_region*, the national ``079 302 67 27``. Where digits without a plus could be both a national and an
-    international number, the national reading wins, because the region was given on purpose.
+    international number, the one that is a mobile number wins (``4915123456789`` is no landline of the German town
+    with the area code 4915), and the national one where both are or neither is, because the region was given on
+    purpose.
 
     :param number: as it was written.
     :param default_region: the country of numbers without a country code, as two letters (ISO 3166): ``CH``.
@@ -38,11 +41,10 @@ def normalise_number(number: object, default_region: str | None = None) -> str:
     if text.startswith("+"):
         return _digits(_possible(_parse(text, None, number), number))
     national = _try_parse(text, region) if region else None
-    if national and phonenumbers.is_valid_number(national):
-        return _digits(national)
     international = _try_parse("+" + text, None)
-    if international and phonenumbers.is_valid_number(international):
-        return _digits(international)
+    readings = [reading for reading in (national, international) if reading and phonenumbers.is_valid_number(reading)]
+    if readings:
+        return _digits(next(filter(_takes_sms, readings), readings[0]))
     if national:
         return _digits(_possible(national, number))
     if text.startswith("0") or international is None:
@@ -106,6 +108,10 @@ def _possible(number: PhoneNumber, shown: object) -> PhoneNumber:
     if result == ValidationResult.IS_POSSIBLE:
         return number
     raise _invalid(shown, f"is {_TOO.get(result, 'not possible')} for a number of +{number.country_code}")
+
+
+def _takes_sms(number: PhoneNumber) -> bool:
+    return phonenumbers.number_type(number) in _MOBILE
 
 
 def _digits(number: PhoneNumber) -> str:
