@@ -54,7 +54,7 @@ class Airflow:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(TEST_DAGS),
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
-                [_bundle("tests", TEST_DAGS), _bundle("examples", EXAMPLE_DAGS)]
+                [bundle("tests", TEST_DAGS), bundle("examples", EXAMPLE_DAGS)]
             ),
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor" if HAS_API_SERVER else "SequentialExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",
@@ -227,7 +227,7 @@ class Airflow:
             return False
 
 
-def _bundle(name: str, path: Path) -> dict[str, object]:
+def bundle(name: str, path: Path) -> dict[str, object]:
     classpath = "airflow.dag_processing.bundles.local.LocalDagBundle"
     return {"name": name, "classpath": classpath, "kwargs": {"path": str(path), "refresh_interval": 300}}
 
