@@ -26,11 +26,11 @@ def preview_of(gate: BatchGate, rows: Iterator[Row | BrokenRow], campaign: str) 
     tally, preview = Tally(), Preview()
     for row in rows:
         checked = gate.check(row)
-        if isinstance(checked, Candidate):
-            preview.add(checked)
-            at = datetime.now(UTC).isoformat(timespec="milliseconds")
-            tally.add(Result(checked.position, checked.key, checked.invite.to, Outcome.NOT_SENT, at))
-        else:
-            preview.refuse(checked)
-            tally.add(checked)
+        preview.add(checked)
+        tally.add(_unsent(checked) if isinstance(checked, Candidate) else checked)
     return {**tally.manifest(campaign, None), "dry_run": True, "preview": preview.to_json()}
+
+
+def _unsent(candidate: Candidate) -> Result:
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return Result(candidate.position, candidate.key, candidate.invite.to, Outcome.NOT_SENT, at, error="dry run")

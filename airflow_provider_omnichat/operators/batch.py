@@ -181,10 +181,11 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         batch = self._batch(context, hook, gate, campaign)
         self._thread = BatchThread(batch)
         self._thread.run(rows)
-        manifest = batch.tally.manifest(campaign, batch.location)
+        where = batch.location or self._ledger_place()
+        manifest = batch.tally.manifest(campaign, where)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="return_value", value=manifest)  # an error, too, leaves it for others to read
-        self._raise_if_needed(batch)
+        self._raise_if_needed(batch, where)
         return manifest
 
     def on_kill(self) -> None:
@@ -264,17 +265,20 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         self.log.info("Dry run, nothing was sent: %s rows, %s", manifest["rows"], manifest["counts"])
         return manifest
 
-    def _raise_if_needed(self, batch: Batch) -> None:
+    def _ledger_place(self) -> str | None:
+        return f"table {self.ledger_table} of connection {self.ledger_conn_id}" if self.ledger_conn_id else None
+
+    def _raise_if_needed(self, batch: Batch, place: str | None) -> None:
         """Red when it failed: the worst first, and what another try can mend before what it cannot."""
         tally, counts = batch.tally, batch.tally.counts
-        where = f"All rows: {batch.location}" if batch.location else "Give results_path to have a row for each invite."
+        where = f"All rows: {place}." if place else "Give results_path to have a row for each invite."
         if batch.abandoned:
             raise AirflowException(f"The task was stopped. So far, {tally.summary()}. {where}")
         if batch.failure is not None:
             raise AirflowException(f"{batch.failure} Sending was stopped. So far, {tally.summary()}. {where}")
         if not tally.rows:
             return self._end_empty()
-        self.log.info("%s. %s", tally.summary(), where if batch.location else "")
+        self.log.info("%s. %s", tally.summary(), where)
         sent = counts[Outcome.ACCEPTED] + counts[Outcome.REJECTED]
         told = f"{tally.summary()}. {where}"
         if counts[Outcome.NOT_SENT]:

@@ -69,7 +69,7 @@ def invite_ledger(operator: KeepsLedger, context: Context, campaign: str) -> Led
     from airflow_provider_omnichat.campaign.state_store import StateStoreLedger
 
     if operator.ledger_conn_id:
-        return _sql_ledger(operator, context, campaign)
+        return _sql_ledger(operator, operator.ledger_conn_id, context, campaign)
     store = context.get("task_state_store")
     if store is not None:
         return StateStoreLedger(store)
@@ -94,7 +94,7 @@ def batch_ledger(operator: KeepsLedger, context: Context, campaign: str) -> Call
     from airflow_provider_omnichat.campaign.state_journal import StateStoreJournal
 
     if operator.ledger_conn_id:
-        ledger = _sql_ledger(operator, context, campaign)
+        ledger = _sql_ledger(operator, operator.ledger_conn_id, context, campaign)
         return lambda: ledger
     store = context.get("task_state_store")
     if store is not None:
@@ -112,8 +112,8 @@ def batch_ledger(operator: KeepsLedger, context: Context, campaign: str) -> Call
     return NoLedger
 
 
-def _sql_ledger(operator: KeepsLedger, context: Context, campaign: str) -> Ledger:
+def _sql_ledger(operator: KeepsLedger, conn_id: str, context: Context, campaign: str) -> Ledger:
     from airflow_provider_omnichat.campaign.sql_ledger import SqlLedger
     from airflow_provider_omnichat.hooks.ledger_database import ledger_database
 
-    return SqlLedger(ledger_database(operator.ledger_conn_id), campaign, task_identity(context), operator.ledger_table)
+    return SqlLedger(ledger_database(conn_id), campaign, task_identity(context), operator.ledger_table)
