@@ -183,6 +183,20 @@ def test_a_try_that_did_not_see_the_whole_list_leaves_what_the_one_before_wrote(
     assert sorted(int(row["row"]) for row in lines(directory)) == [1, 2]
 
 
+def test_a_row_that_was_sent_by_a_try_that_crashed_reads_as_sent(files, directory):
+    first = files(1)
+    first.write(give(made(1, Outcome.NOT_SENT), made(2, Outcome.NOT_SENT)))
+    first.close()
+    files(2).write(give(made(1)))
+    crashed = files(3)
+    crashed.write(give(made(2)))
+    crashed.close(whole=False)
+    read = {row.position: row.outcome for row in read_results(directory)}
+    assert read[2] is Outcome.ACCEPTED
+    # On object storage the first process had not sent its part when it was forgotten.
+    assert read[1] is (Outcome.ACCEPTED if isinstance(directory, Path) else Outcome.NOT_SENT)
+
+
 def test_the_same_try_number_again_overwrites_nothing(files, directory):
     for count in (1, 2, 3):
         again = files(1)
@@ -508,6 +522,23 @@ def test_a_part_that_cannot_be_sent_is_kept_and_sent_later():
     bucket.broken = ""
     sink.close()
     assert sorted(row.position for row in read_results(bucket)) == [1, 2]
+
+
+def test_one_part_that_cannot_be_sent_holds_up_no_other(monkeypatch):
+    bucket: Any = Bucket()
+    open_object = _Object.open
+
+    def refuse_sent(self: _Object, mode: str) -> Any:
+        if self.name.startswith("sent"):
+            raise RuntimeError("refused")
+        return open_object(self, mode)
+
+    monkeypatch.setattr(_Object, "open", refuse_sent)
+    sink = ResultFiles(bucket, format="jsonl", try_number=1, recipient_of=key_of)
+    sink.write(give(made(1), made(2, Outcome.UNKNOWN)))
+    with pytest.raises(ResultFileError, match="refused"):
+        sink.close()
+    assert [row.position for row in read_results(bucket)] == [2]
 
 
 def test_what_cannot_be_read_is_not_taken_for_nothing():

@@ -85,6 +85,11 @@ def test_what_would_be_split_between_two_parts_moves_to_the_next():
     assert counted("a" * 66 + "😀" + "\u2019" * 66) == ("UCS-2", 134, 3)
 
 
+def test_each_character_that_moved_moves_those_behind_it():
+    assert counted("€" * 228) == ("GSM-7", 456, 3)
+    assert counted("€" * 229) == ("GSM-7", 458, 4)
+
+
 def test_too_long_is_over_25_parts():
     assert not count_segments("a" * 153 * 25).too_long
     assert count_segments("a" * 153 * 25 + "a").too_long
