@@ -97,6 +97,7 @@ class Batch:
         self._log = log
         self._retake = SENDS_AGAIN | MAYBE_SENT if limits.resend_unknown else SENDS_AGAIN
         self.abandoned = False
+        self._whole = False
         self._ended: list[Ended] = []
         self._told: list[tuple[str | None, Result]] = []
         self._pacer = Pacer(limits.rate_limit)
@@ -169,6 +170,7 @@ class Batch:
                 self.failure = _unreadable(error)
                 return
             if not checked:
+                self._whole = True
                 return
             candidates = []
             for one in checked:
@@ -234,7 +236,7 @@ class Batch:
     def _close(self) -> None:
         try:
             self._results.write(self._told)
-            self._results.close()
+            self._results.close(whole=self._whole and self.failure is None)
         except OmnichatError as error:
             self.failure = self.failure or error
         try:

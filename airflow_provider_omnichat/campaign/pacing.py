@@ -12,11 +12,14 @@ from airflow_provider_omnichat.api.retry import Backoff
 _BELOW = 0.95
 _GROWTH = 0.0015
 _GROWTH_DOUBLES = 2.5
-_HELP_FOR_SLOW = 10.0
+_HELP_FOR_SLOW = 50.0
 _CUT = 0.9
+_BACKGROUND_LASTS = 30.0
+_SHORT = 0.01
+_TRIAL = 10
 _MOST_BACKGROUND = 0.2
-_FASTEST_GROWTH = 0.5
-_HEAD_START = 12.0
+_FASTEST_GROWTH = 0.15
+_HEAD_START = 5.0
 _SLOWEST = 0.2
 _CATCH_UP = 0.02
 _LOOK_AROUND = 0.25
@@ -62,10 +65,13 @@ class Pacer:
         self._setbacks = 0
         self._wall = 0.0
         self._background = 0.0
-        # While the pace is below what was let through, refusals should stop; these tell whether they do.
-        self._let_through: float | None = None
+        self._background_since = 0.0
+        self._limit = inf
         self._former_rate = self._rate
-        self._former_share: float | None = None
+        self._former_share = 0.0
+        self._futile = 0
+        self._trial_length = 0.0
+        self._counting_since_sending = 0.0
         # Of the time in which turns are given, without the pauses: since when the pace grows, and since when we count.
         self._pauses = 0.0
         self._growing_since = inf
@@ -93,7 +99,8 @@ class Pacer:
                 wait = max(self._paused_until, self._next) - now
                 if wait <= 0:
                     if self._counting_since == inf:
-                        self._begin_anew(now)
+                        self._growing_since = self._sending_time(now)
+                        self._count_anew(now)
                     # A sleep that took too long is made up for, by a few turns at most.
                     self._next = max(self._next, now - _CATCH_UP) + 1 / self._rate
                     return now
@@ -102,22 +109,19 @@ class Pacer:
 
     def accepted(self) -> None:
         """Note that the vendor let an invite through, whatever else it answered."""
+        now = self._clock()
         self._setbacks = 0
         self._accepted += 1
-        self._wall = max(0.0, self._wall - _RELIEF)
-        if self._rate < self._ceiling:
-            # At a pace of r there are r of these a second, so that each adds its part of the second's growth.
-            now = self._sending_time(self._clock())
-            growth = _GROWTH * 2 ** ((now - self._growing_since) / _GROWTH_DOUBLES)
-            self._rate = min(self._rate + min(growth, _FASTEST_GROWTH) * (1 + _HELP_FOR_SLOW / self._rate), self._ceiling)
-        if self._let_through is not None and self._rate >= self._let_through:
-            self._helped()
-        if self._rate > _ANOTHER_PACE * self._counting_from_rate:
-            self._count_anew(self._clock())
+        self._wall = max(0.0, min(self._wall - _RELIEF, self._wall * 0.75 if self._wall > 5 else 9))
+        if self._trial_length:
+            if self._accepted + self._refused >= self._trial_length and now - self._counting_since >= _ENOUGH_TIME:
+                self._end_trial(now)
+        elif self._rate < self._ceiling:
+            self._grow(now)
 
     def refused(self, began: float, retry_after: float | None = None) -> None:
         """
-        Note that the vendor had enough: 429, or 503 with ``Retry-After``.
+        Note that the vendor had enough, which it says with 429.
 
         Requests that were under way when the pace changed say nothing about the new one.
 
@@ -130,8 +134,11 @@ class Pacer:
             self._wall = min(_WALL, self._wall + 1)
             if self._wall == _WALL:
                 self._meet_wall(now, retry_after)
-            elif self._counted(now) >= _ENOUGH_TIME and self._is_more_than_background():
-                self._slow_down_or_back(now)
+            elif now - self._counting_since >= _ENOUGH_TIME and not self._trial_length:
+                if retry_after is not None:
+                    self._slow_down(now, self._let_through_lately(now))
+                elif self._is_more_than_background(now):
+                    self._slow_down_or_try(now)
         if retry_after is not None:
             self._pause(now, retry_after)
 
@@ -149,59 +156,76 @@ class Pacer:
             self._change(now)
             self._pause_longer_each_time(now)
 
-    def _is_more_than_background(self) -> bool:
+    def _grow(self, now: float) -> None:
+        doublings = (self._sending_time(now) - self._growing_since) / _GROWTH_DOUBLES
+        # At a pace of r there are r of these a second, so that each adds its part of the second's growth.
+        growth = _GROWTH * 2**doublings * sqrt(_HELP_FOR_SLOW / self._rate)
+        self._rate = min(self._rate + min(growth, _FASTEST_GROWTH), self._ceiling)
+        if self._rate >= self._limit:
+            self._limit = inf
+            self._futile = 0
+        if self._rate > _ANOTHER_PACE * self._counting_from_rate:
+            self._count_anew(now)
+
+    def _is_more_than_background(self, now: float) -> bool:
+        if now - self._background_since > _BACKGROUND_LASTS:
+            self._background = 0.0
         expected = self._background * (self._accepted + self._refused)
-        enough = 1 if self._let_through is None and not self._background else _EVIDENCE
+        enough = _EVIDENCE if self._background or self._limit < inf else 1
         return self._refused >= enough and self._refused > expected + _SURE * sqrt(expected)
 
-    def _slow_down_or_back(self, now: float) -> None:
-        share = self._refused / (self._accepted + self._refused)
-        if self._let_through is None:
+    def _slow_down_or_try(self, now: float) -> None:
+        if self._limit == inf:
             self._former_rate = self._rate
-        elif self._former_share is not None and self._former_share / 2 <= share < _MOST_BACKGROUND:
-            self._background = share
-            self._rate = self._former_rate
-            self._let_through = self._former_share = None
-            self._change(now)
+            self._slow_down(now, self._let_through_lately(now))
             return
+        # It is slower than what was let through, and still refused.
+        self._former_share = self._refused / (self._accepted + self._refused)
+        self._slow_down(now, self._let_through_lately(now))
+        self._futile += 1
+        if self._futile > 1 and self._former_share < _MOST_BACKGROUND:
+            self._trial_length = _TRIAL / self._former_share
+            self._rate = max(_SLOWEST, self._rate / 2)
+
+    def _end_trial(self, now: float) -> None:
+        share = self._refused / (self._accepted + self._refused)
+        self._trial_length = 0.0
+        if self._former_share / 2 <= share < _MOST_BACKGROUND:
+            self._background = share
+            self._background_since = now
+            self._rate = self._former_rate
+            self._limit = inf
         else:
-            self._former_share = share
-        # A pause counts, as the vendor's count goes on, but for little: where it does not, a pause is no lack of pace.
-        self._slow_down(now, max(self._accepted / self._counted(now), min(self._rate * _CUT, self._accepted/max(self._sending_time(now)-self._counting_since_sending,0.01))))
+            self._rate = max(_SLOWEST, _BELOW * self._limit)
+        self._change(now)
+
+    def _let_through_lately(self, now: float) -> float:
+        # The vendor's count goes on in a pause, or not: the pause is counted, but for a tenth at most.
+        while_sending = self._accepted / max(self._sending_time(now) - self._counting_since_sending, _SHORT)
+        return max(self._accepted / (now - self._counting_since), min(while_sending, _CUT * self._rate))
 
     def _meet_wall(self, now: float, retry_after: float | None) -> None:
-        if self._accepted:  # else it says nothing about how much would be
-            if self._rate == self._ceiling or self._counted(now) >= _ENOUGH_TIME:
-                # Who comes after a rest is let through at once what would be for a second.
-                let_through = self._accepted / max(self._counted(now), _ENOUGH_TIME)
-            else:
-                let_through = self._rate * max(self._accepted / (self._accepted + self._refused), 0.5)
-            self._slow_down(now, let_through)
-            self._former_rate = self._rate
-            self._former_share = None
-            self._growing_since -= _HEAD_START
-        else:
+        elapsed = now - self._counting_since
+        if not self._accepted:  # says nothing about how much would be
             self._change(now)
+        elif self._rate == self._ceiling or elapsed >= _ENOUGH_TIME:
+            # Who comes after a rest is let through at once what would be for a second.
+            self._slow_down(now, self._accepted / max(elapsed, _ENOUGH_TIME))
+        else:
+            self._slow_down(now, self._rate * max(self._accepted / (self._accepted + self._refused), 0.5))
+        self._former_rate = self._rate
+        self._growing_since -= _HEAD_START
         if retry_after is None:
             self._pause_longer_each_time(now)
 
     def _slow_down(self, now: float, let_through: float) -> None:
-        let_through = min(self._rate, let_through / (1 - self._background))
-        self._let_through = let_through
-        self._rate = max(_SLOWEST, _BELOW * let_through)
+        self._limit = min(self._rate, let_through / (1 - self._background))
+        self._rate = max(_SLOWEST, _BELOW * self._limit)
+        self._trial_length = 0.0
         self._change(now)
-
-    def _helped(self) -> None:
-        share = self._refused / (self._accepted + self._refused)
-        if share < self._background / 2:
-            self._background = share
-        self._let_through = self._former_share = None
 
     def _change(self, now: float) -> None:
         self._changed = now
-        self._begin_anew(now)
-
-    def _begin_anew(self, now: float) -> None:
         self._growing_since = self._sending_time(now)
         self._count_anew(now)
 
@@ -211,11 +235,8 @@ class Pacer:
         self._counting_from_rate = self._rate
         self._accepted = self._refused = 0
 
-    def _counted(self, now: float) -> float:
-        """Seconds of sending for which was counted."""
-        return now - self._counting_since
-
     def _sending_time(self, now: float) -> float:
+        """Seconds without the pauses."""
         return max(now, self._paused_until) - self._pauses
 
     def _pause_longer_each_time(self, now: float) -> None:

@@ -33,8 +33,13 @@ class ResultSink(Protocol):
         :param results: recipient key (None for a row without one, such as an invalid number) and row.
         """
 
-    def close(self) -> None:
-        """Make everything durable, and drop what earlier tries wrote of rows that were not decided."""
+    def close(self, whole: bool = True) -> None:
+        """
+        Make everything durable.
+
+        :param whole: whether every row of the list was written or decided before; then what earlier tries wrote of rows
+            that were not decided is dropped.
+        """
 
 
 class NoResults:
@@ -49,5 +54,5 @@ class NoResults:
     def write(self, results: Sequence[tuple[str | None, Result]]) -> None:
         """See :class:`ResultSink`."""
 
-    def close(self) -> None:
+    def close(self, whole: bool = True) -> None:
         """See :class:`ResultSink`."""
