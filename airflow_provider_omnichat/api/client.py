@@ -39,6 +39,7 @@ from airflow_provider_omnichat.api.wire import (
 )
 
 CONNECT_TIMEOUT = 10.0
+_LOOK_AROUND = 0.1
 LARGEST_BODY = 1 << 20
 
 
@@ -59,7 +60,7 @@ class OmnichatClient:
         self._on_token = on_token
         self._token = TokenCache()
         self._token_lock = threading.Lock()
-        self._stopped = threading.Event()
+        self._stopped = False
         self._session = _session()
 
     def send_invite(self, invite: Invite) -> InviteAnswer:
@@ -79,13 +80,13 @@ class OmnichatClient:
         hidden = (invite.to, invite.message, *self.account.credentials.secrets)
         begin = time.monotonic()
         attempt = 0
-        while not self._stopped.is_set():
+        while not self._stopped:
             attempt += 1
             try:
                 return self._send_once(request, hidden)
             except InviteNotSentError as error:
                 wait = self.backoff.delay(attempt, time.monotonic() - begin, error.retry_after)
-                if not error.repeatable or wait is None or self._stopped.wait(wait):
+                if not error.repeatable or wait is None or not self._wait(wait):
                     raise
         raise InviteNotSentError("The invite was not sent: sending was stopped")
 
@@ -106,7 +107,7 @@ class OmnichatClient:
 
         One that is under way is left to end. Can be called from any thread or signal handler.
         """
-        self._stopped.set()
+        self._stopped = True
 
     def close(self) -> None:
         """Close the connections."""
@@ -119,6 +120,13 @@ class OmnichatClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _wait(self, seconds: float) -> bool:
+        """Tell whether the time passed without a stop. Not an Event: a signal handler that sets one may lock up."""
+        end = time.monotonic() + seconds
+        while not self._stopped and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _LOOK_AROUND))
+        return not self._stopped
 
     def _send_once(self, request: HttpRequest, hidden: tuple[str, ...]) -> InviteAnswer:
         authorization = self._authorization()

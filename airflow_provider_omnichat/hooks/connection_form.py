@@ -20,15 +20,13 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "application_key": {
         "label": "Application key",
-        "description": (
-            "The OMNI application that invites go through, unless a task names another. The connection test needs it."
-        ),
+        "description": "OMNI application of invites whose task names none; needed for the connection test.",
         "schema": {"type": ["string", "null"]},
     },
     "integration_type": {
         "label": "Integration type",
-        "description": "What the invite leads to, such as FACEBOOK or TELEGRAM, unless a task names another.",
-        "schema": {"type": ["string", "null"]},
+        "description": "What invites lead to whose task does not say it. The vendor has others, too.",
+        "schema": {"type": ["string", "null"], "examples": ["FACEBOOK", "TELEGRAM"]},
     },
     "timeout": {
         "label": "Time-out (seconds)",
@@ -48,12 +46,12 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "relabeling": {
         "host": "Base URL",
         "login": "User name or client id",
-        "password": "Password, API key or client secret",
+        "password": "Password, key or secret",
     },
     "placeholders": {
         "host": "https://xxxxx.api.infobip.com (default: https://api.infobip.com)",
         "port": "443",
-        "login": "empty with api_key",
+        "login": "see Authentication under Extra Fields",
     },
 }
 """What becomes of Airflow's own fields; the keys are those of the provider info."""

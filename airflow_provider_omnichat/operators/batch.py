@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
+from airflow_provider_omnichat.operators.arguments import one_of, seconds_of
 from airflow_provider_omnichat.operators.ledger import DEFAULT_TABLE, batch_ledger, campaign_name, task_identity
 from airflow_provider_omnichat.operators.private_fields import PrivateFieldsMixin
 
@@ -28,12 +29,6 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.results import ResultSink
     from airflow_provider_omnichat.campaign.row_sources import BrokenRow
     from airflow_provider_omnichat.campaign.rows import Row
-
-_CHOICES = {
-    "on_unknown": ("hold", "resend"),
-    "on_empty": ("skip", "succeed", "fail"),
-    "results_format": ("jsonl", "csv"),
-}
 
 
 class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
@@ -129,10 +124,9 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        given = {"on_unknown": on_unknown, "on_empty": on_empty, "results_format": results_format}
-        for name, choices in _CHOICES.items():
-            if given[name] not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, not {given[name]!r}")
+        one_of("on_unknown", on_unknown, ("hold", "resend"))
+        one_of("on_empty", on_empty, ("skip", "succeed", "fail"))
+        one_of("results_format", results_format, ("jsonl", "csv"))
         if rate_limit is not None and not rate_limit > 0:
             raise ValueError(f"rate_limit must be above 0 invites a second, or None, not {rate_limit!r}")
         if not 1 <= concurrency <= 1000:
@@ -155,7 +149,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         self.results_format = results_format
         self.rate_limit = rate_limit
         self.concurrency = concurrency
-        self.retry_budget = retry_budget
+        self.retry_budget = seconds_of("retry_budget", retry_budget)
         self.on_unknown = on_unknown
         self.resend_key = resend_key
         self.on_empty = on_empty

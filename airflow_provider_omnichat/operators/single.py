@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from airflow_provider_omnichat.api.privacy import describe_text, mask_number
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
+from airflow_provider_omnichat.operators.arguments import one_of, seconds_of
 from airflow_provider_omnichat.operators.ledger import DEFAULT_TABLE, campaign_name, invite_ledger
 from airflow_provider_omnichat.operators.private_fields import PrivateFieldsMixin
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_omnichat.api.models import Invite, InviteAnswer
-
-_ON_UNKNOWN = ("hold", "resend")
 
 
 class SendInviteOperator(PrivateFieldsMixin, BaseOperator):
@@ -98,8 +97,7 @@ class SendInviteOperator(PrivateFieldsMixin, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if on_unknown not in _ON_UNKNOWN:
-            raise ValueError(f"on_unknown must be one of {', '.join(_ON_UNKNOWN)}, not {on_unknown!r}")
+        one_of("on_unknown", on_unknown, ("hold", "resend"))
         self.to = to
         self.message = message
         self.link_placeholder = link_placeholder
@@ -112,7 +110,7 @@ class SendInviteOperator(PrivateFieldsMixin, BaseOperator):
         self.campaign = campaign
         self.ledger_conn_id = ledger_conn_id
         self.ledger_table = ledger_table
-        self.retry_budget = retry_budget
+        self.retry_budget = seconds_of("retry_budget", retry_budget)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the invite; see the class."""
