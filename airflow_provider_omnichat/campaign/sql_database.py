@@ -1,0 +1,213 @@
+"""A connection to the database of the SQL ledger, its transactions, and what their failures mean."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from airflow_provider_omnichat.campaign.ledger import LedgerError
+from airflow_provider_omnichat.campaign.sql_table import Dialect, SqlTable
+
+T = TypeVar("T")
+
+CONFLICT_SECONDS = 60
+"""How long a block is tried again while other tasks hold what it needs."""
+
+# Deadlock, serialization failure; in MySQL also a lock that came too late and (MariaDB) a row that changed meanwhile.
+_CONFLICTS: frozenset[object] = frozenset({"40001", "40P01", 1205, 1213, 1020})
+_NO_RIGHTS: frozenset[object] = frozenset({"42501", "25006", 1044, 1142, 1227, 1290, 1792, 1836})
+_NO_RIGHTS_SQLITE = ("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_CANTOPEN")
+
+
+@dataclass(frozen=True, slots=True)
+class SqlDatabase:
+    """
+    A database, and what must be known of it.
+
+    :param connect: makes a new DB-API connection with autocommit off; called in the thread that uses the ledger, and
+        again after a connection broke.
+    :param dialect: ``sqlite``, ``postgresql`` or ``mysql`` (MariaDB, too).
+    :param placeholder: what the driver takes for a parameter, ``?`` or ``%s``.
+    """
+
+    connect: Callable[[], Any]
+    dialect: Dialect
+    placeholder: str = "%s"
+
+
+class SqlSession:
+    """
+    Does work in transactions, on a connection that is made when it is first needed.
+
+    :param database: where to connect.
+    :param table: made if it is missing.
+    """
+
+    def __init__(self, database: SqlDatabase, table: SqlTable) -> None:
+        self._database = database
+        self._table = table
+        self._connection: Any = None
+        self._thread: int | None = None
+        self._table_seen = False
+
+    def write(self, work: Callable[[Any], T]) -> T:
+        """
+        Do *work* in one transaction, and commit it.
+
+        Again when other tasks were in the way, and once on a new connection when this one broke, also while committing:
+        *work* must be such that a second time changes nothing if the first one arrived after all.
+
+        :param work: gets a cursor.
+        :raises LedgerError: it was not done, or nobody knows.
+        """
+        return self._persist("written", lambda: self._transaction(work, "BEGIN IMMEDIATE"))
+
+    def read(self, work: Callable[[Any], T]) -> T:
+        """
+        Do *work* that only reads; otherwise as :meth:`write`.
+
+        :param work: gets a cursor.
+        :raises LedgerError: it could not be read.
+        """
+        return self._persist("read", lambda: self._transaction(work, "BEGIN"))
+
+    def close(self) -> None:
+        """Close the connection, and with it what was not committed; the next call makes a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):  # it is given up; SQLite's also refuses any other thread
+                connection.close()
+
+    def _persist(self, doing: str, attempt: Callable[[], T]) -> T:
+        give_up = time.monotonic() + CONFLICT_SECONDS
+        broke = False
+        while True:
+            self._connect()
+            done, failure = self._try(attempt)
+            if failure is None:
+                return done[0]
+            if is_conflict(failure) and time.monotonic() < give_up:
+                time.sleep(random.uniform(0.01, 0.2))  # noqa: S311 - only to part two tasks
+            elif not is_conflict(failure) and not broke:
+                broke = True
+            else:
+                raise self._error(doing, failure)
+
+    def _try(self, attempt: Callable[[], T]) -> tuple[list[T], Exception | None]:
+        """
+        Give the failure instead of raising it.
+
+        A :class:`LedgerError` raised while a driver's error is handled would take it along into logs, and drivers put
+        parameters into their texts.
+        """
+        try:
+            return [attempt()], None
+        except LedgerError:
+            self.close()
+            raise
+        except Exception as error:  # whatever a driver raises, nothing may be sent after it
+            failure = error
+        except BaseException:  # a task's time-out: the next call must not commit what is half done
+            self.close()
+            raise
+        self.close()
+        return [], failure
+
+    def _transaction(self, work: Callable[[Any], T], begin: str) -> T:
+        with closing(self._connection.cursor()) as cursor:
+            if (
+                self._table.dialect == "sqlite"
+            ):  # a read lock that shall become a write lock is refused when two want it
+                cursor.execute(begin)
+            result = work(cursor)
+        self._connection.commit()
+        return result
+
+    def _connect(self) -> None:
+        if self._connection is not None and self._thread != threading.get_ident():
+            self.close()  # SQLite's belong to one thread
+        if self._connection is None:
+            self._open()
+        if not self._table_seen:
+            self._find_or_make_table()
+
+    def _open(self) -> None:
+        def connect() -> None:
+            self._connection = self._database.connect()
+            self._thread = threading.get_ident()
+            if self._table.dialect == "sqlite":
+                self._connection.isolation_level = None  # a transaction begins where this module says so
+                self._connection.execute(f"PRAGMA busy_timeout = {CONFLICT_SECONDS * 1000}")
+
+        _, failure = self._try(connect)
+        if failure is not None:
+            raise self._error("reached", failure)
+        if self._table.dialect == "sqlite" and not self._has_file():
+            self.close()
+            raise LedgerError(
+                "The ledger's SQLite connection names no file, so that all of it would be gone with this process;"
+                " nothing was sent. Give the connection the path of a file, on a disk that all workers share"
+            )
+
+    def _has_file(self) -> bool:
+        databases = self._connection.execute("PRAGMA database_list").fetchall()
+        return all(path for _, name, path in databases if name == "main")
+
+    def _find_or_make_table(self) -> None:
+        # Reading first: a user without the right to make tables may use one that somebody else made.
+        if self._attempt_on_table(self._probe, "BEGIN") is not None:
+            failure = self._attempt_on_table(self._create, "BEGIN IMMEDIATE")
+            # Another task may have made it at the same moment: then making it failed, and it is there.
+            missing = self._attempt_on_table(self._probe, "BEGIN")
+            if missing is not None:
+                self.close()
+                raise self._error("found or made", failure or missing)
+        self._table_seen = True
+
+    def _attempt_on_table(self, work: Callable[[Any], None], begin: str) -> Exception | None:
+        if self._connection is None:
+            self._open()
+        return self._try(lambda: self._transaction(work, begin))[1]
+
+    def _probe(self, cursor: Any) -> None:
+        cursor.execute(self._table.probe())
+        cursor.fetchall()
+
+    def _create(self, cursor: Any) -> None:
+        cursor.execute(self._table.create())
+
+    def _error(self, doing: str, failure: Exception) -> LedgerError:
+        return LedgerError(
+            f"The ledger table {self._table.name} cannot be {doing} ({_name(failure)}); nothing more is sent."
+            f" {_advice(failure)}"
+        )
+
+
+def is_conflict(error: Exception) -> bool:
+    """Whether another transaction was in the way, so that the same may succeed a moment later."""
+    return bool(_codes(error) & _CONFLICTS)
+
+
+def _codes(error: Exception) -> set[object]:
+    """SQLSTATE from PostgreSQL's drivers, a number from MySQL's."""
+    number = error.args[0] if error.args and isinstance(error.args[0], int) else None
+    return {getattr(error, "sqlstate", None), getattr(error, "pgcode", None), number} - {None}
+
+
+def _name(error: Exception) -> str:
+    """Class and code, and not the text: drivers put parameters into it."""
+    codes = [*map(str, _codes(error)), getattr(error, "sqlite_errorname", None)]
+    return " ".join([type(error).__name__, *filter(None, codes)])
+
+
+def _advice(error: Exception) -> str:
+    if _codes(error) & _NO_RIGHTS or str(getattr(error, "sqlite_errorname", "")).startswith(_NO_RIGHTS_SQLITE):
+        return "The connection's user needs the rights to select, insert and update, and to create the table if need be"
+    if is_conflict(error):
+        return f"Other transactions were in the way for {CONFLICT_SECONDS} seconds; see what holds its rows"
+    return "See that the database is up and the connection right; then a retry or a clear goes on where this ended"

@@ -1,0 +1,294 @@
+"""
+The ledger in a table of the user's own database.
+
+It holds across runs and DAGs, on every Airflow, and is the audit trail. One row for each campaign and recipient; the
+primary key keeps two tasks from claiming the same one. Each claim carries the id of the call that made it, and a
+recipient is won if its row has that id in the end. So a block can be written again when nobody knows whether its commit
+arrived: what did arrive has the id already.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from airflow_provider_omnichat.api.models import InviteAnswer
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.ledger import SENDS_AGAIN, Claim, Entry, LedgerError
+from airflow_provider_omnichat.campaign.sql_database import SqlDatabase, SqlSession
+from airflow_provider_omnichat.campaign.sql_table import DEFAULT_TABLE, NAME_LENGTH, SqlTable
+
+T = TypeVar("T")
+
+_LARGEST_INTEGER = 2**31 - 1
+_TEXT_LENGTH = 255
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A claim of this ledger object that has not ended."""
+
+    claim: Claim
+    claim_id: str
+    at: str
+
+
+class SqlLedger:
+    """
+    Claims and outcomes in one table; see the module.
+
+    Each :meth:`claim` is one transaction and takes along the outcomes recorded before it. Give it some hundred to some
+    thousand claims: a commit costs the same for one as for all of them. Connects when first used.
+
+    :param database: where the table is or shall be.
+    :param campaign: the name under which one number is invited at most once.
+    :param owner: the task instance without the try number; its own claims are known by it. Any text that stays the
+        same over tries and differs for other runs, tasks and map indexes.
+    :param table: ``table`` or ``schema.table``; made if it is missing.
+    :raises ValueError: when the table's name is not one.
+    """
+
+    def __init__(self, database: SqlDatabase, campaign: str, owner: str, table: str = DEFAULT_TABLE) -> None:
+        self._table = SqlTable(table, database.dialect, database.placeholder)
+        self._session = SqlSession(database, self._table)
+        self._campaign = _fitted(campaign)
+        self._owner = _fitted(owner)
+        self._began = _stamp(datetime.now(UTC))
+        self._held: dict[str, _Held] = {}
+        self._ended: dict[str, Entry] = {}
+
+    def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
+        """
+        See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`.
+
+        A claim that nobody ended is retaken only if it is older than this object: never from a twin of this task that
+        runs at the same time.
+        """
+        if not claims:
+            self.flush()
+            return {}
+        ordered = sorted(claims, key=lambda claim: claim.to)  # so that two tasks lock in the same order
+        claim_id, now = uuid4().hex, _stamp(datetime.now(UTC))
+
+        def work(cursor: Any) -> dict[str, tuple[Entry, str]]:
+            self._write_ended(cursor)
+            self._insert(cursor, ordered, claim_id, now)
+            known = self._read_all(cursor, ordered)
+            again = [
+                claim
+                for claim in ordered
+                if known[claim.recipient][1] != claim_id and known[claim.recipient][0].outcome in retake
+            ]
+            if again:
+                self._retake(cursor, again, retake, claim_id, now)
+                known |= self._read_all(cursor, again)
+            return known
+
+        known = self._session.write(work)
+        self._forget_ended()
+        taken = {recipient: entry for recipient, (entry, holder) in known.items() if holder != claim_id}
+        self._held |= {claim.recipient: _Held(claim, claim_id, now) for claim in claims if claim.recipient not in taken}
+        return taken
+
+    def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
+        if not claims:
+            return {}
+        found = self._session.read(lambda cursor: self._read(cursor, claims))
+        return {recipient: entry for recipient, (entry, _) in found.items()}
+
+    def record(self, entries: Mapping[str, Entry]) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
+        if strangers := sum(recipient not in self._held for recipient in entries):
+            raise LedgerError(f"{strangers} outcomes are of invites that were not claimed through this ledger")
+        self._ended.update(entries)
+
+    def flush(self) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
+        if self._ended:
+            self._session.write(self._write_ended)
+            self._forget_ended()
+
+    def count_recent(self, numbers: Collection[str], since: datetime) -> Mapping[str, int]:
+        """
+        Count the invites that people got or may have got, over all campaigns.
+
+        :param numbers: in international format, digits only.
+        :param since: a time with a zone; counted is what was claimed or ended then or later.
+        :return: by number; those without any are left out.
+        :raises LedgerError: the table cannot be read.
+        """
+        after = _stamp(since)
+
+        def work(cursor: Any) -> dict[str, int]:
+            counts: dict[str, int] = {}
+            for part in self._parts(sorted(set(numbers))):
+                cursor.execute(self._table.count_recent(len(part)), (*part, after, after))
+                counts.update({number: int(count) for number, count in map(_values, cursor.fetchall())})
+            return counts
+
+        return self._session.read(work) if numbers else {}
+
+    def close(self) -> None:
+        """Close the connection; what was recorded and not flushed is not written. A later call connects anew."""
+        self._session.close()
+
+    def _insert(self, cursor: Any, claims: Sequence[Claim], claim_id: str, now: str) -> None:
+        for part in self._parts(claims):
+            rows = [(self._campaign, one.to, _storable(one.key), 0, self._owner, claim_id, now) for one in part]
+            cursor.execute(self._table.claim(len(part)), _flat(rows))
+
+    def _retake(
+        self, cursor: Any, claims: Sequence[Claim], retake: Collection[Outcome | None], claim_id: str, now: str
+    ) -> None:
+        ended = {outcome for outcome in retake if outcome is not None}
+        anybodys, own = sorted(ended & SENDS_AGAIN), sorted(ended - SENDS_AGAIN)
+        own_open = None in retake
+        of_own = [self._owner, *map(str, own)] if own or own_open else []
+        if own_open:
+            of_own.append(self._began)
+        for part in self._parts(claims):
+            numbers = [one.to for one in part]
+            cursor.execute(
+                self._table.retake(len(part), len(anybodys), len(own), own_open),
+                (self._owner, claim_id, now, self._campaign, *numbers, *map(str, anybodys), *of_own),
+            )
+
+    def _write_ended(self, cursor: Any) -> None:
+        rows = sorted(self._row(self._held[recipient], entry) for recipient, entry in self._ended.items())
+        for part in self._parts(rows):
+            cursor.execute(self._table.record(len(part)), _flat(part))
+
+    def _forget_ended(self) -> None:
+        for recipient in self._ended:
+            del self._held[recipient]
+        self._ended = {}
+
+    def _read_all(self, cursor: Any, claims: Sequence[Claim]) -> dict[str, tuple[Entry, str]]:
+        known = self._read(cursor, claims)
+        if len(known) != len(claims):  # cut short by a lax MySQL, kept out by a trigger: neither claimed nor free
+            raise LedgerError(
+                f"{len(claims) - len(known)} claims were not found in the ledger table {self._table.name} right after"
+                " they were written; nothing more is sent. See that it is as the documentation shows it"
+            )
+        return known
+
+    def _read(self, cursor: Any, claims: Sequence[Claim]) -> dict[str, tuple[Entry, str]]:
+        """Give entry and claim id by recipient."""
+        names = {one.to: one.recipient for one in claims}
+        found: dict[str, tuple[Entry, str]] = {}
+        for part in self._parts(claims):
+            cursor.execute(self._table.read(len(part)), (self._campaign, *(one.to for one in part)))
+            for number, claim_id, *rest in map(_values, cursor.fetchall()):
+                if names[number] in found:
+                    raise LedgerError(
+                        f"The ledger table {self._table.name} has a recipient twice in one campaign; nothing more is"
+                        " sent. It lacks the primary key that the documentation shows"
+                    )
+                found[names[number]] = self._entry(*rest), claim_id
+        return found
+
+    def _entry(
+        self,
+        outcome: str | None,
+        attempts: int,
+        error: str | None,
+        answer: str | None,
+        claimed_by: str,
+        claimed_at: object,
+        ended_at: object,
+    ) -> Entry:
+        try:
+            return Entry(
+                outcome=None if outcome is None else Outcome(outcome),
+                at=_moment(claimed_at if ended_at is None else ended_at),
+                answer=None if answer is None else InviteAnswer.from_json(json.loads(answer)),
+                reason=error,
+                attempts=int(attempts),
+                mine=claimed_by == self._owner,
+            )
+        except (TypeError, ValueError):
+            raise LedgerError(
+                f"The ledger table {self._table.name} has a row of this campaign that cannot be read; nothing more is"
+                " sent"
+            ) from None
+
+    def _row(self, held: _Held, entry: Entry) -> tuple[Any, ...]:
+        """Give the values of a whole row, in the order of the table's columns."""
+        answer = entry.answer
+        status = answer.status if answer else None
+        return (
+            self._campaign,
+            held.claim.to,
+            _storable(held.claim.key),
+            None if entry.outcome is None else str(entry.outcome),
+            _storable(answer.message_id, _TEXT_LENGTH) if answer else None,
+            _integer(status.group_id) if status else None,
+            _integer(status.id) if status else None,
+            _storable(status.name, _TEXT_LENGTH) if status else None,
+            _integer(answer.message_count) if answer else None,
+            entry.attempts,
+            _storable(entry.reason),
+            _json_of(answer) if answer else None,
+            self._owner,
+            held.claim_id,
+            held.at,
+            None if entry.outcome is None else _stamp(entry.at),
+        )
+
+    def _parts(self, items: Sequence[T]) -> Iterator[Sequence[T]]:
+        size = self._table.rows_a_statement
+        return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _fitted(name: str) -> str:
+    """Make a name that fits its column and is equal only to itself there; as it is, wherever possible."""
+    kept = _clean(name)
+    if kept == name.rstrip(" ") == name and len(name) <= NAME_LENGTH:
+        return name
+    digest = blake2b(name.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    return f"{kept[: NAME_LENGTH - len(digest) - 1]}~{digest}"
+
+
+def _clean(text: str) -> str:
+    """Replace what databases do not take in a text: NUL, and halves of characters."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
+def _storable(text: str | None, length: int | None = None) -> str | None:
+    return None if text is None else _clean(str(text))[:length]
+
+
+def _integer(value: int | None) -> int | None:
+    """Leave out what no integer column takes; the whole answer has it."""
+    return value if value is not None and abs(value) <= _LARGEST_INTEGER else None
+
+
+def _json_of(answer: InviteAnswer) -> str:
+    """The whole answer without the number, which has its own column."""
+    return json.dumps({name: value for name, value in answer.to_json().items() if name != "to"}, separators=(",", ":"))
+
+
+def _stamp(at: datetime) -> str:
+    """Write a time as UTC, in words that all databases read and that sort as times do."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def _moment(value: object) -> datetime:
+    """Read a time: a driver gives a datetime or a text."""
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    return moment.replace(tzinfo=UTC)
+
+
+def _values(row: Any) -> tuple[Any, ...]:
+    """The values of a row; connections can be set to give dicts."""
+    return tuple(row.values()) if isinstance(row, dict) else tuple(row)
+
+
+def _flat(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    return tuple(value for row in rows for value in row)
