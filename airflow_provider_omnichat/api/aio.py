@@ -132,7 +132,10 @@ class AsyncOmnichatClient:
                 allow_redirects=False,
                 proxy=self._proxy,
             ) as response:
-                found = {name.lower(): value for name, value in response.headers.items()}
+                found: dict[str, str] = {}
+                for name, value in response.headers.items():
+                    low = name.lower()
+                    found[low] = f"{found[low]}, {value}" if low in found else value
                 return HttpResponse(response.status, found, await _read_body(response, timeout))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _transport_error(error, timeout) from error

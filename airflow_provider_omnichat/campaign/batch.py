@@ -130,10 +130,10 @@ class Batch:
                     async with _running(self._commit_now_and_then(), self._tell_progress()):
                         await self._feed(rows)
                         await self._sender.finish()
-                finally:
+                finally:  # after an error, too, what was sent must be recorded
                     await self._sender.close()
-                await self._commit()
-                await self._in(self._io, self._close)
+                    await self._commit()
+                    await self._in(self._io, self._close)
         finally:
             self._reader.shutdown(wait=False, cancel_futures=True)
             self._io.shutdown(wait=False)
@@ -158,7 +158,7 @@ class Batch:
         return self._sender.stop_reason
 
     async def _feed(self, rows: Iterator[Row | BrokenRow]) -> None:
-        while not self.abandoned:
+        while not self.abandoned and self.failure is None:
             stopped = self._sender.stopped.is_set()
             size = _LARGEST_BLOCK if stopped else self._block_size()
             if not stopped and self._sender.waiting >= max(1, size // 2):
@@ -201,8 +201,9 @@ class Batch:
             claims = [Claim(c.recipient, c.invite.to, c.key) for c in candidates]
             taken = await self._in(self._io, self._write, ended, told, claims, sending)
             if self.failure is not None:
+                # What the ledger has of these is not known, so nothing is told of them.
                 self._sender.stop(str(self.failure))
-                sending = False
+                return
             for candidate in candidates:
                 entry = taken.get(candidate.recipient)
                 if entry is not None:
@@ -226,12 +227,21 @@ class Batch:
             if self.failure is not None:
                 return {}  # what was recorded is tried once more at the end
             if claims and sending:
-                return self._ledger.claim(claims, self._retake)
+                return self._claim(claims)
             self._ledger.flush()
             return self._ledger.find(claims) if claims else {}
         except OmnichatError as error:
             self.failure = error
             return {}
+
+    def _claim(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
+        if not self._earlier:
+            return self._ledger.claim(claims, self._retake)
+        # What a result row says was decided is never sent again, although a crash kept it out of the ledger.
+        decided = {one.recipient: Entry.now(outcome) for one in claims if (outcome := self._earlier.get(one.recipient))}
+        free = [one for one in claims if one.recipient not in decided]
+        known = self._ledger.find([one for one in claims if one.recipient in decided])
+        return {**decided, **known, **self._ledger.claim(free, self._retake)}
 
     def _close(self) -> None:
         try:
@@ -285,7 +295,8 @@ class Batch:
         )
 
     async def _in(self, pool: ThreadPoolExecutor, function: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(pool, function, *args)
+        # Shielded: a write that is cancelled before its thread takes it up would be lost.
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(pool, function, *args))
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 
 from airflow_provider_omnichat.campaign.batch import Batch
@@ -18,6 +19,7 @@ from airflow_provider_omnichat.campaign.rows import Row
 
 _GRACE = 3.5
 _LAST_WRITES = 3.0
+_LOOK = 0.02
 
 
 class BatchThread:
@@ -31,6 +33,8 @@ class BatchThread:
         self._batch = batch
         self._loop = asyncio.new_event_loop()
         self._abandoning: asyncio.Task[None] | None = None
+        self._ended = False
+        self._error: BaseException | None = None
 
     def run(self, rows: Iterator[Row | BrokenRow]) -> None:
         """
@@ -42,31 +46,36 @@ class BatchThread:
         :param rows: of the list.
         :raises OmnichatError: see :meth:`Batch.run`.
         """
-        errors: list[BaseException] = []
-        thread = threading.Thread(target=self._run, args=(rows, errors), name="omnichat-batch", daemon=True)
-        thread.start()
+        threading.Thread(target=self._run, args=(rows,), name="omnichat-batch", daemon=True).start()
         try:
-            while thread.is_alive():
-                thread.join(1.0)
+            self._wait(float("inf"))
         except BaseException:
             self.stop()
-            thread.join(_GRACE + _LAST_WRITES)
+            self._wait(_GRACE + _LAST_WRITES)
             raise
-        if errors:
-            raise errors[0]
+        if self._error is not None:
+            raise self._error
 
     def stop(self) -> None:
         """Begin no further request and end soon; can be called from any thread or signal handler, more than once."""
         with contextlib.suppress(RuntimeError):  # the loop has ended, and so has the batch
             self._loop.call_soon_threadsafe(self._abandon)
 
+    def _wait(self, seconds: float) -> None:
+        # Not Thread.join: when a signal's handler raises in it, Python below 3.13 takes the thread for ended.
+        until = time.monotonic() + seconds
+        while not self._ended and time.monotonic() < until:
+            time.sleep(_LOOK)
+
     def _abandon(self) -> None:
         if self._abandoning is None:
             self._abandoning = self._loop.create_task(self._batch.abandon(_GRACE))
 
-    def _run(self, rows: Iterator[Row | BrokenRow], errors: list[BaseException]) -> None:
+    def _run(self, rows: Iterator[Row | BrokenRow]) -> None:
         try:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.run(self._batch.run(rows))
         except BaseException as error:  # handed to the thread that waits
-            errors.append(error)
+            self._error = error
+        finally:
+            self._ended = True

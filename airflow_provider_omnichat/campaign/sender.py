@@ -15,6 +15,7 @@ from airflow_provider_omnichat.campaign.pacing import Pacer
 from airflow_provider_omnichat.campaign.rows import Candidate
 
 _DOUBTS_IN_A_ROW = 20
+_SHORT_WAIT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,10 @@ class Sender:
             await self._queue.join()
 
     async def close(self) -> None:
-        """End the tasks."""
+        """End the tasks; what is queued ends as not sent."""
+        if self._queue.qsize():
+            self.stop("an error stopped the batch")
+        await self._queue.join()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -139,15 +143,24 @@ class Sender:
                 self._moved.set()
                 turn = await self._turn()
             try:
-                self._ended(await self._send(candidate, turn))
-            finally:
-                self._queue.task_done()
+                ended = await self._send(candidate, turn)
+            except Exception as bug:  # no row may be lost, whatever goes wrong
+                self._stop_for(bug)
+                ended = Ended(candidate, Outcome.UNKNOWN, None, self.stop_reason, 1)
+            self._ended(ended)
+            self._queue.task_done()
+
+    def _stop_for(self, bug: Exception) -> None:
+        self.stop(f"an error in the provider, please report it: {type(bug).__name__}")
 
     async def _turn(self) -> float | None:
         try:
             return await self._pacer.turn(self.stopped)
         except asyncio.CancelledError:
             return None  # only abandon() cancels a task that holds an invite; the task goes on, to end what is queued
+        except Exception as bug:
+            self._stop_for(bug)
+            return None
 
     async def _send(self, candidate: Candidate, turn: float | None) -> Ended:
         attempts = 0
@@ -168,9 +181,6 @@ class Sender:
             except asyncio.CancelledError:  # see _turn
                 doubt = "The request was under way when the task was stopped"
                 return Ended(candidate, Outcome.UNKNOWN, None, doubt, attempts)
-            except Exception as bug:  # no row may be lost, whatever goes wrong
-                self.stop(f"an error in the provider, please report it: {type(bug).__name__}")
-                return Ended(candidate, Outcome.UNKNOWN, None, self.stop_reason, attempts)
             else:
                 self._note_taken()
                 self._pacer.accepted()
@@ -181,6 +191,9 @@ class Sender:
         self.refusals += 1
         if refusal.stops_sending or not refusal.repeatable:
             self.stop(str(refusal))
+            return False
+        if refusal.retry_after is not None and refusal.retry_after > max(self._retry_budget, _SHORT_WAIT):
+            self.stop(f"the vendor asks to wait {refusal.retry_after:.0f} seconds, longer than retry_budget: {refusal}")
             return False
         if refusal.http_status is None:
             self._pacer.unreachable(turn)

@@ -56,10 +56,14 @@ class StateStoreJournal:
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
         taken = {name: entry for name, entry in self.find(claims).items() if entry.outcome not in retake}
-        for claim in claims:
-            if claim.recipient not in taken:
-                self._append(_short(claim.recipient))
-        self.flush()
+        free = [_short(claim.recipient) for claim in claims if claim.recipient not in taken]
+        try:
+            for short in free:
+                self._append(short)
+            self.flush()
+        except LedgerError:
+            self._take_back(free)
+            raise
         return taken
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
@@ -74,9 +78,7 @@ class StateStoreJournal:
     def record(self, entries: Mapping[str, Entry]) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
         for recipient, entry in entries.items():
-            segment, place = self._open.pop(_short(recipient))
-            segment.letters[place] = ord(_LETTERS[entry.outcome])
-            self._dirty[segment.key] = segment
+            self._end(_short(recipient), entry.outcome)
 
     def flush(self) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
@@ -92,13 +94,24 @@ class StateStoreJournal:
         if self._last is None or len(self._last.letters) >= SEGMENT:
             # The count goes ahead of the segment: a segment that is counted and missing is noticed, one that is not
             # counted would be read as "nobody was claimed".
+            self._store.set_and_see(f"{self._name}:count", self._segments + 1)
             self._last = _Segment(f"{self._name}:{self._segments}")
             self._segments += 1
-            self._store.set_and_see(f"{self._name}:count", self._segments)
         self._open[short] = (self._last, len(self._last.letters))
         self._last.hashes += short
         self._last.letters += b"."
         self._dirty[self._last.key] = self._last
+
+    def _take_back(self, shorts: Sequence[bytes]) -> None:
+        """Note that nothing of a claim that failed will be sent; it may be in the store all the same."""
+        for short in shorts:
+            if short in self._open:
+                self._end(short, Outcome.NOT_SENT)
+
+    def _end(self, short: bytes, outcome: Outcome | None) -> None:
+        segment, place = self._open.pop(short)
+        segment.letters[place] = ord(_LETTERS[outcome])
+        self._dirty[segment.key] = segment
 
     def _load(self) -> None:
         count = self._store.get(f"{self._name}:count") or 0
@@ -108,9 +121,9 @@ class StateStoreJournal:
             key = f"{self._name}:{number}"
             data = self._store.get(key)
             if data is None and number == count - 1:
-                continue  # a crash between counting it and writing it: nothing of it was sent
+                break  # a crash between counting it and writing it: nothing of it was sent, and its place is free
             self._earlier.update(_read_segment(key, data))
-        self._segments = count
+            self._segments = number + 1
 
 
 class _Segment:
