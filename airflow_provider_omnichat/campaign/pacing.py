@@ -4,48 +4,69 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import inf, sqrt
 from time import monotonic
 
 from airflow_provider_omnichat.api.retry import Backoff
 
+# A step: to so much of what was let through; what a step may cost at most; seconds that are enough to measure.
 _BELOW = 0.95
+_SMALL_STEP = 0.85
+_ENOUGH_TIME = 1.0
+_SLOWEST = 0.2
+# Growth a second at a pace of _EVEN, more below and less above; doubling; seconds that it is ahead after a wall.
 _GROWTH = 0.0015
+_EVEN = 50.0
 _GROWTH_DOUBLES = 2.5
-_HELP_FOR_SLOW = 50.0
-_CUT = 0.9
-_BACKGROUND_LASTS = 30.0
-_SHORT = 0.01
-_TRIAL = 10
-_MOST_BACKGROUND = 0.2
 _FASTEST_GROWTH = 0.15
 _HEAD_START = 5.0
-_SLOWEST = 0.2
-_CATCH_UP = 0.02
-_LOOK_AROUND = 0.25
-_ENOUGH_TIME = 1.0
 _ANOTHER_PACE = 1.25
+# A wall: so many more refused than half of what is accepted meanwhile.
 _WALL = 10.0
 _RELIEF = 0.5
-_EVIDENCE = 4
+# Background: learned from so many refusals at both paces, if at the slower one so much of the share remains.
+_MANY = 10
+_MUCH_SLOWER = 0.7
+_AS_BAD = 0.6
+_HELPED = 3.0
+_MOST_BACKGROUND = 0.2
+_BACKGROUND_LASTS = 30.0
+_SOME = 4
 _SURE = 4.0
+# Waiting, in seconds.
+_CATCH_UP = 0.02
+_LOOK_AROUND = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    accepted: int = 0
+    refused: int = 0
+
+    def plus(self, accepted: int, refused: int) -> _Count:
+        return _Count(self.accepted + accepted, self.refused + refused)
+
+    @property
+    def share(self) -> float:
+        return self.refused / max(1, self.accepted + self.refused)
 
 
 class Pacer:
     """
     Gives out turns.
 
-    Without a refusal the pace is the ceiling, or as fast as answers come. Each time the vendor says "too many requests",
-    the pace becomes what it let through since the time before, less 5 %: whatever the vendor counts with, that is what it
-    has to give. From there the pace grows, first by 0.25 % a second, and twice as fast with every three seconds, so that a
-    limit is met seldom and a change of it is found soon. Tasks that share an account do the same and settle near its limit
-    without knowing of each other: who is fast is refused more often.
+    Without a refusal the pace is the ceiling, or as fast as answers come. When the vendor says "too many requests", the
+    pace becomes what it let through since the step before, less 5 %: whatever the vendor counts with, that is what it
+    has to give. From there the pace grows, slowly at first and twice as fast with every 2.5 seconds, so that a limit is
+    met seldom and a change of it is found soon. Tasks that share an account do the same and settle near its limit
+    without knowing of each other: who is fast is refused more often and grows less.
 
-    Not every refusal has to do with the pace. Where the vendor goes on refusing as large a share after two such steps, each
-    to below what it let through, slowing down does not help: the former pace comes back, and that share is background from
-    then on, above which alone refusals count.
+    Not every refusal has to do with the pace. Where step follows step until the pace is much slower, and the share of
+    refusals is not, slowing down does not help: the former pace comes back, and that share is background for half a
+    minute, above which alone refusals count.
 
-    Where it refuses more than a third, it is a wall: everybody waits, longer each time, until something is taken again.
+    Where most is refused, it is a wall: everybody waits, longer each time, until something is accepted again.
 
     :param rate_limit: invites a second at most; None for no ceiling.
     :param backoff: how long to wait when nothing is taken and the vendor does not say how long.
@@ -55,7 +76,7 @@ class Pacer:
     def __init__(
         self, rate_limit: float | None = None, backoff: Backoff | None = None, clock: Callable[[], float] = monotonic
     ) -> None:
-        self._ceiling = rate_limit or inf
+        self._ceiling = inf if rate_limit is None else rate_limit
         self._rate = self._ceiling
         self._backoff = backoff or Backoff(budget=inf)
         self._clock = clock
@@ -64,22 +85,22 @@ class Pacer:
         self._paused_until = 0.0
         self._setbacks = 0
         self._wall = 0.0
-        self._background = 0.0
-        self._background_since = 0.0
+        # What was let through before the pace went below it; inf once the pace is back there.
         self._limit = inf
-        self._former_rate = self._rate
-        self._former_share = 0.0
-        self._futile = 0
-        self._trial_length = 0.0
-        self._counting_since_sending = 0.0
-        # Of the time in which turns are given, without the pauses: since when the pace grows, and since when we count.
+        # Seconds of pauses so far; the time without them is what the pace grows in.
         self._pauses = 0.0
         self._growing_since = inf
+        # The round, from one step to the next.
+        self._changed = -inf
         self._counting_since = inf
         self._counting_from_rate = self._rate
         self._accepted = 0
         self._refused = 0
-        self._changed = -inf
+        # Refusals that have nothing to do with the pace, and what tells them from others.
+        self._background = 0.0
+        self._background_since = 0.0
+        self._before = self._after = _Count()
+        self._begin_to_compare(self._rate)
 
     @property
     def rate(self) -> float | None:
@@ -112,11 +133,8 @@ class Pacer:
         now = self._clock()
         self._setbacks = 0
         self._accepted += 1
-        self._wall = max(0.0, min(self._wall - _RELIEF, self._wall * 0.75 if self._wall > 5 else 9))
-        if self._trial_length:
-            if self._accepted + self._refused >= self._trial_length and now - self._counting_since >= _ENOUGH_TIME:
-                self._end_trial(now)
-        elif self._rate < self._ceiling:
+        self._wall = max(0.0, self._wall - max(_RELIEF, self._wall / 4 if self._wall > _WALL / 2 else 0.0))
+        if self._rate < self._ceiling:
             self._grow(now)
 
     def refused(self, began: float, retry_after: float | None = None) -> None:
@@ -134,11 +152,11 @@ class Pacer:
             self._wall = min(_WALL, self._wall + 1)
             if self._wall == _WALL:
                 self._meet_wall(now, retry_after)
-            elif now - self._counting_since >= _ENOUGH_TIME and not self._trial_length:
+            elif now - self._counting_since >= _ENOUGH_TIME:
                 if retry_after is not None:
                     self._slow_down(now, self._let_through_lately(now))
                 elif self._is_more_than_background(now):
-                    self._slow_down_or_try(now)
+                    self._slow_down_or_back(now)
         if retry_after is not None:
             self._pause(now, retry_after)
 
@@ -159,11 +177,10 @@ class Pacer:
     def _grow(self, now: float) -> None:
         doublings = (self._sending_time(now) - self._growing_since) / _GROWTH_DOUBLES
         # At a pace of r there are r of these a second, so that each adds its part of the second's growth.
-        growth = _GROWTH * 2**doublings * sqrt(_HELP_FOR_SLOW / self._rate)
+        growth = _GROWTH * 2 ** min(doublings, 30) * sqrt(_EVEN / self._rate)
         self._rate = min(self._rate + min(growth, _FASTEST_GROWTH), self._ceiling)
         if self._rate >= self._limit:
             self._limit = inf
-            self._futile = 0
         if self._rate > _ANOTHER_PACE * self._counting_from_rate:
             self._count_anew(now)
 
@@ -171,57 +188,59 @@ class Pacer:
         if now - self._background_since > _BACKGROUND_LASTS:
             self._background = 0.0
         expected = self._background * (self._accepted + self._refused)
-        enough = _EVIDENCE if self._background or self._limit < inf else 1
+        enough = _SOME if self._background else 1
         return self._refused >= enough and self._refused > expected + _SURE * sqrt(expected)
 
-    def _slow_down_or_try(self, now: float) -> None:
-        if self._limit == inf:
-            self._former_rate = self._rate
-            self._slow_down(now, self._let_through_lately(now))
-            return
-        # It is slower than what was let through, and still refused.
-        self._former_share = self._refused / (self._accepted + self._refused)
-        self._slow_down(now, self._let_through_lately(now))
-        self._futile += 1
-        if self._futile > 1 and self._former_share < _MOST_BACKGROUND:
-            self._trial_length = _TRIAL / self._former_share
-            self._rate = max(_SLOWEST, self._rate / 2)
-
-    def _end_trial(self, now: float) -> None:
-        share = self._refused / (self._accepted + self._refused)
-        self._trial_length = 0.0
-        if self._former_share / 2 <= share < _MOST_BACKGROUND:
-            self._background = share
-            self._background_since = now
-            self._rate = self._former_rate
-            self._limit = inf
+    def _slow_down_or_back(self, now: float) -> None:
+        let_through = self._let_through_lately(now)
+        if self._limit == inf or now - self._counting_since > _HELPED:
+            self._begin_to_compare(min(self._rate, let_through))
+        elif self._rate > self._much_slower:
+            self._before = self._before.plus(self._accepted, self._refused)
         else:
-            self._rate = max(_SLOWEST, _BELOW * self._limit)
+            self._after = self._after.plus(self._accepted, self._refused)
+        if self._after.refused >= _MANY:
+            if self._before.refused >= _MANY and _AS_BAD * self._before.share <= self._after.share < _MOST_BACKGROUND:
+                self._go_back(now)
+                return
+            self._much_slower *= _MUCH_SLOWER
+            self._before, self._after = self._after, _Count()
+        self._slow_down(now, let_through)
+
+    def _begin_to_compare(self, pace: float) -> None:
+        self._former_rate = self._rate
+        self._much_slower = _MUCH_SLOWER * pace
+        self._before = self._after = _Count()
+
+    def _go_back(self, now: float) -> None:
+        self._background = self._after.share
+        self._background_since = now
+        self._rate = self._former_rate
+        self._limit = inf
         self._change(now)
 
     def _let_through_lately(self, now: float) -> float:
-        # The vendor's count goes on in a pause, or not: the pause is counted, but for a tenth at most.
-        while_sending = self._accepted / max(self._sending_time(now) - self._counting_since_sending, _SHORT)
-        return max(self._accepted / (now - self._counting_since), min(while_sending, _CUT * self._rate))
+        # Few invites are a bad measure, and who waited for a pause was not slow: one step is never a large one.
+        let_through = self._accepted / (now - self._counting_since)
+        return let_through if self._rate == inf else max(let_through, _SMALL_STEP * self._rate)
 
     def _meet_wall(self, now: float, retry_after: float | None) -> None:
-        elapsed = now - self._counting_since
-        if not self._accepted:  # says nothing about how much would be
-            self._change(now)
-        elif self._rate == self._ceiling or elapsed >= _ENOUGH_TIME:
+        if self._accepted:  # else it says nothing about how much would be
             # Who comes after a rest is let through at once what would be for a second.
-            self._slow_down(now, self._accepted / max(elapsed, _ENOUGH_TIME))
+            let_through = self._accepted / max(now - self._counting_since, _ENOUGH_TIME)
+            if self._rate < self._ceiling:
+                let_through = max(let_through, self._rate * _SMALL_STEP)
+            self._slow_down(now, let_through)
+            self._growing_since -= _HEAD_START
         else:
-            self._slow_down(now, self._rate * max(self._accepted / (self._accepted + self._refused), 0.5))
-        self._former_rate = self._rate
-        self._growing_since -= _HEAD_START
+            self._change(now)
+        self._begin_to_compare(self._rate)
         if retry_after is None:
             self._pause_longer_each_time(now)
 
     def _slow_down(self, now: float, let_through: float) -> None:
         self._limit = min(self._rate, let_through / (1 - self._background))
         self._rate = max(_SLOWEST, _BELOW * self._limit)
-        self._trial_length = 0.0
         self._change(now)
 
     def _change(self, now: float) -> None:
@@ -231,7 +250,6 @@ class Pacer:
 
     def _count_anew(self, now: float) -> None:
         self._counting_since = now
-        self._counting_since_sending = self._sending_time(now)
         self._counting_from_rate = self._rate
         self._accepted = self._refused = 0
 
