@@ -100,6 +100,7 @@ class Pacer:
         self._background = 0.0
         self._background_since = 0.0
         self._before = self._after = _Count()
+        self._former_rate = self._rate
         self._begin_to_compare(self._rate)
 
     @property
@@ -194,6 +195,8 @@ class Pacer:
     def _slow_down_or_back(self, now: float) -> None:
         let_through = self._let_through_lately(now)
         if self._limit == inf or now - self._counting_since > _HELPED:
+            if self._limit == inf:
+                self._former_rate = self._rate
             self._begin_to_compare(min(self._rate, let_through))
         elif self._rate > self._much_slower:
             self._before = self._before.plus(self._accepted, self._refused)
@@ -208,7 +211,6 @@ class Pacer:
         self._slow_down(now, let_through)
 
     def _begin_to_compare(self, pace: float) -> None:
-        self._former_rate = self._rate
         self._much_slower = _MUCH_SLOWER * pace
         self._before = self._after = _Count()
 
@@ -234,6 +236,7 @@ class Pacer:
             self._growing_since -= _HEAD_START
         else:
             self._change(now)
+        self._former_rate = self._rate
         self._begin_to_compare(self._rate)
         if retry_after is None:
             self._pause_longer_each_time(now)

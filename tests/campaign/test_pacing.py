@@ -136,9 +136,9 @@ def fixed_window(limit: int, retry_after: float | None = None) -> Server:
     return server
 
 
-def by_chance(share: float, retry_after: float | None = None) -> Server:
+def by_chance(share: float, retry_after: float | None = None, seed: int = 7) -> Server:
     """Refuses so many whatever the pace."""
-    chance = random.Random(7)
+    chance = random.Random(seed)
     return lambda _now: (REFUSED, retry_after) if chance.random() < share else (OK, None)
 
 
@@ -212,6 +212,15 @@ def test_refusals_by_chance_do_not_slow_down(share):
         await task.run(60)
         assert task.count(OK) > 0.7 * 60 * POSSIBLE
         assert task.count(OK, 40) > 0.7 * 20 * POSSIBLE
+
+    in_virtual_time(main)
+
+
+def test_refusals_by_chance_do_not_wear_the_pace_down_in_the_long_run():
+    async def main():
+        task = Task(by_chance(0.1, seed=1))
+        await task.run(120)
+        assert min(task.count(OK, begin, begin + 20) for begin in range(0, 120, 20)) > 0.4 * 20 * POSSIBLE
 
     in_virtual_time(main)
 
