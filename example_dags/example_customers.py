@@ -8,18 +8,24 @@ countries reserve for films and examples, written as people write them, some of 
 from __future__ import annotations
 
 import csv
-import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_omnichat.campaign.rows import Result
 
 INVITED_AFTER = timedelta(days=7)
 """How long after the sign-up a customer is due for an invite."""
+
+SETTLED = ("accepted", "rejected", "invalid", "duplicate", "suppressed")
+"""Outcomes after which there is nothing left to do; with any other, or none, an invite is open."""
+
+_COLUMNS = ("customer_id", "to", "first_name")
 
 _SCHEMA = """
 CREATE TABLE customers (
@@ -34,34 +40,24 @@ CREATE TABLE invites (
     run_id      TEXT NOT NULL,
     number      TEXT,   -- international format; NULL where the phone is not a number
     outcome     TEXT,   -- NULL while the run is under way
-    reason      TEXT,
-    message_id  TEXT,
-    status      TEXT,   -- the vendor's status object, JSON
+    reason      TEXT,   -- why it was not accepted
+    message_id  TEXT,   -- the vendor's, as the status
+    status_id   INTEGER,
+    status      TEXT,
     changed     TEXT NOT NULL
 );
 """
 
 
-@dataclass(frozen=True)
-class Ending:
-    """
-    How an invite ended.
-
-    :param outcome: ``accepted``, ``rejected``, ``not_sent``, ``unknown``, ``invalid`` or ``duplicate``.
-    :param reason: why it was not accepted.
-    :param status: the vendor's status object.
-    """
-
-    outcome: str
-    reason: str | None = None
-    message_id: str | None = None
-    status: dict[str, Any] | None = None
+def example_home() -> Path:
+    """Give the directory of all that the example writes: ``OMNICHAT_EXAMPLE_HOME``, or one in Airflow's home."""
+    home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
+    return Path(os.environ.get("OMNICHAT_EXAMPLE_HOME", home / "omnichat_example"))
 
 
 def database_path() -> Path:
-    """Give ``OMNICHAT_EXAMPLE_DATABASE``, or a file in Airflow's home."""
-    home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
-    return Path(os.environ.get("OMNICHAT_EXAMPLE_DATABASE", home / "example_customers.sqlite"))
+    """Give the file of the database."""
+    return example_home() / "customers.sqlite"
 
 
 def make_database(path: Path, day: date) -> None:
@@ -84,7 +80,7 @@ def make_database(path: Path, day: date) -> None:
             for row in csv.DictReader(file)
         ]
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _transaction(unfinished) as database:
         database.executescript(_SCHEMA)
         database.executemany("INSERT INTO customers VALUES (?, ?, ?, ?, ?)", [(*row[:4], f"{row[4]}") for row in rows])
@@ -95,14 +91,13 @@ def list_due(path: Path, since: date, until: date, run_id: str) -> list[dict[str
     """
     Give the customers to be invited now, and enter each of them in ``invites``.
 
-    Customers whose number is broken, or stands there a second time, are entered with that as their outcome and not
-    given. Those whom another run has sent an invite, or may have, are left alone; what that run certainly did not
-    send is taken up.
+    Customers whose number is broken are entered with that as their outcome and not given. Those whom another run has
+    sent an invite, or may have, are left alone; what that run certainly did not send is taken up.
 
     :param since: the first day on which they are due.
     :param until: the day after the last.
     :param run_id: who asks; the same run gets the same customers again, as long as nothing is recorded.
-    :return: ``customer_id``, ``name`` and ``number`` of each.
+    :return: ``customer_id``, ``to`` and ``first_name`` of each.
     """
     from airflow_provider_omnichat.api.errors import InvalidInviteError
     from airflow_provider_omnichat.campaign.phone import normalise_number
@@ -111,46 +106,78 @@ def list_due(path: Path, since: date, until: date, run_id: str) -> list[dict[str
     with _transaction(path) as database:
         for customer_id, name, country, phone in _customers_due(database, since, until, run_id):
             try:
+                # Here and not in the operator, which knows one country for all rows (default_region).
                 number = normalise_number(phone, country or None)
             except InvalidInviteError as error:
-                _enter(database, run_id, customer_id, None, Ending("invalid", error.problem))
+                _enter(database, run_id, customer_id, None, "invalid", error.problem)
                 continue
-            if other := _holder(database, number, customer_id):
-                _enter(database, run_id, customer_id, number, Ending("duplicate", f"the number of {other}"))
-                continue
-            _enter(database, run_id, customer_id, number, None)
-            due.append({"customer_id": customer_id, "name": name, "number": number})
+            _enter(database, run_id, customer_id, number)
+            due.append({"customer_id": customer_id, "to": number, "first_name": name.split()[0]})
     return due
 
 
-def record(path: Path, endings: dict[str, Ending]) -> None:
-    """
-    Write how invites ended, all of them or none.
+def write_list(path: Path, rows: Iterable[dict[str, str]]) -> None:
+    """Write the rows of :func:`list_due` as CSV, into a file that only its owner may read."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
+    unfinished.touch(mode=0o600)
+    with unfinished.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, _COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    unfinished.rename(path)
 
-    :param endings: by customer id.
+
+def record(path: Path, run_id: str, results: Iterable[Result]) -> None:
+    """
+    Write how the invites of a run ended, all of them or none.
+
+    :param results: the operator's result rows, with the customer's id as their key.
     """
     with _transaction(path) as database:
-        for customer_id, ending in endings.items():
-            database.execute(
-                "UPDATE invites SET outcome = ?, reason = ?, message_id = ?, status = ?, changed = ?"
-                " WHERE customer_id = ?",
-                (*_columns(ending), _now(), customer_id),
-            )
+        database.executemany(
+            "UPDATE invites SET number = ?, outcome = ?, reason = ?, message_id = ?, status_id = ?, status = ?,"
+            # What this run did not send, another may have taken up since.
+            " changed = ? WHERE customer_id = ? AND run_id = ?",
+            (
+                (
+                    row.to,
+                    f"{row.outcome}",
+                    row.error,
+                    row.message_id,
+                    row.status_id,
+                    row.status_name,
+                    row.at,
+                    row.key,
+                    run_id,
+                )
+                for row in results
+            ),
+        )
 
 
 def count_outcomes(path: Path, run_id: str) -> dict[str, int]:
-    """Give how many invites of a run ended in which way; those without an outcome count as ``open``."""
+    """Give how many invites of a run ended in which way; those without an outcome count as ``none``."""
     with _transaction(path) as database:
         return dict(
             database.execute(
-                "SELECT coalesce(outcome, 'open'), count(*) FROM invites WHERE run_id = ? GROUP BY 1 ORDER BY 1",
+                "SELECT coalesce(outcome, 'none'), count(*) FROM invites WHERE run_id = ? GROUP BY 1 ORDER BY 1",
                 (run_id,),
             )
         )
 
 
-def _customers_due(database: sqlite3.Connection, since: date, until: date, run_id: str) -> Iterable[tuple[str, ...]]:
-    # The order decides which task of the mapping gets whom: it must be the same when the run is cleared.
+def list_open(path: Path, run_id: str) -> list[str]:
+    """Give the customers of a run with whom something is left to do, and how they stand: ``C-1001 not_sent``."""
+    with _transaction(path) as database:
+        rows = database.execute(
+            "SELECT customer_id, coalesce(outcome, 'none') FROM invites WHERE run_id = ? ORDER BY customer_id",
+            (run_id,),
+        ).fetchall()
+    return [f"{customer_id} {outcome}" for customer_id, outcome in rows if outcome not in SETTLED]
+
+
+def _customers_due(database: sqlite3.Connection, since: date, until: date, run_id: str) -> Sequence[tuple[str, ...]]:
     return database.execute(
         """
         SELECT customer_id, name, country, phone
@@ -163,31 +190,18 @@ def _customers_due(database: sqlite3.Connection, since: date, until: date, run_i
     ).fetchall()
 
 
-def _holder(database: sqlite3.Connection, number: str, customer_id: str) -> str | None:
-    row = database.execute(
-        "SELECT customer_id FROM invites WHERE number = ? AND customer_id <> ? AND outcome IS NOT 'duplicate'",
-        (number, customer_id),
-    ).fetchone()
-    return row[0] if row else None
-
-
 def _enter(
-    database: sqlite3.Connection, run_id: str, customer_id: str, number: str | None, ending: Ending | None
+    database: sqlite3.Connection,
+    run_id: str,
+    customer_id: str,
+    number: str | None,
+    outcome: str | None = None,
+    reason: str | None = None,
 ) -> None:
     database.execute(
-        "REPLACE INTO invites (customer_id, run_id, number, outcome, reason, message_id, status, changed)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (customer_id, run_id, number, *(_columns(ending) if ending else (None,) * 4), _now()),
+        "REPLACE INTO invites (customer_id, run_id, number, outcome, reason, changed) VALUES (?, ?, ?, ?, ?, ?)",
+        (customer_id, run_id, number, outcome, reason, datetime.now(UTC).isoformat(timespec="milliseconds")),
     )
-
-
-def _columns(ending: Ending) -> tuple[str | None, ...]:
-    status = None if ending.status is None else json.dumps(ending.status)
-    return ending.outcome, ending.reason, ending.message_id, status
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @contextmanager

@@ -18,13 +18,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from demo_processes import Failed, Processes, Step, airflow_environment, lock, start_sandbox
+from demo_processes import (
+    Failed,
+    Processes,
+    Step,
+    airflow_environment,
+    airflow_home,
+    ledger_connection,
+    lock,
+    start_sandbox,
+)
 from demo_table import Result, print_result
 from demo_ui import run_ui
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DAG = "example_lifecycle_campaign"
-FAULTS = ("429-retry-after:0.1:1", "rejected:0.05:52", "rejected:0.04:10")
+FAULTS = ("429-retry-after:0.05:1", "rejected:0.05:52", "rejected:0.04:10")
 SEED = 23
 
 
@@ -58,9 +67,10 @@ def run_once(processes: Processes, work: Path) -> int:
         step.says = sandbox.url
     environment = airflow_environment(work, REPOSITORY)
     environment["AIRFLOW_CONN_OMNICHAT_DEFAULT"] = sandbox.airflow_connection
+    environment["AIRFLOW_CONN_OMNICHAT_LEDGER"] = ledger_connection(work)
     with Step("Airflow's database") as step:
         processes.run("db migrate", ["airflow", "db", "migrate"], work, environment, step.wait)
-    result = Result(work / "airflow" / "example_customers.sqlite", sandbox)
+    result = Result(airflow_home(work) / "omnichat_example" / "customers.sqlite", sandbox)
     with Step(f"DAG {DAG}") as step:
         moment = f"{begin:%Y-%m-%dT%H:%M:%S}"
         processes.run(
@@ -75,6 +85,7 @@ def run_once(processes: Processes, work: Path) -> int:
     print(f"""
 Where to look
   {_shown(result.database)}   the tables customers and invites
+  {_shown(result.database.parent / "results")}   a row for each invite, as the operator wrote them
   {_shown(work / "dags-test.log")}   what Airflow said; numbers are masked
   make demo-ui   Airflow's UI and the sandbox's page, to play with
 

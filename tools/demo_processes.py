@@ -46,10 +46,20 @@ def get_json(url: str, token: str | None = None) -> Any:
         return json.load(answer)
 
 
+def airflow_home(work: Path) -> Path:
+    """Give the home of the demo's own Airflow."""
+    return work / "airflow"
+
+
+def ledger_connection(work: Path) -> str:
+    """Give the connection to the ledger's database, as Airflow's JSON."""
+    return json.dumps({"conn_type": "sqlite", "host": str(airflow_home(work) / "ledger.sqlite")})
+
+
 def airflow_environment(work: Path, repository: Path) -> dict[str, str]:
     """Give the environment of an Airflow of its own: what is set for another Airflow does not reach it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
-    home = work / "airflow"
+    home = airflow_home(work)
     home.mkdir()
     no_proxy = ",".join(filter(None, (kept.get("NO_PROXY") or kept.get("no_proxy"), "127.0.0.1", "localhost")))
     return kept | {

@@ -83,5 +83,6 @@ def _row(title: str, count: int) -> None:
 
 
 def _short(reason: str, phone: str) -> str:
-    """Leave out the number at the beginning, which is shown beside it."""
-    return reason.removeprefix(mask_number(phone)).strip()
+    """Leave out what stands beside or above it, and the vendor's advice; the database has it all."""
+    reason = reason.removeprefix(mask_number(phone)).removeprefix("The vendor rejected the invite: ")
+    return reason.partition("; the vendor's advice")[0].strip()

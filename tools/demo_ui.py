@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from demo_processes import Failed, Processes, Step, airflow_environment, get_json, start_sandbox
+from demo_processes import (
+    Failed,
+    Processes,
+    Step,
+    airflow_environment,
+    get_json,
+    ledger_connection,
+    start_sandbox,
+)
 
 _PARTS = {
     "api-server": ["api-server"],
@@ -39,10 +48,13 @@ def run_ui(processes: Processes, work: Path, repository: Path, faults: Sequence[
     }
     with Step("Airflow's database") as step:
         processes.run("db migrate", ["airflow", "db", "migrate"], work, environment, step.wait)
-    with Step("Connection omnichat_default") as step:
-        # In the database, not in the environment, so that it can be seen and changed in the UI.
-        add = ["airflow", "connections", "add", "omnichat_default", "--conn-json", sandbox.airflow_connection]
-        processes.run("connections add", add, work, environment, step.wait)
+    with Step("Connections to sandbox and ledger") as step:
+        # In the database, not in the environment, so that they can be seen and changed in the UI.
+        file = work / "connections.json"
+        both = {"omnichat_default": sandbox.airflow_connection, "omnichat_ledger": ledger_connection(work)}
+        file.write_text(json.dumps({name: json.loads(connection) for name, connection in both.items()}))
+        add = ["airflow", "connections", "import", str(file)]
+        processes.run("connections import", add, work, environment, step.wait)
     with Step("Airflow's UI, scheduler, DAGs") as step:
         for name, arguments in _PARTS.items():
             processes.start(name, ["airflow", *arguments], work, environment)
@@ -55,7 +67,8 @@ Open
 
 Try
   Dags > example_send_invite > Trigger: one invite. Then clear the task send_invite: no second SMS.
-  Dags > example_lifecycle_campaign: today's run has begun by itself; one task for each customer.
+  Dags > example_lifecycle_campaign: today's run has begun by itself; see the log of send_invites.
+  Dags > example_mapped_invites > Trigger: one task for each customer.
   Admin > Connections > omnichat_default: edit it, or test it with the button in the list.
 Logs: {work}
 

@@ -42,7 +42,9 @@ class Airflow:
         self.home = home
         self.marks = home / "marks"
         self.marks.mkdir(parents=True)
-        self.example_database = home / "example_customers.sqlite"
+        self.example_home = home / "omnichat_example"
+        self.example_database = self.example_home / "customers.sqlite"
+        self.ledger = home / "ledger.sqlite"
         self._port = _free_port()
         self._token = ""
         self._services: dict[str, subprocess.Popen[bytes]] = {}
@@ -51,6 +53,7 @@ class Airflow:
         self.environment = kept | {
             "AIRFLOW_HOME": str(home),
             "AIRFLOW_CONN_OMNICHAT_DEFAULT": connection,
+            "AIRFLOW_CONN_OMNICHAT_LEDGER": json.dumps({"conn_type": "sqlite", "host": str(self.ledger)}),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(TEST_DAGS),
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
@@ -222,7 +225,7 @@ class Airflow:
             self._token = self.api("GET", "/auth/token")["access_token"]
             broken = self.api("GET", "/api/v2/importErrors")["import_errors"]
             assert not broken, broken[0]["stack_trace"]
-            return bool(self.api("GET", "/api/v2/dags?paused=true")["total_entries"] >= 5)
+            return bool(self.api("GET", "/api/v2/dags?paused=true")["total_entries"] >= 6)
         except OSError:
             return False
 

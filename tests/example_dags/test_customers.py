@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.phone import normalise_number
+from airflow_provider_omnichat.campaign.row_sources import rows_of_stream
+from airflow_provider_omnichat.campaign.rows import Result, Row
 from tests.example_dags.conftest import EXAMPLE_DAGS
 
 DAY = date(2026, 11, 20)
@@ -68,9 +71,9 @@ def test_every_number_is_of_a_range_reserved_for_fiction() -> None:
 def test_a_day_gives_an_entry_to_each_customer_who_is_due(customers: Any, database: Path) -> None:
     due = customers.list_due(database, DAY, NEXT, "run")
 
-    assert len(due) == 35
-    assert len({customer["number"] for customer in due}) == 35
-    assert customers.count_outcomes(database, "run") == {"duplicate": 1, "invalid": 4, "open": 35}
+    assert len({customer["customer_id"] for customer in due}) == 36
+    assert all(FICTIONAL.fullmatch(customer["to"]) for customer in due)
+    assert customers.count_outcomes(database, "run") == {"invalid": 4, "none": 36}
     assert all(reason and not FICTIONAL.search(reason) for reason in reasons(database))
 
 
@@ -78,7 +81,7 @@ def test_the_same_run_gets_the_same_list_again(customers: Any, database: Path) -
     first = customers.list_due(database, DAY, NEXT, "run")
 
     assert customers.list_due(database, DAY, NEXT, "run") == first
-    assert customers.count_outcomes(database, "run") == {"duplicate": 1, "invalid": 4, "open": 35}
+    assert customers.count_outcomes(database, "run") == {"invalid": 4, "none": 36}
 
 
 def test_another_run_leaves_alone_whom_the_first_has_in_hand(customers: Any, database: Path) -> None:
@@ -94,51 +97,88 @@ def test_only_what_was_certainly_not_sent_is_given_again(
     customers: Any, database: Path, outcome: str, again: int
 ) -> None:
     due = customers.list_due(database, DAY, NEXT, "run")
-    endings = {customer["customer_id"]: customers.Ending("accepted") for customer in due}
-    customers.record(database, endings | {due[0]["customer_id"]: customers.Ending(outcome)})
+    customers.record(
+        database, "run", [result(due[0], outcome), *(result(customer, "accepted") for customer in due[1:])]
+    )
 
     assert customers.list_due(database, DAY, NEXT, "another") == due[:again]
 
 
-def test_number_invited_on_another_day_is_not_invited_again(customers: Any, database: Path) -> None:
-    seen: set[str] = set()
-    for days in range(-4, 5):
-        day = DAY + timedelta(days=days)
-        due = customers.list_due(database, day, day + timedelta(days=1), f"run {day}")
-        numbers = {customer["number"] for customer in due}
-        assert not numbers & seen
-        seen |= numbers
-        customers.record(database, {customer["customer_id"]: customers.Ending("accepted") for customer in due})
-    assert len(seen) == 311
-
-
 def test_recorded_outcomes_are_kept_whole(customers: Any, database: Path) -> None:
     due = customers.list_due(database, DAY, NEXT, "run")
-    ending = customers.Ending("rejected", "REJECTED_DND: on a list", "id-1", {"groupId": 5, "id": 10})
-    customers.record(database, {due[0]["customer_id"]: ending})
+    ended = result(
+        due[0], "rejected", message_id="id-1", status_id=10, status_name="REJECTED_DND", error="it is on a list"
+    )
+    customers.record(database, "run", [ended])
 
     with closing(sqlite3.connect(database)) as connection:
         row = connection.execute(
-            "SELECT outcome, reason, message_id, status FROM invites WHERE customer_id = ?", (due[0]["customer_id"],)
+            "SELECT number, outcome, reason, message_id, status_id, status, changed FROM invites WHERE customer_id = ?",
+            (due[0]["customer_id"],),
         ).fetchone()
-    assert row == ("rejected", "REJECTED_DND: on a list", "id-1", '{"groupId": 5, "id": 10}')
+    assert row == (due[0]["to"], "rejected", "it is on a list", "id-1", 10, "REJECTED_DND", ended.at)
+
+
+def test_what_another_run_has_taken_up_is_not_overwritten(customers: Any, database: Path) -> None:
+    due = customers.list_due(database, DAY, NEXT, "run")
+    first = [result(customer, "not_sent") for customer in due]
+    customers.record(database, "run", first)
+    again = customers.list_due(database, DAY, NEXT, "another")
+    customers.record(database, "another", [result(customer, "accepted") for customer in again])
+
+    customers.record(database, "run", first)
+
+    assert again == due
+    assert customers.count_outcomes(database, "another") == {"accepted": 36, "invalid": 4}
+
+
+def test_open_are_those_with_whom_something_is_left_to_do(customers: Any, database: Path) -> None:
+    due = customers.list_due(database, DAY, NEXT, "run")
+    outcomes = ["unknown", "not_sent", "held", "accepted", "rejected", "duplicate", "suppressed"]
+    customers.record(database, "run", [result(due[at], outcome) for at, outcome in enumerate(outcomes)])
+
+    named = [customer["customer_id"] for customer in due]
+    assert customers.list_open(database, "run") == [
+        f"{named[0]} unknown",
+        f"{named[1]} not_sent",
+        f"{named[2]} held",
+        *(f"{name} none" for name in named[7:]),
+    ]
+
+
+def test_list_is_a_file_for_its_owner_alone(customers: Any, database: Path, tmp_path: Path) -> None:
+    path = tmp_path / "due" / "scheduled__2026-11-20T09:00:00+00:00.csv"
+    due = customers.list_due(database, DAY, NEXT, "run")
+    customers.write_list(path, due[:1])
+    customers.write_list(path, due)
+
+    with path.open("rb") as file:
+        assert [row.fields for row in rows_of_stream(file, path.name) if isinstance(row, Row)] == due
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_database_is_made_once(customers: Any, database: Path) -> None:
     customers.list_due(database, DAY, NEXT, "run")
     customers.make_database(database, NEXT)
 
-    assert customers.count_outcomes(database, "run")["open"] == 35
+    assert customers.count_outcomes(database, "run")["none"] == 36
 
 
-def test_database_lies_where_the_user_says(customers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_lies_where_the_user_says(customers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_HOME", "/a/home")
-    assert customers.database_path() == Path("/a/home/example_customers.sqlite")
-    monkeypatch.setenv("OMNICHAT_EXAMPLE_DATABASE", "/b/other.sqlite")
-    assert customers.database_path() == Path("/b/other.sqlite")
+    assert customers.example_home() == Path("/a/home/omnichat_example")
+    monkeypatch.setenv("OMNICHAT_EXAMPLE_HOME", "/b/other")
+    assert customers.example_home() == Path("/b/other")
+    assert customers.database_path() == Path("/b/other/customers.sqlite")
+
+
+def result(customer: dict[str, str], outcome: str, **more: Any) -> Result:
+    return Result(1, customer["customer_id"], customer["to"], Outcome(outcome), f"{DAY}T09:00:00+00:00", **more)
 
 
 def reasons(database: Path) -> list[str]:
     with closing(sqlite3.connect(database)) as connection:
-        rows = connection.execute("SELECT reason FROM invites WHERE outcome IN ('invalid', 'duplicate')")
+        rows = connection.execute("SELECT reason FROM invites WHERE outcome = 'invalid'")
         return [reason for (reason,) in rows]
