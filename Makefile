@@ -15,7 +15,7 @@ export PYTHON
 IN_NEW_HOME = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && export AIRFLOW_HOME="$$home" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-ui test test-slow lint types format matrix $(MATRIX:%=matrix-%) constraints build clean
+.PHONY: help env demo demo-ui test test-slow lint types format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth constraints build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9%.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -45,7 +45,7 @@ lint: $(READY) ## formatting, lint and the layers
 
 types: $(READY) ## mypy: strict in the package, milder in tests and tools
 	$(BIN)/mypy
-	$(BIN)/mypy tests tools
+	$(BIN)/mypy tests tools benchmarks
 
 format: $(READY) ## format, and mend what ruff can
 	$(BIN)/ruff format .
@@ -73,6 +73,13 @@ matrix-$(1): .matrix/$(1)/.ready
 	@$$(IN_NEW_HOME) tools/matrix_dag_run.sh .matrix/$(1)
 endef
 $(foreach name,$(MATRIX),$(eval $(call MATRIX_RULES,$(name))))
+
+# Need a machine with nothing else to do; BENCHMARK_ARGS="--rounds 1 --scale 0.2" is a quick look.
+benchmark: $(READY) ## invites a second, beside other ways to send them, into docs/performance.md
+	@$(BIN)/python -m benchmarks compare $(BENCHMARK_ARGS)
+
+benchmark-growth: $(READY) ## time and memory for 1k to 100k rows (BENCHMARK_ARGS=--million for 1M, too)
+	@$(BIN)/python -m benchmarks growth $(BENCHMARK_ARGS)
 
 constraints: $(READY) ## resolve constraints/*.txt anew (then: make matrix)
 	tools/constraints.sh $(BIN)/python airflow-3.3 airflow-3.0 airflow-2.11 lowest

@@ -195,8 +195,8 @@ class Sender:
         if refusal.retry_after is not None and refusal.retry_after > max(self._retry_budget, _SHORT_WAIT):
             self.stop(f"the vendor asks to wait {refusal.retry_after:.0f} seconds, longer than retry_budget: {refusal}")
             return False
-        if refusal.http_status is None:
-            self._pacer.unreachable(turn)
+        if refusal.http_status in (None, 503):
+            self._pacer.unreachable(turn, refusal.retry_after)
         else:
             self._pacer.refused(turn, refusal.retry_after)
         now = monotonic()
@@ -207,6 +207,8 @@ class Sender:
         return False
 
     def _note(self, failure: SendError) -> None:
+        if failure.http_status is not None:
+            self._pacer.accepted()  # whatever became of it, it got past the limit on requests
         if failure.outcome is Outcome.REJECTED:
             self._note_taken()
             if failure.stops_sending:

@@ -97,8 +97,12 @@ class SqlTable:
 
     @property
     def rows_a_statement(self) -> int:
-        """How many rows go into one statement: SQLite takes 999 parameters in old builds, PostgreSQL 65,535."""
-        return 999 // len(COLUMNS) if self.dialect == "sqlite" else 1000
+        """
+        How many rows go into one statement.
+
+        SQLite takes 999 parameters in old builds; psycopg becomes slower a row with thousands of them.
+        """
+        return 999 // len(COLUMNS) if self.dialect == "sqlite" else 250
 
     def create(self) -> str:
         """

@@ -39,6 +39,7 @@ class OmnichatHook(BaseHook):
         super().__init__(**kwargs)
         self.omnichat_conn_id = omnichat_conn_id
         self.retry_budget = retry_budget
+        self._stopped = False
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -101,7 +102,10 @@ class OmnichatHook(BaseHook):
         from airflow_provider_omnichat.api.client import OmnichatClient
         from airflow_provider_omnichat.api.retry import Backoff
 
-        return OmnichatClient(self.account, Backoff(budget=self.retry_budget), on_token=mask_secret)
+        client = OmnichatClient(self.account, Backoff(budget=self.retry_budget), on_token=mask_secret)
+        if self._stopped:
+            client.stop()
+        return client
 
     def check_invite(
         self,
@@ -174,6 +178,7 @@ class OmnichatHook(BaseHook):
 
     def stop(self) -> None:
         """Begin no further attempt, for ``on_kill``; what is under way is left to end. Looks nothing up."""
+        self._stopped = True
         if "_client" in self.__dict__:
             self._client.stop()
 

@@ -95,6 +95,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
     ui_color = "#ffe3d3"
 
     _thread: BatchThread | None = None
+    _killed = False
 
     def __init__(
         self,
@@ -174,6 +175,8 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
             return self._preview(gate, rows, campaign)
         batch = self._batch(context, hook, gate, campaign)
         self._thread = BatchThread(batch)
+        if self._killed:
+            self._thread.stop()
         self._thread.run(rows)
         where = batch.location or self._ledger_place()
         manifest = batch.tally.manifest(campaign, where)
@@ -184,6 +187,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
 
     def on_kill(self) -> None:
         """Begin no further request; those under way get a few seconds, and what there is is recorded."""
+        self._killed = True
         if self._thread is not None:
             self._thread.stop()
 

@@ -77,6 +77,7 @@ class SendInviteOperator(PrivateFieldsMixin, BaseOperator):
     ui_color = "#ffe3d3"
 
     _hook: OmnichatHook | None = None
+    _killed = False
 
     def __init__(
         self,
@@ -124,6 +125,8 @@ class SendInviteOperator(PrivateFieldsMixin, BaseOperator):
 
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
         self._hook = hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
+        if self._killed:
+            hook.stop()
         try:
             invite = self._invite(hook)
             sent = send_at_most_once(
@@ -149,6 +152,7 @@ class SendInviteOperator(PrivateFieldsMixin, BaseOperator):
 
     def on_kill(self) -> None:
         """Begin no further attempt; a request that is under way may still be answered and recorded."""
+        self._killed = True
         if self._hook is not None:
             self._hook.stop()
 

@@ -252,6 +252,20 @@ def test_on_kill_ends_the_repeats_and_the_task_is_red(at_sandbox, monkeypatch):
 
 
 @on_airflow_3
+def test_on_kill_before_there_is_a_client_sends_nothing(at_sandbox, monkeypatch):
+    execute = SendInviteOperator.execute
+
+    def be_killed_and_execute(self: SendInviteOperator, context: Any) -> Any:
+        self.on_kill()
+        return execute(self, context)
+
+    monkeypatch.setattr(SendInviteOperator, "execute", be_killed_and_execute)
+    run = run_task(invite(retry_budget=60))
+    assert isinstance(run.error, InviteNotSentError)
+    assert at_sandbox.requests_seen == 0
+
+
+@on_airflow_3
 def test_execution_timeout_in_the_middle_of_a_request_leaves_a_claim_that_holds_the_next_try(at_sandbox):
     at_sandbox.script("hang-after")
     store: dict[str, Any] = {}
