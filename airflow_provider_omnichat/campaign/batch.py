@@ -75,6 +75,7 @@ class Batch:
     :param client: not entered yet.
     :param limits: how to send.
     :param log: where progress is told.
+    :param total: rows of the list, where that is known.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Batch:
         client: AsyncOmnichatClient,
         limits: Limits,
         log: Log,
+        total: int | None = None,
     ) -> None:
         self.tally = Tally()
         self.failure: OmnichatError | None = None
@@ -95,6 +97,7 @@ class Batch:
         self._client = client
         self._limits = limits
         self._log = log
+        self._total = total
         self._retake = SENDS_AGAIN | MAYBE_SENT if limits.resend_unknown else SENDS_AGAIN
         self.abandoned = False
         self._whole = False
@@ -118,8 +121,7 @@ class Batch:
 
         :param rows: of the list; read in a thread of its own.
         :raises OmnichatError: the ledger or earlier results cannot be read at the start, and nothing was sent. Later
-            failures are in
-            :attr:`failure`, with all that was sent recorded as far as that was possible.
+            failures are in :attr:`failure`, with all that was sent recorded as far as that was possible.
         """
         try:
             self._ledger = await self._in(self._io, self._make_ledger)
@@ -287,11 +289,17 @@ class Batch:
             self._log.info("%s", self._progress())
 
     def _progress(self) -> str:
-        rate = self._sender.taken / max(monotonic() - self._sender.started, 0.001)
-        counts = self.tally.counts
+        seconds = max(monotonic() - self._sender.started, 0.001)
+        counts, rows = self.tally.counts, self.tally.rows
+        if self._total is None:
+            done = f"{rows} rows done"
+        else:
+            left = f", about {(self._total - rows) * seconds / rows:.0f} s left" if rows else ""
+            done = f"{rows} of {self._total} rows done{left}"
         return (
-            f"{self.tally.sent_this_try} invites accepted, {rate:.0f}/s, {self._sender.refusals} refused for now,"
-            f" {counts[Outcome.REJECTED]} rejected, {counts[Outcome.UNKNOWN]} in doubt, {self.tally.rows} rows done"
+            f"{self.tally.sent_this_try} invites accepted, {self._sender.taken / seconds:.0f}/s,"
+            f" {self._sender.refusals} refused for now, {counts[Outcome.REJECTED]} rejected,"
+            f" {counts[Outcome.UNKNOWN]} in doubt, {done}"
         )
 
     async def _in(self, pool: ThreadPoolExecutor, function: Callable[..., T], *args: object) -> T:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import (
@@ -211,6 +211,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
     def _batch(self, context: Context, hook: OmnichatHook, gate: BatchGate, campaign: str) -> Batch:
         from airflow_provider_omnichat.campaign.batch import Batch, Limits
 
+        invites = self.private("invites")
         limits = Limits(
             rate_limit=self.rate_limit,
             concurrency=self.concurrency,
@@ -224,6 +225,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
             client=hook.get_async_conn(self.concurrency),
             limits=limits,
             log=self.log,
+            total=len(invites) if isinstance(invites, Sized) and not isinstance(invites, str) else None,
         )
 
     def _rows(self) -> Iterator[Row | BrokenRow]:
