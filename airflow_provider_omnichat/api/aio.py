@@ -17,7 +17,7 @@ from airflow_provider_omnichat import __version__
 from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.auth import OAuth2Credentials, TokenCache
 from airflow_provider_omnichat.api.client import CONNECT_TIMEOUT, LARGEST_BODY
-from airflow_provider_omnichat.api.errors import InviteNotSentError, TransportError
+from airflow_provider_omnichat.api.errors import AccountError, InviteNotSentError, TransportError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.api.wire import (
@@ -31,6 +31,7 @@ from airflow_provider_omnichat.api.wire import (
 # Shorter than servers usually keep an idle connection: one that the server closes just as a request goes out would
 # leave an invite in doubt.
 _KEEP_ALIVE = 5.0
+_UNUSABLE = "the address, or that of a proxy, cannot be used; check the connection's host"
 
 
 class AsyncOmnichatClient:
@@ -53,7 +54,8 @@ class AsyncOmnichatClient:
 
     async def __aenter__(self) -> AsyncOmnichatClient:
         url = self.account.base_url
-        self._proxy = select_proxy(url, get_environ_proxies(url))
+        proxy = select_proxy(url, get_environ_proxies(url))
+        self._proxy = proxy if proxy is None or "://" in proxy else f"http://{proxy}"
         connect = min(self.account.timeout, CONNECT_TIMEOUT)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -61,7 +63,12 @@ class AsyncOmnichatClient:
                 keepalive_timeout=_KEEP_ALIVE,
                 ssl=_ssl_context() if url.startswith("https:") else True,
             ),
-            timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_read=self.account.timeout),
+            timeout=aiohttp.ClientTimeout(
+                # Headers that drip, or an interim answer after which none comes, are bounded by the total only.
+                total=connect + 2 * self.account.timeout,
+                connect=connect,
+                sock_read=self.account.timeout,
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"airflow-provider-omnichat/{__version__} aiohttp/{aiohttp.__version__}"},
         )
@@ -124,9 +131,13 @@ class AsyncOmnichatClient:
             headers["Authorization"] = authorization
         timeout = self.account.timeout
         try:
+            url = URL(self.account.base_url + request.path, encoded=True)
+        except ValueError as error:
+            raise TransportError(_UNUSABLE, written=False) from error
+        try:
             async with self._session.request(
                 request.method,
-                URL(self.account.base_url + request.path, encoded=True),
+                url,
                 headers=headers,
                 data=request.body,
                 allow_redirects=False,
@@ -137,16 +148,24 @@ class AsyncOmnichatClient:
                     low = name.lower()
                     found[low] = f"{found[low]}, {value}" if low in found else value
                 return HttpResponse(response.status, found, await _read_body(response, timeout))
+        except UnicodeError:  # a host name that cannot be one
+            raise TransportError(_UNUSABLE, written=False) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _transport_error(error, timeout) from error
+            # Without the cause: aiohttp shows in it what the server wrote, and a proxy's password.
+            raise _transport_error(error, timeout) from None
 
 
 def _ssl_context() -> ssl.SSLContext:
     """Trust what ``requests`` trusts, so that both clients work behind the same corporate proxy."""
     trusted = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
-    if Path(trusted).is_dir():
-        return ssl.create_default_context(capath=trusted)
-    return ssl.create_default_context(cafile=trusted)
+    try:
+        if Path(trusted).is_dir():
+            return ssl.create_default_context(capath=trusted)
+        return ssl.create_default_context(cafile=trusted)
+    except OSError as error:
+        raise AccountError(
+            f"The CA certificate bundle {trusted} cannot be used ({error.strerror or error}); see REQUESTS_CA_BUNDLE"
+        ) from error
 
 
 async def _read_body(response: aiohttp.ClientResponse, seconds: float) -> bytes | None:
@@ -171,12 +190,14 @@ def _transport_error(error: Exception, timeout: float) -> TransportError:
             )
         case aiohttp.ClientConnectorDNSError():
             return TransportError("the host name cannot be resolved; check the connection's host", written=False)
-        case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
+        case aiohttp.ClientHttpProxyError():
+            return TransportError(f"no connection through the proxy: it answered HTTP {error.status}", written=False)
+        case aiohttp.ClientProxyConnectionError():
             return TransportError(f"no connection through the proxy: {scrub(str(error))}", written=False)
         case aiohttp.ClientConnectorError() | aiohttp.ClientConnectorCertificateError():
             return TransportError(f"no connection: {scrub(str(error))}", written=False)
         case aiohttp.InvalidURL():
-            return TransportError("the address cannot be used; check the connection's host", written=False)
+            return TransportError(_UNUSABLE, written=False)
         case TimeoutError():
             return TransportError(f"no answer within {timeout:g} seconds")
         case _:
