@@ -1,0 +1,179 @@
+"""The journal of a batch in a state store: what a crash or a failure at any write leaves to the next try."""
+
+from __future__ import annotations
+
+import copy
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.ledger import MAYBE_SENT, SENDS_AGAIN, Claim, Entry, LedgerError, recipient_key
+from airflow_provider_omnichat.campaign.state_journal import SEGMENT, StateStoreJournal
+
+
+class Store(dict[str, Any]):
+    """A state store that can fail at a call, before or after it took effect, or drop what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.fails_at: dict[int, str] = {}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._count("get")
+        return copy.deepcopy(dict.get(self, key, default))
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        how = self._count("set")
+        if how != "dropped":
+            self[key] = json.loads(json.dumps(value))
+        if how == "after":
+            raise ConnectionError("the answer was lost")
+
+    def _count(self, kind: str) -> str | None:
+        self.calls += 1
+        how = self.fails_at.get(self.calls)
+        if how == "before" or (how == "after" and kind == "get"):
+            raise ConnectionError("no connection")
+        return how
+
+
+def claims(*numbers: int) -> list[Claim]:
+    return [Claim(recipient_key("c", str(n)), str(n)) for n in numbers]
+
+
+def entries(outcome: Outcome, *numbers: int) -> dict[str, Entry]:
+    return {one.recipient: Entry.now(outcome) for one in claims(*numbers)}
+
+
+def known(store: Store, count: int) -> dict[int, Outcome | None]:
+    """What the next try finds."""
+    found = StateStoreJournal(store, "c").find(claims(*range(count)))
+    names = {one.recipient: int(one.to) for one in claims(*range(count))}
+    return {names[recipient]: entry.outcome for recipient, entry in found.items()}
+
+
+def test_what_was_claimed_and_what_was_recorded_is_found_by_the_next_try():
+    store = Store()
+    journal = StateStoreJournal(store, "c")
+    assert journal.claim(claims(*range(6)), SENDS_AGAIN) == {}
+    for number, outcome in enumerate([Outcome.ACCEPTED, Outcome.REJECTED, Outcome.NOT_SENT, Outcome.UNKNOWN]):
+        journal.record(entries(outcome, number))
+    journal.flush()
+    assert known(store, 7) == {
+        **{0: Outcome.ACCEPTED, 1: Outcome.REJECTED, 2: Outcome.NOT_SENT, 3: Outcome.UNKNOWN},
+        **{4: None, 5: None},
+    }
+    second = StateStoreJournal(store, "c")
+    assert len(second.claim(claims(*range(7)), SENDS_AGAIN)) == 5
+    third = StateStoreJournal(store, "c")
+    assert set(third.claim(claims(*range(7)), SENDS_AGAIN | MAYBE_SENT)) == {one.recipient for one in claims(0, 1)}
+
+
+def test_another_campaign_has_a_journal_of_its_own():
+    store = Store()
+    StateStoreJournal(store, "c").claim(claims(1), SENDS_AGAIN)
+    assert StateStoreJournal(store, "d").find(claims(1)) == {}
+
+
+def test_neither_number_nor_whole_hash_is_in_the_store_and_an_invite_takes_less_than_fifteen_bytes():
+    store = Store()
+    many = [Claim(recipient_key("c", f"4179{i:07d}"), f"4179{i:07d}") for i in range(3 * SEGMENT)]
+    journal = StateStoreJournal(store, "c")
+    for start in range(0, len(many), 500):
+        journal.claim(many[start : start + 500], SENDS_AGAIN)
+    text = json.dumps(store)
+    assert len(text) / len(many) < 15
+    assert "4179" not in "".join(store)
+    assert all(len(json.dumps(value)) <= 65_535 for value in store.values())
+    assert len(StateStoreJournal(store, "c").find(many)) == len(many)
+
+
+def test_a_crash_between_the_count_and_a_part_can_be_met_again_and_again():
+    store = Store()
+    journal = StateStoreJournal(store, "c")
+    journal.claim(claims(1), SENDS_AGAIN)
+    for number in range(2, 6):
+        count_key = next(key for key in store if key.endswith(":count"))
+        store[count_key] += 1  # the count was written, the part was not
+        journal = StateStoreJournal(store, "c")
+        journal.claim(claims(number), SENDS_AGAIN)
+    assert known(store, 6) == dict.fromkeys(range(1, 6))
+
+
+def test_a_part_that_is_gone_is_no_empty_part():
+    store = Store()
+    for number in range(3):
+        StateStoreJournal(store, "c").claim(claims(number), SENDS_AGAIN)
+    del store[sorted(store)[0]]
+    with pytest.raises(LedgerError, match="cannot be read"):
+        StateStoreJournal(store, "c")
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        {},
+        [],
+        "x",
+        7,
+        {"hashes": "?", "outcomes": "."},
+        {"hashes": "", "outcomes": "."},
+        {"hashes": "QUFBQUFBQUFBQQ==", "outcomes": "z"},
+    ],
+    ids=str,
+)
+def test_a_part_that_cannot_be_read_stops_the_batch(junk):
+    store = Store()
+    for number in range(2):
+        StateStoreJournal(store, "c").claim(claims(number), SENDS_AGAIN)
+    store[sorted(store)[0]] = junk
+    with pytest.raises(LedgerError):
+        StateStoreJournal(store, "c")
+
+
+@pytest.mark.parametrize("how", ["before", "after", "dropped"])
+@pytest.mark.parametrize("at", range(1, 10))
+def test_whatever_call_fails_no_one_who_may_have_been_sent_is_free_for_the_next_try(at, how):
+    """A block is sent only after its claim came back; each failure stops the batch, as it does in the batch."""
+    store = Store()
+    store.fails_at = {at: how}
+    sent: set[int] = set()
+    ended: set[int] = set()
+    stopped = False
+    try:
+        journal = StateStoreJournal(store, "c")
+        for block in ([0, 1], [2, 3], [4, 5]):
+            journal.claim(claims(*block), SENDS_AGAIN)
+            sent |= set(block)
+            journal.record(entries(Outcome.ACCEPTED, *block))
+            ended |= set(block)
+        journal.flush()
+    except LedgerError:
+        stopped = True
+        store.fails_at = {}
+        with suppress(UnboundLocalError):
+            journal.flush()  # what the batch does at its end
+    store.fails_at = {}
+    found = known(store, 6)
+    if how != "dropped":
+        assert sent <= set(found)
+        assert {number for number in ended if found[number] is not Outcome.ACCEPTED} == set()
+        assert {number for number, outcome in found.items() if outcome is None} == set()
+    elif at in (2, 4):  # the first writes are read back
+        assert stopped
+    assert {found.get(number) for number in range(6) if number not in sent} <= {None, Outcome.NOT_SENT}
+
+
+def test_a_claim_that_failed_leaves_no_one_in_doubt_if_the_store_comes_back():
+    store = Store()
+    journal = StateStoreJournal(store, "c")
+    journal.claim(claims(0), SENDS_AGAIN)
+    store.fails_at = {store.calls + 1: "after"}
+    with pytest.raises(LedgerError):
+        journal.claim(claims(1, 2), SENDS_AGAIN)
+    journal.flush()
+    assert known(store, 3) == {0: None, 1: Outcome.NOT_SENT, 2: Outcome.NOT_SENT}
