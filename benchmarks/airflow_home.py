@@ -1,0 +1,51 @@
+"""Airflows for the benchmark: one is migrated and knows the connections, the others are copies of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from tests.airflow_runs.deployment import Airflow, bundle
+
+DAGS = Path(__file__).parent / "dags"
+ROOT = Path(__file__).parent.parent
+
+
+class BenchmarkAirflow(Airflow):
+    """
+    An Airflow with the DAGs of the benchmark, and the connections where users have them: in the metadata database.
+
+    :param home: where everything of it lies.
+    """
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home, "")
+        del self.environment["AIRFLOW_CONN_OMNICHAT_DEFAULT"]
+        self.environment |= {
+            "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+            "AIRFLOW__CORE__FERNET_KEY": "",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+            "PYTHONPATH": str(ROOT),
+        }
+        bundles = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
+        self.service_bundles = {
+            bundles: json.dumps([*json.loads(self.environment[bundles]), bundle("benchmarks", DAGS)])
+        }
+        self.environment[bundles] = json.dumps([bundle("benchmarks", DAGS)])
+
+    def migrate(self, connections: dict[str, dict[str, object]]) -> None:
+        """Make the metadata database, with these connections in it."""
+        file = self.home / "connections.json"
+        file.write_text(json.dumps(connections))
+        for command in (("db", "migrate"), ("connections", "import", str(file))):
+            done = self.cli(*command)
+            if done.returncode:
+                raise RuntimeError(f"airflow {' '.join(command)}: {done.stdout[-2000:]}")
+
+    def copy(self, home: Path) -> BenchmarkAirflow:
+        """Make another one that begins with the same metadata database."""
+        made = BenchmarkAirflow(home)
+        shutil.copy(self.home / "airflow.db", home / "airflow.db")
+        return made

@@ -1,0 +1,73 @@
+"""Tables for people, on the screen and in the documentation."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+from benchmarks.compare import Table
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+
+
+def comparison(table: Table, notes: Sequence[str]) -> str:
+    """Write the comparison as Markdown: medians over the rounds."""
+    lines = [
+        "| latency | | invites | seconds | invites/s | of raw aiohttp | CPU ms an invite | peak memory, MiB |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for (latency, name), runs in sorted(table.items(), key=lambda item: item[0][0]):
+        seconds = median(cost.seconds for cost in runs.costs)
+        invites = runs.costs[0].invites
+        cpu = 1000 * median(cost.cpu / cost.invites for cost in runs.costs)
+        peak = median(cost.peak for cost in runs.costs)
+        more = median(cost.peak - cost.before for cost in runs.costs)
+        memory = f"{peak:.0f} (+{more:.0f})" if runs.costs[0].before else f"{peak:.0f}"
+        share = 100 * median(runs.shares) if runs.shares else 100
+        lines.append(
+            f"| {latency} ms | {name} | {invites:,} | {seconds:.2f} | {_short(invites / seconds)} |"
+            f" {share:.{0 if share >= 2 else 1}f} % | {_short(cpu)} | {memory} |"
+        )
+    rounds = max(len(runs.costs) for runs in table.values())
+    return "\n".join([*lines, "", _where(f"medians of {rounds} rounds"), *notes])
+
+
+def growth(rows: Sequence[tuple[int, float, float, float, float]]) -> str:
+    """Write how time and memory grow: invites, seconds, CPU seconds, memory before, peak."""
+    lines = [
+        "| rows | seconds | invites/s | ms an invite | CPU ms an invite | peak memory, MiB | of it while sending |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for invites, seconds, cpu, before, peak in rows:
+        lines.append(
+            f"| {invites:,} | {seconds:.1f} | {_short(invites / seconds)} | {1000 * seconds / invites:.2f} |"
+            f" {1000 * cpu / invites:.2f} | {peak:.0f} | {peak - before:.0f} |"
+        )
+    return "\n".join([*lines, "", _where("one run each")])
+
+
+def put_into_page(marker: str, text: str) -> None:
+    """Replace what stands between the markers of that name in the page."""
+    page = PAGE.read_text()
+    begin, end = f"<!-- {marker}: made by make, do not edit -->", f"<!-- end of {marker} -->"
+    made = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)
+    PAGE.write_text(made)
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
+
+
+def _where(what: str) -> str:
+    parts = [f"{name} {version(name)}" for name in ("apache-airflow", "aiohttp", "requests")]
+    parts.append(f"apache-airflow-providers-http {version('apache-airflow-providers-http')}")
+    return (
+        f"{datetime.now(UTC):%d %B %Y}; {what}; {os.cpu_count()} cores for client and server together, load"
+        f" {os.getloadavg()[2]:.1f} over the last 15 minutes; Python {platform.python_version()}, {', '.join(parts)}."
+    )
