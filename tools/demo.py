@@ -34,7 +34,7 @@ from demo_ui import run_ui
 REPOSITORY = Path(__file__).resolve().parent.parent
 DAG = "example_lifecycle_campaign"
 FAULTS = ("429-retry-after:0.05:1", "rejected:0.05:52", "rejected:0.04:10")
-SEED = 23
+SEED = 54
 
 
 def main() -> int:
