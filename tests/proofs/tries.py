@@ -147,7 +147,7 @@ def _run(plan: Plan) -> None:
 
     os.environ.update(plan.environment)
     run = run_task(
-        SendInviteBatchOperator(task_id="invite", retries=99, **plan.given),
+        SendInviteBatchOperator(**{"task_id": "invite", "retries": 99, **plan.given}),
         store=StoredValues(Path(plan.home) / "store.sqlite"),
         try_number=plan.try_number,
         retries=99,
