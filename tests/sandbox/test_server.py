@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 import requests
@@ -132,6 +133,6 @@ def test_credentials_outside_ascii_are_let_in():
     ours = Credentials(user="zoë", password="pässwörd")
     with Sandbox(settings=Settings(credentials=ours)) as sandbox:
         for encoding in ("utf-8", "latin-1"):
-            auth = (ours.user.encode(encoding), ours.password.encode(encoding))
+            auth: Any = (ours.user.encode(encoding), ours.password.encode(encoding))  # bytes are taken, too
             url = f"{sandbox.url}/omnichat/1/applications/{sandbox.application_key}/users"
             assert requests.get(url, auth=auth, timeout=5).status_code == 200
