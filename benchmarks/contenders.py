@@ -152,12 +152,7 @@ class Scheduled(Contender):
         self._is_mapped = is_mapped
 
     def wait_until_ready(self) -> None:
-        self._airflow.wait_until(self._is_known, f"{self._dag_id} is known")
         self._airflow.api("PATCH", f"/api/v2/dags/{self._dag_id}", {"is_paused": False})
-
-    def _is_known(self) -> bool:
-        dags = self._airflow.api("GET", "/api/v2/dags?paused=true&limit=100")["dags"]
-        return any(dag["dag_id"] == self._dag_id for dag in dags)
 
     def _run(self, order: dict[str, Any], report: Path) -> Cost:
         body = {"logical_date": None, "conf": order | {"ledger": "", "results": ""}}

@@ -35,7 +35,7 @@ def comparison(table: Table, notes: Sequence[str]) -> str:
             f" {share:.{0 if share >= 2 else 1}f} % | {_short(cpu)} | {memory} |"
         )
     rounds = max(len(runs.costs) for runs in table.values())
-    return "\n".join([*lines, "", _where(f"medians of {rounds} rounds"), *notes])
+    return "\n".join([*lines, "", _where(f"medians of {rounds} rounds, one for `HttpHook` and `HttpOperator`"), *notes])
 
 
 def growth(rows: Sequence[tuple[int, float, float, float, float]]) -> str:
