@@ -15,7 +15,7 @@ export PYTHON
 IN_NEW_HOME = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && export AIRFLOW_HOME="$$home" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-ui test test-slow proof-faults lint types format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth constraints build clean
+.PHONY: help env demo demo-ui test test-slow proof-faults proof-two lint types format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth constraints build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9%.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -38,8 +38,11 @@ test: $(READY) ## all tests but the slow ones, with the coverage floor (PYTEST_A
 test-slow: $(READY) ## the slow proofs
 	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
-proof-faults: $(READY) ## 5,000 invites, a vendor that fails in every way, a task killed ten times; eighteen seeds
-	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m slow tests/proofs/test_fault_matrix.py $(PYTEST_ARGS)
+proof-faults: $(READY) ## 5,000 invites, a vendor that fails in every way, a task killed ten times; twenty seeds
+	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m slow tests/proofs/test_fault_matrix.py tests/airflow_runs/test_batch_killed.py $(PYTEST_ARGS)
+
+proof-two: $(READY) ## two tasks at once: on one limited account, and on one ledger
+	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m slow tests/proofs/test_two_at_once.py $(PYTEST_ARGS)
 
 lint: $(READY) ## formatting, lint and the layers
 	$(BIN)/ruff format --check .
