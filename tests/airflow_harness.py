@@ -217,9 +217,11 @@ def _run_on_airflow_2(task: Any, store: dict[str, Any]) -> TaskRun:
         run_id="run-1",
         task_id=task.task_id,
         map_index=-1,
+        try_number=1,
         xcom_push=lambda key, value: xcom.__setitem__(key, value),
     )
     context: Any = {"ti": ti, "task_instance": ti, "run_id": "run-1", "ds": "2026-01-01", "params": {}}
+    context["dag_run"] = SimpleNamespace(conf={})
     task = task.prepare_for_execution()
     state, error = "success", None
     try:

@@ -250,9 +250,11 @@ def _list(directory: Directory) -> list[_Name]:
 
 
 def _local(path: Any) -> Path | None:
-    if isinstance(path, Path):
-        return path
-    return Path(path.path) if getattr(path, "protocol", None) in ("", "file", "local") else None
+    # The protocol first: in older releases of universal-pathlib a path to object storage is a Path, too.
+    protocol = getattr(path, "protocol", None)
+    if protocol is None:
+        return path if isinstance(path, Path) else None
+    return Path(path.path) if protocol in ("", "file", "local") else None
 
 
 def _fail(path: Any, what: str, error: Exception) -> NoReturn:
