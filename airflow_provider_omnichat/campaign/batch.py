@@ -255,6 +255,8 @@ class Batch:
             self._ledger.flush()
         except OmnichatError as error:
             self.failure = self.failure or error
+        finally:
+            self._ledger.close()
 
     def _tell(self, recipient: str | None, result: Result, sent_now: bool = False) -> None:
         self.tally.add(result, sent_now)

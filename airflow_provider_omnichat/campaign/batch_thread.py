@@ -46,8 +46,9 @@ class BatchThread:
         :param rows: of the list.
         :raises OmnichatError: see :meth:`Batch.run`.
         """
-        threading.Thread(target=self._run, args=(rows,), name="omnichat-batch", daemon=True).start()
+        thread = threading.Thread(target=self._run, args=(rows,), name="omnichat-batch", daemon=True)
         try:
+            thread.start()
             self._wait(float("inf"))
         except BaseException:
             self.stop()

@@ -131,6 +131,9 @@ class Ledger(Protocol):
     def flush(self) -> None:
         """Make everything that was recorded durable."""
 
+    def close(self) -> None:
+        """Let go of a connection, if there is one."""
+
 
 def recipient_key(campaign: str, number: str) -> str:
     """
@@ -160,4 +163,7 @@ class NoLedger:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
 
     def flush(self) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
+
+    def close(self) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""

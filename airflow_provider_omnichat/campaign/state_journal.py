@@ -90,6 +90,9 @@ class StateStoreJournal:
                 self._seen_back = True
             del self._dirty[key]
 
+    def close(self) -> None:
+        """Nothing is open: the task's own connection to Airflow is used."""
+
     def _append(self, short: bytes) -> None:
         if self._last is None or len(self._last.letters) >= SEGMENT:
             # The count goes ahead of the segment: a segment that is counted and missing is noticed, one that is not

@@ -97,6 +97,9 @@ class StateStoreLedger:
     def flush(self) -> None:
         """Nothing is left to do: each record is written at once."""
 
+    def close(self) -> None:
+        """Nothing is open: the task's own connection to Airflow is used."""
+
 
 def _key(recipient: str) -> str:
     return f"omnichat:invite:{recipient}"

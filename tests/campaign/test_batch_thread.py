@@ -56,7 +56,7 @@ def alarm():
     signal.signal(signal.SIGALRM, before)
 
 
-@pytest.mark.parametrize("moment", [0.001, 0.01, 0.1, 0.3])
+@pytest.mark.parametrize("moment", [0.01, 0.1, 0.3])
 def test_an_exception_in_the_waiting_thread_is_raised_after_everything_is_recorded(alarm, moment):
     batch: Any = Batch()
     alarm(moment)
@@ -93,4 +93,7 @@ def test_an_error_of_the_batch_is_raised_in_the_waiting_thread():
     batch: Any = Batch(error=ValueError("x"))
     with pytest.raises(ValueError, match="x"):
         BatchThread(batch).run(iter(()))
-    assert "omnichat-batch" not in {thread.name for thread in threading.enumerate() if thread.is_alive()}
+    for thread in threading.enumerate():
+        if thread.name == "omnichat-batch":
+            thread.join(5)
+            assert not thread.is_alive()

@@ -81,6 +81,7 @@ def test_each_row_is_sent_once_and_the_manifest_tells_it(at_sandbox):
     assert {sms.message for sms in at_sandbox.accepted} == {f"Hello P{i}, follow us at <link>" for i in range(300)}
 
 
+@needs_runner
 def test_a_row_may_have_its_own_message_and_placeholder_and_they_are_not_evaluated(at_sandbox):
     own = {"to": f"+{number(0)}", "message": "{name} {{ ds }} %s ##", "link_placeholder": "##"}
     plain = {"to": f"+{number(1)}", "name": "{name} {{ ds }}"}
@@ -207,7 +208,7 @@ def test_a_resend_key_sends_to_all_once_more_and_only_once(at_sandbox, tmp_path)
     assert Counter(sms.to for sms in at_sandbox.accepted) == {number(i): 2 for i in range(10)}
 
 
-@needs_runner
+@needs_store
 @pytest.mark.parametrize(("ratio", "state"), [(0.29, "failed"), (0.3, "success"), (1.0, "success"), (0.0, "failed")])
 def test_too_many_rejected_fails_without_a_retry(at_sandbox, ratio, state):
     at_sandbox.script(*["rejected:52"] * 3)
@@ -219,7 +220,7 @@ def test_too_many_rejected_fails_without_a_retry(at_sandbox, ratio, state):
         assert len(examples_in(run.error)) == 3
 
 
-@needs_runner
+@needs_store
 def test_a_list_of_which_no_row_can_be_sent_fails_without_a_retry(at_sandbox):
     run = run_task(batch([{"phone": f"+{number(i)}", "name": "P"} for i in range(30)], retries=2), retries=2)
     assert run.state == "failed"
@@ -230,14 +231,14 @@ def test_a_list_of_which_no_row_can_be_sent_fails_without_a_retry(at_sandbox):
 
 
 @pytest.mark.parametrize(("on_empty", "state"), [("skip", "skipped"), ("succeed", "success"), ("fail", "failed")])
-@needs_runner
+@needs_store
 def test_an_empty_list_does_what_on_empty_says(at_sandbox, on_empty, state):
     run = run_task(batch([], on_empty=on_empty, retries=2), retries=2)
     assert run.state == state
     assert counts(run) == {}
 
 
-@needs_runner
+@needs_store
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
@@ -256,7 +257,7 @@ def test_what_every_invite_would_meet_stops_the_sending_at_once(at_sandbox, faul
     assert at_sandbox.requests_seen <= 4
 
 
-@needs_runner
+@needs_store
 def test_no_credit_stops_the_sending_at_once(at_sandbox):
     at_sandbox.script(*["ok"] * 10)
     at_sandbox.set_faults(["rejected:1:12"])
@@ -341,13 +342,15 @@ def test_a_file_of_csv_or_json_lines_is_read(at_sandbox, tmp_path, name, scheme)
             writer.writerows([f"+{number(i)}", f'P, "{i}"'] for i in range(40))
     else:
         path.write_text("".join(json.dumps({"to": f"+{number(i)}", "name": f'P, "{i}"'}) + "\n" for i in range(40)))
+    if scheme and AIRFLOW == (3, 0):
+        pytest.skip("ObjectStoragePath of Airflow 3.0 takes no file:// with the universal-pathlib of today")
     run = run_task(batch(f"{scheme}{path}"))
     assert run.succeeded, run.error
     assert counts(run) == {"accepted": 40}
     assert {sms.message for sms in at_sandbox.accepted} == {f'Hello P, "{i}", follow us at <link>' for i in range(40)}
 
 
-@needs_runner
+@needs_store
 def test_a_file_that_is_not_there_is_red_and_says_so(at_sandbox, tmp_path):
     run = run_task(batch(str(tmp_path / "none.csv"), retries=1), retries=1)
     assert run.state == "up_for_retry"
@@ -411,6 +414,7 @@ BAD: dict[str, dict[str, Any]] = {
 }
 
 
+@needs_runner
 def test_bad_rows_of_every_kind_among_a_thousand_good_ones_are_listed_and_the_good_ones_sent(at_sandbox, tmp_path):
     invites: list[dict[str, Any]] = people(1000)
     for place, bad in enumerate(BAD.values()):
@@ -724,6 +728,9 @@ def test_what_a_result_row_says_was_accepted_is_not_resent_although_the_ledger_l
 
 @pytest.fixture
 def ledger(monkeypatch, tmp_path):
+    pytest.importorskip("airflow.providers.sqlite.hooks.sqlite")
+    if AIRFLOW < (3, 0):
+        pytest.skip("Airflow 2 has no task runner of its own")
     monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "l.sqlite")}))
     return {"ledger_conn_id": "ledger", "campaign": "welcome"}
 
@@ -739,6 +746,12 @@ def test_a_campaign_invites_each_number_once_over_all_tasks(at_sandbox, ledger, 
     on_purpose = run_task(batch(people(5), **ledger, task_id="one", resend_key="again"))
     assert counts(on_purpose) == {"accepted": 5}
     assert at_sandbox.requests_seen == 85
+
+
+def test_the_ledger_database_is_closed_at_the_end(at_sandbox, ledger, tmp_path):
+    run_task(batch(people(5), **ledger))
+    open_files = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert tmp_path / "l.sqlite" not in open_files
 
 
 @needs_runner
