@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
@@ -129,13 +130,14 @@ class SendInviteOperator(PrivateFieldsMixin, BaseOperator):
             hook.stop()
         try:
             invite = self._invite(hook)
-            sent = send_at_most_once(
-                invite,
-                send=hook.get_conn().send_invite,
-                ledger=invite_ledger(self, context, campaign),
-                campaign=campaign,
-                resend_unknown=self.on_unknown == "resend",
-            )
+            with closing(invite_ledger(self, context, campaign)) as ledger:
+                sent = send_at_most_once(
+                    invite,
+                    send=hook.get_conn().send_invite,
+                    ledger=ledger,
+                    campaign=campaign,
+                    resend_unknown=self.on_unknown == "resend",
+                )
         except InvalidInviteError as error:
             raise AirflowFailException(f"Nothing was sent. {error}") from None
         except InviteNotSentError:
