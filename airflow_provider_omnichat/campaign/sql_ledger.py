@@ -42,8 +42,8 @@ class SqlLedger:
     """
     Claims and outcomes in one table; see the module.
 
-    Each :meth:`claim` is one transaction and takes along the outcomes recorded before it. Give it some hundred to some
-    thousand claims: a commit costs the same for one as for all of them. Connects when first used.
+    Each :meth:`claim` is one transaction, and one before it for the outcomes recorded till then. Give it some hundred
+    to some thousand claims: a commit costs the same for one as for all of them. Connects when first used.
 
     :param database: where the table is or shall be.
     :param campaign: the name under which one number is invited at most once.
@@ -69,14 +69,15 @@ class SqlLedger:
         A claim that nobody ended is retaken only if it is older than this object: never from a twin of this task that
         runs at the same time.
         """
+        # In a transaction of its own: each locks its rows in the order of the numbers, so that tasks with the same list
+        # wait for each other and never in a circle.
+        self.flush()
         if not claims:
-            self.flush()
             return {}
-        ordered = sorted(claims, key=lambda claim: claim.to)  # so that two tasks lock in the same order
+        ordered = sorted(claims, key=lambda claim: claim.to)
         claim_id, now = uuid4().hex, _stamp(datetime.now(UTC))
 
         def work(cursor: Any) -> dict[str, tuple[Entry, str]]:
-            self._write_ended(cursor)
             self._insert(cursor, ordered, claim_id, now)
             known = self._read_all(cursor, ordered)
             again = [
@@ -90,7 +91,6 @@ class SqlLedger:
             return known
 
         known = self._session.write(work)
-        self._forget_ended()
         taken = {recipient: entry for recipient, (entry, holder) in known.items() if holder != claim_id}
         self._held |= {claim.recipient: _Held(claim, claim_id, now) for claim in claims if claim.recipient not in taken}
         return taken
@@ -112,7 +112,9 @@ class SqlLedger:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
         if self._ended:
             self._session.write(self._write_ended)
-            self._forget_ended()
+            for recipient in self._ended:
+                del self._held[recipient]
+            self._ended = {}
 
     def count_recent(self, numbers: Collection[str], since: datetime) -> Mapping[str, int]:
         """
@@ -163,11 +165,6 @@ class SqlLedger:
         rows = sorted(self._row(self._held[recipient], entry) for recipient, entry in self._ended.items())
         for part in self._parts(rows):
             cursor.execute(self._table.record(len(part)), _flat(part))
-
-    def _forget_ended(self) -> None:
-        for recipient in self._ended:
-            del self._held[recipient]
-        self._ended = {}
 
     def _read_all(self, cursor: Any, claims: Sequence[Claim]) -> dict[str, tuple[Entry, str]]:
         known = self._read(cursor, claims)
