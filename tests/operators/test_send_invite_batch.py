@@ -596,7 +596,8 @@ def test_on_kill_begins_no_request_records_those_under_way_and_ends_in_time(at_s
     killed: list[tuple[float, int]] = []
 
     def kill() -> None:
-        time.sleep(1)
+        while at_sandbox.requests_seen < 4:
+            time.sleep(0.05)
         killed.append((time.monotonic(), at_sandbox.requests_seen))
         os.kill(os.getpid(), signal.SIGTERM)  # as Airflow's supervisor does; the runner calls on_kill
 
