@@ -29,7 +29,8 @@ for name in "$@"; do
         # (gone in 1.0), and its tasks send JSON without naming it as such (refused by FastAPI from 0.132 on).
         airflow-3.0) printf '%s\n' "apache-airflow==3.0.6" "pyjwt<2.11" "starlette<1" "fastapi<0.132" ;;
         airflow-2.11) echo "apache-airflow==2.11.2" ;;
-        lowest) lower_bounds ;;
+        # 2.11.0 did not yet say that its ObjectStoragePath does not work with universal-pathlib 0.3; 2.11.2 does.
+        lowest) lower_bounds; echo "universal-pathlib<0.3" ;;
         *) echo "constraints: no set is called '$name'" >&2; exit 2 ;;
     esac > "$pins/$name.in"
     printf 'pip\nuv\n' >> "$pins/$name.in" # what installs the rest
