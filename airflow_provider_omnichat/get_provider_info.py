@@ -21,6 +21,12 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {"integration-name": integration, "python-modules": ["airflow_provider_omnichat.operators.omnichat"]}
         ],
+        "task-decorators": [
+            {
+                "name": "omnichat_invite",
+                "class-name": "airflow_provider_omnichat.decorators.omnichat_invite.omnichat_invite_task",
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "omnichat",

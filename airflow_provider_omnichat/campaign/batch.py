@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -76,6 +76,7 @@ class Batch:
     :param limits: how to send.
     :param log: where progress is told.
     :param total: rows of the list, where that is known.
+    :param tally: to count in.
     """
 
     def __init__(
@@ -88,8 +89,9 @@ class Batch:
         limits: Limits,
         log: Log,
         total: int | None = None,
+        tally: Tally | None = None,
     ) -> None:
-        self.tally = Tally()
+        self.tally = tally or Tally()
         self.failure: OmnichatError | None = None
         self._gate = gate
         self._make_ledger = ledger
@@ -115,7 +117,7 @@ class Batch:
         self._io = ThreadPoolExecutor(1, "omnichat-ledger")
         self._reader = ThreadPoolExecutor(1, "omnichat-rows")
 
-    async def run(self, rows: Iterator[Row | BrokenRow]) -> None:
+    async def run(self, rows: Iterable[Row | BrokenRow]) -> None:
         """
         Bring every row to its outcome.
 
@@ -159,7 +161,8 @@ class Batch:
         """Why sending stopped before the list ended; None when it did not."""
         return self._sender.stop_reason
 
-    async def _feed(self, rows: Iterator[Row | BrokenRow]) -> None:
+    async def _feed(self, rows: Iterable[Row | BrokenRow]) -> None:
+        all_checked = self._gate.checked(rows)
         while not self.abandoned and self.failure is None:
             stopped = self._sender.stopped.is_set()
             size = _LARGEST_BLOCK if stopped else self._block_size()
@@ -167,7 +170,7 @@ class Batch:
                 await self._sender.room(max(1, size // 2), _COMMIT_EVERY)
                 continue
             try:
-                checked = await self._in(self._reader, self._next_block, rows, size)
+                checked = await self._in(self._reader, _next_block, all_checked, size)
             except Exception as error:  # whatever a file, a database or a network raises: what is sent must be recorded
                 self.failure = _unreadable(error)
                 return
@@ -188,9 +191,6 @@ class Batch:
             return max(1, min(_LARGEST_BLOCK, int(self._pacer.rate * _AHEAD) + 1))
         seconds = max(monotonic() - self._sender.started, _AHEAD)
         return max(2 * self._limits.concurrency, min(_LARGEST_BLOCK, int(self._sender.taken / seconds * _AHEAD)))
-
-    def _next_block(self, rows: Iterator[Row | BrokenRow], size: int) -> list[Candidate | Result]:
-        return [self._gate.check(row) for row in itertools.islice(rows, size)]
 
     async def _commit(self, candidates: Sequence[Candidate] = ()) -> None:
         """Record what has ended, claim what comes next, queue what could be claimed."""
@@ -307,6 +307,10 @@ class Batch:
     async def _in(self, pool: ThreadPoolExecutor, function: Callable[..., T], *args: object) -> T:
         # Shielded: a write that is cancelled before its thread takes it up would be lost.
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(pool, function, *args))
+
+
+def _next_block(checked: Iterator[Candidate | Result], size: int) -> list[Candidate | Result]:
+    return list(itertools.islice(checked, size))
 
 
 @asynccontextmanager

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any, Protocol
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.gate import check_invite
 from airflow_provider_omnichat.campaign.ledger import recipient_key
 from airflow_provider_omnichat.campaign.message_template import MessageTemplate
+from airflow_provider_omnichat.campaign.partition import Partition
 from airflow_provider_omnichat.campaign.row_sources import BrokenRow
-from airflow_provider_omnichat.campaign.rows import Candidate, Result, Row
+from airflow_provider_omnichat.campaign.rows import Candidate, Refusal, Result, Row
+
+
+class Rule(Protocol):
+    """One reason not to send what could be sent."""
+
+    def check(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate | Refusal:
+        """
+        Let a candidate through, perhaps with more known of it, or refuse it.
+
+        :param candidate: a row that could be sent.
+        :param fields: of the row.
+        :raises InvalidInviteError: the rule cannot be kept for this row.
+        """
 
 
 class BatchGate:
@@ -26,6 +43,9 @@ class BatchGate:
     :param default_region: the country of numbers without a country code.
     :param to_column: the field that holds the number.
     :param key_column: the field that names a row in the results; None for none.
+    :param partition: the part of the list that is looked at; None for all of it.
+    :param rules: asked in this order, until one refuses.
+    :param on_invite: called with each invite that could be sent, before the rules.
     """
 
     def __init__(
@@ -39,6 +59,9 @@ class BatchGate:
         default_region: str | None = None,
         to_column: str = "to",
         key_column: str | None = None,
+        partition: Partition | None = None,
+        rules: Sequence[Rule] = (),
+        on_invite: Callable[[Invite], None] | None = None,
     ) -> None:
         self._campaign = campaign
         self._template = template
@@ -48,16 +71,30 @@ class BatchGate:
         self._default_region = default_region
         self._to_column = to_column
         self._key_column = key_column
+        self._partition = partition
+        self._rules = rules
+        self._on_invite = on_invite
         self._seen: set[bytes] = set()
 
-    def check(self, row: Row | BrokenRow) -> Candidate | Result:
+    def checked(self, rows: Iterable[Row | BrokenRow]) -> Iterator[Candidate | Result]:
         """
-        Give a candidate, or how the row ended: as invalid or as a duplicate within the list.
+        Check rows as they come, and leave out those of other parts.
+
+        :param rows: of the list.
+        """
+        for row in rows:
+            one = self.check(row)
+            if one is not None:
+                yield one
+
+    def check(self, row: Row | BrokenRow) -> Candidate | Result | None:
+        """
+        Give a candidate, or how the row ended; None for a row of another part.
 
         :param row: of the list.
         """
         if isinstance(row, BrokenRow):
-            return _refusal(row.position, None, "", Outcome.INVALID, row.reason)
+            return self._invalid(row.position, None, None, row.reason)
         fields = row.fields
         to = fields.get(self._to_column)
         key = self._key(row)
@@ -73,7 +110,9 @@ class BatchGate:
         except InvalidInviteError as error:
             if error.field == "to" and self._to_column not in fields:
                 error = InvalidInviteError(f"the row has no field {self._to_column!r}", "to")
-            return _refusal(row.position, key, "" if to is None else str(to)[:64], Outcome.INVALID, str(error))
+            return self._invalid(row.position, key, to, str(error))
+        if self._partition is not None and not self._partition.has(invite.to):
+            return None
         recipient = recipient_key(self._campaign, invite.to)
         seen = bytes.fromhex(recipient[:20])
         if seen in self._seen:
@@ -81,7 +120,25 @@ class BatchGate:
                 row.position, key, invite.to, Outcome.DUPLICATE, "the same number stands earlier in this list"
             )
         self._seen.add(seen)
-        return Candidate(row.position, key, invite, recipient)
+        if self._on_invite is not None:
+            self._on_invite(invite)
+        return self._ask_rules(Candidate(row.position, key, invite, recipient), fields)
+
+    def _ask_rules(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate | Result:
+        for rule in self._rules:
+            try:
+                answer = rule.check(candidate, fields)
+            except InvalidInviteError as error:
+                answer = Refusal(Outcome.INVALID, str(error))
+            if isinstance(answer, Refusal):
+                return _refusal(candidate.position, candidate.key, candidate.invite.to, answer.outcome, answer.reason)
+            candidate = answer
+        return candidate
+
+    def _invalid(self, position: int, key: str | None, to: object, reason: str) -> Result | None:
+        if self._partition is not None and not self._partition.has_row(position):
+            return None
+        return _refusal(position, key, "" if to is None else str(to)[:64], Outcome.INVALID, reason)
 
     def _key(self, row: Row) -> str | None:
         value = row.fields.get(self._key_column) if self._key_column else None

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from airflow_provider_omnichat.campaign.batch import Batch
 from airflow_provider_omnichat.campaign.row_sources import BrokenRow
@@ -36,7 +36,7 @@ class BatchThread:
         self._ended = False
         self._error: BaseException | None = None
 
-    def run(self, rows: Iterator[Row | BrokenRow]) -> None:
+    def run(self, rows: Iterable[Row | BrokenRow]) -> None:
         """
         Run the batch to its end.
 
@@ -72,7 +72,7 @@ class BatchThread:
         if self._abandoning is None:
             self._abandoning = self._loop.create_task(self._batch.abandon(_GRACE))
 
-    def _run(self, rows: Iterator[Row | BrokenRow]) -> None:
+    def _run(self, rows: Iterable[Row | BrokenRow]) -> None:
         try:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.run(self._batch.run(rows))

@@ -2,35 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.batch_gate import BatchGate
+from airflow_provider_omnichat.campaign.frequency_cap import FrequencyCap
+from airflow_provider_omnichat.campaign.ledger import SENDS_AGAIN, Claim
 from airflow_provider_omnichat.campaign.preview import Preview
 from airflow_provider_omnichat.campaign.report import Tally
-from airflow_provider_omnichat.campaign.row_sources import BrokenRow
-from airflow_provider_omnichat.campaign.rows import Candidate, Result, Row
+from airflow_provider_omnichat.campaign.rows import Candidate, Refusal, Result
+from airflow_provider_omnichat.campaign.sql_ledger import SqlLedger
+
+_BLOCK = 1000
+
+Lookup = Callable[[Sequence[Candidate]], dict[str, Refusal]]
+"""Gives, by recipient, why some of these would not be sent."""
 
 
-def preview_of(gate: BatchGate, rows: Iterator[Row | BrokenRow], campaign: str) -> dict[str, Any]:
+def preview_of(checked: Iterable[Candidate | Result], preview: Preview, lookup: Lookup | None = None) -> Tally:
     """
-    Read the list, check each row and send nothing: no client is made and no ledger is touched.
+    Read the list and send nothing: no client is made, and a ledger is only read.
 
-    :param gate: the one with which the batch would be sent.
-    :param rows: of the list.
-    :param campaign: the campaign's name.
-    :return: the manifest, with ``dry_run`` and ``preview``. What would be sent counts as ``not_sent``.
+    :param checked: the rows, as the gate with which the batch would be sent gives them.
+    :param preview: takes them in.
+    :param lookup: knows whom the ledger would leave out; None where there is none to ask.
+    :return: how the rows would end. What would be sent counts as ``not_sent``, later as ``held``.
     """
-    tally, preview = Tally(), Preview()
-    for row in rows:
-        checked = gate.check(row)
-        preview.add(checked)
-        tally.add(_unsent(checked) if isinstance(checked, Candidate) else checked)
-    return {**tally.manifest(campaign, None), "dry_run": True, "preview": preview.to_json()}
+    tally = Tally()
+    for block in _blocks(checked):
+        candidates = [one for one in block if isinstance(one, Candidate)]
+        refused = lookup(candidates) if lookup and candidates else {}
+        for one in block:
+            if isinstance(one, Candidate) and one.recipient not in refused:
+                preview.add(one)
+                tally.add(_ended(one, Outcome.HELD if one.later else Outcome.NOT_SENT, one.later or "dry run"))
+                continue
+            if isinstance(one, Candidate):
+                refusal = refused[one.recipient]
+                one = _ended(one, refusal.outcome, refusal.reason)
+            preview.add(one)
+            tally.add(one)
+    return tally
 
 
-def _unsent(candidate: Candidate) -> Result:
+def known_to(ledger: SqlLedger, cap: FrequencyCap | None) -> Lookup:
+    """
+    Give what asks a ledger, and claims nothing.
+
+    :param ledger: of the campaign.
+    :param cap: that would be kept; None for none.
+    """
+
+    def lookup(candidates: Sequence[Candidate]) -> dict[str, Refusal]:
+        claims = [Claim(one.recipient, one.invite.to, one.key) for one in candidates]
+        refused = {
+            recipient: Refusal(Outcome.DUPLICATE, "already invited in this campaign")
+            for recipient, entry in ledger.find(claims).items()
+            if entry.outcome not in SENDS_AGAIN
+        }
+        free = {one.to: one.recipient for one in claims if one.recipient not in refused}
+        if cap is not None and free:
+            counts = ledger.count_recent(free, datetime.now(UTC) - cap.period)
+            refused |= {free[number]: Refusal(Outcome.SUPPRESSED, cap.reason) for number in cap.over(counts)}
+        return refused
+
+    return lookup
+
+
+def _blocks(checked: Iterable[Candidate | Result]) -> Iterator[list[Candidate | Result]]:
+    rows = iter(checked)
+    while block := list(itertools.islice(rows, _BLOCK)):
+        yield block
+
+
+def _ended(candidate: Candidate, outcome: Outcome, reason: str) -> Result:
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return Result(candidate.position, candidate.key, candidate.invite.to, Outcome.NOT_SENT, at, error="dry run")
+    return Result(candidate.position, candidate.key, candidate.invite.to, outcome, at, error=reason)

@@ -20,6 +20,7 @@ from airflow_provider_omnichat.campaign.segments import (
     estimate_segments,
     outside_gsm7,
 )
+from airflow_provider_omnichat.campaign.size import Size
 
 NO_COUNTRY = "ZZ"
 """Stands for a number whose country cannot be told; ISO 3166 leaves these two letters to users."""
@@ -62,10 +63,13 @@ class Preview:
     Neither form that it gives has a whole phone number in it: those in messages are masked, too.
 
     :param link_length: characters that the link is taken to have which the vendor puts in.
+    :param price_per_segment: of one SMS, in the user's currency; None where it is not known.
     """
 
-    def __init__(self, link_length: int = ASSUMED_LINK_LENGTH) -> None:
+    def __init__(self, link_length: int = ASSUMED_LINK_LENGTH, price_per_segment: float | None = None) -> None:
         self._link_length = link_length
+        self._price = price_per_segment
+        self._later: Counter[str] = Counter()
         self._rows = 0
         self._invites = 0
         self._left_out: Counter[Outcome] = Counter()
@@ -91,6 +95,8 @@ class Preview:
             _count(self._reasons, (checked.outcome, _reason(checked.error)))
             return
         self._invites += 1
+        if checked.later is not None:
+            _count(self._later, checked.later)
         invite = checked.invite
         country = country_of(invite.to)
         self._countries[country] += 1
@@ -108,14 +114,16 @@ class Preview:
         """
         Give the summary for the manifest, as plain data.
 
-        :return: ``rows``, ``invites``, ``left_out`` (rows by outcome), ``reasons`` (the ten most frequent: ``outcome``,
-            ``reason``, ``rows``), ``countries`` (invites by ISO 3166 code, ``ZZ`` where it cannot be told, ``001`` for
-            numbers of no country), ``segments`` (an estimate: ``total``, ``longest``, ``too_long``, ``by_encoding``,
-            ``outside_gsm7``, ``assumed_link_length``) and ``samples``.
+        :return: ``rows``, ``invites``, ``later`` (how many of these have to wait for their send window), ``left_out``
+            (rows by outcome), ``reasons`` (the ten most frequent: ``outcome``, ``reason``, ``rows``), ``countries``
+            (invites by ISO 3166 code, ``ZZ`` where it cannot be told, ``001`` for numbers of no country), ``segments``
+            (an estimate: ``total``, ``longest``, ``too_long``, ``by_encoding``, ``outside_gsm7``,
+            ``assumed_link_length``), ``cost`` (an estimate; None without a price) and ``samples``.
         """
         return {
             "rows": self._rows,
             "invites": self._invites,
+            "later": self._later.total(),
             "left_out": {outcome.value: count for outcome, count in self._left_out.most_common()},
             "reasons": [
                 {"outcome": outcome.value, "reason": reason, "rows": count}
@@ -134,6 +142,7 @@ class Preview:
                 },
                 "outside_gsm7": dict(self._outside.most_common(_MOST_CHARACTERS)),
             },
+            "cost": self.cost,
             "samples": [
                 {
                     "row": sample.row,
@@ -147,9 +156,26 @@ class Preview:
             ],
         }
 
+    @property
+    def size(self) -> Size:
+        """How large the list is, as a budget sees it."""
+        return Size(self._invites, self._segments.total())
+
+    @property
+    def cost(self) -> float | None:
+        """What it would cost, in the currency of the price; None without a price."""
+        return None if self._price is None else round(self._segments.total() * self._price, 2)
+
     def to_markdown(self) -> str:
         """Give the summary for people. What comes from the rows is escaped: it is shown, not rendered."""
-        blocks = [self._headline(), *self._where(), *self._length(), *self._who_not(), *self._examples()]
+        blocks = [
+            self._headline(),
+            *self._where(),
+            *self._when(),
+            *self._length(),
+            *self._who_not(),
+            *self._examples(),
+        ]
         return "\n\n".join(blocks) + "\n"
 
     def _show(self, candidate: Candidate, country: str, segments: Segments) -> None:
@@ -174,6 +200,8 @@ class Preview:
         of = f" of {self._rows:,} rows" if left_out else ""
         total = self._segments.total()
         cost = f", about **{total:,} SMS** to pay for" if total else ""
+        if total and self.cost is not None:
+            cost += f", together about **{self.cost:,.2f}** at {self._price:,g} each"
         tail = f" {left_out:,} {'is' if left_out == 1 else 'are'} left out." if left_out else ""
         people = "person" if self._invites == 1 else "people"
         return f"## Dry run: nothing was sent\n\n**{self._invites:,}** {people}{of} would be invited{cost}.{tail}"
@@ -186,6 +214,16 @@ class Preview:
             names = len(self._countries) - len(shown)
             lines.append(_line(f"{names} others", f"{others:,}", self._share(others)))
         return ["### Where", _table(("Country", "Invites", "Share"), lines)] if lines else []
+
+    def _when(self) -> list[str]:
+        if not self._later:
+            return []
+        shown = self._later.most_common(_MOST_REASONS)
+        lines = [_line("at once", f"{self._invites - self._later.total():,}")]
+        lines += [_line(_escaped(reason), f"{count:,}") for reason, count in shown]
+        if others := self._later.total() - sum(count for _, count in shown):
+            lines.append(_line("at other times", f"{others:,}"))
+        return ["### When", _table(("When", "Invites"), lines)]
 
     def _length(self) -> list[str]:
         if not self._invites:

@@ -14,13 +14,19 @@ _FAILURES = (Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.REJECTED, Outcome.INVALI
 
 
 class Tally:
-    """Counts rows as they end, and keeps a few examples of those that did not go well."""
+    """
+    Counts rows as they end, and keeps a few examples of those that did not go well.
 
-    def __init__(self) -> None:
+    :param sent_this_try: sent and accepted before, if this try goes on after a rest.
+    :param segments: SMS that the vendor counted of these.
+    :param started_at: when the try began, ISO 8601; now if None.
+    """
+
+    def __init__(self, sent_this_try: int = 0, segments: int = 0, started_at: str | None = None) -> None:
         self.counts: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
-        self.segments = 0
-        self.sent_this_try = 0
-        self.started_at = datetime.now(UTC)
+        self.segments = segments
+        self.sent_this_try = sent_this_try
+        self.started_at = datetime.fromisoformat(started_at) if started_at else datetime.now(UTC)
         self._examples: dict[Outcome, list[str]] = {outcome: [] for outcome in _FAILURES}
 
     @property
@@ -43,6 +49,15 @@ class Tally:
         if examples is not None and len(examples) < _EXAMPLES:
             name = f"row {result.position}" + (f" ({result.key})" if result.key else "")
             examples.append(f"{name} {mask_number(result.to)}: {result.error or 'no reason given'}")
+
+    @property
+    def so_far(self) -> dict[str, Any]:
+        """What a later part of the same try goes on from; the parameters of this class."""
+        return {
+            "sent_this_try": self.sent_this_try,
+            "segments": self.segments,
+            "started_at": self.started_at.isoformat(),
+        }
 
     def manifest(self, campaign: str, location: str | None) -> dict[str, Any]:
         """

@@ -46,6 +46,25 @@ class BrokenRow:
     reason: str
 
 
+class ListedRows:
+    """
+    The rows of a list in memory, to be read as often as one likes.
+
+    :param items: mappings, by column name.
+    :raises RowSourceError: see :func:`rows_of_list`.
+    """
+
+    def __init__(self, items: Sequence[object]) -> None:
+        rows_of_list(items)
+        self._items = items
+
+    def __iter__(self) -> Iterator[Row]:
+        return rows_of_list(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
 def rows_of_list(items: Iterable[object], name: str = "invites") -> Iterator[Row]:
     """
     Give the rows of a list of mappings.

@@ -32,12 +32,30 @@ class Candidate:
     :param key: the user's name of the row, such as a customer id; None where there is none.
     :param invite: what to send.
     :param recipient: the name under which the ledger knows the recipient.
+    :param closes_at: POSIX time from which on it may not be sent, because it is late where the recipient lives; None
+        for any time.
+    :param later: in a dry run, why it would have to wait, for people; None for at once.
     """
 
     position: int
     key: str | None
     invite: Invite
     recipient: str
+    closes_at: float | None = None
+    later: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """
+    Why a row that could be sent shall not be.
+
+    :param outcome: how the row ends.
+    :param reason: for people; no number in it, and the same text for all rows that end for the same reason.
+    """
+
+    outcome: Outcome
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

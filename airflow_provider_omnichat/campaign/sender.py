@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, time
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError, SendError
@@ -167,6 +167,8 @@ class Sender:
         begin = turn
         error: str | None = None
         while turn is not None:
+            if candidate.closes_at is not None and time() >= candidate.closes_at:
+                return Ended(candidate, Outcome.HELD, None, "the send window closed before its turn came", attempts)
             attempts += 1
             try:
                 answer = await self._client.send_once(candidate.invite)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_omnichat.campaign.frequency_cap import FrequencyCap
+    from airflow_provider_omnichat.campaign.send_window import SendWindow
+
 
 def seconds_of(name: str, value: object) -> float:
     """
@@ -27,3 +33,37 @@ def one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
     """
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+
+def window_of(hours: object, days: object) -> SendWindow | None:
+    """
+    Read a send window; nothing is imported for it where there is none.
+
+    :param hours: ``send_window``.
+    :param days: ``send_days``.
+    :raises ValueError: when it is none; says what to write.
+    """
+    if hours is None:
+        if days is not None:
+            raise ValueError('send_days needs send_window, such as ("09:00", "20:00")')
+        return None
+    from airflow_provider_omnichat.campaign.send_window import SendWindow
+
+    return SendWindow.of(hours, days)
+
+
+def cap_of(given: object, ledger_conn_id: str | None) -> FrequencyCap | None:
+    """
+    Read a frequency cap; nothing is imported for it where there is none.
+
+    :param given: ``max_per_recipient``.
+    :param ledger_conn_id: of the ledger that counts.
+    :raises ValueError: when it is none, or nobody would count.
+    """
+    if given is None:
+        return None
+    from airflow_provider_omnichat.campaign.frequency_cap import FrequencyCap
+
+    if ledger_conn_id is None:
+        raise ValueError("max_per_recipient needs ledger_conn_id: a database that knows what people have got before")
+    return FrequencyCap.of(given)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.providers.common.compat.sdk import (
-    AirflowException,
-    AirflowFailException,
-    AirflowSkipException,
-    BaseOperator,
-)
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text
+from airflow_provider_omnichat.campaign.budget import Budget
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
-from airflow_provider_omnichat.operators.arguments import one_of, seconds_of
-from airflow_provider_omnichat.operators.ledger import DEFAULT_TABLE, batch_ledger, campaign_name, task_identity
+from airflow_provider_omnichat.operators.arguments import cap_of, one_of, seconds_of, window_of
+from airflow_provider_omnichat.operators.batch_ending import Ending, raise_if_empty
+from airflow_provider_omnichat.operators.ledger import (
+    DEFAULT_TABLE,
+    batch_ledger,
+    campaign_name,
+    sql_ledger,
+    task_identity,
+)
 from airflow_provider_omnichat.operators.private_fields import PrivateFieldsMixin
 
 if TYPE_CHECKING:
@@ -26,9 +31,18 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.batch import Batch
     from airflow_provider_omnichat.campaign.batch_gate import BatchGate
     from airflow_provider_omnichat.campaign.batch_thread import BatchThread
+    from airflow_provider_omnichat.campaign.report import Tally
     from airflow_provider_omnichat.campaign.results import ResultSink
     from airflow_provider_omnichat.campaign.row_sources import BrokenRow
     from airflow_provider_omnichat.campaign.rows import Row
+    from airflow_provider_omnichat.operators.gates import Gates
+
+
+def _shown_opt_outs(given: Any) -> Any:
+    """Say of an opt-out list what it is, without its numbers."""
+    if given is None:
+        return None
+    return {name: given.get(name) for name in ("conn_id", "sql")} if isinstance(given, dict) else describe_list(given)
 
 
 class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
@@ -70,11 +84,34 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         SMS a number. (templated)
     :param on_empty: what an empty list does: ``"skip"`` the task, ``"succeed"`` or ``"fail"``.
     :param max_rejected_ratio: the task fails when the vendor rejected more than this part of what it was sent, 0 to 1.
-    :param dry_run: everything but the sending; the manifest gets a ``preview``.
+    :param suppression: the opt-out list: numbers, as a list, the output of another task, the URI of a CSV or JSON-lines
+        file (the column *to_column*, or its only one), or a query ``{"conn_id": "...", "sql": "..."}``. (templated;
+        shown as a count)
+    :param send_window: from when to when people may be written to, on the clock where they live: ``("09:00",
+        "20:00")``. None for any time.
+    :param send_days: the days of it: ``"mon-sat"``, ``"mon,wed,fri"`` or a list; every day if None.
+    :param time_zone_column: the field with a person's time zone (``Europe/Zurich``); where there is none, it is told by
+        the number, and one that may be in several zones must be inside the window in all of them.
+    :param default_time_zone: of numbers whose zone cannot be told; without it, such rows are invalid.
+    :param on_closed: what becomes of those who are outside of the window: ``"defer"`` sends to the others, frees the
+        worker until the next window opens, and goes on; ``"skip"`` leaves them as ``held``.
+    :param max_per_recipient: number of invites that a person gets at most in a period, over all campaigns of the ledger:
+        ``(2, "7d")``; needs *ledger_conn_id*.
+    :param max_invites: people; a longer list is refused before the first send.
+    :param max_segments: SMS of the whole list, as they are estimated; likewise.
+    :param price_per_segment: of one SMS, in your currency; for the preview, and for *max_cost*.
+    :param max_cost: of the whole list, in the same currency, as it is estimated; likewise.
+    :param approved: the ``fingerprint`` that a dry run gave (XCom); a list with other people or texts is refused before
+        the first send. (templated)
+    :param partition: ``(part, parts)``, such as ``(0, 4)``: this task takes one part of the list, told by the number, so
+        that several tasks can share it. (templated)
+    :param dry_run: everything but the sending. The manifest gets a ``preview``; the same for people is XCom
+        ``markdown``, and XCom ``fingerprint`` is what *approved* takes.
     :raises AirflowFailException: nothing can be mended by another try: invites in doubt, too many rejected, no row
         fit to be sent.
     :raises AirflowException: some were certainly not sent; Airflow retries the task, and the retry sends only those.
     :raises AirflowSkipException: the list is empty.
+    :raises TaskDeferred: somebody has to wait for the window; Airflow resumes the task then.
     """
 
     template_fields: Sequence[str] = (
@@ -90,8 +127,11 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         "ledger_table",
         "results_path",
         "resend_key",
+        "suppression",
+        "approved",
+        "partition",
     )
-    private_fields: ClassVar = {"invites": describe_list, "message": describe_text}
+    private_fields: ClassVar = {"invites": describe_list, "message": describe_text, "suppression": _shown_opt_outs}
     ui_color = "#ffe3d3"
 
     _thread: BatchThread | None = None
@@ -121,11 +161,25 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         resend_key: str = "",
         on_empty: str = "skip",
         max_rejected_ratio: float = 0.1,
+        suppression: Any = None,
+        send_window: tuple[str, str] | None = None,
+        send_days: str | Sequence[str] | None = None,
+        time_zone_column: str | None = None,
+        default_time_zone: str | None = None,
+        on_closed: Literal["defer", "skip"] = "defer",
+        max_per_recipient: tuple[int, str] | None = None,
+        max_invites: int | None = None,
+        max_segments: int | None = None,
+        price_per_segment: float | None = None,
+        max_cost: float | None = None,
+        approved: str | None = None,
+        partition: tuple[int, int] | None = None,
         dry_run: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         one_of("on_unknown", on_unknown, ("hold", "resend"))
+        one_of("on_closed", on_closed, ("defer", "skip"))
         one_of("on_empty", on_empty, ("skip", "succeed", "fail"))
         one_of("results_format", results_format, ("jsonl", "csv"))
         if rate_limit is not None and not rate_limit > 0:
@@ -155,35 +209,105 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         self.resend_key = resend_key
         self.on_empty = on_empty
         self.max_rejected_ratio = max_rejected_ratio
+        self.suppression = suppression
+        self.send_window = window_of(send_window, send_days)
+        self.time_zone_column = time_zone_column
+        self.default_time_zone = default_time_zone
+        self.on_closed = on_closed
+        self.max_per_recipient = cap_of(max_per_recipient, ledger_conn_id)
+        self.budget = Budget(max_invites, max_segments, price_per_segment, max_cost)
+        self.approved = approved
+        self.partition = partition
         self.is_dry_run = dry_run
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the list; see the class."""
+        return self._run(context, {})
+
+    def go_on(self, context: Context, event: Any = None, **so_far: Any) -> dict[str, Any]:
+        """
+        Send to those whose window has opened; Airflow calls it after a deferral.
+
+        :param event: that ended the deferral.
+        :param so_far: what the manifest tells of before it.
+        """
+        return self._run(context, so_far)
+
+    def _run(self, context: Context, so_far: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_omnichat.api.errors import AccountError
-        from airflow_provider_omnichat.campaign.batch_thread import BatchThread
+        from airflow_provider_omnichat.campaign.survey import check_list
+        from airflow_provider_omnichat.operators.gates import Gates
 
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
         hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
-        try:
-            gate = self._gate(hook, campaign)
-            rows = self._rows()
-        except AccountError:
-            raise  # may be mended while Airflow waits for the next try
-        except ValueError as error:
-            raise AirflowFailException(f"Nothing was sent. {error}") from None
-        if self.is_dry_run:
-            return self._preview(gate, rows, campaign)
-        batch = self._batch(context, hook, gate, campaign)
+        is_read_twice = not self.is_dry_run and (self.budget.is_set or self.approved is not None)
+        with ExitStack() as opened:
+            try:
+                gates = Gates(self, hook, campaign)
+                rows = opened.enter_context(self._rows(is_read_twice))
+                if is_read_twice:
+                    check_list(lambda on_invite: gates.gate(on_invite=on_invite), rows, self.budget, self.approved)
+                if self.is_dry_run:
+                    return self._preview(context, gates, rows, campaign)
+            except AccountError:
+                raise  # may be mended while Airflow waits for the next try
+            except ValueError as error:
+                raise AirflowFailException(f"Nothing was sent. {error}") from None
+            return self._send(context, hook, gates, rows, campaign, so_far)
+
+    def _send(
+        self,
+        context: Context,
+        hook: OmnichatHook,
+        gates: Gates,
+        rows: Iterable[Row | BrokenRow],
+        campaign: str,
+        so_far: dict[str, Any],
+    ) -> dict[str, Any]:
+        from airflow_provider_omnichat.campaign.batch_thread import BatchThread
+
+        window = gates.window()
+        batch = self._batch(context, hook, gates.gate(window), campaign, rows, so_far)
         self._thread = BatchThread(batch)
         if self._killed:
             self._thread.stop()
         self._thread.run(rows)
         where = batch.location or self._ledger_place()
         manifest = batch.tally.manifest(campaign, where)
-        if self.do_xcom_push:
-            context["ti"].xcom_push(key="return_value", value=manifest)  # an error, too, leaves it for others to read
-        self._raise_if_needed(batch, where)
+        self._push(context, "return_value", manifest)  # an error, too, leaves it for others to read
+        ending = Ending(batch, where)
+        ending.raise_if_another_try_helps()
+        raise_if_empty(batch.tally, self.on_empty)
+        self.log.info("%s", ending.told)
+        if batch.tally.counts[Outcome.HELD] and self.on_closed == "defer":
+            ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
+            self._sleep(batch.tally, window.opens_at if window else None)
+        ending.raise_if_in_doubt()
+        ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
+        ending.raise_if_no_row_was_fit()
+        self._tell_assets(context, manifest)
         return manifest
+
+    def _sleep(self, tally: Tally, until: datetime | None) -> None:
+        """Free the worker until the window opens for the first of those who wait."""
+        from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
+
+        now = datetime.now(UTC)
+        until = until or now  # those whose window closed while they waited for their turn: look again
+        held = tally.counts[Outcome.HELD]
+        self.log.info("%s wait for their send window; this task goes on at %s", held, f"{until:%Y-%m-%d %H:%M:%S} UTC")
+        trigger = TimeDeltaTrigger(max(until - now, timedelta(0)))
+        self.defer(trigger=trigger, method_name="go_on", kwargs=tally.so_far)
+
+    def _tell_assets(self, context: Context, manifest: dict[str, Any]) -> None:
+        """Attach the counts to the events of the task's outlets, for those who are scheduled on them."""
+        told = ("campaign", "rows", "counts", "segments", "sent_this_try")
+        for outlet in self.outlets or []:
+            context["outlet_events"][outlet].extra = {name: manifest[name] for name in told}
+
+    def _push(self, context: Context, key: str, value: Any) -> None:
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key=key, value=value)
 
     def on_kill(self) -> None:
         """Begin no further request; those under way get a few seconds, and what there is is recorded."""
@@ -191,53 +315,58 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         if self._thread is not None:
             self._thread.stop()
 
-    def _gate(self, hook: OmnichatHook, campaign: str) -> BatchGate:
-        from airflow_provider_omnichat.campaign.batch_gate import BatchGate
-        from airflow_provider_omnichat.campaign.message_template import MessageTemplate
-
-        account = hook.account
-        message = self.private("message")
-        return BatchGate(
-            campaign=campaign,
-            template=MessageTemplate(message) if message else None,
-            link_placeholder=self.link_placeholder,
-            application_key=self.application_key or account.application_key,
-            integration_type=self.integration_type or account.integration_type,
-            default_region=self.default_region,
-            to_column=self.to_column,
-            key_column=self.key_column,
-        )
-
-    def _batch(self, context: Context, hook: OmnichatHook, gate: BatchGate, campaign: str) -> Batch:
+    def _batch(
+        self,
+        context: Context,
+        hook: OmnichatHook,
+        gate: BatchGate,
+        campaign: str,
+        rows: Iterable[Row | BrokenRow],
+        so_far: dict[str, Any],
+    ) -> Batch:
         from airflow_provider_omnichat.campaign.batch import Batch, Limits
+        from airflow_provider_omnichat.campaign.report import Tally
 
-        invites = self.private("invites")
         limits = Limits(
             rate_limit=self.rate_limit,
             concurrency=self.concurrency,
             retry_budget=self.retry_budget,
             resend_unknown=self.on_unknown == "resend",
         )
+        sleeps = self.send_window is not None and self.on_closed == "defer"
         return Batch(
             gate=gate,
-            ledger=batch_ledger(self, context, campaign),
+            ledger=batch_ledger(self, context, campaign, cap=self.max_per_recipient, sleeps=sleeps),
             results=self._results(context, campaign),
             client=hook.get_async_conn(self.concurrency),
             limits=limits,
             log=self.log,
-            total=len(invites) if isinstance(invites, Sized) and not isinstance(invites, str) else None,
+            total=len(rows) if isinstance(rows, Sized) and self.partition is None else None,
+            tally=Tally(**so_far),
         )
 
-    def _rows(self) -> Iterator[Row | BrokenRow]:
-        from airflow_provider_omnichat.campaign.row_sources import rows_of_file, rows_of_list
+    @contextmanager
+    def _rows(self, twice: bool) -> Iterator[Iterable[Row | BrokenRow]]:
+        """Give the rows of the list; *twice* if they are read more than once."""
+        from airflow_provider_omnichat.campaign.row_sources import ListedRows, rows_of_file, rows_of_list
+        from airflow_provider_omnichat.campaign.spool import Spool
 
         invites = self.private("invites")
-        if not isinstance(invites, str):
-            return rows_of_list(invites)
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
+        if isinstance(invites, list | tuple):
+            yield ListedRows(invites)
+            return
+        if isinstance(invites, str):
+            from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-        path: Any = ObjectStoragePath(invites)
-        return rows_of_file(lambda: path.open("rb"), path.name)
+            path: Any = ObjectStoragePath(invites)
+            rows: Iterator[Row | BrokenRow] = rows_of_file(lambda: path.open("rb"), path.name)
+        else:
+            rows = rows_of_list(invites)
+        if not twice:
+            yield rows
+            return
+        with Spool(rows) as spool:
+            yield spool
 
     def _results(self, context: Context, campaign: str) -> ResultSink:
         from airflow_provider_omnichat.campaign.ledger import recipient_key
@@ -258,59 +387,36 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
             recipient_of=lambda to: recipient_key(campaign, to),
         )
 
-    def _preview(self, gate: BatchGate, rows: Iterator[Row | BrokenRow], campaign: str) -> dict[str, Any]:
-        from airflow_provider_omnichat.campaign.dry_run import preview_of
+    def _preview(
+        self, context: Context, gates: Gates, rows: Iterable[Row | BrokenRow], campaign: str
+    ) -> dict[str, Any]:
+        from airflow_provider_omnichat.campaign.dry_run import known_to, preview_of
+        from airflow_provider_omnichat.campaign.fingerprint import Fingerprint
+        from airflow_provider_omnichat.campaign.preview import Preview
 
-        manifest = preview_of(gate, rows, campaign)
-        self.log.info("Dry run, nothing was sent: %s rows, %s", manifest["rows"], manifest["counts"])
+        preview, fingerprint = Preview(price_per_segment=self.budget.price_per_segment), Fingerprint()
+        gate = gates.gate(gates.window(refuses=self.on_closed == "skip"), fingerprint.add)
+        if self.ledger_conn_id:
+            with closing(sql_ledger(self, self.ledger_conn_id, context, campaign)) as ledger:
+                tally = preview_of(gate.checked(rows), preview, known_to(ledger, self.max_per_recipient))
+        else:
+            tally = preview_of(gate.checked(rows), preview)
+        manifest = {
+            **tally.manifest(campaign, None),
+            "dry_run": True,
+            "fingerprint": str(fingerprint),
+            "preview": preview.to_json(),
+        }
+        self._push(context, "return_value", manifest)
+        self._push(context, "markdown", preview.to_markdown())
+        self._push(context, "fingerprint", str(fingerprint))
+        self.log.info("Dry run, nothing was sent. %s", tally.summary())
+        self.budget.check(preview.size)
+        raise_if_empty(tally, self.on_empty)
         return manifest
 
     def _ledger_place(self) -> str | None:
         return f"table {self.ledger_table} of connection {self.ledger_conn_id}" if self.ledger_conn_id else None
-
-    def _raise_if_needed(self, batch: Batch, place: str | None) -> None:
-        """Red when it failed: the worst first, and what another try can mend before what it cannot."""
-        tally, counts = batch.tally, batch.tally.counts
-        where = f"All rows: {place}." if place else "Give results_path to have a row for each invite."
-        if batch.abandoned:
-            raise AirflowException(f"The task was stopped. So far, {tally.summary()}. {where}")
-        if batch.failure is not None:
-            raise AirflowException(f"{batch.failure} Sending was stopped. So far, {tally.summary()}. {where}")
-        if not tally.rows:
-            return self._end_empty()
-        self.log.info("%s. %s", tally.summary(), where)
-        sent = counts[Outcome.ACCEPTED] + counts[Outcome.REJECTED]
-        told = f"{tally.summary()}. {where}"
-        if counts[Outcome.NOT_SENT]:
-            why = f" Sending was stopped: {batch.stop_reason}." if batch.stop_reason else ""
-            raise AirflowException(
-                f"{counts[Outcome.NOT_SENT]} invites were certainly not sent; another try sends only those.{why}"
-                f" {told}\n{tally.examples(Outcome.NOT_SENT, Outcome.UNKNOWN)}"
-            )
-        if counts[Outcome.UNKNOWN]:
-            raise AirflowFailException(
-                f"{counts[Outcome.UNKNOWN]} invites may have been sent, or not, and are not sent again by themselves."
-                " See in the vendor's portal; to risk a second SMS for them, clear the task with on_unknown='resend'."
-                f" {told}\n{tally.examples(Outcome.UNKNOWN)}"
-            )
-        if sent and counts[Outcome.REJECTED] / sent > self.max_rejected_ratio:
-            raise AirflowFailException(
-                f"The vendor rejected {counts[Outcome.REJECTED]} of {sent} invites, more than max_rejected_ratio"
-                f" {self.max_rejected_ratio:g}. {told}\n{tally.examples(Outcome.REJECTED)}"
-            )
-        if counts[Outcome.INVALID] == tally.rows:
-            raise AirflowFailException(
-                f"Not one of {tally.rows} rows could be sent; is it the right list, and the right column?"
-                f" {told}\n{tally.examples(Outcome.INVALID)}"
-            )
-        return None
-
-    def _end_empty(self) -> None:
-        if self.on_empty == "fail":
-            raise AirflowFailException('The list of invites is empty, and on_empty="fail".')
-        if self.on_empty == "skip":
-            raise AirflowSkipException("The list of invites is empty.")
-        self.log.info("The list of invites is empty.")
 
 
 def _file_name(part: str) -> str:

@@ -10,7 +10,9 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_omnichat.campaign.frequency_cap import FrequencyCap
     from airflow_provider_omnichat.campaign.ledger import Ledger
+    from airflow_provider_omnichat.campaign.sql_ledger import SqlLedger
 
 DEFAULT_TABLE = "omnichat_invites"
 
@@ -69,7 +71,7 @@ def invite_ledger(operator: KeepsLedger, context: Context, campaign: str) -> Led
     from airflow_provider_omnichat.campaign.state_store import StateStoreLedger
 
     if operator.ledger_conn_id:
-        return _sql_ledger(operator, operator.ledger_conn_id, context, campaign)
+        return sql_ledger(operator, operator.ledger_conn_id, context, campaign)
     store = context.get("task_state_store")
     if store is not None:
         return StateStoreLedger(store)
@@ -81,20 +83,27 @@ def invite_ledger(operator: KeepsLedger, context: Context, campaign: str) -> Led
     return NoLedger()
 
 
-def batch_ledger(operator: KeepsLedger, context: Context, campaign: str) -> Callable[[], Ledger]:
+def batch_ledger(
+    operator: KeepsLedger, context: Context, campaign: str, *, cap: FrequencyCap | None = None, sleeps: bool = False
+) -> Callable[[], Ledger]:
     """
     Give what makes the ledger of a batch, in the thread that will use it.
 
     :param operator: with ``ledger_conn_id`` and ``ledger_table``.
     :param context: of the task.
     :param campaign: the campaign's name.
-    :raises AirflowFailException: the task has retries, and there is nothing to remember by whom it has invited.
+    :param cap: to keep; needs a database.
+    :param sleeps: whether the task may be deferred and go on later, in another process.
+    :raises AirflowFailException: the task has retries or may be deferred, and there is nothing to remember by whom it
+        has invited.
     """
+    from airflow_provider_omnichat.campaign.frequency_cap import CappedLedger
     from airflow_provider_omnichat.campaign.ledger import NoLedger
     from airflow_provider_omnichat.campaign.state_journal import StateStoreJournal
 
     if operator.ledger_conn_id:
-        ledger = _sql_ledger(operator, operator.ledger_conn_id, context, campaign)
+        sql = sql_ledger(operator, operator.ledger_conn_id, context, campaign)
+        ledger: Ledger = CappedLedger(sql, cap) if cap else sql
         return lambda: ledger
     store = context.get("task_state_store")
     if store is not None:
@@ -104,6 +113,11 @@ def batch_ledger(operator: KeepsLedger, context: Context, campaign: str) -> Call
             "This Airflow has no task state store (it came with 3.3), so a retry would send to everybody again."
             f" Give ledger_conn_id, or set retries=0 (now {operator.retries}). Nothing was sent."
         )
+    if sleeps:
+        raise AirflowFailException(
+            "This Airflow has no task state store (it came with 3.3), so that after a wait for the send window everybody"
+            ' would be invited again. Give ledger_conn_id, or on_closed="skip". Nothing was sent.'
+        )
     operator.log.warning(
         "This Airflow has no task state store (it came with 3.3): if this task is cleared, everybody is invited"
         " again."
@@ -112,7 +126,15 @@ def batch_ledger(operator: KeepsLedger, context: Context, campaign: str) -> Call
     return NoLedger
 
 
-def _sql_ledger(operator: KeepsLedger, conn_id: str, context: Context, campaign: str) -> Ledger:
+def sql_ledger(operator: KeepsLedger, conn_id: str, context: Context, campaign: str) -> SqlLedger:
+    """
+    Give the ledger in a database.
+
+    :param operator: with ``ledger_table``.
+    :param conn_id: of the database.
+    :param context: of the task.
+    :param campaign: the campaign's name.
+    """
     from airflow_provider_omnichat.campaign.sql_ledger import SqlLedger
     from airflow_provider_omnichat.hooks.ledger_database import ledger_database
 

@@ -14,7 +14,7 @@ class PrivateFieldsMixin:
     works with is kept apart and read with :meth:`private`.
     """
 
-    private_fields: ClassVar[Mapping[str, Callable[[Any], str]]] = {}
+    private_fields: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     """Name of each private field, and what makes it fit to be shown."""
 
     _private_values: dict[str, Any] | None = None
@@ -35,3 +35,15 @@ class PrivateFieldsMixin:
         :param name: one of :attr:`private_fields`.
         """
         return getattr(self, name) if self._private_values is None else self._private_values[name]
+
+    def set_private(self, name: str, value: Any) -> None:
+        """
+        Set the true value of a private field while the task runs; what may be shown stays as it is.
+
+        :param name: one of :attr:`private_fields`.
+        :param value: to give from now on.
+        """
+        if self._private_values is None:
+            setattr(self, name, value)
+        else:
+            self._private_values[name] = value

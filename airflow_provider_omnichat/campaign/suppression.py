@@ -1,0 +1,91 @@
+"""The opt-out list: numbers that get nothing, whoever has them on a list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from airflow_provider_omnichat.api.errors import InvalidInviteError, OmnichatError
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.phone import normalise_number
+from airflow_provider_omnichat.campaign.row_sources import BrokenRow
+from airflow_provider_omnichat.campaign.rows import Candidate, Refusal, Row
+
+_FEWEST_DIGITS = 5
+_MOST_EXAMPLES = 5
+
+
+class SuppressionError(OmnichatError, ValueError):
+    """The opt-out list cannot be read as one. Nobody may be invited past it."""
+
+
+class Suppression:
+    """
+    A rule of the gate: refuses whoever is on the opt-out list.
+
+    Numbers are compared after normalising, so they may be written in another way than in the list of invites.
+
+    An entry that cannot be read but could be somebody's number is an error: skipping it would invite a person who has
+    said no. One that can be nobody's number (fewer than five digits, such as ``n/a``) counts as :attr:`ignored`.
+
+    :param entries: numbers as people write them; blank ones are left out.
+    :param default_region: the country of numbers without a country code, as two letters.
+    :raises SuppressionError: names the entries that cannot be read, without their numbers.
+    """
+
+    def __init__(self, entries: Iterable[object], default_region: str | None = None) -> None:
+        self.ignored = 0
+        """Entries that can be nobody's number."""
+        # As integers: the smallest thing that a set can hold of a number.
+        self._numbers: set[int] = set()
+        unreadable: list[str] = []
+        count = 0
+        for position, entry in enumerate(entries, 1):
+            if entry is None or (isinstance(entry, str) and not entry.strip()):
+                continue
+            try:
+                self._numbers.add(int(normalise_number(entry, default_region)))
+            except InvalidInviteError as error:
+                if sum(character.isdigit() for character in str(entry)) < _FEWEST_DIGITS:
+                    self.ignored += 1
+                    continue
+                count += 1
+                if len(unreadable) < _MOST_EXAMPLES:
+                    unreadable.append(f"entry {position}: {error}")
+        if count:
+            raise SuppressionError(
+                f"suppression: {count} entries cannot be read as phone numbers, so that people who opted out might be"
+                f" invited; correct them, or give default_region for national numbers. {'; '.join(unreadable)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def check(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate | Refusal:
+        """See :class:`~airflow_provider_omnichat.campaign.batch_gate.Rule`."""
+        if int(candidate.invite.to) in self._numbers:
+            return Refusal(Outcome.SUPPRESSED, "is on the opt-out list")
+        return candidate
+
+
+def numbers_in(rows: Iterable[Row | BrokenRow], column: str) -> Iterator[object]:
+    """
+    Give the numbers of an opt-out list that has columns.
+
+    :param rows: of a file or query.
+    :param column: the one with the number; where a row has no such column but only one at all, that one.
+    :raises SuppressionError: a row cannot be read, or it cannot be told where its number stands.
+    """
+    for row in rows:
+        if isinstance(row, BrokenRow):
+            raise SuppressionError(f"suppression: row {row.position} cannot be read: {row.reason}")
+        if column in row.fields:
+            yield row.fields[column]
+        elif len(row.fields) == 1:
+            yield next(iter(row.fields.values()))
+        else:
+            names = ", ".join(map(repr, row.fields))
+            raise SuppressionError(
+                f"suppression: row {row.position} has no column {column!r} (it has {names}); give a list with that"
+                " column, or with one column only"
+            )

@@ -1,0 +1,50 @@
+"""One look at the whole list before the first send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.api.models import Invite
+from airflow_provider_omnichat.campaign.batch_gate import BatchGate
+from airflow_provider_omnichat.campaign.budget import Budget
+from airflow_provider_omnichat.campaign.fingerprint import Fingerprint
+from airflow_provider_omnichat.campaign.row_sources import BrokenRow
+from airflow_provider_omnichat.campaign.rows import Candidate, Row
+from airflow_provider_omnichat.campaign.segments import estimate_segments
+from airflow_provider_omnichat.campaign.size import Size
+
+
+class NotApprovedError(OmnichatError, ValueError):
+    """The list is another than the one that was approved; nothing was sent."""
+
+
+def check_list(
+    gate: Callable[[Callable[[Invite], None]], BatchGate],
+    rows: Iterable[Row | BrokenRow],
+    budget: Budget,
+    approved: str | None = None,
+) -> None:
+    """
+    Read the list once, and refuse it when it is beyond the budget or not the approved one.
+
+    :param gate: makes a gate that calls the given function with each invite that could be sent. Without a send window:
+        who has to wait is invited, too.
+    :param rows: of the whole list.
+    :param budget: to keep.
+    :param approved: the fingerprint of the approved list; None where nobody has to approve. Who has opted out since
+        then is still part of it: leaving somebody out needs no new approval.
+    :raises BudgetError: see :meth:`Budget.check`.
+    :raises NotApprovedError: people or texts have changed.
+    """
+    invites, segments, fingerprint = 0, 0, Fingerprint()
+    for checked in gate(fingerprint.add).checked(rows):
+        if isinstance(checked, Candidate):
+            invites += 1
+            segments += estimate_segments(checked.invite.message, checked.invite.link_placeholder).parts
+    budget.check(Size(invites, segments))
+    if approved is not None and approved != str(fingerprint):
+        raise NotApprovedError(
+            "approved: this is not the list that was approved: people or texts have changed since the preview. Make a"
+            " new preview and have that approved"
+        )

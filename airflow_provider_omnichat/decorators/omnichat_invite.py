@@ -1,0 +1,89 @@
+"""``@task.omnichat_invite``: a function gives the rows, the task sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import (
+    SET_DURING_EXECUTION,
+    DecoratedOperator,
+    TaskDecorator,
+    context_merge,
+    determine_kwargs,
+    task_decorator_factory,
+)
+
+from airflow_provider_omnichat.api.privacy import describe_list
+from airflow_provider_omnichat.operators.batch import SendInviteBatchOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+def _shown_arguments(given: Any) -> Any:
+    """Say what a function was given, without it: it may be the list."""
+    if isinstance(given, Mapping):
+        return {name: describe_list(value) for name, value in given.items()}
+    return [describe_list(value) for value in given]
+
+
+class _InviteDecoratedOperator(SendInviteBatchOperator, DecoratedOperator):  # type: ignore[misc]  # Airflow's own attributes
+    """
+    Sends to the rows that a function gives.
+
+    :param python_callable: gives a list of dicts, an iterator of them (it streams), or the URI of a file. What it gives
+        is data: it is not templated, and it is kept out of XCom and Airflow's pages.
+    :param op_args: of the function. (templated; shown by type)
+    :param op_kwargs: likewise.
+    """
+
+    custom_operator_name = "@task.omnichat_invite"
+    template_fields: Sequence[str] = (
+        *DecoratedOperator.template_fields,
+        *(name for name in SendInviteBatchOperator.template_fields if name != "invites"),
+    )
+    private_fields: ClassVar = {
+        **SendInviteBatchOperator.private_fields,
+        "op_args": _shown_arguments,
+        "op_kwargs": _shown_arguments,
+    }
+
+    def __init__(
+        self,
+        *,
+        python_callable: Callable[..., Any],
+        op_args: Collection[Any] | None = None,
+        op_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            python_callable=python_callable,
+            op_args=op_args,
+            op_kwargs=op_kwargs,
+            invites=SET_DURING_EXECUTION,
+            **kwargs,
+        )
+
+    def _run(self, context: Context, so_far: dict[str, Any]) -> dict[str, Any]:
+        op_args, op_kwargs = self.private("op_args"), self.private("op_kwargs")
+        merged: Any = context
+        context_merge(merged, op_kwargs)
+        given = determine_kwargs(self.python_callable, op_args, merged)
+        self.set_private("invites", self.python_callable(*op_args, **given))
+        return super()._run(context, so_far)
+
+
+def omnichat_invite_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
+    """
+    Make a task that sends an invite to each row which the function gives.
+
+    :param python_callable: the function; see
+        :class:`~airflow_provider_omnichat.operators.batch.SendInviteBatchOperator` for what its rows are.
+    :param kwargs: parameters of the operator, but for ``invites``.
+    """
+    return task_decorator_factory(
+        python_callable=python_callable,
+        decorated_operator_class=_InviteDecoratedOperator,
+        **kwargs,
+    )

@@ -1,0 +1,87 @@
+"""How a batch task ends: green, red for good, red until the next try, skipped, or asleep until a window opens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+
+from airflow_provider_omnichat.api.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from airflow_provider_omnichat.campaign.batch import Batch
+    from airflow_provider_omnichat.campaign.report import Tally
+
+
+class Ending:
+    """
+    Red when it failed: the worst first, and what another try can mend before what it cannot.
+
+    :param batch: that has ended.
+    :param place: where its rows are; None when nobody asked for rows.
+    """
+
+    def __init__(self, batch: Batch, place: str | None) -> None:
+        self._batch = batch
+        self._tally = batch.tally
+        where = f"All rows: {place}." if place else "Give results_path to have a row for each invite."
+        self.told = f"{self._tally.summary()}. {where}"
+
+    def raise_if_another_try_helps(self) -> None:
+        """Raise what Airflow retries: the retry sends only what was certainly not sent."""
+        batch, not_sent = self._batch, self._tally.counts[Outcome.NOT_SENT]
+        if batch.abandoned:
+            raise AirflowException(f"The task was stopped. So far, {self.told}")
+        if batch.failure is not None:
+            raise AirflowException(f"{batch.failure} Sending was stopped. So far, {self.told}")
+        if not_sent:
+            why = f" Sending was stopped: {batch.stop_reason}." if batch.stop_reason else ""
+            raise AirflowException(
+                f"{not_sent} invites were certainly not sent; another try sends only those.{why}"
+                f" {self.told}\n{self._tally.examples(Outcome.NOT_SENT, Outcome.UNKNOWN)}"
+            )
+
+    def raise_if_too_many_were_rejected(self, max_ratio: float) -> None:
+        """
+        Raise when the vendor refused more than somebody allowed for.
+
+        :param max_ratio: of what the vendor answered, 0 to 1.
+        """
+        rejected = self._tally.counts[Outcome.REJECTED]
+        sent = self._tally.counts[Outcome.ACCEPTED] + rejected
+        if sent and rejected / sent > max_ratio:
+            raise AirflowFailException(
+                f"The vendor rejected {rejected} of {sent} invites, more than max_rejected_ratio"
+                f" {max_ratio:g}. {self.told}\n{self._tally.examples(Outcome.REJECTED)}"
+            )
+
+    def raise_if_in_doubt(self) -> None:
+        """Raise when invites may have been sent, or not."""
+        if unknown := self._tally.counts[Outcome.UNKNOWN]:
+            raise AirflowFailException(
+                f"{unknown} invites may have been sent, or not, and are not sent again by themselves."
+                " See in the vendor's portal; to risk a second SMS for them, clear the task with on_unknown='resend'."
+                f" {self.told}\n{self._tally.examples(Outcome.UNKNOWN)}"
+            )
+
+    def raise_if_no_row_was_fit(self) -> None:
+        """Raise when all rows are invalid: then it is probably another list, or another column."""
+        if self._tally.counts[Outcome.INVALID] == self._tally.rows:
+            raise AirflowFailException(
+                f"Not one of {self._tally.rows} rows could be sent; is it the right list, and the right column?"
+                f" {self.told}\n{self._tally.examples(Outcome.INVALID)}"
+            )
+
+
+def raise_if_empty(tally: Tally, on_empty: str) -> None:
+    """
+    End a batch without rows as the user wants it.
+
+    :param tally: of the batch.
+    :param on_empty: ``skip``, ``succeed`` or ``fail``.
+    """
+    if tally.rows or on_empty == "succeed":
+        return
+    if on_empty == "fail":
+        raise AirflowFailException('The list of invites is empty, and on_empty="fail".')
+    raise AirflowSkipException("The list of invites is empty.")

@@ -1,0 +1,112 @@
+"""From the arguments of an operator to the gate that its rows go through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_omnichat.campaign.batch_gate import BatchGate, Rule
+from airflow_provider_omnichat.campaign.message_template import MessageTemplate
+from airflow_provider_omnichat.campaign.partition import Partition
+from airflow_provider_omnichat.campaign.row_sources import rows_of_file
+from airflow_provider_omnichat.campaign.rows import Row
+from airflow_provider_omnichat.campaign.suppression import Suppression, SuppressionError, numbers_in
+from airflow_provider_omnichat.campaign.window_rule import WindowRule
+
+if TYPE_CHECKING:
+    from airflow_provider_omnichat.api.models import Invite
+    from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
+    from airflow_provider_omnichat.operators.batch import SendInviteBatchOperator
+
+
+class Gates:
+    """
+    Makes gates that all check alike: one to send through, and one to look at the list before.
+
+    The opt-out list is read once, when this is made.
+
+    :param operator: whose arguments say what is let through.
+    :param hook: of its connection.
+    :param campaign: the campaign's name.
+    :raises ValueError: an argument, the connection or the opt-out list cannot be used; the text says which, and what to
+        do.
+    """
+
+    def __init__(self, operator: SendInviteBatchOperator, hook: OmnichatHook, campaign: str) -> None:
+        message = operator.private("message")
+        account = hook.account
+        self._operator = operator
+        self._fields: dict[str, Any] = {
+            "campaign": campaign,
+            "template": MessageTemplate(message) if message else None,
+            "link_placeholder": operator.link_placeholder,
+            "application_key": operator.application_key or account.application_key,
+            "integration_type": operator.integration_type or account.integration_type,
+            "default_region": operator.default_region,
+            "to_column": operator.to_column,
+            "key_column": operator.key_column,
+            "partition": Partition.of(operator.partition),
+        }
+        self._suppression = self._read_suppression()
+
+    def gate(
+        self, window: WindowRule | None = None, on_invite: Callable[[Invite], None] | None = None
+    ) -> BatchGate:
+        """
+        Make a gate.
+
+        :param window: the send window; None for any time.
+        :param on_invite: called with each invite that could be sent, before the rules.
+        """
+        rules: list[Rule] = [rule for rule in (self._suppression, window) if rule is not None]
+        return BatchGate(**self._fields, rules=rules, on_invite=on_invite)
+
+    def window(self, refuses: bool = True) -> WindowRule | None:
+        """
+        Make the rule of the send window; None where there is none.
+
+        :param refuses: False for a preview, see :class:`WindowRule`.
+        """
+        operator = self._operator
+        if operator.send_window is None:
+            return None
+        return WindowRule(
+            operator.send_window,
+            zone_column=operator.time_zone_column,
+            default_zone=operator.default_time_zone,
+            refuses=refuses,
+        )
+
+    def _read_suppression(self) -> Suppression | None:
+        operator = self._operator
+        given = operator.private("suppression")
+        if given is None:
+            return None
+        suppression = Suppression(_numbers(given, operator.to_column), operator.default_region)
+        ignored = f", {suppression.ignored} entries are nobody's number" if suppression.ignored else ""
+        operator.log.info("Opt-out list: %s numbers%s", len(suppression), ignored)
+        return suppression
+
+
+def _numbers(given: Any, column: str) -> Iterable[object]:
+    """Give the numbers of an opt-out list: of a list, of the file at an address, or of a query."""
+    if isinstance(given, str):
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        path: Any = ObjectStoragePath(given)
+        return numbers_in(rows_of_file(lambda: path.open("rb"), path.name), column)
+    if isinstance(given, dict):
+        if not {"conn_id", "sql"} <= set(given) <= {"conn_id", "sql", "parameters"}:
+            raise SuppressionError("suppression: a query must be given as {'conn_id': ..., 'sql': ...}")
+        from airflow_provider_omnichat.hooks.sql_rows import rows_of_query
+
+        found = rows_of_query(given["conn_id"], given["sql"], given.get("parameters"))
+        return numbers_in((Row(position, fields) for position, fields in enumerate(found, 1)), column)
+    if not isinstance(given, Iterable):
+        raise SuppressionError(
+            f"suppression: must be a list of numbers, the address of a file or a query, is a {type(given).__name__}"
+        )
+    return (
+        next(iter(numbers_in([Row(position, entry)], column))) if isinstance(entry, dict) else entry
+        for position, entry in enumerate(given, 1)
+    )
