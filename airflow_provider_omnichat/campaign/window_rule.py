@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.number_zones import zones_of
 from airflow_provider_omnichat.campaign.rows import Candidate, Refusal
 from airflow_provider_omnichat.campaign.send_window import Never, SendWindow, Shut
-from airflow_provider_omnichat.campaign.time_zones import checked_zone, zones_of
+from airflow_provider_omnichat.campaign.time_zones import checked_zone, clock
 
 
 class WindowRule:
@@ -70,8 +70,8 @@ class WindowRule:
         zones = zones_of(candidate.invite.to) or self._default
         if not zones:
             raise InvalidInviteError(
-                "its time zone cannot be told from the number, so that send_window cannot be kept; give default_time_zone,"
-                " or the person's own zone in time_zone_column",
+                "its time zone cannot be told from the number, so that send_window cannot be kept; give"
+                " default_time_zone, or the person's own zone in time_zone_column",
                 "to",
             )
         return zones
@@ -80,4 +80,4 @@ class WindowRule:
 def _local(moment: datetime, zones: tuple[str, ...]) -> str:
     zone = zones[0]
     more = f" and {len(zones) - 1} more" if len(zones) > 1 else ""
-    return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} ({zone}{more})"
+    return f"{moment.astimezone(clock(zone)):%Y-%m-%d %H:%M} ({zone}{more})"

@@ -28,7 +28,7 @@ def _shown_arguments(given: Any) -> Any:
     return [describe_list(value) for value in given]
 
 
-class _InviteDecoratedOperator(SendInviteBatchOperator, DecoratedOperator):  # type: ignore[misc]  # Airflow's own attributes
+class _InviteDecoratedOperator(SendInviteBatchOperator, DecoratedOperator):
     """
     Sends to the rows that a function gives.
 

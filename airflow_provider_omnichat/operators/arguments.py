@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.frequency_cap import FrequencyCap
@@ -35,7 +35,7 @@ def one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
-def window_of(hours: object, days: object) -> SendWindow | None:
+def window_of(hours: Any, days: Any) -> SendWindow | None:
     """
     Read a send window; nothing is imported for it where there is none.
 

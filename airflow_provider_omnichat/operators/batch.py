@@ -95,16 +95,16 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
     :param default_time_zone: of numbers whose zone cannot be told; without it, such rows are invalid.
     :param on_closed: what becomes of those who are outside of the window: ``"defer"`` sends to the others, frees the
         worker until the next window opens, and goes on; ``"skip"`` leaves them as ``held``.
-    :param max_per_recipient: number of invites that a person gets at most in a period, over all campaigns of the ledger:
-        ``(2, "7d")``; needs *ledger_conn_id*.
+    :param max_per_recipient: number of invites that a person gets at most in a period, over all campaigns of the
+        ledger: ``(2, "7d")``; needs *ledger_conn_id*.
     :param max_invites: people; a longer list is refused before the first send.
     :param max_segments: SMS of the whole list, as they are estimated; likewise.
     :param price_per_segment: of one SMS, in your currency; for the preview, and for *max_cost*.
     :param max_cost: of the whole list, in the same currency, as it is estimated; likewise.
     :param approved: the ``fingerprint`` that a dry run gave (XCom); a list with other people or texts is refused before
         the first send. (templated)
-    :param partition: ``(part, parts)``, such as ``(0, 4)``: this task takes one part of the list, told by the number, so
-        that several tasks can share it. (templated)
+    :param partition: ``(part, parts)``, such as ``(0, 4)``: this task takes one part of the list, told by the number,
+        so that several tasks can share it. (templated)
     :param dry_run: everything but the sending. The manifest gets a ``preview``; the same for people is XCom
         ``markdown``, and XCom ``fingerprint`` is what *approved* takes.
     :raises AirflowFailException: nothing can be mended by another try: invites in doubt, too many rejected, no row

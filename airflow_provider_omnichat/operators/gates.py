@@ -49,9 +49,7 @@ class Gates:
         }
         self._suppression = self._read_suppression()
 
-    def gate(
-        self, window: WindowRule | None = None, on_invite: Callable[[Invite], None] | None = None
-    ) -> BatchGate:
+    def gate(self, window: WindowRule | None = None, on_invite: Callable[[Invite], None] | None = None) -> BatchGate:
         """
         Make a gate.
 

@@ -115,8 +115,8 @@ def batch_ledger(
         )
     if sleeps:
         raise AirflowFailException(
-            "This Airflow has no task state store (it came with 3.3), so that after a wait for the send window everybody"
-            ' would be invited again. Give ledger_conn_id, or on_closed="skip". Nothing was sent.'
+            "This Airflow has no task state store (it came with 3.3), so that after a wait for the send window"
+            ' everybody would be invited again. Give ledger_conn_id, or on_closed="skip". Nothing was sent.'
         )
     operator.log.warning(
         "This Airflow has no task state store (it came with 3.3): if this task is cleared, everybody is invited"
