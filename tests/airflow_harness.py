@@ -22,6 +22,15 @@ HAS_STATE_STORE = AIRFLOW >= (3, 3)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+@dataclass(frozen=True)
+class Deferral:
+    """How a task went to sleep: until when, and how it goes on."""
+
+    moment: datetime
+    next_method: str
+    next_kwargs: Any
+
+
 @dataclass
 class TaskRun:
     """How one try went, and what the supervisor was told."""
@@ -32,6 +41,8 @@ class TaskRun:
     store: dict[str, Any]
     rendered: dict[str, Any]
     sent: list[Any] = field(default_factory=list, repr=False)
+    deferral: Deferral | None = None
+    outlet_events: list[Any] = field(default_factory=list)
 
     @property
     def succeeded(self) -> bool:
@@ -126,22 +137,25 @@ def run_task(
     try_number: int = 1,
     retries: int = 0,
     map_index: int = -1,
+    resume: Deferral | None = None,
 ) -> TaskRun:
     """
-    Run one try of *task*.
+    Run one try of *task*, or what comes of it after a deferral.
 
     :param store: of an earlier try, to go on with; a new one if None.
+    :param resume: the deferral after which it goes on.
     :param upstream: return values of other tasks by task id.
     """
     store = {} if store is None else store
     if AIRFLOW < (3, 0):
-        return _run_on_airflow_2(task, store)
-    return _run_on_airflow_3(
-        task, Supervisor(store, connections or {}, upstream or {}, on_message), try_number, retries, map_index
-    )
+        return _run_on_airflow_2(task, store, resume)
+    supervisor = Supervisor(store, connections or {}, upstream or {}, on_message)
+    return _run_on_airflow_3(task, supervisor, try_number, retries, map_index, resume)
 
 
-def _run_on_airflow_3(task: Any, supervisor: Supervisor, try_number: int, retries: int, map_index: int) -> TaskRun:
+def _run_on_airflow_3(
+    task: Any, supervisor: Supervisor, try_number: int, retries: int, map_index: int, resume: Deferral | None
+) -> TaskRun:
     import structlog
     from airflow.sdk import DAG
     from airflow.sdk.api.datamodels._generated import DagRun, DagRunState, TIRunContext
@@ -166,7 +180,13 @@ def _run_on_airflow_3(task: Any, supervisor: Supervisor, try_number: int, retrie
     # The models gain required fields from version to version; None does for all of them.
     required = {name: None for name, field in DagRun.model_fields.items() if field.is_required()}
     fields = {name: value for name, value in (required | known).items() if name in DagRun.model_fields}
-    from_server = TIRunContext(dag_run=DagRun(**fields), max_tries=retries, should_retry=try_number <= retries)
+    from_server = TIRunContext(
+        dag_run=DagRun(**fields),
+        max_tries=retries,
+        should_retry=try_number <= retries,
+        next_method=resume.next_method if resume else None,
+        next_kwargs=resume.next_kwargs if resume else None,
+    )
     ti = task_runner.RuntimeTaskInstance.model_construct(
         id=uuid4(),
         task_id=task.task_id,
@@ -188,7 +208,7 @@ def _run_on_airflow_3(task: Any, supervisor: Supervisor, try_number: int, retrie
         plain: list[Any] = [structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()]
         log = structlog.wrap_logger(structlog.PrintLogger(), processors=plain)
         context = ti.get_template_context()
-        state, _, error = task_runner.run(ti, context, log)
+        state, message, error = task_runner.run(ti, context, log)
         context["exception"] = error
         task_runner.finalize(ti, state, context, log, error)
     finally:
@@ -201,12 +221,33 @@ def _run_on_airflow_3(task: Any, supervisor: Supervisor, try_number: int, retrie
         if type(message).__name__ == "SetRenderedFields":
             rendered = dict(message.rendered_fields)
     return TaskRun(
-        str(getattr(state, "value", state)), error, supervisor.xcom, supervisor.store, rendered, supervisor.sent
+        str(getattr(state, "value", state)),
+        error,
+        supervisor.xcom,
+        supervisor.store,
+        rendered,
+        supervisor.sent,
+        _deferral_of(message) if type(message).__name__ == "DeferTask" else None,
+        list(getattr(message, "outlet_events", None) or []),
     )
 
 
-def _run_on_airflow_2(task: Any, store: dict[str, Any]) -> TaskRun:
-    from airflow.exceptions import AirflowFailException
+def _deferral_of(message: Any) -> Deferral:
+    """Read what Airflow would store, as the triggerer does."""
+    kwargs = message.trigger_kwargs
+    try:
+        from airflow.sdk.serde import deserialize  # from 3.2 on
+    except ImportError:
+        from airflow.serialization.serialized_objects import BaseSerialization
+
+        deserialize = BaseSerialization.deserialize
+    assert message.classpath == "airflow.providers.standard.triggers.temporal.DateTimeTrigger"
+    moment = deserialize(kwargs)["moment"]
+    return Deferral(moment, message.next_method, message.next_kwargs)
+
+
+def _run_on_airflow_2(task: Any, store: dict[str, Any], resume: Deferral | None) -> TaskRun:
+    from airflow.exceptions import AirflowFailException, TaskDeferred
     from airflow.providers.common.compat.sdk import DAG
 
     if not task.has_dag():
@@ -223,15 +264,20 @@ def _run_on_airflow_2(task: Any, store: dict[str, Any]) -> TaskRun:
     context: Any = {"ti": ti, "task_instance": ti, "run_id": "run-1", "ds": "2026-01-01", "params": {}}
     context["dag_run"] = SimpleNamespace(conf={})
     task = task.prepare_for_execution()
-    state, error = "success", None
+    state, error, deferral = "success", None, None
     try:
         task.render_template_fields(context)
-        value = task.execute(context)
+        if resume:
+            value = getattr(task, resume.next_method)(context, event=None, **resume.next_kwargs)
+        else:
+            value = task.execute(context)
         if task.do_xcom_push:
             xcom["return_value"] = value
     except AirflowFailException as raised:
         state, error = "failed", raised
+    except TaskDeferred as raised:
+        state, deferral = "deferred", Deferral(raised.trigger.moment, raised.method_name, raised.kwargs or {})
     except Exception as raised:
         state, error = ("up_for_retry" if task.retries else "failed"), raised
     rendered = {name: getattr(task, name) for name in task.template_fields}
-    return TaskRun(state, error, xcom, store, rendered)
+    return TaskRun(state, error, xcom, store, rendered, deferral=deferral)

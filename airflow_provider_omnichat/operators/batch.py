@@ -349,8 +349,6 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
     def _rows(self, twice: bool) -> Iterator[Iterable[Row | BrokenRow]]:
         """Give the rows of the list; *twice* if they are read more than once."""
         from airflow_provider_omnichat.campaign.row_sources import ListedRows, rows_of_file, rows_of_list
-        from airflow_provider_omnichat.campaign.spool import Spool
-
         invites = self.private("invites")
         if isinstance(invites, list | tuple):
             yield ListedRows(invites)
@@ -365,6 +363,8 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         if not twice:
             yield rows
             return
+        from airflow_provider_omnichat.campaign.spool import Spool
+
         with Spool(rows) as spool:
             yield spool
 

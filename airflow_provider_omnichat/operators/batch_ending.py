@@ -66,7 +66,7 @@ class Ending:
 
     def raise_if_no_row_was_fit(self) -> None:
         """Raise when all rows are invalid: then it is probably another list, or another column."""
-        if self._tally.counts[Outcome.INVALID] == self._tally.rows:
+        if self._tally.rows and self._tally.counts[Outcome.INVALID] == self._tally.rows:
             raise AirflowFailException(
                 f"Not one of {self._tally.rows} rows could be sent; is it the right list, and the right column?"
                 f" {self.told}\n{self._tally.examples(Outcome.INVALID)}"

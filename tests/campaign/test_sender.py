@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from time import time
 from typing import Any
 
 import pytest
@@ -37,11 +38,13 @@ class Client:
         return given  # type: ignore[no-any-return]
 
 
-def candidate(index: int) -> Candidate:
-    return Candidate(index, None, Invite(str(index), "m", "l", "k", "t"), f"r{index}")
+def candidate(index: int, closes_at: float | None = None) -> Candidate:
+    return Candidate(index, None, Invite(str(index), "m", "l", "k", "t"), f"r{index}", closes_at)
 
 
-def send(count: int, client: Any, work: Any = None, pacer: Any = None, **given: Any) -> tuple[Sender, dict[int, Ended]]:
+def send(
+    count: int, client: Any, work: Any = None, pacer: Any = None, closes_at: float | None = None, **given: Any
+) -> tuple[Sender, dict[int, Ended]]:
     """Put so many, do *work* with the sender, else wait for the end; check that each ended once."""
     ended: list[Ended] = []
 
@@ -51,7 +54,7 @@ def send(count: int, client: Any, work: Any = None, pacer: Any = None, **given: 
         )
         sender.start()
         for index in range(count):
-            sender.put(candidate(index))
+            sender.put(candidate(index, closes_at))
         async with asyncio.timeout(10):
             await (work(sender) if work else sender.finish())
             await sender.close()
@@ -164,3 +167,20 @@ def test_nineteen_doubts_and_an_answer_go_on_and_twenty_stop():
     assert sender.stop_reason is None
     sender, ended = send(100, Client(lambda to, attempt: InviteUnknownError("?")), concurrency=1)
     assert outcomes(ended) == {"unknown": 20, "not_sent": 80}
+
+
+def test_nobody_is_sent_to_whose_window_has_closed_meanwhile():
+    client = Client()
+    sender, ended = send(50, client, pacer=Pacer(20.0), closes_at=time() + 0.6)
+    assert 8 <= client.sent.total() <= 20
+    assert outcomes(ended) == {"accepted": client.sent.total(), "held": 50 - client.sent.total()}
+    assert sender.stop_reason is None
+
+
+def test_a_refused_invite_is_not_tried_again_after_its_window_has_closed():
+    closes_at = time() + 0.3
+    refused = InviteNotSentError("429", http_status=429, repeatable=True, retry_after=0.5)
+    client = Client(lambda to, attempt: refused)
+    _, ended = send(1, client, closes_at=closes_at, retry_budget=5.0)
+    assert client.sent.total() == 1
+    assert (ended[0].outcome, ended[0].attempts) == ("held", 1)

@@ -1,0 +1,401 @@
+"""Who is not sent to, and when: the rules of the gate, budgets and approval, through the real operator."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.airflow_harness import AIRFLOW, HAS_STATE_STORE, run_task
+from tests.operators.test_send_invite_batch import batch, counts, number, people, rows_in
+
+needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
+needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
+
+
+def zone_at(hour: int) -> str:
+    """A fixed zone whose clock shows this hour, whatever time it is; half past, so that no test meets its edge."""
+    now = datetime.now(UTC)
+    ahead = timedelta(hours=hour, minutes=30) - timedelta(hours=now.hour, minutes=now.minute)
+    minutes = int(ahead.total_seconds() // 60)
+    minutes = (minutes + 720) % 1440 - 720
+    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+
+
+DAY, NIGHT = zone_at(12), zone_at(3)
+HOURS: Any = ("09:00", "20:00")
+
+
+@pytest.fixture
+def at_sandbox(sandbox, hook_for):
+    hook_for(sandbox)
+    return sandbox
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    path = str(tmp_path / "ledger.sqlite")
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": path}))
+    return {"ledger_conn_id": "ledger"}
+
+
+@pytest.fixture
+def memory(ledger: dict[str, Any]) -> dict[str, Any]:
+    """What remembers over deferrals on this Airflow: the state store where there is one, else a database."""
+    return {} if HAS_STATE_STORE else ledger
+
+
+# opt-outs
+
+
+@pytest.mark.parametrize("kind", ["list", "dicts", "csv", "jsonl"])
+def test_whoever_opted_out_gets_nothing_and_the_row_says_so(at_sandbox, tmp_path, kind):
+    numbers = [f"00{number(i)}" for i in range(3)]
+    given: Any = numbers
+    if kind == "dicts":
+        given = [{"to": one, "why": "asked"} for one in numbers]
+    if kind == "csv":
+        (tmp_path / "out.csv").write_text("name,to\n" + "".join(f"x,{one}\n" for one in numbers))
+        given = str(tmp_path / "out.csv")
+    if kind == "jsonl":
+        (tmp_path / "out.jsonl").write_text("".join(json.dumps({"phone": one}) + "\n" for one in numbers))
+        given = str(tmp_path / "out.jsonl")
+    run = run_task(batch(people(10), suppression=given, results_path=str(tmp_path / "results")))
+    assert run.succeeded, run.error
+    assert counts(run) == {"accepted": 7, "suppressed": 3}
+    assert {row.error for row in rows_in(tmp_path / "results") if row.outcome == "suppressed"} == {
+        "is on the opt-out list"
+    }
+    assert not {sms.to for sms in at_sandbox.accepted} & {number(i) for i in range(3)}
+
+
+def test_the_opt_out_list_can_be_a_query(at_sandbox, tmp_path, monkeypatch):
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(tmp_path / "crm.sqlite")) as crm:
+        crm.execute("CREATE TABLE opt_outs (phone TEXT, since TEXT)")
+        crm.executemany("INSERT INTO opt_outs VALUES (?, '2026-01-01')", [(f"+{number(i)}",) for i in range(4)])
+        crm.commit()
+    monkeypatch.setenv("AIRFLOW_CONN_CRM", json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "crm.sqlite")}))
+    query = {"conn_id": "crm", "sql": "SELECT phone FROM opt_outs WHERE since < ?", "parameters": ["2026-06-01"]}
+    run = run_task(batch(people(10), suppression=query))
+    assert run.succeeded, run.error
+    assert counts(run) == {"accepted": 6, "suppressed": 4}
+    assert "opt_outs" in str(run.rendered["suppression"])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["+4179302672"], "suppression: 1 entries cannot be read as phone numbers"),
+        ([{"a": 1, "b": 2}], "suppression: row 1 has no column 'to'"),
+        ({"sql": "SELECT 1"}, "suppression: a query must be given as {'conn_id'"),
+        (5, "suppression: must be a list of numbers, the address of a file or a query, is a int"),
+        ("/no/such/list.txt", "the name must end in .csv"),
+    ],
+)
+def test_an_opt_out_list_that_cannot_be_read_stops_everything_before_the_first_send(at_sandbox, given, words):
+    run = run_task(batch(people(3), suppression=given, retries=2), retries=2)
+    assert run.state == "failed"
+    assert "Nothing was sent" in str(run.error)
+    assert words in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
+def test_a_file_of_opt_outs_that_is_not_there_is_an_error_that_airflow_retries(at_sandbox, tmp_path):
+    run = run_task(batch(people(3), suppression=str(tmp_path / "gone.csv"), retries=2), retries=2)
+    assert run.state == ("up_for_retry" if HAS_STATE_STORE else "failed")
+    assert at_sandbox.requests_seen == 0
+
+
+def test_opt_outs_do_not_show_in_rendered_templates(at_sandbox):
+    run = run_task(batch(people(3), suppression=[f"+{number(0)}", f"+{number(9)}"]))
+    assert run.rendered["suppression"] == "<list of 2 rows>"
+    assert number(9) not in json.dumps(run.rendered, default=str)
+
+
+# the send window
+
+
+def test_without_a_window_the_hour_does_not_matter(at_sandbox):
+    assert run_task(batch(people(3, zone=NIGHT), time_zone_column="zone")).succeeded
+
+
+def test_those_who_are_open_are_sent_to_and_then_the_task_sleeps_until_the_next_opening(at_sandbox, memory, tmp_path):
+    list_of = [
+        *people(5, zone=DAY),
+        *[{**one, "to": f"+{number(100 + i)}"} for i, one in enumerate(people(3, zone=NIGHT))],
+    ]
+    given = {"send_window": HOURS, "time_zone_column": "zone", "results_path": str(tmp_path), **memory}
+    store: dict[str, Any] = {}
+    before = datetime.now(UTC)
+    first = run_task(batch(list_of, **given), store=store)
+    assert first.state == "deferred", first.error
+    assert counts(first) == {"accepted": 5, "held": 3}
+    assert at_sandbox.requests_seen == 5
+    moment = first.deferral.moment
+    assert before + timedelta(hours=5) < moment < before + timedelta(hours=6)  # from half past three to nine
+    held = [row for row in rows_in(tmp_path) if row.outcome == "held"]
+    assert len(held) == 3
+    assert all("outside the send window until" in str(row.error) and "09:00" in str(row.error) for row in held)
+
+    # Morning has come for two of them, and for the third it is still night.
+    morning = [*list_of[:5], *[{**one, "zone": DAY} for one in list_of[5:7]], list_of[7]]
+    second = run_task(batch(morning, **given), store=store, resume=first.deferral)
+    assert second.state == "deferred", second.error
+    assert counts(second) == {"accepted": 7, "held": 1}
+    assert second.xcom["return_value"]["sent_this_try"] == 7
+    assert second.xcom["return_value"]["segments"] == 7
+    assert second.xcom["return_value"]["started_at"] == first.xcom["return_value"]["started_at"]
+
+    last = run_task(batch([{**one, "zone": DAY} for one in list_of], **given), store=store, resume=second.deferral)
+    assert last.succeeded, last.error
+    assert counts(last) == {"accepted": 8}
+    assert last.xcom["return_value"]["sent_this_try"] == 8
+    assert Counter(sms.to for sms in at_sandbox.accepted).most_common(1)[0][1] == 1
+    assert [row.position for row in rows_in(tmp_path)] == list(range(1, 9))
+    assert {str(row.outcome) for row in rows_in(tmp_path)} == {"accepted"}
+
+
+def test_with_skip_those_who_are_closed_stay_held_and_the_task_is_green(at_sandbox):
+    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "on_closed": "skip"}
+    run = run_task(batch([*people(2, zone=DAY), {"to": f"+{number(50)}", "name": "x", "zone": NIGHT}], **given))
+    assert run.succeeded, run.error
+    assert counts(run) == {"accepted": 2, "held": 1}
+
+
+def test_a_doubt_does_not_keep_those_who_wait_from_their_invite(at_sandbox, memory):
+    at_sandbox.script("drop-after")
+    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "concurrency": 1, **memory}
+    list_of = [*people(2, zone=DAY), {"to": f"+{number(50)}", "name": "x", "zone": NIGHT}]
+    store: dict[str, Any] = {}
+    first = run_task(batch(list_of, **given), store=store)
+    assert (first.state, counts(first)) == ("deferred", {"accepted": 1, "unknown": 1, "held": 1})
+    morning = [{**one, "zone": DAY} for one in list_of]
+    last = run_task(batch(morning, **given), store=store, resume=first.deferral)
+    assert (last.state, counts(last)) == ("failed", {"accepted": 2, "unknown": 1})
+    assert "may have been sent, or not" in str(last.error)
+
+
+def test_too_many_rejected_ends_the_task_before_it_sleeps(at_sandbox, memory):
+    at_sandbox.set_faults(["rejected:1:52"])
+    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", **memory}
+    run = run_task(batch([*people(5, zone=DAY), {"to": f"+{number(50)}", "name": "x", "zone": NIGHT}], **given))
+    assert (run.state, counts(run)) == ("failed", {"rejected": 5, "held": 1})
+
+
+@needs_store
+def test_what_was_not_sent_is_retried_before_the_task_sleeps(at_sandbox):
+    at_sandbox.script("ok", "401")
+    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "concurrency": 1, "retries": 1}
+    list_of = [*people(5, zone=DAY), {"to": f"+{number(50)}", "name": "x", "zone": NIGHT}]
+    store: dict[str, Any] = {}
+    first = run_task(batch(list_of, **given), store=store, retries=1)
+    assert (first.state, counts(first)) == ("up_for_retry", {"accepted": 1, "not_sent": 4, "held": 1})
+    second = run_task(batch(list_of, **given), store=store, retries=1, try_number=2)
+    assert (second.state, counts(second)) == ("deferred", {"accepted": 5, "held": 1})
+
+
+def test_after_a_deferral_the_window_is_asked_again(at_sandbox, memory):
+    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", **memory}
+    store: dict[str, Any] = {}
+    first = run_task(batch(people(2, zone=NIGHT), **given), store=store)
+    again = run_task(batch(people(2, zone=NIGHT), **given), store=store, resume=first.deferral)
+    assert (again.state, counts(again)) == ("deferred", {"held": 2})
+    assert at_sandbox.requests_seen == 0
+
+
+@pytest.mark.skipif(HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
+def test_without_anything_that_remembers_a_task_that_may_sleep_is_refused(at_sandbox):
+    run = run_task(batch(people(2), send_window=HOURS))
+    assert run.state == "failed"
+    assert 'on_closed="skip"' in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"send_window": ("9", "20:00")}, "send_window"),
+        ({"send_window": "09:00-20:00"}, "send_window"),
+        ({"send_window": HOURS, "send_days": "weekdays"}, "send_days"),
+        ({"send_days": "mon-fri"}, "send_days needs send_window"),
+        ({"on_closed": "wait"}, "on_closed must be one of defer, skip"),
+        ({"max_per_recipient": (2, "7d")}, "max_per_recipient needs ledger_conn_id"),
+        ({"max_per_recipient": "2/7d", "ledger_conn_id": "x"}, "max_per_recipient: must be like"),
+        ({"max_invites": "many"}, "max_invites must be a whole number"),
+        ({"max_cost": 5}, "max_cost needs price_per_segment"),
+    ],
+)
+def test_an_argument_that_is_none_is_an_error_when_the_dag_file_is_parsed(given, words):
+    with pytest.raises(ValueError, match="") as error:
+        batch([], **given)
+    assert words in str(error.value)
+
+
+# frequency cap
+
+
+def test_the_frequency_cap_counts_over_campaigns(at_sandbox, ledger, tmp_path):
+    for campaign in ("one", "two"):
+        run = run_task(batch(people(3), campaign=campaign, **ledger))
+        assert run.succeeded, run.error
+    given = {"campaign": "three", "max_per_recipient": (2, "7d"), "results_path": str(tmp_path / "r"), **ledger}
+    for _ in range(2):
+        run = run_task(batch(people(5), **given))
+        assert run.succeeded, run.error
+        assert counts(run) == {"accepted": 2, "suppressed": 3}
+    assert {row.error for row in rows_in(tmp_path / "r") if row.outcome == "suppressed"} == {
+        "has got 2 or more invites in the last 7 days (max_per_recipient)"
+    }
+    assert at_sandbox.requests_seen == 8
+
+
+# budgets and approval
+
+
+@pytest.mark.parametrize("kind", ["list", "file", "iterator"])
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ({"max_invites": 9}, "10 people would be invited, max_invites is 9"),
+        ({"max_segments": 9}, "about 10 SMS would be sent, max_segments is 9"),
+        ({"price_per_segment": 0.1, "max_cost": 0.5}, "it would cost about 1.00, max_cost is 0.50"),
+    ],
+)
+def test_a_list_beyond_its_budget_is_refused_before_the_first_send(at_sandbox, tmp_path, kind, limit, words):
+    invites: Any = people(10)
+    if kind == "file":
+        path = tmp_path / "list.jsonl"
+        path.write_text("".join(json.dumps(one) + "\n" for one in invites))
+        invites = str(path)
+    task = batch(invites, **limit)
+    if kind == "iterator":
+        task.invites = iter(invites)
+    run = run_task(task)
+    assert run.state == "failed"
+    assert "Nothing was sent" in str(run.error)
+    assert words in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
+@pytest.mark.parametrize("kind", ["list", "file"])
+def test_a_list_within_its_budget_is_sent(at_sandbox, tmp_path, kind):
+    invites: Any = people(10)
+    if kind == "file":
+        path = tmp_path / "list.jsonl"
+        path.write_text("".join(json.dumps(one) + "\n" for one in invites))
+        invites = str(path)
+    run = run_task(batch(invites, max_invites=10, max_segments=10, price_per_segment=0.1, max_cost=1))
+    assert run.succeeded, run.error
+    assert counts(run) == {"accepted": 10}
+
+
+def test_the_approved_list_is_sent_and_no_other(at_sandbox):
+    preview = run_task(batch(people(10), dry_run=True, price_per_segment=0.05))
+    assert preview.succeeded, preview.error
+    approved = preview.xcom["fingerprint"]
+    assert preview.xcom["return_value"]["fingerprint"] == approved
+    changed = run_task(batch(people(11), approved=approved))
+    assert changed.state == "failed"
+    assert "this is not the list that was approved" in str(changed.error)
+    other_text = run_task(batch(people(10), message="Other {name} <link>", approved=approved))
+    assert other_text.state == "failed"
+    assert at_sandbox.requests_seen == 0
+    same = run_task(batch(people(10)[::-1], approved=approved))
+    assert same.succeeded, same.error
+    assert at_sandbox.requests_seen == 10
+
+
+# dry run
+
+
+def test_a_preview_tells_people_who_when_how_much_and_who_not(at_sandbox, ledger):
+    run_task(batch(people(1), campaign="welcome", **ledger))
+    invites = [
+        *people(4, zone=DAY),
+        {"to": f"+{number(20)}", "name": "Nox", "zone": NIGHT},
+        {"to": f"+{number(21)}", "name": "Out", "zone": DAY},
+        {"to": "nobody"},
+    ]
+    run = run_task(
+        batch(
+            invites,
+            dry_run=True,
+            campaign="welcome",
+            suppression=[f"+{number(21)}"],
+            send_window=HOURS,
+            time_zone_column="zone",
+            price_per_segment=0.05,
+            **ledger,
+        )
+    )
+    assert run.succeeded, run.error
+    assert counts(run) == {"not_sent": 3, "held": 1, "duplicate": 1, "suppressed": 1, "invalid": 1}
+    told = run.xcom["return_value"]["preview"]
+    assert (told["rows"], told["invites"], told["later"], told["cost"]) == (7, 4, 1, 0.2)
+    text = run.xcom["markdown"]
+    for words in (
+        "**4** people of 7 rows would be invited",
+        "about **4 SMS** to pay for, together about **0.20** at 0.05 each",
+        "| at once | 3 |",
+        "outside the send window until",
+        "is on the opt-out list",
+        "already invited in this campaign",
+        "Row 2, to 41792\\*\\*\\*\\*01",
+    ):
+        assert words in text, text
+    assert number(1) not in text
+    assert at_sandbox.requests_seen == 1
+
+
+def test_a_preview_of_a_list_beyond_its_budget_is_there_and_red(at_sandbox):
+    run = run_task(batch(people(10), dry_run=True, max_invites=9))
+    assert run.state == "failed"
+    assert "max_invites is 9" in str(run.error)
+    assert "**10** people" in run.xcom["markdown"]
+
+
+# partition
+
+
+def test_the_parts_of_a_list_send_to_each_person_once_whatever_is_run_again(at_sandbox, ledger):
+    invites = [*people(60), *people(5), {"to": "nobody"}]
+    told: Counter[str] = Counter()
+    for part in range(4):
+        for _ in range(2):
+            task = batch(invites, task_id=f"part_{part}", partition=(part, 4), campaign="welcome", **ledger)
+            run = run_task(task)
+            assert run.succeeded, run.error
+        told.update(counts(run))
+    assert told == {"accepted": 60, "duplicate": 5, "invalid": 1}
+    assert sorted(sms.to for sms in at_sandbox.accepted) == [number(i) for i in range(60)]
+
+
+@pytest.mark.parametrize("given", [(4, 4), "1/4", [1], {"part": 1}])
+def test_a_partition_that_is_none_stops_everything(at_sandbox, given):
+    run = run_task(batch(people(3), partition=given))
+    assert run.state == "failed"
+    assert "partition: must be (part, parts)" in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
+# assets
+
+
+@needs_runner
+def test_the_event_of_an_outlet_asset_carries_the_counts_and_nothing_personal(at_sandbox):
+    from airflow.sdk import Asset
+
+    run = run_task(batch(people(5), outlets=[Asset("invites_sent")]))
+    assert run.succeeded, run.error
+    (event,) = run.outlet_events
+    assert event["dest_asset_key"] == {"name": "invites_sent", "uri": "invites_sent"}
+    assert event["extra"]["counts"]["accepted"] == 5
+    assert set(event["extra"]) == {"campaign", "rows", "counts", "segments", "sent_this_try"}
+    assert number(0) not in json.dumps(event)
