@@ -211,7 +211,6 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
     def _batch(self, context: Context, hook: OmnichatHook, gate: BatchGate, campaign: str) -> Batch:
         from airflow_provider_omnichat.campaign.batch import Batch, Limits
 
-        invites = self.private("invites")
         limits = Limits(
             rate_limit=self.rate_limit,
             concurrency=self.concurrency,
@@ -225,8 +224,13 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
             client=hook.get_async_conn(self.concurrency),
             limits=limits,
             log=self.log,
-            total=len(invites) if isinstance(invites, Sized) and not isinstance(invites, str) else None,
+            total=self._total(),
         )
+
+    def _total(self) -> int | None:
+        """How many rows the list has, where that is known."""
+        invites = self.private("invites")
+        return len(invites) if isinstance(invites, Sized) and not isinstance(invites, str) else None
 
     def _rows(self) -> Iterator[Row | BrokenRow]:
         from airflow_provider_omnichat.campaign.row_sources import rows_of_file, rows_of_list
