@@ -234,16 +234,15 @@ def _run_on_airflow_3(
 
 def _deferral_of(message: Any) -> Deferral:
     """Read what Airflow would store, as the triggerer does."""
-    kwargs = message.trigger_kwargs
+    read: Any
     try:
-        from airflow.sdk.serde import deserialize  # from 3.2 on
+        from airflow.sdk.serde import deserialize as read  # from 3.2 on
     except ImportError:
         from airflow.serialization.serialized_objects import BaseSerialization
 
-        deserialize = BaseSerialization.deserialize
+        read = BaseSerialization.deserialize
     assert message.classpath == "airflow.providers.standard.triggers.temporal.DateTimeTrigger"
-    moment = deserialize(kwargs)["moment"]
-    return Deferral(moment, message.next_method, message.next_kwargs)
+    return Deferral(read(message.trigger_kwargs)["moment"], message.next_method, message.next_kwargs)
 
 
 def _run_on_airflow_2(task: Any, store: dict[str, Any], resume: Deferral | None) -> TaskRun:

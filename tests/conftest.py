@@ -23,6 +23,7 @@ for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "REQUESTS_CA_BUNDLE", "C
     os.environ.pop(_name.lower(), None)
 
 from airflow_provider_omnichat.sandbox.server import Sandbox  # noqa: E402
+from tests.sql_connections import database, mariadb_server, postgresql_server  # noqa: E402, F401 - fixtures
 from tests.wire_server import Play, WireServer  # noqa: E402
 
 NUMBER = "41793026727"

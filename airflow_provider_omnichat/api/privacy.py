@@ -11,6 +11,7 @@ _SHORTEST_PIECE = 12
 # Seven digits or more, also when written with separators: short codes and status ids stay readable, phone numbers do
 # not.
 _LONG_NUMBER = re.compile(r"\+?\d(?:[\s().\-/]{0,3}\d){6,}")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d)?")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+|\s{2,}")
 
 
@@ -48,6 +49,19 @@ def describe_list(rows: object) -> str:
     if isinstance(rows, str):
         return rows if "://" in rows or rows.startswith("/") else describe_text(rows)
     return f"<{type(rows).__name__} of {len(rows)} rows>" if isinstance(rows, Sized) else f"<{type(rows).__name__}>"
+
+
+def mask_numbers(text: object) -> str:
+    """
+    Give a text with the long numbers in it masked, and dates and all else as they are.
+
+    :param text: such as a query.
+    """
+
+    def masked(match: re.Match[str]) -> str:
+        return match.group() if _DATE.fullmatch(match.group()) else mask_number(match.group())
+
+    return _LONG_NUMBER.sub(masked, text) if isinstance(text, str) else describe_text(text)
 
 
 def scrub(text: str, hidden: Iterable[str] = ()) -> str:

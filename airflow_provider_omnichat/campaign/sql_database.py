@@ -11,17 +11,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from airflow_provider_omnichat.campaign.ledger import LedgerError
+from airflow_provider_omnichat.campaign.sql_failure import failure_name, is_conflict, lacks_rights
 from airflow_provider_omnichat.campaign.sql_table import Dialect, SqlTable
 
 T = TypeVar("T")
 
 CONFLICT_SECONDS = 60
 """How long a block is tried again while other tasks hold what it needs."""
-
-# Deadlock, serialization failure; in MySQL also a lock that came too late and (MariaDB) a row that changed meanwhile.
-_CONFLICTS: frozenset[object] = frozenset({"40001", "40P01", 1205, 1213, 1020})
-_NO_RIGHTS: frozenset[object] = frozenset({"42501", "25006", 1044, 1142, 1227, 1290, 1792, 1836})
-_NO_RIGHTS_SQLITE = ("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_CANTOPEN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,30 +179,13 @@ class SqlSession:
 
     def _error(self, doing: str, failure: Exception) -> LedgerError:
         return LedgerError(
-            f"The ledger table {self._table.name} cannot be {doing} ({_name(failure)}); nothing more is sent."
+            f"The ledger table {self._table.name} cannot be {doing} ({failure_name(failure)}); nothing more is sent."
             f" {_advice(failure)}"
         )
 
 
-def is_conflict(error: Exception) -> bool:
-    """Whether another transaction was in the way, so that the same may succeed a moment later."""
-    return bool(_codes(error) & _CONFLICTS)
-
-
-def _codes(error: Exception) -> set[object]:
-    """SQLSTATE from PostgreSQL's drivers, a number from MySQL's."""
-    number = error.args[0] if error.args and isinstance(error.args[0], int) else None
-    return {getattr(error, "sqlstate", None), getattr(error, "pgcode", None), number} - {None}
-
-
-def _name(error: Exception) -> str:
-    """Class and code, and not the text: drivers put parameters into it."""
-    codes = [*map(str, _codes(error)), getattr(error, "sqlite_errorname", None)]
-    return " ".join([type(error).__name__, *filter(None, codes)])
-
-
 def _advice(error: Exception) -> str:
-    if _codes(error) & _NO_RIGHTS or str(getattr(error, "sqlite_errorname", "")).startswith(_NO_RIGHTS_SQLITE):
+    if lacks_rights(error):
         return "The connection's user needs the rights to select, insert and update, and to create the table if need be"
     if is_conflict(error):
         return f"Other transactions were in the way for {CONFLICT_SECONDS} seconds; see what holds its rows"

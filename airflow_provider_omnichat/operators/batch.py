@@ -349,6 +349,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
     def _rows(self, twice: bool) -> Iterator[Iterable[Row | BrokenRow]]:
         """Give the rows of the list; *twice* if they are read more than once."""
         from airflow_provider_omnichat.campaign.row_sources import ListedRows, rows_of_file, rows_of_list
+
         invites = self.private("invites")
         if isinstance(invites, list | tuple):
             yield ListedRows(invites)

@@ -185,7 +185,13 @@ class Airflow:
     def trigger(self, dag_id: str) -> str:
         """Start a run without a logical date, as the UI can; give its id."""
         self.api("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
-        return str(self.api("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"])
+        run_id = str(self.api("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"])
+        # Airflow commits it just after it has answered.
+        self.wait_until(
+            lambda: self.query("SELECT 1 FROM dag_run WHERE dag_id = ? AND run_id = ?", dag_id, run_id),
+            "the run is there",
+        )
+        return run_id
 
     def clear(self, dag_id: str, run_id: str, *, only_failed: bool = False) -> None:
         """Clear a run, as the button in the UI does."""

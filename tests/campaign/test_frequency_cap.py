@@ -123,7 +123,8 @@ def test_two_campaigns_at_the_same_moment_do_not_both_get_the_last_place(ledger)
     once = FrequencyCap(1, timedelta(days=1))
     for attempt in range(20):
         numbers = [f"4178{attempt:03}{i:04}" for i in range(30)]
-        together, won = Barrier(2), {}
+        together = Barrier(2)
+        won: dict[str, set[str]] = {}
 
         def race(name: str, numbers: list[str] = numbers, together: Barrier = together, won: Any = won) -> None:
             capped = CappedLedger(ledger(name), once)

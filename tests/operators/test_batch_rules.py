@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -138,6 +139,7 @@ def test_those_who_are_open_are_sent_to_and_then_the_task_sleeps_until_the_next_
     assert first.state == "deferred", first.error
     assert counts(first) == {"accepted": 5, "held": 3}
     assert at_sandbox.requests_seen == 5
+    assert first.deferral is not None
     moment = first.deferral.moment
     assert before + timedelta(hours=5) < moment < before + timedelta(hours=6)  # from half past three to nine
     held = [row for row in rows_in(tmp_path) if row.outcome == "held"]
@@ -233,9 +235,8 @@ def test_without_anything_that_remembers_a_task_that_may_sleep_is_refused(at_san
     ],
 )
 def test_an_argument_that_is_none_is_an_error_when_the_dag_file_is_parsed(given, words):
-    with pytest.raises(ValueError, match="") as error:
+    with pytest.raises(ValueError, match=re.escape(words)):
         batch([], **given)
-    assert words in str(error.value)
 
 
 # frequency cap

@@ -1,0 +1,46 @@
+"""From an Airflow connection to the hook of its SQL database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+
+def sql_hook(conn_id: str, purpose: str, takes: str, error: type[Exception]) -> tuple[DbApiHook, str]:
+    """
+    Find the hook of a connection, without connecting to anything.
+
+    :param conn_id: a connection of any type whose hook is a ``DbApiHook``.
+    :param purpose: what it is for, as an error's text begins: ``The SQL ledger``.
+    :param takes: the databases that it can be, for the error.
+    :param error: what is raised.
+    :return: the hook, and the connection's type.
+    :raises Exception: *error*, when there is no such hook; the text says what to do.
+    :raises airflow.exceptions.AirflowNotFoundException: there is no such connection.
+    """
+    try:
+        from airflow.providers.common.sql.hooks.sql import DbApiHook
+    except ImportError as missing:
+        raise error(
+            f"{purpose} needs apache-airflow-providers-common-sql; nothing was sent. Install"
+            " 'airflow-provider-omnichat[sql]' on the workers"
+        ) from missing
+    connection = BaseHook.get_connection(conn_id)
+    conn_type = str(connection.conn_type)
+    try:
+        hook: object = connection.get_hook()  # type: ignore[no-untyped-call]  # Airflow's own
+    except Exception as failure:  # an unknown type, a provider that is missing or whose driver is
+        raise error(
+            f"Connection {conn_id!r} (type {conn_type!r}) has no hook that can be loaded ({type(failure).__name__});"
+            " nothing was sent. Install the provider of its type, with its driver, on the workers"
+        ) from failure
+    if not isinstance(hook, DbApiHook):
+        raise error(
+            f"Connection {conn_id!r} (type {conn_type!r}) is not one to an SQL database; nothing was sent. {purpose}"
+            f" takes {takes}"
+        )
+    return hook, conn_type

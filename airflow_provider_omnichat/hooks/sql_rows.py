@@ -1,0 +1,181 @@
+"""The rows of a query, as a stream, from any database that Airflow has a SQL hook for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.hooks.sql_hook import sql_hook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+T = TypeVar("T")
+
+_BLOCK = 2000
+
+# SQLSTATE classes, and MySQL's and SQLite's words for the commonest of them, that speak of the query and not of the way
+# to the database. Most can be mended by a retry all the same: a table may just be being replaced.
+_OF_THE_QUERY: tuple[str, ...] = ("42", "22", "0A", "21", "34")
+_OF_THE_QUERY_ELSEWHERE = frozenset({1054, 1064, 1146, "SQLITE_ERROR"})
+_SYNTAX: frozenset[object] = frozenset({"42601", 1064})
+_POSTGRESQL = ("psycopg2", "psycopg")
+
+
+class SqlQueryError(OmnichatError):
+    """A query's rows cannot be read to their end; the text names the connection and what the driver raised."""
+
+
+class SqlQueryMistakeError(SqlQueryError, ValueError):
+    """The query is not one that gives a list; another try of the same would end in the same way."""
+
+
+def rows_of_query(
+    conn_id: str,
+    sql: str,
+    parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+    columns: Callable[[Sequence[str]], None] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """
+    Run a query and give its rows, by column name.
+
+    Connects when the first row is asked for; the connection is closed after the last one, after an error, and when the
+    iterator is given up. Rows come in blocks from a cursor on the server for PostgreSQL, from an unbuffered one for
+    MySQL, and from others as their driver gives them, so that memory does not grow with the result. Nothing is
+    committed.
+
+    Read it without long pauses: as long as it is open, PostgreSQL keeps a transaction open, and MySQL ends a result
+    that nobody fetches for a minute.
+
+    :param conn_id: a connection of any type whose hook is a ``DbApiHook``.
+    :param sql: one query.
+    :param parameters: its parameters, in the style of the database's driver.
+    :param columns: told the names of the columns, once, also when there are no rows; what it raises is passed on.
+    :raises SqlQueryError: the query cannot be run or read to its end.
+    :raises SqlQueryMistakeError: it is not one query, gives no rows, or has columns without a name or two of one name.
+    :raises airflow.exceptions.AirflowNotFoundException: there is no such connection.
+    """
+    statement = _one_statement(sql)
+    hook, _ = sql_hook(conn_id, "A list from a query", "any database that Airflow has a SQL hook for", SqlQueryError)
+    return _rows(hook, conn_id, statement, parameters, columns)
+
+
+def _rows(
+    hook: DbApiHook,
+    conn_id: str,
+    statement: str,
+    parameters: Sequence[Any] | Mapping[str, Any] | None,
+    columns: Callable[[Sequence[str]], None] | None,
+) -> Iterator[dict[str, Any]]:
+    from airflow_provider_omnichat.campaign.sql_cursor import give_up, row_values
+
+    connection = _told(conn_id, "be reached", hook.get_conn)
+    cursor: Any = None
+    try:
+        cursor = _told(conn_id, "be queried", lambda: _run(hook, connection, statement, parameters))
+        names: tuple[str, ...] | None = None
+        while True:
+            block = _told(conn_id, "be read from", lambda: cursor.fetchmany(_BLOCK))
+            if names is None:  # some server-side cursors know their columns only after the first fetch
+                names = _names(conn_id, cursor.description)
+                if columns is not None:
+                    columns(names)
+            if not block:
+                return
+            for row in block:
+                yield dict(zip(names, row_values(row), strict=True))
+    finally:
+        give_up(connection, cursor)
+
+
+def _run(hook: DbApiHook, connection: Any, statement: str, parameters: Any) -> Any:
+    from airflow_provider_omnichat.campaign.sql_cursor import streaming_cursor
+
+    if type(connection).__module__.partition(".")[0] in _POSTGRESQL:
+        hook.set_autocommit(connection, False)  # its cursors live in a transaction, and extras may say otherwise
+    cursor = streaming_cursor(connection)
+    with suppress(AttributeError):  # for drivers that fetch ahead by it; DuckDB's cursor takes none
+        cursor.arraysize = _BLOCK
+    if parameters:
+        cursor.execute(statement, tuple(parameters) if isinstance(parameters, list) else parameters)
+    else:
+        cursor.execute(statement)  # without parameters, a % in it is a %
+    return cursor
+
+
+def _one_statement(sql: str) -> str:
+    import sqlparse
+
+    if not isinstance(sql, str):
+        raise SqlQueryMistakeError(f"sql must be one query as a text, is a {type(sql).__name__}; nothing was sent")
+    # Comments behind the last semicolon count as a statement there.
+    statements = [one for one in sqlparse.split(sql) if _says_something(one)]
+    if len(statements) != 1:
+        raise SqlQueryMistakeError(
+            f"sql must be one query, and has {len(statements) or 'no'} statements; nothing was sent. Run what has to"
+            " come before it in a task of its own"
+        )
+    return str(statements[0]).strip().rstrip(";").rstrip()  # Oracle's and Trino's take none
+
+
+def _says_something(statement: str) -> bool:
+    from sqlparse import lexer, tokens
+
+    return any(
+        kind not in tokens.Whitespace and kind not in tokens.Comment and text != ";"
+        for kind, text in lexer.tokenize(statement)  # type: ignore[no-untyped-call]  # its own
+    )
+
+
+def _names(conn_id: str, description: Sequence[Sequence[Any]] | None) -> tuple[str, ...]:
+    if not description:
+        raise SqlQueryMistakeError(
+            f"The statement on connection {conn_id!r} gives no rows; nothing was sent. sql must be a query, such as a"
+            " SELECT"
+        )
+    names = tuple(str(column[0] or "") for column in description)
+    for number, name in enumerate(names, 1):
+        if not name.strip():
+            raise SqlQueryMistakeError(
+                f"Column {number} of the query on connection {conn_id!r} has no name; nothing was sent. Give it one"
+                " with AS"
+            )
+        if name in names[: number - 1]:
+            raise SqlQueryMistakeError(
+                f"Columns {names.index(name) + 1} and {number} of the query on connection {conn_id!r} are both named"
+                f" {name!r}; nothing was sent. Give each a name of its own with AS"
+            )
+    return names
+
+
+def _told(conn_id: str, doing: str, attempt: Callable[[], T]) -> T:
+    """
+    Do something with the driver, and tell its failure without the driver's words.
+
+    What is raised is raised outside the handler: drivers put parameters into their texts, and a traceback shows an
+    exception that was being handled.
+    """
+    try:
+        return attempt()
+    except Exception as error:  # whatever a driver or a hook raises
+        failure = error
+    raise _error(conn_id, doing, failure)
+
+
+def _error(conn_id: str, doing: str, failure: Exception) -> SqlQueryError:
+    from airflow_provider_omnichat.campaign.sql_failure import failure_codes, failure_name, lacks_rights
+
+    codes = {*failure_codes(failure), getattr(failure, "sqlite_errorname", None)}
+    states = [code for code in codes if isinstance(code, str)]
+    if lacks_rights(failure):
+        advice = "The connection's user needs the right to read what the query reads"
+    elif codes & _OF_THE_QUERY_ELSEWHERE or any(state.startswith(_OF_THE_QUERY) for state in states):
+        advice = "Run the query by hand to see what the database says of it"
+        if type(failure).__module__.partition(".")[0] in _POSTGRESQL:
+            advice += "; it is read with a cursor on the server, which takes SELECT, VALUES, TABLE and WITH ... SELECT"
+    else:
+        advice = "See that the database is up and the connection right; a retry runs the query again"
+    kind = SqlQueryMistakeError if codes & _SYNTAX else SqlQueryError
+    return kind(f"Connection {conn_id!r} cannot {doing} ({failure_name(failure)}); nothing was sent. {advice}")

@@ -1,0 +1,97 @@
+"""The operator that sends invites to the people whom a query gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_omnichat.api.privacy import describe_list, mask_numbers
+from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
+
+if TYPE_CHECKING:
+    from airflow_provider_omnichat.campaign.row_columns import RowColumns
+    from airflow_provider_omnichat.campaign.row_sources import BrokenRow
+    from airflow_provider_omnichat.campaign.rows import Row
+
+
+class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
+    """
+    Send SMS invites to the people whom a query gives: each at most once, each row to exactly one outcome.
+
+    It is the :class:`~airflow_provider_omnichat.operators.batch.SendInviteBatchOperator` with another source: what is
+    not told of here is told of there. Each try runs the query. Its rows, of the columns that are needed, are first set
+    aside in an unnamed file on the worker's disk, so that neither memory nor a cursor is held while they are sent.
+
+    Column names are taken as they are, or, where there is no such column, without regard to capitals.
+
+    :param sql: one query, or the name of a ``.sql`` file. (templated; shown with numbers masked)
+    :param conn_id: a connection of any type that Airflow has an SQL hook (``DbApiHook``) for. (templated)
+    :param parameters: of the query, in the style of the database's driver: a list for ``%s`` or ``?``, a dict for
+        ``%(name)s`` or ``:name``. (templated; not shown)
+    :param to_column: the column that holds the number.
+    :param message_column: a column that holds a row's own text, which is sent as it is; where it is empty, *message* is
+        taken. A query's columns ``message`` (without *message_column*) and ``link_placeholder`` are taken likewise.
+    :param message: the text for rows without their own; ``{first_name}`` takes the column of that name. (templated; not
+        shown)
+    :param key_column: the column that names a row in results and errors, such as ``customer_id``; not a personal one.
+    :raises SqlQueryError: the query cannot be run or read to its end; nothing was sent.
+    :raises SpoolError: the rows cannot be set aside; nothing was sent.
+    :raises AirflowFailException: the query is not one that gives a list, or lacks a column; nothing was sent.
+    """
+
+    template_fields: Sequence[str] = (
+        "sql",
+        "conn_id",
+        "parameters",
+        *(name for name in SendInviteBatchOperator.template_fields if name != "invites"),
+    )
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers: ClassVar = {"sql": "sql"}
+    private_fields: ClassVar = {
+        **{name: show for name, show in SendInviteBatchOperator.private_fields.items() if name != "invites"},
+        "sql": mask_numbers,
+        "parameters": describe_list,
+    }
+    ui_color = "#ffe3d3"
+
+    def __init__(
+        self,
+        *,
+        sql: str,
+        conn_id: str,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+        message_column: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(invites=None, **kwargs)
+        self.sql = sql
+        self.conn_id = conn_id
+        self.parameters = parameters
+        self.message_column = message_column
+
+    @contextmanager
+    def _rows(self, twice: bool) -> Iterator[Iterable[Row | BrokenRow]]:
+        from airflow_provider_omnichat.campaign.spool import Spool
+
+        with Spool(self._rows_of_query()) as spool:
+            self.log.info("The query gave %s rows", len(spool))
+            yield spool
+
+    def _rows_of_query(self) -> Iterator[Row]:
+        from airflow_provider_omnichat.hooks.sql_rows import rows_of_query
+
+        columns = self._columns()
+        found = rows_of_query(self.conn_id, self.private("sql"), self.private("parameters"), columns.settle)
+        for position, values in enumerate(found, 1):
+            yield columns.row(position, values)
+
+    def _columns(self) -> RowColumns:
+        from airflow_provider_omnichat.campaign.message_template import MessageTemplate
+        from airflow_provider_omnichat.campaign.row_columns import RowColumns
+
+        message = self.private("message")
+        named = filter(None, (self.to_column, self.key_column, self.time_zone_column))
+        fields = [*named, *(MessageTemplate(message).fields if message else ())]
+        own_text = {"message": self.message_column} if self.message_column else {}
+        return RowColumns({**{field: field for field in fields}, **own_text}, ("message", "link_placeholder"))
