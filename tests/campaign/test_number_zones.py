@@ -40,7 +40,11 @@ def by_phonenumbers(number: str) -> tuple[str, ...]:
         pytest.param("77272345678", ("Asia/Almaty",), id="a landline of Kazakhstan"),
         pytest.param("77011234567", ("Asia/Almaty", "Asia/Aqtobe"), id="a mobile of Kazakhstan is not in Russia"),
         pytest.param("18762345678", ("America/Jamaica",), id="a mobile of Jamaica is not in the USA"),
-        pytest.param("262639012345", ("Indian/Mayotte", "Indian/Reunion"), id="where the digits do not tell"),
+        pytest.param(
+            "447911123456",
+            ("Europe/Guernsey", "Europe/Isle_of_Man", "Europe/Jersey", "Europe/London"),
+            id="where the first digits do not tell the country, all of the code",
+        ),
         pytest.param("390669812345", ("Europe/Vatican",), id="a zero that belongs to the number"),
         pytest.param("212661234567", ("Africa/Casablanca",), id="Morocco"),
         pytest.param("213551234567", ("Africa/Algiers",), id="Algeria"),
@@ -90,7 +94,7 @@ def examples() -> Iterator[tuple[str, int, str]]:
                 yield region, kind, e164.removeprefix("+")
 
 
-CORRECTED = ("211", "212", "213", "218", "505", "970", "7")
+CORRECTED = ("211", "212", "213", "218", "373", "505", "970", "7")
 
 
 def test_everywhere_else_they_are_those_of_phonenumbers():
@@ -128,8 +132,8 @@ def test_the_clocks_are_those_of_the_country():
             countries[country].add(zone)
     seen = 0
     for region, kind, number in examples():
-        # Not in the list: Ascension, Tristan da Cunha, Kosovo. Located by their large neighbour's digits: the others.
-        if kind != PhoneNumberType.MOBILE or region not in countries or region in ("CC", "CX"):
+        # Not in the list: Ascension, Tristan da Cunha, Kosovo.
+        if kind != PhoneNumberType.MOBILE or region not in countries:
             continue
         clocks = {year(zone) for zone in countries[region]}
         zones = zones_of(number)
