@@ -23,6 +23,7 @@ _CORRECTED = {
     "212": ("Africa/Casablanca",),  # Morocco, Western Sahara; phonenumbers: Atlantic/Canary
     "213": ("Africa/Algiers",),  # phonenumbers: Europe/Paris
     "218": ("Africa/Tripoli",),  # phonenumbers: Europe/Bucharest
+    "373": ("Europe/Chisinau",),  # Moldova; older phonenumbers: Europe/Bucharest
     "505": ("America/Managua",),  # Nicaragua; phonenumbers: America/Chicago
     "7840": ("Europe/Moscow",),  # Abkhazia; phonenumbers: Europe/Bucharest
     "970": ("Asia/Gaza", "Asia/Hebron"),  # phonenumbers: Europe/Bucharest
@@ -42,8 +43,8 @@ def zones_of(number: str) -> tuple[str, ...]:
     - A number that is possible but not (yet) in the numbering plan gets all zones of its country code, not none.
     - A mobile number of a country that shares its code with a larger one gets that country's zones, where its first
       digits tell the country: Jamaica's, not all 42 of +1; Kazakhstan's, not Russia's.
-    - A few codes have the zones of the country where phonenumbers has another country's: +211, +212, +213, +218, +505,
-      +970, and Kaliningrad's part of +7.
+    - A few codes have the zones of the country where phonenumbers has another country's: +211, +212, +213, +218, +373,
+      +505, +970, and Kaliningrad's part of +7.
     - Zones that this machine's tzdata does not know make the whole prefix one without zones: who cannot tell the time
       in one of them cannot tell that it is inside a window in all of them.
 

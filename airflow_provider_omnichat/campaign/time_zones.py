@@ -8,7 +8,7 @@ from datetime import timedelta, timezone, tzinfo
 from functools import lru_cache
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
-from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.api.privacy import describe_text, scrub
 
 _OFFSET = re.compile(r"([+-])(0[0-9]|1[0-4]):([0-5][0-9])")
 _NO_PLACES = frozenset({"Factory", "localtime"})
@@ -33,8 +33,9 @@ def checked_zone(name: object) -> str:
         return found
     if _OFFSET.fullmatch(text) and text[1:] <= "14:00":
         return text
-    shown = repr(scrub(text)) if len(text) <= _LONGEST_SHOWN else f"a text of {len(text)} characters"
-    raise _not_a_zone(f"is no known time zone: {shown}")
+    # What has spaces or is long may be anything, a message or a name of a person among it.
+    is_name = len(text) <= _LONGEST_SHOWN and not any(map(str.isspace, text))
+    raise _not_a_zone(f"is no known time zone: {scrub(text) if is_name else describe_text(text)}")
 
 
 @lru_cache(maxsize=2048)
@@ -42,7 +43,7 @@ def clock(zone: str) -> tzinfo:
     """
     Give the calendar of a zone.
 
-    :param zone: as :func:`zones_of` or :func:`checked_zone` gave it.
+    :param zone: as :func:`checked_zone` or :func:`~airflow_provider_omnichat.campaign.number_zones.zones_of` gave it.
     :raises ValueError: when it is neither an IANA name that is known here nor an offset.
     """
     offset = _OFFSET.fullmatch(zone)
@@ -56,15 +57,15 @@ def clock(zone: str) -> tzinfo:
     return pendulum.timezone(zone)
 
 
-def _not_a_zone(problem: str) -> InvalidInviteError:
-    return InvalidInviteError(
-        f"{problem}; write an IANA name such as Europe/Zurich, or an offset such as +02:00", "time_zone"
-    )
-
-
 @lru_cache(maxsize=1)
 def known_zones() -> Mapping[str, str]:
     """Give the names of the time zones that can be used here, by the same in small letters."""
     import pendulum
 
     return {name.casefold(): name for name in pendulum.timezones() if name not in _NO_PLACES}
+
+
+def _not_a_zone(problem: str) -> InvalidInviteError:
+    return InvalidInviteError(
+        f"{problem}; write an IANA name such as Europe/Zurich, or an offset such as +02:00", "time_zone"
+    )
