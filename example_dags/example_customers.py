@@ -46,7 +46,13 @@ CREATE TABLE invites (
     status      TEXT,
     changed     TEXT NOT NULL
 );
+CREATE TABLE opt_outs (
+    phone TEXT PRIMARY KEY   -- international format
+);
 """
+
+_OPTS_OUT = 45
+"""Every so many-th customer has said no to SMS."""
 
 
 def example_home() -> Path:
@@ -81,9 +87,11 @@ def make_database(path: Path, day: date) -> None:
         ]
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    opt_outs = _numbers(rows[_OPTS_OUT::_OPTS_OUT])
     with _transaction(unfinished) as database:
         database.executescript(_SCHEMA)
         database.executemany("INSERT INTO customers VALUES (?, ?, ?, ?, ?)", [(*row[:4], f"{row[4]}") for row in rows])
+        database.executemany("INSERT OR IGNORE INTO opt_outs VALUES (?)", [(number,) for number in opt_outs])
     unfinished.rename(path)
 
 
@@ -116,13 +124,25 @@ def list_due(path: Path, since: date, until: date, run_id: str) -> list[dict[str
     return due
 
 
+def list_all(path: Path) -> list[dict[str, str]]:
+    """Give all customers, with their numbers as they wrote them: the operator reads those of each country."""
+    with _transaction(path) as database:
+        rows = database.execute(
+            "SELECT customer_id, phone, name, country FROM customers ORDER BY customer_id"
+        ).fetchall()
+    return [
+        {"customer_id": customer_id, "to": phone, "first_name": name.split()[0], "country": country}
+        for customer_id, phone, name, country in rows
+    ]
+
+
 def write_list(path: Path, rows: Iterable[dict[str, str]]) -> None:
-    """Write the rows of :func:`list_due` as CSV, into a file that only its owner may read."""
+    """Write the rows of :func:`list_due` or :func:`list_all` as CSV, into a file that only its owner may read."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
     unfinished.touch(mode=0o600)
     with unfinished.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, _COLUMNS)
+        writer = csv.DictWriter(file, (*_COLUMNS, "country"), restval="")
         writer.writeheader()
         writer.writerows(rows)
     unfinished.rename(path)
@@ -175,6 +195,18 @@ def list_open(path: Path, run_id: str) -> list[str]:
             (run_id,),
         ).fetchall()
     return [f"{customer_id} {outcome}" for customer_id, outcome in rows if outcome not in SETTLED]
+
+
+def _numbers(rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Give the numbers of customers, but for the broken ones, in international format."""
+    from airflow_provider_omnichat.api.errors import InvalidInviteError
+    from airflow_provider_omnichat.campaign.phone import normalise_number
+
+    for _, _, country, phone, *_ in rows:
+        try:
+            yield normalise_number(phone, str(country) or None)
+        except InvalidInviteError:
+            continue
 
 
 def _customers_due(database: sqlite3.Connection, since: date, until: date, run_id: str) -> Sequence[tuple[str, ...]]:

@@ -42,6 +42,7 @@ class BatchGate:
     :param integration_type: the channel that the invites lead to.
     :param default_region: the country of numbers without a country code.
     :param to_column: the field that holds the number.
+    :param region_column: the field that holds the country of a row's number; *default_region* where it is empty.
     :param key_column: the field that names a row in the results; None for none.
     :param partition: the part of the list that is looked at; None for all of it.
     :param rules: asked in this order, until one refuses.
@@ -58,6 +59,7 @@ class BatchGate:
         integration_type: str | None,
         default_region: str | None = None,
         to_column: str = "to",
+        region_column: str | None = None,
         key_column: str | None = None,
         partition: Partition | None = None,
         rules: Sequence[Rule] = (),
@@ -70,6 +72,7 @@ class BatchGate:
         self._integration_type = integration_type
         self._default_region = default_region
         self._to_column = to_column
+        self._region_column = region_column
         self._key_column = key_column
         self._partition = partition
         self._rules = rules
@@ -105,11 +108,13 @@ class BatchGate:
                 link_placeholder=fields.get("link_placeholder") or self._link_placeholder,
                 application_key=self._application_key,
                 integration_type=self._integration_type,
-                default_region=self._default_region,
+                default_region=self._region(fields),
             )
         except InvalidInviteError as error:
             if error.field == "to" and self._to_column not in fields:
                 error = InvalidInviteError(f"the row has no field {self._to_column!r}", "to")
+            if error.field == "default_region" and self._region_column:
+                error = InvalidInviteError(error.problem, self._region_column)
             return self._invalid(row.position, key, to, str(error))
         if self._partition is not None and not self._partition.has(invite.to):
             return None
@@ -139,6 +144,10 @@ class BatchGate:
         if self._partition is not None and not self._partition.has_row(position):
             return None
         return _refusal(position, key, "" if to is None else str(to)[:64], Outcome.INVALID, reason)
+
+    def _region(self, fields: Mapping[str, Any]) -> str | None:
+        own = fields.get(self._region_column) if self._region_column else None
+        return str(own).strip() or self._default_region if own is not None else self._default_region
 
     def _key(self, row: Row) -> str | None:
         value = row.fields.get(self._key_column) if self._key_column else None

@@ -40,7 +40,7 @@ class RowColumns:
                 shown = ", ".join(columns[:_MOST_SHOWN]) + (", …" if len(columns) > _MOST_SHOWN else "")
                 raise RowSourceError(
                     f"The query gives no column {self._needs[field]!r}; its columns are {shown}. Mend the query, or the"
-                    " operator's to_column, key_column, time_zone_column, message_column or message"
+                    " operator's to_column, key_column, region_column, time_zone_column, message_column or message"
                 )
         optional = {field: _column(field, columns) for field in self._may_have}
         self._columns = {field: column for field, column in (found | optional).items() if column is not None}

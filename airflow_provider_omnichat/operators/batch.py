@@ -67,6 +67,8 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
     :param omnichat_conn_id: the ``omnichat`` connection. (templated)
     :param default_region: the country of numbers without a country code, as two letters: ``CH``. (templated)
     :param to_column: the field that holds the number.
+    :param region_column: the field that holds the country of a row's number, as two letters, for lists of several
+        countries; *default_region* counts where it is empty.
     :param key_column: the field that names a row in results and errors, such as ``customer_id``; not a personal one.
     :param campaign: a name within which a number is invited at most once, across runs and DAGs; needs
         *ledger_conn_id*. This task instance if None. (templated)
@@ -148,6 +150,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         omnichat_conn_id: str = OmnichatHook.default_conn_name,
         default_region: str | None = None,
         to_column: str = "to",
+        region_column: str | None = None,
         key_column: str | None = None,
         campaign: str | None = None,
         ledger_conn_id: str | None = None,
@@ -196,6 +199,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         self.omnichat_conn_id = omnichat_conn_id
         self.default_region = default_region
         self.to_column = to_column
+        self.region_column = region_column
         self.key_column = key_column
         self.campaign = campaign
         self.ledger_conn_id = ledger_conn_id

@@ -44,6 +44,7 @@ class Gates:
             "integration_type": operator.integration_type or account.integration_type,
             "default_region": operator.default_region,
             "to_column": operator.to_column,
+            "region_column": operator.region_column,
             "key_column": operator.key_column,
             "partition": Partition.of(operator.partition),
         }

@@ -91,7 +91,7 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         from airflow_provider_omnichat.campaign.row_columns import RowColumns
 
         message = self.private("message")
-        named = filter(None, (self.to_column, self.key_column, self.time_zone_column))
+        named = filter(None, (self.to_column, self.key_column, self.region_column, self.time_zone_column))
         fields = [*named, *(MessageTemplate(message).fields if message else ())]
         own_text = {"message": self.message_column} if self.message_column else {}
         return RowColumns({**{field: field for field in fields}, **own_text}, ("message", "link_placeholder"))

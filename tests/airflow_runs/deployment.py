@@ -53,6 +53,7 @@ class Airflow:
         self.environment = kept | {
             "AIRFLOW_HOME": str(home),
             "AIRFLOW_CONN_OMNICHAT_DEFAULT": connection,
+            "AIRFLOW_CONN_OMNICHAT_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(self.example_database)}),
             "AIRFLOW_CONN_OMNICHAT_LEDGER": json.dumps({"conn_type": "sqlite", "host": str(self.ledger)}),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(TEST_DAGS),

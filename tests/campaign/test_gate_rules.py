@@ -178,6 +178,31 @@ def test_in_a_preview_who_would_wait_passes_with_the_reason():
     assert one.later == "outside the send window until 2026-07-01 09:00 (America/New_York)"
 
 
+# the country of each row
+
+
+def test_a_national_number_is_read_with_the_country_of_its_row():
+    rows = [
+        {"to": "079 302 67 27", "country": "CH"},
+        {"to": "07700 900123", "country": " gb "},
+        {"to": "079 302 67 28", "country": ""},
+        {"to": "079 302 67 29"},
+    ]
+    found = check(rows, region_column="country", default_region="CH")
+    assert [one.invite.to for one in found if isinstance(one, Candidate)] == [
+        "41793026727",
+        "447700900123",
+        "41793026728",
+        "41793026729",
+    ]
+
+
+def test_a_country_that_is_none_makes_the_row_invalid_and_names_its_column():
+    (one,) = check([{"to": "079 302 67 27", "country": "Switzerland"}], region_column="country")
+    assert isinstance(one, Result)
+    assert one.error == "country: is not a country; write two letters such as CH"
+
+
 # partition
 
 
