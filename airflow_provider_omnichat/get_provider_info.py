@@ -21,6 +21,13 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {"integration-name": integration, "python-modules": ["airflow_provider_omnichat.operators.omnichat"]}
         ],
+        "transfers": [
+            {
+                "source-integration-name": "Common SQL",
+                "target-integration-name": integration,
+                "python-module": "airflow_provider_omnichat.transfers.sql_to_omnichat",
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "omnichat",
