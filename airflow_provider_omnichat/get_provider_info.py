@@ -27,6 +27,13 @@ def get_provider_info() -> dict[str, Any]:
                 "class-name": "airflow_provider_omnichat.decorators.omnichat_invite.omnichat_invite_task",
             }
         ],
+        "transfers": [
+            {
+                "source-integration-name": "Common SQL",
+                "target-integration-name": integration,
+                "python-module": "airflow_provider_omnichat.transfers.sql_to_omnichat",
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "omnichat",

@@ -136,13 +136,13 @@ def list_all(path: Path) -> list[dict[str, str]]:
     ]
 
 
-def write_list(path: Path, rows: Iterable[dict[str, str]]) -> None:
+def write_list(path: Path, rows: Sequence[dict[str, str]]) -> None:
     """Write the rows of :func:`list_due` or :func:`list_all` as CSV, into a file that only its owner may read."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
     unfinished.touch(mode=0o600)
     with unfinished.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, (*_COLUMNS, "country"), restval="")
+        writer = csv.DictWriter(file, list(rows[0]) if rows else _COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
     unfinished.rename(path)

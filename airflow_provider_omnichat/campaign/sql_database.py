@@ -1,4 +1,4 @@
-"""A connection to the database of the SQL ledger, its transactions, and what their failures mean."""
+"""A connection to a database that is written to, its transactions, and what their failures mean."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.ledger import LedgerError
+from airflow_provider_omnichat.campaign.sql_cursor import streaming_cursor
 from airflow_provider_omnichat.campaign.sql_failure import failure_name, is_conflict, lacks_rights
-from airflow_provider_omnichat.campaign.sql_table import Dialect, SqlTable
+from airflow_provider_omnichat.campaign.sql_table import Dialect
 
 T = TypeVar("T")
 
@@ -36,17 +38,48 @@ class SqlDatabase:
     placeholder: str = "%s"
 
 
+class WrittenTable(Protocol):
+    """What is asked of a table that a session finds or makes."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - for people
+    @property
+    def dialect(self) -> str: ...  # noqa: D102 - of its database
+    def probe(self) -> str: ...  # noqa: D102 - fails where it is missing
+    def create(self) -> str: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """
+    How a session tells of failures.
+
+    :param error: what it raises.
+    :param table: what the table is: ``ledger table``.
+    :param rights: what the user must be allowed to do with it.
+    """
+
+    error: type[OmnichatError]
+    table: str
+    rights: str
+
+
+_LEDGER = Words(LedgerError, "ledger", "select, insert and update")
+
+
 class SqlSession:
     """
     Does work in transactions, on a connection that is made when it is first needed.
 
-    :param database: where to connect.
+    :param connect: makes a new DB-API connection; see :class:`SqlDatabase`.
     :param table: made if it is missing.
+    :param words: for failures.
     """
 
-    def __init__(self, database: SqlDatabase, table: SqlTable) -> None:
-        self._database = database
+    def __init__(self, connect: Callable[[], Any], table: WrittenTable, words: Words = _LEDGER) -> None:
+        self._make_connection = connect
         self._table = table
+        self._words = words
         self._connection: Any = None
         self._thread: int | None = None
         self._table_seen = False
@@ -59,18 +92,19 @@ class SqlSession:
         *work* must be such that a second time changes nothing if the first one arrived after all.
 
         :param work: gets a cursor.
-        :raises LedgerError: it was not done, or nobody knows.
+        :raises OmnichatError: of :class:`Words`; it was not done, or nobody knows.
         """
         return self._persist("written", lambda: self._transaction(work, "BEGIN IMMEDIATE"))
 
-    def read(self, work: Callable[[Any], T]) -> T:
+    def read(self, work: Callable[[Any], T], *, streaming: bool = False) -> T:
         """
         Do *work* that only reads; otherwise as :meth:`write`.
 
         :param work: gets a cursor.
-        :raises LedgerError: it could not be read.
+        :param streaming: whether the cursor shall not hold the whole result; then *work* reads it to its end.
+        :raises OmnichatError: of :class:`Words`; it could not be read.
         """
-        return self._persist("read", lambda: self._transaction(work, "BEGIN"))
+        return self._persist("read", lambda: self._transaction(work, "BEGIN", streaming))
 
     def close(self) -> None:
         """Close the connection, and with it what was not committed; the next call makes a new one."""
@@ -98,12 +132,12 @@ class SqlSession:
         """
         Give the failure instead of raising it.
 
-        A :class:`LedgerError` raised while a driver's error is handled would take it along into logs, and drivers put
-        parameters into their texts.
+        An :class:`OmnichatError` raised while a driver's error is handled would take it along into logs, and drivers
+        put parameters into their texts.
         """
         try:
             return [attempt()], None
-        except LedgerError:
+        except OmnichatError:
             self.close()
             raise
         except Exception as error:  # whatever a driver raises, nothing may be sent after it
@@ -114,13 +148,17 @@ class SqlSession:
         self.close()
         return [], failure
 
-    def _transaction(self, work: Callable[[Any], T], begin: str) -> T:
-        with closing(self._connection.cursor()) as cursor:
-            if (
-                self._table.dialect == "sqlite"
-            ):  # a read lock that shall become a write lock is refused when two want it
-                cursor.execute(begin)
+    def _transaction(self, work: Callable[[Any], T], begin: str, streaming: bool = False) -> T:
+        cursor = streaming_cursor(self._connection) if streaming else self._connection.cursor()
+        with closing(cursor):
+            if self._table.dialect == "sqlite":
+                cursor.execute(begin)  # a read lock that shall become a write lock is refused when two want it
+            elif self._table.dialect == "duckdb":
+                cursor.execute("BEGIN TRANSACTION")  # there, a cursor is a connection of its own
             result = work(cursor)
+            if self._table.dialect == "duckdb":
+                cursor.execute("COMMIT")
+                return result
         self._connection.commit()
         return result
 
@@ -134,7 +172,7 @@ class SqlSession:
 
     def _open(self) -> None:
         def connect() -> None:
-            self._connection = self._database.connect()
+            self._connection = self._make_connection()
             self._thread = threading.get_ident()
             if self._table.dialect == "sqlite":
                 self._connection.isolation_level = None  # a transaction begins where this module says so
@@ -145,9 +183,9 @@ class SqlSession:
             raise self._error("reached", failure)
         if self._table.dialect == "sqlite" and not self._has_file():
             self.close()
-            raise LedgerError(
-                "The ledger's SQLite connection names no file, so that all of it would be gone with this process;"
-                " nothing was sent. Give the connection the path of a file, on a disk that all workers share"
+            raise self._words.error(
+                f"The {self._words.table}'s SQLite connection names no file, so that all of it would be gone with this"
+                " process; nothing was sent. Give the connection the path of a file, on a disk that all workers share"
             )
 
     def _has_file(self) -> bool:
@@ -177,16 +215,15 @@ class SqlSession:
     def _create(self, cursor: Any) -> None:
         cursor.execute(self._table.create())
 
-    def _error(self, doing: str, failure: Exception) -> LedgerError:
-        return LedgerError(
-            f"The ledger table {self._table.name} cannot be {doing} ({failure_name(failure)}); nothing more is sent."
-            f" {_advice(failure)}"
+    def _error(self, doing: str, failure: Exception) -> OmnichatError:
+        return self._words.error(
+            f"The {self._words.table} table {self._table.name} cannot be {doing} ({failure_name(failure)}); nothing"
+            f" more is sent. {self._advice(failure)}"
         )
 
-
-def _advice(error: Exception) -> str:
-    if lacks_rights(error):
-        return "The connection's user needs the rights to select, insert and update, and to create the table if need be"
-    if is_conflict(error):
-        return f"Other transactions were in the way for {CONFLICT_SECONDS} seconds; see what holds its rows"
-    return "See that the database is up and the connection right; then a retry or a clear goes on where this ended"
+    def _advice(self, error: Exception) -> str:
+        if lacks_rights(error):
+            return f"The connection's user needs the rights to {self._words.rights}, and to create the table if need be"
+        if is_conflict(error):
+            return f"Other transactions were in the way for {CONFLICT_SECONDS} seconds; see what holds its rows"
+        return "See that the database is up and the connection right; then a retry or a clear goes on where this ended"

@@ -13,19 +13,19 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import blake2b
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger import SENDS_AGAIN, Claim, Entry, LedgerError
+from airflow_provider_omnichat.campaign.sql_cursor import row_values
 from airflow_provider_omnichat.campaign.sql_database import SqlDatabase, SqlSession
-from airflow_provider_omnichat.campaign.sql_table import DEFAULT_TABLE, NAME_LENGTH, SqlTable
+from airflow_provider_omnichat.campaign.sql_table import DEFAULT_TABLE, SqlTable
+from airflow_provider_omnichat.campaign.sql_values import fitted, flat, integer, stamp, storable
 
 T = TypeVar("T")
 
-_LARGEST_INTEGER = 2**31 - 1
 _TEXT_LENGTH = 255
 
 
@@ -55,10 +55,10 @@ class SqlLedger:
 
     def __init__(self, database: SqlDatabase, campaign: str, owner: str, table: str = DEFAULT_TABLE) -> None:
         self._table = SqlTable(table, database.dialect, database.placeholder)
-        self._session = SqlSession(database, self._table)
-        self._campaign = _fitted(campaign)
-        self._owner = _fitted(owner)
-        self._began = _stamp(datetime.now(UTC))
+        self._session = SqlSession(database.connect, self._table)
+        self._campaign = fitted(campaign)
+        self._owner = fitted(owner)
+        self._began = stamp(datetime.now(UTC))
         self._held: dict[str, _Held] = {}
         self._ended: dict[str, Entry] = {}
 
@@ -75,7 +75,7 @@ class SqlLedger:
         if not claims:
             return {}
         ordered = sorted(claims, key=lambda claim: claim.to)
-        claim_id, now = uuid4().hex, _stamp(datetime.now(UTC))
+        claim_id, now = uuid4().hex, stamp(datetime.now(UTC))
 
         def work(cursor: Any) -> dict[str, tuple[Entry, str]]:
             self._insert(cursor, ordered, claim_id, now)
@@ -125,13 +125,13 @@ class SqlLedger:
         :return: by number; those without any are left out.
         :raises LedgerError: the table cannot be read.
         """
-        after = _stamp(since)
+        after = stamp(since)
 
         def work(cursor: Any) -> dict[str, int]:
             counts: dict[str, int] = {}
             for part in self._parts(sorted(set(numbers))):
                 cursor.execute(self._table.count_recent(len(part)), (*part, after, after))
-                counts.update({number: int(count) for number, count in map(_values, cursor.fetchall())})
+                counts.update({number: int(count) for number, count in map(row_values, cursor.fetchall())})
             return counts
 
         return self._session.read(work) if numbers else {}
@@ -142,8 +142,8 @@ class SqlLedger:
 
     def _insert(self, cursor: Any, claims: Sequence[Claim], claim_id: str, now: str) -> None:
         for part in self._parts(claims):
-            rows = [(self._campaign, one.to, _storable(one.key), 0, self._owner, claim_id, now) for one in part]
-            cursor.execute(self._table.claim(len(part)), _flat(rows))
+            rows = [(self._campaign, one.to, storable(one.key), 0, self._owner, claim_id, now) for one in part]
+            cursor.execute(self._table.claim(len(part)), flat(rows))
 
     def _retake(
         self, cursor: Any, claims: Sequence[Claim], retake: Collection[Outcome | None], claim_id: str, now: str
@@ -164,7 +164,7 @@ class SqlLedger:
     def _write_ended(self, cursor: Any) -> None:
         rows = sorted(self._row(self._held[recipient], entry) for recipient, entry in self._ended.items())
         for part in self._parts(rows):
-            cursor.execute(self._table.record(len(part)), _flat(part))
+            cursor.execute(self._table.record(len(part)), flat(part))
 
     def _read_all(self, cursor: Any, claims: Sequence[Claim]) -> dict[str, tuple[Entry, str]]:
         known = self._read(cursor, claims)
@@ -181,7 +181,7 @@ class SqlLedger:
         found: dict[str, tuple[Entry, str]] = {}
         for part in self._parts(claims):
             cursor.execute(self._table.read(len(part)), (self._campaign, *(one.to for one in part)))
-            for number, claim_id, *rest in map(_values, cursor.fetchall()):
+            for number, claim_id, *rest in map(row_values, cursor.fetchall()):
                 if names[number] in found:
                     raise LedgerError(
                         f"The ledger table {self._table.name} has a recipient twice in one campaign; nothing more is"
@@ -222,20 +222,20 @@ class SqlLedger:
         return (
             self._campaign,
             held.claim.to,
-            _storable(held.claim.key),
+            storable(held.claim.key),
             None if entry.outcome is None else str(entry.outcome),
-            _storable(answer.message_id, _TEXT_LENGTH) if answer else None,
-            _integer(status.group_id) if status else None,
-            _integer(status.id) if status else None,
-            _storable(status.name, _TEXT_LENGTH) if status else None,
-            _integer(answer.message_count) if answer else None,
+            storable(answer.message_id, _TEXT_LENGTH) if answer else None,
+            integer(status.group_id) if status else None,
+            integer(status.id) if status else None,
+            storable(status.name, _TEXT_LENGTH) if status else None,
+            integer(answer.message_count) if answer else None,
             entry.attempts,
-            _storable(entry.reason),
+            storable(entry.reason),
             _json_of(answer) if answer else None,
             self._owner,
             held.claim_id,
             held.at,
-            None if entry.outcome is None else _stamp(entry.at),
+            None if entry.outcome is None else stamp(entry.at),
         )
 
     def _parts(self, items: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -243,49 +243,12 @@ class SqlLedger:
         return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _fitted(name: str) -> str:
-    """Make a name that fits its column and is equal only to itself there; as it is, wherever possible."""
-    kept = _clean(name)
-    if kept == name.rstrip(" ") == name and len(name) <= NAME_LENGTH:
-        return name
-    digest = blake2b(name.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-    return f"{kept[: NAME_LENGTH - len(digest) - 1]}~{digest}"
-
-
-def _clean(text: str) -> str:
-    """Replace what databases do not take in a text: NUL, and halves of characters."""
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
-
-
-def _storable(text: str | None, length: int | None = None) -> str | None:
-    return None if text is None else _clean(str(text))[:length]
-
-
-def _integer(value: int | None) -> int | None:
-    """Leave out what no integer column takes; the whole answer has it."""
-    return value if value is not None and abs(value) <= _LARGEST_INTEGER else None
-
-
 def _json_of(answer: InviteAnswer) -> str:
     """The whole answer without the number, which has its own column."""
     return json.dumps({name: value for name, value in answer.to_json().items() if name != "to"}, separators=(",", ":"))
-
-
-def _stamp(at: datetime) -> str:
-    """Write a time as UTC, in words that all databases read and that sort as times do."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def _moment(value: object) -> datetime:
     """Read a time: a driver gives a datetime or a text."""
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     return moment.replace(tzinfo=UTC)
-
-
-def _values(row: Any) -> tuple[Any, ...]:
-    """The values of a row; connections can be set to give dicts."""
-    return tuple(row.values()) if isinstance(row, dict) else tuple(row)
-
-
-def _flat(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
-    return tuple(value for row in rows for value in row)

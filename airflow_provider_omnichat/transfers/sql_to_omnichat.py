@@ -6,10 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow.providers.common.compat.sdk import AirflowFailException
+
 from airflow_provider_omnichat.api.privacy import describe_list, mask_numbers
+from airflow_provider_omnichat.operators.ledger import task_identity
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_omnichat.campaign.results import ResultSink
     from airflow_provider_omnichat.campaign.row_columns import RowColumns
     from airflow_provider_omnichat.campaign.row_sources import BrokenRow
     from airflow_provider_omnichat.campaign.rows import Row
@@ -35,6 +41,11 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
     :param message: the text for rows without their own; ``{first_name}`` takes the column of that name. (templated; not
         shown)
     :param key_column: the column that names a row in results and errors, such as ``customer_id``; not a personal one.
+    :param results_table: a table to which one row is written for each row of the list, in blocks, complete before an
+        error is raised; ``table``, ``schema.table`` or ``database.schema.table``, made if missing. All tries together
+        leave each row once. Not with *results_path*. (templated)
+    :param results_conn_id: the connection of that table; *conn_id* if None. (templated)
+    :raises ValueError: when the DAG is parsed: *results_table* with *results_path*, or *results_conn_id* without it.
     :raises SqlQueryError: the query cannot be run or read to its end; nothing was sent.
     :raises SpoolError: the rows cannot be set aside; nothing was sent.
     :raises AirflowFailException: the query is not one that gives a list, or lacks a column; nothing was sent.
@@ -44,6 +55,8 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         "sql",
         "conn_id",
         "parameters",
+        "results_table",
+        "results_conn_id",
         *(name for name in SendInviteBatchOperator.template_fields if name != "invites"),
     )
     template_ext: Sequence[str] = (".sql",)
@@ -62,13 +75,21 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         conn_id: str,
         parameters: Sequence[Any] | Mapping[str, Any] | None = None,
         message_column: str | None = None,
+        results_table: str | None = None,
+        results_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(invites=None, **kwargs)
+        if results_table and self.results_path:
+            raise ValueError("results go to results_table or to results_path, not to both; give one of them")
+        if results_conn_id and not results_table:
+            raise ValueError("results_conn_id needs results_table, the table that the results go to")
         self.sql = sql
         self.conn_id = conn_id
         self.parameters = parameters
         self.message_column = message_column
+        self.results_table = results_table
+        self.results_conn_id = results_conn_id
 
     @contextmanager
     def _rows(self, twice: bool) -> Iterator[Iterable[Row | BrokenRow]]:
@@ -77,6 +98,26 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         with Spool(self._rows_of_query()) as spool:
             self.log.info("The query gave %s rows", len(spool))
             yield spool
+
+    def _results(self, context: Context, campaign: str) -> ResultSink:
+        if not self.results_table:
+            return super()._results(context, campaign)
+        from airflow_provider_omnichat.campaign.ledger import recipient_key
+        from airflow_provider_omnichat.campaign.result_table import ResultTable
+        from airflow_provider_omnichat.hooks.result_database import result_database
+
+        identity = task_identity(context)
+        database = result_database(self.results_conn_id or self.conn_id)
+        try:
+            return ResultTable(
+                database,
+                self.results_table,
+                batch=f"{identity}#{self.resend_key}" if self.resend_key else identity,
+                try_number=context["ti"].try_number,
+                recipient_of=lambda to: recipient_key(campaign, to),
+            )
+        except ValueError as error:
+            raise AirflowFailException(f"Nothing was sent. {error}") from None
 
     def _rows_of_query(self) -> Iterator[Row]:
         from airflow_provider_omnichat.hooks.sql_rows import rows_of_query

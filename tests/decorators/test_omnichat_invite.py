@@ -28,7 +28,8 @@ def task_of(function: Any, *args: Any, **given: Any) -> Any:
 
     with DAG("invites", schedule=None, start_date=START):
         fields = {"message": MESSAGE, "retry_budget": 1.0, "concurrency": 4, **given}
-        return omnichat_invite_task(function, **fields)(*args).operator
+        decorated: Any = omnichat_invite_task(function, **fields)
+        return decorated(*args).operator
 
 
 def test_the_rows_that_the_function_gives_are_sent(at_sandbox):
