@@ -36,7 +36,7 @@ def preview_of(checked: Iterable[Candidate | Result], preview: Preview, lookup: 
         for one in block:
             if isinstance(one, Candidate) and one.recipient not in refused:
                 preview.add(one)
-                tally.add(_ended(one, Outcome.HELD if one.later else Outcome.NOT_SENT, one.later or "dry run"))
+                tally.add(_ended(one, Outcome.HELD if one.later else Outcome.NOT_SENT, "dry run"))
                 continue
             if isinstance(one, Candidate):
                 refusal = refused[one.recipient]

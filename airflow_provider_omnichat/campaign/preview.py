@@ -220,7 +220,7 @@ class Preview:
             return []
         shown = self._later.most_common(_MOST_REASONS)
         lines = [_line("at once", f"{self._invites - self._later.total():,}")]
-        lines += [_line(_escaped(reason), f"{count:,}") for reason, count in shown]
+        lines += [_line(f"from {_escaped(moment)}", f"{count:,}") for moment, count in shown]
         if others := self._later.total() - sum(count for _, count in shown):
             lines.append(_line("at other times", f"{others:,}"))
         return ["### When", _table(("When", "Invites"), lines)]
@@ -320,7 +320,7 @@ def _shown(message: str) -> str:
 
 
 def _country_name(code: str) -> str:
-    return {NO_COUNTRY: "unknown", "001": "international"}.get(code, code)
+    return {NO_COUNTRY: "in no numbering plan", "001": "international"}.get(code, code)
 
 
 def _line(*cells: str) -> str:

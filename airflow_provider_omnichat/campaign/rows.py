@@ -34,7 +34,7 @@ class Candidate:
     :param recipient: the name under which the ledger knows the recipient.
     :param closes_at: POSIX time from which on it may not be sent, because it is late where the recipient lives; None
         for any time.
-    :param later: in a dry run, why it would have to wait, for people; None for at once.
+    :param later: in a dry run, until when it would have to wait, for people; None for at once.
     """
 
     position: int

@@ -26,7 +26,7 @@ class WindowRule:
     :param window: hours and days.
     :param zone_column: the field that holds an IANA name such as ``Europe/Zurich``; None for none.
     :param default_zone: of numbers whose zone cannot be told; None for none.
-    :param refuses: False for a preview: whoever would have to wait passes, with the reason in ``later``.
+    :param refuses: False for a preview: whoever would have to wait passes, and until when is in ``later``.
     :param now: gives the time.
     """
 
@@ -59,8 +59,10 @@ class WindowRule:
             )
         if isinstance(state, Shut):
             self.opens_at = min(self.opens_at or state.opens_at, state.opens_at)
-            reason = f"outside the send window until {_local(state.opens_at, zones)}"
-            return Refusal(Outcome.HELD, reason) if self._refuses else replace(candidate, later=reason)
+            until = _local(state.opens_at, zones)
+            if not self._refuses:
+                return replace(candidate, later=until)
+            return Refusal(Outcome.HELD, f"outside the send window until {until}")
         return candidate if state.closes_at is None else replace(candidate, closes_at=state.closes_at.timestamp())
 
     def _zones(self, candidate: Candidate, fields: Mapping[str, Any]) -> tuple[str, ...]:

@@ -345,7 +345,7 @@ def test_a_preview_tells_people_who_when_how_much_and_who_not(at_sandbox, ledger
         "**4** people of 7 rows would be invited",
         "about **4 SMS** to pay for, together about **0.20** at 0.05 each",
         "| at once | 3 |",
-        "outside the send window until",
+        "| from ",
         "is on the opt-out list",
         "already invited in this campaign",
         "Row 2, to 41792\\*\\*\\*\\*01",
