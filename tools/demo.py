@@ -23,8 +23,8 @@ from demo_processes import (
     Processes,
     Step,
     airflow_environment,
-    airflow_home,
-    ledger_connection,
+    database_connections,
+    example_database,
     lock,
     start_sandbox,
 )
@@ -67,10 +67,11 @@ def run_once(processes: Processes, work: Path) -> int:
         step.says = sandbox.url
     environment = airflow_environment(work, REPOSITORY)
     environment["AIRFLOW_CONN_OMNICHAT_DEFAULT"] = sandbox.airflow_connection
-    environment["AIRFLOW_CONN_OMNICHAT_LEDGER"] = ledger_connection(work)
+    for name, connection in database_connections(work).items():
+        environment[f"AIRFLOW_CONN_{name.upper()}"] = connection
     with Step("Airflow's database") as step:
         processes.run("db migrate", ["airflow", "db", "migrate"], work, environment, step.wait)
-    result = Result(airflow_home(work) / "omnichat_example" / "customers.sqlite", sandbox)
+    result = Result(example_database(work), sandbox)
     with Step(f"DAG {DAG}") as step:
         moment = f"{begin:%Y-%m-%dT%H:%M:%S}"
         processes.run(

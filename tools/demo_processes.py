@@ -51,9 +51,15 @@ def airflow_home(work: Path) -> Path:
     return work / "airflow"
 
 
-def ledger_connection(work: Path) -> str:
-    """Give the connection to the ledger's database, as Airflow's JSON."""
-    return json.dumps({"conn_type": "sqlite", "host": str(airflow_home(work) / "ledger.sqlite")})
+def example_database(work: Path) -> Path:
+    """Give the file of the database with the example's customers."""
+    return airflow_home(work) / "omnichat_example" / "customers.sqlite"
+
+
+def database_connections(work: Path) -> dict[str, str]:
+    """Give the connections to the example's databases by id, as Airflow's JSON."""
+    files = {"omnichat_ledger": airflow_home(work) / "ledger.sqlite", "omnichat_warehouse": example_database(work)}
+    return {name: json.dumps({"conn_type": "sqlite", "host": str(file)}) for name, file in files.items()}
 
 
 def airflow_environment(work: Path, repository: Path) -> dict[str, str]:

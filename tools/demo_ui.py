@@ -13,8 +13,8 @@ from demo_processes import (
     Processes,
     Step,
     airflow_environment,
+    database_connections,
     get_json,
-    ledger_connection,
     start_sandbox,
 )
 
@@ -48,13 +48,15 @@ def run_ui(processes: Processes, work: Path, repository: Path, faults: Sequence[
     }
     with Step("Airflow's database") as step:
         processes.run("db migrate", ["airflow", "db", "migrate"], work, environment, step.wait)
-    with Step("Connections to sandbox and ledger") as step:
+    with Step("Connections, and a pool") as step:
         # In the database, not in the environment, so that they can be seen and changed in the UI.
         file = work / "connections.json"
-        both = {"omnichat_default": sandbox.airflow_connection, "omnichat_ledger": ledger_connection(work)}
-        file.write_text(json.dumps({name: json.loads(connection) for name, connection in both.items()}))
+        connections = {"omnichat_default": sandbox.airflow_connection, **database_connections(work)}
+        file.write_text(json.dumps({name: json.loads(connection) for name, connection in connections.items()}))
         add = ["airflow", "connections", "import", str(file)]
         processes.run("connections import", add, work, environment, step.wait)
+        pool = ["airflow", "pools", "set", "omnichat_senders", "2", "Invites side by side"]
+        processes.run("pools set", pool, work, environment, step.wait)
     with Step("Airflow's UI, scheduler, DAGs") as step:
         for name, arguments in _PARTS.items():
             processes.start(name, ["airflow", *arguments], work, environment)
@@ -68,7 +70,9 @@ Open
 Try
   Dags > example_send_invite > Trigger: one invite. Then clear the task send_invite: no second SMS.
   Dags > example_lifecycle_campaign: today's run has begun by itself; see the log of send_invites.
+  Dags > example_approved_campaign > Trigger: when its task approve waits, read and decide under Required Actions.
   Dags > example_mapped_invites > Trigger: one task for each customer.
+  Dags > example_partitioned_campaign > Trigger: one list over four tasks, two at a time.
   Admin > Connections > omnichat_default: edit it, or test it with the button in the list.
 Logs: {work}
 

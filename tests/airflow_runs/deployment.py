@@ -148,17 +148,25 @@ class Airflow:
     def start(self) -> None:
         """Start API server, scheduler and DAG processor, and wait until they work."""
         for name in ("api-server", "scheduler", "dag-processor"):
-            with (self.home / f"{name}.log").open("wb") as output:
-                self._services[name] = subprocess.Popen(
-                    [sys.executable, "-m", "airflow", name, *(["--skip-serve-logs"] if name == "scheduler" else [])],
-                    cwd=self.home,
-                    env=self.environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+            self._start(name, *(["--skip-serve-logs"] if name == "scheduler" else []))
         self.wait_until(self._is_up, "Airflow is up", 120)
+
+    def start_triggerer(self) -> None:
+        """Start what wakes deferred tasks, unless it runs."""
+        if "triggerer" not in self._services:
+            self._start("triggerer", "--skip-serve-logs")
+
+    def _start(self, name: str, *options: str) -> None:
+        with (self.home / f"{name}.log").open("wb") as output:
+            self._services[name] = subprocess.Popen(
+                [sys.executable, "-m", "airflow", name, *options],
+                cwd=self.home,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def stop(self) -> None:
         """Stop what was started."""

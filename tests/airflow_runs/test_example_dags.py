@@ -7,6 +7,8 @@ import sqlite3
 from collections import Counter
 from contextlib import closing
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import quote
 
 import pytest
 
@@ -17,6 +19,8 @@ pytestmark = pytest.mark.airflow
 
 CAMPAIGN = "example_lifecycle_campaign"
 MAPPED = "example_mapped_invites"
+APPROVED = "example_approved_campaign"
+PARTITIONED = "example_partitioned_campaign"
 NOISY = (3, 0)
 """Its `dags test` prints each XCom that passes, to the terminal; its log files are as those of the others."""
 
@@ -144,3 +148,72 @@ def sent_as_recorded(rows: list[dict[str, Any]], sandbox: Sandbox, also: int = 0
     recorded = {(row["number"], row["message_id"]) for row in rows if row["outcome"] == "accepted"}
     sent = {(sms.to, sms.message_id) for sms in sandbox.accepted}
     return recorded <= sent and len(sent - recorded) == also and sandbox.totals.numbers_sent_twice == 0
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow has approvals from 3.1 on")
+@pytest.mark.parametrize("chosen", ["Approve", "Reject"])
+def test_approved_campaign_waits_for_a_person_and_then_sends_that_list(
+    deployment: Airflow, sandbox: Sandbox, chosen: str
+) -> None:
+    forget_invited(deployment)
+    deployment.start_triggerer()
+    run_id = deployment.trigger(APPROVED)
+    path = f"/api/v2/dags/{APPROVED}/dagRuns/{quote(run_id)}/taskInstances/approve/-1/hitlDetails"
+    question = deployment.wait_until(lambda: detail_of(deployment, path), "a person is asked", 120)
+    assert question["subject"] == "Send the spring campaign?"
+    assert "people of 360 rows would be invited" in question["body"]
+    assert sandbox.requests_seen == 0
+
+    deployment.api("PATCH", path, {"chosen_options": [chosen], "params_input": {}})
+
+    def ended() -> tuple[str, int] | None:
+        found = deployment.tries(APPROVED, run_id, "send").get(-1)
+        return found if found and found[0] in {"success", "deferred", "skipped", "failed"} else None
+
+    state, _ = deployment.wait_until(ended, "the campaign is sent, as far as people are awake", 120)
+    if chosen == "Reject":
+        assert state == "skipped"
+        assert sandbox.requests_seen == 0
+        return
+    (manifest,) = deployment.xcoms(APPROVED, run_id, "send", "return_value").values()
+    counts = Counter(manifest["counts"])
+    # How many are awake depends on when this test is run.
+    assert state == ("deferred" if counts["held"] else "success")
+    assert counts.total() == manifest["rows"] == 360
+    assert counts["accepted"] + counts["held"] == 304
+    assert counts["suppressed"] == 7
+    assert len(sandbox.accepted) == counts["accepted"]
+    with closing(sqlite3.connect(deployment.example_database)) as database:
+        recorded = dict(database.execute("SELECT outcome, count(*) FROM spring_invites GROUP BY outcome"))
+        opted_out = database.execute(
+            "SELECT count(*) FROM spring_invites JOIN opt_outs ON recipient = phone WHERE outcome IN ('accepted', 'held')"
+        ).fetchone()
+    assert recorded == {outcome: count for outcome, count in counts.items() if count}
+    assert opted_out == (0,)
+    assert_none_of([sms.to for sms in sandbox.accepted] or ["spring collection"], deployment.log(APPROVED, run_id))
+
+
+def detail_of(deployment: Airflow, path: str) -> Any:
+    try:
+        return deployment.api("GET", path)
+    except HTTPError as error:
+        if error.code == 404:
+            return None
+        raise
+
+
+def test_partitioned_campaign_sends_to_each_person_once(airflow: Airflow, sandbox: Sandbox) -> None:
+    forget_invited(airflow)
+    assert airflow.cli("pools", "set", "omnichat_senders", "2", "Invites side by side").returncode == 0
+    folder = str(EXAMPLE_DAGS)
+    for _ in range(2):
+        ended = airflow.cli("dags", "test", PARTITIONED, AIRFLOW__CORE__DAGS_FOLDER=folder)
+        assert ended.returncode == 0, ended.stdout[-3000:]
+        run_id, state = airflow.last_run(PARTITIONED)
+        assert state == "success"
+        manifests = airflow.xcoms(PARTITIONED, run_id, "send_part", "return_value")
+        assert sorted(manifests) == [0, 1, 2, 3]
+        assert sum(one["rows"] for one in manifests.values()) == 360
+        assert min(one["counts"]["accepted"] + one["counts"]["duplicate"] for one in manifests.values()) > 50
+        assert sandbox.requests_seen == 311
+        assert sandbox.totals.numbers_sent_twice == 0
