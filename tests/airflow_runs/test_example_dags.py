@@ -186,7 +186,8 @@ def test_approved_campaign_waits_for_a_person_and_then_sends_that_list(
     with closing(sqlite3.connect(deployment.example_database)) as database:
         recorded = dict(database.execute("SELECT outcome, count(*) FROM spring_invites GROUP BY outcome"))
         opted_out = database.execute(
-            "SELECT count(*) FROM spring_invites JOIN opt_outs ON recipient = phone WHERE outcome IN ('accepted', 'held')"
+            "SELECT count(*) FROM spring_invites JOIN opt_outs ON recipient = phone"
+            " WHERE outcome IN ('accepted', 'held')"
         ).fetchone()
     assert recorded == {outcome: count for outcome, count in counts.items() if count}
     assert opted_out == (0,)
