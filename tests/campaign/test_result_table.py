@@ -355,7 +355,7 @@ class Breaks:
 
 
 class _Breaking:
-    def __init__(self, inner: Any, breaks: Breaks) -> None:
+    def __init__(self, inner: Any, breaks: Any) -> None:
         object.__setattr__(self, "_inner", inner)
         object.__setattr__(self, "_breaks", breaks)
 
@@ -489,7 +489,7 @@ class Slow:
 
 class _Slowed(_Breaking):
     def commit(self) -> None:
-        slow: Any = self._breaks
+        slow: Slow = self._breaks
         time.sleep(slow.seconds)
         slow.commits += 1
         self._inner.commit()

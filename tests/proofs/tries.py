@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,14 @@ class Plan:
     :param home: a directory of the task's own: its state store, its log, what each try ended with.
     :param given: arguments of the operator.
     :param environment: connections, as ``AIRFLOW_CONN_...``.
+    :param operator: module and class.
     """
 
     home: str
     given: dict[str, Any]
     environment: dict[str, str] = field(default_factory=dict)
     try_number: int = 1
+    operator: str = "airflow_provider_omnichat.operators.omnichat:SendInviteBatchOperator"
 
 
 class StoredValues(dict[str, Any]):
@@ -142,12 +145,12 @@ def _ended(plan: Plan) -> Path:
 
 
 def _run(plan: Plan) -> None:
-    from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
     from tests.airflow_harness import run_task
 
     os.environ.update(plan.environment)
+    module, _, name = plan.operator.partition(":")
     run = run_task(
-        SendInviteBatchOperator(**{"task_id": "invite", "retries": 99, **plan.given}),
+        getattr(import_module(module), name)(**{"task_id": "invite", "retries": 99, **plan.given}),
         store=StoredValues(Path(plan.home) / "store.sqlite"),
         try_number=plan.try_number,
         retries=99,
