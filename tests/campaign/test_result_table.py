@@ -473,6 +473,11 @@ def test_what_is_no_name_of_a_table_is_refused(name):
         ResultTableSql(name, "other", "%s")
 
 
+def test_the_page_shows_the_table_as_it_is_made():
+    page = (Path(__file__).parents[2] / "docs/sql.md").read_text()
+    assert f"```sql\n{ResultTableSql('invited', 'postgresql', '%s').create()};\n```" in page
+
+
 # blocks
 
 

@@ -79,7 +79,7 @@ class Try:
 
     @property
     def result(self) -> Mapping[str, Any] | None:
-        """State, error and manifest; None while it runs, and of one that was killed."""
+        """State, error, manifest and peak of memory; None while it runs, and of one that was killed."""
         return json.loads(self.ended.read_text()) if self.ended.exists() else None
 
     def runs(self) -> bool:
@@ -155,10 +155,17 @@ def _run(plan: Plan) -> None:
         try_number=plan.try_number,
         retries=99,
     )
-    ended = {"state": run.state, "error": str(run.error), "manifest": run.xcom.get("return_value")}
+    manifest = run.xcom.get("return_value")
+    ended = {"state": run.state, "error": str(run.error), "manifest": manifest, "peak_mib": _peak_mib()}
     path = _ended(plan)
     path.with_suffix(".new").write_text(json.dumps(ended))
     path.with_suffix(".new").rename(path)
+
+
+def _peak_mib() -> float:
+    """The most memory that this process held; of Linux."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 def main() -> None:

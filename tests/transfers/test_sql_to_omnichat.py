@@ -103,9 +103,9 @@ def test_a_query_can_stand_in_a_file(two, at_sandbox, tmp_path):
     from airflow.providers.common.compat.sdk import DAG
 
     (tmp_path / "who.sql").write_text("SELECT * FROM people\nWHERE id = '{{ 'c-00001' }}'; -- one\n")
-    with DAG("from_file", schedule=None, start_date=START, template_searchpath=str(tmp_path)) as dag:
+    with DAG("from_file", schedule=None, start_date=START, template_searchpath=str(tmp_path)):
         task = invites("who.sql")
-    task.resolve_template_files() if AIRFLOW >= (3, 0) else dag.resolve_template_files()
+    task.resolve_template_files()  # as Airflow does when it has read the DAG's file
     run = run_task(task)
     assert run.succeeded, run.error
     assert [sms.to for sms in at_sandbox.accepted] == [number(1)]
@@ -233,7 +233,7 @@ def test_the_database_is_let_go_before_the_first_invite(request, tmp_path, monke
     assert open_then == [0]
 
 
-@needs_runner
+@needs_store
 def test_a_retry_runs_the_query_again_and_sends_only_what_was_not_sent(two, at_sandbox):
     two.fill("people", "id mobile first_name", people(40))
     store: dict[str, Any] = {}
