@@ -15,7 +15,7 @@ export PYTHON
 IN_NEW_HOME = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && export AIRFLOW_HOME="$$home" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-ui test test-slow proof-faults proof-two lint types format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth constraints build clean
+.PHONY: help env demo demo-ui test test-slow proof-faults proof-two proof-million lint types format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth constraints build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9%.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ proof-faults: $(READY) ## 5,000 invites, a vendor that fails in every way, a tas
 
 proof-two: $(READY) ## two tasks at once: on one limited account, and on one ledger
 	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m slow tests/proofs/test_two_at_once.py $(PYTEST_ARGS)
+
+proof-million: $(READY) ## a million rows from PostgreSQL: dry, and sent (PROOF_MILLION_SENT=1000000 for all of them), with the peak of memory
+	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m slow tests/proofs/test_million_rows.py $(PYTEST_ARGS)
 
 lint: $(READY) ## formatting, lint and the layers
 	$(BIN)/ruff format --check .

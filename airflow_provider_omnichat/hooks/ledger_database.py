@@ -70,4 +70,8 @@ def dialect_of(hook: DbApiHook, conn_type: str) -> Dialect | None:
     if conn_type in _DIALECTS:
         return _DIALECTS[conn_type]
     # Connections such as ODBC's say in their extra what is behind them.
-    return _DIALECTS.get(str(getattr(hook, "dialect_name", None)).partition("+")[0])
+    try:
+        name = str(getattr(hook, "dialect_name", None))
+    except Exception:  # some hooks ask SQLAlchemy, for which many a database needs a package that is not installed
+        return None
+    return _DIALECTS.get(name.partition("+")[0])

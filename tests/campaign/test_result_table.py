@@ -355,7 +355,7 @@ class Breaks:
 
 
 class _Breaking:
-    def __init__(self, inner: Any, breaks: Breaks) -> None:
+    def __init__(self, inner: Any, breaks: Any) -> None:
         object.__setattr__(self, "_inner", inner)
         object.__setattr__(self, "_breaks", breaks)
 
@@ -473,6 +473,11 @@ def test_what_is_no_name_of_a_table_is_refused(name):
         ResultTableSql(name, "other", "%s")
 
 
+def test_the_page_shows_the_table_as_it_is_made():
+    page = (Path(__file__).parents[2] / "docs/sql.md").read_text()
+    assert f"```sql\n{ResultTableSql('invited', 'postgresql', '%s').create()};\n```" in page
+
+
 # blocks
 
 
@@ -489,7 +494,7 @@ class Slow:
 
 class _Slowed(_Breaking):
     def commit(self) -> None:
-        slow: Any = self._breaks
+        slow: Slow = self._breaks
         time.sleep(slow.seconds)
         slow.commits += 1
         self._inner.commit()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,7 @@ def test_python_snippet_runs_and_all_that_it_sends_is_taken(
     from airflow.providers.common.compat.sdk import BaseOperator
 
     monkeypatch.setenv("AIRFLOW_CONN_OMNICHAT_DEFAULT", sandbox.airflow_connection)
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", warehouse(tmp_path / "warehouse.db"))
     names: dict[str, Any] = {"__name__": "snippet"}
     exec(compile(code.replace("/tmp/invites", str(tmp_path)), "snippet", "exec"), names)
     for task in names.values():
@@ -58,6 +61,15 @@ def test_python_snippet_runs_and_all_that_it_sends_is_taken(
         assert names["invite"]("+41 79 302 67 27")[1] == "PENDING_ENROUTE"
     assert sandbox.totals.requests == sandbox.totals.accepted
     assert sandbox.totals.accepted or "Sandbox" in code
+
+
+def warehouse(path: Path) -> str:
+    """A database with the table that the pages speak of; give the connection to it."""
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE customers (customer_id TEXT, mobile TEXT, first_name TEXT, signed_up TEXT)")
+        database.execute("INSERT INTO customers VALUES ('c-1', '+41793026727', 'Ada', '2026-11-23')")
+        database.commit()
+    return json.dumps({"conn_type": "sqlite", "host": str(path)})
 
 
 @pytest.mark.parametrize("text", snippets("json"))

@@ -133,6 +133,16 @@ def test_a_database_that_keeps_no_primary_key_is_refused(hooked: Callable[[Any, 
         ledger_database(hooked(hook, "snowflake"))
 
 
+def test_a_hook_that_cannot_say_what_is_behind_it_is_refused(hooked: Callable[[Any, str], str]) -> None:
+    class Silent(FakeHook):
+        @property
+        def dialect_name(self) -> str:  # type: ignore[override]
+            raise LookupError("no such dialect")
+
+    with pytest.raises(LedgerError, match=r"\(type 'exotic'\) cannot hold the ledger"):
+        ledger_database(hooked(Silent(), "exotic"))
+
+
 def test_importing_it_loads_no_sql() -> None:
     code = (
         "import sys, airflow_provider_omnichat.hooks.ledger_database;"

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,14 @@ class Plan:
     :param home: a directory of the task's own: its state store, its log, what each try ended with.
     :param given: arguments of the operator.
     :param environment: connections, as ``AIRFLOW_CONN_...``.
+    :param operator: module and class.
     """
 
     home: str
     given: dict[str, Any]
     environment: dict[str, str] = field(default_factory=dict)
     try_number: int = 1
+    operator: str = "airflow_provider_omnichat.operators.omnichat:SendInviteBatchOperator"
 
 
 class StoredValues(dict[str, Any]):
@@ -76,7 +79,7 @@ class Try:
 
     @property
     def result(self) -> Mapping[str, Any] | None:
-        """State, error and manifest; None while it runs, and of one that was killed."""
+        """State, error, manifest and peak of memory; None while it runs, and of one that was killed."""
         return json.loads(self.ended.read_text()) if self.ended.exists() else None
 
     def runs(self) -> bool:
@@ -142,20 +145,27 @@ def _ended(plan: Plan) -> Path:
 
 
 def _run(plan: Plan) -> None:
-    from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
     from tests.airflow_harness import run_task
 
     os.environ.update(plan.environment)
+    module, _, name = plan.operator.partition(":")
     run = run_task(
-        SendInviteBatchOperator(**{"task_id": "invite", "retries": 99, **plan.given}),
+        getattr(import_module(module), name)(**{"task_id": "invite", "retries": 99, **plan.given}),
         store=StoredValues(Path(plan.home) / "store.sqlite"),
         try_number=plan.try_number,
         retries=99,
     )
-    ended = {"state": run.state, "error": str(run.error), "manifest": run.xcom.get("return_value")}
+    manifest = run.xcom.get("return_value")
+    ended = {"state": run.state, "error": str(run.error), "manifest": manifest, "peak_mib": _peak_mib()}
     path = _ended(plan)
     path.with_suffix(".new").write_text(json.dumps(ended))
     path.with_suffix(".new").rename(path)
+
+
+def _peak_mib() -> float:
+    """The most memory that this process held; of Linux."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 def main() -> None:
