@@ -105,6 +105,7 @@ class Pacer:
         # Refusals that have nothing to do with the pace, and what tells them from others.
         self._background = 0.0
         self._background_since = 0.0
+        self._before = self._after = _Count()
         self._begin_to_compare(self._rate)
 
     @property
