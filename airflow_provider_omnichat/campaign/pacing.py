@@ -10,24 +10,25 @@ from time import monotonic
 
 from airflow_provider_omnichat.api.retry import Backoff
 
-# A step: to so much of what was let through; what a step may cost at most; seconds that are enough to measure.
+# The start: requests under way at first, more of them with each that is accepted, until so many were.
+_FIRST = 4
+_MORE = 0.25
+_STARTED = 200
+# A step: to so much of what was let through, which is taken for so much of the pace at least; seconds between two.
 _BELOW = 0.95
-_SMALL_STEP = 0.85
-_ENOUGH_TIME = 1.0
+_SMALL_STEP = 0.95
+_BETWEEN = 1.0
 _SLOWEST = 0.2
-# Growth a second at a pace of _EVEN, more below and less above; doubling; seconds that it is ahead after a wall.
-_GROWTH = 0.0015
-_EVEN = 50.0
-_GROWTH_DOUBLES = 2.5
-_FASTEST_GROWTH = 0.15
-_HEAD_START = 5.0
-_ANOTHER_PACE = 1.25
-# A wall: so many more refused than half of what is accepted meanwhile.
-_WALL = 10.0
-_RELIEF = 0.5
-# Background: learned from so many refusals at both paces, if at the slower one so much of the share remains.
+_NOTHING_KNOWN = 2.0
+# Growth: (seconds since the step / 7) ** 5 invites a second.
+_GROWTH_TIME = 7.0
+_GROWTH_POWER = 5
+# A wall: so many refusals in a row. After it, or soon after a step, so much of the pace is the least.
+_WALL = 6
+_LARGE_STEP = 0.7
+# Background: learned from so many refusals at both paces, if at half the pace so much of the share remains.
 _MANY = 10
-_MUCH_SLOWER = 0.7
+_MUCH_SLOWER = 0.5
 _AS_BAD = 0.6
 _HELPED = 3.0
 _MOST_BACKGROUND = 0.2
@@ -35,7 +36,9 @@ _BACKGROUND_LASTS = 30.0
 _SOME = 4
 _SURE = 4.0
 # Waiting, in seconds.
+_REST = 0.1
 _CATCH_UP = 0.02
+_TICK = 0.01
 _LOOK_AROUND = 0.25
 
 
@@ -56,17 +59,20 @@ class Pacer:
     """
     Gives out turns.
 
-    Without a refusal the pace is the ceiling, or as fast as answers come. When the vendor says "too many requests", the
-    pace becomes what it let through since the step before, less 5 %: whatever the vendor counts with, that is what it
-    has to give. From there the pace grows, slowly at first and twice as fast with every 2.5 seconds, so that a limit is
-    met seldom and a change of it is found soon. Tasks that share an account do the same and settle near its limit
-    without knowing of each other: who is fast is refused more often and grows less.
+    The law is that of H-TCP: a small step down when the vendor says "too many requests", then a growth that depends on
+    nothing but the time since then, slow at first and soon steep.
 
-    Not every refusal has to do with the pace. Where step follows step until the pace is much slower, and the share of
-    refusals is not, slowing down does not help: the former pace comes back, and that share is background for half a
-    minute, above which alone refusals count.
+    Without a refusal the pace is the ceiling, or as fast as answers come; only the first few invites wait for answers
+    to others, so that a small account is not flooded. A refusal makes the pace what was let through since the step
+    before, less 5 %. The growth that follows is as many invites a second for all, however fast they are, so that
+    tasks that share an account come to similar shares without knowing of each other: who is fast is refused more
+    often, and grows less.
 
-    Where most is refused, it is a wall: everybody waits, longer each time, until something is accepted again.
+    Not every refusal has to do with the pace. Where step follows step until the pace is half, and the share of refusals
+    is not, slowing down does not help: the former pace comes back, and that share is background for half a minute,
+    above which alone refusals count.
+
+    Where all is refused, it is a wall: everybody waits, longer each time, until something is accepted again.
 
     :param rate_limit: invites a second at most; None for no ceiling.
     :param backoff: how long to wait when nothing is taken and the vendor does not say how long.
@@ -84,23 +90,22 @@ class Pacer:
         self._next = 0.0
         self._paused_until = 0.0
         self._setbacks = 0
-        self._wall = 0.0
-        # What was let through before the pace went below it; inf once the pace is back there.
-        self._limit = inf
-        # Seconds of pauses so far; the time without them is what the pace grows in.
-        self._pauses = 0.0
-        self._growing_since = inf
+        # The start ends with the first step, or when enough was accepted.
+        self._starting = True
+        self._sent = 0
+        # The pace after the step, and since when it grows; time in which there was nothing to send does not count.
+        self._grows_from = self._rate
+        self._growing_since = 0.0
         # The round, from one step to the next.
         self._changed = -inf
         self._counting_since = inf
-        self._counting_from_rate = self._rate
         self._accepted = 0
         self._refused = 0
+        self._refused_in_a_row = 0
         # Refusals that have nothing to do with the pace, and what tells them from others.
         self._background = 0.0
         self._background_since = 0.0
         self._before = self._after = _Count()
-        self._former_rate = self._rate
         self._begin_to_compare(self._rate)
 
     @property
@@ -115,28 +120,27 @@ class Pacer:
         :param stopped: ends the wait.
         :return: the time at which the turn begins, to be given back with a refusal; None when *stopped* came first.
         """
+        if not self._queue.locked() and not stopped.is_set():
+            now = self._clock()
+            if self._take(now) <= 0:
+                return now
         async with self._queue:
             while not stopped.is_set():
                 now = self._clock()
-                wait = max(self._paused_until, self._next) - now
+                wait = self._take(now)
                 if wait <= 0:
-                    if self._counting_since == inf:
-                        self._growing_since = self._sending_time(now)
-                        self._count_anew(now)
-                    # A sleep that took too long is made up for, by a few turns at most.
-                    self._next = max(self._next, now - _CATCH_UP) + 1 / self._rate
                     return now
                 await asyncio.sleep(min(wait, _LOOK_AROUND))
         return None
 
     def accepted(self) -> None:
         """Note that the vendor let an invite through, whatever else it answered."""
-        now = self._clock()
-        self._setbacks = 0
         self._accepted += 1
-        self._wall = max(0.0, self._wall - max(_RELIEF, self._wall / 4 if self._wall > _WALL / 2 else 0.0))
+        self._refused_in_a_row = 0
+        self._setbacks = 0
         if self._rate < self._ceiling:
-            self._grow(now)
+            growing = max(0.0, self._clock() - self._growing_since)
+            self._rate = min(self._grows_from + (growing / _GROWTH_TIME) ** _GROWTH_POWER, self._ceiling)
 
     def refused(self, began: float, retry_after: float | None = None) -> None:
         """
@@ -150,12 +154,14 @@ class Pacer:
         now = self._clock()
         if began > self._changed:
             self._refused += 1
-            self._wall = min(_WALL, self._wall + 1)
-            if self._wall == _WALL:
+            self._refused_in_a_row += 1
+            # Without a pace, the first pause would be followed by another flood.
+            at_once = retry_after is not None and self._rate == inf
+            if self._refused_in_a_row >= _WALL:
                 self._meet_wall(now, retry_after)
-            elif now - self._counting_since >= _ENOUGH_TIME:
+            elif at_once or now - self._counting_since >= _BETWEEN:
                 if retry_after is not None:
-                    self._slow_down(now, self._let_through_lately(now))
+                    self._slow_down(now, _SMALL_STEP)
                 elif self._is_more_than_background(now):
                     self._slow_down_or_back(now)
         if retry_after is not None:
@@ -172,18 +178,34 @@ class Pacer:
         if retry_after is not None:
             self._pause(now, retry_after)
         elif began > self._changed:
-            self._change(now)
+            self._change(now, self._rate)
             self._pause_longer_each_time(now)
 
-    def _grow(self, now: float) -> None:
-        doublings = (self._sending_time(now) - self._growing_since) / _GROWTH_DOUBLES
-        # At a pace of r there are r of these a second, so that each adds its part of the second's growth.
-        growth = _GROWTH * 2 ** min(doublings, 30) * sqrt(_EVEN / self._rate)
-        self._rate = min(self._rate + min(growth, _FASTEST_GROWTH), self._ceiling)
-        if self._rate >= self._limit:
-            self._limit = inf
-        if self._rate > _ANOTHER_PACE * self._counting_from_rate:
-            self._count_anew(now)
+    def _take(self, now: float) -> float:
+        """Take a turn, or give the seconds until there may be one."""
+        wait = max(self._paused_until, self._next) - now
+        if wait > 0:
+            return wait
+        if self._starting and not self._may_start_another(now):
+            return _TICK
+        late = now - self._next
+        if late > _CATCH_UP:
+            # A sleep that took too long is made up for, by a few turns at most.
+            self._next = now - _CATCH_UP
+            self._growing_since += late
+        self._next += 1 / self._rate
+        return 0.0
+
+    def _may_start_another(self, now: float) -> bool:
+        if self._counting_since == inf:
+            self._counting_since = now
+        if self._accepted >= _STARTED:
+            self._starting = False
+        # With the time, too: an invite of which nothing is heard must not hold up the others.
+        elif self._sent >= _FIRST * (1 + now - self._counting_since) + (1 + _MORE) * self._accepted:
+            return False
+        self._sent += 1
+        return True
 
     def _is_more_than_background(self, now: float) -> bool:
         if now - self._background_since > _BACKGROUND_LASTS:
@@ -193,78 +215,58 @@ class Pacer:
         return self._refused >= enough and self._refused > expected + _SURE * sqrt(expected)
 
     def _slow_down_or_back(self, now: float) -> None:
-        let_through = self._let_through_lately(now)
-        if self._limit == inf or now - self._counting_since > _HELPED:
-            if self._limit == inf:
-                self._former_rate = self._rate
-            self._begin_to_compare(min(self._rate, let_through))
-        elif self._rate > self._much_slower:
+        if now - self._changed > _HELPED:
+            self._begin_to_compare(self._let_through(now, _SMALL_STEP))
+        if self._rate > self._much_slower:
             self._before = self._before.plus(self._accepted, self._refused)
         else:
             self._after = self._after.plus(self._accepted, self._refused)
         if self._after.refused >= _MANY:
             if self._before.refused >= _MANY and _AS_BAD * self._before.share <= self._after.share < _MOST_BACKGROUND:
-                self._go_back(now)
+                self._background = self._after.share
+                self._background_since = now
+                self._change(now, self._former_rate)
                 return
             self._much_slower *= _MUCH_SLOWER
             self._before, self._after = self._after, _Count()
-        self._slow_down(now, let_through)
+        # Refusals that go on a second after a step tell what is let through, and that the step was too small.
+        self._slow_down(now, _SMALL_STEP if now - self._changed > _HELPED else _LARGE_STEP)
 
     def _begin_to_compare(self, pace: float) -> None:
+        self._former_rate = self._rate
         self._much_slower = _MUCH_SLOWER * pace
         self._before = self._after = _Count()
 
-    def _go_back(self, now: float) -> None:
-        self._background = self._after.share
-        self._background_since = now
-        self._rate = self._former_rate
-        self._limit = inf
-        self._change(now)
-
-    def _let_through_lately(self, now: float) -> float:
-        # Few invites are a bad measure, and who waited for a pause was not slow: one step is never a large one.
-        let_through = self._accepted / (now - self._counting_since)
-        return let_through if self._rate == inf else max(let_through, _SMALL_STEP * self._rate)
-
     def _meet_wall(self, now: float, retry_after: float | None) -> None:
-        if self._accepted:  # else it says nothing about how much would be
-            # Who comes after a rest is let through at once what would be for a second.
-            let_through = self._accepted / max(now - self._counting_since, _ENOUGH_TIME)
-            if self._rate < self._ceiling:
-                let_through = max(let_through, self._rate * _SMALL_STEP)
-            self._slow_down(now, let_through)
-            self._growing_since -= _HEAD_START
-        else:
-            self._change(now)
-        self._former_rate = self._rate
+        if self._accepted or self._rate == inf:
+            self._slow_down(now, _LARGE_STEP)
+        else:  # it says nothing about how much would be
+            self._change(now, self._rate)
         self._begin_to_compare(self._rate)
         if retry_after is None:
             self._pause_longer_each_time(now)
 
-    def _slow_down(self, now: float, let_through: float) -> None:
-        self._limit = min(self._rate, let_through / (1 - self._background))
-        self._rate = max(_SLOWEST, _BELOW * self._limit)
-        self._change(now)
+    def _slow_down(self, now: float, at_least: float) -> None:
+        self._change(now, max(_SLOWEST, _BELOW * self._let_through(now, at_least)))
+        self._pause(now, _REST)  # what is left of a window, or a few tokens of a bucket
 
-    def _change(self, now: float) -> None:
-        self._changed = now
-        self._growing_since = self._sending_time(now)
-        self._count_anew(now)
+    def _let_through(self, now: float, at_least: float) -> float:
+        # Who comes after a rest is let through at once what would be for a second.
+        measured = self._accepted / max(now - self._counting_since, 1.0) / (1 - self._background)
+        if self._rate == inf:
+            return max(measured, _NOTHING_KNOWN)
+        # Few invites are a bad measure, and who waited for a pause was not slow: one step is never a large one.
+        return min(self._rate, max(measured, at_least * self._rate))
 
-    def _count_anew(self, now: float) -> None:
-        self._counting_since = now
-        self._counting_from_rate = self._rate
-        self._accepted = self._refused = 0
-
-    def _sending_time(self, now: float) -> float:
-        """Seconds without the pauses."""
-        return max(now, self._paused_until) - self._pauses
+    def _change(self, now: float, rate: float) -> None:
+        self._rate = self._grows_from = rate
+        self._changed = self._counting_since = self._growing_since = now
+        self._accepted = self._refused = self._refused_in_a_row = 0
+        self._starting = False
 
     def _pause_longer_each_time(self, now: float) -> None:
         self._setbacks += 1
         self._pause(now, self._backoff.delay(self._setbacks, 0.0) or 0.0)
 
     def _pause(self, now: float, seconds: float) -> None:
-        until = max(self._paused_until, now + seconds)
-        self._pauses += until - max(self._paused_until, now)
-        self._paused_until = until
+        self._paused_until = max(self._paused_until, now + seconds)
