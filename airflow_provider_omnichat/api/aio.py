@@ -21,6 +21,7 @@ from airflow_provider_omnichat.api.errors import AccountError, InviteNotSentErro
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.api.wire import (
+    READ_HEADERS,
     HttpRequest,
     HttpResponse,
     error_of_transport,
@@ -49,6 +50,8 @@ class AsyncOmnichatClient:
         self._on_token = on_token
         self._token = TokenCache()
         self._token_lock = asyncio.Lock()
+        self._authorization = account.credentials.authorization
+        self._secrets = account.credentials.secrets
         self._session: aiohttp.ClientSession | None = None
         self._proxy: str | None = None
 
@@ -92,22 +95,20 @@ class AsyncOmnichatClient:
         :raises InviteUnknownError: it may have been sent, or not.
         """
         request = invite_request(invite)
-        authorization = await self._authorization()
+        authorization = self._authorization or await self._bearer()
         try:
             response = await self._exchange(request, authorization)
             if response.status == 401 and self._token.end(authorization):
                 # The token may have ended early. 401 means that nothing was taken, so once more with a new one is safe.
-                response = await self._exchange(request, await self._authorization())
+                response = await self._exchange(request, await self._bearer())
         except TransportError as error:
             raise error_of_transport(error) from error
-        hidden = (invite.to, invite.message, *self.account.credentials.secrets, self._token.value or "")
+        hidden = (invite.to, invite.message, *self._secrets, self._token.value or "")
         return read_invite_response(response, hidden)
 
-    async def _authorization(self) -> str:
+    async def _bearer(self) -> str:
         credentials = self.account.credentials
-        if not isinstance(credentials, OAuth2Credentials):
-            assert credentials.authorization is not None
-            return credentials.authorization
+        assert isinstance(credentials, OAuth2Credentials), "the others need no token"
         async with self._token_lock:
             authorization = self._token.authorization
             if authorization is None:
@@ -126,9 +127,7 @@ class AsyncOmnichatClient:
     async def _exchange(self, request: HttpRequest, authorization: str | None) -> HttpResponse:
         """Send one request once; raise TransportError when no answer comes."""
         assert self._session is not None, "use the client as `async with`"
-        headers = dict(request.headers)
-        if authorization is not None:
-            headers["Authorization"] = authorization
+        headers = {**request.headers, "Authorization": authorization} if authorization else request.headers
         timeout = self.account.timeout
         try:
             url = URL(self.account.base_url + request.path, encoded=True)
@@ -143,10 +142,8 @@ class AsyncOmnichatClient:
                 allow_redirects=False,
                 proxy=self._proxy,
             ) as response:
-                found: dict[str, str] = {}
-                for name, value in response.headers.items():
-                    low = name.lower()
-                    found[low] = f"{found[low]}, {value}" if low in found else value
+                had = response.headers
+                found = {name: ", ".join(had.getall(name)) for name in READ_HEADERS if name in had}
                 return HttpResponse(response.status, found, await _read_body(response, timeout))
         except UnicodeError:  # a host name that cannot be one
             raise TransportError(_UNUSABLE, written=False) from None
@@ -170,10 +167,14 @@ def _ssl_context() -> ssl.SSLContext:
 
 async def _read_body(response: aiohttp.ClientResponse, seconds: float) -> bytes | None:
     """Read what an answer of the vendor can hold; None when it breaks off, drips past the time-out or is too large."""
+    content = response.content
+    if content.is_eof() and content.exception() is None:  # short ones come together with the headers
+        body = content.read_nowait()
+        return body if len(body) <= LARGEST_BODY else None
     body = b""
     try:
         async with asyncio.timeout(seconds):
-            async for chunk in response.content.iter_any():
+            async for chunk in content.iter_any():
                 body += chunk
                 if len(body) > LARGEST_BODY:
                     return None

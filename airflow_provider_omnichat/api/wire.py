@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -27,7 +28,14 @@ from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import scrub
 
+READ_HEADERS = ("content-type", "retry-after")
+"""The headers of an answer that are looked at."""
+
 _JSON_HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
+# Made once: json.dumps and json.loads with options make new ones for each text, which takes longer than the text.
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
+_DECODER = json.JSONDecoder(parse_constant=str)
+_DIGIT = re.compile(r"\d")
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,40}")
 _SHORTEST_HIDDEN = 6
 _KEPT = frozenset({"to", "messageId"})
@@ -54,7 +62,7 @@ class HttpResponse:
     """
     What came back.
 
-    :param headers: with lower-case names.
+    :param headers: with lower-case names; at least those of :data:`READ_HEADERS`.
     :param body: None when it broke off or was too large to be an answer of the vendor.
     """
 
@@ -85,7 +93,7 @@ class HttpResponse:
         if self.body is None:
             raise ValueError("the body broke off")
         try:
-            return json.loads(self.body, parse_constant=str)
+            return _DECODER.decode(self.body.decode(json.detect_encoding(self.body), "surrogatepass"))
         except (ValueError, RecursionError):
             kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
             kind = scrub(kind) if _MEDIA_TYPE.fullmatch(kind) else "no content type"
@@ -100,11 +108,17 @@ def invite_request(invite: Invite) -> HttpRequest:
 
     :param invite: what to send.
     """
-    path = "/omnichat/1/applications/{}/integrations/{}/invite".format(
-        quote(invite.application_key, safe=""), quote(invite.integration_type, safe="")
+    path = _invite_path(invite.application_key, invite.integration_type)
+    to, placeholder, message = _as_json(invite.to), _as_json(invite.link_placeholder), _as_json(invite.message)
+    body = f'{{"to": {to}, "linkPlaceholder": {placeholder}, "message": {message}}}'
+    return HttpRequest("POST", path, _JSON_HEADERS, body.encode())
+
+
+@lru_cache(maxsize=64)
+def _invite_path(application_key: str, integration_type: str) -> str:
+    return "/omnichat/1/applications/{}/integrations/{}/invite".format(
+        quote(application_key, safe=""), quote(integration_type, safe="")
     )
-    body = {"to": invite.to, "linkPlaceholder": invite.link_placeholder, "message": invite.message}
-    return HttpRequest("POST", path, _JSON_HEADERS, json.dumps(body, ensure_ascii=False).encode())
 
 
 def users_request(application_key: str) -> HttpRequest:
@@ -153,20 +167,26 @@ def _without(payload: Any, hidden: Collection[str]) -> Any:
 
 
 def _clean(value: Any, secrets: Collection[str]) -> Any:
+    if isinstance(value, str):
+        return _clean_text(value, secrets)
+    if isinstance(value, int):
+        return value if str(value) not in secrets else "***"
     if isinstance(value, dict):
         return {name: _clean(inner, secrets) for name, inner in value.items()}
     if isinstance(value, list):
         return [_clean(inner, secrets) for inner in value]
-    if isinstance(value, int):
-        return value if str(value) not in secrets else "***"
-    if not isinstance(value, str):
-        return value
-    digits = "".join(filter(str.isdigit, value))
-    for secret in secrets:
-        value = value.replace(secret, "***")
-        if secret in digits:  # a number, written with separators
-            value = re.sub(r"[\s().\-/]{0,3}".join(secret), "***", value)
     return value
+
+
+def _clean_text(text: str, secrets: Collection[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    if _DIGIT.search(text):
+        digits = "".join(filter(str.isdigit, text))
+        for secret in secrets:
+            if secret in digits:  # a number, written with separators
+                text = re.sub(r"[\s().\-/]{0,3}".join(secret), "***", text)
+    return text
 
 
 def error_of_transport(error: TransportError) -> SendError:
