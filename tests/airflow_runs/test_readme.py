@@ -18,7 +18,13 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("code", [each for each in snippets("python") if "@dag" in each.values[0]])
+def dags(approved: bool) -> list[Any]:
+    """Those in which a person is asked, or the others."""
+    found = [each for each in snippets("python") if "@dag" in each.values[0]]
+    return [each for each in found if ("ApprovalOperator" in each.values[0]) == approved]
+
+
+@pytest.mark.parametrize("code", dags(approved=False))
 def test_dag_of_the_readme(code: str, airflow: Airflow, sandbox: Sandbox, tmp_path: Path) -> None:
     if "retries" in code and "Batch" in code and not HAS_STATE_STORE:
         pytest.skip("without a task state store a list refuses retries, as the page on compatibility says")
@@ -42,3 +48,24 @@ def assert_manifest(manifest: dict[str, Any], accepted: int) -> None:
     assert manifest["counts"]["accepted"] == manifest["rows"] == accepted
     files = list(Path(manifest["results"]).glob("*.jsonl"))
     assert sum(len(file.read_text().splitlines()) for file in files) == accepted
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow has approvals from 3.1 on")
+@pytest.mark.parametrize("code", dags(approved=True))
+def test_dag_in_which_a_person_is_asked(code: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tasks, one after the other; that the person's click goes on is shown with the example DAG."""
+    from tests.airflow_harness import run_task
+
+    monkeypatch.setenv("AIRFLOW_CONN_OMNICHAT_DEFAULT", sandbox.airflow_connection)
+    names: dict[str, Any] = {"__name__": "snippet"}
+    exec(compile(code.replace("\napproved()", "\nmade = approved()"), "snippet", "exec"), names)
+    tasks = names["made"].task_dict
+    preview = run_task(tasks["preview"])
+    assert preview.succeeded, preview.error
+    assert sandbox.totals.requests == 0
+    asked = run_task(tasks["approve"], upstream={"preview": preview.xcom["markdown"]})
+    assert asked.state in {"deferred", "awaiting_input"}
+    assert "would be invited" in str(asked.rendered["body"])
+    sent = run_task(tasks["send"], upstream={"preview": preview.xcom["fingerprint"]})
+    assert sent.succeeded, sent.error
+    assert sandbox.totals.requests == len(sandbox.accepted) == 1

@@ -56,18 +56,21 @@ def test_python_snippet_runs_and_all_that_it_sends_is_taken(
     for task in names.values():
         if isinstance(task, BaseOperator):
             run = run_task(task)
-            assert run.succeeded, run.error
+            # Whether people are awake depends on when this test is run.
+            assert run.succeeded or (run.state == "deferred" and "send_window" in code), run.error
     if "invite" in names:
         assert names["invite"]("+41 79 302 67 27")[1] == "PENDING_ENROUTE"
     assert sandbox.totals.requests == sandbox.totals.accepted
-    assert sandbox.totals.accepted or "Sandbox" in code
+    assert sandbox.totals.accepted or "Sandbox" in code or "send_window" in code
 
 
 def warehouse(path: Path) -> str:
-    """A database with the table that the pages speak of; give the connection to it."""
+    """A database with the tables that the pages speak of; give the connection to it."""
     with closing(sqlite3.connect(path)) as database:
-        database.execute("CREATE TABLE customers (customer_id TEXT, mobile TEXT, first_name TEXT, signed_up TEXT)")
-        database.execute("INSERT INTO customers VALUES ('c-1', '+41793026727', 'Ada', '2026-11-23')")
+        columns = "customer_id TEXT, mobile TEXT, first_name TEXT, signed_up TEXT, segment TEXT"
+        database.execute(f"CREATE TABLE customers ({columns})")
+        database.execute("CREATE TABLE opt_outs (phone TEXT)")
+        database.execute("INSERT INTO customers VALUES ('c-1', '+41793026727', 'Ada', '2026-11-23', 'spring')")
         database.commit()
     return json.dumps({"conn_type": "sqlite", "host": str(path)})
 
