@@ -290,7 +290,8 @@ def country_of(number: str) -> str:
         if regions and national.isdigit():
             # Several countries share it, and the digits behind tell which.
             parsed = PhoneNumber(int(code), int(national), italian_leading_zero=national.startswith("0") or None)
-            return str(region_code_for_number(parsed) or NO_COUNTRY)
+            # One that is in no numbering plan (yet) counts for the main country of its code, which stands first.
+            return str(region_code_for_number(parsed) or regions[0])
     return NO_COUNTRY
 
 
@@ -320,7 +321,7 @@ def _shown(message: str) -> str:
 
 
 def _country_name(code: str) -> str:
-    return {NO_COUNTRY: "in no numbering plan", "001": "international"}.get(code, code)
+    return {NO_COUNTRY: "unknown", "001": "international"}.get(code, code)
 
 
 def _line(*cells: str) -> str:

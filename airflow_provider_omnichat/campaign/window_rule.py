@@ -80,6 +80,6 @@ class WindowRule:
 
 
 def _local(moment: datetime, zones: tuple[str, ...]) -> str:
-    zone = zones[0]
-    more = f" and {len(zones) - 1} more" if len(zones) > 1 else ""
-    return f"{moment.astimezone(clock(zone)):%Y-%m-%d %H:%M} ({zone}{more})"
+    if len(zones) > 1:  # whose clocks may differ
+        return f"{moment:%Y-%m-%d %H:%M} UTC ({len(zones)} time zones)"
+    return f"{moment.astimezone(clock(zones[0])):%Y-%m-%d %H:%M} ({zones[0]})"
