@@ -44,6 +44,7 @@ class Supervisor:
 
     :param store: the task state store; handed on from try to try.
     :param on_message: sees each message first; what it raises or gives back, other than None, is the answer.
+    :param keep: whether to keep all messages, which takes memory.
     """
 
     def __init__(
@@ -52,17 +53,20 @@ class Supervisor:
         connections: Mapping[str, Mapping[str, Any]],
         upstream: Mapping[str, Any],
         on_message: Callable[[Any], Any] | None,
+        keep: bool = True,
     ) -> None:
         self.store = store
         self.connections = connections
         self.upstream = upstream
         self.on_message = on_message
+        self.keep = keep
         self.xcom: dict[str, Any] = {}
         self.sent: list[Any] = []
         self.socket = None
 
     def send(self, msg: Any) -> Any:
-        self.sent.append(msg)
+        if self.keep:
+            self.sent.append(msg)
         if self.on_message and (given := self.on_message(msg)) is not None:
             return given
         handle = getattr(self, f"_on_{type(msg).__name__}", None)
@@ -126,18 +130,20 @@ def run_task(
     try_number: int = 1,
     retries: int = 0,
     map_index: int = -1,
+    keep: bool = True,
 ) -> TaskRun:
     """
     Run one try of *task*.
 
     :param store: of an earlier try, to go on with; a new one if None.
     :param upstream: return values of other tasks by task id.
+    :param keep: False where memory is measured: nothing is told of what was rendered and sent then.
     """
     store = {} if store is None else store
     if AIRFLOW < (3, 0):
         return _run_on_airflow_2(task, store)
     return _run_on_airflow_3(
-        task, Supervisor(store, connections or {}, upstream or {}, on_message), try_number, retries, map_index
+        task, Supervisor(store, connections or {}, upstream or {}, on_message, keep), try_number, retries, map_index
     )
 
 
