@@ -55,6 +55,7 @@ class Supervisor:
 
     :param store: the task state store; handed on from try to try.
     :param on_message: sees each message first; what it raises or gives back, other than None, is the answer.
+    :param keep: whether to keep all messages, which takes memory.
     """
 
     def __init__(
@@ -63,17 +64,20 @@ class Supervisor:
         connections: Mapping[str, Mapping[str, Any]],
         upstream: Mapping[str, Any],
         on_message: Callable[[Any], Any] | None,
+        keep: bool = True,
     ) -> None:
         self.store = store
         self.connections = connections
         self.upstream = upstream
         self.on_message = on_message
+        self.keep = keep
         self.xcom: dict[str, Any] = {}
         self.sent: list[Any] = []
         self.socket = None
 
     def send(self, msg: Any) -> Any:
-        self.sent.append(msg)
+        if self.keep:
+            self.sent.append(msg)
         if self.on_message and (given := self.on_message(msg)) is not None:
             return given
         handle = getattr(self, f"_on_{type(msg).__name__}", None)
@@ -138,6 +142,7 @@ def run_task(
     retries: int = 0,
     map_index: int = -1,
     resume: Deferral | None = None,
+    keep: bool = True,
 ) -> TaskRun:
     """
     Run one try of *task*, or what comes of it after a deferral.
@@ -145,11 +150,12 @@ def run_task(
     :param store: of an earlier try, to go on with; a new one if None.
     :param resume: the deferral after which it goes on.
     :param upstream: return values of other tasks by task id.
+    :param keep: False where memory is measured: nothing is told of what was rendered and sent then.
     """
     store = {} if store is None else store
     if AIRFLOW < (3, 0):
         return _run_on_airflow_2(task, store, resume)
-    supervisor = Supervisor(store, connections or {}, upstream or {}, on_message)
+    supervisor = Supervisor(store, connections or {}, upstream or {}, on_message, keep)
     return _run_on_airflow_3(task, supervisor, try_number, retries, map_index, resume)
 
 

@@ -14,7 +14,8 @@ import pytest
 from tests.campaign import sql_servers
 
 CONN_ID = "warehouse"
-DRIVERS = ["sqlite3", "psycopg2", "psycopg", "pymysql", "duckdb"]
+DRIVERS = ["sqlite3", "psycopg2", "psycopg", "pymysql", "MySQLdb", "duckdb"]
+MYSQL = ("pymysql", "MySQLdb")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Database:
             import duckdb
 
             return duckdb.connect(**self.options)
+        if self.driver == "MySQLdb":
+            import MySQLdb
+
+            return MySQLdb.connect(**self.options)
         return sql_servers.Target("sqlite", self.driver, self.options).connect()  # the dialect says nothing of this
 
     def run(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
@@ -83,7 +88,7 @@ def connected(driver: str, request: pytest.FixtureRequest, folder: Path, monkeyp
     if driver in ("psycopg2", "psycopg"):
         options = dict(request.getfixturevalue("postgresql_server"))
         _postgresql(driver, options, monkeypatch)
-    elif driver == "pymysql":
+    elif driver in MYSQL:
         options = dict(request.getfixturevalue("mariadb_server"))
         _hooked(monkeypatch, "mysql", driver, options)
     else:
@@ -107,7 +112,7 @@ def _hooked(monkeypatch: pytest.MonkeyPatch, conn_type: str, driver: str, option
 
     class DriverHook(DbApiHook):
         conn_name_attr = "driver_conn_id"
-        supports_autocommit = driver == "pymysql"
+        supports_autocommit = driver in MYSQL
         placeholder = Database(driver, {}).placeholder
 
         def get_conn(self) -> Any:

@@ -32,7 +32,7 @@ def give_up(connection: Any, cursor: Any = None) -> None:
     """
     Close a connection and its cursor, whatever state they are in.
 
-    The connection first: MySQL's unbuffered cursors would read all the rest of their rows while closing.
+    The connection first: mysqlclient's unbuffered cursor would read all the rest of its rows while closing.
 
     :param connection: to close.
     :param cursor: to close; None if there is none.

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.hooks.sql_rows import SqlQueryError, SqlQueryMistakeError, rows_of_query
-from tests.sql_connections import CONN_ID, Database, connected
+from tests.sql_connections import CONN_ID, MYSQL, Database, connected
 
 PEOPLE = [("c-1", "+41 79 302 67 27", "Ada"), ("c-2", "+41 79 302 67 28", None), ("c-3", None, "Cy")]
 
@@ -44,7 +44,7 @@ def many(database: Database, count: int) -> str:
             f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})"
             " SELECT i, 'P' || i AS name FROM n"
         )
-    if database.driver == "pymysql":
+    if database.driver in MYSQL:
         return f"SELECT seq AS i, CONCAT('P', seq) AS name FROM seq_1_to_{count}"
     if database.driver == "duckdb":
         return f"SELECT i, 'P' || i AS name FROM range(1, {count + 1}) r(i)"
@@ -99,7 +99,7 @@ def memory(field: str) -> int:
 
 
 def connections(database: Database) -> int:
-    if database.driver == "pymysql":
+    if database.driver in MYSQL:
         return len(database.run("SHOW PROCESSLIST")) - 1
     ((count,),) = database.run(
         "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
@@ -107,7 +107,7 @@ def connections(database: Database) -> int:
     return int(count)
 
 
-@pytest.mark.parametrize("driver", ["psycopg2", "psycopg", "pymysql"])
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg", "pymysql", "MySQLdb"])
 def test_the_connection_is_closed_at_the_end_and_when_it_is_given_up(driver, request, tmp_path, monkeypatch):
     database = connected(driver, request, tmp_path, monkeypatch)
 
@@ -207,16 +207,17 @@ def test_what_the_database_says_is_told_by_class_and_code_and_never_by_text(peop
         "psycopg2": "UndefinedColumn 42703",
         "psycopg": "UndefinedColumn 42703",
         "pymysql": "OperationalError 1054 42S22",
+        "MySQLdb": "OperationalError 1054",
         "duckdb": "BinderException",
     }
     assert f"Connection 'warehouse' cannot be queried ({codes[people.driver]}); nothing was sent" in text
     assert "secret" not in text
     assert "41793026727" not in text
-    assert caught.value.__context__ is None
+    assert caught.value.__context__ is caught.value.__cause__ is None, "a traceback would show it"
     assert not isinstance(caught.value, ValueError), "a table may be there a minute later"
 
 
-@pytest.mark.parametrize("driver", ["psycopg2", "psycopg", "pymysql"])
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg", "pymysql", "MySQLdb"])
 def test_bad_syntax_is_a_mistake_that_no_retry_mends(driver, request, tmp_path, monkeypatch):
     connected(driver, request, tmp_path, monkeypatch)
     with pytest.raises(SqlQueryMistakeError, match="Run the query by hand"):

@@ -154,6 +154,7 @@ def _run(plan: Plan) -> None:
         store=StoredValues(Path(plan.home) / "store.sqlite"),
         try_number=plan.try_number,
         retries=99,
+        keep=False,
     )
     manifest = run.xcom.get("return_value")
     ended = {"state": run.state, "error": str(run.error), "manifest": manifest, "peak_mib": _peak_mib()}
