@@ -180,7 +180,8 @@ def _clean(value: Any, secrets: Collection[str]) -> Any:
 
 def _clean_text(text: str, secrets: Collection[str]) -> str:
     for secret in secrets:
-        text = text.replace(secret, "***")
+        if secret in text:
+            text = text.replace(secret, "***")
     if _DIGIT.search(text):
         digits = "".join(filter(str.isdigit, text))
         for secret in secrets:

@@ -196,12 +196,15 @@ class Batch:
         """Record what has ended, claim what comes next, queue what could be claimed."""
         async with self._commit_lock:
             ended, self._ended[:] = list(self._ended), []
+            at = datetime.now(UTC)
+            written = _written(at)
             for one in ended:
-                self._tell(one.candidate.recipient, _result(one), one.outcome is Outcome.ACCEPTED)
+                self._tell(one.candidate.recipient, _result(one, written), one.outcome is Outcome.ACCEPTED)
             told, self._told[:] = list(self._told), []
             sending = not self._sender.stopped.is_set()
             claims = [Claim(c.recipient, c.invite.to, c.key) for c in candidates]
-            taken = await self._in(self._io, self._write, ended, told, claims, sending)
+            entries = {one.candidate.recipient: _entry(one, at) for one in ended}
+            taken = await self._in(self._io, self._write, entries, told, claims, sending)
             if self.failure is not None:
                 # What the ledger has of these is not known, so nothing is told of them.
                 self._sender.stop(str(self.failure))
@@ -217,7 +220,7 @@ class Batch:
                     self._tell(candidate.recipient, _plain(candidate, Outcome.NOT_SENT, datetime.now(UTC), reason))
 
     def _write(
-        self, ended: list[Ended], told: list[tuple[str | None, Result]], claims: list[Claim], sending: bool
+        self, entries: Mapping[str, Entry], told: list[tuple[str | None, Result]], claims: list[Claim], sending: bool
     ) -> Mapping[str, Entry]:
         """Write, in the ledger's thread; result rows first, so that a crash in between loses no message id."""
         try:
@@ -225,7 +228,7 @@ class Batch:
         except OmnichatError as error:
             self.failure = self.failure or error
         try:
-            self._ledger.record({one.candidate.recipient: _entry(one) for one in ended})
+            self._ledger.record(entries)
             if self.failure is not None:
                 return {}  # what was recorded is tried once more at the end
             if claims and sending:
@@ -333,24 +336,29 @@ def _unreadable(error: Exception) -> OmnichatError:
     return RowSourceError(f"The list cannot be read to its end ({type(error).__name__}: {scrub(str(error))})")
 
 
-def _result(ended: Ended) -> Result:
-    return _fill(ended.candidate, ended.outcome, datetime.now(UTC), ended.error, ended.answer, ended.attempts)
+def _result(ended: Ended, at: str) -> Result:
+    return _fill(ended.candidate, ended.outcome, at, ended.error, ended.answer, ended.attempts)
 
 
-def _entry(ended: Ended) -> Entry:
-    return Entry.now(ended.outcome, ended.answer, ended.error, ended.attempts)
+def _entry(ended: Ended, at: datetime) -> Entry:
+    return Entry(ended.outcome, at, ended.answer, ended.error, ended.attempts)
+
+
+def _written(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds")
 
 
 def _plain(
     candidate: Candidate, outcome: Outcome, at: datetime, reason: str | None, entry: Entry | None = None
 ) -> Result:
-    return _fill(candidate, outcome, at, reason, entry.answer if entry else None, entry.attempts if entry else 0)
+    answer, attempts = (entry.answer, entry.attempts) if entry else (None, 0)
+    return _fill(candidate, outcome, _written(at), reason, answer, attempts)
 
 
 def _fill(
     candidate: Candidate,
     outcome: Outcome,
-    at: datetime,
+    at: str,
     error: str | None,
     answer: InviteAnswer | None,
     attempts: int,
@@ -361,7 +369,7 @@ def _fill(
         key=candidate.key,
         to=candidate.invite.to,
         outcome=outcome,
-        at=at.isoformat(timespec="milliseconds"),
+        at=at,
         message_id=answer.message_id or None if answer else None,
         status_id=status.id if status else None,
         status_group=status.group_id if status else None,

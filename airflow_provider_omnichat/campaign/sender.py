@@ -71,6 +71,7 @@ class Sender:
         self._queue: asyncio.Queue[Candidate] = asyncio.Queue()
         self._next = asyncio.Lock()
         self._moved = asyncio.Event()
+        self._wanted_below = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._last_taken = self.started
         self._doubts_in_a_row = 0
@@ -91,6 +92,7 @@ class Sender:
 
     async def room(self, below: int, seconds: float) -> None:
         """Wait until fewer than *below* invites wait, or *seconds* have passed."""
+        self._wanted_below = below
         try:
             async with asyncio.timeout(seconds):
                 while self._queue.qsize() >= below and not self.stopped.is_set():
@@ -140,7 +142,8 @@ class Sender:
             # unsent.
             async with self._next:
                 candidate = await self._queue.get()
-                self._moved.set()
+                if self._queue.qsize() < self._wanted_below:
+                    self._moved.set()
                 turn = await self._turn()
             try:
                 ended = await self._send(candidate, turn)
