@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.models import InviteAnswer
@@ -23,8 +22,7 @@ class LedgerError(OmnichatError):
     """The ledger cannot be read or written. That is not an empty ledger: nothing more is sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """
     What is about to be sent.
 
@@ -38,8 +36,7 @@ class Claim:
     key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """
     What the ledger knows of one invite.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf, sqrt
 from time import monotonic
@@ -13,7 +14,7 @@ from airflow_provider_omnichat.api.retry import Backoff
 # The start: requests under way at first, more of them with each that is accepted, until so many were.
 _FIRST = 4
 _MORE = 0.25
-_STARTED = 200
+_STARTED = 100
 # A step: to so much of what was let through, which is taken for so much of the pace at least; seconds between two.
 _BELOW = 0.95
 _SMALL_STEP = 0.95
@@ -38,7 +39,6 @@ _SURE = 4.0
 # Waiting, in seconds.
 _REST = 0.1
 _CATCH_UP = 0.02
-_TICK = 0.01
 _LOOK_AROUND = 0.25
 
 
@@ -93,6 +93,7 @@ class Pacer:
         # The start ends with the first step, or when enough was accepted.
         self._starting = True
         self._sent = 0
+        self._heard = asyncio.Event()
         # The pace after the step, and since when it grows; time in which there was nothing to send does not count.
         self._grows_from = self._rate
         self._growing_since = 0.0
@@ -127,20 +128,35 @@ class Pacer:
         async with self._queue:
             while not stopped.is_set():
                 now = self._clock()
+                self._heard.clear()
                 wait = self._take(now)
                 if wait <= 0:
                     return now
-                await asyncio.sleep(min(wait, _LOOK_AROUND))
+                await self._wait(min(wait, _LOOK_AROUND))
         return None
+
+    async def _wait(self, seconds: float) -> None:
+        if not self._starting:
+            await asyncio.sleep(seconds)
+            return
+        with suppress(TimeoutError):  # what is waited for is an answer
+            async with asyncio.timeout(seconds):
+                await self._heard.wait()
 
     def accepted(self) -> None:
         """Note that the vendor let an invite through, whatever else it answered."""
         self._accepted += 1
+        self._heard.set()
         self._refused_in_a_row = 0
         self._setbacks = 0
         if self._rate < self._ceiling:
             growing = max(0.0, self._clock() - self._growing_since)
             self._rate = min(self._grows_from + (growing / _GROWTH_TIME) ** _GROWTH_POWER, self._ceiling)
+
+    def unanswered(self) -> None:
+        """Note that an invite ended and nobody knows how: it says nothing about the pace, and is no longer waited for."""
+        self._sent -= 1
+        self._heard.set()
 
     def refused(self, began: float, retry_after: float | None = None) -> None:
         """
@@ -187,7 +203,7 @@ class Pacer:
         if wait > 0:
             return wait
         if self._starting and not self._may_start_another(now):
-            return _TICK
+            return _LOOK_AROUND
         late = now - self._next
         if late > _CATCH_UP:
             # A sleep that took too long is made up for, by a few turns at most.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic, time
+from typing import NamedTuple
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError, SendError
@@ -18,8 +18,7 @@ _DOUBTS_IN_A_ROW = 20
 _SHORT_WAIT = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """
     How a claimed invite ended in this try.
 
@@ -212,7 +211,9 @@ class Sender:
         return False
 
     def _note(self, failure: SendError) -> None:
-        if failure.http_status is not None:
+        if failure.http_status is None:
+            self._pacer.unanswered()
+        else:
             self._pacer.accepted()  # whatever became of it, it got past the limit on requests
         if failure.outcome is Outcome.REJECTED:
             self._note_taken()

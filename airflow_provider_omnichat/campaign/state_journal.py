@@ -68,8 +68,8 @@ class StateStoreJournal:
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
-        found = {}
-        for claim in claims:
+        found: dict[str, Entry] = {}
+        for claim in claims if self._earlier else ():
             letter = self._earlier.get(_short(claim.recipient))
             if letter is not None:
                 found[claim.recipient] = Entry(_OUTCOMES[letter], datetime.now(UTC))

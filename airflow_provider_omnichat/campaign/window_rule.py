@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,9 +60,9 @@ class WindowRule:
             self.opens_at = min(self.opens_at or state.opens_at, state.opens_at)
             until = _local(state.opens_at, zones)
             if not self._refuses:
-                return replace(candidate, later=until)
+                return candidate._replace(later=until)
             return Refusal(Outcome.HELD, f"outside the send window until {until}")
-        return candidate if state.closes_at is None else replace(candidate, closes_at=state.closes_at.timestamp())
+        return candidate if state.closes_at is None else candidate._replace(closes_at=state.closes_at.timestamp())
 
     def _zones(self, candidate: Candidate, fields: Mapping[str, Any]) -> tuple[str, ...]:
         own = fields.get(self._zone_column) if self._zone_column else None
