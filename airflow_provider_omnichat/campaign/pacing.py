@@ -154,7 +154,7 @@ class Pacer:
             self._rate = min(self._grows_from + (growing / _GROWTH_TIME) ** _GROWTH_POWER, self._ceiling)
 
     def unanswered(self) -> None:
-        """Note that an invite ended and nobody knows how: it says nothing about the pace, and is no longer waited for."""
+        """Note that an invite ended and nobody knows how: it says nothing of the pace, and is no longer waited for."""
         self._sent -= 1
         self._heard.set()
 
