@@ -22,7 +22,7 @@ class Vendor:
     """
 
     def __init__(self, home: Path) -> None:
-        self.user, self.password = "benchmark", secrets.token_urlsafe(12)
+        self.user, self.password = "benchmark", secrets.token_hex(12)
         self.application_key = secrets.token_hex(16).upper()
         self._ready = home / "vendor.json"
         with socket.socket() as probe:
