@@ -14,7 +14,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text
 from airflow_provider_omnichat.campaign.budget import Budget
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
-from airflow_provider_omnichat.operators.arguments import cap_of, one_of, seconds_of, window_of
+from airflow_provider_omnichat.operators.arguments import cap_of, is_nothing, one_of, seconds_of, still_given, window_of
 from airflow_provider_omnichat.operators.batch_ending import Ending, raise_if_empty
 from airflow_provider_omnichat.operators.ledger import (
     DEFAULT_TABLE,
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.row_sources import BrokenRow
     from airflow_provider_omnichat.campaign.rows import Row
     from airflow_provider_omnichat.operators.gates import Gates
+
+
+# Templated arguments that keep people from an SMS: nothing is sent when one of them was given and renders to nothing.
+_SAFEGUARDS = ("suppression", "approved", "partition", "campaign", "ledger_conn_id")
 
 
 def _shown_opt_outs(given: Any) -> Any:
@@ -223,6 +227,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         self.approved = approved
         self.partition = partition
         self.is_dry_run = dry_run
+        self._given = frozenset(name for name in _SAFEGUARDS if not is_nothing(getattr(self, name)))
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the list; see the class."""
@@ -242,6 +247,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         from airflow_provider_omnichat.campaign.survey import check_list
         from airflow_provider_omnichat.operators.gates import Gates
 
+        self._check_safeguards()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
         hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         is_read_twice = not self.is_dry_run and (self.budget.is_set or self.approved is not None)
@@ -258,6 +264,14 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
             except ValueError as error:
                 raise AirflowFailException(f"Nothing was sent. {error}") from None
             return self._send(context, hook, gates, rows, campaign, so_far)
+
+    def _check_safeguards(self) -> None:
+        try:
+            for name in _SAFEGUARDS:
+                value = self.private(name) if name in self.private_fields else getattr(self, name)
+                still_given(name, name in self._given, value)
+        except ValueError as error:
+            raise AirflowFailException(f"Nothing was sent. {error}") from None
 
     def _send(
         self,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.airflow_harness import AIRFLOW, HAS_STATE_STORE, run_task
-from tests.operators.test_send_invite_batch import batch, counts, number, people, rows_in
+from tests.operators.test_send_invite_batch import XCom, batch, counts, number, people, rows_in
 
 needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
 needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
@@ -118,6 +118,34 @@ def test_opt_outs_do_not_show_in_rendered_templates(at_sandbox):
     run = run_task(batch(people(3), suppression=[f"+{number(0)}", f"+{number(9)}"]))
     assert run.rendered["suppression"] == "<list of 2 rows>"
     assert number(9) not in json.dumps(run.rendered, default=str)
+
+
+# what a task or a template has not given
+
+
+@needs_runner
+@pytest.mark.parametrize("name", ["suppression", "approved", "partition", "campaign", "ledger_conn_id"])
+def test_a_safeguard_whose_task_gave_nothing_stops_everything(at_sandbox, ledger, name):
+    run = run_task(batch(people(3), **{**ledger, "retries": 2, name: XCom(None)}), upstream={"find": None}, retries=2)
+    assert run.state == "failed"
+    assert f"Nothing was sent. {name}: was given and is None now" in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
+@pytest.mark.parametrize("name", ["suppression", "approved", "partition", "campaign", "ledger_conn_id"])
+def test_a_safeguard_whose_template_gives_nothing_stops_everything(at_sandbox, ledger, name):
+    run = run_task(batch(people(3), **{**ledger, name: "{{ params.get('no') or '' }}"}))
+    assert run.state == "failed"
+    assert f"Nothing was sent. {name}: was given and is empty now" in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
+@pytest.mark.parametrize("approved", ["None", "x"])
+def test_an_approval_that_is_none_is_no_approval(at_sandbox, approved):
+    run = run_task(batch(people(3), approved=approved))
+    assert run.state == "failed"
+    assert "this is not the list that was approved" in str(run.error)
+    assert at_sandbox.requests_seen == 0
 
 
 # the send window
