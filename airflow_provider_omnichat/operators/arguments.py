@@ -84,7 +84,7 @@ def still_given(name: str, given: bool, value: object) -> None:
     :raises ValueError: when it was given and is nothing; going on would mean to go on without it.
     """
     if given and is_nothing(value):
+        now = "None" if value is None else "empty"
         raise ValueError(
-            f"{name}: was given and is {'None' if value is None else 'empty'} now; see what the task or template that it"
-            " comes from has given"
+            f"{name}: was given and is {now} now; see what the task or template that it comes from has given"
         )

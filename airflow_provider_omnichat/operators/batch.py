@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.api.privacy import describe_list, describe_text
+from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers
 from airflow_provider_omnichat.campaign.budget import Budget
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.arguments import cap_of, is_nothing, one_of, seconds_of, still_given, window_of
@@ -46,7 +46,9 @@ def _shown_opt_outs(given: Any) -> Any:
     """Say of an opt-out list what it is, without its numbers."""
     if given is None:
         return None
-    return {name: given.get(name) for name in ("conn_id", "sql")} if isinstance(given, dict) else describe_list(given)
+    if isinstance(given, dict):
+        return {name: mask_numbers(given.get(name)) for name in ("conn_id", "sql")}
+    return describe_list(given)
 
 
 class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
@@ -91,8 +93,9 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
     :param on_empty: what an empty list does: ``"skip"`` the task, ``"succeed"`` or ``"fail"``.
     :param max_rejected_ratio: the task fails when the vendor rejected more than this part of what it was sent, 0 to 1.
     :param suppression: the opt-out list: numbers, as a list, the output of another task, the URI of a CSV or JSON-lines
-        file (the column *to_column*, or its only one), or a query ``{"conn_id": "...", "sql": "..."}``. (templated;
-        shown as a count)
+        file (the column *to_column*, or its only one), or a query ``{"conn_id": "...", "sql": "..."}``. A national
+        number is of the country in its *region_column*, else of *default_region*. (templated; shown as a count, a
+        query with numbers masked)
     :param send_window: from when to when people may be written to, on the clock where they live: ``("09:00",
         "20:00")``. None for any time.
     :param send_days: the days of it: ``"mon-sat"``, ``"mon,wed,fri"`` or a list; every day if None.

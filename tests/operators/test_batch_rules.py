@@ -53,6 +53,29 @@ def memory(ledger: dict[str, Any]) -> dict[str, Any]:
 # opt-outs
 
 
+def test_numbers_in_the_query_for_opt_outs_do_not_show(at_sandbox):
+    query = {"conn_id": "crm", "sql": "SELECT phone FROM opt_outs WHERE phone <> '+41793026727'"}
+    run = run_task(batch(people(3), suppression=query))
+    assert "41793026727" not in str(run.rendered["suppression"])
+    assert "opt_outs" in str(run.rendered["suppression"])
+
+
+@pytest.mark.parametrize("kind", ["dicts", "csv", "query"])
+def test_an_opt_out_of_another_country_is_read_with_the_country_of_its_row(at_sandbox, tmp_path, monkeypatch, kind):
+    given: Any = [{"to": "06 12 34 56 78", "country": "FR"}]
+    if kind == "csv":
+        (tmp_path / "out.csv").write_text("to,country\n06 12 34 56 78,FR\n")
+        given = str(tmp_path / "out.csv")
+    if kind == "query":
+        crm = {"conn_type": "sqlite", "host": str(tmp_path / "crm.sqlite")}
+        monkeypatch.setenv("AIRFLOW_CONN_CRM", json.dumps(crm))
+        given = {"conn_id": "crm", "sql": "SELECT '06 12 34 56 78' AS \"to\", 'FR' AS country"}
+    invites = [{"to": "+33612345678", "name": "Zoe"}, {"to": "+41612345678", "name": "Ida"}]
+    run = run_task(batch(invites, suppression=given, region_column="country", default_region="CH"))
+    assert run.succeeded, run.error
+    assert [sms.to for sms in at_sandbox.accepted] == ["41612345678"]
+
+
 @pytest.mark.parametrize("kind", ["list", "dicts", "csv", "jsonl"])
 def test_whoever_opted_out_gets_nothing_and_the_row_says_so(at_sandbox, tmp_path, kind):
     numbers = [f"00{number(i)}" for i in range(3)]
