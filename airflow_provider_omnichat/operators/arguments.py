@@ -52,6 +52,25 @@ def window_of(hours: Any, days: Any) -> SendWindow | None:
     return SendWindow.of(hours, days)
 
 
+def zone_of(name: str, zone: str | None) -> str | None:
+    """
+    Read a time zone; nothing is imported for it where there is none.
+
+    :param name: of the argument, for the error.
+    :param zone: as it was given.
+    :raises ValueError: when it is none; says what to write.
+    """
+    if zone is None:
+        return None
+    from airflow_provider_omnichat.api.errors import InvalidInviteError
+    from airflow_provider_omnichat.campaign.time_zones import checked_zone
+
+    try:
+        return checked_zone(zone)
+    except InvalidInviteError as error:
+        raise ValueError(f"{name}: {error.problem}") from None
+
+
 def cap_of(given: object, ledger_conn_id: str | None) -> FrequencyCap | None:
     """
     Read a frequency cap; nothing is imported for it where there is none.

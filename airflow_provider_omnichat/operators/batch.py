@@ -14,7 +14,15 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers
 from airflow_provider_omnichat.campaign.budget import Budget
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
-from airflow_provider_omnichat.operators.arguments import cap_of, is_nothing, one_of, seconds_of, still_given, window_of
+from airflow_provider_omnichat.operators.arguments import (
+    cap_of,
+    is_nothing,
+    one_of,
+    seconds_of,
+    still_given,
+    window_of,
+    zone_of,
+)
 from airflow_provider_omnichat.operators.batch_ending import Ending, raise_if_empty
 from airflow_provider_omnichat.operators.ledger import (
     DEFAULT_TABLE,
@@ -223,7 +231,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         self.suppression = suppression
         self.send_window = window_of(send_window, send_days)
         self.time_zone_column = time_zone_column
-        self.default_time_zone = default_time_zone
+        self.default_time_zone = zone_of("default_time_zone", default_time_zone)
         self.on_closed = on_closed
         self.max_per_recipient = cap_of(max_per_recipient, ledger_conn_id)
         self.budget = Budget(max_invites, max_segments, price_per_segment, max_cost)

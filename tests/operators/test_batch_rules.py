@@ -278,6 +278,7 @@ def test_without_anything_that_remembers_a_task_that_may_sleep_is_refused(at_san
         ({"send_window": "09:00-20:00"}, "send_window"),
         ({"send_window": HOURS, "send_days": "weekdays"}, "send_days"),
         ({"send_days": "mon-fri"}, "send_days needs send_window"),
+        ({"send_window": HOURS, "default_time_zone": "Mars/Olympus"}, "default_time_zone: is no known time zone"),
         ({"on_closed": "wait"}, "on_closed must be one of defer, skip"),
         ({"max_per_recipient": (2, "7d")}, "max_per_recipient needs ledger_conn_id"),
         ({"max_per_recipient": "2/7d", "ledger_conn_id": "x"}, "max_per_recipient: must be like"),
