@@ -248,7 +248,8 @@ def _deferral_of(message: Any) -> Deferral:
 
         read = BaseSerialization.deserialize
     assert message.classpath == "airflow.providers.standard.triggers.temporal.DateTimeTrigger"
-    return Deferral(read(message.trigger_kwargs)["moment"], message.next_method, message.next_kwargs)
+    sent = message.model_dump()  # before 3.2, what is sent is packed on its way
+    return Deferral(read(sent["trigger_kwargs"])["moment"], sent["next_method"], sent["next_kwargs"])
 
 
 def _run_on_airflow_2(task: Any, store: dict[str, Any], resume: Deferral | None) -> TaskRun:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.size import Size
@@ -58,8 +59,9 @@ class Budget:
         if self.max_segments is not None and size.segments > self.max_segments:
             problems.append(f"about {size.segments:,} SMS would be sent, max_segments is {self.max_segments:,}")
         if self.max_cost is not None and self.price_per_segment is not None:
-            cost = size.segments * self.price_per_segment
-            if cost > self.max_cost:
+            # In decimals: three times 0.1 is not above 0.3.
+            cost = size.segments * Decimal(str(self.price_per_segment))
+            if cost > Decimal(str(self.max_cost)):
                 problems.append(f"it would cost about {cost:,.2f}, max_cost is {self.max_cost:,.2f}")
         if problems:
             raise BudgetError(f"{'; '.join(problems)}. See that it is the right list; raise the limit if it is")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.ledger import Claim, Entry
+from airflow_provider_omnichat.campaign.ledger import MAYBE_SENT, Claim, Entry
 from airflow_provider_omnichat.campaign.sql_ledger import SqlLedger
 
 _PERIOD = re.compile(r"\s*(\d{1,5})\s*(h|d|w)\s*", re.IGNORECASE)
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+_NEVER_ENDED = "An earlier try was about to send this invite and ended before it could say how"
 _FORM = '(2, "7d"): at most two in seven days; the period in hours (h), days (d) or weeks (w)'
 
 
@@ -67,7 +68,7 @@ class CappedLedger:
 
     Claims are counted when they are in the table, so that two campaigns which claim the same person at the same moment
     see each other: the cap holds, and at worst both let go. A claim that is let go counts as not sent: a later try may
-    have it, if by then there is room.
+    have it, if by then there is room. One that may have been sent before stays in doubt.
 
     :param ledger: to claim in.
     :param cap: to keep.
@@ -86,7 +87,8 @@ class CappedLedger:
         self.close = ledger.close
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`; whom the cap keeps out is SUPPRESSED."""
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`; the others are SUPPRESSED, or still in doubt."""
+        doubts = self._doubts(claims) if MAYBE_SENT.intersection(retake) else {}
         taken = self._ledger.claim(claims, retake)
         won = [claim for claim in claims if claim.recipient not in taken]
         counts = self._ledger.count_recent([claim.to for claim in won], self._now() - self._cap.period)
@@ -94,12 +96,19 @@ class CappedLedger:
         let_go = [claim.recipient for claim in won if claim.to in over]
         if not let_go:
             return taken
-        self._ledger.record(
-            {recipient: Entry.now(Outcome.NOT_SENT, reason=self._cap.reason, attempts=0) for recipient in let_go}
-        )
+        not_sent = Entry.now(Outcome.NOT_SENT, reason=self._cap.reason, attempts=0)
+        self._ledger.record({recipient: doubts.get(recipient, not_sent) for recipient in let_go})
         self._ledger.flush()
         refused = Entry.now(Outcome.SUPPRESSED, reason=self._cap.reason, attempts=0)
-        return {**taken, **dict.fromkeys(let_go, refused)}
+        return {**taken, **{recipient: doubts.get(recipient, refused) for recipient in let_go}}
+
+    def _doubts(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
+        """Give what may have been sent before; that it is not sent now does not make it certain."""
+        return {
+            recipient: entry if entry.outcome else replace(entry, outcome=Outcome.UNKNOWN, reason=_NEVER_ENDED)
+            for recipient, entry in self._ledger.find(claims).items()
+            if entry.outcome in MAYBE_SENT
+        }
 
 
 def _period(given: object) -> timedelta | None:

@@ -52,6 +52,25 @@ def window_of(hours: Any, days: Any) -> SendWindow | None:
     return SendWindow.of(hours, days)
 
 
+def zone_of(name: str, zone: str | None) -> str | None:
+    """
+    Read a time zone; nothing is imported for it where there is none.
+
+    :param name: of the argument, for the error.
+    :param zone: as it was given.
+    :raises ValueError: when it is none; says what to write.
+    """
+    if zone is None:
+        return None
+    from airflow_provider_omnichat.api.errors import InvalidInviteError
+    from airflow_provider_omnichat.campaign.time_zones import checked_zone
+
+    try:
+        return checked_zone(zone)
+    except InvalidInviteError as error:
+        raise ValueError(f"{name}: {error.problem}") from None
+
+
 def cap_of(given: object, ledger_conn_id: str | None) -> FrequencyCap | None:
     """
     Read a frequency cap; nothing is imported for it where there is none.
@@ -67,3 +86,24 @@ def cap_of(given: object, ledger_conn_id: str | None) -> FrequencyCap | None:
     if ledger_conn_id is None:
         raise ValueError("max_per_recipient needs ledger_conn_id: a database that knows what people have got before")
     return FrequencyCap.of(given)
+
+
+def is_nothing(value: object) -> bool:
+    """Tell whether an argument is None or an empty text; an empty list is a list."""
+    return value is None or (isinstance(value, str) and not value)
+
+
+def still_given(name: str, given: bool, value: object) -> None:
+    """
+    Refuse a safeguard that was asked for when the DAG was written and is gone now that its template is rendered.
+
+    :param name: of the argument, for the error.
+    :param given: whether it was given.
+    :param value: as it is now.
+    :raises ValueError: when it was given and is nothing; going on would mean to go on without it.
+    """
+    if given and is_nothing(value):
+        now = "None" if value is None else "empty"
+        raise ValueError(
+            f"{name}: was given and is {now} now; see what the task or template that it comes from has given"
+        )

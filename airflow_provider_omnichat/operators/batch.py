@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.api.privacy import describe_list, describe_text
+from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers
 from airflow_provider_omnichat.campaign.budget import Budget
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
-from airflow_provider_omnichat.operators.arguments import cap_of, one_of, seconds_of, window_of
+from airflow_provider_omnichat.operators.arguments import (
+    cap_of,
+    is_nothing,
+    one_of,
+    seconds_of,
+    still_given,
+    window_of,
+    zone_of,
+)
 from airflow_provider_omnichat.operators.batch_ending import Ending, raise_if_empty
 from airflow_provider_omnichat.operators.ledger import (
     DEFAULT_TABLE,
@@ -38,11 +46,17 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.operators.gates import Gates
 
 
+# Templated arguments that keep people from an SMS: nothing is sent when one of them was given and renders to nothing.
+_SAFEGUARDS = ("suppression", "approved", "partition", "campaign", "ledger_conn_id")
+
+
 def _shown_opt_outs(given: Any) -> Any:
     """Say of an opt-out list what it is, without its numbers."""
     if given is None:
         return None
-    return {name: given.get(name) for name in ("conn_id", "sql")} if isinstance(given, dict) else describe_list(given)
+    if isinstance(given, dict):
+        return {name: mask_numbers(given.get(name)) for name in ("conn_id", "sql")}
+    return describe_list(given)
 
 
 class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
@@ -87,8 +101,9 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
     :param on_empty: what an empty list does: ``"skip"`` the task, ``"succeed"`` or ``"fail"``.
     :param max_rejected_ratio: the task fails when the vendor rejected more than this part of what it was sent, 0 to 1.
     :param suppression: the opt-out list: numbers, as a list, the output of another task, the URI of a CSV or JSON-lines
-        file (the column *to_column*, or its only one), or a query ``{"conn_id": "...", "sql": "..."}``. (templated;
-        shown as a count)
+        file (the column *to_column*, or its only one), or a query ``{"conn_id": "...", "sql": "..."}``. A national
+        number is of the country in its *region_column*, else of *default_region*. (templated; shown as a count, a
+        query with numbers masked)
     :param send_window: from when to when people may be written to, on the clock where they live: ``("09:00",
         "20:00")``. None for any time.
     :param send_days: the days of it: ``"mon-sat"``, ``"mon,wed,fri"`` or a list; every day if None.
@@ -216,13 +231,14 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         self.suppression = suppression
         self.send_window = window_of(send_window, send_days)
         self.time_zone_column = time_zone_column
-        self.default_time_zone = default_time_zone
+        self.default_time_zone = zone_of("default_time_zone", default_time_zone)
         self.on_closed = on_closed
         self.max_per_recipient = cap_of(max_per_recipient, ledger_conn_id)
         self.budget = Budget(max_invites, max_segments, price_per_segment, max_cost)
         self.approved = approved
         self.partition = partition
         self.is_dry_run = dry_run
+        self._given = frozenset(name for name in _SAFEGUARDS if not is_nothing(getattr(self, name)))
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the list; see the class."""
@@ -242,6 +258,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         from airflow_provider_omnichat.campaign.survey import check_list
         from airflow_provider_omnichat.operators.gates import Gates
 
+        self._check_safeguards()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
         hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         is_read_twice = not self.is_dry_run and (self.budget.is_set or self.approved is not None)
@@ -258,6 +275,14 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
             except ValueError as error:
                 raise AirflowFailException(f"Nothing was sent. {error}") from None
             return self._send(context, hook, gates, rows, campaign, so_far)
+
+    def _check_safeguards(self) -> None:
+        try:
+            for name in _SAFEGUARDS:
+                value = self.private(name) if name in self.private_fields else getattr(self, name)
+                still_given(name, name in self._given, value)
+        except ValueError as error:
+            raise AirflowFailException(f"Nothing was sent. {error}") from None
 
     def _send(
         self,

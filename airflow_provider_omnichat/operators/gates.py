@@ -81,31 +81,32 @@ class Gates:
         given = operator.private("suppression")
         if given is None:
             return None
-        suppression = Suppression(_numbers(given, operator.to_column), operator.default_region)
+        numbers = _numbers(given, operator.to_column, operator.region_column)
+        suppression = Suppression(numbers, operator.default_region)
         ignored = f", {suppression.ignored} entries are nobody's number" if suppression.ignored else ""
         operator.log.info("Opt-out list: %s numbers%s", len(suppression), ignored)
         return suppression
 
 
-def _numbers(given: Any, column: str) -> Iterable[object]:
+def _numbers(given: Any, column: str, region_column: str | None) -> Iterable[object]:
     """Give the numbers of an opt-out list: of a list, of the file at an address, or of a query."""
     if isinstance(given, str):
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
         path: Any = ObjectStoragePath(given)
-        return numbers_in(rows_of_file(lambda: path.open("rb"), path.name), column)
+        return numbers_in(rows_of_file(lambda: path.open("rb"), path.name), column, region_column)
     if isinstance(given, dict):
         if not {"conn_id", "sql"} <= set(given) <= {"conn_id", "sql", "parameters"}:
             raise SuppressionError("suppression: a query must be given as {'conn_id': ..., 'sql': ...}")
         from airflow_provider_omnichat.hooks.sql_rows import rows_of_query
 
         found = rows_of_query(given["conn_id"], given["sql"], given.get("parameters"))
-        return numbers_in((Row(position, fields) for position, fields in enumerate(found, 1)), column)
+        return numbers_in((Row(position, fields) for position, fields in enumerate(found, 1)), column, region_column)
     if not isinstance(given, Iterable):
         raise SuppressionError(
             f"suppression: must be a list of numbers, the address of a file or a query, is a {type(given).__name__}"
         )
     return (
-        next(iter(numbers_in([Row(position, entry)], column))) if isinstance(entry, dict) else entry
+        next(numbers_in([Row(position, entry)], column, region_column)) if isinstance(entry, dict) else entry
         for position, entry in enumerate(given, 1)
     )

@@ -35,6 +35,12 @@ def test_a_list_within_every_limit_passes():
     survey(people(10), Budget(max_invites=10, max_segments=10, price_per_segment=0.05, max_cost=0.5))
 
 
+def test_a_cost_that_is_the_limit_to_the_last_digit_is_within_it():
+    Budget(price_per_segment=0.1, max_cost=0.3).check(Size(3, 3))
+    with pytest.raises(BudgetError):
+        Budget(price_per_segment=0.1, max_cost=0.3).check(Size(4, 4))
+
+
 @pytest.mark.parametrize(
     ("budget", "words"),
     [

@@ -119,6 +119,23 @@ def test_a_claim_that_is_retaken_counts_once(ledger):
     assert again.claim(claims("one", NUMBERS), SENDS_AGAIN | MAYBE_SENT) == {}
 
 
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_may_have_been_sent_stays_in_doubt_when_the_cap_keeps_it_from_being_sent_again(ledger, ended):
+    once = FrequencyCap(1, timedelta(days=1))
+    wanted = claims("one", NUMBERS[:1])
+    first = ledger("one")
+    first.claim(wanted, SENDS_AGAIN)
+    if ended:
+        first.record({wanted[0].recipient: Entry.now(Outcome.UNKNOWN, reason="timed out")})
+        first.flush()
+    send(ledger("two"), "two", NUMBERS[:1])
+    (told,) = CappedLedger(ledger("one"), once).claim(wanted, SENDS_AGAIN | MAYBE_SENT).values()
+    assert told.outcome is Outcome.UNKNOWN
+    (kept,) = ledger("one").claim(wanted, SENDS_AGAIN).values()
+    assert kept.outcome is Outcome.UNKNOWN
+    assert kept.reason == ("timed out" if ended else told.reason)
+
+
 def test_two_campaigns_at_the_same_moment_do_not_both_get_the_last_place(ledger):
     once = FrequencyCap(1, timedelta(days=1))
     for attempt in range(20):

@@ -61,6 +61,22 @@ def test_national_opt_outs_are_read_with_the_default_region():
     assert [outcome(one) for one in check([{"to": SWISS}], rules=[suppression])] == ["suppressed"]
 
 
+def test_a_national_opt_out_is_of_the_country_in_its_own_row():
+    french = {"to": "06 12 34 56 78", "country": " fr"}  # the same digits are a possible number in Switzerland
+    given = [french, {"to": "079 302 67 27", "country": ""}, {"to": "079 302 67 28"}, {"phone": "+447700900123"}]
+    rows = [Row(position, fields) for position, fields in enumerate(given, 1)]
+    suppression = Suppression(numbers_in(rows, "to", "country"), "CH")
+    invites = [french, {"to": SWISS}, {"to": "41793026728"}, {"to": "+447700900123"}]
+    found = check(invites, rules=[suppression], region_column="country", default_region="CH")
+    assert [outcome(one) for one in found] == ["suppressed"] * 4
+
+
+def test_a_list_without_a_single_number_is_no_opt_out_list():
+    with pytest.raises(SuppressionError, match="suppression: not one of 2 entries is a phone number"):
+        Suppression(["ada@example.com", "", "bob@example.com"])
+    assert len(Suppression(["", None])) == 0
+
+
 def test_an_opt_out_that_may_be_somebodys_number_and_cannot_be_read_stops_everything():
     with pytest.raises(SuppressionError) as error:
         Suppression(["+41793026727", "079 302 67 28", "+4179302672"])
@@ -87,6 +103,7 @@ def test_the_number_of_an_opt_out_row_is_in_the_column_or_in_the_only_one(rows, 
     ("row", "words"),
     [
         (Row(3, {"phone": "1", "name": "x"}), "row 3 has no column 'to' (it has 'phone', 'name')"),
+        (Row(3, {"+41793026727": True, "b": 1}), "(it has '+4179****27', 'b')"),
         (BrokenRow(4, "line 5: is not UTF-8"), "row 4 cannot be read: line 5: is not UTF-8"),
     ],
 )

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.airflow_harness import AIRFLOW, HAS_STATE_STORE, run_task
-from tests.operators.test_send_invite_batch import batch, counts, number, people, rows_in
+from tests.operators.test_send_invite_batch import XCom, batch, counts, number, people, rows_in
 
 needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
 needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
@@ -51,6 +51,29 @@ def memory(ledger: dict[str, Any]) -> dict[str, Any]:
 
 
 # opt-outs
+
+
+def test_numbers_in_the_query_for_opt_outs_do_not_show(at_sandbox):
+    query = {"conn_id": "crm", "sql": "SELECT phone FROM opt_outs WHERE phone <> '+41793026727'"}
+    run = run_task(batch(people(3), suppression=query))
+    assert "41793026727" not in str(run.rendered["suppression"])
+    assert "opt_outs" in str(run.rendered["suppression"])
+
+
+@pytest.mark.parametrize("kind", ["dicts", "csv", "query"])
+def test_an_opt_out_of_another_country_is_read_with_the_country_of_its_row(at_sandbox, tmp_path, monkeypatch, kind):
+    given: Any = [{"to": "06 12 34 56 78", "country": "FR"}]
+    if kind == "csv":
+        (tmp_path / "out.csv").write_text("to,country\n06 12 34 56 78,FR\n")
+        given = str(tmp_path / "out.csv")
+    if kind == "query":
+        crm = {"conn_type": "sqlite", "host": str(tmp_path / "crm.sqlite")}
+        monkeypatch.setenv("AIRFLOW_CONN_CRM", json.dumps(crm))
+        given = {"conn_id": "crm", "sql": "SELECT '06 12 34 56 78' AS \"to\", 'FR' AS country"}
+    invites = [{"to": "+33612345678", "name": "Zoe"}, {"to": "+41612345678", "name": "Ida"}]
+    run = run_task(batch(invites, suppression=given, region_column="country", default_region="CH"))
+    assert run.succeeded, run.error
+    assert [sms.to for sms in at_sandbox.accepted] == ["41612345678"]
 
 
 @pytest.mark.parametrize("kind", ["list", "dicts", "csv", "jsonl"])
@@ -110,7 +133,7 @@ def test_an_opt_out_list_that_cannot_be_read_stops_everything_before_the_first_s
 
 def test_a_file_of_opt_outs_that_is_not_there_is_an_error_that_airflow_retries(at_sandbox, tmp_path):
     run = run_task(batch(people(3), suppression=str(tmp_path / "gone.csv"), retries=2), retries=2)
-    assert run.state == ("up_for_retry" if HAS_STATE_STORE else "failed")
+    assert run.state == "up_for_retry"
     assert at_sandbox.requests_seen == 0
 
 
@@ -118,6 +141,34 @@ def test_opt_outs_do_not_show_in_rendered_templates(at_sandbox):
     run = run_task(batch(people(3), suppression=[f"+{number(0)}", f"+{number(9)}"]))
     assert run.rendered["suppression"] == "<list of 2 rows>"
     assert number(9) not in json.dumps(run.rendered, default=str)
+
+
+# what a task or a template has not given
+
+
+@needs_runner
+@pytest.mark.parametrize("name", ["suppression", "approved", "partition", "campaign", "ledger_conn_id"])
+def test_a_safeguard_whose_task_gave_nothing_stops_everything(at_sandbox, ledger, name):
+    run = run_task(batch(people(3), **{**ledger, "retries": 2, name: XCom(None)}), upstream={"find": None}, retries=2)
+    assert run.state == "failed"
+    assert f"Nothing was sent. {name}: was given and is None now" in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
+@pytest.mark.parametrize("name", ["suppression", "approved", "partition", "campaign", "ledger_conn_id"])
+def test_a_safeguard_whose_template_gives_nothing_stops_everything(at_sandbox, ledger, name):
+    run = run_task(batch(people(3), **{**ledger, name: "{{ params.get('no') or '' }}"}))
+    assert run.state == "failed"
+    assert f"Nothing was sent. {name}: was given and is empty now" in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
+@pytest.mark.parametrize("approved", ["None", "x"])
+def test_an_approval_that_is_none_is_no_approval(at_sandbox, approved):
+    run = run_task(batch(people(3), approved=approved))
+    assert run.state == "failed"
+    assert "this is not the list that was approved" in str(run.error)
+    assert at_sandbox.requests_seen == 0
 
 
 # the send window
@@ -227,6 +278,7 @@ def test_without_anything_that_remembers_a_task_that_may_sleep_is_refused(at_san
         ({"send_window": "09:00-20:00"}, "send_window"),
         ({"send_window": HOURS, "send_days": "weekdays"}, "send_days"),
         ({"send_days": "mon-fri"}, "send_days needs send_window"),
+        ({"send_window": HOURS, "default_time_zone": "Mars/Olympus"}, "default_time_zone: is no known time zone"),
         ({"on_closed": "wait"}, "on_closed must be one of defer, skip"),
         ({"max_per_recipient": (2, "7d")}, "max_per_recipient needs ledger_conn_id"),
         ({"max_per_recipient": "2/7d", "ledger_conn_id": "x"}, "max_per_recipient: must be like"),
