@@ -74,7 +74,7 @@ def _rows(
     connection = _told(conn_id, "be reached", hook.get_conn)
     cursor: Any = None
     try:
-        cursor = _told(conn_id, "be queried", lambda: _run(hook, connection, statement, parameters))
+        cursor = _told(conn_id, "be queried", lambda: _run(hook, connection, statement, parameters), bool(parameters))
         names: tuple[str, ...] | None = None
         while True:
             block = _told(conn_id, "be read from", lambda: cursor.fetchmany(_BLOCK))
@@ -150,9 +150,9 @@ def _names(conn_id: str, description: Sequence[Sequence[Any]] | None) -> tuple[s
     return names
 
 
-def _told(conn_id: str, doing: str, attempt: Callable[[], T]) -> T:
+def _told(conn_id: str, doing: str, attempt: Callable[[], T], binds: bool = False) -> T:
     """
-    Do something with the driver, and tell its failure without the driver's words.
+    Do something with the driver, and tell its failure without the driver's words; *binds* if it takes parameters.
 
     What is raised is raised outside the handler: drivers put parameters into their texts, and a traceback shows an
     exception that was being handled.
@@ -161,15 +161,21 @@ def _told(conn_id: str, doing: str, attempt: Callable[[], T]) -> T:
         return attempt()
     except Exception as error:  # whatever a driver or a hook raises
         failure = error
-    raise _error(conn_id, doing, failure)
+    raise _error(conn_id, doing, failure, binds)
 
 
-def _error(conn_id: str, doing: str, failure: Exception) -> SqlQueryError:
+def _error(conn_id: str, doing: str, failure: Exception, binds: bool) -> SqlQueryError:
     from airflow_provider_omnichat.campaign.sql_failure import failure_codes, failure_name, lacks_rights
 
     codes = {*failure_codes(failure), getattr(failure, "sqlite_errorname", None)}
     states = [code for code in codes if isinstance(code, str)]
-    if lacks_rights(failure):
+    misfit = binds and not codes - {None} and _is_of_the_driver(failure)
+    if misfit:
+        advice = (
+            "See that sql and parameters fit together: each placeholder needs its value, in the style of this driver,"
+            " and where that is %s or %(name)s, any other % of the query must be %%, also in comments"
+        )
+    elif lacks_rights(failure):
         advice = "The connection's user needs the right to read what the query reads"
     elif codes & _OF_THE_QUERY_ELSEWHERE or any(state.startswith(_OF_THE_QUERY) for state in states):
         advice = "Run the query by hand to see what the database says of it"
@@ -177,5 +183,10 @@ def _error(conn_id: str, doing: str, failure: Exception) -> SqlQueryError:
             advice += "; it is read with a cursor on the server, which takes SELECT, VALUES, TABLE and WITH ... SELECT"
     else:
         advice = "See that the database is up and the connection right; a retry runs the query again"
-    kind = SqlQueryMistakeError if codes & _SYNTAX else SqlQueryError
+    kind = SqlQueryMistakeError if misfit or codes & _SYNTAX else SqlQueryError
     return kind(f"Connection {conn_id!r} cannot {doing} ({failure_name(failure)}); nothing was sent. {advice}")
+
+
+def _is_of_the_driver(failure: Exception) -> bool:
+    """Whether the driver itself refused the parameters: then there is no code, since no database was asked."""
+    return isinstance(failure, TypeError | ValueError | LookupError) or type(failure).__name__ == "ProgrammingError"
