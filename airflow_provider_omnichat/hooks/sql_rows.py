@@ -16,10 +16,6 @@ T = TypeVar("T")
 
 _BLOCK = 2000
 
-# SQLSTATE classes, and MySQL's and SQLite's words for the commonest of them, that speak of the query and not of the way
-# to the database. Most can be mended by a retry all the same: a table may just be being replaced.
-_OF_THE_QUERY: tuple[str, ...] = ("42", "22", "0A", "21", "34")
-_OF_THE_QUERY_ELSEWHERE = frozenset({1054, 1064, 1146, "SQLITE_ERROR"})
 _SYNTAX: frozenset[object] = frozenset({"42601", 1064})
 _POSTGRESQL = ("psycopg2", "psycopg")
 
@@ -165,11 +161,15 @@ def _told(conn_id: str, doing: str, attempt: Callable[[], T], binds: bool = Fals
 
 
 def _error(conn_id: str, doing: str, failure: Exception, binds: bool) -> SqlQueryError:
-    from airflow_provider_omnichat.campaign.sql_failure import failure_codes, failure_name, lacks_rights
+    from airflow_provider_omnichat.campaign.sql_failure import (
+        failure_codes,
+        failure_name,
+        is_of_the_statement,
+        lacks_rights,
+    )
 
-    codes = {*failure_codes(failure), getattr(failure, "sqlite_errorname", None)}
-    states = [code for code in codes if isinstance(code, str)]
-    misfit = binds and not codes - {None} and _is_of_the_driver(failure)
+    codes = failure_codes(failure)
+    misfit = binds and not codes and not is_of_the_statement(failure) and _is_of_the_driver(failure)
     if misfit:
         advice = (
             "See that sql and parameters fit together: each placeholder needs its value, in the style of this driver,"
@@ -177,7 +177,7 @@ def _error(conn_id: str, doing: str, failure: Exception, binds: bool) -> SqlQuer
         )
     elif lacks_rights(failure):
         advice = "The connection's user needs the right to read what the query reads"
-    elif codes & _OF_THE_QUERY_ELSEWHERE or any(state.startswith(_OF_THE_QUERY) for state in states):
+    elif is_of_the_statement(failure):
         advice = "Run the query by hand to see what the database says of it"
         if type(failure).__module__.partition(".")[0] in _POSTGRESQL:
             advice += "; it is read with a cursor on the server, which takes SELECT, VALUES, TABLE and WITH ... SELECT"
