@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 
 import phonenumbers
@@ -29,8 +30,8 @@ def normalise_number(number: object, default_region: str | None = None) -> str:
     """
     Give a number in international format, digits only: ``41793026727``.
 
-    Taken are ``+41 79 302 67 27``, ``0041793026727``, ``41793026727``, ``+41 (0)79 302 67 27``, an ``int``, and, with
-    *default_region*, the national ``079 302 67 27``. Where digits without a plus could be both a national and an
+    Taken are ``+41 79 302 67 27``, ``0041793026727``, ``41793026727``, ``+41 (0)79 302 67 27``, an ``int``, a whole
+    ``Decimal``, and, with *default_region*, the national ``079 302 67 27``. Where digits without a plus could be both a national and an
     international number, the one that is a mobile number wins (``4915123456789`` is no landline of the German town
     with the area code 4915), and the national one where both are or neither is, because the region was given on
     purpose.
@@ -126,6 +127,9 @@ def _as_text(number: object) -> str:
         raise InvalidInviteError(
             f"is a {type(number).__name__}; read the column as text, so that no digit is lost", "to"
         )
+    # What a database has in a NUMERIC column: exact, unlike a float.
+    if isinstance(number, Decimal) and number.is_finite() and 0 <= number.adjusted() < _LONGEST_INPUT:
+        number = int(number) if number == int(number) else number
     if isinstance(number, int):
         number = str(number)
     if not isinstance(number, str):

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.ledger import LedgerError
 from airflow_provider_omnichat.campaign.sql_cursor import streaming_cursor
-from airflow_provider_omnichat.campaign.sql_failure import failure_name, is_conflict, lacks_rights
+from airflow_provider_omnichat.campaign.sql_failure import failure_name, is_conflict, is_of_the_statement, lacks_rights
 from airflow_provider_omnichat.campaign.sql_table import Dialect
 
 T = TypeVar("T")
@@ -226,4 +226,9 @@ class SqlSession:
             return f"The connection's user needs the rights to {self._words.rights}, and to create the table if need be"
         if is_conflict(error):
             return f"Other transactions were in the way for {CONFLICT_SECONDS} seconds; see what holds its rows"
+        if is_of_the_statement(error):
+            return (
+                "See that its schema is there, that its name is no reserved word of the database, and that it has the"
+                " columns that the documentation shows: no other table can be taken for it"
+            )
         return "See that the database is up and the connection right; then a retry or a clear goes on where this ended"

@@ -16,10 +16,6 @@ T = TypeVar("T")
 
 _BLOCK = 2000
 
-# SQLSTATE classes, and MySQL's and SQLite's words for the commonest of them, that speak of the query and not of the way
-# to the database. Most can be mended by a retry all the same: a table may just be being replaced.
-_OF_THE_QUERY: tuple[str, ...] = ("42", "22", "0A", "21", "34")
-_OF_THE_QUERY_ELSEWHERE = frozenset({1054, 1064, 1146, "SQLITE_ERROR"})
 _SYNTAX: frozenset[object] = frozenset({"42601", 1064})
 _POSTGRESQL = ("psycopg2", "psycopg")
 
@@ -74,7 +70,7 @@ def _rows(
     connection = _told(conn_id, "be reached", hook.get_conn)
     cursor: Any = None
     try:
-        cursor = _told(conn_id, "be queried", lambda: _run(hook, connection, statement, parameters))
+        cursor = _told(conn_id, "be queried", lambda: _run(hook, connection, statement, parameters), bool(parameters))
         names: tuple[str, ...] | None = None
         while True:
             block = _told(conn_id, "be read from", lambda: cursor.fetchmany(_BLOCK))
@@ -150,9 +146,9 @@ def _names(conn_id: str, description: Sequence[Sequence[Any]] | None) -> tuple[s
     return names
 
 
-def _told(conn_id: str, doing: str, attempt: Callable[[], T]) -> T:
+def _told(conn_id: str, doing: str, attempt: Callable[[], T], binds: bool = False) -> T:
     """
-    Do something with the driver, and tell its failure without the driver's words.
+    Do something with the driver, and tell its failure without the driver's words; *binds* if it takes parameters.
 
     What is raised is raised outside the handler: drivers put parameters into their texts, and a traceback shows an
     exception that was being handled.
@@ -161,21 +157,36 @@ def _told(conn_id: str, doing: str, attempt: Callable[[], T]) -> T:
         return attempt()
     except Exception as error:  # whatever a driver or a hook raises
         failure = error
-    raise _error(conn_id, doing, failure)
+    raise _error(conn_id, doing, failure, binds)
 
 
-def _error(conn_id: str, doing: str, failure: Exception) -> SqlQueryError:
-    from airflow_provider_omnichat.campaign.sql_failure import failure_codes, failure_name, lacks_rights
+def _error(conn_id: str, doing: str, failure: Exception, binds: bool) -> SqlQueryError:
+    from airflow_provider_omnichat.campaign.sql_failure import (
+        failure_codes,
+        failure_name,
+        is_of_the_statement,
+        lacks_rights,
+    )
 
-    codes = {*failure_codes(failure), getattr(failure, "sqlite_errorname", None)}
-    states = [code for code in codes if isinstance(code, str)]
-    if lacks_rights(failure):
+    codes = failure_codes(failure)
+    misfit = binds and not codes and not is_of_the_statement(failure) and _is_of_the_driver(failure)
+    if misfit:
+        advice = (
+            "See that sql and parameters fit together: each placeholder needs its value, in the style of this driver,"
+            " and where that is %s or %(name)s, any other % of the query must be %%, also in comments"
+        )
+    elif lacks_rights(failure):
         advice = "The connection's user needs the right to read what the query reads"
-    elif codes & _OF_THE_QUERY_ELSEWHERE or any(state.startswith(_OF_THE_QUERY) for state in states):
+    elif is_of_the_statement(failure):
         advice = "Run the query by hand to see what the database says of it"
         if type(failure).__module__.partition(".")[0] in _POSTGRESQL:
             advice += "; it is read with a cursor on the server, which takes SELECT, VALUES, TABLE and WITH ... SELECT"
     else:
         advice = "See that the database is up and the connection right; a retry runs the query again"
-    kind = SqlQueryMistakeError if codes & _SYNTAX else SqlQueryError
+    kind = SqlQueryMistakeError if misfit or codes & _SYNTAX else SqlQueryError
     return kind(f"Connection {conn_id!r} cannot {doing} ({failure_name(failure)}); nothing was sent. {advice}")
+
+
+def _is_of_the_driver(failure: Exception) -> bool:
+    """Whether the driver itself refused the parameters: then there is no code, since no database was asked."""
+    return isinstance(failure, TypeError | ValueError | LookupError) or type(failure).__name__ == "ProgrammingError"

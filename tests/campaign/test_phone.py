@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import phonenumbers
 import pytest
 from hypothesis import given, settings
@@ -19,6 +21,9 @@ from airflow_provider_omnichat.campaign.phone import _parsed_digits, _ready_digi
         ("00 41 79 302 67 27", None, "41793026727"),
         ("41793026727", None, "41793026727"),
         (41793026727, None, "41793026727"),
+        (Decimal(41793026727), None, "41793026727"),
+        (Decimal("41793026727.00"), None, "41793026727"),
+        (Decimal("793026727"), "CH", "41793026727"),
         ("+41 (0)79 302 67 27", None, "41793026727"),
         ("+41-79-302-67-27", None, "41793026727"),
         ("+41.79.302.67.27", None, "41793026727"),
@@ -53,6 +58,12 @@ from airflow_provider_omnichat.campaign.phone import _parsed_digits, _ready_digi
 )
 def test_a_number_is_sent_as_international_digits(written, region, sent):
     assert normalise_number(written, region) == sent
+
+
+@pytest.mark.parametrize("number", ["41793026727.5", "NaN", "sNaN", "-Infinity", "1E+99999", "1E-99999", "0"])
+def test_a_decimal_that_is_no_whole_number_is_refused(number):
+    with pytest.raises(InvalidInviteError):
+        normalise_number(Decimal(number))
 
 
 def test_digits_without_a_plus_are_the_number_of_the_region_where_they_can_be():

@@ -441,10 +441,15 @@ def test_rights_are_looked_at_before_anything_is_sent(request, tmp_path, monkeyp
         owner.run(f"REVOKE ALL ON {table} FROM reader")
 
 
-def test_a_table_of_another_kind_is_told_of(on_sqlite, sqlite, table):
-    sqlite.run(f"CREATE TABLE {table} (something TEXT)")
-    with pytest.raises(ResultTableError, match=f"The results table {table} cannot be found or made"):
-        on_sqlite().earlier()
+@pytest.mark.parametrize("name", ["of_another_kind", "no_such_schema.invited", "order", "a.b.c"])
+def test_a_name_that_cannot_be_taken_is_told_of(database, name):
+    database.run("DROP TABLE IF EXISTS of_another_kind")
+    database.run("CREATE TABLE of_another_kind (something VARCHAR(10))")
+    making = sinks(database, name)
+    told = f"The results table {name} cannot be found or made .*schema is there, .*reserved word.*has the columns"
+    with pytest.raises(ResultTableError, match=told):
+        next(making)().earlier()
+    making.close()  # type: ignore[attr-defined]
 
 
 def test_an_edited_outcome_is_told_of(on_sqlite, sqlite, table):

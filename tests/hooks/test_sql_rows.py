@@ -224,6 +224,21 @@ def test_bad_syntax_is_a_mistake_that_no_retry_mends(driver, request, tmp_path, 
         list(rows_of_query(CONN_ID, "SELEC 1"))
 
 
+@pytest.mark.parametrize("driver", ["sqlite3", "psycopg2", "psycopg", "pymysql", "MySQLdb"])
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT 1 AS a -- 100% \n WHERE 'a' = {}", "SELECT {} AS a, {} AS b", "SELECT %(name)s AS a", "SELECT 1 AS a"],
+)
+def test_parameters_that_do_not_fit_are_a_mistake_that_no_retry_mends(driver, sql, request, tmp_path, monkeypatch):
+    database = connected(driver, request, tmp_path, monkeypatch)
+    if driver == "sqlite3" and "%" in sql:
+        pytest.skip("a % is a % there")
+    if driver == "psycopg2" and sql == "SELECT 1 AS a":
+        pytest.skip("it does not mind values for which there is no place")
+    with pytest.raises(SqlQueryMistakeError, match="See that sql and parameters fit together"):
+        list(rows_of_query(CONN_ID, sql.format(*[database.placeholder] * 2), ["41793026727"]))
+
+
 def test_an_error_in_the_middle_of_the_result_is_no_short_list(postgresql):
     rows = rows_of_query(CONN_ID, "SELECT 1 / (5000 - i) AS x FROM generate_series(1, 9000) i")
     assert sum(1 for _ in itertools.islice(rows, 4000)) == 4000
