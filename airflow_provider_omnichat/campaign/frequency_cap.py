@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from airflow_provider_omnichat.api.outcomes import Outcome
@@ -87,7 +87,11 @@ class CappedLedger:
         self.close = ledger.close
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`; the others are SUPPRESSED, or still in doubt."""
+        """
+        See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`.
+
+        Whom the cap keeps out is SUPPRESSED, or still in doubt.
+        """
         doubts = self._doubts(claims) if MAYBE_SENT.intersection(retake) else {}
         taken = self._ledger.claim(claims, retake)
         won = [claim for claim in claims if claim.recipient not in taken]
@@ -105,7 +109,7 @@ class CappedLedger:
     def _doubts(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         """Give what may have been sent before; that it is not sent now does not make it certain."""
         return {
-            recipient: entry if entry.outcome else replace(entry, outcome=Outcome.UNKNOWN, reason=_NEVER_ENDED)
+            recipient: entry if entry.outcome else entry._replace(outcome=Outcome.UNKNOWN, reason=_NEVER_ENDED)
             for recipient, entry in self._ledger.find(claims).items()
             if entry.outcome in MAYBE_SENT
         }
