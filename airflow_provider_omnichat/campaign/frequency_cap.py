@@ -87,7 +87,7 @@ class CappedLedger:
         self.close = ledger.close
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`; the others are SUPPRESSED, or still in doubt."""
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`; the others are SUPPRESSED, or in doubt."""
         doubts = self._doubts(claims) if MAYBE_SENT.intersection(retake) else {}
         taken = self._ledger.claim(claims, retake)
         won = [claim for claim in claims if claim.recipient not in taken]
