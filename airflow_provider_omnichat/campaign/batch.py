@@ -211,7 +211,7 @@ class Batch:
                 return
             for candidate in candidates:
                 entry = taken.get(candidate.recipient)
-                if entry is not None:
+                if entry is not None and (sending or entry.outcome not in SENDS_AGAIN):
                     self._tell(candidate.recipient, self._result_of_earlier(candidate, entry))
                 elif sending:
                     self._sender.put(candidate)

@@ -20,7 +20,6 @@ from airflow_provider_omnichat.campaign.segments import (
     estimate_segments,
     outside_gsm7,
 )
-from airflow_provider_omnichat.campaign.size import Size
 
 NO_COUNTRY = "ZZ"
 """Stands for a number whose country cannot be told; ISO 3166 leaves these two letters to users."""
@@ -155,11 +154,6 @@ class Preview:
                 for sample in self._samples()
             ],
         }
-
-    @property
-    def size(self) -> Size:
-        """How large the list is, as a budget sees it."""
-        return Size(self._invites, self._segments.total())
 
     @property
     def cost(self) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.models import Invite
@@ -19,31 +20,48 @@ class NotApprovedError(OmnichatError, ValueError):
     """The list is another than the one that was approved; nothing was sent."""
 
 
-def check_list(
-    gate: Callable[[Callable[[Invite], None]], BatchGate],
-    rows: Iterable[Row | BrokenRow],
-    budget: Budget,
-    approved: str | None = None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Survey:
     """
-    Read the list once, and refuse it when it is beyond the budget or not the approved one.
+    What there is to a whole list.
+
+    :param size: of it.
+    :param fingerprint: by which it is known.
+    """
+
+    size: Size
+    fingerprint: str
+
+
+def survey_of(gate: Callable[[Callable[[Invite], None]], BatchGate], rows: Iterable[Row | BrokenRow]) -> Survey:
+    """
+    Read the list once.
 
     :param gate: makes a gate that calls the given function with each invite that could be sent. Without a send window:
-        who has to wait is invited, too.
+        who has to wait is invited, too; and for all parts of the list.
     :param rows: of the whole list.
-    :param budget: to keep.
-    :param approved: the fingerprint of the approved list; None where nobody has to approve. Who has opted out since
-        then is still part of it: leaving somebody out needs no new approval.
-    :raises BudgetError: see :meth:`Budget.check`.
-    :raises NotApprovedError: people or texts have changed.
     """
     invites, segments, fingerprint = 0, 0, Fingerprint()
     for checked in gate(fingerprint.add).checked(rows):
         if isinstance(checked, Candidate):
             invites += 1
             segments += estimate_segments(checked.invite.message, checked.invite.link_placeholder).parts
-    budget.check(Size(invites, segments))
-    if approved is not None and approved != str(fingerprint):
+    return Survey(Size(invites, segments), str(fingerprint))
+
+
+def check_list(survey: Survey, budget: Budget, approved: str | None = None) -> None:
+    """
+    Refuse a list when it is beyond the budget or not the approved one.
+
+    :param survey: of the list.
+    :param budget: to keep.
+    :param approved: the fingerprint of the approved list; None where nobody has to approve. Who has opted out since
+        then is still part of it: leaving somebody out needs no new approval.
+    :raises BudgetError: see :meth:`Budget.check`.
+    :raises NotApprovedError: people or texts have changed.
+    """
+    budget.check(survey.size)
+    if approved is not None and approved != survey.fingerprint:
         raise NotApprovedError(
             "approved: this is not the list that was approved: people or texts have changed since the preview. Make a"
             " new preview and have that approved"

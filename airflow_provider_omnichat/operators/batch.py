@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowFailException, Asset, BaseOperator
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.results import ResultSink
     from airflow_provider_omnichat.campaign.row_sources import BrokenRow
     from airflow_provider_omnichat.campaign.rows import Row
+    from airflow_provider_omnichat.campaign.survey import Survey
     from airflow_provider_omnichat.operators.gates import Gates
 
 
@@ -261,19 +262,22 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         self._check_safeguards()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
         hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
-        is_read_twice = not self.is_dry_run and (self.budget.is_set or self.approved is not None)
+        needs = self.partition if self.is_dry_run else self.approved
+        is_read_twice = self.budget.is_set or needs is not None
         with ExitStack() as opened:
             try:
                 gates = Gates(self, hook, campaign)
                 rows = opened.enter_context(self._rows(is_read_twice))
-                if is_read_twice:
-                    check_list(lambda on_invite: gates.gate(on_invite=on_invite), rows, self.budget, self.approved)
+                survey = gates.survey(rows) if is_read_twice else None
                 if self.is_dry_run:
-                    return self._preview(context, gates, rows, campaign)
+                    return self._preview(context, gates, rows, campaign, survey)
+                if survey is not None:
+                    check_list(survey, self.budget, self.approved)
             except AccountError:
                 raise  # may be mended while Airflow waits for the next try
             except ValueError as error:
-                raise AirflowFailException(f"Nothing was sent. {error}") from None
+                nothing = "Nothing more was sent" if so_far.get("sent_this_try") else "Nothing was sent"
+                raise AirflowFailException(f"{nothing}. {error}") from None
             return self._send(context, hook, gates, rows, campaign, so_far)
 
     def _check_safeguards(self) -> None:
@@ -306,7 +310,8 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         self._push(context, "return_value", manifest)  # an error, too, leaves it for others to read
         ending = Ending(batch, where)
         ending.raise_if_another_try_helps()
-        raise_if_empty(batch.tally, self.on_empty)
+        if not so_far:  # else it was not empty before the wait, and those who were sent to may have left it since
+            raise_if_empty(batch.tally, self.on_empty)
         self.log.info("%s", ending.told)
         if batch.tally.counts[Outcome.HELD] and self.on_closed == "defer":
             ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
@@ -331,8 +336,12 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
     def _tell_assets(self, context: Context, manifest: dict[str, Any]) -> None:
         """Attach the counts to the events of the task's outlets, for those who are scheduled on them."""
         told = ("campaign", "rows", "counts", "segments", "sent_this_try")
+        given: Any = context
         for outlet in self.outlets or []:
-            context["outlet_events"][outlet].extra = {name: manifest[name] for name in told}
+            # Assets, references to them and aliases: what they have in common has another name in each Airflow. Other
+            # things can stand there, too, such as a file for its lineage.
+            if isinstance(outlet, Asset.__mro__[-2]):
+                given["outlet_events"][outlet].extra = {name: manifest[name] for name in told}
 
     def _push(self, context: Context, key: str, value: Any) -> None:
         if self.do_xcom_push:
@@ -418,30 +427,37 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         )
 
     def _preview(
-        self, context: Context, gates: Gates, rows: Iterable[Row | BrokenRow], campaign: str
+        self,
+        context: Context,
+        gates: Gates,
+        rows: Iterable[Row | BrokenRow],
+        campaign: str,
+        survey: Survey | None,
     ) -> dict[str, Any]:
         from airflow_provider_omnichat.campaign.dry_run import known_to, preview_of
         from airflow_provider_omnichat.campaign.fingerprint import Fingerprint
         from airflow_provider_omnichat.campaign.preview import Preview
 
-        preview, fingerprint = Preview(price_per_segment=self.budget.price_per_segment), Fingerprint()
-        gate = gates.gate(gates.window(refuses=self.on_closed == "skip"), fingerprint.add)
+        preview, of_rows = Preview(price_per_segment=self.budget.price_per_segment), Fingerprint()
+        gate = gates.gate(gates.window(refuses=self.on_closed == "skip"), of_rows.add)
         if self.ledger_conn_id:
             with closing(sql_ledger(self, self.ledger_conn_id, context, campaign)) as ledger:
                 tally = preview_of(gate.checked(rows), preview, known_to(ledger, self.max_per_recipient))
         else:
             tally = preview_of(gate.checked(rows), preview)
+        fingerprint = survey.fingerprint if survey else str(of_rows)
         manifest = {
             **tally.manifest(campaign, None),
             "dry_run": True,
-            "fingerprint": str(fingerprint),
+            "fingerprint": fingerprint,
             "preview": preview.to_json(),
         }
         self._push(context, "return_value", manifest)
         self._push(context, "markdown", preview.to_markdown())
-        self._push(context, "fingerprint", str(fingerprint))
+        self._push(context, "fingerprint", fingerprint)
         self.log.info("Dry run, nothing was sent. %s", tally.summary())
-        self.budget.check(preview.size)
+        if survey is not None:  # as it will be checked before it is sent
+            self.budget.check(survey.size)
         raise_if_empty(tally, self.on_empty)
         return manifest
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_omnichat.campaign.batch_gate import BatchGate, Rule
 from airflow_provider_omnichat.campaign.message_template import MessageTemplate
 from airflow_provider_omnichat.campaign.partition import Partition
-from airflow_provider_omnichat.campaign.row_sources import rows_of_file
+from airflow_provider_omnichat.campaign.row_sources import BrokenRow, rows_of_file
 from airflow_provider_omnichat.campaign.rows import Row
 from airflow_provider_omnichat.campaign.suppression import Suppression, SuppressionError, numbers_in
+from airflow_provider_omnichat.campaign.survey import Survey, survey_of
 from airflow_provider_omnichat.campaign.window_rule import WindowRule
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ class Gates:
             "to_column": operator.to_column,
             "region_column": operator.region_column,
             "key_column": operator.key_column,
-            "partition": Partition.of(operator.partition),
         }
+        self._partition = Partition.of(operator.partition)
         self._suppression = self._read_suppression()
 
     def gate(self, window: WindowRule | None = None, on_invite: Callable[[Invite], None] | None = None) -> BatchGate:
@@ -58,7 +59,16 @@ class Gates:
         :param on_invite: called with each invite that could be sent, before the rules.
         """
         rules: list[Rule] = [rule for rule in (self._suppression, window) if rule is not None]
-        return BatchGate(**self._fields, rules=rules, on_invite=on_invite)
+        return BatchGate(**self._fields, partition=self._partition, rules=rules, on_invite=on_invite)
+
+    def survey(self, rows: Iterable[Row | BrokenRow]) -> Survey:
+        """
+        Look at the whole list, also where this task takes only a part of it: budgets and approvals are of the whole.
+
+        :param rows: of it.
+        """
+        rules = [self._suppression] if self._suppression else []
+        return survey_of(lambda on_invite: BatchGate(**self._fields, rules=rules, on_invite=on_invite), rows)
 
     def window(self, refuses: bool = True) -> WindowRule | None:
         """

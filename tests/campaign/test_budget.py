@@ -13,7 +13,7 @@ from airflow_provider_omnichat.campaign.fingerprint import Fingerprint
 from airflow_provider_omnichat.campaign.row_sources import rows_of_list
 from airflow_provider_omnichat.campaign.size import Size
 from airflow_provider_omnichat.campaign.suppression import Suppression
-from airflow_provider_omnichat.campaign.survey import NotApprovedError, check_list
+from airflow_provider_omnichat.campaign.survey import NotApprovedError, check_list, survey_of
 from tests.campaign.test_gate_rules import gate
 
 
@@ -22,7 +22,8 @@ def people(count: int, **fields: Any) -> list[dict[str, Any]]:
 
 
 def survey(rows: list[dict[str, Any]], budget: Budget | None = None, approved: str | None = None, **given: Any) -> None:
-    check_list(lambda on_invite: gate(on_invite=on_invite, **given), rows_of_list(rows), budget or Budget(), approved)
+    surveyed = survey_of(lambda on_invite: gate(on_invite=on_invite, **given), rows_of_list(rows))
+    check_list(surveyed, budget or Budget(), approved)
 
 
 def fingerprint_of(rows: list[dict[str, Any]], **given: Any) -> str:

@@ -254,6 +254,30 @@ def test_what_was_not_sent_is_retried_before_the_task_sleeps(at_sandbox):
     assert (second.state, counts(second)) == ("deferred", {"accepted": 5, "held": 1})
 
 
+@pytest.mark.parametrize("on_empty", ["skip", "fail"])
+def test_a_list_that_all_have_left_during_the_wait_is_not_an_empty_one(at_sandbox, memory, on_empty):
+    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "on_empty": on_empty, **memory}
+    store: dict[str, Any] = {}
+    list_of = [*people(2, zone=DAY), {"to": f"+{number(50)}", "name": "x", "zone": NIGHT}]
+    first = run_task(batch(list_of, **given), store=store)
+    last = run_task(batch([], **given), store=store, resume=first.deferral)
+    assert last.succeeded, last.error
+    assert last.xcom["return_value"]["sent_this_try"] == 2
+
+
+def test_what_is_refused_after_a_wait_does_not_say_that_nothing_was_sent(at_sandbox, memory):
+    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "max_invites": 3, **memory}
+    store: dict[str, Any] = {}
+    list_of = [*people(2, zone=DAY), {"to": f"+{number(50)}", "name": "x", "zone": NIGHT}]
+    first = run_task(batch(list_of, **given), store=store)
+    last = run_task(
+        batch([*list_of, {"to": f"+{number(51)}", "name": "y"}], **given), store=store, resume=first.deferral
+    )
+    assert last.state == "failed"
+    assert "Nothing more was sent. 4 people would be invited" in str(last.error)
+    assert at_sandbox.requests_seen == 2
+
+
 def test_after_a_deferral_the_window_is_asked_again(at_sandbox, memory):
     given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", **memory}
     store: dict[str, Any] = {}
@@ -407,11 +431,74 @@ def test_a_preview_tells_people_who_when_how_much_and_who_not(at_sandbox, ledger
     assert at_sandbox.requests_seen == 1
 
 
+@pytest.mark.parametrize("on_closed", ["defer", "skip"])
+def test_what_a_preview_tells_is_what_then_becomes_of_each_row(at_sandbox, ledger, on_closed):
+    run_task(batch(people(4), campaign="spring", task_id="earlier", **ledger))
+    run_task(batch(people(30)[10:16], campaign="other", **ledger))
+    invites = [
+        *({**one, "zone": NIGHT if i in {20, 27} else DAY} for i, one in enumerate(people(30))),
+        *people(6, zone=NIGHT),
+        *({"to": one, "name": "x", "zone": DAY} for one in ("nobody", "", "+41 44 668 18 00", "+870773111632")),
+        {"to": f"+{number(90)}", "name": "x", "zone": "Mars"},
+        {"to": f"+{number(91)}", "zone": DAY},
+    ]
+    given: dict[str, Any] = {
+        "campaign": "spring",
+        "max_per_recipient": (1, "7d"),
+        "suppression": [f"+{number(i)}" for i in range(8, 12)],
+        "send_window": HOURS,
+        "time_zone_column": "zone",
+        "on_closed": on_closed,
+        **ledger,
+    }
+    preview = run_task(batch(invites, dry_run=True, task_id="preview", **given))
+    before = at_sandbox.requests_seen
+    sent = run_task(batch(invites, approved=preview.xcom["fingerprint"], task_id="send", **given))
+    assert sent.state == ("deferred" if on_closed == "defer" else "success"), sent.error
+    seen = counts(preview)
+    assert at_sandbox.requests_seen - before == seen["not_sent"]
+    assert counts(sent) == {**{outcome: n for outcome, n in seen.items() if outcome != "not_sent"}, "accepted": 18}
+    assert seen["not_sent"] == 18
+
+
 def test_a_preview_of_a_list_beyond_its_budget_is_there_and_red(at_sandbox):
     run = run_task(batch(people(10), dry_run=True, max_invites=9))
     assert run.state == "failed"
     assert "max_invites is 9" in str(run.error)
     assert "**10** people" in run.xcom["markdown"]
+
+
+def test_a_preview_holds_the_budget_against_what_the_send_holds_it_against(at_sandbox, ledger):
+    run_task(batch(people(5), campaign="welcome", **ledger))
+    given: dict[str, Any] = {"campaign": "welcome", "max_invites": 9, **ledger}
+    preview = run_task(batch(people(10), dry_run=True, **given))
+    assert "**5** people" in preview.xcom["markdown"]
+    sent = run_task(batch(people(10), **given))
+    assert preview.state == sent.state == "failed"
+    assert "10 people would be invited, max_invites is 9" in str(preview.error)
+    assert str(preview.error) == str(sent.error)
+
+
+@pytest.mark.parametrize("kind", ["list", "iterator"])
+def test_budget_and_approval_are_of_the_whole_list_also_for_a_part_of_it(at_sandbox, ledger, kind):
+    def part(of: int, **given: Any) -> Any:
+        task = batch(people(40), task_id=f"part_{of}", partition=(of, 2), campaign="welcome", **given, **ledger)
+        if kind == "iterator":
+            task.invites = iter(people(40))
+        return run_task(task)
+
+    whole = run_task(batch(people(40), dry_run=True)).xcom["fingerprint"]
+    preview = part(0, dry_run=True)
+    assert preview.succeeded, preview.error
+    assert preview.xcom["fingerprint"] == whole
+    assert 0 < preview.xcom["return_value"]["rows"] < 40
+    refused = part(0, max_invites=39)
+    assert "40 people would be invited, max_invites is 39" in str(refused.error)
+    assert at_sandbox.requests_seen == 0
+    for of in range(2):
+        run = part(of, approved=whole, max_invites=40)
+        assert run.succeeded, run.error
+    assert sorted(sms.to for sms in at_sandbox.accepted) == [number(i) for i in range(40)]
 
 
 # partition
@@ -443,12 +530,26 @@ def test_a_partition_that_is_none_stops_everything(at_sandbox, given):
 
 @needs_runner
 def test_the_event_of_an_outlet_asset_carries_the_counts_and_nothing_personal(at_sandbox):
+    from airflow.providers.common.compat.lineage.entities import File
     from airflow.sdk import Asset
 
-    run = run_task(batch(people(5), outlets=[Asset("invites_sent")]))
+    run = run_task(batch(people(5), outlets=[Asset("invites_sent"), File("/a/lineage")]))
     assert run.succeeded, run.error
     (event,) = run.outlet_events
     assert event["dest_asset_key"] == {"name": "invites_sent", "uri": "invites_sent"}
     assert event["extra"]["counts"]["accepted"] == 5
     assert set(event["extra"]) == {"campaign", "rows", "counts", "segments", "sent_this_try"}
     assert number(0) not in json.dumps(event)
+
+
+# when sending has stopped
+
+
+def test_who_was_certainly_not_sent_to_by_another_task_is_no_duplicate_when_sending_has_stopped(at_sandbox, ledger):
+    at_sandbox.script("401")
+    given: dict[str, Any] = {"campaign": "welcome", "concurrency": 1, **ledger}
+    first = run_task(batch(people(30), **given))
+    assert counts(first) == {"not_sent": 30}
+    at_sandbox.script("401")
+    other = run_task(batch(people(30)[::-1], task_id="other", **given))
+    assert counts(other) == {"not_sent": 30}
