@@ -31,10 +31,10 @@ def normalise_number(number: object, default_region: str | None = None) -> str:
     Give a number in international format, digits only: ``41793026727``.
 
     Taken are ``+41 79 302 67 27``, ``0041793026727``, ``41793026727``, ``+41 (0)79 302 67 27``, an ``int``, a whole
-    ``Decimal``, and, with *default_region*, the national ``079 302 67 27``. Where digits without a plus could be both a national and an
-    international number, the one that is a mobile number wins (``4915123456789`` is no landline of the German town
-    with the area code 4915), and the national one where both are or neither is, because the region was given on
-    purpose.
+    ``Decimal``, and, with *default_region*, the national ``079 302 67 27``. Where digits without a plus could be both a
+    national and an international number, the one that is a mobile number wins (``4915123456789`` is no landline of the
+    German town with the area code 4915), and the national one where both are or neither is, because the region was
+    given on purpose.
 
     :param number: as it was written.
     :param default_region: the country of numbers without a country code, as two letters (ISO 3166): ``CH``.

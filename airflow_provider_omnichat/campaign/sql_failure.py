@@ -5,8 +5,8 @@ from __future__ import annotations
 # Deadlock, serialization failure; in MySQL also a lock that came too late and (MariaDB) a row that changed meanwhile.
 _CONFLICTS: frozenset[object] = frozenset({"40001", "40P01", 1205, 1213, 1020})
 _NO_RIGHTS: frozenset[object] = frozenset({"42501", "25006", 1044, 1142, 1227, 1290, 1792, 1836})
-# SQLSTATE classes, and the words of MySQL, SQLite and DuckDB for the commonest of them, that speak of what was asked and
-# not of the way to the database.
+# SQLSTATE classes, and the words of MySQL, SQLite and DuckDB for the commonest of them, that speak of what was asked
+# and not of the way to the database.
 _STATEMENT: tuple[str, ...] = ("42", "22", "0A", "21", "34", "3D", "3F")
 _STATEMENT_ELSEWHERE: frozenset[object] = frozenset({1049, 1050, 1054, 1064, 1146, "SQLITE_ERROR"})
 _STATEMENT_DUCKDB = frozenset({"BinderException", "CatalogException", "ParserException"})

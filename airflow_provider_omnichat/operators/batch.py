@@ -256,7 +256,8 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
             except AccountError:
                 raise  # may be mended while Airflow waits for the next try
             except ValueError as error:
-                raise AirflowFailException(f"Nothing was sent. {error}") from None
+                again = " this time" if so_far or context["ti"].try_number > 1 else ""
+                raise AirflowFailException(f"Nothing was sent{again}. {error}") from None
             return self._send(context, hook, gates, rows, campaign, so_far)
 
     def _send(
