@@ -276,8 +276,8 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
             except AccountError:
                 raise  # may be mended while Airflow waits for the next try
             except ValueError as error:
-                nothing = "Nothing more was sent" if so_far.get("sent_this_try") else "Nothing was sent"
-                raise AirflowFailException(f"{nothing}. {error}") from None
+                again = " this time" if so_far or context["ti"].try_number > 1 else ""
+                raise AirflowFailException(f"Nothing was sent{again}. {error}") from None
             return self._send(context, hook, gates, rows, campaign, so_far)
 
     def _check_safeguards(self) -> None:

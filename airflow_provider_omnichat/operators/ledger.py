@@ -134,8 +134,13 @@ def sql_ledger(operator: KeepsLedger, conn_id: str, context: Context, campaign: 
     :param conn_id: of the database.
     :param context: of the task.
     :param campaign: the campaign's name.
+    :raises AirflowFailException: ``ledger_table`` is not the name of a table.
     """
     from airflow_provider_omnichat.campaign.sql_ledger import SqlLedger
     from airflow_provider_omnichat.hooks.ledger_database import ledger_database
 
-    return SqlLedger(ledger_database(conn_id), campaign, task_identity(context), operator.ledger_table)
+    database = ledger_database(conn_id)
+    try:
+        return SqlLedger(database, campaign, task_identity(context), operator.ledger_table)
+    except ValueError as error:  # the table's name is none, and stays so
+        raise AirflowFailException(f"Nothing was sent. {error}") from None
