@@ -274,7 +274,7 @@ def test_what_is_refused_after_a_wait_does_not_say_that_nothing_was_sent(at_sand
         batch([*list_of, {"to": f"+{number(51)}", "name": "y"}], **given), store=store, resume=first.deferral
     )
     assert last.state == "failed"
-    assert "Nothing more was sent. 4 people would be invited" in str(last.error)
+    assert "Nothing was sent this time. 4 people would be invited" in str(last.error)
     assert at_sandbox.requests_seen == 2
 
 
