@@ -15,6 +15,7 @@ from airflow_provider_omnichat.campaign.message_template import MessageTemplate
 from airflow_provider_omnichat.campaign.partition import Partition
 from airflow_provider_omnichat.campaign.row_sources import BrokenRow
 from airflow_provider_omnichat.campaign.rows import Candidate, Refusal, Result, Row
+from airflow_provider_omnichat.campaign.seen import Seen
 
 
 class Rule(Protocol):
@@ -77,7 +78,7 @@ class BatchGate:
         self._partition = partition
         self._rules = rules
         self._on_invite = on_invite
-        self._seen: set[bytes] = set()
+        self._seen = Seen()
 
     def checked(self, rows: Iterable[Row | BrokenRow]) -> Iterator[Candidate | Result]:
         """
@@ -119,12 +120,10 @@ class BatchGate:
         if self._partition is not None and not self._partition.has(invite.to):
             return None
         recipient = recipient_key(self._campaign, invite.to)
-        seen = bytes.fromhex(recipient[:20])
-        if seen in self._seen:
+        if not self._seen.add(recipient):
             return _refusal(
                 row.position, key, invite.to, Outcome.DUPLICATE, "the same number stands earlier in this list"
             )
-        self._seen.add(seen)
         if self._on_invite is not None:
             self._on_invite(invite)
         return self._ask_rules(Candidate(row.position, key, invite, recipient), fields)

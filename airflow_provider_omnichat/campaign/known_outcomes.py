@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.seen import entry_in
 
 
 class KnownOutcomes(Mapping[str, Outcome]):
@@ -37,7 +38,7 @@ class KnownOutcomes(Mapping[str, Outcome]):
         heap = self._heaps.get(digest[: self._HEAD])
         if heap is None:
             heap = self._heaps[digest[: self._HEAD]] = bytearray()
-        at = self._find(heap, digest)
+        at = entry_in(heap, digest[self._HEAD :], self._SIZE)
         if at < 0:
             heap += digest[self._HEAD :]
             heap.append(code)
@@ -58,8 +59,10 @@ class KnownOutcomes(Mapping[str, Outcome]):
         except (TypeError, ValueError):
             return default
         heap = self._heaps.get(digest[: self._HEAD])
-        at = -1 if heap is None or len(digest) != 16 else self._find(heap, digest)
-        return default if heap is None or at < 0 else self._ORDER[heap[at + self._SIZE - 1]]
+        if heap is None or len(digest) != 16:
+            return default
+        at = entry_in(heap, digest[self._HEAD :], self._SIZE)
+        return default if at < 0 else self._ORDER[heap[at + self._SIZE - 1]]
 
     def __contains__(self, key: object) -> bool:
         return self.get(key) is not None
@@ -71,11 +74,3 @@ class KnownOutcomes(Mapping[str, Outcome]):
 
     def __len__(self) -> int:
         return self._count
-
-    def _find(self, heap: bytearray, digest: bytes) -> int:
-        tail = digest[self._HEAD :]
-        at = heap.find(tail)
-        # The end of one entry and the beginning of the next may look like a third.
-        while at > 0 and at % self._SIZE:
-            at = heap.find(tail, at + 1)
-        return at
