@@ -40,15 +40,16 @@ def describe_text(text: object) -> str:
     return f"<text of {len(text)} characters>"
 
 
-def describe_list(rows: object) -> str:
+def describe_list(rows: object, of: str = "rows") -> str:
     """
     Say how long a list is, without the list; the address of a file is shown.
 
     :param rows: a list, the address of one, or whatever stands where a list should be.
+    :param of: what it is a list of.
     """
     if isinstance(rows, str):
         return rows if "://" in rows or rows.startswith("/") else describe_text(rows)
-    return f"<{type(rows).__name__} of {len(rows)} rows>" if isinstance(rows, Sized) else f"<{type(rows).__name__}>"
+    return f"<{type(rows).__name__} of {len(rows)} {of}>" if isinstance(rows, Sized) else f"<{type(rows).__name__}>"
 
 
 def mask_numbers(text: object) -> str:

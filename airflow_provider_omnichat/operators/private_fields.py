@@ -15,7 +15,7 @@ class PrivateFieldsMixin:
     """
 
     private_fields: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
-    """Name of each private field, and what makes it fit to be shown."""
+    """Name of each private field, and what makes it fit to be shown; None is shown as it is."""
 
     _private_values: dict[str, Any] | None = None
 
@@ -26,7 +26,8 @@ class PrivateFieldsMixin:
         if parent is self and self._private_values is None:
             self._private_values = {name: getattr(self, name) for name in self.private_fields}
             for name, show in self.private_fields.items():
-                setattr(self, name, show(self._private_values[name]))
+                value = self._private_values[name]
+                setattr(self, name, None if value is None else show(value))
 
     def private(self, name: str) -> Any:
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -64,7 +65,7 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
     private_fields: ClassVar = {
         **{name: show for name, show in SendInviteBatchOperator.private_fields.items() if name != "invites"},
         "sql": mask_numbers,
-        "parameters": describe_list,
+        "parameters": partial(describe_list, of="values"),
     }
     ui_color = "#ffe3d3"
 

@@ -92,7 +92,7 @@ def test_a_dry_run_over_a_million_rows(warehouse: Target, tries: Starter, tmp_pa
         ends = [run(tries, tmp_path, warehouse, sandbox, count, dry_run=True) for count in (FEW, MILLION)]
         assert sandbox.requests == 0
     assert ends[1]["manifest"]["counts"]["not_sent"] == MILLION
-    assert tell(capsys, "dry run", *ends) < 150, "beyond the small hash by which a number is known again"
+    assert tell(capsys, "dry run", *ends) < 30, "beyond the small hash by which a number is known again"
 
 
 def test_sending_with_results_in_the_warehouse(warehouse: Target, tries: Starter, tmp_path: Path, capsys: Any) -> None:

@@ -416,9 +416,19 @@ def test_bigquery_is_told_where_its_results_go(two, at_sandbox, monkeypatch):
     assert at_sandbox.totals.requests == 0
 
 
-@needs_store
-@pytest.mark.parametrize("driver", ["sqlite3", "psycopg2"])
-def test_killed_again_and_again_each_row_is_in_the_table_once(driver, request, tmp_path, monkeypatch, sandbox):
+@pytest.mark.parametrize(
+    ("driver", "ledger"),
+    [
+        pytest.param("sqlite3", {}, marks=needs_store),
+        pytest.param("psycopg2", {}, marks=needs_store),
+        pytest.param(
+            "psycopg2",
+            {"campaign": "killed", "ledger_conn_id": CONN_ID, "ledger_table": "killed", "max_per_recipient": (1, "7d")},
+            marks=needs_runner,
+        ),
+    ],
+)
+def test_killed_again_and_again_each_row_is_in_the_table_once(driver, ledger, request, tmp_path, monkeypatch, sandbox):
     """The task is killed with SIGKILL, in a process of its own, while rows are written; the last try ends."""
     database = connected(driver, request, tmp_path, monkeypatch)
     database.fill("people", "id mobile first_name", people(600))
@@ -436,6 +446,7 @@ def test_killed_again_and_again_each_row_is_in_the_table_once(driver, request, t
         "results_table": "invited",
         "rate_limit": 400,
         "on_unknown": "resend",
+        **ledger,
     }
     home = tmp_path / "task"
     home.mkdir()
