@@ -300,7 +300,10 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         from airflow_provider_omnichat.campaign.batch_thread import BatchThread
 
         window = gates.window()
-        batch = self._batch(context, hook, gates.gate(window), campaign, rows, so_far)
+        try:
+            batch = self._batch(context, hook, gates.gate(window), campaign, rows, so_far)
+        except ValueError as error:  # where results shall go, or how they are named
+            raise AirflowFailException(f"Nothing was sent. {error}") from None
         self._thread = BatchThread(batch)
         if self._killed:
             self._thread.stop()

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.batch import Batch
     from airflow_provider_omnichat.campaign.report import Tally
 
+_NO_ROWS = "Give results_path (or results_table, where the list is a query) to have a row for each invite."
+
 
 class Ending:
     """
@@ -24,7 +26,7 @@ class Ending:
     def __init__(self, batch: Batch, place: str | None) -> None:
         self._batch = batch
         self._tally = batch.tally
-        where = f"All rows: {place}." if place else "Give results_path to have a row for each invite."
+        where = f"All rows: {place}." if place else _NO_ROWS
         self.told = f"{self._tally.summary()}. {where}"
 
     def raise_if_another_try_helps(self) -> None:

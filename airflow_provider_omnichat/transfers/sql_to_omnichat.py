@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowFailException
-
 from airflow_provider_omnichat.api.privacy import describe_list, mask_numbers
 from airflow_provider_omnichat.operators.ledger import task_identity
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
@@ -108,17 +106,13 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         from airflow_provider_omnichat.hooks.result_database import result_database
 
         identity = task_identity(context)
-        database = result_database(self.results_conn_id or self.conn_id)
-        try:
-            return ResultTable(
-                database,
-                self.results_table,
-                batch=f"{identity}#{self.resend_key}" if self.resend_key else identity,
-                try_number=context["ti"].try_number,
-                recipient_of=lambda to: recipient_key(campaign, to),
-            )
-        except ValueError as error:
-            raise AirflowFailException(f"Nothing was sent. {error}") from None
+        return ResultTable(
+            result_database(self.results_conn_id or self.conn_id),
+            self.results_table,
+            batch=f"{identity}#{self.resend_key}" if self.resend_key else identity,
+            try_number=context["ti"].try_number,
+            recipient_of=lambda to: recipient_key(campaign, to),
+        )
 
     def _rows_of_query(self) -> Iterator[Row]:
         from airflow_provider_omnichat.hooks.sql_rows import rows_of_query

@@ -414,6 +414,15 @@ BAD: dict[str, dict[str, Any]] = {
 }
 
 
+def test_a_key_column_that_results_have_already_is_told_of_once(at_sandbox, tmp_path):
+    run = run_task(
+        batch(people(2, outcome="x"), results_path=str(tmp_path), key_column="outcome", retries=2), retries=2
+    )
+    assert run.state == "failed"
+    assert "Nothing was sent. the key column cannot be named 'outcome'" in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
 @needs_runner
 def test_bad_rows_of_every_kind_among_a_thousand_good_ones_are_listed_and_the_good_ones_sent(at_sandbox, tmp_path):
     invites: list[dict[str, Any]] = people(1000)

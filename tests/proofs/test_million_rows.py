@@ -108,7 +108,7 @@ def test_sending_with_results_in_the_warehouse(warehouse: Target, tries: Starter
         )
         assert rows == [(count, count, "accepted", "accepted")]
         assert warehouse.run(f"SELECT count(DISTINCT row_key) FROM invited_{count}") == [(count,)]
-    assert tell(capsys, "sent", *ends) < 400
+    assert tell(capsys, "sent", *ends) < 200
 
 
 def test_reading_alone_takes_no_memory_a_row(warehouse: Target, tmp_path: Path, capsys: Any) -> None:
