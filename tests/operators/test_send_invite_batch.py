@@ -414,6 +414,7 @@ BAD: dict[str, dict[str, Any]] = {
 }
 
 
+@needs_store
 def test_a_key_column_that_results_have_already_is_told_of_once(at_sandbox, tmp_path):
     run = run_task(
         batch(people(2, outcome="x"), results_path=str(tmp_path), key_column="outcome", retries=2), retries=2
