@@ -124,6 +124,13 @@ def test_another_application_or_text_for_all_is_another_list():
         survey(rows, approved=fingerprint_of(rows), application_key="OTHER")
 
 
+@pytest.mark.parametrize("change", [{"link_placeholder": "Hello"}, {"integration_type": "TELEGRAM"}])
+def test_another_placeholder_or_channel_is_another_list(change):
+    rows = people(3)
+    with pytest.raises(NotApprovedError):
+        survey(rows, approved=fingerprint_of(rows), **change)
+
+
 @given(st.permutations(range(12)), st.integers(0, 11))
 def test_the_fingerprint_tells_lists_and_not_orders(order, left_out):
     rows = people(12)

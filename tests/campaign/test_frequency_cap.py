@@ -164,6 +164,7 @@ def test_a_dry_run_knows_whom_the_ledger_would_leave_out_and_claims_nobody(ledge
     for campaign in ("one", "two"):
         send(ledger(campaign), campaign, NUMBERS[:2])
     send(ledger("three"), "three", NUMBERS[2:3])
+    send(ledger("three"), "three", NUMBERS[3:4], Outcome.NOT_SENT)  # would be sent by another try, and is no duplicate
     candidates = [
         one for one in check([{"to": number} for number in NUMBERS], campaign="three") if isinstance(one, Candidate)
     ]

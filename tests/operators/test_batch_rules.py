@@ -278,6 +278,33 @@ def test_what_is_refused_after_a_wait_does_not_say_that_nothing_was_sent(at_sand
     assert at_sandbox.requests_seen == 2
 
 
+def test_who_was_inside_and_whose_window_closed_in_the_queue_is_looked_at_again_at_once(
+    at_sandbox, memory, monkeypatch
+):
+    from airflow_provider_omnichat.campaign import sender
+
+    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", **memory}
+    store: dict[str, Any] = {}
+    with monkeypatch.context() as clock:
+        clock.setattr(sender, "time", lambda: (datetime.now(UTC) + timedelta(days=1)).timestamp())
+        first = run_task(batch(people(5, zone=DAY), **given), store=store)
+    assert (first.state, counts(first)) == ("deferred", {"held": 5})
+    assert at_sandbox.requests_seen == 0
+    assert first.deferral is not None
+    assert abs(first.deferral.moment - datetime.now(UTC)) < timedelta(minutes=1)
+    last = run_task(batch(people(5, zone=DAY), **given), store=store, resume=first.deferral)
+    assert last.succeeded, last.error
+    assert counts(last) == {"accepted": 5}
+
+
+def test_a_number_without_a_zone_takes_the_default_one(at_sandbox):
+    satellite = [{"to": "+870773111632", "name": "x"}]
+    for zone, outcome in ((DAY, "accepted"), (NIGHT, "held")):
+        run = run_task(batch(satellite, send_window=HOURS, default_time_zone=zone, on_closed="skip"))
+        assert run.succeeded, run.error
+        assert counts(run) == {outcome: 1}
+
+
 def test_after_a_deferral_the_window_is_asked_again(at_sandbox, memory):
     given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", **memory}
     store: dict[str, Any] = {}
@@ -371,6 +398,12 @@ def test_a_list_within_its_budget_is_sent(at_sandbox, tmp_path, kind):
     run = run_task(batch(invites, max_invites=10, max_segments=10, price_per_segment=0.1, max_cost=1))
     assert run.succeeded, run.error
     assert counts(run) == {"accepted": 10}
+
+
+def test_who_has_opted_out_does_not_count_for_the_budget(at_sandbox):
+    run = run_task(batch(people(10), max_invites=9, suppression=[f"+{number(0)}"]))
+    assert run.succeeded, run.error
+    assert counts(run) == {"accepted": 9, "suppressed": 1}
 
 
 def test_the_approved_list_is_sent_and_no_other(at_sandbox):
