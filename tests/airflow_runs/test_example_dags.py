@@ -163,10 +163,7 @@ def test_approved_campaign_waits_for_a_person_and_then_sends_that_list(
     assert question["subject"] == "Send the spring campaign?"
     assert "people of 360 rows would be invited" in question["body"]
     assert sandbox.requests_seen == 0
-    # Nobody answers so fast: Airflow asks just before the task goes to rest, and an answer in between is lost.
-    deployment.wait_until(
-        lambda: deployment.tries(APPROVED, run_id, "approve")[-1][0] in {"awaiting_input", "deferred"}, "the task waits"
-    )
+    deployment.wait_until_at_rest(APPROVED, run_id, "approve")
 
     deployment.api("PATCH", path, {"chosen_options": [chosen], "params_input": {}})
 
