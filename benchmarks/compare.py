@@ -70,31 +70,31 @@ class Comparison:
         return self.table
 
     def _in_processes(self, has_postgresql: bool) -> list[tuple[Contender, dict[int, int]]]:
-        def airflow(name: str) -> BenchmarkAirflow:
-            return self._airflow.copy(self._home / name)
+        def batch(name: str, home: str, kind: str = "", **order: str) -> Contender:
+            return in_dag_test(name, f"benchmark_batch{kind}", self._airflow.copy(self._home / home), **order)
 
-        batch = "benchmark_batch"
+        results = f"file://{self._home / 'results'}"
         made: list[tuple[str, dict[int, int], Callable[[str], Contender]]] = [
             (LIMIT, _MANY, lambda name: plain(name, "aiohttp", self._home / "aiohttp")),
             (
                 "batch operator, task state store (default)",
                 _MANY,
-                lambda name: in_dag_test(name, batch, airflow("state")),
+                lambda name: batch(name, "state"),
             ),
             (
                 "batch operator, the same with result files",
                 _MANY,
-                lambda name: in_dag_test(name, batch, airflow("files"), results="results"),
+                lambda name: batch(name, "files", "_results", results=results),
             ),
             (
                 "batch operator, SQL ledger on SQLite",
                 _MANY,
-                lambda name: in_dag_test(name, batch, airflow("sqlite"), ledger="ledger_sqlite"),
+                lambda name: batch(name, "sqlite", "_ledger", ledger="ledger_sqlite"),
             ),
             (
                 "batch operator, SQL ledger on PostgreSQL",
                 _MANY,
-                lambda name: in_dag_test(name, batch, airflow("postgres"), ledger="ledger_postgres"),
+                lambda name: batch(name, "postgres", "_ledger", ledger="ledger_postgres"),
             ),
             (
                 "`requests`, a session and 32 threads",
@@ -104,7 +104,7 @@ class Comparison:
             (
                 "Airflow's `HttpHook` in a loop in a task",
                 _FEW,
-                lambda name: in_dag_test(name, "benchmark_http_hook", airflow("hook")),
+                lambda name: in_dag_test(name, "benchmark_http_hook", self._airflow.copy(self._home / "hook")),
             ),
         ]
         return [

@@ -134,10 +134,9 @@ def plain(name: str, way: str, home: Path) -> Contender:
     return Child(name, home, ["-m", "benchmarks.plain", way], environment, {})
 
 
-def in_dag_test(name: str, dag_id: str, airflow: BenchmarkAirflow, ledger: str = "", results: str = "") -> Contender:
-    """A task in ``dag.test()``, with a real metadata database."""
+def in_dag_test(name: str, dag_id: str, airflow: BenchmarkAirflow, **order: str) -> Contender:
+    """A task in ``dag.test()``, with a real metadata database; what else it is told goes into the run's conf."""
     command = [str(DAGS / "benchmark_dags.py"), dag_id]
-    order = {"ledger": ledger, "results": results and f"file://{airflow.home / results}"}
     return Child(name, airflow.home, command, airflow.environment, order)
 
 
@@ -155,7 +154,7 @@ class Scheduled(Contender):
         self._airflow.api("PATCH", f"/api/v2/dags/{self._dag_id}", {"is_paused": False})
 
     def _run(self, order: dict[str, Any], report: Path) -> Cost:
-        body = {"logical_date": None, "conf": order | {"ledger": "", "results": ""}}
+        body = {"logical_date": None, "conf": order}
         run_id = str(self._airflow.api("POST", f"/api/v2/dags/{self._dag_id}/dagRuns", body)["dag_run_id"])
         state = self._airflow.wait_for_run(self._dag_id, run_id)
         if state != "success":

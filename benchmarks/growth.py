@@ -23,9 +23,8 @@ def grow(sizes: list[int], with_results: bool) -> list[Cost]:
         first.migrate({"omnichat_default": vendor.omnichat_connection})
         for size in sizes:
             airflow = first.copy(home / str(size))
-            contender = in_dag_test(
-                f"{size} rows", "benchmark_batch", airflow, results="results" if with_results else ""
-            )
+            dag_id = "benchmark_batch_results" if with_results else "benchmark_batch"
+            contender = in_dag_test(f"{size} rows", dag_id, airflow, results=f"file://{airflow.home / 'results'}")
             path = write_list(home / f"{size}.csv", size)
             contender.start()
             try:

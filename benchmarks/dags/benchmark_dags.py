@@ -56,16 +56,18 @@ class MeasuredHttpOperator(HttpOperator):
         return answer
 
 
-@dag(schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), catchup=False)
-def benchmark_batch() -> None:
-    MeasuredBatchOperator(
-        task_id="send",
-        invites="file://{{ dag_run.conf['list'] }}",
-        message=MESSAGE,
-        key_column="customer_id",
-        ledger_conn_id="{{ dag_run.conf['ledger'] }}",
-        results_path="{{ dag_run.conf['results'] }}",
-    )
+def batch_dag(dag_id: str, **options: str) -> Any:
+    @dag(dag_id, schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), catchup=False)
+    def made() -> None:
+        MeasuredBatchOperator(
+            task_id="send",
+            invites="file://{{ dag_run.conf['list'] }}",
+            message=MESSAGE,
+            key_column="customer_id",
+            **options,
+        )
+
+    return made()
 
 
 @dag(schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), catchup=False)
@@ -88,7 +90,16 @@ def benchmark_http_operator() -> None:
     ).expand(data=bodies())
 
 
-DAGS = {made.dag_id: made for made in (benchmark_batch(), benchmark_http_hook(), benchmark_http_operator())}
+DAGS = {
+    made.dag_id: made
+    for made in (
+        batch_dag("benchmark_batch"),
+        batch_dag("benchmark_batch_ledger", ledger_conn_id="{{ dag_run.conf['ledger'] }}"),
+        batch_dag("benchmark_batch_results", results_path="{{ dag_run.conf['results'] }}"),
+        benchmark_http_hook(),
+        benchmark_http_operator(),
+    )
+}
 
 
 def main(dag_id: str, answers: int) -> None:
