@@ -34,8 +34,9 @@ from airflow_provider_omnichat.campaign.sender import Ended, Sender
 
 T = TypeVar("T")
 
-_LARGEST_BLOCK = 1000
+_LARGEST_BLOCK = 2000
 _AHEAD = 0.25
+_FIRST_LOOK = 0.1
 _COMMIT_EVERY = 1.0
 
 
@@ -114,6 +115,7 @@ class Batch:
             ended=self._ended.append,
         )
         self._commit_lock = asyncio.Lock()
+        self._committed_at = monotonic()
         self._io = ThreadPoolExecutor(1, "omnichat-ledger")
         self._reader = ThreadPoolExecutor(1, "omnichat-rows")
 
@@ -189,12 +191,13 @@ class Batch:
         """What is sent in the next quarter of a second."""
         if self._pacer.rate is not None:
             return max(1, min(_LARGEST_BLOCK, int(self._pacer.rate * _AHEAD) + 1))
-        seconds = max(monotonic() - self._sender.started, _AHEAD)
+        seconds = max(monotonic() - self._sender.started, _FIRST_LOOK)
         return max(2 * self._limits.concurrency, min(_LARGEST_BLOCK, int(self._sender.taken / seconds * _AHEAD)))
 
     async def _commit(self, candidates: Sequence[Candidate] = ()) -> None:
         """Record what has ended, claim what comes next, queue what could be claimed."""
         async with self._commit_lock:
+            self._committed_at = monotonic()
             ended, self._ended[:] = list(self._ended), []
             at = datetime.now(UTC)
             written = _written(at)
@@ -284,9 +287,11 @@ class Batch:
 
     async def _commit_now_and_then(self) -> None:
         while True:
-            await asyncio.sleep(_COMMIT_EVERY)
-            if self._ended or self._told:
+            wait = self._committed_at + _COMMIT_EVERY - monotonic()
+            if wait <= 0 and (self._ended or self._told):
                 await self._commit()
+            else:
+                await asyncio.sleep(wait if wait > 0 else _COMMIT_EVERY)
 
     async def _tell_progress(self) -> None:
         while True:

@@ -121,10 +121,9 @@ class Pacer:
         :param stopped: ends the wait.
         :return: the time at which the turn begins, to be given back with a refusal; None when *stopped* came first.
         """
-        if not self._queue.locked() and not stopped.is_set():
-            now = self._clock()
-            if self._take(now) <= 0:
-                return now
+        began = self.turn_at_once(stopped)
+        if began is not None:
+            return began
         async with self._queue:
             while not stopped.is_set():
                 now = self._clock()
@@ -134,6 +133,18 @@ class Pacer:
                     return now
                 await self._wait(min(wait, _LOOK_AROUND))
         return None
+
+    def turn_at_once(self, stopped: asyncio.Event) -> float | None:
+        """
+        Take a turn if there is one at this moment.
+
+        :param stopped: no turn when it is set.
+        :return: what :meth:`turn` gives; None when a turn must be waited for.
+        """
+        if self._queue.locked() or stopped.is_set():
+            return None
+        now = self._clock()
+        return now if self._take(now) <= 0 else None
 
     async def _wait(self, seconds: float) -> None:
         if not self._starting:

@@ -137,13 +137,7 @@ class Sender:
 
     async def _work(self) -> None:
         while True:
-            # One at a time takes an invite and waits for a turn; if all did, a slow pace would leave many claimed and
-            # unsent.
-            async with self._next:
-                candidate = await self._queue.get()
-                if self._queue.qsize() < self._wanted_below:
-                    self._moved.set()
-                turn = await self._turn()
+            candidate, turn = self._next_at_once() or await self._next_in_time()
             try:
                 ended = await self._send(candidate, turn)
             except Exception as bug:  # no row may be lost, whatever goes wrong
@@ -151,6 +145,29 @@ class Sender:
                 ended = Ended(candidate, Outcome.UNKNOWN, None, self.stop_reason, 1)
             self._ended(ended)
             self._queue.task_done()
+
+    def _next_at_once(self) -> tuple[Candidate, float] | None:
+        # Once somebody has waited for the lock, everybody does, a round of the event loop each: then requests leave one
+        # a round, and not all that are ready.
+        if self._next.locked() or not self._queue.qsize():
+            return None
+        try:
+            turn = self._pacer.turn_at_once(self.stopped)
+        except Exception as bug:
+            self._stop_for(bug)
+            return None
+        return None if turn is None else (self._taken(self._queue.get_nowait()), turn)
+
+    async def _next_in_time(self) -> tuple[Candidate, float | None]:
+        # One at a time takes an invite and waits for a turn; if all did, a slow pace would leave many claimed and
+        # unsent.
+        async with self._next:
+            return self._taken(await self._queue.get()), await self._turn()
+
+    def _taken(self, candidate: Candidate) -> Candidate:
+        if self._queue.qsize() < self._wanted_below:
+            self._moved.set()
+        return candidate
 
     def _stop_for(self, bug: Exception) -> None:
         self.stop(f"an error in the provider, please report it: {type(bug).__name__}")

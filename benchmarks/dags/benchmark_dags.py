@@ -56,7 +56,7 @@ class MeasuredHttpOperator(HttpOperator):
         return answer
 
 
-def batch_dag(dag_id: str, **options: str) -> Any:
+def batch_dag(dag_id: str, **options: Any) -> Any:
     @dag(dag_id, schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), catchup=False)
     def made() -> None:
         MeasuredBatchOperator(

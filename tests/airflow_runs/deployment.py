@@ -222,9 +222,10 @@ class Airflow:
     def wait_until_at_rest(self, dag_id: str, run_id: str, task_id: str) -> None:
         """Wait until the scheduler knows that a task has left its worker to wait for something.
 
-        Airflow asks a person, puts the task to rest, and hears from the executor that the worker is free, in this order and some
-        tenths of a second apart. An answer in between starts the task anew too early: the scheduler takes the end of the
-        first part for the end of the second, and fails the task ("state mismatch" in its event log). No person is so fast.
+        Airflow asks a person, puts the task to rest, and hears from the executor that the worker is free, in this order
+        and some tenths of a second apart. An answer in between starts the task anew too early: the scheduler takes the
+        end of the first part for the end of the second, and fails the task ("state mismatch" in its event log). No
+        person is so fast.
         """
         key = f"TaskInstanceKey(dag_id={dag_id!r}, task_id={task_id!r}, run_id={run_id!r},"
         ended = f"Received executor event with state success for task instance {key}"
