@@ -22,7 +22,7 @@ def collector() -> Iterator[None]:
 
 def test_what_was_there_before_is_not_walked_through_and_comes_back():
     before = gc.get_threshold()
-    there = [[] for _ in range(1000)]
+    there: list[list[int]] = [[] for _ in range(1000)]
     with rarely_collected():
         assert gc.get_freeze_count() > len(there)
         assert gc.get_threshold() == (20_000, *before[1:])

@@ -81,15 +81,13 @@ def test_each_is_sent_once():
 def test_all_that_are_ready_leave_at_once_although_the_first_had_to_wait():
     """At the start most of them wait for a turn; were they to wait in a row ever after, one would leave in a round."""
     rounds = 0
+    answers = asyncio.Event()
 
     class Rounds(Client):
         async def send_once(self, invite: Invite) -> InviteAnswer:
-            nonlocal answers
             self.sent[invite.to] += 1
             await answers.wait()
             return OK
-
-    answers = asyncio.Event()
 
     async def answer_all_at_once(sender: Sender) -> None:
         nonlocal answers, rounds
