@@ -208,19 +208,25 @@ class Batch:
             claims = [Claim(c.recipient, c.invite.to, c.key) for c in candidates]
             entries = {one.candidate.recipient: _entry(one, at) for one in ended}
             taken = await self._in(self._io, self._write, entries, told, claims, sending)
+            if self.failure is None:
+                self._go_on_with(candidates, taken, sending)
+                # The senders are busy again; what ended before these claims becomes durable meanwhile.
+                await self._in(self._io, self._flush)
             if self.failure is not None:
-                # What the ledger has of these is not known, so nothing is told of them.
+                # What the ledger has of claims that failed is not known, so nothing is told of them.
                 self._sender.stop(str(self.failure))
-                return
-            for candidate in candidates:
-                entry = taken.get(candidate.recipient)
-                if entry is not None and (sending or entry.outcome not in SENDS_AGAIN):
-                    self._tell(candidate.recipient, self._result_of_earlier(candidate, entry))
-                elif sending:
-                    self._sender.put(candidate)
-                else:
-                    reason = f"Sending was stopped: {self._sender.stop_reason}"
-                    self._tell(candidate.recipient, _plain(candidate, Outcome.NOT_SENT, datetime.now(UTC), reason))
+
+    def _go_on_with(self, candidates: Sequence[Candidate], taken: Mapping[str, Entry], sending: bool) -> None:
+        """Queue what could be claimed, and tell of the others what the ledger has of them."""
+        for candidate in candidates:
+            entry = taken.get(candidate.recipient)
+            if entry is not None and (sending or entry.outcome not in SENDS_AGAIN):
+                self._tell(candidate.recipient, self._result_of_earlier(candidate, entry))
+            elif sending:
+                self._sender.put(candidate)
+            else:
+                reason = f"Sending was stopped: {self._sender.stop_reason}"
+                self._tell(candidate.recipient, _plain(candidate, Outcome.NOT_SENT, datetime.now(UTC), reason))
 
     def _write(
         self, entries: Mapping[str, Entry], told: list[tuple[str | None, Result]], claims: list[Claim], sending: bool
@@ -234,13 +240,16 @@ class Batch:
             self._ledger.record(entries)
             if self.failure is not None:
                 return {}  # what was recorded is tried once more at the end
-            if claims and sending:
-                return self._claim(claims)
-            self._ledger.flush()
-            return self._ledger.find(claims) if claims else {}
+            return (self._claim(claims) if sending else self._ledger.find(claims)) if claims else {}
         except OmnichatError as error:
             self.failure = error
             return {}
+
+    def _flush(self) -> None:
+        try:
+            self._ledger.flush()
+        except OmnichatError as error:
+            self.failure = error
 
     def _claim(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         if not self._earlier:
@@ -257,12 +266,8 @@ class Batch:
             self._results.close(whole=self._whole and self.failure is None)
         except OmnichatError as error:
             self.failure = self.failure or error
-        try:
-            self._ledger.flush()
-        except OmnichatError as error:
-            self.failure = self.failure or error
-        finally:
-            self._ledger.close()
+        self._flush()
+        self._ledger.close()
 
     def _tell(self, recipient: str | None, result: Result, sent_now: bool = False) -> None:
         self.tally.add(result, sent_now)

@@ -120,7 +120,7 @@ class Ledger(Protocol):
 
     def record(self, entries: Mapping[str, Entry]) -> None:
         """
-        Take down how claimed invites ended; durable after the next :meth:`claim` or :meth:`flush`.
+        Take down how claimed invites ended; durable after the next :meth:`flush`.
 
         :param entries: by recipient; each was claimed through this ledger object.
         """

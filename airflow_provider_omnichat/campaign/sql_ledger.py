@@ -42,8 +42,8 @@ class SqlLedger:
     """
     Claims and outcomes in one table; see the module.
 
-    Each :meth:`claim` is one transaction, and one before it for the outcomes recorded till then. Give it some hundred
-    to some thousand claims: a commit costs the same for one as for all of them. Connects when first used.
+    Each :meth:`claim` is one transaction and each :meth:`flush` another. Give them some hundred to some thousand
+    invites: a commit costs the same for one as for all of them. Connects when first used.
 
     :param database: where the table is or shall be.
     :param campaign: the name under which one number is invited at most once.
@@ -69,11 +69,10 @@ class SqlLedger:
         A claim that nobody ended is retaken only if it is older than this object: never from a twin of this task that
         runs at the same time.
         """
-        # In a transaction of its own: each locks its rows in the order of the numbers, so that tasks with the same list
-        # wait for each other and never in a circle.
-        self.flush()
         if not claims:
             return {}
+        # Each transaction locks its rows in the order of the numbers, so that tasks with the same list wait for each
+        # other and never in a circle; hence outcomes have one of their own.
         ordered = sorted(claims, key=lambda claim: claim.to)
         claim_id, now = uuid4().hex, stamp(datetime.now(UTC))
 

@@ -48,7 +48,7 @@ class StateStoreJournal:
         self._earlier: dict[bytes, str] = {}
         self._open: dict[bytes, tuple[_Segment, int]] = {}
         self._dirty: dict[str, _Segment] = {}
-        self._segments = 0
+        self._segments = self._counted = 0
         self._last: _Segment | None = None
         self._seen_back = False
         self._load()
@@ -58,9 +58,8 @@ class StateStoreJournal:
         taken = {name: entry for name, entry in self.find(claims).items() if entry.outcome not in retake}
         free = [_short(claim.recipient) for claim in claims if claim.recipient not in taken]
         try:
-            for short in free:
-                self._append(short)
-            self.flush()
+            for segment in self._append(free):
+                self._write(segment)
         except LedgerError:
             self._take_back(free)
             raise
@@ -82,28 +81,44 @@ class StateStoreJournal:
 
     def flush(self) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
-        for key, segment in list(self._dirty.items()):
-            if self._seen_back:
-                self._store.set(key, segment.to_json())
-            else:
-                self._store.set_and_see(key, segment.to_json())
-                self._seen_back = True
-            del self._dirty[key]
+        for segment in list(self._dirty.values()):
+            self._write(segment)
+        if self._last is not None and 2 * len(self._last.letters) > SEGMENT:
+            self._count(self._segments + 1)  # the next claims need not wait for it then
 
     def close(self) -> None:
         """Nothing is open: the task's own connection to Airflow is used."""
 
-    def _append(self, short: bytes) -> None:
-        if self._last is None or len(self._last.letters) >= SEGMENT:
-            # The count goes ahead of the segment: a segment that is counted and missing is noticed, one that is not
-            # counted would be read as "nobody was claimed".
-            self._store.set_and_see(f"{self._name}:count", self._segments + 1)
-            self._last = _Segment(f"{self._name}:{self._segments}")
-            self._segments += 1
-        self._open[short] = (self._last, len(self._last.letters))
-        self._last.hashes += short
-        self._last.letters += b"."
-        self._dirty[self._last.key] = self._last
+    def _append(self, shorts: Sequence[bytes]) -> list[_Segment]:
+        """Put claims into segments and give these, one if that is possible: the senders wait for each."""
+        last, touched = self._last, {}
+        if last is not None and len(last.letters) + len(shorts) > SEGMENT >= len(shorts):
+            last = None
+        for short in shorts:
+            if last is None or len(last.letters) >= SEGMENT:
+                # The count goes ahead of the segment: a segment that is counted and missing is noticed, one that is not
+                # counted would be read as "nobody was claimed".
+                self._count(self._segments + 1)
+                last = self._last = _Segment(f"{self._name}:{self._segments}")
+                self._segments += 1
+            self._open[short] = (last, len(last.letters))
+            last.hashes += short
+            last.letters += b"."
+            touched[last.key] = self._dirty[last.key] = last
+        return list(touched.values())
+
+    def _count(self, segments: int) -> None:
+        if segments > self._counted:
+            self._store.set_and_see(f"{self._name}:count", segments)
+            self._counted = segments
+
+    def _write(self, segment: _Segment) -> None:
+        if self._seen_back:
+            self._store.set(segment.key, segment.to_json())
+        else:
+            self._store.set_and_see(segment.key, segment.to_json())
+            self._seen_back = True
+        del self._dirty[segment.key]
 
     def _take_back(self, shorts: Sequence[bytes]) -> None:
         """Note that nothing of a claim that failed will be sent; it may be in the store all the same."""
@@ -120,6 +135,7 @@ class StateStoreJournal:
         count = self._store.get(f"{self._name}:count") or 0
         if not isinstance(count, int):
             raise LedgerError("The task state store holds something else than this batch's journal; nothing was sent")
+        self._counted = count
         for number in range(count):
             key = f"{self._name}:{number}"
             data = self._store.get(key)

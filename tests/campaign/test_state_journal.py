@@ -177,3 +177,18 @@ def test_a_claim_that_failed_leaves_no_one_in_doubt_if_the_store_comes_back():
         journal.claim(claims(1, 2), SENDS_AGAIN)
     journal.flush()
     assert known(store, 3) == {0: None, 1: Outcome.NOT_SENT, 2: Outcome.NOT_SENT}
+
+
+def test_senders_wait_for_one_write_a_block():
+    store = Store()
+    journal = StateStoreJournal(store, "c")
+    calls = []
+    for start in range(0, 12000, 1500):
+        block = range(start, start + 1500)
+        before = store.calls
+        journal.claim(claims(*block), SENDS_AGAIN)
+        calls.append(store.calls - before)
+        journal.record(entries(Outcome.ACCEPTED, *block))
+        journal.flush()
+    assert calls == [4, *[1] * 7]  # at first, what was written is read back
+    assert set(known(store, 12000).values()) == {Outcome.ACCEPTED}
