@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterable
 
 from airflow_provider_omnichat.campaign.batch import Batch
-from airflow_provider_omnichat.campaign.garbage import rarely_collected
 from airflow_provider_omnichat.campaign.row_sources import BrokenRow
 from airflow_provider_omnichat.campaign.rows import Row
 
@@ -48,14 +47,13 @@ class BatchThread:
         :raises OmnichatError: see :meth:`Batch.run`.
         """
         thread = threading.Thread(target=self._run, args=(rows,), name="omnichat-batch", daemon=True)
-        with rarely_collected():
-            try:
-                thread.start()
-                self._wait(float("inf"))
-            except BaseException:
-                self.stop()
-                self._wait(_GRACE + _LAST_WRITES)
-                raise
+        try:
+            thread.start()
+            self._wait(float("inf"))
+        except BaseException:
+            self.stop()
+            self._wait(_GRACE + _LAST_WRITES)
+            raise
         if self._error is not None:
             raise self._error
 

@@ -256,6 +256,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
 
     def _run(self, context: Context, so_far: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_omnichat.api.errors import AccountError
+        from airflow_provider_omnichat.campaign.garbage import rarely_collected
         from airflow_provider_omnichat.campaign.survey import check_list
         from airflow_provider_omnichat.operators.gates import Gates
 
@@ -264,7 +265,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         needs = self.partition if self.is_dry_run else self.approved
         is_read_twice = self.budget.is_set or needs is not None
-        with ExitStack() as opened:
+        with rarely_collected(), ExitStack() as opened:
             try:
                 gates = Gates(self, hook, campaign)
                 rows = opened.enter_context(self._rows(is_read_twice))
