@@ -139,10 +139,8 @@ class InviteAnswer:
 
 def as_int(value: object) -> int | None:
     """Read a whole number that may have been written as text; anything else is None."""
-    if isinstance(value, bool):
-        return None
     if isinstance(value, int):
-        return value
+        return None if isinstance(value, bool) else value
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         return int(value)
     return None

@@ -37,6 +37,10 @@ T = TypeVar("T")
 _LARGEST_BLOCK = 2000
 _AHEAD = 0.25
 _FIRST_LOOK = 0.1
+# Shares of a block: claimed anew at this one at the earliest, at this at the latest.
+_EARLIEST = 0.75
+_LATEST = 0.2
+_FORGETS = 0.8
 _COMMIT_EVERY = 1.0
 
 
@@ -116,6 +120,8 @@ class Batch:
         )
         self._commit_lock = asyncio.Lock()
         self._committed_at = monotonic()
+        self._refill_since = 0.0
+        self._refill_takes = _AHEAD / 4
         self._io = ThreadPoolExecutor(1, "omnichat-ledger")
         self._reader = ThreadPoolExecutor(1, "omnichat-rows")
 
@@ -168,9 +174,11 @@ class Batch:
         while not self.abandoned and self.failure is None:
             stopped = self._sender.stopped.is_set()
             size = _LARGEST_BLOCK if stopped else self._block_size()
-            if not stopped and self._sender.waiting >= max(1, size // 2):
-                await self._sender.room(max(1, size // 2), _COMMIT_EVERY)
+            low = self._low(size)
+            if not stopped and self._sender.waiting >= low:
+                await self._sender.room(low, _COMMIT_EVERY)
                 continue
+            self._refill_since = monotonic()
             try:
                 checked = await self._in(self._reader, _next_block, all_checked, size)
             except Exception as error:  # whatever a file, a database or a network raises: what is sent must be recorded
@@ -193,6 +201,10 @@ class Batch:
             return max(1, min(_LARGEST_BLOCK, int(self._pacer.rate * _AHEAD) + 1))
         seconds = max(monotonic() - self._sender.started, _FIRST_LOOK)
         return max(2 * self._limits.concurrency, min(_LARGEST_BLOCK, int(self._sender.taken / seconds * _AHEAD)))
+
+    def _low(self, size: int) -> int:
+        """Give how many still wait when it is time to claim more: what is sent in twice the time that this takes."""
+        return max(1, int(size * min(_EARLIEST, max(_LATEST, 2 * self._refill_takes / _AHEAD))))
 
     async def _commit(self, candidates: Sequence[Candidate] = ()) -> None:
         """Record what has ended, claim what comes next, queue what could be claimed."""
@@ -218,6 +230,8 @@ class Batch:
 
     def _go_on_with(self, candidates: Sequence[Candidate], taken: Mapping[str, Entry], sending: bool) -> None:
         """Queue what could be claimed, and tell of the others what the ledger has of them."""
+        if candidates:
+            self._refill_takes = max(monotonic() - self._refill_since, _FORGETS * self._refill_takes)
         for candidate in candidates:
             entry = taken.get(candidate.recipient)
             if entry is not None and (sending or entry.outcome not in SENDS_AGAIN):
