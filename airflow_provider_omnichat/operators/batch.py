@@ -316,7 +316,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         if not so_far:  # else it was not empty before the wait, and those who were sent to may have left it since
             raise_if_empty(batch.tally, self.on_empty)
         self.log.info("%s", ending.told)
-        if batch.tally.counts[Outcome.HELD] and self.on_closed == "defer":
+        if batch.tally.due[Outcome.HELD] and self.on_closed == "defer":
             ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
             self._sleep(batch.tally, window.opens_at if window else None)
         ending.raise_if_in_doubt()
@@ -331,7 +331,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
 
         now = datetime.now(UTC)
         until = until or now  # those whose window closed while they waited for their turn: look again
-        held = tally.counts[Outcome.HELD]
+        held = tally.due[Outcome.HELD]
         self.log.info("%s wait for their send window; this task goes on at %s", held, f"{until:%Y-%m-%d %H:%M:%S} UTC")
         trigger = TimeDeltaTrigger(max(until - now, timedelta(0)))
         self.defer(trigger=trigger, method_name="go_on", kwargs=tally.so_far)
