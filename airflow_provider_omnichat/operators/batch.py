@@ -96,7 +96,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
     :param concurrency: requests under way at most.
     :param retry_budget: seconds within which an invite that was certainly not taken is tried again inside this try.
     :param on_unknown: what to do with invites that an earlier try may have sent: ``"hold"`` keeps them as unknown,
-        ``"resend"`` sends, at the risk of a second SMS.
+        ``"resend"`` sends, at the risk of a second SMS. One that is not sent again after all stays unknown.
     :param resend_key: change it, to any text, to send to the whole list again on purpose: for each value at most one
         SMS a number. (templated)
     :param on_empty: what an empty list does: ``"skip"`` the task, ``"succeed"`` or ``"fail"``.

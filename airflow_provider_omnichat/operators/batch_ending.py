@@ -47,7 +47,8 @@ class Ending:
         in_doubt = self._tally.due[Outcome.NOT_SENT] - not_sent
         told = []
         if not_sent:
-            told.append(f"{not_sent} invites were certainly not sent; another try sends only those")
+            only = "" if in_doubt else "only "
+            told.append(f"{not_sent} invites were certainly not sent; another try sends {only}those")
         if in_doubt:
             told.append(
                 f"{in_doubt} invites that an earlier try may have sent were to be sent again and were not; they stay in"

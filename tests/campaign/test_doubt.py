@@ -458,7 +458,7 @@ def test_a_doubt_that_a_twin_leaves_while_this_one_claims_is_not_taken_from_it(t
         twin.flush()
         return found
 
-    ours.find = find  # type: ignore[method-assign]
+    ours.find = find  # type: ignore[assignment, method-assign]
     taken, doubts = claim(ours, claims(NUMBERS), resend_unknown=True)
     assert {recipient: entry.reason for recipient, entry in taken.items()} == {third.recipient: "the twin's"}
     assert len(doubts) == 2
@@ -470,6 +470,34 @@ def test_a_doubt_of_another_run_is_left_to_it(tmp_path):
     leave_doubts(home)
     taken, doubts = claim(home.ledger("dag/another run/task"), claims(NUMBERS), resend_unknown=True)
     assert len(taken) == 2
+    assert doubts == {}
+    home.close()
+
+
+def test_what_another_run_says_was_not_sent_is_not_in_doubt_for_this_one(tmp_path):
+    home = Home("sql", tmp_path)
+    (free,) = claims([FREE])
+    ours, other = home.ledger(), home.ledger("dag/another run/task")
+    other.claim([free], SENDS_AGAIN)
+    real = ours.find
+
+    def find(wanted: Sequence[Claim]) -> Mapping[str, Entry]:
+        found = real(wanted)  # while the other is sending
+        other.record({free.recipient: Entry.now(Outcome.NOT_SENT)})
+        other.flush()
+        return found
+
+    ours.find = find  # type: ignore[assignment, method-assign]
+    assert claim(ours, [free], resend_unknown=True) == ({}, {})
+    home.close()
+
+
+def test_what_a_twin_is_sending_is_neither_claimed_nor_told_to_be(tmp_path):
+    home = Home("sql", tmp_path)
+    ours, twin = home.ledger(), home.ledger()
+    twin.claim(claims([FREE]), SENDS_AGAIN)
+    taken, doubts = claim(ours, claims([FREE]), resend_unknown=True)
+    assert [entry.outcome for entry in taken.values()] == [None]
     assert doubts == {}
     home.close()
 
