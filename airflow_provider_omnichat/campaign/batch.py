@@ -24,6 +24,7 @@ from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.campaign.batch_gate import BatchGate
+from airflow_provider_omnichat.campaign.doubt import NEVER_ENDED, Claimed, claim, still_in_doubt
 from airflow_provider_omnichat.campaign.ledger import MAYBE_SENT, SENDS_AGAIN, Claim, Entry, Ledger
 from airflow_provider_omnichat.campaign.pacing import Pacer
 from airflow_provider_omnichat.campaign.report import Tally
@@ -42,6 +43,7 @@ _EARLIEST = 0.75
 _LATEST = 0.2
 _FORGETS = 0.8
 _COMMIT_EVERY = 1.0
+_NOTHING = Claimed({}, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +107,9 @@ class Batch:
         self._limits = limits
         self._log = log
         self._total = total
-        self._retake = SENDS_AGAIN | MAYBE_SENT if limits.resend_unknown else SENDS_AGAIN
         self.abandoned = False
         self._whole = False
+        self._doubts: dict[str, Entry] = {}
         self._ended: list[Ended] = []
         self._told: list[tuple[str | None, Result]] = []
         self._pacer = Pacer(limits.rate_limit)
@@ -213,14 +215,21 @@ class Batch:
             ended, self._ended[:] = list(self._ended), []
             at = datetime.now(UTC)
             written = _written(at)
+            entries = {}
             for one in ended:
-                self._tell(one.candidate.recipient, _result(one, written), one.outcome is Outcome.ACCEPTED)
+                recipient = one.candidate.recipient
+                doubt = self._doubts.pop(recipient, None)
+                if doubt is not None and one.outcome in SENDS_AGAIN:
+                    entries[recipient] = self._tell_doubt(one.candidate, doubt, one.outcome, one.error)
+                else:
+                    entries[recipient] = _entry(one, at)
+                    self._tell(recipient, _result(one, written), one.outcome is Outcome.ACCEPTED)
             told, self._told[:] = list(self._told), []
             sending = not self._sender.stopped.is_set()
             claims = [Claim(c.recipient, c.invite.to, c.key) for c in candidates]
-            entries = {one.candidate.recipient: _entry(one, at) for one in ended}
-            taken = await self._in(self._io, self._write, entries, told, claims, sending)
+            taken, doubts = await self._in(self._io, self._write, entries, told, claims, sending)
             if self.failure is None:
+                self._doubts |= doubts
                 self._go_on_with(candidates, taken, sending)
                 # The senders are busy again; what ended before these claims becomes durable meanwhile.
                 await self._in(self._io, self._flush)
@@ -234,17 +243,16 @@ class Batch:
             self._refill_takes = max(monotonic() - self._refill_since, _FORGETS * self._refill_takes)
         for candidate in candidates:
             entry = taken.get(candidate.recipient)
-            if entry is not None and (sending or entry.outcome not in SENDS_AGAIN):
+            if not sending:
+                self._tell_unsent(candidate, entry)
+            elif entry is not None:
                 self._tell(candidate.recipient, self._result_of_earlier(candidate, entry))
-            elif sending:
-                self._sender.put(candidate)
             else:
-                reason = f"Sending was stopped: {self._sender.stop_reason}"
-                self._tell(candidate.recipient, _plain(candidate, Outcome.NOT_SENT, datetime.now(UTC), reason))
+                self._sender.put(candidate)
 
     def _write(
         self, entries: Mapping[str, Entry], told: list[tuple[str | None, Result]], claims: list[Claim], sending: bool
-    ) -> Mapping[str, Entry]:
+    ) -> Claimed:
         """Write, in the ledger's thread; result rows first, so that a crash in between loses no message id."""
         try:
             self._results.write(told)
@@ -253,11 +261,13 @@ class Batch:
         try:
             self._ledger.record(entries)
             if self.failure is not None:
-                return {}  # what was recorded is tried once more at the end
-            return (self._claim(claims) if sending else self._ledger.find(claims)) if claims else {}
+                return _NOTHING  # what was recorded is tried once more at the end
+            if claims and sending:
+                return self._claim(claims)
+            return Claimed(self._ledger.find(claims) if claims else {}, {})
         except OmnichatError as error:
             self.failure = error
-            return {}
+            return _NOTHING
 
     def _flush(self) -> None:
         try:
@@ -265,14 +275,15 @@ class Batch:
         except OmnichatError as error:
             self.failure = error
 
-    def _claim(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
+    def _claim(self, claims: Sequence[Claim]) -> Claimed:
         if not self._earlier:
-            return self._ledger.claim(claims, self._retake)
+            return claim(self._ledger, claims, self._limits.resend_unknown)
         # What a result row says was decided is never sent again, although a crash kept it out of the ledger.
         decided = {one.recipient: Entry.now(outcome) for one in claims if (outcome := self._earlier.get(one.recipient))}
         free = [one for one in claims if one.recipient not in decided]
         known = self._ledger.find([one for one in claims if one.recipient in decided])
-        return {**decided, **known, **self._ledger.claim(free, self._retake)}
+        claimed = claim(self._ledger, free, self._limits.resend_unknown)
+        return claimed._replace(taken={**decided, **known, **claimed.taken})
 
     def _close(self) -> None:
         try:
@@ -283,8 +294,30 @@ class Batch:
         self._flush()
         self._ledger.close()
 
-    def _tell(self, recipient: str | None, result: Result, sent_now: bool = False) -> None:
-        self.tally.add(result, sent_now)
+    def _tell_unsent(self, candidate: Candidate, entry: Entry | None) -> None:
+        """Tell of an invite that comes up after sending has stopped."""
+        reason = f"Sending was stopped: {self._sender.stop_reason}"
+        if entry is None or entry.outcome in SENDS_AGAIN:
+            self._tell(candidate.recipient, _plain(candidate, Outcome.NOT_SENT, datetime.now(UTC), reason))
+        elif self._sends_again(candidate, entry):
+            self._tell_doubt(candidate, entry, Outcome.NOT_SENT, reason)
+        else:
+            self._tell(candidate.recipient, self._result_of_earlier(candidate, entry))
+
+    def _sends_again(self, candidate: Candidate, doubt: Entry) -> bool:
+        is_doubt = doubt.mine and doubt.outcome in MAYBE_SENT and candidate.recipient not in self._earlier
+        return is_doubt and self._limits.resend_unknown
+
+    def _tell_doubt(self, candidate: Candidate, doubt: Entry, kept_by: Outcome, reason: str | None) -> Entry:
+        """Tell of an invite in doubt that was to be sent again and was not; give what the ledger keeps of it."""
+        entry = still_in_doubt(doubt, reason)
+        self._tell(candidate.recipient, self._result_of_earlier(candidate, entry), kept_by=kept_by)
+        return entry
+
+    def _tell(
+        self, recipient: str | None, result: Result, sent_now: bool = False, kept_by: Outcome | None = None
+    ) -> None:
+        self.tally.add(result, sent_now, kept_by)
         if sent_now or recipient not in self._earlier:
             self._told.append((recipient, result))
 
@@ -300,8 +333,7 @@ class Batch:
         if outcome is Outcome.ACCEPTED or outcome is Outcome.REJECTED:
             return _plain(candidate, outcome, entry.at, entry.reason, entry)
         if outcome is None:
-            reason = "An earlier try was about to send this invite and ended before it could say how"
-            return _plain(candidate, Outcome.UNKNOWN, entry.at, reason)
+            return _plain(candidate, Outcome.UNKNOWN, entry.at, NEVER_ENDED)
         return _plain(candidate, outcome, entry.at, entry.reason or "since an earlier try", entry)
 
     async def _commit_now_and_then(self) -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.doubt import doubts_among, still_in_doubt
 from airflow_provider_omnichat.campaign.ledger import MAYBE_SENT, Claim, Entry
 from airflow_provider_omnichat.campaign.sql_ledger import SqlLedger
 
 _PERIOD = re.compile(r"\s*(\d{1,5})\s*(h|d|w)\s*", re.IGNORECASE)
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-_NEVER_ENDED = "An earlier try was about to send this invite and ended before it could say how"
 _FORM = '(2, "7d"): at most two in seven days; the period in hours (h), days (d) or weeks (w)'
 
 
@@ -92,7 +92,7 @@ class CappedLedger:
 
         Whom the cap keeps out is SUPPRESSED, or still in doubt.
         """
-        doubts = self._doubts(claims) if MAYBE_SENT.intersection(retake) else {}
+        doubts = doubts_among(self._ledger, claims) if MAYBE_SENT.intersection(retake) else {}
         taken = self._ledger.claim(claims, retake)
         won = [claim for claim in claims if claim.recipient not in taken]
         counts = self._ledger.count_recent([claim.to for claim in won], self._now() - self._cap.period)
@@ -100,19 +100,11 @@ class CappedLedger:
         let_go = [claim.recipient for claim in won if claim.to in over]
         if not let_go:
             return taken
+        in_doubt = {one: still_in_doubt(doubts[one], self._cap.reason) for one in let_go if one in doubts}
         not_sent = Entry.now(Outcome.NOT_SENT, reason=self._cap.reason, attempts=0)
-        self._ledger.record({recipient: doubts.get(recipient, not_sent) for recipient in let_go})
+        self._ledger.record({**dict.fromkeys(let_go, not_sent), **in_doubt})
         self._ledger.flush()
-        refused = Entry.now(Outcome.SUPPRESSED, reason=self._cap.reason, attempts=0)
-        return {**taken, **{recipient: doubts.get(recipient, refused) for recipient in let_go}}
-
-    def _doubts(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
-        """Give what may have been sent before; that it is not sent now does not make it certain."""
-        return {
-            recipient: entry if entry.outcome else entry._replace(outcome=Outcome.UNKNOWN, reason=_NEVER_ENDED)
-            for recipient, entry in self._ledger.find(claims).items()
-            if entry.outcome in MAYBE_SENT
-        }
+        return {**taken, **dict.fromkeys(let_go, not_sent._replace(outcome=Outcome.SUPPRESSED)), **in_doubt}
 
 
 def _period(given: object) -> timedelta | None:

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_provider_omnichat.api.errors import InviteRejectedError, InviteUnknownError, SendError
+from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError, SendError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.ledger import (
-    MAYBE_SENT,
-    SENDS_AGAIN,
-    Claim,
-    Entry,
-    Ledger,
-    LedgerError,
-    recipient_key,
-)
+from airflow_provider_omnichat.campaign.doubt import claim, still_in_doubt
+from airflow_provider_omnichat.campaign.ledger import Claim, Entry, Ledger, LedgerError, recipient_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +42,22 @@ def send_at_most_once(
     :param campaign: the name under which one number is invited at most once.
     :param resend_unknown: send also when an earlier try may have sent it.
     :raises LedgerError: the ledger cannot be read or written.
-    :raises SendError: the invite was not accepted, now or by an earlier try; then the text says so.
+    :raises SendError: the invite was not accepted, now or by an earlier try; then the text says so. An
+        :class:`InviteNotSentError` is of this try alone: what was in doubt before stays so.
     """
     key = recipient_key(campaign, invite.to)
-    retake = SENDS_AGAIN | MAYBE_SENT if resend_unknown else SENDS_AGAIN
-    taken = ledger.claim([Claim(key, invite.to)], retake)
+    taken, doubts = claim(ledger, [Claim(key, invite.to)], resend_unknown)
     if key in taken:
         return Sent(_answer_of(taken[key], invite), earlier=True)
     try:
         answer = send(invite)
+    except InviteNotSentError as error:
+        if key not in doubts:
+            _record(ledger, key, Entry.now(error.outcome, error.answer, str(error)), str(error))
+            raise
+        still = _not_sent_again(error)
+        _record(ledger, key, still_in_doubt(doubts[key], str(error)), str(still))
+        raise still from error
     except SendError as error:
         _record(ledger, key, Entry.now(error.outcome, error.answer, str(error)), str(error))
         raise
@@ -73,6 +73,19 @@ def _record(ledger: Ledger, key: str, entry: Entry, what: str) -> None:
         ledger.flush()
     except LedgerError as error:
         raise LedgerError(f"{what}. But that could not be kept for later tries: {error}") from error
+
+
+def _not_sent_again(error: InviteNotSentError) -> InviteNotSentError:
+    return InviteNotSentError(
+        f"{str(error).rstrip('.')}. An earlier try may have sent it, so it stays in doubt",
+        http_status=error.http_status,
+        code=error.code,
+        vendor_text=error.vendor_text,
+        retry_after=error.retry_after,
+        answer=error.answer,
+        repeatable=error.repeatable,
+        stops_sending=error.stops_sending,
+    )
 
 
 def _answer_of(entry: Entry, invite: Invite) -> InviteAnswer:

@@ -24,6 +24,9 @@ class Tally:
 
     def __init__(self, sent_this_try: int = 0, segments: int = 0, started_at: str | None = None) -> None:
         self.counts: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
+        self.due: dict[Outcome, int] = {Outcome.NOT_SENT: 0, Outcome.HELD: 0}
+        """Rows that are still to be sent: by another try, or when their window opens. Among them those that stay
+        ``unknown`` because something kept them from being sent again."""
         self.segments = segments
         self.sent_this_try = sent_this_try
         self.started_at = datetime.fromisoformat(started_at) if started_at else datetime.now(UTC)
@@ -34,14 +37,19 @@ class Tally:
         """Rows that have ended."""
         return sum(self.counts.values())
 
-    def add(self, result: Result, sent_now: bool = False) -> None:
+    def add(self, result: Result, sent_now: bool = False, kept_by: Outcome | None = None) -> None:
         """
         Count a row.
 
         :param result: how it ended.
         :param sent_now: whether this try sent it and the vendor accepted.
+        :param kept_by: what would have been its outcome, NOT_SENT or HELD, if an earlier try had not left it in doubt;
+            None if it was not to be sent again.
         """
         self.counts[result.outcome] += 1
+        due = kept_by or result.outcome
+        if due in self.due:
+            self.due[due] += 1
         if sent_now:
             self.sent_this_try += 1
             self.segments += result.message_count or 0

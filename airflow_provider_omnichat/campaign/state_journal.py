@@ -121,10 +121,14 @@ class StateStoreJournal:
         del self._dirty[segment.key]
 
     def _take_back(self, shorts: Sequence[bytes]) -> None:
-        """Note that nothing of a claim that failed will be sent; it may be in the store all the same."""
+        """
+        Note that nothing of a claim that failed will be sent; it may be in the store all the same.
+
+        What an earlier try may have sent is as much in doubt as it was.
+        """
         for short in shorts:
             if short in self._open:
-                self._end(short, Outcome.NOT_SENT)
+                self._end(short, _OUTCOMES[self._earlier.get(short, _LETTERS[Outcome.NOT_SENT])])
 
     def _end(self, short: bytes, outcome: Outcome | None) -> None:
         segment, place = self._open.pop(short)

@@ -96,7 +96,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
     :param concurrency: requests under way at most.
     :param retry_budget: seconds within which an invite that was certainly not taken is tried again inside this try.
     :param on_unknown: what to do with invites that an earlier try may have sent: ``"hold"`` keeps them as unknown,
-        ``"resend"`` sends, at the risk of a second SMS.
+        ``"resend"`` sends, at the risk of a second SMS. One that is not sent again after all stays unknown.
     :param resend_key: change it, to any text, to send to the whole list again on purpose: for each value at most one
         SMS a number. (templated)
     :param on_empty: what an empty list does: ``"skip"`` the task, ``"succeed"`` or ``"fail"``.
@@ -317,7 +317,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         if not so_far:  # else it was not empty before the wait, and those who were sent to may have left it since
             raise_if_empty(batch.tally, self.on_empty)
         self.log.info("%s", ending.told)
-        if batch.tally.counts[Outcome.HELD] and self.on_closed == "defer":
+        if batch.tally.due[Outcome.HELD] and self.on_closed == "defer":
             ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
             self._sleep(batch.tally, window.opens_at if window else None)
         ending.raise_if_in_doubt()
@@ -332,7 +332,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
 
         now = datetime.now(UTC)
         until = until or now  # those whose window closed while they waited for their turn: look again
-        held = tally.counts[Outcome.HELD]
+        held = tally.due[Outcome.HELD]
         self.log.info("%s wait for their send window; this task goes on at %s", held, f"{until:%Y-%m-%d %H:%M:%S} UTC")
         trigger = TimeDeltaTrigger(max(until - now, timedelta(0)))
         self.defer(trigger=trigger, method_name="go_on", kwargs=tally.so_far)

@@ -31,17 +31,30 @@ class Ending:
 
     def raise_if_another_try_helps(self) -> None:
         """Raise what Airflow retries: the retry sends only what was certainly not sent."""
-        batch, not_sent = self._batch, self._tally.counts[Outcome.NOT_SENT]
+        batch = self._batch
         if batch.abandoned:
             raise AirflowException(f"The task was stopped. So far, {self.told}")
         if batch.failure is not None:
             raise AirflowException(f"{batch.failure} Sending was stopped. So far, {self.told}")
-        if not_sent:
+        if self._tally.due[Outcome.NOT_SENT]:
             why = f" Sending was stopped: {batch.stop_reason}." if batch.stop_reason else ""
             raise AirflowException(
-                f"{not_sent} invites were certainly not sent; another try sends only those.{why}"
-                f" {self.told}\n{self._tally.examples(Outcome.NOT_SENT, Outcome.UNKNOWN)}"
+                f"{self._still_due()}.{why} {self.told}\n{self._tally.examples(Outcome.NOT_SENT, Outcome.UNKNOWN)}"
             )
+
+    def _still_due(self) -> str:
+        not_sent = self._tally.counts[Outcome.NOT_SENT]
+        in_doubt = self._tally.due[Outcome.NOT_SENT] - not_sent
+        told = []
+        if not_sent:
+            only = "" if in_doubt else "only "
+            told.append(f"{not_sent} invites were certainly not sent; another try sends {only}those")
+        if in_doubt:
+            told.append(
+                f"{in_doubt} invites that an earlier try may have sent were to be sent again and were not; they stay in"
+                " doubt, and another try with on_unknown='resend' sends them"
+            )
+        return ". ".join(told)
 
     def raise_if_too_many_were_rejected(self, max_ratio: float) -> None:
         """

@@ -45,7 +45,7 @@ class SendInviteOperator(PrivateFieldsMixin, BaseOperator):
     :param omnichat_conn_id: the ``omnichat`` connection. (templated)
     :param default_region: the country of numbers without a country code, as two letters: ``CH``. (templated)
     :param on_unknown: what to do when an earlier try may have sent the invite: ``"hold"`` fails without sending,
-        ``"resend"`` sends, at the risk of a second SMS.
+        ``"resend"`` sends, at the risk of a second SMS. One that is not taken then stays in doubt.
     :param resend_key: change it, to any text, to send again on purpose: for each value there is at most one SMS.
         (templated)
     :param campaign: a name within which the number is invited at most once, across runs and DAGs; needs

@@ -133,7 +133,8 @@ def test_what_may_have_been_sent_stays_in_doubt_when_the_cap_keeps_it_from_being
     assert told.outcome is Outcome.UNKNOWN
     (kept,) = ledger("one").claim(wanted, SENDS_AGAIN).values()
     assert kept.outcome is Outcome.UNKNOWN
-    assert kept.reason == ("timed out" if ended else told.reason)
+    before = "timed out" if ended else "An earlier try was about to send this invite and ended before it could say how"
+    assert kept.reason == told.reason == f"{before}. It was to be sent again and was not: {once.reason}"
 
 
 def test_two_campaigns_at_the_same_moment_do_not_both_get_the_last_place(ledger):

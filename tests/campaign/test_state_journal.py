@@ -192,3 +192,19 @@ def test_senders_wait_for_one_write_a_block():
         journal.flush()
     assert calls == [4, *[1] * 7]  # at first, what was written is read back
     assert set(known(store, 12000).values()) == {Outcome.ACCEPTED}
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+def test_a_claim_that_failed_leaves_what_was_in_doubt_in_doubt(how):
+    store = Store()
+    first = StateStoreJournal(store, "c")
+    first.claim(claims(0, 1, 2, 3), SENDS_AGAIN)
+    first.record({**entries(Outcome.UNKNOWN, 0), **entries(Outcome.NOT_SENT, 2), **entries(Outcome.HELD, 3)})
+    first.flush()
+    second = StateStoreJournal(store, "c")
+    store.fails_at = {store.calls + 3: how}  # the count arrives, and is seen
+    with pytest.raises(LedgerError):
+        second.claim(claims(0, 1, 2, 3, 4), SENDS_AGAIN | MAYBE_SENT)
+    second.flush()
+    left = known(store, 5)
+    assert left == {0: Outcome.UNKNOWN, 1: None, 2: Outcome.NOT_SENT, 3: Outcome.HELD, 4: Outcome.NOT_SENT}

@@ -114,6 +114,23 @@ def test_on_unknown_resend_sends_what_is_in_doubt_but_not_what_was_accepted(at_s
     assert len(at_sandbox.accepted) == 1
 
 
+@pytest.mark.parametrize("fault", ["429", "401", "503-retry-after:9"])
+def test_a_doubt_that_was_refused_when_it_was_sent_again_is_still_in_doubt(at_sandbox, fault):
+    at_sandbox.script("drop-before", fault)
+    store: dict[str, Any] = {}
+    run_task(invite(), store=store)
+    again = run_task(invite(on_unknown="resend", retries=3), store=store, retries=3, try_number=2)
+    assert again.state == "up_for_retry"  # it was told to send it
+    assert str(again.error).endswith("An earlier try may have sent it, so it stays in doubt")
+    held = run_task(invite(), store=store, try_number=3)
+    assert held.state == "failed"
+    assert "Already in doubt since an earlier try" in str(held.error)
+    assert "It was to be sent again and was not: The invite was not sent: HTTP" in str(held.error)
+    assert at_sandbox.requests_seen == 2
+    assert run_task(invite(on_unknown="resend"), store=store, try_number=4).succeeded
+    assert len(at_sandbox.accepted) == 1
+
+
 def test_on_unknown_resend_does_not_send_what_was_rejected(at_sandbox):
     at_sandbox.script("rejected:14")
     store: dict[str, Any] = {}

@@ -297,6 +297,39 @@ def test_who_was_inside_and_whose_window_closed_in_the_queue_is_looked_at_again_
     assert counts(last) == {"accepted": 5}
 
 
+@pytest.mark.parametrize("on_closed", ["defer", "skip"])
+def test_a_doubt_whose_window_closed_before_it_was_sent_again_waits_for_it_and_stays_in_doubt(
+    at_sandbox, memory, monkeypatch, on_closed
+):
+    from airflow_provider_omnichat.campaign import sender
+
+    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "concurrency": 1, **memory}
+    store: dict[str, Any] = {}
+    list_of = people(2, zone=DAY)
+    at_sandbox.script("drop-before")
+    assert counts(run_task(batch(list_of, **given), store=store)) == {"accepted": 1, "unknown": 1}
+
+    again = {**given, "on_unknown": "resend", "on_closed": on_closed}
+    with monkeypatch.context() as clock:
+        clock.setattr(sender, "time", lambda: (datetime.now(UTC) + timedelta(days=1)).timestamp())
+        second = run_task(batch(list_of, **again), store=store, try_number=2)
+    assert counts(second) == {"accepted": 1, "unknown": 1}
+    assert at_sandbox.requests_seen == 2
+    if on_closed == "skip":
+        assert second.state == "failed"
+        assert "It was to be sent again and was not: the send window closed before its turn came" in str(second.error)
+    else:
+        assert second.state == "deferred", second.error
+        assert counts(run_task(batch(list_of, **given), store=store)) == {
+            "accepted": 1,
+            "unknown": 1,
+        }  # "hold" holds it
+        assert at_sandbox.requests_seen == 2
+        last = run_task(batch(list_of, **again), store=store, try_number=2, resume=second.deferral)
+        assert (last.state, counts(last)) == ("success", {"accepted": 2})
+        assert last.xcom["return_value"]["sent_this_try"] == 1
+
+
 def test_a_number_without_a_zone_takes_the_default_one(at_sandbox):
     satellite = [{"to": "+870773111632", "name": "x"}]
     for zone, outcome in ((DAY, "accepted"), (NIGHT, "held")):

@@ -200,6 +200,44 @@ def test_on_unknown_resend_sends_the_doubts_and_nothing_else(at_sandbox):
 
 
 @needs_store
+@pytest.mark.parametrize("fault", ["429", "401"])
+def test_a_doubt_that_could_not_be_sent_again_is_retried_by_airflow_and_held_by_who_holds(at_sandbox, tmp_path, fault):
+    at_sandbox.script("drop-before")
+    store: dict[str, Any] = {}
+    given = {"results_path": str(tmp_path), "retries": 3, "concurrency": 1, "retry_budget": 0}
+    run_task(batch(people(3), **given), store=store, retries=3)
+    at_sandbox.script(fault)
+    second = run_task(batch(people(3), on_unknown="resend", **given), store=store, retries=3, try_number=2)
+    assert second.state == "up_for_retry"
+    assert counts(second) == {"accepted": 2, "unknown": 1}
+    assert str(second.error).startswith(
+        "1 invites that an earlier try may have sent were to be sent again and were not; they stay in doubt, and"
+        " another try with on_unknown='resend' sends them. Sending was stopped: "
+    )
+    (row,) = [row for row in rows_in(tmp_path) if row.outcome == "unknown"]
+    assert f"It was to be sent again and was not: The invite was not sent: HTTP {fault}" in str(row.error)
+    third = run_task(batch(people(3), **given), store=store, retries=3, try_number=3)
+    assert (third.state, counts(third)) == ("failed", {"accepted": 2, "unknown": 1})
+    assert at_sandbox.requests_seen == 4
+    last = run_task(batch(people(3), on_unknown="resend", **given), store=store, retries=3, try_number=4)
+    assert (last.state, counts(last)) == ("success", {"accepted": 3})
+
+
+@needs_store
+def test_the_error_tells_apart_what_was_certainly_not_sent_and_what_stays_in_doubt(at_sandbox):
+    at_sandbox.script("drop-before", "401")
+    store: dict[str, Any] = {}
+    given = {"retries": 3, "concurrency": 1}
+    first = run_task(batch(people(5), **given), store=store, retries=3)
+    assert counts(first) == {"unknown": 1, "not_sent": 4}
+    at_sandbox.script("401")
+    second = run_task(batch(people(5), on_unknown="resend", **given), store=store, retries=3, try_number=2)
+    assert (second.state, counts(second)) == ("up_for_retry", {"unknown": 1, "not_sent": 4})
+    told = str(second.error)
+    assert told.startswith("4 invites were certainly not sent; another try sends those. 1 invites that an earlier try")
+
+
+@needs_store
 def test_a_resend_key_sends_to_all_once_more_and_only_once(at_sandbox, tmp_path):
     store: dict[str, Any] = {}
     for key in ("", "again", "again", "", "again"):
