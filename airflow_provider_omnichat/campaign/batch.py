@@ -9,7 +9,6 @@ that is what a killed worker leaves in doubt.
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -100,6 +99,8 @@ class Batch:
     ) -> None:
         self.tally = tally or Tally()
         self.failure: OmnichatError | None = None
+        self.opens_at: datetime | None = None
+        """When to look again at those who had to wait; None when nobody had to."""
         self._gate = gate
         self._make_ledger = ledger
         self._results = results
@@ -224,10 +225,16 @@ class Batch:
                 else:
                     entries[recipient] = _entry(one, at)
                     self._tell(recipient, _result(one, written), one.outcome is Outcome.ACCEPTED)
+                if one.outcome is Outcome.HELD:
+                    self._note_opening(at)  # when it opens again, the gate will tell
             told, self._told[:] = list(self._told), []
             sending = not self._sender.stopped.is_set()
-            claims = [Claim(c.recipient, c.invite.to, c.key) for c in candidates]
-            taken, doubts = await self._in(self._io, self._write, entries, told, claims, sending)
+            ready: list[Claim] = []
+            others: list[Claim] = []
+            for each in candidates:
+                claims = ready if sending and each.wait is None else others
+                claims.append(Claim(each.recipient, each.invite.to, each.key))
+            taken, doubts = await self._in(self._io, self._write, entries, told, ready, others)
             if self.failure is None:
                 self._doubts |= doubts
                 self._go_on_with(candidates, taken, sending)
@@ -243,15 +250,22 @@ class Batch:
             self._refill_takes = max(monotonic() - self._refill_since, _FORGETS * self._refill_takes)
         for candidate in candidates:
             entry = taken.get(candidate.recipient)
-            if not sending:
-                self._tell_unsent(candidate, entry)
+            if candidate.wait is not None:
+                self._tell_unsent(candidate, entry, Outcome.HELD, candidate.wait.reason)
+            elif not sending:
+                reason = f"Sending was stopped: {self._sender.stop_reason}"
+                self._tell_unsent(candidate, entry, Outcome.NOT_SENT, reason)
             elif entry is not None:
                 self._tell(candidate.recipient, self._result_of_earlier(candidate, entry))
             else:
                 self._sender.put(candidate)
 
     def _write(
-        self, entries: Mapping[str, Entry], told: list[tuple[str | None, Result]], claims: list[Claim], sending: bool
+        self,
+        entries: Mapping[str, Entry],
+        told: list[tuple[str | None, Result]],
+        ready: Sequence[Claim],
+        others: Sequence[Claim],
     ) -> Claimed:
         """Write, in the ledger's thread; result rows first, so that a crash in between loses no message id."""
         try:
@@ -262,9 +276,8 @@ class Batch:
             self._ledger.record(entries)
             if self.failure is not None:
                 return _NOTHING  # what was recorded is tried once more at the end
-            if claims and sending:
-                return self._claim(claims)
-            return Claimed(self._ledger.find(claims) if claims else {}, {})
+            claimed = self._claim(ready) if ready else _NOTHING
+            return claimed._replace(taken={**claimed.taken, **self._known(others)})
         except OmnichatError as error:
             self.failure = error
             return _NOTHING
@@ -276,14 +289,20 @@ class Batch:
             self.failure = error
 
     def _claim(self, claims: Sequence[Claim]) -> Claimed:
-        if not self._earlier:
-            return claim(self._ledger, claims, self._limits.resend_unknown)
         # What a result row says was decided is never sent again, although a crash kept it out of the ledger.
-        decided = {one.recipient: Entry.now(outcome) for one in claims if (outcome := self._earlier.get(one.recipient))}
-        free = [one for one in claims if one.recipient not in decided]
-        known = self._ledger.find([one for one in claims if one.recipient in decided])
+        decided = [one for one in claims if one.recipient in self._earlier] if self._earlier else []
+        if not decided:
+            return claim(self._ledger, claims, self._limits.resend_unknown)
+        free = [one for one in claims if one.recipient not in self._earlier]
         claimed = claim(self._ledger, free, self._limits.resend_unknown)
-        return claimed._replace(taken={**decided, **known, **claimed.taken})
+        return claimed._replace(taken={**self._known(decided), **claimed.taken})
+
+    def _known(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
+        """Find, and claim nothing."""
+        if not claims:
+            return {}
+        decided = {one.recipient: Entry.now(outcome) for one in claims if (outcome := self._earlier.get(one.recipient))}
+        return {**decided, **self._ledger.find(claims)}
 
     def _close(self) -> None:
         try:
@@ -294,15 +313,21 @@ class Batch:
         self._flush()
         self._ledger.close()
 
-    def _tell_unsent(self, candidate: Candidate, entry: Entry | None) -> None:
-        """Tell of an invite that comes up after sending has stopped."""
-        reason = f"Sending was stopped: {self._sender.stop_reason}"
-        if entry is None or entry.outcome in SENDS_AGAIN:
-            self._tell(candidate.recipient, _plain(candidate, Outcome.NOT_SENT, datetime.now(UTC), reason))
-        elif self._sends_again(candidate, entry):
-            self._tell_doubt(candidate, entry, Outcome.NOT_SENT, reason)
-        else:
+    def _tell_unsent(self, candidate: Candidate, entry: Entry | None, outcome: Outcome, reason: str) -> None:
+        """Tell of an invite that would be sent now if it had not to wait, or sending had not stopped."""
+        is_free = candidate.recipient not in self._earlier and (entry is None or entry.outcome in SENDS_AGAIN)
+        if is_free:
+            self._tell(candidate.recipient, _plain(candidate, outcome, datetime.now(UTC), reason))
+        elif entry is not None and self._sends_again(candidate, entry):
+            self._tell_doubt(candidate, entry, outcome, reason)
+        elif entry is not None:
             self._tell(candidate.recipient, self._result_of_earlier(candidate, entry))
+            return
+        if candidate.wait is not None:
+            self._note_opening(candidate.wait.opens_at)
+
+    def _note_opening(self, at: datetime) -> None:
+        self.opens_at = min(self.opens_at or at, at)
 
     def _sends_again(self, candidate: Candidate, doubt: Entry) -> bool:
         is_doubt = doubt.mine and doubt.outcome in MAYBE_SENT and candidate.recipient not in self._earlier
@@ -369,7 +394,14 @@ class Batch:
 
 
 def _next_block(checked: Iterator[Candidate | Result], size: int) -> list[Candidate | Result]:
-    return list(itertools.islice(checked, size))
+    """Take rows until so many of them can be sent."""
+    block: list[Candidate | Result] = []
+    for one in checked:
+        block.append(one)
+        size -= isinstance(one, Candidate) and one.wait is None
+        if size <= 0 or len(block) >= _LARGEST_BLOCK:
+            break
+    return block
 
 
 @asynccontextmanager

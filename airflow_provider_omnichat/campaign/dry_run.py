@@ -20,13 +20,16 @@ Lookup = Callable[[Sequence[Candidate]], dict[str, Refusal]]
 """Gives, by recipient, why some of these would not be sent."""
 
 
-def preview_of(checked: Iterable[Candidate | Result], preview: Preview, lookup: Lookup | None = None) -> Tally:
+def preview_of(
+    checked: Iterable[Candidate | Result], preview: Preview, lookup: Lookup | None = None, *, waits: bool = True
+) -> Tally:
     """
     Read the list and send nothing: no client is made, and a ledger is only read.
 
     :param checked: the rows, as the gate with which the batch would be sent gives them.
     :param preview: takes them in.
     :param lookup: knows whom the ledger would leave out; None where there is none to ask.
+    :param waits: False if whoever is outside the send window is left out.
     :return: how the rows would end. What would be sent counts as ``not_sent``, later as ``held``.
     """
     tally = Tally()
@@ -34,13 +37,16 @@ def preview_of(checked: Iterable[Candidate | Result], preview: Preview, lookup: 
         candidates = [one for one in block if isinstance(one, Candidate)]
         refused = lookup(candidates) if lookup and candidates else {}
         for one in block:
-            if isinstance(one, Candidate) and one.recipient not in refused:
-                preview.add(one)
-                tally.add(_ended(one, Outcome.HELD if one.later else Outcome.NOT_SENT, "dry run"))
-                continue
             if isinstance(one, Candidate):
-                refusal = refused[one.recipient]
-                one = _ended(one, refusal.outcome, refusal.reason)
+                if one.recipient in refused:
+                    refusal = refused[one.recipient]
+                    one = _ended(one, refusal.outcome, refusal.reason)
+                elif one.wait and not waits:
+                    one = _ended(one, Outcome.HELD, one.wait.reason)
+                else:
+                    preview.add(one)
+                    tally.add(_ended(one, Outcome.HELD if one.wait else Outcome.NOT_SENT, "dry run"))
+                    continue
             preview.add(one)
             tally.add(one)
     return tally

@@ -94,8 +94,8 @@ class Preview:
             _count(self._reasons, (checked.outcome, _reason(checked.error)))
             return
         self._invites += 1
-        if checked.later is not None:
-            _count(self._later, checked.later)
+        if checked.wait is not None:
+            _count(self._later, checked.wait.until)
         invite = checked.invite
         country = country_of(invite.to)
         self._countries[country] += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from airflow_provider_omnichat.api.models import Invite
@@ -26,6 +27,23 @@ class Row(NamedTuple):
     fields: Mapping[str, Any]
 
 
+class Wait(NamedTuple):
+    """
+    Why an invite cannot be sent now.
+
+    :param opens_at: the first moment (UTC) at which it may be.
+    :param until: the same for people, on the recipient's clock.
+    """
+
+    opens_at: datetime
+    until: str
+
+    @property
+    def reason(self) -> str:
+        """The wait as the reason of a row."""
+        return f"outside the send window until {self.until}"
+
+
 class Candidate(NamedTuple):
     """
     A row that passed the gate.
@@ -36,7 +54,7 @@ class Candidate(NamedTuple):
     :param recipient: the name under which the ledger knows the recipient.
     :param closes_at: POSIX time from which on it may not be sent, because it is late where the recipient lives; None
         for any time.
-    :param later: in a dry run, until when it would have to wait, for people; None for at once.
+    :param wait: it may not be sent yet; None for at once.
     """
 
     position: int
@@ -44,7 +62,7 @@ class Candidate(NamedTuple):
     invite: Invite
     recipient: str
     closes_at: float | None = None
-    later: str | None = None
+    wait: Wait | None = None
 
 
 @dataclass(frozen=True, slots=True)

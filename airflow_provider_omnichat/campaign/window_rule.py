@@ -7,16 +7,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
-from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.number_zones import zones_of
-from airflow_provider_omnichat.campaign.rows import Candidate, Refusal
+from airflow_provider_omnichat.campaign.rows import Candidate, Wait
 from airflow_provider_omnichat.campaign.send_window import Never, SendWindow, Shut
 from airflow_provider_omnichat.campaign.time_zones import checked_zone, clock
 
 
 class WindowRule:
     """
-    Holds back whoever is outside the window where they live.
+    Tells of each whether they are inside the window where they live, and who is not, how long they have to wait.
+
+    It refuses nobody: whether somebody waits or was sent to long ago, the ledger knows.
 
     The time zone is that of the row's own column if it has one there, else that of the number; a number that may be in
     several zones must be inside in all of them. One whose zone nobody knows takes *default_zone*; without that, and
@@ -25,7 +26,6 @@ class WindowRule:
     :param window: hours and days.
     :param zone_column: the field that holds an IANA name such as ``Europe/Zurich``; None for none.
     :param default_zone: of numbers whose zone cannot be told; None for none.
-    :param refuses: False for a preview: whoever would have to wait passes, and until when is in ``later``.
     :param now: gives the time.
     """
 
@@ -35,18 +35,14 @@ class WindowRule:
         *,
         zone_column: str | None = None,
         default_zone: str | None = None,
-        refuses: bool = True,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.opens_at: datetime | None = None
-        """When the first of those who were held back can be written to."""
         self._window = window
         self._zone_column = zone_column
         self._default = (checked_zone(default_zone),) if default_zone else ()
-        self._refuses = refuses
         self._now = now
 
-    def check(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate | Refusal:
+    def check(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate:
         """See :class:`~airflow_provider_omnichat.campaign.batch_gate.Rule`."""
         zones = self._zones(candidate, fields)
         state = self._window.at(zones, self._now())
@@ -57,11 +53,7 @@ class WindowRule:
                 self._zone_column or "to",
             )
         if isinstance(state, Shut):
-            self.opens_at = min(self.opens_at or state.opens_at, state.opens_at)
-            until = _local(state.opens_at, zones)
-            if not self._refuses:
-                return candidate._replace(later=until)
-            return Refusal(Outcome.HELD, f"outside the send window until {until}")
+            return candidate._replace(wait=Wait(state.opens_at, _local(state.opens_at, zones)))
         return candidate if state.closes_at is None else candidate._replace(closes_at=state.closes_at.timestamp())
 
     def _zones(self, candidate: Candidate, fields: Mapping[str, Any]) -> tuple[str, ...]:

@@ -300,9 +300,8 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
     ) -> dict[str, Any]:
         from airflow_provider_omnichat.campaign.batch_thread import BatchThread
 
-        window = gates.window()
         try:
-            batch = self._batch(context, hook, gates.gate(window), campaign, rows, so_far)
+            batch = self._batch(context, hook, gates.gate(), campaign, rows, so_far)
         except ValueError as error:  # where results shall go, or how they are named
             raise AirflowFailException(f"Nothing was sent. {error}") from None
         self._thread = BatchThread(batch)
@@ -319,7 +318,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         self.log.info("%s", ending.told)
         if batch.tally.due[Outcome.HELD] and self.on_closed == "defer":
             ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
-            self._sleep(batch.tally, window.opens_at if window else None)
+            self._sleep(batch.tally, batch.opens_at)
         ending.raise_if_in_doubt()
         ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
         ending.raise_if_no_row_was_fit()
@@ -331,7 +330,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
 
         now = datetime.now(UTC)
-        until = until or now  # those whose window closed while they waited for their turn: look again
+        until = until or now
         held = tally.due[Outcome.HELD]
         self.log.info("%s wait for their send window; this task goes on at %s", held, f"{until:%Y-%m-%d %H:%M:%S} UTC")
         trigger = TimeDeltaTrigger(max(until - now, timedelta(0)))
@@ -443,12 +442,13 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         from airflow_provider_omnichat.campaign.preview import Preview
 
         preview, of_rows = Preview(price_per_segment=self.budget.price_per_segment), Fingerprint()
-        gate = gates.gate(gates.window(refuses=self.on_closed == "skip"), of_rows.add)
+        gate, waits = gates.gate(of_rows.add), self.on_closed == "defer"
         if self.ledger_conn_id:
             with closing(sql_ledger(self, self.ledger_conn_id, context, campaign)) as ledger:
-                tally = preview_of(gate.checked(rows), preview, known_to(ledger, self.max_per_recipient))
+                known = known_to(ledger, self.max_per_recipient)
+                tally = preview_of(gate.checked(rows), preview, known, waits=waits)
         else:
-            tally = preview_of(gate.checked(rows), preview)
+            tally = preview_of(gate.checked(rows), preview, waits=waits)
         fingerprint = survey.fingerprint if survey else str(of_rows)
         manifest = {
             **tally.manifest(campaign, None),

@@ -51,14 +51,13 @@ class Gates:
         self._partition = Partition.of(operator.partition)
         self._suppression = self._read_suppression()
 
-    def gate(self, window: WindowRule | None = None, on_invite: Callable[[Invite], None] | None = None) -> BatchGate:
+    def gate(self, on_invite: Callable[[Invite], None] | None = None) -> BatchGate:
         """
         Make a gate.
 
-        :param window: the send window; None for any time.
         :param on_invite: called with each invite that could be sent, before the rules.
         """
-        rules: list[Rule] = [rule for rule in (self._suppression, window) if rule is not None]
+        rules: list[Rule] = [rule for rule in (self._suppression, self._window()) if rule is not None]
         return BatchGate(**self._fields, partition=self._partition, rules=rules, on_invite=on_invite)
 
     def survey(self, rows: Iterable[Row | BrokenRow]) -> Survey:
@@ -70,12 +69,7 @@ class Gates:
         rules = [self._suppression] if self._suppression else []
         return survey_of(lambda on_invite: BatchGate(**self._fields, rules=rules, on_invite=on_invite), rows)
 
-    def window(self, refuses: bool = True) -> WindowRule | None:
-        """
-        Make the rule of the send window; None where there is none.
-
-        :param refuses: False for a preview, see :class:`WindowRule`.
-        """
+    def _window(self) -> WindowRule | None:
         operator = self._operator
         if operator.send_window is None:
             return None
@@ -83,7 +77,6 @@ class Gates:
             operator.send_window,
             zone_column=operator.time_zone_column,
             default_zone=operator.default_time_zone,
-            refuses=refuses,
         )
 
     def _read_suppression(self) -> Suppression | None:

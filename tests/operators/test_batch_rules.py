@@ -215,6 +215,47 @@ def test_those_who_are_open_are_sent_to_and_then_the_task_sleeps_until_the_next_
     assert {str(row.outcome) for row in rows_in(tmp_path)} == {"accepted"}
 
 
+@pytest.mark.parametrize("home", ["default", "database"])
+def test_people_whose_windows_are_never_open_together_get_theirs_each_and_the_task_ends(
+    at_sandbox, memory, ledger, tmp_path, home
+):
+    """Who was sent to waits for nothing, although it is night there now: not for a moment, and not for ever."""
+    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "results_path": str(tmp_path)}
+    given |= memory if home == "default" else ledger
+    east, west, south = people(3)
+    store: dict[str, Any] = {}
+    first = run_task(
+        batch([{**east, "zone": DAY}, {**west, "zone": NIGHT}, {**south, "zone": NIGHT}], **given), store=store
+    )
+    assert (first.state, counts(first)) == ("deferred", {"accepted": 1, "held": 2})
+
+    before = datetime.now(UTC)
+    evening = [{**east, "zone": zone_at(8)}, {**west, "zone": DAY}, {**south, "zone": NIGHT}]
+    second = run_task(batch(evening, **given), store=store, resume=first.deferral)
+    assert (second.state, counts(second)) == ("deferred", {"accepted": 2, "held": 1})
+    assert second.deferral is not None
+    assert second.deferral.moment > before + timedelta(
+        hours=5
+    )  # nine in the south, not half an hour from now in the east
+
+    night = [{**east, "zone": NIGHT}, {**west, "zone": NIGHT}, {**south, "zone": DAY}]
+    last = run_task(batch(night, **given), store=store, resume=second.deferral)
+    assert (last.state, counts(last)) == ("success", {"accepted": 3}), last.error
+    assert Counter(sms.to for sms in at_sandbox.accepted) == {number(i): 1 for i in range(3)}
+    assert {str(row.outcome) for row in rows_in(tmp_path)} == {"accepted"}
+
+
+@pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
+def test_a_doubt_is_not_hidden_by_a_window_that_is_closed_meanwhile(at_sandbox):
+    at_sandbox.script("drop-after")
+    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "on_closed": "skip"}
+    store: dict[str, Any] = {}
+    assert run_task(batch(people(1, zone=DAY), **given), store=store).state == "failed"
+    again = run_task(batch(people(1, zone=NIGHT), **given), store=store, try_number=2)
+    assert (again.state, counts(again)) == ("failed", {"unknown": 1})
+    assert at_sandbox.requests_seen == 1
+
+
 def test_with_skip_those_who_are_closed_stay_held_and_the_task_is_green(at_sandbox):
     given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "on_closed": "skip"}
     run = run_task(batch([*people(2, zone=DAY), {"to": f"+{number(50)}", "name": "x", "zone": NIGHT}], **given))
