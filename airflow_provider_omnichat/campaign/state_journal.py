@@ -109,16 +109,20 @@ class StateStoreJournal:
 
     def _count(self, segments: int) -> None:
         if segments > self._counted:
-            self._store.set_and_see(f"{self._name}:count", segments)
+            self._put(f"{self._name}:count", segments)
             self._counted = segments
 
     def _write(self, segment: _Segment) -> None:
-        if self._seen_back:
-            self._store.set(segment.key, segment.to_json())
-        else:
-            self._store.set_and_see(segment.key, segment.to_json())
-            self._seen_back = True
+        self._put(segment.key, segment.to_json())
+        self._seen_back = True
         del self._dirty[segment.key]
+
+    def _put(self, key: str, value: object) -> None:
+        """Write a value; the first count and the first segment are read back, see :class:`CheckedStore`."""
+        if self._seen_back:
+            self._store.set(key, value)
+        else:
+            self._store.set_and_see(key, value)
 
     def _take_back(self, shorts: Sequence[bytes]) -> None:
         """
