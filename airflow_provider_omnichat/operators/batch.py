@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.providers.common.compat.sdk import AirflowFailException, Asset, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers
@@ -31,6 +31,7 @@ from airflow_provider_omnichat.operators.ledger import (
     sql_ledger,
     task_identity,
 )
+from airflow_provider_omnichat.operators.outlet_events import tell_outlets
 from airflow_provider_omnichat.operators.private_fields import PrivateFieldsMixin
 
 if TYPE_CHECKING:
@@ -322,7 +323,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         ending.raise_if_in_doubt()
         ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
         ending.raise_if_no_row_was_fit()
-        self._tell_assets(context, manifest)
+        tell_outlets(context, self.outlets or (), manifest)
         return manifest
 
     def _sleep(self, tally: Tally, until: datetime | None) -> None:
@@ -335,16 +336,6 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         self.log.info("%s wait for their send window; this task goes on at %s", held, f"{until:%Y-%m-%d %H:%M:%S} UTC")
         trigger = TimeDeltaTrigger(max(until - now, timedelta(0)))
         self.defer(trigger=trigger, method_name="go_on", kwargs=tally.so_far)
-
-    def _tell_assets(self, context: Context, manifest: dict[str, Any]) -> None:
-        """Attach the counts to the events of the task's outlets, for those who are scheduled on them."""
-        told = ("campaign", "rows", "counts", "segments", "sent_this_try")
-        given: Any = context
-        for outlet in self.outlets or []:
-            # Assets, references to them and aliases: what they have in common has another name in each Airflow. Other
-            # things can stand there, too, such as a file for its lineage.
-            if isinstance(outlet, Asset.__mro__[-2]):
-                given["outlet_events"][outlet].extra = {name: manifest[name] for name in told}
 
     def _push(self, context: Context, key: str, value: Any) -> None:
         if self.do_xcom_push:
