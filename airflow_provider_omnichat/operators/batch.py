@@ -16,10 +16,8 @@ from airflow_provider_omnichat.campaign.budget import Budget
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.arguments import (
     cap_of,
-    is_nothing,
     one_of,
     seconds_of,
-    still_given,
     window_of,
     zone_of,
 )
@@ -31,6 +29,7 @@ from airflow_provider_omnichat.operators.ledger import (
     sql_ledger,
     task_identity,
 )
+from airflow_provider_omnichat.operators.lost_arguments import LostArgumentsMixin
 from airflow_provider_omnichat.operators.outlet_events import tell_outlets
 from airflow_provider_omnichat.operators.private_fields import PrivateFieldsMixin
 
@@ -48,10 +47,6 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.operators.gates import Gates
 
 
-# Templated arguments that keep people from an SMS: nothing is sent when one of them was given and renders to nothing.
-_SAFEGUARDS = ("suppression", "approved", "partition", "campaign", "ledger_conn_id")
-
-
 def _shown_opt_outs(given: Any) -> Any:
     """Say of an opt-out list what it is, without its numbers."""
     if given is None:
@@ -61,7 +56,7 @@ def _shown_opt_outs(given: Any) -> Any:
     return describe_list(given)
 
 
-class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
+class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperator):
     """
     Send SMS invites to a list of any length: each recipient at most once, each row to exactly one outcome.
 
@@ -151,6 +146,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         "partition",
     )
     private_fields: ClassVar = {"invites": describe_list, "message": describe_text, "suppression": _shown_opt_outs}
+    may_become_empty: ClassVar = frozenset({"resend_key"})
     ui_color = "#ffe3d3"
 
     _thread: BatchThread | None = None
@@ -240,7 +236,6 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         self.approved = approved
         self.partition = partition
         self.is_dry_run = dry_run
-        self._given = frozenset(name for name in _SAFEGUARDS if not is_nothing(getattr(self, name)))
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the list; see the class."""
@@ -260,7 +255,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         from airflow_provider_omnichat.campaign.survey import check_list
         from airflow_provider_omnichat.operators.gates import Gates
 
-        self._check_safeguards()
+        self.refuse_lost_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
         hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         needs = self.partition if self.is_dry_run else self.approved
@@ -280,14 +275,6 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
                 again = " this time" if so_far or context["ti"].try_number > 1 else ""
                 raise AirflowFailException(f"Nothing was sent{again}. {error}") from None
             return self._send(context, hook, gates, rows, campaign, so_far)
-
-    def _check_safeguards(self) -> None:
-        try:
-            for name in _SAFEGUARDS:
-                value = self.private(name) if name in self.private_fields else getattr(self, name)
-                still_given(name, name in self._given, value)
-        except ValueError as error:
-            raise AirflowFailException(f"Nothing was sent. {error}") from None
 
     def _send(
         self,
