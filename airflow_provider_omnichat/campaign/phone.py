@@ -13,6 +13,7 @@ from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumber, Phone
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.privacy import mask_number
+from airflow_provider_omnichat.campaign.missing import is_missing
 
 _LONGEST_INPUT = 40
 # A number as most lists have it: international, nothing but digits, with spaces or dashes between them at most.
@@ -128,7 +129,7 @@ def _check_region(region: str | None) -> str | None:
 
 
 def _as_text(number: object) -> str:
-    if number is None or number == "":
+    if is_missing(number):
         raise InvalidInviteError("is missing", "to")
     if isinstance(number, bool | float):
         raise InvalidInviteError(
