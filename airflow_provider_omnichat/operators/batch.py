@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence, Sized
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterable, Sequence, Sized
+from contextlib import AbstractContextManager, ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -22,6 +22,7 @@ from airflow_provider_omnichat.operators.arguments import (
     zone_of,
 )
 from airflow_provider_omnichat.operators.batch_ending import Ending, raise_if_empty
+from airflow_provider_omnichat.operators.given_rows import rows_given
 from airflow_provider_omnichat.operators.ledger import (
     DEFAULT_TABLE,
     batch_ledger,
@@ -124,6 +125,8 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
     :raises AirflowFailException: nothing can be mended by another try: invites in doubt, too many rejected, no row
         fit to be sent.
     :raises AirflowException: some were certainly not sent; Airflow retries the task, and the retry sends only those.
+    :raises airflow_provider_omnichat.operators.given_rows.ListFailedError: what gives the list failed before anything
+        was sent; Airflow retries the task.
     :raises AirflowSkipException: the list is empty.
     :raises TaskDeferred: somebody has to wait for the window; Airflow resumes the task then.
     """
@@ -364,29 +367,9 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
             tally=Tally(**so_far),
         )
 
-    @contextmanager
-    def _rows(self, twice: bool) -> Iterator[Iterable[Row | BrokenRow]]:
+    def _rows(self, twice: bool) -> AbstractContextManager[Iterable[Row | BrokenRow]]:
         """Give the rows of the list; *twice* if they are read more than once."""
-        from airflow_provider_omnichat.campaign.row_sources import ListedRows, rows_of_file, rows_of_list
-
-        invites = self.private("invites")
-        if isinstance(invites, list | tuple):
-            yield ListedRows(invites)
-            return
-        if isinstance(invites, str):
-            from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-            path: Any = ObjectStoragePath(invites)
-            rows: Iterator[Row | BrokenRow] = rows_of_file(lambda: path.open("rb"), path.name)
-        else:
-            rows = rows_of_list(invites)
-        if not twice:
-            yield rows
-            return
-        from airflow_provider_omnichat.campaign.spool import Spool
-
-        with Spool(rows) as spool:
-            yield spool
+        return rows_given(self.private("invites"), twice)
 
     def _results(self, context: Context, campaign: str) -> ResultSink:
         from airflow_provider_omnichat.campaign.ledger import recipient_key
