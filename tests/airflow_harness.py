@@ -255,6 +255,7 @@ def _deferral_of(message: Any) -> Deferral:
 def _run_on_airflow_2(task: Any, store: dict[str, Any], resume: Deferral | None) -> TaskRun:
     from airflow.exceptions import AirflowFailException, TaskDeferred
     from airflow.providers.common.compat.sdk import DAG
+    from airflow.utils.context import OutletEventAccessors
 
     if not task.has_dag():
         task.dag = DAG("invites", schedule=None, start_date=START)
@@ -269,6 +270,7 @@ def _run_on_airflow_2(task: Any, store: dict[str, Any], resume: Deferral | None)
     )
     context: Any = {"ti": ti, "task_instance": ti, "run_id": "run-1", "ds": "2026-01-01", "params": {}}
     context["dag_run"] = SimpleNamespace(conf={})
+    context["outlet_events"] = events = OutletEventAccessors()
     task = task.prepare_for_execution()
     state, error, deferral = "success", None, None
     try:
@@ -286,4 +288,5 @@ def _run_on_airflow_2(task: Any, store: dict[str, Any], resume: Deferral | None)
     except Exception as raised:
         state, error = ("up_for_retry" if task.retries else "failed"), raised
     rendered = {name: getattr(task, name) for name in task.template_fields}
-    return TaskRun(state, error, xcom, store, rendered, deferral=deferral)
+    told = [{"dest_asset_key": {"uri": uri}, "extra": event.extra} for uri, event in events._dict.items()]
+    return TaskRun(state, error, xcom, store, rendered, deferral=deferral, outlet_events=told)

@@ -12,6 +12,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.gate import check_invite
 from airflow_provider_omnichat.campaign.ledger import recipient_key
 from airflow_provider_omnichat.campaign.message_template import MessageTemplate
+from airflow_provider_omnichat.campaign.missing import value_in
 from airflow_provider_omnichat.campaign.partition import Partition
 from airflow_provider_omnichat.campaign.row_sources import BrokenRow
 from airflow_provider_omnichat.campaign.rows import Candidate, Refusal, Result, Row
@@ -100,13 +101,13 @@ class BatchGate:
         if isinstance(row, BrokenRow):
             return self._invalid(row.position, None, None, row.reason)
         fields = row.fields
-        to = fields.get(self._to_column)
+        to = value_in(fields, self._to_column)
         key = self._key(row)
         try:
             invite = check_invite(
                 to=to,
                 message=self._message(row),
-                link_placeholder=fields.get("link_placeholder") or self._link_placeholder,
+                link_placeholder=value_in(fields, "link_placeholder") or self._link_placeholder,
                 application_key=self._application_key,
                 integration_type=self._integration_type,
                 default_region=self._region(fields),
@@ -145,16 +146,16 @@ class BatchGate:
         return _refusal(position, key, "" if to is None else str(to)[:64], Outcome.INVALID, reason)
 
     def _region(self, fields: Mapping[str, Any]) -> str | None:
-        own = fields.get(self._region_column) if self._region_column else None
-        return str(own).strip() or self._default_region if own is not None else self._default_region
+        own = value_in(fields, self._region_column)
+        return self._default_region if own is None else str(own).strip()
 
     def _key(self, row: Row) -> str | None:
-        value = row.fields.get(self._key_column) if self._key_column else None
+        value = value_in(row.fields, self._key_column)
         return None if value is None else str(value)
 
     def _message(self, row: Row) -> object:
-        own = row.fields.get("message")
-        if own is not None and own != "":
+        own = value_in(row.fields, "message")
+        if own is not None:
             return own
         return self._template.render(row.fields) if self._template else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow_provider_omnichat.api.account import path_part
 from airflow_provider_omnichat.api.errors import AccountError, InvalidInviteError
 from airflow_provider_omnichat.api.models import Invite
+from airflow_provider_omnichat.campaign.missing import is_missing
 from airflow_provider_omnichat.campaign.phone import normalise_number
 
 
@@ -47,12 +48,10 @@ def check_invite(
 
 
 def _text(field: str, value: object) -> str:
-    if value is None:
-        raise InvalidInviteError("is missing", field)
+    if is_missing(value):
+        raise InvalidInviteError("is empty" if isinstance(value, str) else "is missing", field)
     if not isinstance(value, str):
         raise InvalidInviteError(f"must be a text, is a {type(value).__name__}", field)
-    if not value.strip():
-        raise InvalidInviteError("is empty", field)
     try:
         value.encode()
     except UnicodeEncodeError:

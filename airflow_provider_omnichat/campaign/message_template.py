@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from datetime import date, time
@@ -12,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.campaign.missing import is_missing
 
 _BRACE = re.compile(r"\{\{|\}\}|\{[^{}]*\}|\{|\}")
 _FIELD = re.compile(r"[^\W\d]\w*(?:[ -]+\w+)*")
@@ -104,7 +104,7 @@ def _field_name(found: str, start: int) -> str:
 
 def _text_of(value: object, name: str, fields: Mapping[str, Any]) -> str:
     try:
-        text = "" if value is None else _plain_text(value)
+        text = "" if is_missing(value) else _plain_text(value)
     except (ValueError, ArithmeticError):
         text = None
     if text is None:
@@ -117,30 +117,23 @@ def _text_of(value: object, name: str, fields: Mapping[str, Any]) -> str:
 
 
 def _plain_text(value: object) -> str | None:
-    """Write a value as a text: empty where it says that nothing is there, None where it is nothing for a text."""
+    """Write a value as a text; None where it is nothing for a text."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, Real) and not isinstance(value, Rational):
         return _float_text(float(value))
     if isinstance(value, Decimal):
         return _decimal_text(value)
-    # NaT of a data frame is a date that equals nothing, not even itself.
-    if isinstance(value, Number | date | time | UUID):
-        return str(value) if value == value else ""
-    return None
+    return str(value) if isinstance(value, Number | date | time | UUID) else None
 
 
 def _float_text(number: float) -> str | None:
-    # A data frame makes floats of whole numbers as soon as one is missing, and NaN of the one.
-    if math.isnan(number):
-        return ""
+    # A data frame makes floats of whole numbers as soon as one is missing.
     return str(int(number)) if number.is_integer() and abs(number) < 1e15 else _decimal_text(Decimal(repr(number)))
 
 
 def _decimal_text(number: Decimal) -> str | None:
     """Write a number as people do, without an exponent."""
-    if number.is_nan():
-        return ""
     exponent = number.as_tuple().exponent
     if not isinstance(exponent, int) or abs(number.adjusted()) > _MOST_DIGITS or exponent < -_MOST_DIGITS:
         return None

@@ -13,10 +13,14 @@ from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumber, Phone
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.privacy import mask_number
+from airflow_provider_omnichat.campaign.missing import is_missing
 
 _LONGEST_INPUT = 40
 # A number as most lists have it: international, nothing but digits, with spaces or dashes between them at most.
 _INTERNATIONAL = re.compile(r"(\+|00)?([1-9](?:[ -]?[0-9]){6,14})")
+# What belongs before the first digit: a plus (also a wide one) and brackets. The parser would pass over all else.
+_BEGINNING = re.compile(r"[(\[\uff08\uff3b\s]*[+\uff0b]?[(\[\uff08\uff3b\s]*([^\d]?)")
+_APOSTROPHES = ("'", "\u2019")
 _MOBILE = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE})
 _TOO = {
     ValidationResult.TOO_SHORT: "too short",
@@ -35,6 +39,10 @@ def normalise_number(number: object, default_region: str | None = None) -> str:
     national and an international number, the one that is a mobile number wins (``4915123456789`` is no landline of the
     German town with the area code 4915), and the national one where both are or neither is, because the region was
     given on purpose.
+
+    An apostrophe before the number is left out: spreadsheets and exports for them write it to say that what follows is
+    a text. Anything else before the first digit, such as the minus or equals sign of a formula, makes it no number:
+    what follows may be what the formula came to.
 
     :param number: as it was written.
     :param default_region: the country of numbers without a country code, as two letters (ISO 3166): ``CH``.
@@ -121,7 +129,7 @@ def _check_region(region: str | None) -> str | None:
 
 
 def _as_text(number: object) -> str:
-    if number is None or number == "":
+    if is_missing(number):
         raise InvalidInviteError("is missing", "to")
     if isinstance(number, bool | float):
         raise InvalidInviteError(
@@ -136,12 +144,16 @@ def _as_text(number: object) -> str:
         raise InvalidInviteError(f"must be one phone number as a text, is a {type(number).__name__}", "to")
     # Numbers copied from documents and address books come with spaces of all kinds and marks that nobody sees.
     text = "".join(" " if c.isspace() else c for c in number if unicodedata.category(c) != "Cf").strip()
+    if text[:1] in _APOSTROPHES:
+        text = text[1:].lstrip()
     if not text:
         raise InvalidInviteError("is blank", "to")
     if len(text) > _LONGEST_INPUT:
         raise InvalidInviteError(f"is not a phone number: {len(text)} characters; give one number only", "to")
     if any(character.isalpha() for character in text):
         raise _invalid(number, "has letters in it; only digits, a plus and separators are taken")
+    if (beginning := _BEGINNING.match(text)) and beginning[1]:
+        raise _invalid(number, f"has {beginning[1]!r} before its first digit; write it like +41793026727")
     if any(character in ",;/#*" for character in text) or "+" in text[1:]:
         raise _invalid(number, "is more than one plain number; give one number, without an extension")
     return text

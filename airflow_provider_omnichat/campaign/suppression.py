@@ -9,6 +9,7 @@ from typing import Any
 from airflow_provider_omnichat.api.errors import InvalidInviteError, OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.campaign.missing import is_missing, value_in
 from airflow_provider_omnichat.campaign.phone import normalise_number
 from airflow_provider_omnichat.campaign.row_sources import BrokenRow
 from airflow_provider_omnichat.campaign.rows import Candidate, Refusal, Row
@@ -60,7 +61,7 @@ class Suppression:
             entry, region = (
                 (given.number, given.region) if isinstance(given, NationalOptOut) else (given, default_region)
             )
-            if entry is None or (isinstance(entry, str) and not entry.strip()):
+            if is_missing(entry):
                 continue
             try:
                 self._numbers.add(int(normalise_number(entry, region)))
@@ -104,7 +105,7 @@ def numbers_in(rows: Iterable[Row | BrokenRow], column: str, region_column: str 
     for row in rows:
         if isinstance(row, BrokenRow):
             raise SuppressionError(f"suppression: row {row.position} cannot be read: {row.reason}")
-        yield _with_region(_number_of(row, column), row.fields.get(region_column) if region_column else None)
+        yield _with_region(_number_of(row, column), value_in(row.fields, region_column))
 
 
 def _number_of(row: Row, column: str) -> object:
@@ -120,4 +121,4 @@ def _number_of(row: Row, column: str) -> object:
 
 
 def _with_region(number: object, region: object) -> object:
-    return NationalOptOut(number, str(region).strip()) if region is not None and str(region).strip() else number
+    return number if region is None else NationalOptOut(number, str(region).strip())

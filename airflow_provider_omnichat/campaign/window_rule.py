@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.campaign.missing import value_in
 from airflow_provider_omnichat.campaign.number_zones import zones_of
 from airflow_provider_omnichat.campaign.rows import Candidate, Wait
 from airflow_provider_omnichat.campaign.send_window import Never, SendWindow, Shut
@@ -57,8 +58,8 @@ class WindowRule:
         return candidate if state.closes_at is None else candidate._replace(closes_at=state.closes_at.timestamp())
 
     def _zones(self, candidate: Candidate, fields: Mapping[str, Any]) -> tuple[str, ...]:
-        own = fields.get(self._zone_column) if self._zone_column else None
-        if own is not None and own != "":
+        own = value_in(fields, self._zone_column)
+        if own is not None:
             return (checked_zone(own),)
         zones = zones_of(candidate.invite.to) or self._default
         if not zones:

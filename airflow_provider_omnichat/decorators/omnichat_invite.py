@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_omnichat.api.privacy import describe_list
 from airflow_provider_omnichat.operators.batch import SendInviteBatchOperator
+from airflow_provider_omnichat.operators.given_rows import told
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -70,7 +71,7 @@ class _InviteDecoratedOperator(SendInviteBatchOperator, DecoratedOperator):
         merged: Any = context
         context_merge(merged, op_kwargs)
         given = determine_kwargs(self.python_callable, op_args, merged)
-        self.set_private("invites", self.python_callable(*op_args, **given))
+        self.set_private("invites", told(lambda: self.python_callable(*op_args, **given)))
         return super()._run(context, so_far)
 
 

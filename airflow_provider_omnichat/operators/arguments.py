@@ -86,24 +86,3 @@ def cap_of(given: object, ledger_conn_id: str | None) -> FrequencyCap | None:
     if ledger_conn_id is None:
         raise ValueError("max_per_recipient needs ledger_conn_id: a database that knows what people have got before")
     return FrequencyCap.of(given)
-
-
-def is_nothing(value: object) -> bool:
-    """Tell whether an argument is None or an empty text; an empty list is a list."""
-    return value is None or (isinstance(value, str) and not value)
-
-
-def still_given(name: str, given: bool, value: object) -> None:
-    """
-    Refuse a safeguard that was asked for when the DAG was written and is gone now that its template is rendered.
-
-    :param name: of the argument, for the error.
-    :param given: whether it was given.
-    :param value: as it is now.
-    :raises ValueError: when it was given and is nothing; going on would mean to go on without it.
-    """
-    if given and is_nothing(value):
-        now = "None" if value is None else "empty"
-        raise ValueError(
-            f"{name}: was given and is {now} now; see what the task or template that it comes from has given"
-        )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence, Sized
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterable, Sequence, Sized
+from contextlib import AbstractContextManager, ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.providers.common.compat.sdk import AirflowFailException, Asset, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers
@@ -16,14 +16,13 @@ from airflow_provider_omnichat.campaign.budget import Budget
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.arguments import (
     cap_of,
-    is_nothing,
     one_of,
     seconds_of,
-    still_given,
     window_of,
     zone_of,
 )
 from airflow_provider_omnichat.operators.batch_ending import Ending, raise_if_empty
+from airflow_provider_omnichat.operators.given_rows import rows_given
 from airflow_provider_omnichat.operators.ledger import (
     DEFAULT_TABLE,
     batch_ledger,
@@ -31,6 +30,8 @@ from airflow_provider_omnichat.operators.ledger import (
     sql_ledger,
     task_identity,
 )
+from airflow_provider_omnichat.operators.lost_arguments import LostArgumentsMixin
+from airflow_provider_omnichat.operators.outlet_events import tell_outlets
 from airflow_provider_omnichat.operators.private_fields import PrivateFieldsMixin
 
 if TYPE_CHECKING:
@@ -47,10 +48,6 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.operators.gates import Gates
 
 
-# Templated arguments that keep people from an SMS: nothing is sent when one of them was given and renders to nothing.
-_SAFEGUARDS = ("suppression", "approved", "partition", "campaign", "ledger_conn_id")
-
-
 def _shown_opt_outs(given: Any) -> Any:
     """Say of an opt-out list what it is, without its numbers."""
     if given is None:
@@ -60,7 +57,7 @@ def _shown_opt_outs(given: Any) -> Any:
     return describe_list(given)
 
 
-class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
+class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperator):
     """
     Send SMS invites to a list of any length: each recipient at most once, each row to exactly one outcome.
 
@@ -128,6 +125,8 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
     :raises AirflowFailException: nothing can be mended by another try: invites in doubt, too many rejected, no row
         fit to be sent.
     :raises AirflowException: some were certainly not sent; Airflow retries the task, and the retry sends only those.
+    :raises airflow_provider_omnichat.operators.given_rows.ListFailedError: what gives the list failed before anything
+        was sent; Airflow retries the task.
     :raises AirflowSkipException: the list is empty.
     :raises TaskDeferred: somebody has to wait for the window; Airflow resumes the task then.
     """
@@ -150,6 +149,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         "partition",
     )
     private_fields: ClassVar = {"invites": describe_list, "message": describe_text, "suppression": _shown_opt_outs}
+    may_become_empty: ClassVar = frozenset({"resend_key"})
     ui_color = "#ffe3d3"
 
     _thread: BatchThread | None = None
@@ -239,7 +239,6 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         self.approved = approved
         self.partition = partition
         self.is_dry_run = dry_run
-        self._given = frozenset(name for name in _SAFEGUARDS if not is_nothing(getattr(self, name)))
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the list; see the class."""
@@ -260,7 +259,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         from airflow_provider_omnichat.campaign.survey import check_list
         from airflow_provider_omnichat.operators.gates import Gates
 
-        self._check_safeguards()
+        self.refuse_lost_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
         hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         needs = self.partition if self.is_dry_run else self.approved
@@ -280,14 +279,6 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
                 again = " this time" if so_far or context["ti"].try_number > 1 else ""
                 raise AirflowFailException(f"Nothing was sent{again}. {error}") from None
             return self._send(context, hook, gates, rows, campaign, so_far)
-
-    def _check_safeguards(self) -> None:
-        try:
-            for name in _SAFEGUARDS:
-                value = self.private(name) if name in self.private_fields else getattr(self, name)
-                still_given(name, name in self._given, value)
-        except ValueError as error:
-            raise AirflowFailException(f"Nothing was sent. {error}") from None
 
     def _send(
         self,
@@ -322,7 +313,7 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         ending.raise_if_in_doubt()
         ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
         ending.raise_if_no_row_was_fit()
-        self._tell_assets(context, manifest)
+        tell_outlets(context, self.outlets or (), manifest)
         return manifest
 
     def _sleep(self, tally: Tally, until: datetime | None) -> None:
@@ -335,16 +326,6 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
         self.log.info("%s wait for their send window; this task goes on at %s", held, f"{until:%Y-%m-%d %H:%M:%S} UTC")
         trigger = TimeDeltaTrigger(max(until - now, timedelta(0)))
         self.defer(trigger=trigger, method_name="go_on", kwargs=tally.so_far)
-
-    def _tell_assets(self, context: Context, manifest: dict[str, Any]) -> None:
-        """Attach the counts to the events of the task's outlets, for those who are scheduled on them."""
-        told = ("campaign", "rows", "counts", "segments", "sent_this_try")
-        given: Any = context
-        for outlet in self.outlets or []:
-            # Assets, references to them and aliases: what they have in common has another name in each Airflow. Other
-            # things can stand there, too, such as a file for its lineage.
-            if isinstance(outlet, Asset.__mro__[-2]):
-                given["outlet_events"][outlet].extra = {name: manifest[name] for name in told}
 
     def _push(self, context: Context, key: str, value: Any) -> None:
         if self.do_xcom_push:
@@ -386,29 +367,9 @@ class SendInviteBatchOperator(PrivateFieldsMixin, BaseOperator):
             tally=Tally(**so_far),
         )
 
-    @contextmanager
-    def _rows(self, twice: bool) -> Iterator[Iterable[Row | BrokenRow]]:
+    def _rows(self, twice: bool) -> AbstractContextManager[Iterable[Row | BrokenRow]]:
         """Give the rows of the list; *twice* if they are read more than once."""
-        from airflow_provider_omnichat.campaign.row_sources import ListedRows, rows_of_file, rows_of_list
-
-        invites = self.private("invites")
-        if isinstance(invites, list | tuple):
-            yield ListedRows(invites)
-            return
-        if isinstance(invites, str):
-            from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-            path: Any = ObjectStoragePath(invites)
-            rows: Iterator[Row | BrokenRow] = rows_of_file(lambda: path.open("rb"), path.name)
-        else:
-            rows = rows_of_list(invites)
-        if not twice:
-            yield rows
-            return
-        from airflow_provider_omnichat.campaign.spool import Spool
-
-        with Spool(rows) as spool:
-            yield spool
+        return rows_given(self.private("invites"), twice)
 
     def _results(self, context: Context, campaign: str) -> ResultSink:
         from airflow_provider_omnichat.campaign.ledger import recipient_key

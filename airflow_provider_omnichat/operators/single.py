@@ -12,6 +12,7 @@ from airflow_provider_omnichat.api.privacy import describe_text, mask_number
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.arguments import one_of, seconds_of
 from airflow_provider_omnichat.operators.ledger import DEFAULT_TABLE, campaign_name, invite_ledger
+from airflow_provider_omnichat.operators.lost_arguments import LostArgumentsMixin
 from airflow_provider_omnichat.operators.private_fields import PrivateFieldsMixin
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 
 
-class SendInviteOperator(PrivateFieldsMixin, BaseOperator):
+class SendInviteOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperator):
     """
     Send one SMS invite, at most once over all tries of the task.
 
@@ -75,6 +76,7 @@ class SendInviteOperator(PrivateFieldsMixin, BaseOperator):
         "ledger_table",
     )
     private_fields: ClassVar = {"to": mask_number, "message": describe_text}
+    may_become_empty: ClassVar = frozenset({"resend_key"})
     ui_color = "#ffe3d3"
 
     _hook: OmnichatHook | None = None
@@ -124,6 +126,7 @@ class SendInviteOperator(PrivateFieldsMixin, BaseOperator):
         )
         from airflow_provider_omnichat.campaign.once import send_at_most_once
 
+        self.refuse_lost_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
         self._hook = hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         if self._killed:

@@ -32,6 +32,12 @@ from airflow_provider_omnichat.campaign.phone import _parsed_digits, _ready_digi
         ("\u202a+41 79 302 67 27\u202c", None, "41793026727"),
         ("\uff0b\uff14\uff11\uff17\uff19\uff13\uff10\uff12\uff16\uff17\uff12\uff17", None, "41793026727"),
         ("+\u0664\u0661\u0667\u0669\u0663\u0660\u0662\u0666\u0667\u0662\u0667", None, "41793026727"),
+        ("'+41793026727", None, "41793026727"),
+        ("'41793026727", None, "41793026727"),
+        ("\u20190041 79 302 67 27", None, "41793026727"),
+        ("'079 302 67 27", "CH", "41793026727"),
+        ("[079] 302 67 27", "CH", "41793026727"),
+        ("+(41) 79 302 67 27", None, "41793026727"),
         ("079 302 67 27", "CH", "41793026727"),
         ("079 302 67 27", "ch", "41793026727"),
         ("79 302 67 27", "CH", "41793026727"),
@@ -64,6 +70,24 @@ def test_a_number_is_sent_as_international_digits(written, region, sent):
 def test_a_decimal_that_is_no_whole_number_is_refused(number):
     with pytest.raises(InvalidInviteError):
         normalise_number(Decimal(number))
+
+
+@pytest.mark.parametrize("region", [None, "CH"])
+@pytest.mark.parametrize(
+    ("written", "mark"),
+    [
+        *(("-41791234567", "-"), (-41791234567, "-"), (Decimal(-41791234567), "-"), ("-079 302 67 27", "-")),
+        *(("\u221241791234567", "\u2212"), ("\u201341791234567", "\u2013"), ("- 41791234567", "-")),
+        *(("=41791234567", "="), ("=+41791234567", "="), ('="41791234567"', "="), ("'=41791234567", "=")),
+        *(("+-41791234567", "-"), ("(-41791234567", "-"), ("''41791234567", "'"), ("'-41791234567", "-")),
+        *(('"41791234567"', '"'), ("~41791234567", "~"), (".41791234567", "."), ("@41791234567", "@")),
+    ],
+)
+def test_what_does_not_belong_before_a_number_makes_it_none(written, mark, region):
+    with pytest.raises(InvalidInviteError) as raised:
+        normalise_number(written, region)
+    assert f"has {mark!r} before its first digit; write it like" in str(raised.value)
+    assert "1234567" not in str(raised.value)
 
 
 def test_digits_without_a_plus_are_the_number_of_the_region_where_they_can_be():

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_omnichat.decorators.omnichat_invite import omnichat_invite_task
 from tests.airflow_harness import AIRFLOW, HAS_STATE_STORE, START, run_task
@@ -20,6 +23,14 @@ needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no tas
 def at_sandbox(sandbox, hook_for):
     hook_for(sandbox)
     return sandbox
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What remembers over tries, on every Airflow."""
+    given = {"conn_type": "sqlite", "host": str(tmp_path / "ledger.sqlite")}
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps(given))
+    return {"ledger_conn_id": "ledger"}
 
 
 def task_of(function: Any, *args: Any, **given: Any) -> Any:
@@ -93,6 +104,73 @@ def test_something_else_than_a_list_is_an_error_before_the_first_send(at_sandbox
     assert run.state == "failed"
     assert "invites: " in str(run.error)
     assert words in str(run.error)
+
+
+SECRET = f"+{number(77)}"
+
+
+def failing(how: str, error: BaseException) -> Any:
+    """A function that gives three rows, or would, and fails."""
+
+    def at_once() -> Any:
+        raise error
+
+    def midway() -> Iterator[dict[str, Any]]:
+        yield from people(3)
+        raise error
+
+    class Rows:
+        def __iter__(self) -> Iterator[dict[str, Any]]:
+            return midway()
+
+    def iterable() -> Any:
+        return Rows()
+
+    return {"at once": at_once, "midway": midway, "iterable": iterable}[how]
+
+
+@pytest.mark.parametrize("how", ["at once", "midway", "iterable"])
+@pytest.mark.parametrize("given", [{"max_invites": 100}, {"approved": "x"}, {"dry_run": True}, {}])
+@pytest.mark.parametrize("error", [ValueError(f"{SECRET} is odd"), KeyError(SECRET), OSError(f"no {SECRET}")])
+def test_a_function_that_fails_is_an_ordinary_failure_without_its_numbers(at_sandbox, ledger, how, given, error):
+    run = run_task(task_of(failing(how, error), retries=2, **given, **ledger), retries=2)
+    assert run.state == "up_for_retry", run.error
+    told = str(run.error)
+    assert told.startswith(f"The list cannot be read to its end ({type(error).__name__}: ")
+    assert "****" in told
+    shown = "".join(traceback.format_exception(run.error))
+    assert SECRET[1:] not in shown
+    assert at_sandbox.requests_seen == 0
+    if how != "at once" and not given:
+        assert "Sending was stopped. So far, 0 rows" in told
+    else:  # where in the user's code
+        assert "in at_once" in shown or "in midway" in shown
+
+
+def test_a_function_that_failed_is_called_again_by_the_retry_and_nobody_gets_a_second_sms(at_sandbox, ledger):
+    fails = iter([True, False])
+
+    def invite() -> Iterator[dict[str, Any]]:
+        yield from people(300)
+        if next(fails):
+            raise ValueError("not yet")
+        yield {"to": f"+{number(300)}", "name": "Z"}
+
+    first = run_task(task_of(invite, retries=2, **ledger), retries=2)
+    assert first.state == "up_for_retry"
+    assert "The list cannot be read to its end (ValueError: not yet). Sending was stopped" in str(first.error)
+    assert 0 < at_sandbox.requests_seen <= 300
+    run = run_task(task_of(invite, retries=2, **ledger), retries=2, try_number=2)
+    assert run.succeeded, run.error
+    assert sorted(sms.to for sms in at_sandbox.accepted) == [number(i) for i in range(301)]
+
+
+@needs_runner
+@pytest.mark.parametrize("how", ["at once", "midway"])
+@pytest.mark.parametrize(("error", "state"), [(AirflowSkipException, "skipped"), (AirflowFailException, "failed")])
+def test_what_the_function_says_to_airflow_holds(at_sandbox, how, error, state):
+    run = run_task(task_of(failing(how, error("not today")), retries=2, max_invites=100), retries=2)
+    assert (run.state, at_sandbox.requests_seen) == (state, 0)
 
 
 @needs_runner

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.airflow_harness import AIRFLOW, HAS_STATE_STORE, run_task
-from tests.operators.test_send_invite_batch import XCom, batch, counts, number, people, rows_in
+from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
+from tests.airflow_harness import AIRFLOW, HAS_STATE_STORE, START, run_task
+from tests.operators.test_send_invite_batch import MESSAGE, XCom, batch, counts, number, people, rows_in
 
 needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
 needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
@@ -145,22 +146,86 @@ def test_opt_outs_do_not_show_in_rendered_templates(at_sandbox):
 
 # what a task or a template has not given
 
+MUST_LAST = sorted({*SendInviteBatchOperator.template_fields} - {"invites", "resend_key"})
+
 
 @needs_runner
-@pytest.mark.parametrize("name", ["suppression", "approved", "partition", "campaign", "ledger_conn_id"])
-def test_a_safeguard_whose_task_gave_nothing_stops_everything(at_sandbox, ledger, name):
+@pytest.mark.parametrize("name", MUST_LAST)
+def test_an_argument_whose_task_gave_nothing_stops_everything(at_sandbox, ledger, name):
     run = run_task(batch(people(3), **{**ledger, "retries": 2, name: XCom(None)}), upstream={"find": None}, retries=2)
     assert run.state == "failed"
     assert f"Nothing was sent. {name}: was given and is None now" in str(run.error)
     assert at_sandbox.requests_seen == 0
 
 
-@pytest.mark.parametrize("name", ["suppression", "approved", "partition", "campaign", "ledger_conn_id"])
-def test_a_safeguard_whose_template_gives_nothing_stops_everything(at_sandbox, ledger, name):
-    run = run_task(batch(people(3), **{**ledger, name: "{{ params.get('no') or '' }}"}))
+@pytest.mark.parametrize("name", MUST_LAST)
+def test_an_argument_whose_template_gives_nothing_stops_everything(at_sandbox, ledger, name):
+    run = run_task(batch(people(3), **{**ledger, name: " {{ params.get('no') or '' }}"}))
     assert run.state == "failed"
     assert f"Nothing was sent. {name}: was given and is empty now" in str(run.error)
     assert at_sandbox.requests_seen == 0
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_an_argument_that_is_written_down_as_nothing_is_not_given(at_sandbox, nothing):
+    names = ["application_key", "integration_type", "default_region", "campaign", "ledger_conn_id", "results_path"]
+    run = run_task(batch(people(3), **dict.fromkeys(names, nothing)))
+    assert run.succeeded, run.error
+    assert counts(run) == {"accepted": 3}
+
+
+def test_a_resend_key_may_render_to_nothing(at_sandbox):
+    assert run_task(batch(people(3), resend_key="{{ params.get('no') or '' }}")).succeeded
+
+
+def mapped(**given: Any) -> Any:
+    """A partial batch, to be expanded."""
+    return SendInviteBatchOperator.partial(task_id="invite", message=MESSAGE, retry_budget=1.0, **given)
+
+
+@needs_runner
+@pytest.mark.parametrize("name", ["suppression", "approved", "campaign", "results_path"])
+@pytest.mark.parametrize("nothing", [None, ""])
+@pytest.mark.parametrize("how", ["expand", "expand_kwargs", "output"])
+def test_nothing_among_what_a_mapped_task_is_expanded_to_stops_that_one(at_sandbox, ledger, name, nothing, how):
+    from airflow.sdk import DAG, BaseOperator
+
+    with DAG("invites", schedule=None):
+        if how == "expand":
+            task = mapped(invites=people(3), **ledger).expand(**{name: [nothing]})
+        elif how == "expand_kwargs":
+            task = mapped(**ledger).expand_kwargs([{"invites": people(3), name: nothing}])
+        else:
+            task = mapped(invites=people(3), **ledger).expand(**{name: BaseOperator(task_id="find").output})
+    run = run_task(task, map_index=0, upstream={"find": [nothing]}, retries=2)
+    assert run.state == "failed"
+    now = "None" if nothing is None else "empty"
+    assert f"Nothing was sent. {name}: was given and is {now} now" in str(run.error)
+    assert "leave it out of expand_kwargs" in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
+def test_what_a_mapped_task_in_a_group_is_expanded_to_is_told_on_every_airflow(at_sandbox):
+    from airflow.providers.common.compat.sdk import DAG, TaskGroup
+
+    with DAG("invites", schedule=None, start_date=START), TaskGroup("spring"):
+        task: Any = mapped(invites=people(3), campaign=None).expand(approved=[None])
+    run = run_task(task.unmap({"approved": None}))
+    assert run.state == "failed"
+    assert "Nothing was sent. approved: was given and is None now" in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
+@needs_runner
+def test_what_a_mapped_task_is_not_expanded_to_may_be_none(at_sandbox):
+    from airflow.sdk import DAG
+
+    with DAG("invites", schedule=None):
+        none = dict.fromkeys(["approved", "suppression", "campaign", "results_path", "default_region"])
+        task = mapped(**none).expand_kwargs([{"invites": people(3), "resend_key": ""}])
+    run = run_task(task, map_index=0)
+    assert run.succeeded, run.error
+    assert counts(run) == {"accepted": 3}
 
 
 @pytest.mark.parametrize("approved", ["None", "x"])
@@ -635,18 +700,44 @@ def test_a_partition_that_is_none_stops_everything(at_sandbox, given):
 # assets
 
 
-@needs_runner
 def test_the_event_of_an_outlet_asset_carries_the_counts_and_nothing_personal(at_sandbox):
     from airflow.providers.common.compat.lineage.entities import File
-    from airflow.sdk import Asset
+    from airflow.providers.common.compat.sdk import Asset
 
     run = run_task(batch(people(5), outlets=[Asset("invites_sent"), File("/a/lineage")]))
     assert run.succeeded, run.error
     (event,) = run.outlet_events
-    assert event["dest_asset_key"] == {"name": "invites_sent", "uri": "invites_sent"}
+    assert event["dest_asset_key"]["uri"] == "invites_sent"
     assert event["extra"]["counts"]["accepted"] == 5
     assert set(event["extra"]) == {"campaign", "rows", "counts", "segments", "sent_this_try"}
     assert number(0) not in json.dumps(event)
+
+
+@needs_runner
+@pytest.mark.parametrize("by", ["name", "uri"])
+def test_the_event_of_an_asset_that_is_referred_to_carries_the_counts(at_sandbox, by):
+    from airflow.sdk import Asset
+    from airflow.sdk.execution_time.comms import AssetResult
+
+    def on_message(message: Any) -> Any:
+        asks = type(message).__name__ in ("GetAssetByName", "GetAssetByUri")
+        return AssetResult(name="sent", uri="x://sent/all", group="asset") if asks else None
+
+    reference = Asset.ref(name="sent") if by == "name" else Asset.ref(uri="x://sent/all")
+    run = run_task(batch(people(5), outlets=[reference]), on_message=on_message)
+    assert run.succeeded, run.error
+    (event,) = run.outlet_events
+    assert event["dest_asset_key"] == {"name": "sent", "uri": "x://sent/all"}
+    assert event["extra"]["counts"]["accepted"] == 5
+
+
+def test_outlets_that_have_no_event_of_their_own_do_no_harm(at_sandbox):
+    from airflow.providers.common.compat.sdk import Asset, AssetAlias, AssetAll, AssetAny
+
+    kinds: list[Any] = [AssetAlias("sent"), AssetAll(Asset("a"), Asset("b")), AssetAny(Asset("c"))]
+    run = run_task(batch(people(5), outlets=kinds))
+    assert run.succeeded, run.error
+    assert run.outlet_events == []
 
 
 # when sending has stopped

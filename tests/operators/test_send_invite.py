@@ -109,6 +109,33 @@ def test_inputs_can_come_from_a_task(at_sandbox):
     assert NUMBER[-6:] not in json.dumps(run.rendered).replace(" ", "")
 
 
+@pytest.mark.parametrize("name", sorted({*SendInviteOperator.template_fields} - {"resend_key"}))
+def test_an_argument_whose_template_gives_nothing_stops_the_invite(at_sandbox, tmp_path, monkeypatch, name):
+    ledger = {"conn_type": "sqlite", "host": str(tmp_path / "ledger.sqlite")}
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps(ledger))
+    run = run_task(
+        invite(**{"ledger_conn_id": "ledger", "retries": 2, name: "{{ params.get('no') or '' }}"}), retries=2
+    )
+    assert run.state == "failed"
+    assert f"Nothing was sent. {name}: was given and is empty now" in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
+@on_airflow_3
+@pytest.mark.parametrize("name", ["to", "campaign", "application_key"])
+def test_none_among_what_a_mapped_invite_is_expanded_to_stops_that_one(at_sandbox, name):
+    from airflow.sdk import DAG
+
+    with DAG("invites", schedule=None):
+        mapped = SendInviteOperator.partial(task_id="invite", message=MESSAGE, default_region=None).expand_kwargs(
+            [{"to": NUMBER, name: None}]
+        )
+    run = run_task(mapped, map_index=0)
+    assert run.state == "failed"
+    assert f"Nothing was sent. {name}: was given and is None now" in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
 @on_airflow_3
 def test_a_mapped_invite_is_sent_masked_and_under_its_map_index(at_sandbox):
     from airflow.sdk import DAG

@@ -375,6 +375,14 @@ def _as(kind: type[SqlToOmnichatInviteOperator], task: Any) -> Any:
     return task
 
 
+@pytest.mark.parametrize("name", ["results_table", "results_conn_id", "sql", "conn_id", "parameters"])
+def test_an_argument_whose_template_gives_nothing_stops_everything(two, at_sandbox, name):
+    run = run_task(invites(**{"results_table": "invited", name: "{{ params.get('no') or '' }}"}))
+    assert run.state == "failed"
+    assert f"Nothing was sent. {name}: was given and is empty now" in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
 def test_a_results_table_that_cannot_be_made_is_told_of_and_nothing_is_sent(two, at_sandbox):
     run = run_task(invites(results_table="nowhere.invited"))
     assert "The results table nowhere.invited cannot be" in str(run.error)
