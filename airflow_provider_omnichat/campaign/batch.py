@@ -286,7 +286,7 @@ class Batch:
         try:
             self._ledger.flush()
         except OmnichatError as error:
-            self.failure = error
+            self.failure = self.failure or error
 
     def _claim(self, claims: Sequence[Claim]) -> Claimed:
         # What a result row says was decided is never sent again, although a crash kept it out of the ledger.
@@ -310,8 +310,10 @@ class Batch:
             self._results.close(whole=self._whole and self.failure is None)
         except OmnichatError as error:
             self.failure = self.failure or error
-        self._flush()
-        self._ledger.close()
+        try:
+            self._flush()
+        finally:
+            self._ledger.close()
 
     def _tell_unsent(self, candidate: Candidate, entry: Entry | None, outcome: Outcome, reason: str) -> None:
         """Tell of an invite that would be sent now if it had not to wait, or sending had not stopped."""
