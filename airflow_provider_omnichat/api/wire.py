@@ -38,7 +38,6 @@ _DECODER = json.JSONDecoder(parse_constant=str)
 _DIGIT = re.compile(r"\d")
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,40}")
 _SHORTEST_HIDDEN = 6
-_SHORT_NUMBER = 10 ** (_SHORTEST_HIDDEN - 1)
 _KEPT = frozenset({"to", "messageId"})
 _MAYBE_TAKEN_4XX = frozenset({408, 409, 425})
 _REJECTED_HTTP = frozenset({400, 413, 422})
@@ -171,7 +170,7 @@ def _clean(value: Any, secrets: Collection[str]) -> Any:
     if isinstance(value, str):
         return _clean_text(value, secrets)
     if isinstance(value, int):
-        return value if -_SHORT_NUMBER < value < _SHORT_NUMBER or str(value) not in secrets else "***"
+        return value if str(value) not in secrets else "***"
     if isinstance(value, dict):
         return {name: _clean(inner, secrets) for name, inner in value.items()}
     if isinstance(value, list):

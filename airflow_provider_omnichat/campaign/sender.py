@@ -156,15 +156,15 @@ class Sender:
         except Exception as bug:
             self._stop_for(bug)
             return None
-        return None if turn is None else (self._taken(self._queue.get_nowait()), turn)
+        return None if turn is None else (self._off_the_queue(self._queue.get_nowait()), turn)
 
     async def _next_in_time(self) -> tuple[Candidate, float | None]:
         # One at a time takes an invite and waits for a turn; if all did, a slow pace would leave many claimed and
         # unsent.
         async with self._next:
-            return self._taken(await self._queue.get()), await self._turn()
+            return self._off_the_queue(await self._queue.get()), await self._turn()
 
-    def _taken(self, candidate: Candidate) -> Candidate:
+    def _off_the_queue(self, candidate: Candidate) -> Candidate:
         if self._queue.qsize() < self._wanted_below:
             self._moved.set()
         return candidate

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
+import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -99,9 +103,6 @@ def test_whoever_opted_out_gets_nothing_and_the_row_says_so(at_sandbox, tmp_path
 
 
 def test_the_opt_out_list_can_be_a_query(at_sandbox, tmp_path, monkeypatch):
-    import sqlite3
-    from contextlib import closing
-
     with closing(sqlite3.connect(tmp_path / "crm.sqlite")) as crm:
         crm.execute("CREATE TABLE opt_outs (phone TEXT, since TEXT)")
         crm.executemany("INSERT INTO opt_outs VALUES (?, '2026-01-01')", [(f"+{number(i)}",) for i in range(4)])
@@ -280,6 +281,46 @@ def test_those_who_are_open_are_sent_to_and_then_the_task_sleeps_until_the_next_
     assert {str(row.outcome) for row in rows_in(tmp_path)} == {"accepted"}
 
 
+@pytest.mark.parametrize(
+    ("on_closed", "later", "left_out"), [("defer", 2, {}), ("skip", 0, {"held": 2})], ids=["defer", "skip"]
+)
+def test_a_preview_tells_whether_those_who_are_closed_wait_or_are_left_out(at_sandbox, on_closed, later, left_out):
+    list_of = [*people(3, zone=DAY), *[{"to": f"+{number(50 + i)}", "name": "x", "zone": NIGHT} for i in range(2)]]
+    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "on_closed": on_closed}
+    told = run_task(batch(list_of, dry_run=True, **given)).xcom["return_value"]
+    assert told["counts"]["held"] == 2
+    assert told["preview"]["later"] == later
+    assert told["preview"]["invites"] == 3 + later
+    assert told["preview"]["left_out"] == left_out
+    assert at_sandbox.requests_seen == 0
+
+
+class Watched:
+    """A list that does not end before the ledger has how the first of it ended."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        yield from people(70)  # a block, and some of the next
+        until = time.monotonic() + 20
+        while not self._ended():
+            assert time.monotonic() < until, "never durable"
+            time.sleep(0.05)
+        yield {"to": f"+{number(100)}", "name": "x"}
+
+    def _ended(self) -> int:
+        with closing(sqlite3.connect(self._path)) as ledger:
+            (count,) = ledger.execute("SELECT count(*) FROM omnichat_invites WHERE outcome = 'accepted'").fetchone()
+        return int(count)
+
+
+def test_what_has_ended_is_durable_while_the_list_goes_on(at_sandbox, ledger, tmp_path):
+    run = run_task(batch(Watched(str(tmp_path / "ledger.sqlite")), **ledger))
+    assert run.succeeded, run.error
+    assert counts(run) == {"accepted": 71}
+
+
 @pytest.mark.parametrize("home", ["default", "database"])
 def test_people_whose_windows_are_never_open_together_get_theirs_each_and_the_task_ends(
     at_sandbox, memory, ledger, tmp_path, home
@@ -390,13 +431,14 @@ def test_who_was_inside_and_whose_window_closed_in_the_queue_is_looked_at_again_
     from airflow_provider_omnichat.campaign import sender
 
     given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", **memory}
+    list_of = [*people(5, zone=DAY), {"to": f"+{number(50)}", "name": "x", "zone": NIGHT}]
     store: dict[str, Any] = {}
     with monkeypatch.context() as clock:
         clock.setattr(sender, "time", lambda: (datetime.now(UTC) + timedelta(days=1)).timestamp())
-        first = run_task(batch(people(5, zone=DAY), **given), store=store)
-    assert (first.state, counts(first)) == ("deferred", {"held": 5})
+        first = run_task(batch(list_of, **given), store=store)
+    assert (first.state, counts(first)) == ("deferred", {"held": 6})
     assert at_sandbox.requests_seen == 0
-    assert first.deferral is not None
+    assert first.deferral is not None  # and not only when the sixth can be written to
     assert abs(first.deferral.moment - datetime.now(UTC)) < timedelta(minutes=1)
     last = run_task(batch(people(5, zone=DAY), **given), store=store, resume=first.deferral)
     assert last.succeeded, last.error
