@@ -24,6 +24,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.campaign.batch_gate import BatchGate
 from airflow_provider_omnichat.campaign.doubt import NEVER_ENDED, Claimed, claim, still_in_doubt
+from airflow_provider_omnichat.campaign.identity import identity_of
 from airflow_provider_omnichat.campaign.ledger import MAYBE_SENT, SENDS_AGAIN, Claim, Entry, Ledger
 from airflow_provider_omnichat.campaign.pacing import Pacer
 from airflow_provider_omnichat.campaign.report import Tally
@@ -233,7 +234,7 @@ class Batch:
             others: list[Claim] = []
             for each in candidates:
                 claims = ready if sending and each.wait is None else others
-                claims.append(Claim(each.recipient, each.invite.to, each.key))
+                claims.append(Claim(each.recipient, identity_of(each.invite.to), each.key))
             taken, doubts = await self._in(self._io, self._write, entries, told, ready, others)
             if self.failure is None:
                 self._doubts |= doubts

@@ -10,10 +10,11 @@ from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.gate import check_invite
-from airflow_provider_omnichat.campaign.ledger import recipient_key
+from airflow_provider_omnichat.campaign.identity import identity_of, recipient_key
 from airflow_provider_omnichat.campaign.message_template import MessageTemplate
 from airflow_provider_omnichat.campaign.missing import value_in
 from airflow_provider_omnichat.campaign.partition import Partition
+from airflow_provider_omnichat.campaign.plain_values import key_text
 from airflow_provider_omnichat.campaign.row_sources import BrokenRow
 from airflow_provider_omnichat.campaign.rows import Candidate, Refusal, Result, Row
 from airflow_provider_omnichat.campaign.seen import Seen
@@ -110,7 +111,8 @@ class BatchGate:
                 link_placeholder=value_in(fields, "link_placeholder") or self._link_placeholder,
                 application_key=self._application_key,
                 integration_type=self._integration_type,
-                default_region=self._region(fields),
+                default_region=self._default_region,
+                country=self._country(fields),
             )
         except InvalidInviteError as error:
             if error.field == "to" and self._to_column not in fields:
@@ -118,9 +120,10 @@ class BatchGate:
             if error.field == "default_region" and self._region_column:
                 error = InvalidInviteError(error.problem, self._region_column)
             return self._invalid(row.position, key, to, str(error))
-        if self._partition is not None and not self._partition.has(invite.to):
+        identity = identity_of(invite.to)
+        if self._partition is not None and not self._partition.has(identity):
             return None
-        recipient = recipient_key(self._campaign, invite.to)
+        recipient = recipient_key(self._campaign, identity)
         if not self._seen.add(recipient):
             return _refusal(
                 row.position, key, invite.to, Outcome.DUPLICATE, "the same number stands earlier in this list"
@@ -145,13 +148,13 @@ class BatchGate:
             return None
         return _refusal(position, key, "" if to is None else str(to)[:64], Outcome.INVALID, reason)
 
-    def _region(self, fields: Mapping[str, Any]) -> str | None:
+    def _country(self, fields: Mapping[str, Any]) -> str | None:
         own = value_in(fields, self._region_column)
-        return self._default_region if own is None else str(own).strip()
+        return None if own is None else str(own).strip()
 
     def _key(self, row: Row) -> str | None:
         value = value_in(row.fields, self._key_column)
-        return None if value is None else str(value)
+        return None if value is None else key_text(value)
 
     def _message(self, row: Row) -> object:
         own = value_in(row.fields, "message")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.frequency_cap import FrequencyCap
+from airflow_provider_omnichat.campaign.identity import identity_of
 from airflow_provider_omnichat.campaign.ledger import SENDS_AGAIN, Claim
 from airflow_provider_omnichat.campaign.preview import Preview
 from airflow_provider_omnichat.campaign.report import Tally
@@ -61,13 +62,13 @@ def known_to(ledger: SqlLedger, cap: FrequencyCap | None) -> Lookup:
     """
 
     def lookup(candidates: Sequence[Candidate]) -> dict[str, Refusal]:
-        claims = [Claim(one.recipient, one.invite.to, one.key) for one in candidates]
+        claims = [Claim(one.recipient, identity_of(one.invite.to), one.key) for one in candidates]
         refused = {
             recipient: Refusal(Outcome.DUPLICATE, "already invited in this campaign")
             for recipient, entry in ledger.find(claims).items()
             if entry.outcome not in SENDS_AGAIN
         }
-        free = {one.to: one.recipient for one in claims if one.recipient not in refused}
+        free = {one.identity: one.recipient for one in claims if one.recipient not in refused}
         if cap is not None and free:
             counts = ledger.count_recent(free, datetime.now(UTC) - cap.period)
             refused |= {free[number]: Refusal(Outcome.SUPPRESSED, cap.reason) for number in cap.over(counts)}

@@ -95,9 +95,9 @@ class CappedLedger:
         doubts = doubts_among(self._ledger, claims) if MAYBE_SENT.intersection(retake) else {}
         taken = self._ledger.claim(claims, retake)
         won = [claim for claim in claims if claim.recipient not in taken]
-        counts = self._ledger.count_recent([claim.to for claim in won], self._now() - self._cap.period)
+        counts = self._ledger.count_recent([claim.identity for claim in won], self._now() - self._cap.period)
         over = self._cap.over(counts, claimed=1)
-        let_go = [claim.recipient for claim in won if claim.to in over]
+        let_go = [claim.recipient for claim in won if claim.identity in over]
         if not let_go:
             return taken
         in_doubt = {one: still_in_doubt(doubts[one], self._cap.reason) for one in let_go if one in doubts}

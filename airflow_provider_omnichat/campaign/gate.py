@@ -17,6 +17,7 @@ def check_invite(
     application_key: object,
     integration_type: object,
     default_region: str | None = None,
+    country: str | None = None,
 ) -> Invite:
     """
     Make an invite of what a DAG gave, or say what is wrong with it.
@@ -28,9 +29,10 @@ def check_invite(
     :param application_key: the OMNI application.
     :param integration_type: the channel that the invite leads to.
     :param default_region: the country of numbers without a country code.
+    :param country: likewise, said for this number alone.
     :raises InvalidInviteError: naming the field, what is wrong and what to do.
     """
-    number = normalise_number(to, default_region)
+    number = normalise_number(to, default_region, country)
     text = _text("message", message)
     placeholder = _text("link_placeholder", link_placeholder)
     if placeholder not in text:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
@@ -26,13 +25,14 @@ class Claim(NamedTuple):
     """
     What is about to be sent.
 
-    :param recipient: what :func:`recipient_key` gave; the name under which entries are asked for and recorded.
-    :param to: the number; only a ledger in the user's own database keeps it.
+    :param recipient: what :func:`~airflow_provider_omnichat.campaign.identity.recipient_key` gave; the name under which
+        entries are asked for and recorded.
+    :param identity: the number by which the person is known; only a ledger in the user's own database keeps it.
     :param key: the user's name of the row, such as a customer id; likewise.
     """
 
     recipient: str
-    to: str
+    identity: str
     key: str | None = None
 
 
@@ -130,19 +130,6 @@ class Ledger(Protocol):
 
     def close(self) -> None:
         """Let go of a connection, if there is one."""
-
-
-def recipient_key(campaign: str, number: str) -> str:
-    """
-    Give the name under which a ledger knows a recipient: a hash, so that no number is stored.
-
-    A hash of a phone number can be found again by trying all numbers; it is a pseudonym and not anonymous.
-
-    :param campaign: the campaign's name.
-    :param number: in international format, digits only.
-    :return: 32 hexadecimal digits.
-    """
-    return hashlib.blake2b(f"{campaign}\n{number}".encode(), digest_size=16).hexdigest()
 
 
 class NoLedger:

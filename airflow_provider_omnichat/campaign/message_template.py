@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import date, time
-from decimal import Decimal
-from numbers import Number, Rational, Real
 from typing import Any
-from uuid import UUID
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.campaign.missing import is_missing
+from airflow_provider_omnichat.campaign.plain_values import plain_text_of
 
 _BRACE = re.compile(r"\{\{|\}\}|\{[^{}]*\}|\{|\}")
 _FIELD = re.compile(r"[^\W\d]\w*(?:[ -]+\w+)*")
 _LONGEST_SHOWN = 40
-# A number beyond this many digits before or after the point is a mistake in the data, not something to tell people.
-_MOST_DIGITS = 30
 
 
 class MessageTemplate:
@@ -104,7 +99,7 @@ def _field_name(found: str, start: int) -> str:
 
 def _text_of(value: object, name: str, fields: Mapping[str, Any]) -> str:
     try:
-        text = "" if is_missing(value) else _plain_text(value)
+        text = "" if is_missing(value) else plain_text_of(value)
     except (ValueError, ArithmeticError):
         text = None
     if text is None:
@@ -114,27 +109,3 @@ def _text_of(value: object, name: str, fields: Mapping[str, Any]) -> str:
     else:
         problem = "is empty in this row" if name in fields else "is not in this row"
     raise InvalidInviteError(f"needs the field {name!r}, which {problem}", "message")
-
-
-def _plain_text(value: object) -> str | None:
-    """Write a value as a text; None where it is nothing for a text."""
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, Real) and not isinstance(value, Rational):
-        return _float_text(float(value))
-    if isinstance(value, Decimal):
-        return _decimal_text(value)
-    return str(value) if isinstance(value, Number | date | time | UUID) else None
-
-
-def _float_text(number: float) -> str | None:
-    # A data frame makes floats of whole numbers as soon as one is missing.
-    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else _decimal_text(Decimal(repr(number)))
-
-
-def _decimal_text(number: Decimal) -> str | None:
-    """Write a number as people do, without an exponent."""
-    exponent = number.as_tuple().exponent
-    if not isinstance(exponent, int) or abs(number.adjusted()) > _MOST_DIGITS or exponent < -_MOST_DIGITS:
-        return None
-    return str(int(number)) if exponent > 0 else f"{number:f}"

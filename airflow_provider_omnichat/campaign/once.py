@@ -9,7 +9,8 @@ from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejec
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.doubt import claim, still_in_doubt
-from airflow_provider_omnichat.campaign.ledger import Claim, Entry, Ledger, LedgerError, recipient_key
+from airflow_provider_omnichat.campaign.identity import identity_of, recipient_key
+from airflow_provider_omnichat.campaign.ledger import Claim, Entry, Ledger, LedgerError
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def send_at_most_once(
         :class:`InviteNotSentError` is of this try alone: what was in doubt before stays so.
     """
     key = recipient_key(campaign, invite.to)
-    taken, doubts = claim(ledger, [Claim(key, invite.to)], resend_unknown)
+    taken, doubts = claim(ledger, [Claim(key, identity_of(invite.to))], resend_unknown)
     if key in taken:
         return Sent(_answer_of(taken[key], invite), earlier=True)
     try:

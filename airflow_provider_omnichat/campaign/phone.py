@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cache
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumber, PhoneNumberType, ValidationResult
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
-from airflow_provider_omnichat.api.privacy import mask_number
-from airflow_provider_omnichat.campaign.missing import is_missing
+from airflow_provider_omnichat.campaign.identity import in_use
+from airflow_provider_omnichat.campaign.written_number import invalid_number, plain_text
 
-_LONGEST_INPUT = 40
 # A number as most lists have it: international, nothing but digits, with spaces or dashes between them at most.
 _INTERNATIONAL = re.compile(r"(\+|00)?([1-9](?:[ -]?[0-9]){6,14})")
-# What belongs before the first digit: a plus (also a wide one) and brackets. The parser would pass over all else.
-_BEGINNING = re.compile(r"[(\[\uff08\uff3b\s]*[+\uff0b]?[(\[\uff08\uff3b\s]*([^\d]?)")
-_APOSTROPHES = ("'", "\u2019")
+_WITH_PLUS = "write it like +41793026727"
+# Where a second number may begin: behind a separator, with the 0 that is dialled before a national number.
+_NEXT_NUMBER = re.compile(r"(?<=\d)[ .()\[\]-]+(?=0)")
+_SHORTEST_NUMBER = 6
 _MOBILE = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE})
 _TOO = {
     ValidationResult.TOO_SHORT: "too short",
@@ -30,27 +28,31 @@ _TOO = {
 }
 
 
-def normalise_number(number: object, default_region: str | None = None) -> str:
+def normalise_number(number: object, default_region: str | None = None, country: str | None = None) -> str:
     """
     Give a number in international format, digits only: ``41793026727``.
 
-    Taken are ``+41 79 302 67 27``, ``0041793026727``, ``41793026727``, ``+41 (0)79 302 67 27``, an ``int``, a whole
-    ``Decimal``, and, with *default_region*, the national ``079 302 67 27``. Where digits without a plus could be both a
-    national and an international number, the one that is a mobile number wins (``4915123456789`` is no landline of the
-    German town with the area code 4915), and the national one where both are or neither is, because the region was
-    given on purpose.
+    Taken are ``+41 79 302 67 27``, ``0041793026727``, ``41793026727``, ``+41 (0)79 302 67 27``, whole numbers of any
+    type (also the ``41793026727.0`` of a data frame), and, with a country, the national ``079 302 67 27``.
 
-    An apostrophe before the number is left out: spreadsheets and exports for them write it to say that what follows is
-    a text. Anything else before the first digit, such as the minus or equals sign of a formula, makes it no number:
-    what follows may be what the formula came to.
+    Where a text can be read in two ways that lead to two people, it is refused; nothing is guessed:
+
+    - With a plus or 00 it is the number of the country code behind it.
+    - Without, it is a number of *country*, and never another country's; with *default_region*, another country's only
+      where that region can have no such number.
+    - In its country it is the mobile number where one reading gives one (``4915123456789`` is no landline of the German
+      town with the area code 4915), and no landline where it is a mobile number of another country.
+    - What mobile numbers once had before them and have no more (Mexico's 1, Brazil's eight digits) is made today's
+      number.
 
     :param number: as it was written.
     :param default_region: the country of numbers without a country code, as two letters (ISO 3166): ``CH``.
-    :raises InvalidInviteError: when it is not a possible number; the error shows it masked.
+    :param country: the country that this number is of if it has no country code, said for this number alone; counts
+        instead of *default_region*.
+    :raises InvalidInviteError: when it is not a possible number, or could be two; the error shows it masked.
     """
-    region = _check_region(default_region)
-    digits = _ready_digits(number, region)
-    return digits if digits else _parsed_digits(number, region)
+    region = _check_region(country or default_region)
+    return _ready_digits(number, region) or _parsed_digits(number, region, bool(country))
 
 
 def _ready_digits(number: object, region: str | None) -> str | None:
@@ -59,11 +61,11 @@ def _ready_digits(number: object, region: str | None) -> str | None:
 
     Parsing takes ten times as long as all else that is done for a row before it is sent.
     """
-    if not isinstance(number, str) or not (found := _INTERNATIONAL.fullmatch(number)) or (region and not found[1]):
+    if not isinstance(number, str) or not (found := _INTERNATIONAL.fullmatch(number)) or (region and found[1] != "+"):
         return None
     digits = found[2].replace(" ", "").replace("-", "")
     plan = _plan(digits[:3])
-    return digits if plan and plan.leaves(digits) else None
+    return digits if plan and plan.leaves(digits) and in_use(digits) == digits else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +104,89 @@ def _plan(first_three: str) -> _Plan | None:
     return None
 
 
-def _parsed_digits(number: object, region: str | None) -> str:
-    text = _as_text(number)
+def _parsed_digits(number: object, region: str | None, named: bool) -> str:
+    text = plain_text(number)
+    if region:
+        _refuse_two(text, region, number)
     if text.startswith("00"):
-        text = "+" + text[2:].lstrip()
-    if text.startswith("+"):
-        return _digits(_possible(_parse(text, None, number), number))
-    national = _try_parse(text, region) if region else None
-    international = _try_parse("+" + text, None)
-    readings = [reading for reading in (national, international) if reading and phonenumbers.is_valid_number(reading)]
-    if readings:
-        return _digits(next(filter(_takes_sms, readings), readings[0]))
-    if national:
-        return _digits(_possible(national, number))
-    if text.startswith("0") or international is None:
-        raise _invalid(number, "has no country code; write it like +41793026727, or give default_region")
-    return _digits(_possible(international, number))
+        found = _dialled_with_00(text, region, number)
+    elif text.startswith("+"):
+        found = _parse(text, number)
+    elif region:
+        found = _of_region(text, region, named, number)
+    else:
+        reading = _try_parse("+" + text)
+        if text.startswith("0") or reading is None:
+            raise invalid_number(number, f"has no country code; {_WITH_PLUS}, or give default_region")
+        found = reading
+    return _digits(_possible(found, number))
+
+
+def _dialled_with_00(text: str, region: str | None, shown: object) -> PhoneNumber:
+    """Read a number that begins with 00, which is not what is dialled for abroad everywhere: in Thailand it is 001."""
+    found = _parse("+" + text[2:].lstrip(), shown)
+    other = _try_parse(text, region) if region else None
+    if other is not None and phonenumbers.is_valid_number(other) and _digits(other) != _digits(found):
+        raise invalid_number(shown, f"can be read in two ways in {region}; {_WITH_PLUS}")
+    return found
+
+
+def _of_region(text: str, region: str, named: bool, shown: object) -> PhoneNumber:
+    """
+    Read a number without a country code.
+
+    :param region: that it is of.
+    :param named: whether that was said for this number alone.
+    """
+    code = phonenumbers.country_code_for_region(region)
+    read = _readings_of(text, region, code)
+    own = [found for found in read.values() if found.country_code == code]
+    mobile = list(filter(_takes_sms, own))
+    valid = mobile or list(filter(phonenumbers.is_valid_number, own))
+    if len(valid) > 1:
+        raise invalid_number(shown, f"can be read in two ways in {region}; {_WITH_PLUS}")
+    if mobile:
+        return mobile[0]
+    # A number of another country without its plus, or dialled from this one.
+    foreign = _possible_of("+" + text, None) or next((each for each in read.values() if each not in own), None)
+    if foreign is None or foreign.country_code == code:
+        return (valid or own or [_parse(text, shown, region)])[0]
+    if own and phonenumbers.is_valid_number(foreign):
+        raise invalid_number(
+            shown, f"can be a number of {region} and one of +{foreign.country_code}; write it with a plus before it"
+        )
+    if not own and named:
+        raise invalid_number(
+            shown, f"is no number of {region}; one of another country needs a plus and its country code before it"
+        )
+    return (valid or own or [foreign])[0]
+
+
+def _readings_of(text: str, region: str, code: int) -> dict[str, PhoneNumber]:
+    """Give the possible numbers that a text is inside a country, by their digits."""
+    ways = [(text, region)]
+    if text.startswith(str(code)):
+        ways.append(("+" + text, region))
+    if not text.startswith("0") and phonenumbers.ndd_prefix_for_region(region, True) != "0":
+        # A number that was calculated with has lost the zeros that belong to it in Gabon or Italy.
+        ways.append(("0" + text, region))
+    found = (_possible_of(*way) for way in ways)
+    return {_digits(number): number for number in found if number is not None}
+
+
+def _refuse_two(text: str, region: str, shown: object) -> None:
+    """Refuse two numbers of a country whose numbers are of any length, so that both together look like one."""
+    for gap in _NEXT_NUMBER.finditer(text):
+        both = (text[: gap.start()], text[gap.end() :])
+        if all(_is_whole(number, region) for number in both):
+            raise invalid_number(shown, "is more than one plain number; give one number, without an extension")
+
+
+def _is_whole(text: str, region: str) -> bool:
+    if sum(character.isdigit() for character in text) < _SHORTEST_NUMBER:
+        return False
+    found = _try_parse(text, region)
+    return found is not None and phonenumbers.is_valid_number(found)
 
 
 def _check_region(region: str | None) -> str | None:
@@ -128,61 +197,41 @@ def _check_region(region: str | None) -> str | None:
     return region.upper()
 
 
-def _as_text(number: object) -> str:
-    if is_missing(number):
-        raise InvalidInviteError("is missing", "to")
-    if isinstance(number, bool | float):
-        raise InvalidInviteError(
-            f"is a {type(number).__name__}; read the column as text, so that no digit is lost", "to"
-        )
-    # What a database has in a NUMERIC column: exact, unlike a float.
-    if isinstance(number, Decimal) and number.is_finite() and 0 <= number.adjusted() < _LONGEST_INPUT:
-        number = int(number) if number == int(number) else number
-    if isinstance(number, int):
-        number = str(number)
-    if not isinstance(number, str):
-        raise InvalidInviteError(f"must be one phone number as a text, is a {type(number).__name__}", "to")
-    # Numbers copied from documents and address books come with spaces of all kinds and marks that nobody sees.
-    text = "".join(" " if c.isspace() else c for c in number if unicodedata.category(c) != "Cf").strip()
-    if text[:1] in _APOSTROPHES:
-        text = text[1:].lstrip()
-    if not text:
-        raise InvalidInviteError("is blank", "to")
-    if len(text) > _LONGEST_INPUT:
-        raise InvalidInviteError(f"is not a phone number: {len(text)} characters; give one number only", "to")
-    if any(character.isalpha() for character in text):
-        raise _invalid(number, "has letters in it; only digits, a plus and separators are taken")
-    if (beginning := _BEGINNING.match(text)) and beginning[1]:
-        raise _invalid(number, f"has {beginning[1]!r} before its first digit; write it like +41793026727")
-    if any(character in ",;/#*" for character in text) or "+" in text[1:]:
-        raise _invalid(number, "is more than one plain number; give one number, without an extension")
-    return text
-
-
-def _try_parse(text: str, region: str | None) -> PhoneNumber | None:
+def _parse(text: str, shown: object, region: str | None = None) -> PhoneNumber:
     try:
-        return phonenumbers.parse(text, region)
-    except NumberParseException:
-        return None
-
-
-def _parse(text: str, region: str | None, shown: object) -> PhoneNumber:
-    try:
-        return phonenumbers.parse(text, region)
+        return _today(phonenumbers.parse(text, region))
     except NumberParseException as error:
         problem = (
             "has no country code that exists"
             if error.error_type == NumberParseException.INVALID_COUNTRY_CODE
             else "is not a phone number"
         )
-        raise _invalid(shown, f"{problem}; write it like +41793026727") from None
+        raise invalid_number(shown, f"{problem}; {_WITH_PLUS}") from None
+
+
+def _try_parse(text: str, region: str | None = None) -> PhoneNumber | None:
+    try:
+        return _today(phonenumbers.parse(text, region))
+    except NumberParseException:
+        return None
+
+
+def _possible_of(text: str, region: str | None) -> PhoneNumber | None:
+    found = None if text.startswith("+0") else _try_parse(text, region)
+    return found if found is not None and phonenumbers.is_possible_number(found) else None
+
+
+def _today(number: PhoneNumber) -> PhoneNumber:
+    digits = _digits(number)
+    today = in_use(digits)
+    return number if today == digits else phonenumbers.parse("+" + today)
 
 
 def _possible(number: PhoneNumber, shown: object) -> PhoneNumber:
     result = phonenumbers.is_possible_number_with_reason(number)
     if result == ValidationResult.IS_POSSIBLE:
         return number
-    raise _invalid(shown, f"is {_TOO.get(result, 'not possible')} for a number of +{number.country_code}")
+    raise invalid_number(shown, f"is {_TOO.get(result, 'not possible')} for a number of +{number.country_code}")
 
 
 def _takes_sms(number: PhoneNumber) -> bool:
@@ -191,7 +240,3 @@ def _takes_sms(number: PhoneNumber) -> bool:
 
 def _digits(number: PhoneNumber) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
-
-
-def _invalid(number: object, problem: str) -> InvalidInviteError:
-    return InvalidInviteError(f"{mask_number(number)} {problem}", "to")

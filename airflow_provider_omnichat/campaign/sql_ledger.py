@@ -73,7 +73,7 @@ class SqlLedger:
             return {}
         # Each transaction locks its rows in the order of the numbers, so that tasks with the same list wait for each
         # other and never in a circle; hence outcomes have one of their own.
-        ordered = sorted(claims, key=lambda claim: claim.to)
+        ordered = sorted(claims, key=lambda claim: claim.identity)
         claim_id, now = uuid4().hex, stamp(datetime.now(UTC))
 
         def work(cursor: Any) -> dict[str, tuple[Entry, str]]:
@@ -141,7 +141,7 @@ class SqlLedger:
 
     def _insert(self, cursor: Any, claims: Sequence[Claim], claim_id: str, now: str) -> None:
         for part in self._parts(claims):
-            rows = [(self._campaign, one.to, storable(one.key), 0, self._owner, claim_id, now) for one in part]
+            rows = [(self._campaign, one.identity, storable(one.key), 0, self._owner, claim_id, now) for one in part]
             cursor.execute(self._table.claim(len(part)), flat(rows))
 
     def _retake(
@@ -154,7 +154,7 @@ class SqlLedger:
         if own_open:
             of_own.append(self._began)
         for part in self._parts(claims):
-            numbers = [one.to for one in part]
+            numbers = [one.identity for one in part]
             cursor.execute(
                 self._table.retake(len(part), len(anybodys), len(own), own_open),
                 (self._owner, claim_id, now, self._campaign, *numbers, *map(str, anybodys), *of_own),
@@ -176,10 +176,10 @@ class SqlLedger:
 
     def _read(self, cursor: Any, claims: Sequence[Claim]) -> dict[str, tuple[Entry, str]]:
         """Give entry and claim id by recipient."""
-        names = {one.to: one.recipient for one in claims}
+        names = {one.identity: one.recipient for one in claims}
         found: dict[str, tuple[Entry, str]] = {}
         for part in self._parts(claims):
-            cursor.execute(self._table.read(len(part)), (self._campaign, *(one.to for one in part)))
+            cursor.execute(self._table.read(len(part)), (self._campaign, *(one.identity for one in part)))
             for number, claim_id, *rest in map(row_values, cursor.fetchall()):
                 if names[number] in found:
                     raise LedgerError(
@@ -220,7 +220,7 @@ class SqlLedger:
         status = answer.status if answer else None
         return (
             self._campaign,
-            held.claim.to,
+            held.claim.identity,
             storable(held.claim.key),
             None if entry.outcome is None else str(entry.outcome),
             storable(answer.message_id, _TEXT_LENGTH) if answer else None,

@@ -9,6 +9,7 @@ from typing import Any
 from airflow_provider_omnichat.api.errors import InvalidInviteError, OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.campaign.identity import identity_of
 from airflow_provider_omnichat.campaign.missing import is_missing, value_in
 from airflow_provider_omnichat.campaign.phone import normalise_number
 from airflow_provider_omnichat.campaign.row_sources import BrokenRow
@@ -58,13 +59,11 @@ class Suppression:
         unreadable: list[str] = []
         count = 0
         for position, given in enumerate(entries, 1):
-            entry, region = (
-                (given.number, given.region) if isinstance(given, NationalOptOut) else (given, default_region)
-            )
+            entry, country = (given.number, given.region) if isinstance(given, NationalOptOut) else (given, None)
             if is_missing(entry):
                 continue
             try:
-                self._numbers.add(int(normalise_number(entry, region)))
+                self._numbers.add(int(identity_of(normalise_number(entry, default_region, country))))
             except InvalidInviteError as error:
                 if sum(character.isdigit() for character in str(entry)) < _FEWEST_DIGITS:
                     self.ignored += 1
@@ -88,7 +87,7 @@ class Suppression:
 
     def check(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate | Refusal:
         """See :class:`~airflow_provider_omnichat.campaign.batch_gate.Rule`."""
-        if int(candidate.invite.to) in self._numbers:
+        if int(identity_of(candidate.invite.to)) in self._numbers:
             return Refusal(Outcome.SUPPRESSED, "is on the opt-out list")
         return candidate
 

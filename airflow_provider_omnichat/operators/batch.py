@@ -372,7 +372,7 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
         return rows_given(self.private("invites"), twice)
 
     def _results(self, context: Context, campaign: str) -> ResultSink:
-        from airflow_provider_omnichat.campaign.ledger import recipient_key
+        from airflow_provider_omnichat.campaign.identity import recipient_key
         from airflow_provider_omnichat.campaign.result_files import ResultFiles
         from airflow_provider_omnichat.campaign.results import NoResults
 

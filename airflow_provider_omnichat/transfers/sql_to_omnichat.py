@@ -101,7 +101,7 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
     def _results(self, context: Context, campaign: str) -> ResultSink:
         if not self.results_table:
             return super()._results(context, campaign)
-        from airflow_provider_omnichat.campaign.ledger import recipient_key
+        from airflow_provider_omnichat.campaign.identity import recipient_key
         from airflow_provider_omnichat.campaign.result_table import ResultTable
         from airflow_provider_omnichat.hooks.result_database import result_database
 

@@ -14,7 +14,8 @@ from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_text, mask_number, scrub
 from airflow_provider_omnichat.api.wire import HttpResponse, error_of_http_status, read_invite_response
-from airflow_provider_omnichat.campaign.ledger import Entry, LedgerError, recipient_key
+from airflow_provider_omnichat.campaign.identity import recipient_key
+from airflow_provider_omnichat.campaign.ledger import Entry, LedgerError
 from tests.conftest import MESSAGE, NUMBER
 from tests.wire_server import ACCEPTED
 

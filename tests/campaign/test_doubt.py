@@ -20,6 +20,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.batch import Batch, Limits
 from airflow_provider_omnichat.campaign.doubt import claim, still_in_doubt
 from airflow_provider_omnichat.campaign.frequency_cap import CappedLedger, FrequencyCap
+from airflow_provider_omnichat.campaign.identity import recipient_key
 from airflow_provider_omnichat.campaign.ledger import (
     MAYBE_SENT,
     SENDS_AGAIN,
@@ -27,7 +28,6 @@ from airflow_provider_omnichat.campaign.ledger import (
     Entry,
     Ledger,
     LedgerError,
-    recipient_key,
 )
 from airflow_provider_omnichat.campaign.once import send_at_most_once
 from airflow_provider_omnichat.campaign.results import NoResults
@@ -104,7 +104,7 @@ class Home:
     def known(self, numbers: Sequence[str] = NUMBERS) -> dict[str, Outcome | None]:
         """What another try finds, by number."""
         found = self.ledger().find(claims(numbers))
-        return {one.to: found[one.recipient].outcome for one in claims(numbers) if one.recipient in found}
+        return {one.identity: found[one.recipient].outcome for one in claims(numbers) if one.recipient in found}
 
     def close(self) -> None:
         for one in self._made:
@@ -440,7 +440,7 @@ def test_only_what_was_in_doubt_is_told_to_be(any_home):
     # As if killed: these are all open now.
     taken, doubts = claim(any_home.ledger(), claims(NUMBERS), resend_unknown=True)
     assert taken == {}
-    told = {one.to: doubts[one.recipient].outcome for one in claims(NUMBERS) if one.recipient in doubts}
+    told = {one.identity: doubts[one.recipient].outcome for one in claims(NUMBERS) if one.recipient in doubts}
     assert told == {LATE: Outcome.UNKNOWN, OPEN: None, FREE: None, LAST: None, **dict.fromkeys(NUMBERS[4:])}
 
 

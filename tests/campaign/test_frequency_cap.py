@@ -13,7 +13,8 @@ import pytest
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.dry_run import known_to
 from airflow_provider_omnichat.campaign.frequency_cap import CappedLedger, FrequencyCap
-from airflow_provider_omnichat.campaign.ledger import MAYBE_SENT, SENDS_AGAIN, Claim, Entry, recipient_key
+from airflow_provider_omnichat.campaign.identity import recipient_key
+from airflow_provider_omnichat.campaign.ledger import MAYBE_SENT, SENDS_AGAIN, Claim, Entry
 from airflow_provider_omnichat.campaign.rows import Candidate
 from airflow_provider_omnichat.campaign.sql_ledger import SqlLedger
 from tests.campaign.sql_servers import Target
@@ -41,7 +42,7 @@ def send(
     taken = ledger.claim(wanted, SENDS_AGAIN)
     ledger.record({one.recipient: Entry.now(outcome) for one in wanted if one.recipient not in taken})
     ledger.flush()
-    return {one.to: taken[one.recipient].outcome for one in wanted if one.recipient in taken}
+    return {one.identity: taken[one.recipient].outcome for one in wanted if one.recipient in taken}
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_two_campaigns_at_the_same_moment_do_not_both_get_the_last_place(ledger)
             capped.find(claims(name, numbers[:1]))
             together.wait()
             taken = capped.claim(claims(name, numbers), SENDS_AGAIN)
-            won[name] = {one.to for one in claims(name, numbers) if one.recipient not in taken}
+            won[name] = {one.identity for one in claims(name, numbers) if one.recipient not in taken}
             capped.close()
 
         racers = [Thread(target=race, args=(f"{name} {attempt}",)) for name in ("a", "b")]

@@ -26,8 +26,11 @@ BAD_INVITES: list[tuple[dict[str, Any], str]] = [
     ({"to": ""}, "to: is missing"),
     ({"to": " \n "}, "to: is missing"),
     ({"to": "'"}, "to: is blank"),
-    ({"to": True}, "to: is a bool; read the column as text, so that no digit is lost"),
-    ({"to": 41793026727.0}, "to: is a float; read the column as text, so that no digit is lost"),
+    ({"to": True}, "to: must be one phone number as a text, is a bool"),
+    (
+        {"to": 41793026727.5},
+        "to: is a float that is not a whole number; read the column as text, so that no digit is lost",
+    ),
     ({"to": float("nan")}, "to: is missing"),
     ({"message": float("nan")}, "message: is missing"),
     ({"to": ["+41793026727"]}, "to: must be one phone number as a text, is a list"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 
+import numpy
 import phonenumbers
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.campaign.identity import identity_of
 from airflow_provider_omnichat.campaign.phone import _parsed_digits, _ready_digits, normalise_number
 
 
@@ -45,9 +48,22 @@ from airflow_provider_omnichat.campaign.phone import _parsed_digits, _ready_digi
         ("0041793026727", "US", "41793026727"),
         ("(0151) 23456789", "DE", "4915123456789"),
         ("4915123456789", "DE", "4915123456789"),
-        ("41793026727", "DE", "41793026727"),
-        ("33612345678", "LU", "33612345678"),
-        ("14155552671", "AT", "14155552671"),
+        ("447911123456", "US", "447911123456"),
+        ("0171/1234567", "DE", "491711234567"),
+        ("0664 / 123 45 67", "AT", "436641234567"),
+        ("(0664)/1234567", "AT", "436641234567"),
+        ("+49 (0)171/1234567", None, "491711234567"),
+        ("0049171/1234567", None, "491711234567"),
+        ("0475/12 34 56", "BE", "32475123456"),
+        ("06 12 04 05 06", "FR", "33612040506"),
+        ("1 55 1234 5678", "MX", "525512345678"),
+        ("044 55 1234 5678", "MX", "525512345678"),
+        ("+52 1 55 1234 5678", None, "525512345678"),
+        ("+54 11 2345-6789", None, "541123456789"),
+        ("011 15 2345-6789", "AR", "5491123456789"),
+        ("+55 11 6123-4567", None, "5511961234567"),
+        ("95 12 34 56", "BJ", "2290195123456"),
+        ("09 8765 4321", "CL", "56987654321"),
         ("15123456789", "DE", "4915123456789"),
         ("4155552671", "US", "14155552671"),
         ("(415) 555-2671", "US", "14155552671"),
@@ -77,7 +93,7 @@ def test_a_decimal_that_is_no_whole_number_is_refused(number):
     ("written", "mark"),
     [
         *(("-41791234567", "-"), (-41791234567, "-"), (Decimal(-41791234567), "-"), ("-079 302 67 27", "-")),
-        *(("\u221241791234567", "\u2212"), ("\u201341791234567", "\u2013"), ("- 41791234567", "-")),
+        *(("\u221241791234567", "-"), ("\u201341791234567", "-"), ("- 41791234567", "-")),
         *(("=41791234567", "="), ("=+41791234567", "="), ('="41791234567"', "="), ("'=41791234567", "=")),
         *(("+-41791234567", "-"), ("(-41791234567", "-"), ("''41791234567", "'"), ("'-41791234567", "-")),
         *(('"41791234567"', '"'), ("~41791234567", "~"), (".41791234567", "."), ("@41791234567", "@")),
@@ -92,6 +108,218 @@ def test_what_does_not_belong_before_a_number_makes_it_none(written, mark, regio
 
 def test_digits_without_a_plus_are_the_number_of_the_region_where_they_can_be():
     assert normalise_number("41793026727", "CH") == "41793026727"
+    assert normalise_number("41793026727", None, "CH") == "41793026727"
+
+
+def refused(number: object, default_region: str | None = None, country: str | None = None) -> str:
+    with pytest.raises(InvalidInviteError) as raised:
+        normalise_number(number, default_region, country)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "region", "code"),
+    [
+        pytest.param("41793026727", "DE", 41, id="a Swiss mobile, and a landline of Lower Saxony"),
+        pytest.param("33612345678", "LU", 33, id="a French mobile, possible in Luxembourg"),
+        pytest.param("14155552671", "AT", 1, id="a Californian number, possible in Austria"),
+        pytest.param("393331234567", "CH", 39, id="an Italian mobile, of a length that Swiss numbers can have"),
+    ],
+)
+def test_what_can_be_a_number_of_the_region_and_a_mobile_of_another_country_is_neither(written, region, code):
+    said = f"can be a number of {region} and one of +{code}; write it with a plus before it"
+    assert said in refused(written, default_region=region)
+    assert said in refused(written, country=region)
+    assert normalise_number(f"+{written}", None, region) == written
+
+
+def test_a_row_that_names_its_country_has_no_number_of_another_without_a_plus():
+    assert normalise_number("447911123456", "US") == "447911123456"
+    assert "is no number of US; one of another country needs a plus" in refused("447911123456", country="US")
+    assert "is no number of US" in refused("447911123456", "GB", "US"), "the country counts, not the default region"
+    assert normalise_number("+447911123456", None, "US") == "447911123456"
+
+
+def test_00_is_not_guessed_where_it_is_not_what_is_dialled_for_abroad():
+    # Thailand dials 001 for abroad: +65 9123 4567 from there, or +1 659 123 4567 with 00.
+    assert "can be read in two ways in TH" in refused("001 65 9123 4567", "TH")
+    assert normalise_number("0041 79 302 67 27", "TH") == "41793026727"
+
+
+@pytest.mark.parametrize("region", ["DE", "AT", "FI"])
+@pytest.mark.parametrize(
+    "both",
+    [
+        *("030 12345 / 030 12346", "030 12345/12346", "030 12345/030 12346", "0301234/0301235", "030/1234/5678"),
+        *("030 12345\n030 12346", "030 12345\t030 12346", "030 12345\u2028030 12346", "030 12345\r\n030 12346"),
+        *("030 12345, 030 12346", "030 12345;030 12346", "030 12345 & 030 12346", "030 12345|030 12346"),
+        *("030 12345~030 12346", "030 12345\u223c6", "030 12345\uff5e6", "030 12345\uff0f030 12346"),
+        *("+493012345/12346", "+49 30 12345/12346", "0049 30 12345/12346", "+49 30 12345 +49 30 12346"),
+        *("12345/12346", "123456/123457", "030 123/124"),
+    ],
+)
+def test_two_numbers_in_one_cell_are_not_joined_to_one(both, region):
+    said = refused(both, region)
+    assert "is more than one plain number" in said or "has a tab or a line break in it" in said
+
+
+@pytest.mark.parametrize("both", ["030 12345 030 12346", "030 12345-030 12346", "(030) 12345 (030) 12346"])
+def test_two_numbers_with_nothing_but_a_separator_between_are_not_joined_to_one(both):
+    assert "is more than one plain number" in refused(both, "DE")
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    ["\ufe0f", "\ufe0e", "\u200d", "\u200b", "\u034f", "\u3164", "\u115f", "\uffa0", "\U000e0100", "\u180b", "\u2060"],
+)
+def test_characters_that_nobody_sees_are_dropped(hidden):
+    assert normalise_number(f"+41{hidden}79302{hidden}{hidden}6727{hidden}") == "41793026727"
+
+
+@pytest.mark.parametrize(
+    ("seen", "named"),
+    [
+        ("\u20e3", "U+20E3 (COMBINING ENCLOSING KEYCAP)"),
+        ("\u2800", "U+2800 (BRAILLE PATTERN BLANK)"),
+        ("\u00b2", "U+00B2 (SUPERSCRIPT TWO)"),
+        ("\u2460", "U+2460 (CIRCLED DIGIT ONE)"),
+        ("_", "'_'"),
+    ],
+)
+def test_a_character_that_does_not_belong_in_a_number_is_named(seen, named):
+    assert f"has {named} in it" in refused(f"+4179302{seen}6727")
+
+
+# whole numbers that were calculated with
+
+
+@pytest.mark.parametrize(
+    ("written", "region", "sent"),
+    [
+        ("41793026727.0", None, "41793026727"),
+        ("41793026727.00", "CH", "41793026727"),
+        ("+41793026727.0", "DE", "41793026727"),
+        ("0041793026727.000000", None, "41793026727"),
+        ("\uff0b41793026727\uff0e0", None, "41793026727"),
+        (41793026727.0, None, "41793026727"),
+        (793026727.0, "CH", "41793026727"),
+        ("793026727.0", "CH", "41793026727"),
+        ("1712345678.0", "DE", "491712345678"),
+        (1712345678.0, "DE", "491712345678"),
+        ("6641234567.0", "AT", "436641234567"),
+        ("3123456789.0", "IT", "393123456789"),
+        ("401234567.0", "FI", "358401234567"),
+        ("13812345678.0", "CN", "8613812345678"),
+        ("9876543210.0", "IN", "919876543210"),
+        (Decimal("9876543210.00"), "IN", "919876543210"),
+        ("4.17930E+10", None, None),
+        ("41793026727.5", None, None),
+        ("1712345678.50", "DE", None),
+        ("171 2345678.0", "DE", None),
+        (41793026727.5, None, None),
+        (float("inf"), None, None),
+        (1e15, None, None),
+        (Fraction(41793026727, 2), None, None),
+    ],
+)
+def test_a_whole_number_is_itself_however_a_data_frame_writes_it_and_any_other_none(written, region, sent):
+    if sent is None:
+        assert refused(written, region)
+    else:
+        assert normalise_number(written, region) == sent
+        assert normalise_number(written, None, region) == sent
+
+
+def test_a_number_of_numpy_is_a_number_and_one_of_32_bits_is_refused():
+    assert normalise_number(numpy.int64(41793026727)) == "41793026727"
+    assert normalise_number(numpy.uint64(41793026727)) == "41793026727"
+    assert normalise_number(numpy.float64(41793026727)) == "41793026727"
+    assert normalise_number(numpy.str_("41793026727.0")) == "41793026727"
+    assert "float32, which cannot hold a phone number" in refused(numpy.float32(41793026727))
+    assert "is missing" in refused(numpy.float64("nan"))
+    assert "is a bool" in refused(numpy.bool_(True))
+
+
+# every country
+
+
+MOBILES = {
+    (region, phonenumbers.format_number(found, phonenumbers.PhoneNumberFormat.E164)[1:])
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS)
+    if (found := phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE))
+}
+SOME = ["AT", "BR", "CN", "DE", "FI", "GB", "IN", "IT", "LU", "MX", "TK", "US"]
+WIDE = str.maketrans("0123456789+", "\uff10\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18\uff19\uff0b")
+
+
+def ways_to_write(number: str) -> list[object]:
+    """International, as people, files and data frames have it."""
+    spaced = " ".join(number[at : at + 3] for at in range(0, len(number), 3))
+    return [
+        *(f"+{number}", f"00{number}", f"+{spaced}", f"+{spaced}".replace(" ", "-"), f" +{number}\n"),
+        *(f"'+{number}", f"+{number}.0", f"+{number}".translate(WIDE), f"\u202a+{number}\u202c"),
+    ]
+
+
+def ways_without_plus(number: str) -> list[object]:
+    return [number, f"{number}.0", f"{number}.00", float(number), int(number), Decimal(number), Decimal(f"{number}.0")]
+
+
+def national_ways(region: str, number: str) -> list[object]:
+    parsed = phonenumbers.parse(f"+{number}")
+    written = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.NATIONAL)
+    plain = phonenumbers.national_significant_number(parsed)
+    dialled = "".join(filter(str.isdigit, written))
+    slashed = f"{dialled[:4]}/{dialled[4:]}"
+    return [written, dialled, dialled.translate(WIDE), plain, f"{plain}.0", float(plain), int(plain), slashed]
+
+
+def reading(*given: object) -> str | None:
+    try:
+        return normalise_number(*given)  # type: ignore[arg-type]
+    except InvalidInviteError:
+        return None
+
+
+def test_a_mobile_of_every_country_is_itself_in_every_writing_or_refused_and_never_another():
+    assert len(MOBILES) > 200
+    for region, number in MOBILES:
+        for written in ways_to_write(number):
+            for arguments in (
+                (written,),
+                (written, region),
+                (written, None, region),
+                (written, "US"),
+                (written, None, "DE"),
+            ):
+                read = reading(*arguments)
+                # Where 00 is not what is dialled for abroad, it may be refused.
+                assert read == number or (read is None and str(written).startswith("00") and arguments[1:]), arguments
+        for written in ways_without_plus(number):
+            assert reading(written) == number, (written, number)
+            assert reading(written, region) in (number, None), (written, region)
+            assert reading(written, None, region) in (number, None), (written, region)
+            for other in SOME:
+                if phonenumbers.country_code_for_region(other) != phonenumbers.country_code_for_region(region):
+                    assert identity_of(reading(written, None, other) or "") != number
+        for written in national_ways(region, number):
+            for arguments in ((written, region), (written, None, region)):
+                assert identity_of(reading(*arguments) or identity_of(number)) == identity_of(number), arguments
+
+
+def test_most_ways_of_writing_a_national_number_are_understood():
+    read = [reading(way, None, region) for region, number in MOBILES for way in national_ways(region, number)]
+    assert sum(each is not None for each in read) / len(read) > 0.85
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(sorted(MOBILES)), st.sampled_from(sorted(MOBILES)), st.data())
+def test_digits_without_a_plus_never_reach_another_country_than_the_one_that_the_row_names(mobile, row, data):
+    (_, number), (country, _) = mobile, row
+    cut = data.draw(st.integers(0, 3))
+    read = reading(number[cut:], None, country)
+    if read is not None:
+        assert phonenumbers.parse(f"+{read}").country_code == phonenumbers.country_code_for_region(country)
 
 
 ANYTHING = st.one_of(
@@ -137,7 +365,7 @@ def test_digits_alone_are_stable_without_a_region(number):
 
 def by_parsing(number: object, region: str | None) -> str | None:
     try:
-        return _parsed_digits(number, region)
+        return _parsed_digits(number, region, named=False)
     except InvalidInviteError:
         return None
 

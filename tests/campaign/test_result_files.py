@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign import result_files
+from airflow_provider_omnichat.campaign.identity import recipient_key
 from airflow_provider_omnichat.campaign.known_outcomes import KnownOutcomes
-from airflow_provider_omnichat.campaign.ledger import recipient_key
 from airflow_provider_omnichat.campaign.result_files import ResultFileError, ResultFiles, read_results
 from airflow_provider_omnichat.campaign.result_rows import COLUMNS
 from airflow_provider_omnichat.campaign.results import DECIDED, ResultSink

@@ -16,7 +16,7 @@ import pytest
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign import result_table
-from airflow_provider_omnichat.campaign.ledger import recipient_key
+from airflow_provider_omnichat.campaign.identity import recipient_key
 from airflow_provider_omnichat.campaign.result_table import ResultDatabase, ResultTable, ResultTableError
 from airflow_provider_omnichat.campaign.result_table_sql import COLUMNS, ResultDialect, ResultTableSql
 from airflow_provider_omnichat.campaign.results import ResultSink

@@ -6,7 +6,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_omnichat.campaign.ledger import recipient_key
+from airflow_provider_omnichat.campaign.identity import recipient_key
 from airflow_provider_omnichat.campaign.seen import Seen, entry_in
 
 

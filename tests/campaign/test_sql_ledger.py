@@ -21,13 +21,13 @@ from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnkno
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign import sql_database
+from airflow_provider_omnichat.campaign.identity import recipient_key
 from airflow_provider_omnichat.campaign.ledger import (
     MAYBE_SENT,
     SENDS_AGAIN,
     Claim,
     Entry,
     LedgerError,
-    recipient_key,
 )
 from airflow_provider_omnichat.campaign.once import send_at_most_once
 from airflow_provider_omnichat.campaign.sql_ledger import SqlLedger
@@ -166,12 +166,12 @@ class TestClaim:
         commits.clear()
         claims = claims_of(4000)
         assert sut.claim(claims, SENDS_AGAIN) == {}
-        sut.record({claim.recipient: Entry.now(Outcome.ACCEPTED, answer_of(claim.to)) for claim in claims})
+        sut.record({claim.recipient: Entry.now(Outcome.ACCEPTED, answer_of(claim.identity)) for claim in claims})
         assert len(commits) == 1
         sut.flush()
         assert len(commits) == 2
         found = ledger().find(claims)
-        assert all(found[claim.recipient].answer.message_id == f"id-{claim.to}" for claim in claims)  # type: ignore[union-attr]
+        assert all(found[claim.recipient].answer.message_id == f"id-{claim.identity}" for claim in claims)  # type: ignore[union-attr]
 
     def test_no_claims_is_no_work(self, ledger: Callable[..., SqlLedger]) -> None:
         commits: list[int] = []
@@ -208,7 +208,7 @@ class TestRecord:
         assert kept.at == entry.at
         assert kept.attempts == 3
         assert kept.answer is not None
-        assert {"to": claim.to, **kept.answer.to_json()} == answer_of().to_json()
+        assert {"to": claim.identity, **kept.answer.to_json()} == answer_of().to_json()
 
     def test_the_row_is_the_audit_trail(self, ledger: Callable[..., SqlLedger], target: Target, table: str) -> None:
         sut = ledger()
@@ -223,7 +223,7 @@ class TestRecord:
         )
         assert target.run(f"SELECT {columns} FROM {table}") == [
             (
-                *(CAMPAIGN, claim.to, claim.key, "rejected", "id-41790000000", 5, 26, "PENDING_ACCEPTED"),
+                *(CAMPAIGN, claim.identity, claim.key, "rejected", "id-41790000000", 5, 26, "PENDING_ACCEPTED"),
                 *(2, 2, "refused", "dag/run/task/-1"),
             )
         ]
@@ -385,7 +385,7 @@ class TestCountRecent:
         assert sut.count_recent([number], now - timedelta(days=9)) == {number: 4}
         assert sut.count_recent([number], now + timedelta(days=1)) == {}
         assert sut.count_recent([], now) == {}
-        many = [claim.to for claim in claims_of(2500)]
+        many = [claim.identity for claim in claims_of(2500)]
         assert sut.count_recent(many, now - timedelta(days=7)) == {number: 3}
 
 
@@ -535,7 +535,7 @@ class TestFailures:
         assert set(sut.claim(claims, SENDS_AGAIN)) == {claim.recipient for claim in claims[:5]}
         assert losses == []
         losses.append("again")
-        sut.record({claim.recipient: Entry.now(Outcome.ACCEPTED, answer_of(claim.to)) for claim in claims[5:]})
+        sut.record({claim.recipient: Entry.now(Outcome.ACCEPTED, answer_of(claim.identity)) for claim in claims[5:]})
         sut.flush()
         found = ledger().find(claims)
         assert sum(entry.outcome is Outcome.ACCEPTED for entry in found.values()) == 45
@@ -638,15 +638,15 @@ class TestFailures:
         bad = claims_of(1, first=41794445566)[0]
         if target.dialect == "sqlite":
             target.run(
-                f"CREATE TRIGGER t BEFORE INSERT ON {table} WHEN NEW.recipient = '{bad.to}'"
-                f" BEGIN SELECT RAISE(ABORT, 'refused {bad.to}'); END"
+                f"CREATE TRIGGER t BEFORE INSERT ON {table} WHEN NEW.recipient = '{bad.identity}'"
+                f" BEGIN SELECT RAISE(ABORT, 'refused {bad.identity}'); END"
             )
         else:
-            target.run(f"ALTER TABLE {table} ADD CONSTRAINT {table}_c CHECK (recipient <> '{bad.to}')")
+            target.run(f"ALTER TABLE {table} ADD CONSTRAINT {table}_c CHECK (recipient <> '{bad.identity}')")
         with pytest.raises(LedgerError, match=r"cannot be written \(\w+") as caught:
             ledger().claim([*claims_of(3), bad], SENDS_AGAIN)
         shown = "".join(traceback.format_exception(caught.value))
-        assert bad.to not in shown
+        assert bad.identity not in shown
         assert "41790000000" not in shown
         assert caught.value.__context__ is None
         assert ledger().find(claims_of(3)) == {}

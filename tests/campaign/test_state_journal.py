@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.ledger import MAYBE_SENT, SENDS_AGAIN, Claim, Entry, LedgerError, recipient_key
+from airflow_provider_omnichat.campaign.identity import recipient_key
+from airflow_provider_omnichat.campaign.ledger import MAYBE_SENT, SENDS_AGAIN, Claim, Entry, LedgerError
 from airflow_provider_omnichat.campaign.state_journal import SEGMENT, StateStoreJournal
 
 
@@ -52,7 +53,7 @@ def entries(outcome: Outcome, *numbers: int) -> dict[str, Entry]:
 def known(store: Store, count: int) -> dict[int, Outcome | None]:
     """What the next try finds."""
     found = StateStoreJournal(store, "c").find(claims(*range(count)))
-    names = {one.recipient: int(one.to) for one in claims(*range(count))}
+    names = {one.recipient: int(one.identity) for one in claims(*range(count))}
     return {names[recipient]: entry.outcome for recipient, entry in found.items()}
 
 

@@ -1,0 +1,59 @@
+"""Values of a list's fields, written as people write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, time
+from decimal import Decimal
+from numbers import Number, Rational, Real
+from uuid import UUID
+
+# A number beyond this many digits before or after the point is a mistake in the data, not something to tell people.
+_MOST_DIGITS = 30
+# What a data frame makes of the whole number 1017 in a column with an empty cell.
+_WHOLE = re.compile(r"(0|[1-9]\d*)\.0+", re.ASCII)
+
+
+def key_text(value: object) -> str:
+    """
+    Write what names a row: ``1017`` also where a data frame has made ``1017.0`` of it.
+
+    :param value: of the key's field; not nothing.
+    """
+    if isinstance(value, str):
+        whole = _WHOLE.fullmatch(value)
+        return whole[1] if whole else value
+    try:
+        text = plain_text_of(value)
+    except (ValueError, ArithmeticError):
+        text = None
+    return str(value) if text is None else key_text(text)
+
+
+def plain_text_of(value: object) -> str | None:
+    """
+    Write a value as people do; None where it cannot stand in a text.
+
+    :param value: of a field.
+    :raises ValueError: a number that is none.
+    """
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Real) and not isinstance(value, Rational):
+        return _float_text(float(value))
+    if isinstance(value, Decimal):
+        return _decimal_text(value)
+    return str(value) if isinstance(value, Number | date | time | UUID) else None
+
+
+def _float_text(number: float) -> str | None:
+    # A data frame makes floats of whole numbers as soon as one is missing.
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else _decimal_text(Decimal(repr(number)))
+
+
+def _decimal_text(number: Decimal) -> str | None:
+    """Write a number as people do, without an exponent."""
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int) or abs(number.adjusted()) > _MOST_DIGITS or exponent < -_MOST_DIGITS:
+        return None
+    return str(int(number)) if exponent > 0 else f"{number:f}"
