@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from airflow_provider_omnichat.api.auth import ApiKeyCredentials, BasicCredentials, Credentials, OAuth2Credentials
 from airflow_provider_omnichat.api.errors import AccountError
@@ -15,6 +15,7 @@ DEFAULT_HOST = "https://api.infobip.com"
 DEFAULT_TIMEOUT = 30.0
 AUTH_TYPES = ("basic", "api_key", "oauth2")
 
+_LINE_ENDS = ("\n", "\r")
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off", ""})
 
@@ -41,25 +42,32 @@ class Account:
         cls,
         *,
         host: str | None,
+        schema: str | None = None,
         port: int | None,
         login: str | None,
         password: str | None,
         extra: Mapping[str, Any],
+        warn: Callable[[str], object] = lambda _: None,
     ) -> Account:
         """
         Make an account from the fields of an Airflow connection.
 
         :param host: with or without a scheme; the vendor's general host if empty.
+        :param schema: ``http`` or ``https`` for the scheme; anything else is the path that all requests begin with,
+            which is what Airflow makes of the path of a connection URI.
         :param port: None or 0 for that of the scheme.
         :param login: user name or OAuth2 client id.
         :param password: password, API key or OAuth2 client secret.
         :param extra: ``auth_type``, ``application_key``, ``integration_type``, ``timeout``, ``allow_http``; text is
             read, too, since a connection URI can hold nothing else.
+        :param warn: told what was left out of a field.
         :raises AccountError: with everything that is wrong with it, one after the other.
         """
         problems = _Problems()
+        login = _without_line_end("login", login, warn)
+        password = _without_line_end("password", password, warn)
         account = cls(
-            base_url=problems.collect(_base_url, host, port, extra.get("allow_http")) or "",
+            base_url=problems.collect(_base_url, host, schema, port, extra.get("allow_http")) or "",
             credentials=problems.collect(_credentials, extra.get("auth_type"), login, password)
             or BasicCredentials("", ""),
             application_key=problems.collect(path_part, "application_key", extra.get("application_key")),
@@ -105,17 +113,30 @@ def path_part(name: str, value: object) -> str | None:
     return text
 
 
-def _base_url(host: str | None, port: int | None, allow_http: object) -> str:
+def _without_line_end(name: str, value: str | None, warn: Callable[[str], object]) -> str | None:
+    """Leave out the line break that copying a secret, or reading it from a file, has put behind it."""
+    if not value or not value.endswith(_LINE_ENDS):
+        return value
+    warn(f"{name}: ended in a line break, which is left out; store it without")
+    return value.rstrip("".join(_LINE_ENDS))
+
+
+def _base_url(host: str | None, schema: str | None, port: int | None, allow_http: object) -> str:
     url = (host or DEFAULT_HOST).strip()
+    scheme, base_path = _scheme_and_path(schema)
     try:
         if not url.isprintable():  # urlsplit would drop a line break without a word
             raise ValueError
-        parts = urlsplit(url if "://" in url else f"https://{url}")
+        parts = urlsplit(url if "://" in url else f"{scheme or 'https'}://{url}")
         own_port = parts.port
     except ValueError:
         raise AccountError("host: is not a host name or URL; write it like xxxxx.api.infobip.com") from None
     _refuse_odd_url(parts)
     assert parts.hostname is not None
+    if scheme and scheme != parts.scheme:
+        raise AccountError(f"host: begins with {parts.scheme}://, but the schema is {scheme}; keep one of them")
+    if base_path and parts.path.strip("/"):
+        raise AccountError("host: has a path, and so has the schema (or the connection URI); keep one of them")
     if port and own_port and port != own_port:
         raise AccountError(f"host: names port {own_port}, but the connection's port is {port}; keep one of them")
     chosen = own_port or port or None
@@ -127,7 +148,21 @@ def _base_url(host: str | None, port: int | None, allow_http: object) -> str:
             " connection's extra if you know the way to the host is safe"
         )
     name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{name}{f':{chosen}' if chosen else ''}{parts.path.rstrip('/')}"
+    return f"{parts.scheme}://{name}{f':{chosen}' if chosen else ''}{base_path or parts.path.rstrip('/')}"
+
+
+def _scheme_and_path(schema: str | None) -> tuple[str | None, str]:
+    """Tell what the schema of a connection is: a scheme, or what the path of its URI was."""
+    text = (schema or "").strip().strip("/")
+    if text.lower() in {"http", "https"}:
+        return text.lower(), ""
+    parts = text.split("/") if text else []
+    if not text.isprintable() or "\\" in text or any(part.strip() in {"", ".", ".."} for part in parts):
+        raise AccountError(
+            "schema: must be http, https or the path that requests begin with, such as gateway/omni, without dots or"
+            " unprintable characters as a part"
+        )
+    return None, "".join(f"/{quote(part, safe='')}" for part in parts)
 
 
 def _refuse_odd_url(parts: SplitResult) -> None:
@@ -160,7 +195,7 @@ def _credentials(auth_type: object, login: str | None, password: str | None) -> 
     names = {"basic": "the password", "api_key": "the API key", "oauth2": "the client secret"}
     if not password:
         raise AccountError(f"password: is empty; with auth_type {kind} it holds {names[str(kind)]}")
-    _refuse_half_characters(password=password, login=login or "")
+    _refuse_damage(password=password, login=login or "")
     if kind == "api_key":
         key = password.removeprefix("App ")
         if not key.isascii() or not key.isprintable() or key != key.strip():
@@ -179,8 +214,10 @@ def _credentials(auth_type: object, login: str | None, password: str | None) -> 
     return BasicCredentials(login, password)
 
 
-def _refuse_half_characters(**fields: str) -> None:
+def _refuse_damage(**fields: str) -> None:
     for name, value in fields.items():
+        if any(character in value for character in (*_LINE_ENDS, "\0")):
+            raise AccountError(f"{name}: has a line break or a NUL character inside; copy it again")
         if any("\ud800" <= character <= "\udfff" for character in value):
             # Caught here, because the error of encoding it would show the whole value.
             raise AccountError(f"{name}: has half a character in it (a lone surrogate); mend the source's encoding")

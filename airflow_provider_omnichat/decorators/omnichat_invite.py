@@ -49,6 +49,7 @@ class _InviteDecoratedOperator(SendInviteBatchOperator, DecoratedOperator):
         "op_args": _shown_arguments,
         "op_kwargs": _shown_arguments,
     }
+    not_texts: ClassVar = frozenset({*SendInviteBatchOperator.not_texts, *DecoratedOperator.template_fields})
 
     def __init__(
         self,

@@ -89,7 +89,13 @@ class OmnichatHook(BaseHook):
             )
         try:
             account = Account.from_fields(
-                host=conn.host, port=conn.port, login=conn.login, password=conn.password, extra=extra
+                host=conn.host,
+                schema=conn.schema,
+                port=conn.port,
+                login=conn.login,
+                password=conn.password,
+                extra=extra,
+                warn=lambda said: self.log.warning("Connection %r: %s", self.omnichat_conn_id, said),
             )
         except AccountError as error:
             raise AccountError(f"Connection {self.omnichat_conn_id!r} cannot be used: {error}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.frequency_cap import FrequencyCap
@@ -17,9 +17,18 @@ def seconds_of(name: str, value: object) -> float:
     :param value: as it was given.
     :raises ValueError: when it is not a number, or below 0.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+    if not is_number(value) or not value >= 0:
         raise ValueError(f"{name} must be a number of seconds, 0 or more, not {value!r}")
     return float(value)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """
+    Tell whether a value is a number: True and NaN are none.
+
+    :param value: as it was given.
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
 def one_of(name: str, value: object, choices: tuple[str, ...]) -> None:

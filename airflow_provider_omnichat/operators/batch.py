@@ -16,6 +16,7 @@ from airflow_provider_omnichat.campaign.budget import Budget
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.arguments import (
     cap_of,
+    is_number,
     one_of,
     seconds_of,
     window_of,
@@ -31,6 +32,7 @@ from airflow_provider_omnichat.operators.ledger import (
     task_identity,
 )
 from airflow_provider_omnichat.operators.lost_arguments import LostArgumentsMixin
+from airflow_provider_omnichat.operators.native_rendering import TextStaysTextMixin
 from airflow_provider_omnichat.operators.outlet_events import tell_outlets
 from airflow_provider_omnichat.operators.private_fields import PrivateFieldsMixin
 
@@ -57,7 +59,7 @@ def _shown_opt_outs(given: Any) -> Any:
     return describe_list(given)
 
 
-class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperator):
+class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseOperator):
     """
     Send SMS invites to a list of any length: each recipient at most once, each row to exactly one outcome.
 
@@ -150,6 +152,7 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
     )
     private_fields: ClassVar = {"invites": describe_list, "message": describe_text, "suppression": _shown_opt_outs}
     may_become_empty: ClassVar = frozenset({"resend_key"})
+    not_texts: ClassVar = frozenset({"invites", "suppression", "partition"})
     ui_color = "#ffe3d3"
 
     _thread: BatchThread | None = None
@@ -201,11 +204,11 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
         one_of("on_closed", on_closed, ("defer", "skip"))
         one_of("on_empty", on_empty, ("skip", "succeed", "fail"))
         one_of("results_format", results_format, ("jsonl", "csv"))
-        if rate_limit is not None and not rate_limit > 0:
+        if rate_limit is not None and not (is_number(rate_limit) and rate_limit > 0):
             raise ValueError(f"rate_limit must be above 0 invites a second, or None, not {rate_limit!r}")
-        if not 1 <= concurrency <= 1000:
-            raise ValueError(f"concurrency must be between 1 and 1000, not {concurrency!r}")
-        if not 0 <= max_rejected_ratio <= 1:
+        if type(concurrency) is not int or not 1 <= concurrency <= 1000:
+            raise ValueError(f"concurrency must be a whole number between 1 and 1000, not {concurrency!r}")
+        if not is_number(max_rejected_ratio) or not 0 <= max_rejected_ratio <= 1:
             raise ValueError(f"max_rejected_ratio must be between 0 and 1, not {max_rejected_ratio!r}")
         self.invites = invites
         self.message = message
@@ -239,6 +242,7 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
         self.approved = approved
         self.partition = partition
         self.is_dry_run = dry_run
+        self.refuse_what_is_no_text()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the list; see the class."""

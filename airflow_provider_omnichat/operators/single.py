@@ -13,6 +13,7 @@ from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.arguments import one_of, seconds_of
 from airflow_provider_omnichat.operators.ledger import DEFAULT_TABLE, campaign_name, invite_ledger
 from airflow_provider_omnichat.operators.lost_arguments import LostArgumentsMixin
+from airflow_provider_omnichat.operators.native_rendering import TextStaysTextMixin
 from airflow_provider_omnichat.operators.private_fields import PrivateFieldsMixin
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 
 
-class SendInviteOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperator):
+class SendInviteOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseOperator):
     """
     Send one SMS invite, at most once over all tries of the task.
 
@@ -77,6 +78,7 @@ class SendInviteOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperator):
     )
     private_fields: ClassVar = {"to": mask_number, "message": describe_text}
     may_become_empty: ClassVar = frozenset({"resend_key"})
+    not_texts: ClassVar = frozenset({"to"})  # a whole number is one, too
     ui_color = "#ffe3d3"
 
     _hook: OmnichatHook | None = None
@@ -115,6 +117,7 @@ class SendInviteOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperator):
         self.ledger_conn_id = ledger_conn_id
         self.ledger_table = ledger_table
         self.retry_budget = seconds_of("retry_budget", retry_budget)
+        self.refuse_what_is_no_text()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the invite; see the class."""

@@ -65,6 +65,7 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         "sql": mask_numbers,
         "parameters": partial(describe_list, of="values"),
     }
+    not_texts: ClassVar = frozenset({*SendInviteBatchOperator.not_texts, "parameters"})
     ui_color = "#ffe3d3"
 
     def __init__(
@@ -89,6 +90,7 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         self.message_column = message_column
         self.results_table = results_table
         self.results_conn_id = results_conn_id
+        self.refuse_what_is_no_text()
 
     @contextmanager
     def _rows(self, twice: bool) -> Iterator[Iterable[Row | BrokenRow]]:

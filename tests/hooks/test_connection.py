@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
@@ -73,6 +74,95 @@ def test_every_form_makes_the_same_account(monkeypatch, value):
 
     header = "Basic " + base64.b64encode(f"me:{SECRET}".encode()).decode()
     assert account_of(monkeypatch, value) == ("https://gw.example.com:8443", header, "KEY", "TELEGRAM", 7.0)
+
+
+# the schema, and the path of a URI
+
+
+@pytest.mark.parametrize(
+    ("uri", "base_url"),
+    [
+        ("omnichat://me:secret@gw.example.com/https", "https://gw.example.com"),
+        ("omnichat://me:secret@127.0.0.1:8080/http", "http://127.0.0.1:8080"),
+        ("omnichat://me:secret@gw.example.com/gateway/omni/", "https://gw.example.com/gateway/omni"),
+        ("omnichat://me:secret@gw.example.com:8443/gateway?timeout=7", "https://gw.example.com:8443/gateway"),
+        ("omnichat://me:secret@gw.example.com/a%20b%3Fc%23d", "https://gw.example.com/a%20b%3Fc%23d"),
+        ("omnichat://me:secret@https%3A%2F%2Fgw.example.com/base", "https://gw.example.com/base"),
+        ("omnichat://me:secret@gw.example.com", "https://gw.example.com"),
+        ("omnichat://me:secret@gw.example.com/", "https://gw.example.com"),
+    ],
+)
+def test_the_path_of_a_uri_counts(monkeypatch, uri, base_url):
+    assert account_of(monkeypatch, uri)[0] == base_url
+
+
+@pytest.mark.parametrize(
+    ("fields", "base_url"),
+    [
+        ({"schema": "https"}, "https://gw.example.com"),
+        ({"schema": " HTTPS "}, "https://gw.example.com"),
+        ({"schema": "http", "host": "localhost"}, "http://localhost"),
+        ({"schema": "/gateway/"}, "https://gw.example.com/gateway"),
+        ({"schema": "https", "host": "https://gw.example.com/base"}, "https://gw.example.com/base"),
+    ],
+)
+def test_the_schema_counts(monkeypatch, fields, base_url):
+    given = {"conn_type": "omnichat", "host": "gw.example.com", "login": "me", "password": SECRET, **fields}
+    assert account_of(monkeypatch, json.dumps(given))[0] == base_url
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"schema": "http"}, "plain http would show credentials"),
+        ({"schema": "http", "host": "https://gw.example.com"}, "begins with https://, but the schema is http"),
+        ({"schema": "https", "host": "http://localhost"}, "begins with http://, but the schema is https"),
+        ({"schema": "base", "host": "gw.example.com/other"}, "host: has a path, and so has the schema"),
+        ({"schema": "a/../b"}, "schema: must be http, https or the path"),
+        ({"schema": "a//b"}, "schema: must be http, https or the path"),
+        ({"schema": "a\\b"}, "schema: must be http, https or the path"),
+        ({"schema": "a\nb"}, "schema: must be http, https or the path"),
+    ],
+)
+def test_a_schema_that_cannot_count_is_refused(monkeypatch, fields, words):
+    given = {"conn_type": "omnichat", "host": "gw.example.com", "login": "me", "password": SECRET, **fields}
+    with pytest.raises(AccountError, match=words):
+        account_of(monkeypatch, json.dumps(given))
+
+
+# a line break behind a secret
+
+
+@pytest.mark.parametrize("auth_type", ["basic", "api_key", "oauth2"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
+def test_a_line_break_behind_a_secret_is_left_out_with_one_warning(monkeypatch, auth_type, end):
+    given = {"conn_type": "omnichat", "host": "gw.example.com", "login": "me", "extra": {"auth_type": auth_type}}
+    monkeypatch.setenv("AIRFLOW_CONN_OMNICHAT_DEFAULT", json.dumps({**given, "password": f"my-secret-1{end}"}))
+    hook, said = OmnichatHook(), []
+    monkeypatch.setattr(OmnichatHook, "log", SimpleNamespace(warning=lambda text, *of: said.append(text % of)))
+    credentials = hook.get_conn().account.credentials
+    assert "my-secret-1" in credentials.secrets
+    monkeypatch.setenv("AIRFLOW_CONN_OMNICHAT_DEFAULT", json.dumps({**given, "password": "my-secret-1"}))
+    assert OmnichatHook().get_conn().account.credentials == credentials
+    assert hook.account is hook.account
+    assert said == [
+        "Connection 'omnichat_default': password: ended in a line break, which is left out; store it without"
+    ]
+
+
+@pytest.mark.parametrize("auth_type", ["basic", "api_key", "oauth2"])
+@pytest.mark.parametrize("secret", ["my\nsecret", "my\rsecret", "my\0secret", "\nmy-secret"])
+def test_a_line_break_inside_a_secret_is_refused_and_not_shown(monkeypatch, auth_type, secret):
+    given = {"conn_type": "omnichat", "host": "h", "login": "me", "password": secret, "extra": {"auth_type": auth_type}}
+    with pytest.raises(AccountError, match="password: ") as raised:
+        account_of(monkeypatch, json.dumps(given))
+    assert "secret" not in str(raised.value).replace("client secret", "")
+
+
+def test_a_line_break_behind_a_login_is_left_out_too(monkeypatch):
+    given = {"conn_type": "omnichat", "host": "gw.example.com", "login": "me\n", "password": SECRET}
+    without = {**given, "login": "me"}
+    assert account_of(monkeypatch, json.dumps(given)) == account_of(monkeypatch, json.dumps(without))
 
 
 @pytest.mark.skipif(AIRFLOW < (3, 0), reason="airflow.sdk came with Airflow 3")

@@ -427,7 +427,7 @@ BAD: dict[str, dict[str, Any]] = {
     "too short": {"to": "+41", "name": "P"},
     "too long": {"to": "+4179" + "1" * 40, "name": "P"},
     "huge": {"to": "1" * 100_000, "name": "P"},
-    "a float": {"to": 41791234567.0, "name": "P"},
+    "a float": {"to": 41791234567.5, "name": "P"},
     "NaN": {"to": math.nan, "name": "P"},
     "a bool": {"to": True, "name": "P"},
     "a list": {"to": ["+41791234567"], "name": "P"},
