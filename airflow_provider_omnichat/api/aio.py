@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -29,6 +30,8 @@ from airflow_provider_omnichat.api.wire import (
 # Shorter than servers usually keep an idle connection: one that the server closes just as a request goes out would
 # leave an invite in doubt.
 _KEEP_ALIVE = 5.0
+# Linux tells this apart from data; elsewhere only a connection that is closed in both directions is seen.
+_OTHER_SIDE_ENDED = getattr(select, "POLLRDHUP", 0)
 
 
 class AsyncOmnichatClient:
@@ -165,13 +168,34 @@ class _Connector(aiohttp.TCPConnector):
         super().__init__(ssl=route.context or True, **kwargs)
         self._route = route
 
-    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+    async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's own parameter
         try:
-            return await super().connect(*args, **kwargs)
+            while True:
+                connection: Any = await super().connect(req, traces, timeout)
+                # Made once for each connection, and kept where it goes away together with it.
+                watch = getattr(connection.protocol, "omnichat_watch", None)
+                if watch is None:
+                    connection.protocol.omnichat_watch = _watch(connection)
+                    return connection
+                if not watch.poll(0):
+                    return connection
+                connection.close()
         except Exception as error:  # whatever it is: the request is written later
             failure = error
         # Outside the handler: aiohttp shows in its errors what the proxy wrote, and a proxy's password.
         raise _not_connected(failure, self._route)
+
+
+def _watch(connection: Any) -> select.poll:
+    """
+    Make what tells whether the other side has ended a connection, which is asked before each further request.
+
+    The event loop may not have seen it yet, or be about to end TLS. A request that is written then goes nowhere, and
+    its invite would be in doubt.
+    """
+    watch = select.poll()
+    watch.register(connection.transport.get_extra_info("socket").fileno(), _OTHER_SIDE_ENDED)
+    return watch
 
 
 async def _read_body(response: aiohttp.ClientResponse, seconds: float) -> bytes | None:

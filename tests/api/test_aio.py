@@ -205,6 +205,26 @@ def test_a_connection_that_the_server_closed_while_idle_is_not_used(wire, hook_f
     assert server.connections == 2
 
 
+@pytest.mark.parametrize("over_tls", [False, True])
+def test_nothing_is_written_to_a_connection_whose_end_the_event_loop_has_not_seen(
+    wire, hook_for, self_signed, monkeypatch, over_tls
+):
+    """Such a request never leaves, or is lost on its way; its invite would be in doubt."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(self_signed[1]))
+    server = wire(tls=self_signed[0] if over_tls else None)
+
+    async def many(client: Any, invite: Any) -> None:
+        for turns in range(6):  # of the event loop, between the end and the next invite: TLS takes several to close
+            await asyncio.gather(*(client.send_once(invite) for _ in range(4)))
+            server.close_connections()
+            time.sleep(0.05)  # noqa: ASYNC251 - the event loop shall not see it
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+    run(hook_for(server), many)
+    assert len(server.invites) == 24
+
+
 def test_nothing_is_left_open(wire, hook_for, recwarn):
     server = wire(answer(), then_close(), answer(429, {}), answer(200, b"x" * 100_000))
     before = len(list(Path("/proc/self/fd").iterdir()))
