@@ -220,6 +220,10 @@ def _not_connected(error: Exception, route: Route) -> TransportError:
     match error:
         case aiohttp.ClientHttpProxyError():
             return route.refused(error.status)
+        case aiohttp.ClientResponseError():
+            return route.unreadable()
+        case aiohttp.ServerDisconnectedError():
+            return route.broken(ConnectionError())
         case aiohttp.ClientConnectorDNSError():
             return route.unresolved()
         case TimeoutError():

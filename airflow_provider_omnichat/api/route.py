@@ -80,6 +80,10 @@ class Route:
         hint = f" ({PROXY_CREDENTIALS})" if status == 407 else ""
         return self._no_connection(f"the proxy answered HTTP {status}{hint}")
 
+    def unreadable(self) -> TransportError:
+        """Tell of a proxy whose answer to the wish for a tunnel is no HTTP."""
+        return self._no_connection("the proxy answered with something that is no HTTP; is it an HTTP proxy?")
+
     def unresolved(self) -> TransportError:
         """Tell of a host name without an address."""
         if self.proxy:

@@ -43,6 +43,8 @@ class NotConnectedError(Exception):
         match self.cause:
             case _TunnelRefusedError() as refusal:
                 return route.refused(refusal.status)
+            case _NoTunnelError():
+                return route.unreadable()
             case NameResolutionError():
                 return route.unresolved()
             case NewConnectionError() as cause:  # to urllib3, one kind of ConnectTimeoutError

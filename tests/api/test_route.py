@@ -108,6 +108,22 @@ def test_the_status_of_the_proxy_is_told_and_with_407_the_cure(client, hook_for,
     assert ("http://user:password@proxy:port" in text) is (status == 407)
 
 
+@pytest.mark.parametrize(
+    ("play", "said"),
+    [
+        (then_close(), "it was closed before it was ready"),
+        (then_reset(), "Connection reset by peer"),
+        (then_close(b"SSH-2.0-OpenSSH_9.6\r\n"), "the proxy answered with something that is no HTTP"),
+        (then_close(b"HTTP/1.1 abc OK\r\n\r\n"), "the proxy answered with something that is no HTTP"),
+        (b"", "the time-out passed"),
+    ],
+)
+def test_what_the_proxy_did_is_told(client, hook_for, proxy_of, monkeypatch, play, said):
+    monkeypatch.setenv("https_proxy", proxy_of(play).url)
+    text = str(not_sent(hook_for(TARGET, extra={"timeout": 0.5}), client))
+    assert f"The invite was not sent: no connection through the proxy of https_proxy: {said}" in text
+
+
 def test_a_proxy_whose_port_is_closed_is_not_sent(client, hook_for, monkeypatch):
     for variable in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(variable, f"http://u:{SECRET}@127.0.0.1:{refused_port()}")

@@ -89,9 +89,11 @@ def test_a_proxy_that_restarts_in_a_batch_of_200_leaves_nobody_in_doubt_whose_in
 ):
     """The server's log is the judge: in doubt is at most who was under way when the tunnels were cut."""
 
+    ended = threading.Event()
+
     def restart() -> None:
-        while len(server.invites) < 60:
-            time.sleep(0.005)
+        while len(server.invites) < 60 and not ended.wait(0.005):
+            pass
         proxy.stop()
         time.sleep(0.5)  # the port is closed
         proxy.start(*FAILING)
@@ -99,6 +101,7 @@ def test_a_proxy_that_restarts_in_a_batch_of_200_leaves_nobody_in_doubt_whose_in
     thread = threading.Thread(target=restart)
     thread.start()
     run = run_task(batch(200, concurrency=8, rate_limit=400, retry_budget=30, results_path=str(tmp_path / "results")))
+    ended.set()
     thread.join()
     found, seen = outcomes(tmp_path / "results"), sent_to(server)
     assert len(found) == 200
