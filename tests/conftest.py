@@ -18,9 +18,9 @@ import pytest
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp())
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 os.environ.setdefault("AIRFLOW__CORE__UNIT_TEST_MODE", "True")
-for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC"):
-    os.environ.pop(_name, None)
-    os.environ.pop(_name.lower(), None)
+for _name in list(os.environ):
+    if _name.upper().endswith(("_PROXY", "_CA_BUNDLE")) or _name in {"SSL_CERT_FILE", "SSL_CERT_DIR", "NETRC"}:
+        del os.environ[_name]
 
 from airflow_provider_omnichat.sandbox.server import Sandbox  # noqa: E402
 from tests.sql_connections import database, mariadb_server, postgresql_server  # noqa: E402, F401 - fixtures

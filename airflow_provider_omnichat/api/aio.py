@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import ssl
+import select
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import aiohttp
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
 from yarl import URL
 
 from airflow_provider_omnichat import __version__
 from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.auth import OAuth2Credentials, TokenCache
 from airflow_provider_omnichat.api.client import CONNECT_TIMEOUT, LARGEST_BODY
-from airflow_provider_omnichat.api.errors import AccountError, InviteNotSentError, TransportError
+from airflow_provider_omnichat.api.errors import InviteNotSentError, TransportError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
-from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.api.route import Route
 from airflow_provider_omnichat.api.wire import (
     READ_HEADERS,
     HttpRequest,
@@ -32,7 +30,8 @@ from airflow_provider_omnichat.api.wire import (
 # Shorter than servers usually keep an idle connection: one that the server closes just as a request goes out would
 # leave an invite in doubt.
 _KEEP_ALIVE = 5.0
-_UNUSABLE = "the address, or that of a proxy, cannot be used; check the connection's host"
+# Linux tells this apart from data; elsewhere only a connection that is closed in both directions is seen.
+_OTHER_SIDE_ENDED = getattr(select, "POLLRDHUP", 0)
 
 
 class AsyncOmnichatClient:
@@ -53,25 +52,33 @@ class AsyncOmnichatClient:
         self._authorization = account.credentials.authorization
         self._secrets = account.credentials.secrets
         self._session: aiohttp.ClientSession | None = None
-        self._proxy: str | None = None
+        self._proxy: URL | None = None
+        self._proxy_headers: dict[str, str] | None = None
 
     async def __aenter__(self) -> AsyncOmnichatClient:
+        """
+        Open the session.
+
+        :raises AccountError: a proxy or the certificates that the environment names cannot be used.
+        """
         url = self.account.base_url
-        proxy = select_proxy(url, get_environ_proxies(url))
-        self._proxy = proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+        self._route = route = Route.from_environment(url)
+        headers = {"User-Agent": f"airflow-provider-omnichat/{__version__} aiohttp/{aiohttp.__version__}"}
+        if route.proxy:
+            self._proxy = URL(route.proxy.url)
+            if url.startswith("https:"):
+                self._proxy_headers = route.proxy.headers
+            else:  # the proxy reads the request itself
+                headers |= route.proxy.headers
         connect = min(self.account.timeout, CONNECT_TIMEOUT)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._concurrency,
-                keepalive_timeout=_KEEP_ALIVE,
-                ssl=_ssl_context() if url.startswith("https:") else True,
-            ),
+            connector=_Connector(route, limit=self._concurrency, keepalive_timeout=_KEEP_ALIVE),
             # One timer for all that follows the connection, whose own ends first: a connection that does not come about
             # is certain. Another between two pieces of an answer (sock_read) would cost a tenth of the speed, and would
             # not end headers that drip.
             timeout=aiohttp.ClientTimeout(total=connect + self.account.timeout, connect=connect),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"airflow-provider-omnichat/{__version__} aiohttp/{aiohttp.__version__}"},
+            headers=headers,
         )
         return self
 
@@ -129,8 +136,8 @@ class AsyncOmnichatClient:
         timeout = self.account.timeout
         try:
             url = URL(self.account.base_url + request.path, encoded=True)
-        except ValueError as error:
-            raise TransportError(_UNUSABLE, written=False) from error
+        except ValueError:
+            raise self._route.unusable() from None
         try:
             async with self._session.request(
                 request.method,
@@ -139,28 +146,56 @@ class AsyncOmnichatClient:
                 data=request.body,
                 allow_redirects=False,
                 proxy=self._proxy,
+                proxy_headers=self._proxy_headers,
             ) as response:
                 had = response.headers
                 found = {name: ", ".join(had.getall(name)) for name in READ_HEADERS if name in had}
                 return HttpResponse(response.status, found, await _read_body(response, timeout))
-        except UnicodeError:  # a host name that cannot be one
-            raise TransportError(_UNUSABLE, written=False) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            # Without the cause: aiohttp shows in it what the server wrote, and a proxy's password.
-            raise _transport_error(error, timeout) from None
+            failure = error
+        # Raised outside the handler, so that the error has no context: aiohttp shows in it what the server wrote.
+        raise _transport_error(failure, self._route, timeout)
 
 
-def _ssl_context() -> ssl.SSLContext:
-    """Trust what ``requests`` trusts, so that both clients work behind the same corporate proxy."""
-    trusted = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
-    try:
-        if Path(trusted).is_dir():
-            return ssl.create_default_context(capath=trusted)
-        return ssl.create_default_context(cafile=trusted)
-    except OSError as error:
-        raise AccountError(
-            f"The CA certificate bundle {trusted} cannot be used ({error.strerror or error}); see REQUESTS_CA_BUNDLE"
-        ) from error
+class _Connector(aiohttp.TCPConnector):
+    """
+    Gives a connection, or says that there is none and nothing was sent.
+
+    aiohttp raises some of its errors for what fails on the way to the vendor and for what breaks later.
+    """
+
+    def __init__(self, route: Route, **kwargs: Any) -> None:
+        super().__init__(ssl=route.context or True, **kwargs)
+        self._route = route
+
+    async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's own parameter
+        try:
+            while True:
+                connection: Any = await super().connect(req, traces, timeout)
+                # Made once for each connection, and kept where it goes away together with it.
+                watch = getattr(connection.protocol, "omnichat_watch", None)
+                if watch is None:
+                    connection.protocol.omnichat_watch = _watch(connection)
+                    return connection
+                if not watch.poll(0):
+                    return connection
+                connection.close()
+        except Exception as error:  # whatever it is: the request is written later
+            failure = error
+        # Outside the handler: aiohttp shows in its errors what the proxy wrote, and a proxy's password.
+        raise _not_connected(failure, self._route)
+
+
+def _watch(connection: Any) -> select.poll:
+    """
+    Make what tells whether the other side has ended a connection, which is asked before each further request.
+
+    The event loop may not have seen it yet, or be about to end TLS. A request that is written then goes nowhere, and
+    its invite would be in doubt.
+    """
+    watch = select.poll()
+    watch.register(connection.transport.get_extra_info("socket").fileno(), _OTHER_SIDE_ENDED)
+    return watch
 
 
 async def _read_body(response: aiohttp.ClientResponse, seconds: float) -> bytes | None:
@@ -181,22 +216,26 @@ async def _read_body(response: aiohttp.ClientResponse, seconds: float) -> bytes 
     return body
 
 
-def _transport_error(error: Exception, timeout: float) -> TransportError:
+def _not_connected(error: Exception, route: Route) -> TransportError:
     match error:
-        case aiohttp.ConnectionTimeoutError():
-            return TransportError(
-                "no connection in time; is the host right, does a firewall or proxy stand between?", written=False
-            )
-        case aiohttp.ClientConnectorDNSError():
-            return TransportError("the host name cannot be resolved; check the connection's host", written=False)
         case aiohttp.ClientHttpProxyError():
-            return TransportError(f"no connection through the proxy: it answered HTTP {error.status}", written=False)
-        case aiohttp.ClientProxyConnectionError():
-            return TransportError(f"no connection through the proxy: {scrub(str(error))}", written=False)
-        case aiohttp.ClientConnectorError() | aiohttp.ClientConnectorCertificateError():
-            return TransportError(f"no connection: {scrub(str(error))}", written=False)
+            return route.refused(error.status)
+        case aiohttp.ClientResponseError():
+            return route.unreadable()
+        case aiohttp.ServerDisconnectedError():
+            return route.broken(ConnectionError())
+        case aiohttp.ClientConnectorDNSError():
+            return route.unresolved()
+        case TimeoutError():
+            return route.late()
+        case _:
+            return route.broken(error)
+
+
+def _transport_error(error: Exception, route: Route, timeout: float) -> TransportError:
+    match error:
         case aiohttp.InvalidURL():
-            return TransportError(_UNUSABLE, written=False)
+            return route.unusable()
         case TimeoutError():
             return TransportError(f"no answer within {timeout:g} seconds")
         case _:

@@ -5,30 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
-from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
-from urllib3.connection import HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    LocationValueError,
-    NameResolutionError,
-    NewConnectionError,
-)
+from urllib3.exceptions import ClosedPoolError, HTTPError, LocationValueError
 
-from airflow_provider_omnichat import __version__
 from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.auth import OAuth2Credentials, Token, TokenCache
 from airflow_provider_omnichat.api.errors import InviteNotSentError, TransportError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
-from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.api.retry import Backoff
+from airflow_provider_omnichat.api.route import Route
+from airflow_provider_omnichat.api.session import NotConnectedError, new_session
 from airflow_provider_omnichat.api.wire import (
     HttpRequest,
     HttpResponse,
@@ -50,6 +38,7 @@ class OmnichatClient:
     :param account: where to send and as whom.
     :param backoff: how invites that were certainly not taken are repeated.
     :param on_token: called with each new access token, so that the caller can have it masked in logs.
+    :raises AccountError: a proxy or the certificates that the environment names cannot be used.
     """
 
     def __init__(
@@ -61,7 +50,8 @@ class OmnichatClient:
         self._token = TokenCache()
         self._token_lock = threading.Lock()
         self._stopped = False
-        self._session = _session()
+        self._route = Route.from_environment(account.base_url)
+        self._session = new_session(self._route)
 
     def send_invite(self, invite: Invite) -> InviteAnswer:
         """
@@ -165,92 +155,29 @@ class OmnichatClient:
     def _exchange(self, request: HttpRequest, authorization: str | None) -> HttpResponse:
         """Send one request once; raise TransportError when no answer comes."""
         timeout = self.account.timeout
+        headers = {**request.headers, "Authorization": authorization} if authorization else dict(request.headers)
         try:
             response = self._session.request(
                 request.method,
                 self.account.base_url + request.path,
-                headers=dict(request.headers),
+                headers=headers,
                 data=request.body,
-                auth=_Authorization(authorization),
                 timeout=(min(timeout, CONNECT_TIMEOUT), timeout),
                 allow_redirects=False,
                 stream=True,
             )
-        except (requests.RequestException, HTTPError) as error:
-            # Without the cause: http.client shows in it what the server wrote.
-            raise _transport_error(error, timeout) from None
-        except OSError as error:
-            # requests wraps all that the network does; what comes bare comes before: a CA bundle that is not there.
-            raise TransportError(f"no connection: {scrub(str(error))}", False) from error
-        with response:
-            if response.status_code < 200:
-                # An interim answer, which http.client takes for the whole one. The true one is still to come on this
-                # connection, and the next invite would take it for its own.
-                self._session.close()
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return HttpResponse(response.status_code, headers, _read_body(response, time.monotonic() + timeout))
-
-
-class _Authorization(AuthBase):
-    """Sets the header and, being there, keeps ``requests`` from taking other credentials out of a ``.netrc`` file."""
-
-    def __init__(self, value: str | None) -> None:
-        self.value = value
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self.value is not None:
-            request.headers["Authorization"] = self.value
-        return request
-
-
-class _Connection(HTTPSConnection):
-    """
-    Tells a TLS handshake that failed from a connection that broke later.
-
-    urllib3 raises the same errors for both; after the first nothing was sent, after the second nobody knows.
-    """
-
-    def connect(self) -> None:
-        try:
-            super().connect()
-        except NewConnectionError:
-            raise
-        except OSError as error:  # ssl.SSLError and time-outs are OSErrors
-            raise NewConnectionError(self, f"TLS with {self.host} failed: {error}") from error
-
-
-class _ConnectionPool(HTTPSConnectionPool):
-    ConnectionCls = _Connection
-
-
-_POOLS = {"http": HTTPConnectionPool, "https": _ConnectionPool}
-
-
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **kwargs)
-        if not proxy.lower().startswith("socks"):  # those have pools of their own
-            manager.pool_classes_by_scheme = _POOLS
-        return manager
-
-
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Give none: requests follows no redirect here, but would still read its body and parse its address."""
-
-
-def _session() -> requests.Session:
-    session = _Session()
-    session.headers["User-Agent"] = f"airflow-provider-omnichat/{__version__} {requests.utils.default_user_agent()}"
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    # max_retries is left at 0: urllib3 must never send a POST again by itself.
-    session.mount("https://", _Adapter(pool_maxsize=32))
-    session.mount("http://", _Adapter(pool_maxsize=32))
-    return session
+        except (NotConnectedError, requests.RequestException, HTTPError) as error:
+            failure = error
+        else:
+            with response:
+                if response.status_code < 200:
+                    # An interim answer, which http.client takes for the whole one. The true one is still to come on
+                    # this connection, and the next invite would take it for its own.
+                    self._session.close()
+                found = {name.lower(): value for name, value in response.headers.items()}
+                return HttpResponse(response.status_code, found, _read_body(response, time.monotonic() + timeout))
+        # Raised outside the handler, so that the error has no context: http.client shows in it what the server wrote.
+        raise _transport_error(failure, self._route, timeout)
 
 
 def _read_body(response: requests.Response, deadline: float) -> bytes | None:
@@ -267,30 +194,16 @@ def _read_body(response: requests.Response, deadline: float) -> bytes | None:
     return body
 
 
-def _transport_error(error: requests.RequestException | HTTPError, timeout: float) -> TransportError:
-    # What urllib3 said: requests wraps it, and by the wrapper alone a refused connection looks like a broken one.
-    reason: object = getattr(error.args[0], "reason", None) if error.args else None
-    # urllib3 blames the proxy also for a connection that broke after the request went through it; what is inside tells.
-    reason = getattr(reason, "original_error", reason)
+def _transport_error(error: Exception, route: Route, timeout: float) -> TransportError:
     match error:
-        case requests.exceptions.ProxyError() if isinstance(reason, NewConnectionError | ConnectTimeoutError):
-            return TransportError(f"no connection through the proxy: {_said(reason)}", False)
-        case requests.exceptions.ConnectTimeout():
-            return TransportError(
-                "no connection in time; is the host right, does a firewall or proxy stand between?", False
-            )
-        case _ if isinstance(reason, NameResolutionError):
-            return TransportError("the host name cannot be resolved; check the connection's host", False)
-        case _ if isinstance(reason, NewConnectionError):
-            return TransportError(f"no connection: {_said(reason)}", False)
+        case NotConnectedError():
+            return error.explain(route)
         case requests.exceptions.InvalidURL() | requests.exceptions.InvalidSchema() | LocationValueError():
             # Not InvalidHeader: that is what requests makes of an answer with two lengths, too.
-            return TransportError("the address, or that of a proxy, cannot be used; check the connection's host", False)
+            return route.unusable()
         case requests.exceptions.ReadTimeout():
             return TransportError(f"no answer within {timeout:g} seconds")
+        case requests.RequestException(args=(ClosedPoolError(), *_)):
+            return TransportError("the connections were closed before it got one", written=False)
         case _:
             return TransportError(f"the connection broke before an answer came ({type(error).__name__})")
-
-
-def _said(reason: object) -> str:
-    return scrub(str(reason).rpartition(">: ")[2] or str(reason))

@@ -15,7 +15,11 @@ class OmnichatError(Exception):
 
 
 class AccountError(OmnichatError, ValueError):
-    """The connection cannot be used as it is; the text names each field, what is wrong with it and what to do."""
+    """
+    The connection, or what the environment gives for the way out, cannot be used as it is; nothing was sent.
+
+    The text names each field or variable, what is wrong with it and what to do.
+    """
 
 
 class InvalidInviteError(OmnichatError, ValueError):

@@ -25,6 +25,12 @@ STATUS_HINTS: dict[int, str] = {
     100: "the request was malformed, or the service was unavailable for a time",
 }
 
+PROXY_CREDENTIALS = (
+    "it wants a user and a password, or others; put them into the proxy variable of the environment,"
+    " as http://user:password@proxy:port with special characters percent-encoded"
+)
+"""What helps against HTTP 407."""
+
 HTTP_HINTS: dict[int, str] = {
     401: "the connection's login, key or token is wrong or has expired (API keys expire after a year by default)",
     403: (
@@ -35,7 +41,7 @@ HTTP_HINTS: dict[int, str] = {
         "the application key is wrong, the integration is not set up for the application,"
         " or the vendor retired this API"
     ),
-    407: "a proxy between here and the vendor wants credentials",
+    407: f"a proxy between here and the vendor refuses the way: {PROXY_CREDENTIALS}",
     429: "too many requests for this account; nothing was sent",
 }
 

@@ -39,6 +39,10 @@ _DIGIT = re.compile(r"\d")
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,40}")
 _SHORTEST_HIDDEN = 6
 _KEPT = frozenset({"to", "messageId"})
+# The parts of a header that came more than once, which both clients join with commas. A date has a comma of its own.
+_RETRY_AFTER = re.compile(r"\s*(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,)?[^,]+", re.IGNORECASE)
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
+_LONGEST_WAIT = 999_999_999.0
 _MAYBE_TAKEN_4XX = frozenset({408, 409, 425})
 _REJECTED_HTTP = frozenset({400, 413, 422})
 
@@ -72,17 +76,14 @@ class HttpResponse:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds that the server asks to wait (``Retry-After``: seconds or an HTTP date); None when it does not."""
-        value = self.headers.get("retry-after", "").strip()
-        if value.isascii() and value.isdigit():
-            return float(value[:9])
-        try:
-            when = parsedate_to_datetime(value)
-        except (ValueError, OverflowError, TypeError, IndexError):  # a server can write anything
-            return None
-        if when.tzinfo is None:
-            when = when.replace(tzinfo=UTC)
-        return max(0.0, (when - datetime.now(UTC)).total_seconds())
+        """
+        Seconds that the server asks to wait; None when it does not.
+
+        ``Retry-After``: seconds, also with a fraction, or an HTTP date. Of several the longest wait, since each may be
+        of another server on the way.
+        """
+        waits = [_seconds_of(one) for one in _RETRY_AFTER.findall(self.headers.get("retry-after", ""))]
+        return max((wait for wait in waits if wait is not None), default=None)
 
     def json(self) -> Any:
         """
@@ -98,6 +99,20 @@ class HttpResponse:
             kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
             kind = scrub(kind) if _MEDIA_TYPE.fullmatch(kind) else "no content type"
             raise ValueError(f"the body is not JSON ({kind}, {len(self.body)} bytes)") from None
+
+
+def _seconds_of(text: str) -> float | None:
+    """Read one ``Retry-After``; None when it is neither seconds nor a date."""
+    text = text.strip()
+    if _SECONDS.fullmatch(text):
+        return min(float(text), _LONGEST_WAIT)
+    try:
+        when = parsedate_to_datetime(text)
+    except (ValueError, OverflowError, TypeError, IndexError):  # a server can write anything
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())
 
 
 def invite_request(invite: Invite) -> HttpRequest:

@@ -134,13 +134,14 @@ class Batch:
         Bring every row to its outcome.
 
         :param rows: of the list; read in a thread of its own.
-        :raises OmnichatError: the ledger or earlier results cannot be read at the start, and nothing was sent. Later
-            failures are in :attr:`failure`, with all that was sent recorded as far as that was possible.
+        :raises OmnichatError: at the start the way out cannot be used, or the ledger or earlier results cannot be read,
+            and nothing was sent. Later failures are in :attr:`failure`, with all that was sent recorded as far as that
+            was possible.
         """
         try:
-            self._ledger = await self._in(self._io, self._make_ledger)
-            self._earlier = await self._in(self._io, self._results.earlier)
-            async with self._client:
+            async with self._client:  # first: it may refuse the way out, and then there is nothing to close
+                self._ledger = await self._in(self._io, self._make_ledger)
+                self._earlier = await self._in(self._io, self._results.earlier)
                 self._sender.start()
                 try:
                     async with _running(self._commit_now_and_then(), self._tell_progress()):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import time
-from contextlib import suppress
 from email.utils import formatdate
 from typing import Any
 
@@ -147,9 +146,9 @@ def refused_port() -> int:
         pytest.param("http://127.0.0.1:{port}", "Connection refused", id="refused"),
         pytest.param("https://127.0.0.1:{port}", "Connection refused", id="refused, TLS"),
         pytest.param("https://no-such-host.invalid", "the host name cannot be resolved", id="no such host"),
-        pytest.param("https://a..example.com", "the address, or that of a proxy, cannot be used", id="empty label"),
-        pytest.param(f"https://{'a' * 70}.example.com", "the address, or that of a proxy", id="label too long"),
-        pytest.param("https://*.example.com", "the address, or that of a proxy, cannot be used", id="wildcard"),
+        pytest.param("https://a..example.com", "the address cannot be used", id="empty label"),
+        pytest.param(f"https://{'a' * 70}.example.com", "the address cannot be used", id="label too long"),
+        pytest.param("https://*.example.com", "the address cannot be used", id="wildcard"),
     ],
 )
 def test_no_connection_is_not_sent_and_says_why(hook_for, host, said):
@@ -192,15 +191,10 @@ def test_a_connection_over_tls_that_breaks_after_the_request_is_unknown(wire, ho
     assert len(server.seen) == 1
 
 
-def test_a_ca_bundle_that_is_not_there_is_not_sent(hook_for, monkeypatch):
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/bundle.pem")
-    assert "CA certificate bundle" in str(fail(hook_for("https://127.0.0.1:1"), InviteNotSentError))
-
-
 def test_a_tls_handshake_without_an_end_is_not_sent(hook_for):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hook = hook_for(f"https://127.0.0.1:{silent.getsockname()[1]}", extra={"timeout": 0.3})
-        assert "timed out" in str(fail(hook, InviteNotSentError))
+        assert "no connection in time" in str(fail(hook, InviteNotSentError))
 
 
 def test_a_connect_time_out_is_not_sent(hook_for):
@@ -257,7 +251,18 @@ def test_a_retry_after_that_does_not_fit_the_budget_gives_up_at_once(wire, hook_
 
 @pytest.mark.parametrize(
     "after",
-    ["soon", "-1", "1.5", "", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "Mon, 99 Foo 2026", "²", "9" * 400],
+    [
+        "soon",
+        "-1",
+        "NaN",
+        "inf",
+        "1e9",
+        "",
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Mon, 99 Foo 2026",
+        "²",
+        "9" * 400,
+    ],
 )
 def test_a_retry_after_that_is_nonsense_breaks_nothing(wire, hook_for, after):
     server = wire(answer(429, {}, f"Retry-After: {after}"))
@@ -376,7 +381,7 @@ BROKEN = {
     "500": answer(500, {}),
     "502": answer(502, b"<html>Bad Gateway</html>", "Content-Type: text/html"),
     "503 with a Retry-After that is nonsense": answer(503, {}, "Retry-After: soon"),
-    "503 with two Retry-After": answer(503, {}, "Retry-After: 1", "Retry-After: 2"),
+    "503 with two Retry-After that are nonsense": answer(503, {}, "Retry-After: soon", "Retry-After: -1"),
     "504": answer(504, {}),
     "599": answer(599, {}),
     "304": answer(304, b""),
@@ -432,78 +437,3 @@ def test_two_equal_lengths_are_no_problem(wire, hook_for):
     size = len(json.dumps(ACCEPTED))
     server = wire(answer(200, ACCEPTED, f"Content-Length: {size}", f"Content-Length: {size}"))
     assert hook_for(server).send_invite(NUMBER, MESSAGE).message_id
-
-
-# through a proxy
-
-
-@pytest.mark.parametrize(
-    "broken", [then_close(), then_reset(), then_reset(b"HTTP/1.1 2")], ids=["closed", "reset", "reset half-way"]
-)
-def test_a_proxy_that_breaks_after_the_request_is_unknown_and_never_repeated(wire, hook_for, monkeypatch, broken):
-    proxy = wire(broken)
-    monkeypatch.setenv("http_proxy", proxy.url)
-    hook = hook_for("http://example.test", retry_budget=5, extra={"allow_http": True})
-    fail(hook, InviteUnknownError)
-    assert len(proxy.invites) == 1
-
-
-def tunnel_to(server: Any) -> Any:
-    """Play a proxy that opens the tunnel and passes everything on."""
-    from threading import Thread
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-
-    def play(sock: socket.socket) -> None:
-        sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        with socket.create_connection(("127.0.0.1", server.port)) as onward:
-            Thread(target=pump, args=(onward, sock), daemon=True).start()
-            pump(sock, onward)
-
-    return play
-
-
-def test_an_invite_goes_through_a_tunnel(wire, hook_for, self_signed, monkeypatch):
-    server = wire(tls=self_signed[0])
-    monkeypatch.setenv("https_proxy", wire(tunnel_to(server)).url)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(self_signed[1]))
-    hook_for(server).send_invite(NUMBER, MESSAGE)
-    assert len(server.invites) == 1
-
-
-def test_a_connection_that_breaks_inside_a_tunnel_is_unknown(wire, hook_for, self_signed, monkeypatch):
-    server = wire(then_close(), tls=self_signed[0])
-    monkeypatch.setenv("https_proxy", wire(tunnel_to(server), tunnel_to(server)).url)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(self_signed[1]))
-    fail(hook_for(server, retry_budget=5), InviteUnknownError)
-    assert len(server.invites) == 1
-
-
-def test_a_certificate_that_nobody_trusts_behind_a_tunnel_is_not_sent(wire, hook_for, self_signed, monkeypatch):
-    server = wire(tls=self_signed[0])
-    monkeypatch.setenv("https_proxy", wire(tunnel_to(server)).url)
-    error = fail(hook_for(server), InviteNotSentError)
-    assert "certificate verify failed" in str(error)
-    assert server.invites == []
-
-
-def test_a_proxy_that_refuses_the_tunnel_is_not_sent(wire, hook_for, monkeypatch):
-    monkeypatch.setenv("https_proxy", wire(answer(407, b"")).url)
-    assert "407" in str(fail(hook_for("https://example.test"), InviteNotSentError))
-
-
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_proxy_that_cannot_be_reached_is_not_sent(hook_for, monkeypatch, scheme):
-    monkeypatch.setenv(f"{scheme}_proxy", f"http://127.0.0.1:{refused_port()}")
-    error = fail(hook_for(f"{scheme}://example.test", extra={"allow_http": True}), InviteNotSentError)
-    assert "proxy" in str(error)
-
-
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "foo://127.0.0.1:1", "http://"])
-def test_a_proxy_that_cannot_be_used_is_not_sent(hook_for, monkeypatch, proxy):
-    monkeypatch.setenv("https_proxy", proxy)
-    fail(hook_for("https://example.test"), InviteNotSentError)

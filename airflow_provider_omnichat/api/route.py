@@ -1,0 +1,217 @@
+"""
+The way out of this machine: through which proxy, and trusting which certificates.
+
+Both are read from the environment once, here, for both clients: ``requests`` and ``aiohttp`` would each read it in a
+way of their own. What is said of a connection that did not come about stands here, too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from base64 import b64encode
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
+
+from airflow_provider_omnichat.api.errors import AccountError, TransportError
+from airflow_provider_omnichat.api.hints import PROXY_CREDENTIALS
+from airflow_provider_omnichat.api.privacy import scrub
+
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Where the trusted certificates are named; the first that is set counts. Each takes a file or a directory."""
+
+_HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")
+_NOT_IN_A_HOST = frozenset("\\<>\"'{}|^`% ")
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """
+    A proxy that the environment names.
+
+    :param url: without credentials, so that no error of a library can show them.
+    :param variable: that names it.
+    :param authorization: value of ``Proxy-Authorization``; None when it wants no credentials.
+    """
+
+    url: str
+    variable: str
+    authorization: str | None = field(default=None, repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the proxy, and nobody behind it, is sent along."""
+        return {"Proxy-Authorization": self.authorization} if self.authorization else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """
+    How the vendor's host is reached.
+
+    :param proxy: None for a direct connection.
+    :param context: for TLS; None when no part of the way has any.
+    :param trusted: whose certificates *context* trusts, for people.
+    """
+
+    proxy: Proxy | None
+    context: ssl.SSLContext | None
+    trusted: str
+
+    @classmethod
+    def from_environment(cls, base_url: str) -> Route:
+        """
+        Read the variables for proxies and certificates.
+
+        :param base_url: of the vendor; decides which variable counts, and ``no_proxy`` whether one does.
+        :raises AccountError: one of them cannot be used; the text names it.
+        """
+        proxy = _proxy_for(base_url)
+        if not base_url.startswith("https:") and not (proxy and proxy.url.startswith("https:")):
+            return cls(proxy, None, "")
+        return cls(proxy, *_trust())
+
+    def refused(self, status: int) -> TransportError:
+        """Tell of a proxy that answered the wish for a tunnel with another status than 200."""
+        hint = f" ({PROXY_CREDENTIALS})" if status == 407 else ""
+        return self._no_connection(f"the proxy answered HTTP {status}{hint}")
+
+    def unreadable(self) -> TransportError:
+        """Tell of a proxy whose answer to the wish for a tunnel is no HTTP."""
+        return self._no_connection("the proxy answered with something that is no HTTP; is it an HTTP proxy?")
+
+    def unresolved(self) -> TransportError:
+        """Tell of a host name without an address."""
+        if self.proxy:
+            return self._no_connection("the proxy's host name cannot be resolved")
+        return TransportError("the host name cannot be resolved; check the connection's host", written=False)
+
+    def late(self) -> TransportError:
+        """Tell of a connection, a tunnel or a TLS handshake that did not come to its end in time."""
+        if self.proxy:
+            return self._no_connection("the time-out passed")
+        return TransportError(
+            "no connection in time; is the host right, does it speak TLS, does a firewall or proxy stand between?",
+            written=False,
+        )
+
+    def unusable(self) -> TransportError:
+        """Tell of an address that is none."""
+        return TransportError("the address cannot be used; check the connection's host", written=False)
+
+    def broken(self, error: BaseException) -> TransportError:
+        """Tell of any other failure before the request was written."""
+        while error.__cause__ is not None:  # what the libraries have wrapped
+            error = error.__cause__
+        match error:
+            case ssl.SSLCertVerificationError():
+                said = f"TLS: certificate verify failed ({error.verify_message}); trusted is {self.trusted}"
+            case ssl.SSLError(reason=str() as reason):
+                said = f"TLS: {reason.replace('_', ' ').lower()}"
+            case OSError(errno=int() as number) if number > 0:
+                said = os.strerror(number)  # without the address, which libraries add
+            case ValueError():
+                return self.unusable()
+            case ConnectionError() | EOFError():
+                said = "it was closed before it was ready"
+            case _:
+                said = type(error).__name__
+        return self._no_connection(said)
+
+    def _no_connection(self, said: str) -> TransportError:
+        through = f" through the proxy of {self.proxy.variable}" if self.proxy else ""
+        return TransportError(f"no connection{through}: {scrub(said)}", written=False)
+
+
+def _proxy_for(base_url: str) -> Proxy | None:
+    proxies = get_environ_proxies(base_url)  # empty where no_proxy names the host
+    name = next((name for name in (urlsplit(base_url).scheme, "all") if proxies.get(name)), None)
+    if name is None:
+        return None
+    variable = _variable(f"{name}_proxy")
+    text = proxies[name].strip()
+    parts = _parts(text if "://" in text else f"http://{text}")
+    if parts is None:
+        raise _unusable_proxy(
+            variable,
+            "is not an address; write it like http://proxy.example:3128, and special characters in user and password"
+            " percent-encoded",
+        )
+    if parts.scheme not in {"http", "https"}:
+        kind = "a SOCKS proxy" if parts.scheme.startswith("socks") else "another kind of proxy than http and https"
+        raise _unusable_proxy(
+            variable, f"names {kind}; give an http:// proxy, or the vendor's host in no_proxy for a direct connection"
+        )
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    url = f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}"
+    return Proxy(url, variable, _basic(parts))
+
+
+def _variable(name: str) -> str:
+    """Find which capitalisation counts: the lower one, where both are set."""
+    if os.environ.get(name):
+        return name
+    found = (each for each, value in os.environ.items() if each.lower() == name and value)
+    return next(found, "the system's settings")
+
+
+def _parts(url: str) -> SplitResult | None:
+    """Split the address of a proxy; None when it is none. Raises nothing: an error here would show a password."""
+    try:
+        parts = urlsplit(url) if url.isprintable() else None
+        host = parts.hostname if parts else None
+        if parts is None or not host or parts.port == 0 or not host.encode("idna") or _NOT_IN_A_HOST & set(host):
+            return None
+    except ValueError:
+        return None
+    # A "/", "?" or "#" in a password ends the host there, and what is left of it would be looked up by name.
+    return parts if parts.path in {"", "/"} and not parts.query and not parts.fragment else None
+
+
+def _basic(parts: SplitResult) -> str | None:
+    if not parts.username:
+        return None
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    try:
+        data = pair.encode("latin-1")  # as requests and aiohttp do
+    except UnicodeEncodeError:
+        data = pair.encode("utf-8", "replace")
+    return f"Basic {b64encode(data).decode()}"
+
+
+def _unusable_proxy(variable: str, why: str) -> AccountError:
+    return AccountError(f"The proxy of {variable} cannot be used: it {why}")
+
+
+def _trust() -> tuple[ssl.SSLContext, str]:
+    variable = next((name for name in CA_VARIABLES if os.environ.get(name, "").strip()), None)
+    path = os.environ[variable].strip() if variable else DEFAULT_CA_BUNDLE_PATH
+    trusted = f"the CA certificate bundle {path} ({variable or 'of the certifi package'})"
+    # OpenSSL reads a list of directories, too.
+    places = [Path(path)] if Path(path).exists() else [Path(each) for each in path.split(os.pathsep) if each]
+    problem = None
+    try:
+        if places and all(place.is_dir() for place in places):
+            if not any(_has_hashed_names(place) for place in places):
+                problem = "no certificate in the directory has a hash for its name; run `openssl rehash` on it"
+            context = ssl.create_default_context(capath=path)
+        else:
+            context = ssl.create_default_context(cafile=path)
+            if not context.cert_store_stats()["x509"]:
+                problem = "it holds no certificate"
+    except ssl.SSLError:
+        problem = "it holds no certificate in PEM form, or a damaged one"
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or type(error).__name__
+    if problem is not None:
+        raise AccountError(f"Certificates cannot be verified: {trusted} cannot be used: {scrub(problem)}")
+    context.hostname_checks_common_name = False  # as in requests; aiohttp leaves it to OpenSSL
+    return context, trusted
+
+
+def _has_hashed_names(folder: Path) -> bool:
+    return any(_HASHED_NAME.fullmatch(entry.name) and entry.is_file() for entry in folder.iterdir())
