@@ -66,7 +66,8 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
     table that holds across runs and DAGs and works on every Airflow.
 
     The return value (XCom) is the manifest, without personal data: ``campaign``, ``rows``, ``counts`` (by outcome;
-    they add up to ``rows``), ``results`` (where the rows are), ``segments`` (SMS segments that the vendor counted in
+    they add up to ``rows``), ``missing`` (rows of the list without an outcome, because the try ended before; None where
+    it is not known how many), ``results`` (where the rows are), ``segments`` (SMS segments that the vendor counted in
     this try), ``sent_this_try``, ``started_at``, ``finished_at``. It is pushed before an error is raised, too.
 
     :param invites: a list of dicts, the output of another task, or the URI of a CSV or JSON-lines file on any storage
@@ -298,11 +299,15 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
         self._thread = BatchThread(batch)
         if self._killed:
             self._thread.stop()
-        self._thread.run(rows)
-        where = batch.location or self._ledger_place()
-        manifest = batch.tally.manifest(campaign, where)
-        self._push(context, "return_value", manifest)  # an error, too, leaves it for others to read
-        ending = Ending(batch, where)
+        try:
+            self._thread.run(rows)
+        except BaseException:  # a time-out of the task, or its end by a signal: what there is is told, too
+            if batch.abandoned:
+                self._tell(context, batch, campaign)
+                self.log.error("%s", Ending(batch, self._place(batch)).stopped())
+            raise
+        manifest = self._tell(context, batch, campaign)  # an error, too, leaves it for others to read
+        ending = Ending(batch, self._place(batch))
         ending.raise_if_another_try_helps()
         if not so_far:  # else it was not empty before the wait, and those who were sent to may have left it since
             raise_if_empty(batch.tally, self.on_empty)
@@ -326,6 +331,11 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
         self.log.info("%s wait for their send window; this task goes on at %s", held, f"{until:%Y-%m-%d %H:%M:%S} UTC")
         trigger = TimeDeltaTrigger(max(until - now, timedelta(0)))
         self.defer(trigger=trigger, method_name="go_on", kwargs=tally.so_far)
+
+    def _tell(self, context: Context, batch: Batch, campaign: str) -> dict[str, Any]:
+        manifest = batch.tally.manifest(campaign, self._place(batch), batch.missing)
+        self._push(context, "return_value", manifest)
+        return manifest
 
     def _push(self, context: Context, key: str, value: Any) -> None:
         if self.do_xcom_push:
@@ -426,8 +436,10 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
         raise_if_empty(tally, self.on_empty)
         return manifest
 
-    def _ledger_place(self) -> str | None:
-        return f"table {self.ledger_table} of connection {self.ledger_conn_id}" if self.ledger_conn_id else None
+    def _place(self, batch: Batch) -> str | None:
+        """Say where the rows of a batch are; None where they are nowhere."""
+        ledger = f"table {self.ledger_table} of connection {self.ledger_conn_id}" if self.ledger_conn_id else None
+        return batch.location or ledger
 
 
 def _file_name(part: str) -> str:
