@@ -194,8 +194,10 @@ class Batch:
                 await self._sender.room(low, _COMMIT_EVERY)
                 continue
             self._refill_since = monotonic()
-            block, error = await self._in(self._reader, _next_block, all_checked, size)
+            block, broke = await self._in(self._reader, _next_block, all_checked, size)
             self.read += len(block)
+            if broke is not None:  # what was read and not sent yet gets its row, and is not sent
+                self._sender.stop(str(broke))
             candidates = []
             for one in block:
                 if isinstance(one, Candidate):
@@ -204,8 +206,8 @@ class Batch:
                     self._tell(None, one)
             if block:
                 await self._commit(candidates)
-            if error is not None:
-                self._fail(_unreadable(error))
+            if broke is not None:
+                self._fail(broke)
                 return
             if not block:
                 self._whole = True
@@ -415,7 +417,9 @@ class Batch:
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(pool, function, *args))
 
 
-def _next_block(checked: Iterator[Candidate | Result], size: int) -> tuple[list[Candidate | Result], Exception | None]:
+def _next_block(
+    checked: Iterator[Candidate | Result], size: int
+) -> tuple[list[Candidate | Result], OmnichatError | None]:
     """Take rows until so many of them can be sent; with what kept it from reading on, so that no row read is lost."""
     block: list[Candidate | Result] = []
     try:
@@ -425,7 +429,7 @@ def _next_block(checked: Iterator[Candidate | Result], size: int) -> tuple[list[
             if size <= 0 or len(block) >= _LARGEST_BLOCK:
                 break
     except Exception as error:  # whatever a file, a database or a network raises: what is sent must be recorded
-        return block, error
+        return block, _unreadable(error)
     return block, None
 
 

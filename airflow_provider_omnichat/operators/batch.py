@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers
 from airflow_provider_omnichat.campaign.budget import Budget
+from airflow_provider_omnichat.campaign.sentences import sentences
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.arguments import (
     cap_of,
@@ -278,7 +279,7 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
                 raise  # may be mended while Airflow waits for the next try
             except ValueError as error:
                 again = " this time" if so_far or context["ti"].try_number > 1 else ""
-                raise AirflowFailException(f"Nothing was sent{again}. {error}") from None
+                raise AirflowFailException(sentences(f"Nothing was sent{again}", str(error))) from None
             return self._send(context, hook, gates, rows, campaign, so_far)
 
     def _send(
@@ -295,7 +296,7 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
         try:
             batch = self._batch(context, hook, gates.gate(), campaign, rows, so_far)
         except ValueError as error:  # where results shall go, or how they are named
-            raise AirflowFailException(f"Nothing was sent. {error}") from None
+            raise AirflowFailException(sentences("Nothing was sent", str(error))) from None
         self._thread = BatchThread(batch)
         if self._killed:
             self._thread.stop()
@@ -430,7 +431,7 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
         self._push(context, "return_value", manifest)
         self._push(context, "markdown", preview.to_markdown())
         self._push(context, "fingerprint", fingerprint)
-        self.log.info("Dry run, nothing was sent. %s", tally.summary())
+        self.log.info("%s", sentences("Dry run, nothing was sent", tally.summary()))
         if survey is not None:  # as it will be checked before it is sent
             self.budget.check(survey.size)
         raise_if_empty(tally, self.on_empty)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.batch import Batch
     from airflow_provider_omnichat.campaign.report import Tally
 
-_NO_ROWS = "Give results_path (or results_table, where the list is a query) to have a row for each invite."
+_NO_ROWS = "Give results_path (or results_table, where the list is a query) to have a row for each invite"
 
 
 class Ending:
@@ -65,10 +65,10 @@ class Ending:
                 " results, and another try takes them up"
             )
         lost = batch.read - self._tally.rows
-        of_these = f"{lost} of these and " if lost else ""
+        unread = f"{lost} of these and the rest of the list have" if lost else "the rest of the list has"
         return (
-            f"{batch.read} rows of the list were read; {of_these}the rest of the list have no outcome and no row in the"
-            " results, and another try takes them up"
+            f"{batch.read} rows of the list were read; {unread} no outcome and no row in the results, and another try"
+            " takes them up"
         )
 
     def _still_due(self) -> list[str]:
@@ -95,26 +95,36 @@ class Ending:
         sent = self._tally.counts[Outcome.ACCEPTED] + rejected
         if sent and rejected / sent > max_ratio:
             raise AirflowFailException(
-                f"The vendor rejected {rejected} of {sent} invites, more than max_rejected_ratio"
-                f" {max_ratio:g}. {self.told}\n{self._tally.examples(Outcome.REJECTED)}"
+                self._ending(
+                    Outcome.REJECTED,
+                    f"The vendor rejected {rejected} of {sent} invites, more than max_rejected_ratio {max_ratio:g}",
+                )
             )
 
     def raise_if_in_doubt(self) -> None:
         """Raise when invites may have been sent, or not."""
         if unknown := self._tally.counts[Outcome.UNKNOWN]:
             raise AirflowFailException(
-                f"{unknown} invites may have been sent, or not, and are not sent again by themselves."
-                " See in the vendor's portal; to risk a second SMS for them, clear the task with on_unknown='resend'."
-                f" {self.told}\n{self._tally.examples(Outcome.UNKNOWN)}"
+                self._ending(
+                    Outcome.UNKNOWN,
+                    f"{unknown} invites may have been sent, or not, and are not sent again by themselves",
+                    "See in the vendor's portal; to risk a second SMS for them, clear the task with"
+                    " on_unknown='resend'",
+                )
             )
 
     def raise_if_no_row_was_fit(self) -> None:
         """Raise when all rows are invalid: then it is probably another list, or another column."""
         if self._tally.rows and self._tally.counts[Outcome.INVALID] == self._tally.rows:
             raise AirflowFailException(
-                f"Not one of {self._tally.rows} rows could be sent; is it the right list, and the right column?"
-                f" {self.told}\n{self._tally.examples(Outcome.INVALID)}"
+                self._ending(
+                    Outcome.INVALID,
+                    f"Not one of {self._tally.rows} rows could be sent; is it the right list, and the right column?",
+                )
             )
+
+    def _ending(self, outcome: Outcome, *said: str) -> str:
+        return f"{sentences(*said, self.told)}\n{self._tally.examples(outcome)}"
 
 
 def raise_if_empty(tally: Tally, on_empty: str) -> None:
