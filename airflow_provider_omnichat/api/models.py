@@ -125,9 +125,9 @@ class InviteAnswer:
 
     def to_json(self) -> dict[str, Any]:
         """
-        Give the answer back in the vendor's shape (``to``.
+        Give the answer back in the vendor's shape.
 
-        ``messageCount``, ``messageId``, ``status``, and what else came).
+        :return: ``to``, ``messageCount``, ``messageId``, ``status``, and what else came.
         """
         return {**self.raw, "status": dict(self.status.raw)}
 

@@ -22,7 +22,7 @@ class StatusGroup(IntEnum):
     """
     The vendor's ``groupId``.
 
-    Https://www.infobip.com/docs/essentials/api-essentials/response-status-and-error-codes.
+    .. seealso:: https://www.infobip.com/docs/essentials/api-essentials/response-status-and-error-codes
     """
 
     ACCEPTED = 0

@@ -226,7 +226,7 @@ def error_of_http_status(response: HttpResponse, hidden: Collection[str] = ()) -
     status = response.status
     code, vendor_text = read_error_body(response, hidden)
     said = f" {code}" if code else ""
-    said += f": {vendor_text}" if vendor_text else ""
+    said += f": {_open_ended(vendor_text)}" if vendor_text else ""
     hint = http_hint(status)
     text = f"HTTP {status}{said}" + (f" ({hint})" if hint else "")
     facts: dict[str, Any] = {
@@ -259,8 +259,13 @@ def read_error_body(response: HttpResponse, hidden: Collection[str] = ()) -> tup
     if not isinstance(body, dict):
         return None, None
     code, *parts = _old_error(body) or _new_error(body)
-    shown = "; ".join(part for part in parts if isinstance(part, str) and part)
+    shown = "; ".join(_open_ended(part) for part in parts if isinstance(part, str) and part)
     return scrub(code, hidden) if isinstance(code, str) else None, scrub(shown, hidden) or None
+
+
+def _open_ended(text: str) -> str:
+    """Give what the vendor said without the full stop at its end: more is said behind it."""
+    return text.rstrip(". ")
 
 
 def _old_error(body: dict[str, Any]) -> list[Any]:
@@ -286,9 +291,9 @@ def _error_of_status(http_status: int, answer: InviteAnswer, outcome: Outcome, h
     facts = [f"{name} (group {status.group_id}, id {status.id})"]
     vendor_text = scrub(status.description, hidden) if status.description else None
     if vendor_text:
-        facts.append(vendor_text)
+        facts.append(_open_ended(vendor_text))
     if status.action:
-        facts.append(f"the vendor's advice: {scrub(status.action, hidden)}")
+        facts.append(f"the vendor's advice: {_open_ended(scrub(status.action, hidden))}")
     if hint := status_hint(status.id):
         facts.append(hint)
     kind, what = (

@@ -23,7 +23,7 @@ from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.campaign.batch_gate import BatchGate
-from airflow_provider_omnichat.campaign.doubt import NEVER_ENDED, Claimed, claim, still_in_doubt
+from airflow_provider_omnichat.campaign.doubt import Claimed, claim, doubted_again, reason_of, still_in_doubt
 from airflow_provider_omnichat.campaign.identity import identity_of
 from airflow_provider_omnichat.campaign.ledger import MAYBE_SENT, SENDS_AGAIN, Claim, Entry, Ledger
 from airflow_provider_omnichat.campaign.pacing import Pacer
@@ -108,7 +108,9 @@ class Batch:
         self._client = client
         self._limits = limits
         self._log = log
-        self._total = total
+        self.total = total
+        self.read = 0
+        """Rows that were read of the list, and belong to this task's part of it."""
         self.abandoned = False
         self._whole = False
         self._doubts: dict[str, Entry] = {}
@@ -170,6 +172,16 @@ class Batch:
         return self._results.location
 
     @property
+    def missing(self) -> int | None:
+        """
+        Rows of the list that have no outcome, because this try ended before they had one.
+
+        0 for a list that was brought to its end; None where nobody knows how long the rest of it is.
+        """
+        rows = self.read if self._whole else self.total
+        return None if rows is None else rows - self.tally.rows
+
+    @property
     def stop_reason(self) -> str | None:
         """Why sending stopped before the list ended; None when it did not."""
         return self._sender.stop_reason
@@ -184,21 +196,24 @@ class Batch:
                 await self._sender.room(low, _COMMIT_EVERY)
                 continue
             self._refill_since = monotonic()
-            try:
-                checked = await self._in(self._reader, _next_block, all_checked, size)
-            except Exception as error:  # whatever a file, a database or a network raises: what is sent must be recorded
-                self.failure = _unreadable(error)
-                return
-            if not checked:
-                self._whole = True
-                return
+            block, broke = await self._in(self._reader, _next_block, all_checked, size)
+            self.read += len(block)
+            if broke is not None:  # what was read and not sent yet gets its row, and is not sent
+                self._sender.stop(str(broke))
             candidates = []
-            for one in checked:
+            for one in block:
                 if isinstance(one, Candidate):
                     candidates.append(one)
                 else:
                     self._tell(None, one)
-            await self._commit(candidates)
+            if block:
+                await self._commit(candidates)
+            if broke is not None:
+                self._fail(broke)
+                return
+            if not block:
+                self._whole = True
+                return
 
     def _block_size(self) -> int:
         """What is sent in the next quarter of a second."""
@@ -225,6 +240,8 @@ class Batch:
                 if doubt is not None and one.outcome in SENDS_AGAIN:
                     entries[recipient] = self._tell_doubt(one.candidate, doubt, one.outcome, one.error)
                 else:
+                    if doubt is not None and one.outcome is Outcome.UNKNOWN:
+                        one = one._replace(error=doubted_again(doubt, one.error))
                     entries[recipient] = _entry(one, at)
                     self._tell(recipient, _result(one, written), one.outcome is Outcome.ACCEPTED)
                 if one.outcome is Outcome.HELD:
@@ -273,7 +290,7 @@ class Batch:
         try:
             self._results.write(told)
         except OmnichatError as error:
-            self.failure = self.failure or error
+            self._fail(error)
         try:
             self._ledger.record(entries)
             if self.failure is not None:
@@ -284,11 +301,15 @@ class Batch:
             self.failure = error
             return _NOTHING
 
+    def _fail(self, failure: OmnichatError) -> None:
+        """Note why the batch ends early; the first reason counts."""
+        self.failure = self.failure or failure
+
     def _flush(self) -> None:
         try:
             self._ledger.flush()
         except OmnichatError as error:
-            self.failure = self.failure or error
+            self._fail(error)
 
     def _claim(self, claims: Sequence[Claim]) -> Claimed:
         # What a result row says was decided is never sent again, although a crash kept it out of the ledger.
@@ -311,7 +332,7 @@ class Batch:
             self._results.write(self._told)
             self._results.close(whole=self._whole and self.failure is None)
         except OmnichatError as error:
-            self.failure = self.failure or error
+            self._fail(error)
         try:
             self._flush()
         finally:
@@ -362,8 +383,9 @@ class Batch:
         if outcome is Outcome.ACCEPTED or outcome is Outcome.REJECTED:
             return _plain(candidate, outcome, entry.at, entry.reason, entry)
         if outcome is None:
-            return _plain(candidate, Outcome.UNKNOWN, entry.at, NEVER_ENDED)
-        return _plain(candidate, outcome, entry.at, entry.reason or "since an earlier try", entry)
+            return _plain(candidate, Outcome.UNKNOWN, entry.at, reason_of(entry))
+        reason = reason_of(entry) if outcome is Outcome.UNKNOWN else entry.reason or "since an earlier try"
+        return _plain(candidate, outcome, entry.at, reason, entry)
 
     async def _commit_now_and_then(self) -> None:
         while True:
@@ -381,11 +403,11 @@ class Batch:
     def _progress(self) -> str:
         seconds = max(monotonic() - self._sender.started, 0.001)
         counts, rows = self.tally.counts, self.tally.rows
-        if self._total is None:
+        if self.total is None:
             done = f"{rows} rows done"
         else:
-            left = f", about {(self._total - rows) * seconds / rows:.0f} s left" if rows else ""
-            done = f"{rows} of {self._total} rows done{left}"
+            left = f", about {(self.total - rows) * seconds / rows:.0f} s left" if rows else ""
+            done = f"{rows} of {self.total} rows done{left}"
         return (
             f"{self.tally.sent_this_try} invites accepted, {self._sender.taken / seconds:.0f}/s,"
             f" {self._sender.refusals} refused for now, {counts[Outcome.REJECTED]} rejected,"
@@ -397,15 +419,20 @@ class Batch:
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(pool, function, *args))
 
 
-def _next_block(checked: Iterator[Candidate | Result], size: int) -> list[Candidate | Result]:
-    """Take rows until so many of them can be sent."""
+def _next_block(
+    checked: Iterator[Candidate | Result], size: int
+) -> tuple[list[Candidate | Result], OmnichatError | None]:
+    """Take rows until so many of them can be sent; with what kept it from reading on, so that no row read is lost."""
     block: list[Candidate | Result] = []
-    for one in checked:
-        block.append(one)
-        size -= isinstance(one, Candidate) and one.wait is None
-        if size <= 0 or len(block) >= _LARGEST_BLOCK:
-            break
-    return block
+    try:
+        for one in checked:
+            block.append(one)
+            size -= isinstance(one, Candidate) and one.wait is None
+            if size <= 0 or len(block) >= _LARGEST_BLOCK:
+                break
+    except Exception as error:  # whatever a file, a database or a network raises: what is sent must be recorded
+        return block, _unreadable(error)
+    return block, None
 
 
 @asynccontextmanager

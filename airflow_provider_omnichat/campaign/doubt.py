@@ -7,6 +7,7 @@ stays in doubt, whatever became of it in this try.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,7 +16,10 @@ from airflow_provider_omnichat.campaign.ledger import MAYBE_SENT, SENDS_AGAIN, C
 
 NEVER_ENDED = "An earlier try was about to send this invite and ended before it could say how"
 _NO_REASON = "An earlier try may have sent this invite"
-_NOT_AGAIN = ". It was to be sent again and was not: "
+_NOT_AGAIN = "It was to be sent again and was not: "
+_NEVER_ENDED_AGAIN = "It was to be sent again, and that try ended before it could say how"
+_SENT_AGAIN = "It was sent again: "
+_LATER = re.compile(rf"\.? (?:{_NOT_AGAIN}|{_NEVER_ENDED_AGAIN}|{_SENT_AGAIN})")
 
 
 class Claimed(NamedTuple):
@@ -58,6 +62,26 @@ def doubts_among(ledger: Ledger, claims: Sequence[Claim]) -> dict[str, Entry]:
     }
 
 
+def first_reason(reason: str) -> str:
+    """
+    Give why an invite came into doubt, without what became of it since.
+
+    :param reason: of an entry.
+    """
+    return _LATER.split(reason, maxsplit=1)[0].rstrip(".")
+
+
+def reason_of(doubt: Entry) -> str:
+    """
+    Say why an invite is in doubt: the first reason, and the last thing that became of it since.
+
+    :param doubt: what the ledger has of it. A claim that nobody ended has a reason when it was taken of a doubt.
+    """
+    if doubt.outcome is not None:
+        return doubt.reason or _NO_REASON
+    return f"{first_reason(doubt.reason)}. {_NEVER_ENDED_AGAIN}" if doubt.reason else NEVER_ENDED
+
+
 def still_in_doubt(doubt: Entry, reason: str | None) -> Entry:
     """
     Give the entry of an invite that was not sent again: the earlier one, with the answer and the time that it had.
@@ -65,10 +89,18 @@ def still_in_doubt(doubt: Entry, reason: str | None) -> Entry:
     :param doubt: what the ledger had of it.
     :param reason: why it was not sent now, for people.
     """
-    # However often it is not sent: the first reason and the last.
-    before = (NEVER_ENDED if doubt.outcome is None else doubt.reason or _NO_REASON).partition(_NOT_AGAIN)[0]
     return doubt._replace(
         outcome=Outcome.UNKNOWN,
-        reason=f"{before.rstrip('.')}{_NOT_AGAIN}{reason}",
+        reason=f"{first_reason(reason_of(doubt))}. {_NOT_AGAIN}{reason}",
         attempts=0 if doubt.outcome is None else doubt.attempts,
     )
+
+
+def doubted_again(doubt: Entry, reason: str | None) -> str:
+    """
+    Give the reason of an invite that was sent again, and may have been sent twice now.
+
+    :param doubt: what the ledger had of it.
+    :param reason: why it is in doubt now.
+    """
+    return f"{first_reason(reason_of(doubt))}. {_SENT_AGAIN}{reason}"

@@ -7,6 +7,7 @@ from airflow_provider_omnichat.api.errors import AccountError, InvalidInviteErro
 from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.campaign.missing import is_missing
 from airflow_provider_omnichat.campaign.phone import normalise_number
+from airflow_provider_omnichat.campaign.segments import refused_length
 
 
 def check_invite(
@@ -24,7 +25,8 @@ def check_invite(
 
     :param to: a phone number as people write it, see
         :func:`~airflow_provider_omnichat.campaign.phone.normalise_number`.
-    :param message: the text; *link_placeholder* must occur in it, else the SMS would invite to nowhere.
+    :param message: the text; *link_placeholder* must occur in it, else the SMS would invite to nowhere. One that the
+        vendor refuses for its length, whatever link it puts in, is not taken; one that fits without the link is.
     :param link_placeholder: the piece of *message* that the server replaces.
     :param application_key: the OMNI application.
     :param integration_type: the channel that the invite leads to.
@@ -40,6 +42,8 @@ def check_invite(
             f"does not contain the link placeholder {_shown(placeholder)}, so that the SMS would have no link",
             "message",
         )
+    if too_long := refused_length(text, placeholder):
+        raise InvalidInviteError(too_long, "message")
     return Invite(
         to=number,
         message=text,

@@ -43,7 +43,8 @@ class Entry(NamedTuple):
     :param outcome: how it ended; None while it is claimed and nobody has said how it ended.
     :param at: when that was written.
     :param answer: the vendor's answer where there was one and the ledger keeps it, without the number.
-    :param reason: why it was not accepted, for people.
+    :param reason: why it was not accepted, for people. A claim that nobody ended has one when it was taken of an
+        invite that was in doubt.
     :param attempts: requests made for it.
     :param mine: whether an earlier try of this same task instance wrote it; False where another task or run did.
     """

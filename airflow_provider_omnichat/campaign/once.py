@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError, SendError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.doubt import claim, still_in_doubt
+from airflow_provider_omnichat.campaign.doubt import claim, doubted_again, reason_of, still_in_doubt
 from airflow_provider_omnichat.campaign.identity import identity_of, recipient_key
 from airflow_provider_omnichat.campaign.ledger import Claim, Entry, Ledger, LedgerError
+from airflow_provider_omnichat.campaign.sentences import sentences
+
+E = TypeVar("E", bound=SendError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +60,16 @@ def send_at_most_once(
         if key not in doubts:
             _record(ledger, key, Entry.now(error.outcome, error.answer, str(error)), str(error))
             raise
-        still = _not_sent_again(error)
+        still = _saying(error, sentences(str(error), "An earlier try may have sent it, so it stays in doubt"))
         _record(ledger, key, still_in_doubt(doubts[key], str(error)), str(still))
         raise still from error
+    except InviteUnknownError as error:
+        if key not in doubts:
+            _record(ledger, key, Entry.now(error.outcome, error.answer, str(error)), str(error))
+            raise
+        again = _saying(error, doubted_again(doubts[key], str(error)))
+        _record(ledger, key, Entry.now(error.outcome, error.answer, str(again)), str(again))
+        raise again from error
     except SendError as error:
         _record(ledger, key, Entry.now(error.outcome, error.answer, str(error)), str(error))
         raise
@@ -73,12 +84,13 @@ def _record(ledger: Ledger, key: str, entry: Entry, what: str) -> None:
         ledger.record({key: entry})
         ledger.flush()
     except LedgerError as error:
-        raise LedgerError(f"{what}. But that could not be kept for later tries: {error}") from error
+        raise LedgerError(sentences(what, f"But that could not be kept for later tries: {error}")) from error
 
 
-def _not_sent_again(error: InviteNotSentError) -> InviteNotSentError:
-    return InviteNotSentError(
-        f"{str(error).rstrip('.')}. An earlier try may have sent it, so it stays in doubt",
+def _saying(error: E, text: str) -> E:
+    """Give the same error with another text."""
+    return type(error)(
+        text,
         http_status=error.http_status,
         code=error.code,
         vendor_text=error.vendor_text,
@@ -95,13 +107,14 @@ def _answer_of(entry: Entry, invite: Invite) -> InviteAnswer:
         return InviteAnswer.from_json({"to": invite.to, **entry.answer.to_json()})
     if entry.outcome is Outcome.REJECTED:
         raise InviteRejectedError(
-            f"Rejected by an earlier try ({when}), nothing was sent now. {entry.reason}", answer=entry.answer
+            sentences(f"Rejected by an earlier try ({when}), nothing was sent now", entry.reason), answer=entry.answer
         )
-    if entry.outcome is None:
+    if entry.outcome is None and entry.reason is None:
         raise InviteUnknownError(
             f"An earlier try ({when}) was about to send this invite and ended before it could say how;"
             " nothing was sent now"
         )
     raise InviteUnknownError(
-        f"Already in doubt since an earlier try ({when}), nothing was sent now. {entry.reason}", answer=entry.answer
+        sentences(f"Already in doubt since an earlier try ({when}), nothing was sent now", reason_of(entry)),
+        answer=entry.answer,
     )

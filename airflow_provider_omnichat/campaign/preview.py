@@ -14,6 +14,7 @@ from airflow_provider_omnichat.api.privacy import mask_number, scrub
 from airflow_provider_omnichat.campaign.rows import Candidate, Result
 from airflow_provider_omnichat.campaign.segments import (
     ASSUMED_LINK_LENGTH,
+    MOST_BYTES,
     MOST_PARTS,
     Encoding,
     Segments,
@@ -37,6 +38,7 @@ _MASKED = re.compile(r"^((?:\w+: )?).{0,5}\*{4}.{0,2} |\S*\*{4}\S*")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[+-]\d\d:\d\d)?")
 _EXAMPLE = re.compile(r"; write it like .*")
 _PLACE = re.compile(r"\b(line|character) \d+|\b\d+( characters)")
+_LENGTH = re.compile(r"(?<=is too long: ).*(?= without the link)")
 # Digits that may be shown in a sample although a phone number could be as long.
 _DATE = re.compile(
     r"(?<![\d./()+-])(?<!\d )"
@@ -240,7 +242,10 @@ class Preview:
                 f"UCS-2 has 70 characters in an SMS where GSM-7 has 160. What makes messages UCS-2: {characters}."
             )
         if self._too_long:
-            notes.append(f"**{self._too_long:,} over {MOST_PARTS} SMS: the vendor refuses these.**")
+            notes.append(
+                f"**{self._too_long:,} over {MOST_PARTS} SMS or {MOST_BYTES:,} bytes with a link of that length: the"
+                " vendor refuses these.**"
+            )
         return ["### How long", _table(("Encoding", "Messages", "SMS"), lines), *notes]
 
     def _who_not(self) -> list[str]:
@@ -298,7 +303,7 @@ def _count(counter: Counter[Any], key: Any) -> None:
 def _reason(error: str | None) -> str:
     """Give a reason without what belongs to one row only, so that equal ones can be counted together."""
     text = _MASKED.sub(lambda found: found[1] or "", _LINE.sub("", error or ""))
-    text = _EXAMPLE.sub("", _MOMENT.sub("…", text))
+    text = _LENGTH.sub("…", _EXAMPLE.sub("", _MOMENT.sub("…", text)))
     return scrub(_PLACE.sub(lambda found: f"{found[1]} …" if found[1] else f"…{found[2]}", text))
 
 

@@ -67,16 +67,18 @@ class Tally:
             "started_at": self.started_at.isoformat(),
         }
 
-    def manifest(self, campaign: str, location: str | None) -> dict[str, Any]:
+    def manifest(self, campaign: str, location: str | None, missing: int | None = 0) -> dict[str, Any]:
         """
         Give the small summary that goes to XCom; no personal data.
 
         :param campaign: the campaign's name.
         :param location: where the rows are.
+        :param missing: rows of the list that have no outcome; None where it is not known how many.
         """
         return {
             "campaign": campaign,
             "rows": self.rows,
+            "missing": missing,
             "counts": {str(outcome): count for outcome, count in self.counts.items()},
             "results": location,
             "segments": self.segments,

@@ -82,7 +82,7 @@ class ResultTable:
         recipient_of: Callable[[str], str],
     ) -> None:
         self._sql = ResultTableSql(table, database.dialect, database.placeholder)
-        self._session = SqlSession(database.connect, self._sql, _WORDS)
+        self._session = SqlSession(database.connect, self._sql, _WORDS, database.location)
         self._location = f"table {table} of {database.location}"
         self._batch = fitted(batch)
         # Try numbers come again when a task is run by hand.

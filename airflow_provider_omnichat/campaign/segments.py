@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 MOST_PARTS = 25
-"""Parts of one message that the vendor takes at most; a longer one it refuses."""
+"""Parts of one message that the vendor takes at most; a longer one it refuses (status 25)."""
+
+MOST_BYTES = 4000
+"""Bytes of one message in UTF-8, likewise: Chinese meets this limit before that of the parts."""
+
+SURELY_FITS = MOST_PARTS * 33
+"""No text of so many characters is too long: a part of UCS-2 takes 33 characters of two units, such as emojis."""
 
 ASSUMED_LINK_LENGTH = 40
 """Characters that a link is taken to have where its length is not known; nothing is documented, so this is a guess."""
@@ -48,16 +54,18 @@ class Segments:
     :param units: its length as it is counted: in GSM-7 an escaped character (``€[]{}\^~|``) counts as two; in UCS-2
         a character beyond the first 65,536, such as an emoji, does.
     :param parts: number of SMS.
+    :param size_bytes: its length in UTF-8.
     """
 
     encoding: Encoding
     units: int
     parts: int
+    size_bytes: int
 
     @property
     def too_long(self) -> bool:
         """Whether the vendor refuses it for its length."""
-        return self.parts > MOST_PARTS
+        return self.parts > MOST_PARTS or self.size_bytes > MOST_BYTES
 
 
 def count_segments(text: str) -> Segments:
@@ -71,11 +79,11 @@ def count_segments(text: str) -> Segments:
     """
     if _BASIC_ONLY.fullmatch(text):
         length = len(text)
-        return Segments(Encoding.GSM7, length, 1 if length <= 160 else -(-length // 153))
+        return Segments(Encoding.GSM7, length, 1 if length <= 160 else -(-length // 153), _size(text))
     if _GSM7_ONLY.fullmatch(text):
         wide = [match.start() for match in _ANY_ESCAPED.finditer(text)]
-        return _counted(Encoding.GSM7, len(text), wide)
-    return _counted(Encoding.UCS2, len(text), [at for at, character in enumerate(text) if character > "\uffff"])
+        return _counted(Encoding.GSM7, text, wide)
+    return _counted(Encoding.UCS2, text, [at for at, character in enumerate(text) if character > "\uffff"])
 
 
 def estimate_segments(message: str, link_placeholder: str, link_length: int = ASSUMED_LINK_LENGTH) -> Segments:
@@ -89,25 +97,48 @@ def estimate_segments(message: str, link_placeholder: str, link_length: int = AS
     return count_segments(message.replace(link_placeholder, "x" * link_length) if link_placeholder else message)
 
 
+def refused_length(message: str, link_placeholder: str) -> str | None:
+    """
+    Say by how much a message is too long whatever link the vendor puts in; None where it may fit.
+
+    :param message: with the placeholder.
+    :param link_placeholder: the piece that the vendor replaces.
+    """
+    if len(message) <= SURELY_FITS:
+        return None
+    least = estimate_segments(message, link_placeholder, link_length=0)
+    if not least.too_long:
+        return None
+    over = [f"{least.parts} SMS in {least.encoding}"] if least.parts > MOST_PARTS else []
+    over += [f"{least.size_bytes:,} bytes in UTF-8"] if least.size_bytes > MOST_BYTES else []
+    return (
+        f"is too long: {' and '.join(over)} without the link; the vendor takes at most {MOST_PARTS} SMS and"
+        f" {MOST_BYTES:,} bytes. Shorten it"
+    )
+
+
 def outside_gsm7(text: str) -> list[str]:
     """Give the characters that make a text UCS-2, each as often as it comes."""
     return _OUTSIDE.findall(text)
 
 
-def _counted(encoding: Encoding, length: int, wide: list[int]) -> Segments:
+def _counted(encoding: Encoding, text: str, wide: list[int]) -> Segments:
     """
     Count a text with characters of two units.
 
-    :param length: in characters.
     :param wide: where those of two units stand, in characters.
     """
-    units = length + len(wide)
+    units = len(text) + len(wide)
     if units <= _SINGLE[encoding]:
-        return Segments(encoding, units, 1)
+        return Segments(encoding, units, 1, _size(text))
     part = _PART[encoding]
     # Each one that would fall on the border between two parts moves everything behind it by one unit.
     moved = 0
     for before, at in enumerate(wide):
         if (at + before + moved) % part == part - 1:
             moved += 1
-    return Segments(encoding, units, -(-(units + moved) // part))
+    return Segments(encoding, units, -(-(units + moved) // part), _size(text))
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))

@@ -13,7 +13,13 @@ from typing import Any, Protocol, TypeVar
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.ledger import LedgerError
 from airflow_provider_omnichat.campaign.sql_cursor import streaming_cursor
-from airflow_provider_omnichat.campaign.sql_failure import failure_name, is_conflict, is_of_the_statement, lacks_rights
+from airflow_provider_omnichat.campaign.sql_failure import (
+    advice_on_sqlite,
+    failure_name,
+    is_conflict,
+    is_of_the_statement,
+    lacks_rights,
+)
 from airflow_provider_omnichat.campaign.sql_table import Dialect
 
 T = TypeVar("T")
@@ -31,11 +37,13 @@ class SqlDatabase:
         again after a connection broke.
     :param dialect: ``sqlite``, ``postgresql`` or ``mysql`` (MariaDB, too).
     :param placeholder: what the driver takes for a parameter, ``?`` or ``%s``.
+    :param location: the connection, for people: ``connection crm``.
     """
 
     connect: Callable[[], Any]
     dialect: Dialect
     placeholder: str = "%s"
+    location: str | None = None
 
 
 class WrittenTable(Protocol):
@@ -74,10 +82,14 @@ class SqlSession:
     :param connect: makes a new DB-API connection; see :class:`SqlDatabase`.
     :param table: made if it is missing.
     :param words: for failures.
+    :param location: the connection, for people: ``connection crm``; None where it has no name.
     """
 
-    def __init__(self, connect: Callable[[], Any], table: WrittenTable, words: Words = _LEDGER) -> None:
+    def __init__(
+        self, connect: Callable[[], Any], table: WrittenTable, words: Words = _LEDGER, location: str | None = None
+    ) -> None:
         self._make_connection = connect
+        self._at = f" of {location}" if location else ""
         self._table = table
         self._words = words
         self._connection: Any = None
@@ -184,8 +196,9 @@ class SqlSession:
         if self._table.dialect == "sqlite" and not self._has_file():
             self.close()
             raise self._words.error(
-                f"The {self._words.table}'s SQLite connection names no file, so that all of it would be gone with this"
-                " process; nothing was sent. Give the connection the path of a file, on a disk that all workers share"
+                f"The {self._words.table} table's SQLite database{self._at} names no file, so that all of it would be"
+                " gone with this process; nothing was sent. Give the connection the path of a file, on a disk that all"
+                " workers share"
             )
 
     def _has_file(self) -> bool:
@@ -194,7 +207,10 @@ class SqlSession:
 
     def _find_or_make_table(self) -> None:
         # Reading first: a user without the right to make tables may use one that somebody else made.
-        if self._attempt_on_table(self._probe, "BEGIN") is not None:
+        unseen = self._attempt_on_table(self._probe, "BEGIN")
+        if unseen is not None and is_conflict(unseen):  # the driver has waited already, and would for each statement
+            raise self._error("read", unseen)
+        if unseen is not None:
             failure = self._attempt_on_table(self._create, "BEGIN IMMEDIATE")
             # Another task may have made it at the same moment: then making it failed, and it is there.
             missing = self._attempt_on_table(self._probe, "BEGIN")
@@ -217,11 +233,13 @@ class SqlSession:
 
     def _error(self, doing: str, failure: Exception) -> OmnichatError:
         return self._words.error(
-            f"The {self._words.table} table {self._table.name} cannot be {doing} ({failure_name(failure)}); nothing"
-            f" more is sent. {self._advice(failure)}"
+            f"The {self._words.table} table {self._table.name}{self._at} cannot be {doing} ({failure_name(failure)});"
+            f" nothing more is sent. {self._advice(failure)}"
         )
 
     def _advice(self, error: Exception) -> str:
+        if of_the_file := advice_on_sqlite(error):
+            return of_the_file
         if lacks_rights(error):
             return f"The connection's user needs the rights to {self._words.rights}, and to create the table if need be"
         if is_conflict(error):

@@ -10,7 +10,31 @@ _NO_RIGHTS: frozenset[object] = frozenset({"42501", "25006", 1044, 1142, 1227, 1
 _STATEMENT: tuple[str, ...] = ("42", "22", "0A", "21", "34", "3D", "3F")
 _STATEMENT_ELSEWHERE: frozenset[object] = frozenset({1049, 1050, 1054, 1064, 1146, "SQLITE_ERROR"})
 _STATEMENT_DUCKDB = frozenset({"BinderException", "CatalogException", "ParserException"})
-_NO_RIGHTS_SQLITE = ("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_CANTOPEN")
+_NO_RIGHTS_SQLITE = ("SQLITE_PERM", "SQLITE_AUTH")
+_CONFLICTS_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED")
+# What SQLite says of its file, by how the code begins, and what to do about it.
+_SQLITE_FILE = {
+    "SQLITE_CANTOPEN": (
+        "The SQLite file cannot be opened: see that the connection's host is the path of a file and not of a"
+        " directory, that its directory is there on this worker, and that this worker's user may read and write both"
+    ),
+    "SQLITE_NOTADB": (
+        "The file is no SQLite database, or an encrypted one: give the connection the path of one, or of a file that is"
+        " not there yet"
+    ),
+    "SQLITE_CORRUPT": "The SQLite file is damaged: put a copy of it back, or mend it with sqlite3's .recover",
+    "SQLITE_READONLY": (
+        "The SQLite file may only be read: this worker's user needs the right to write the file and its directory, and"
+        " the connection must not have mode=ro"
+    ),
+    "SQLITE_BUSY": (
+        "Another process has the SQLite file locked, and kept it so: see which one, such as a shell with an open"
+        " transaction, and that the file is on a local disk, since network file systems often lock badly"
+    ),
+    "SQLITE_FULL": "The disk of the SQLite file is full: make room there",
+    "SQLITE_IOERR": "The disk of the SQLite file fails; a network file system is no place for it",
+}
+_SQLITE_FILE["SQLITE_LOCKED"] = _SQLITE_FILE["SQLITE_BUSY"]
 
 
 def is_conflict(error: Exception) -> bool:
@@ -19,7 +43,7 @@ def is_conflict(error: Exception) -> bool:
 
     :param error: as the driver raised it.
     """
-    return bool(failure_codes(error) & _CONFLICTS)
+    return bool(failure_codes(error) & _CONFLICTS) or _sqlite_code(error).startswith(_CONFLICTS_SQLITE)
 
 
 def lacks_rights(error: Exception) -> bool:
@@ -28,8 +52,17 @@ def lacks_rights(error: Exception) -> bool:
 
     :param error: as the driver raised it.
     """
-    sqlite = str(getattr(error, "sqlite_errorname", ""))
-    return bool(failure_codes(error) & _NO_RIGHTS) or sqlite.startswith(_NO_RIGHTS_SQLITE)
+    return bool(failure_codes(error) & _NO_RIGHTS) or _sqlite_code(error).startswith(_NO_RIGHTS_SQLITE)
+
+
+def advice_on_sqlite(error: Exception) -> str | None:
+    """
+    Say what is wrong with an SQLite file, and what to do; None where it is not about the file.
+
+    :param error: as the driver raised it.
+    """
+    code = _sqlite_code(error)
+    return next((advice for begin, advice in _SQLITE_FILE.items() if code.startswith(begin)), None)
 
 
 def is_of_the_statement(error: Exception) -> bool:
@@ -66,3 +99,7 @@ def failure_name(error: Exception) -> str:
     """
     codes = [*sorted(map(str, failure_codes(error))), getattr(error, "sqlite_errorname", None)]
     return " ".join([type(error).__name__, *filter(None, codes)])
+
+
+def _sqlite_code(error: Exception) -> str:
+    return str(getattr(error, "sqlite_errorname", None) or "")

@@ -55,7 +55,7 @@ class SqlLedger:
 
     def __init__(self, database: SqlDatabase, campaign: str, owner: str, table: str = DEFAULT_TABLE) -> None:
         self._table = SqlTable(table, database.dialect, database.placeholder)
-        self._session = SqlSession(database.connect, self._table)
+        self._session = SqlSession(database.connect, self._table, location=database.location)
         self._campaign = fitted(campaign)
         self._owner = fitted(owner)
         self._began = stamp(datetime.now(UTC))

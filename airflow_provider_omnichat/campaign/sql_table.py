@@ -137,9 +137,11 @@ class SqlTable:
 
         Parameters: claimed_by, claim_id, claimed_at, campaign, the recipients, the outcomes that may be retaken from
         anybody, then of the own ones: claimed_by, the outcomes, and the time before which an open claim was written, if
-        *own_open*.
+        *own_open*. What was in doubt keeps its reason: should this try end before it can say how, the doubt is older.
         """
-        emptied = ", ".join(f"{name} = NULL" for name in _OUTCOME_COLUMNS if name not in {"row_key", "attempts"})
+        kept = "error = CASE WHEN outcome IS NULL OR outcome = 'unknown' THEN error END"
+        others = (name for name in _OUTCOME_COLUMNS if name not in {"row_key", "attempts", "error"})
+        emptied = ", ".join([kept, *(f"{name} = NULL" for name in others)])
         allowed = [f"outcome IN ({self._marks(anybodys)})"] if anybodys else []
         of_own = [f"outcome IN ({self._marks(own)})"] if own else []
         if own_open:

@@ -3,23 +3,29 @@ The ledger of a batch in Airflow's task state store: many invites in few, compac
 
 A value of the store costs about 12 ms to write, so a key for each invite would be the slowest part of sending. Here up
 to :data:`SEGMENT` invites share one value: ten bytes of hash each in base64, and one letter for the outcome, together
-14.4 bytes an invite. Numbers are never in it.
+14.4 bytes an invite. Why invites are in doubt is written once for all of a value that have the same reason. Numbers are
+never in it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from base64 import b64decode, b64encode
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.ledger import Claim, Entry, LedgerError
+from airflow_provider_omnichat.campaign.doubt import first_reason
+from airflow_provider_omnichat.campaign.ledger import MAYBE_SENT, Claim, Entry, LedgerError
 from airflow_provider_omnichat.campaign.state_store import CheckedStore, StateStore
 
 SEGMENT = 4000
-"""Invites in one value: with them it stays below the 65,535 bytes that Airflow likes a value to have."""
+"""Invites in one value: with them, and some reasons, it stays below the 65,535 bytes that Airflow lets a value have."""
+
+_MOST_REASONS_SIZE = 7000
+_LONGEST_REASON = 500
 
 _HASH_BYTES = 10
 _LETTERS: dict[Outcome | None, str] = {
@@ -31,6 +37,8 @@ _LETTERS: dict[Outcome | None, str] = {
     Outcome.HELD: "h",
 }
 _OUTCOMES = {letter: outcome for outcome, letter in _LETTERS.items()}
+# Each stands for "unknown" for one of the reasons that a value has.
+_REASON_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class StateStoreJournal:
@@ -46,6 +54,7 @@ class StateStoreJournal:
         self._store = CheckedStore(store)
         self._name = "omnichat:batch:" + hashlib.blake2b(campaign.encode(), digest_size=8).hexdigest()
         self._earlier: dict[bytes, str] = {}
+        self._reasons: dict[bytes, str] = {}
         self._open: dict[bytes, tuple[_Segment, int]] = {}
         self._dirty: dict[str, _Segment] = {}
         self._segments = self._counted = 0
@@ -69,15 +78,16 @@ class StateStoreJournal:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
         found: dict[str, Entry] = {}
         for claim in claims if self._earlier else ():
-            letter = self._earlier.get(_short(claim.recipient))
+            short = _short(claim.recipient)
+            letter = self._earlier.get(short)
             if letter is not None:
-                found[claim.recipient] = Entry(_OUTCOMES[letter], datetime.now(UTC))
+                found[claim.recipient] = Entry(_OUTCOMES[letter], datetime.now(UTC), reason=self._reasons.get(short))
         return found
 
     def record(self, entries: Mapping[str, Entry]) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
         for recipient, entry in entries.items():
-            self._end(_short(recipient), entry.outcome)
+            self._end(_short(recipient), entry.outcome, entry.reason)
 
     def flush(self) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.Ledger`."""
@@ -132,11 +142,13 @@ class StateStoreJournal:
         """
         for short in shorts:
             if short in self._open:
-                self._end(short, _OUTCOMES[self._earlier.get(short, _LETTERS[Outcome.NOT_SENT])])
+                outcome = _OUTCOMES[self._earlier.get(short, _LETTERS[Outcome.NOT_SENT])]
+                self._end(short, outcome, self._reasons.get(short))
 
-    def _end(self, short: bytes, outcome: Outcome | None) -> None:
+    def _end(self, short: bytes, outcome: Outcome | None, reason: str | None) -> None:
         segment, place = self._open.pop(short)
-        segment.letters[place] = ord(_LETTERS[outcome])
+        doubt = segment.letter_of(reason) if outcome is Outcome.UNKNOWN and reason else None
+        segment.letters[place] = ord(doubt or _LETTERS[outcome])
         self._dirty[segment.key] = segment
 
     def _load(self) -> None:
@@ -149,32 +161,60 @@ class StateStoreJournal:
             data = self._store.get(key)
             if data is None and number == count - 1:
                 break  # a crash between counting it and writing it: nothing of it was sent, and its place is free
-            self._earlier.update(_read_segment(key, data))
+            self._take_in(*_read_segment(key, data))
             self._segments = number + 1
+
+    def _take_in(self, letters: dict[bytes, str], reasons: dict[bytes, str]) -> None:
+        """Take in a segment. A doubt keeps its reason while it is one: also when it was claimed again."""
+        self._earlier.update(letters)
+        self._reasons.update(reasons)
+        if self._reasons:
+            for short in self._reasons.keys() & letters.keys():
+                if _OUTCOMES[letters[short]] not in MAYBE_SENT:
+                    del self._reasons[short]
 
 
 class _Segment:
-    """Hashes and letters, side by side."""
+    """Hashes and letters, side by side, and the reasons of doubts that letters stand for."""
 
-    __slots__ = ("hashes", "key", "letters")
+    __slots__ = ("_room", "hashes", "key", "letters", "reasons")
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.hashes = bytearray()
         self.letters = bytearray()
+        self.reasons: list[str] = []
+        self._room = _MOST_REASONS_SIZE
 
-    def to_json(self) -> dict[str, str]:
-        return {"hashes": b64encode(self.hashes).decode(), "outcomes": self.letters.decode()}
+    def letter_of(self, reason: str) -> str | None:
+        """Give the letter of a doubt's reason, or else of its first; None where the value has no room for either."""
+        for text in (reason, first_reason(reason)):
+            text = text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
+            size = len(json.dumps(text)) + 2
+            if text not in self.reasons and size <= self._room and len(self.reasons) < len(_REASON_LETTERS):
+                self.reasons.append(text)
+                self._room -= size
+            if text in self.reasons:
+                return _REASON_LETTERS[self.reasons.index(text)]
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        reasons = {"reasons": self.reasons} if self.reasons else {}
+        return {"hashes": b64encode(self.hashes).decode(), "outcomes": self.letters.decode(), **reasons}
 
 
-def _read_segment(key: str, data: Any) -> dict[bytes, str]:
+def _read_segment(key: str, data: Any) -> tuple[dict[bytes, str], dict[bytes, str]]:
+    """Give outcomes by hash, as letters, and the reasons of doubts."""
     try:
         hashes, letters = b64decode(data["hashes"], validate=True), data["outcomes"]
-        if len(hashes) != len(letters) * _HASH_BYTES or not set(letters) <= set(_OUTCOMES):
+        by_letter = dict(zip(_REASON_LETTERS, map(str, data.get("reasons", ())), strict=False))
+        if len(hashes) != len(letters) * _HASH_BYTES or not set(letters) <= {*_OUTCOMES, *by_letter}:
             raise ValueError("hashes and outcomes do not match")
     except (KeyError, TypeError, ValueError) as error:
         raise LedgerError(f"Part {key} of the task state store's journal cannot be read; nothing was sent") from error
-    return {hashes[i * _HASH_BYTES : (i + 1) * _HASH_BYTES]: letter for i, letter in enumerate(letters)}
+    found = {hashes[i * _HASH_BYTES : (i + 1) * _HASH_BYTES]: letter for i, letter in enumerate(letters)}
+    reasons = {short: by_letter[letter] for short, letter in found.items() if letter in by_letter} if by_letter else {}
+    return found | dict.fromkeys(reasons, _LETTERS[Outcome.UNKNOWN]), reasons
 
 
 def _short(recipient: str) -> bytes:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.ledger import Claim, Entry, LedgerError
+from airflow_provider_omnichat.campaign.ledger import MAYBE_SENT, Claim, Entry, LedgerError
 
 KEEP_FOREVER = timedelta.max
 """What Airflow calls ``NEVER_EXPIRE``: an entry lives as long as its DAG run, not just 30 days."""
@@ -81,7 +81,9 @@ class StateStoreLedger:
         taken = {recipient: entry for recipient, entry in known.items() if entry.outcome not in retake}
         for claim in claims:
             if claim.recipient not in taken:
-                self._store.set_and_see(_key(claim.recipient), Entry.now(None).to_json())
+                before = known.get(claim.recipient)
+                reason = before.reason if before is not None and before.outcome in MAYBE_SENT else None
+                self._store.set_and_see(_key(claim.recipient), Entry.now(None, reason=reason).to_json())
         return taken
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:

@@ -162,6 +162,7 @@ def _told(conn_id: str, doing: str, attempt: Callable[[], T], binds: bool = Fals
 
 def _error(conn_id: str, doing: str, failure: Exception, binds: bool) -> SqlQueryError:
     from airflow_provider_omnichat.campaign.sql_failure import (
+        advice_on_sqlite,
         failure_codes,
         failure_name,
         is_of_the_statement,
@@ -175,6 +176,8 @@ def _error(conn_id: str, doing: str, failure: Exception, binds: bool) -> SqlQuer
             "See that sql and parameters fit together: each placeholder needs its value, in the style of this driver,"
             " and where that is %s or %(name)s, any other % of the query must be %%, also in comments"
         )
+    elif of_the_file := advice_on_sqlite(failure):
+        advice = of_the_file
     elif lacks_rights(failure):
         advice = "The connection's user needs the right to read what the query reads"
     elif is_of_the_statement(failure):

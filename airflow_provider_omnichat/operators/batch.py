@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers
 from airflow_provider_omnichat.campaign.budget import Budget
+from airflow_provider_omnichat.campaign.sentences import sentences
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.arguments import (
     cap_of,
@@ -68,7 +69,8 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
     table that holds across runs and DAGs and works on every Airflow.
 
     The return value (XCom) is the manifest, without personal data: ``campaign``, ``rows``, ``counts`` (by outcome;
-    they add up to ``rows``), ``results`` (where the rows are), ``segments`` (SMS segments that the vendor counted in
+    they add up to ``rows``), ``missing`` (rows of the list without an outcome, because the try ended before; None where
+    it is not known how many), ``results`` (where the rows are), ``segments`` (SMS segments that the vendor counted in
     this try), ``sent_this_try``, ``started_at``, ``finished_at``. It is pushed before an error is raised, too.
 
     :param invites: a list of dicts, the output of another task, or the URI of a CSV or JSON-lines file on any storage
@@ -281,7 +283,7 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
                 raise  # may be mended while Airflow waits for the next try
             except ValueError as error:
                 again = " this time" if so_far or context["ti"].try_number > 1 else ""
-                raise AirflowFailException(f"Nothing was sent{again}. {error}") from None
+                raise AirflowFailException(sentences(f"Nothing was sent{again}", str(error))) from None
             return self._send(context, hook, gates, rows, campaign, so_far)
 
     def _send(
@@ -298,15 +300,19 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
         try:
             batch = self._batch(context, hook, gates.gate(), campaign, rows, so_far)
         except ValueError as error:  # where results shall go, or how they are named
-            raise AirflowFailException(f"Nothing was sent. {error}") from None
+            raise AirflowFailException(sentences("Nothing was sent", str(error))) from None
         self._thread = BatchThread(batch)
         if self._killed:
             self._thread.stop()
-        self._thread.run(rows)
-        where = batch.location or self._ledger_place()
-        manifest = batch.tally.manifest(campaign, where)
-        self._push(context, "return_value", manifest)  # an error, too, leaves it for others to read
-        ending = Ending(batch, where)
+        try:
+            self._thread.run(rows)
+        except BaseException:  # a time-out of the task, or its end by a signal: what there is is told, too
+            if batch.abandoned:
+                self._tell(context, batch, campaign)
+                self.log.error("%s", Ending(batch, self._place(batch)).stopped())
+            raise
+        manifest = self._tell(context, batch, campaign)  # an error, too, leaves it for others to read
+        ending = Ending(batch, self._place(batch))
         ending.raise_if_another_try_helps()
         if not so_far:  # else it was not empty before the wait, and those who were sent to may have left it since
             raise_if_empty(batch.tally, self.on_empty)
@@ -330,6 +336,11 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
         self.log.info("%s wait for their send window; this task goes on at %s", held, f"{until:%Y-%m-%d %H:%M:%S} UTC")
         trigger = TimeDeltaTrigger(max(until - now, timedelta(0)))
         self.defer(trigger=trigger, method_name="go_on", kwargs=tally.so_far)
+
+    def _tell(self, context: Context, batch: Batch, campaign: str) -> dict[str, Any]:
+        manifest = batch.tally.manifest(campaign, self._place(batch), batch.missing)
+        self._push(context, "return_value", manifest)
+        return manifest
 
     def _push(self, context: Context, key: str, value: Any) -> None:
         if self.do_xcom_push:
@@ -424,14 +435,16 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
         self._push(context, "return_value", manifest)
         self._push(context, "markdown", preview.to_markdown())
         self._push(context, "fingerprint", fingerprint)
-        self.log.info("Dry run, nothing was sent. %s", tally.summary())
+        self.log.info("%s", sentences("Dry run, nothing was sent", tally.summary()))
         if survey is not None:  # as it will be checked before it is sent
             self.budget.check(survey.size)
         raise_if_empty(tally, self.on_empty)
         return manifest
 
-    def _ledger_place(self) -> str | None:
-        return f"table {self.ledger_table} of connection {self.ledger_conn_id}" if self.ledger_conn_id else None
+    def _place(self, batch: Batch) -> str | None:
+        """Say where the rows of a batch are; None where they are nowhere."""
+        ledger = f"table {self.ledger_table} of connection {self.ledger_conn_id}" if self.ledger_conn_id else None
+        return batch.location or ledger
 
 
 def _file_name(part: str) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_omnichat.campaign.sentences import sentences
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
@@ -143,4 +145,4 @@ def sql_ledger(operator: KeepsLedger, conn_id: str, context: Context, campaign: 
     try:
         return SqlLedger(database, campaign, task_identity(context), operator.ledger_table)
     except ValueError as error:  # the table's name is none, and stays so
-        raise AirflowFailException(f"Nothing was sent. {error}") from None
+        raise AirflowFailException(sentences("Nothing was sent", str(error))) from None

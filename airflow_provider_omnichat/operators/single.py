@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_omnichat.api.privacy import describe_text, mask_number
+from airflow_provider_omnichat.campaign.sentences import sentences
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.arguments import one_of, seconds_of
 from airflow_provider_omnichat.operators.ledger import DEFAULT_TABLE, campaign_name, invite_ledger
@@ -145,13 +146,13 @@ class SendInviteOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysTextMi
                     resend_unknown=self.on_unknown == "resend",
                 )
         except InvalidInviteError as error:
-            raise AirflowFailException(f"Nothing was sent. {error}") from None
+            raise AirflowFailException(sentences("Nothing was sent", str(error))) from None
         except InviteNotSentError:
             raise
         except SendError as error:
             self._push(context, error.answer)
-            advice = _UNKNOWN_ADVICE if isinstance(error, InviteUnknownError) else ""
-            raise AirflowFailException(f"{error}{advice}") from error
+            advice = _UNKNOWN_ADVICE if isinstance(error, InviteUnknownError) else None
+            raise AirflowFailException(sentences(str(error), advice)) from error
         finally:
             hook.close()
         self._say(invite, sent.answer, sent.earlier)
@@ -195,6 +196,6 @@ class SendInviteOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysTextMi
 
 
 _UNKNOWN_ADVICE = (
-    " It is not sent again by itself. See in the vendor's portal whether the SMS went out; then mark the task as"
+    "It is not sent again by itself. See in the vendor's portal whether the SMS went out; then mark the task as"
     ' success, or, to risk a second SMS, set on_unknown="resend" and clear it.'
 )

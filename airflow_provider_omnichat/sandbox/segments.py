@@ -21,7 +21,20 @@ def count_segments(text: str) -> int:
     else:
         units = len(text.encode("utf-16-le")) // 2
         single, part = 70, 67
-    return 1 if units <= single else -(-units // part)
+    if units <= single:
+        return 1
+    return -(-units // part) if units == len(text) else _laid_out(text, part)
+
+
+def _laid_out(text: str, part: int) -> int:
+    """Fill part after part; a character of two units that does not fit into one goes into the next."""
+    parts, room = 1, part
+    for character in text:
+        width = 2 if (character in _GSM7_TWO_SEPTETS and part == 153) or character > "\uffff" else 1
+        if width > room:
+            parts, room = parts + 1, part
+        room -= width
+    return parts
 
 
 def is_too_long(text: str) -> bool:

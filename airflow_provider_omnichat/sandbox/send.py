@@ -25,8 +25,8 @@ async def send_invite(request: web.Request) -> web.StreamResponse:
     path = request.match_info
     key, integration_type = path["key"], path["type"]
     sent = read_invite(raw)
-    verdict = judge(account, request.headers.get("Authorization"), key, integration_type, sent)
     text = put_link_in(sent, integration_type)
+    verdict = judge(account, request.headers.get("Authorization"), key, integration_type, sent, text)
     segments = count_segments(text)
     message_id = new_message_id()
     account.record(

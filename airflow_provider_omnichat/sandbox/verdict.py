@@ -34,11 +34,15 @@ class Verdict:
 _SENT = Verdict(200, True, PENDING, None, plays.plain)
 
 
-def judge(account: Account, authorization: str | None, key: str, integration_type: str, sent: Invite) -> Verdict:
+def judge(
+    account: Account, authorization: str | None, key: str, integration_type: str, sent: Invite, text: str
+) -> Verdict:
     """Decide an invite request.
 
     A fault is drawn only for a request that is in order: a script then names the invites it is meant for, and an
     accepting fault always means an accepted invite, unless the number itself is refused.
+
+    :param text: the message with the link put in: that is what has a length
     """
     if not account.gate.admits(authorization):
         return _refused(401)
@@ -51,23 +55,23 @@ def judge(account: Account, authorization: str | None, key: str, integration_typ
         return _refused(400, validation=sent.problems)
     met = account.plan.next()
     if met is None:
-        status = _status(account, sent)
+        status = _status(account, sent, text)
         return _SENT if status is PENDING else Verdict(200, False, status, None, plays.plain)
     fault = met.fault
     if fault.status is not None:
         return Verdict(fault.http_status, fault.accepted, fault.status(met.arg), fault.name, fault.play, met.arg)
     if not fault.accepted:
         return Verdict(fault.http_status, False, None, fault.name, fault.play, met.arg)
-    status = _status(account, sent)
+    status = _status(account, sent, text)
     return Verdict(fault.http_status, status is PENDING, status, fault.name, fault.play, met.arg)
 
 
-def _status(account: Account, sent: Invite) -> Status:
+def _status(account: Account, sent: Invite, text: str) -> Status:
     to = sent.to
     if not (5 <= len(to) <= 15 and to.isascii() and to.isdecimal()):
         return REFUSALS[52]
-    # Only a text longer than the shortest limit can be too long, and most are far from it.
-    if len(sent.message) > 1000 and is_too_long(sent.message):
+    # 25 parts hold 825 emojis, of which none take more room; most texts are far from it.
+    if len(text) > 825 and is_too_long(text):
         return REFUSALS[25]
     if account.flood_filter is not None and account.flood_filter.refuses(to, sent.message):
         return REFUSALS[20]

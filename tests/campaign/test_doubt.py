@@ -70,6 +70,8 @@ class Home:
 
     def __init__(self, kind: str, folder: Path) -> None:
         self.kind = kind
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
         self.store = Store()
         self._target = Target("sqlite", "sqlite3", {"database": str(folder / "ledger.sqlite")})
         self._failing = 0
@@ -267,8 +269,6 @@ def test_what_was_to_be_sent_again_and_was_not_stays_in_doubt(home, kept_by):
     why = str(second.rows[FREE][0].error)
     for number, before in ((LATE, "no answer came"), (OPEN, NEVER_ENDED)):
         told = str(second.rows[number][0].error)
-        if home.kind == "journal" and number == LATE:
-            before = "An earlier try may have sent this invite"  # the journal keeps no reasons
         assert told.startswith(f"{before}. {NOT_AGAIN}")
         assert told.endswith(why) or kept_by.startswith("refused")
     assert home.known()[LATE] is Outcome.UNKNOWN
@@ -364,6 +364,65 @@ def test_the_answer_and_the_time_of_the_doubt_are_kept(tmp_path):
     home.close()
 
 
+def leave_open(home: Home, numbers: Sequence[str]) -> None:
+    """Take doubts again and end before it can be said how, as a killed worker does."""
+    assert claim(home.ledger(), claims(numbers), resend_unknown=True).taken == {}
+
+
+def reasons(tried: Tried) -> dict[str, str]:
+    assert set(tried.outcomes().values()) == {"unknown"}
+    return {number: str(rows[0].error) for number, rows in tried.rows.items()}
+
+
+def test_a_doubt_keeps_its_first_reason_over_all_later_tries(home):
+    lost = {number: InviteUnknownError(f"The invite may have been sent, or not: {number[-1]}.") for number in NUMBERS}
+    first = {number: str(lost[number]).rstrip(".") for number in NUMBERS}
+    attempt(home.ledger, lost.get)
+    for _ in range(2):
+        held = attempt(home.ledger)
+        assert (held.asked, reasons(held)) == ([], {number: str(error) for number, error in lost.items()})
+    for _ in range(2):
+        busy = attempt(home.ledger, lambda to: BUSY, resend=True)
+        assert all(text.startswith(f"{first[number]}. {NOT_AGAIN}") for number, text in reasons(busy).items())
+        assert all(text.count("again") == 1 for text in reasons(busy).values())
+        later = reasons(
+            attempt(home.ledger)
+        )  # what was not claimed any more, because sending had stopped, is as it was
+        assert all(text in (reasons(busy)[number], str(lost[number])) for number, text in later.items())
+    for _ in range(2):
+        leave_open(home, NUMBERS)
+        never = "It was to be sent again, and that try ended before it could say how"
+        assert reasons(attempt(home.ledger)) == {number: f"{text}. {never}" for number, text in first.items()}
+    closed = attempt(home.ledger, resend=True, closing=NUMBERS)
+    assert set(reasons(closed)) == set(NUMBERS)
+    assert all(text.startswith(f"{first[number]}. {NOT_AGAIN}the send") for number, text in reasons(closed).items())
+    for _ in range(2):
+        again = attempt(home.ledger, lambda to: LOST, resend=True)
+        assert reasons(again) == {number: f"{text}. It was sent again: {LOST}" for number, text in first.items()}
+        assert reasons(attempt(home.ledger)) == reasons(again)
+    assert set(attempt(home.ledger, resend=True).outcomes().values()) == {"accepted"}
+
+
+def test_a_claim_that_fails_and_a_stop_leave_the_first_reason(home):
+    attempt(home.ledger, lambda to: LOST, numbers=[LATE])
+    home.fail_next_claim()
+    assert attempt(home.ledger, numbers=NUMBERS[:2], resend=True).batch.failure is not None
+    assert reasons(attempt(home.ledger, numbers=[LATE]))[LATE].startswith(str(LOST))
+    attempt(home.ledger, numbers=NUMBERS[:2], resend=True, meanwhile=stop_at_once)
+    assert reasons(attempt(home.ledger, numbers=[LATE]))[LATE].startswith(f"{LOST}. {NOT_AGAIN}")
+
+
+def test_an_invite_that_was_certainly_not_sent_has_no_old_reason_when_it_comes_into_doubt(home):
+    for play in (lambda to: BUSY, lambda to: LOST):
+        attempt(home.ledger, play, numbers=[LATE])
+    assert reasons(attempt(home.ledger, numbers=[LATE])) == {LATE: str(LOST)}
+    other = Home(home.kind, home.folder / "other")
+    attempt(other.ledger, lambda to: BUSY, numbers=[LATE])
+    other.ledger().claim(claims([LATE]), SENDS_AGAIN)
+    assert reasons(attempt(other.ledger, numbers=[LATE])) == {LATE: NEVER_ENDED}
+    other.close()
+
+
 # one invite
 
 INVITE = Invite(LATE, "Hello <link>", "<link>", "KEY", "FACEBOOK")
@@ -395,17 +454,38 @@ def test_a_single_invite_that_was_refused_now_stays_in_doubt(any_home, crashed, 
         once(any_home.ledger(), LOST)
     _, told = once(any_home.ledger(), refusal, resend=True)
     assert isinstance(told, InviteNotSentError)  # of this try: Airflow may try again
-    assert str(told) == f"{refusal}. An earlier try may have sent it, so it stays in doubt"
+    assert str(told) == f"{refusal}. An earlier try may have sent it, so it stays in doubt."
     assert (told.http_status, told.stops_sending) == (refusal.http_status, refusal.stops_sending)
     assert any_home.known() == {LATE: Outcome.UNKNOWN}
     sent, told = once(any_home.ledger(), None)
     assert sent == 0
     assert isinstance(told, InviteUnknownError)
-    if any_home.kind != "journal":
-        assert str(told).endswith(f". {NOT_AGAIN}{refusal}")
+    assert f"{NEVER_ENDED if crashed else LOST}. {NOT_AGAIN}{refusal}." in str(told)
     sent, told = once(any_home.ledger(), None, resend=True)
     assert (sent, told.earlier) == (1, False)
     assert once(any_home.ledger(), None, resend=True)[0] == 0
+
+
+def test_a_single_invite_keeps_its_first_reason_over_all_later_tries(any_home):
+    never = "It was to be sent again, and that try ended before it could say how"
+    once(any_home.ledger(), LOST)
+    for given, resend, words in (
+        (None, False, f"{LOST}."),
+        (BUSY, True, f"{LOST}. {NOT_AGAIN}{BUSY}."),
+        (LOCKED_OUT, True, f"{LOST}. {NOT_AGAIN}{LOCKED_OUT}."),
+        ("killed", True, f"{LOST}. {never}."),
+        (LOST, True, f"{LOST}. It was sent again: {LOST}."),
+        ("killed", True, f"{LOST}. {never}."),
+    ):
+        if given == "killed":
+            leave_open(any_home, [LATE])
+        else:
+            once(any_home.ledger(), given, resend=resend)
+        sent, told = once(any_home.ledger(), None)
+        assert (sent, type(told)) == (0, InviteUnknownError)
+        assert str(told).endswith(f"nothing was sent now. {words}")
+    sent, told = once(any_home.ledger(), LOST, resend=True)
+    assert (sent, str(told)) == (1, f"{LOST}. It was sent again: {LOST}")
 
 
 def test_a_single_invite_whose_claim_failed_stays_in_doubt(any_home):

@@ -101,6 +101,15 @@ def test_segments_are_an_estimate_by_encoding():
     }
 
 
+def test_a_text_of_4000_bytes_is_too_long_with_a_link():
+    fits, over = candidate(1, message="字" * 1310 + "<link>"), candidate(2, message="字" * 1330 + "<link>")
+    summed = preview(fits, over)
+    assert summed.to_json()["segments"]["too_long"] == 1
+    assert "**1 over 25 SMS or 4,000 bytes with a link of that length: the vendor refuses these.**" in (
+        summed.to_markdown()
+    )
+
+
 def test_equal_reasons_are_counted_together_without_what_belongs_to_one_person():
     errors = []
     for number in ("+41 79 3", "+41 78 2", "+4177", "+41793026727123456789"):

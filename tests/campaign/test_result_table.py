@@ -398,7 +398,8 @@ def test_what_could_not_be_written_goes_out_later_and_once(on_sqlite, sqlite, ta
     writing.earlier()
     breaks.at = at
     with pytest.raises(
-        ResultTableError, match=rf"The results table {table} cannot be written \(ConnectionError\)"
+        ResultTableError,
+        match=rf"The results table {table} of connection warehouse cannot be written \(ConnectionError\)",
     ) as e:
         writing.write(give(made(1)))
     assert isinstance(e.value, OmnichatError)
@@ -417,7 +418,7 @@ def test_a_table_that_must_not_be_written_is_told_of_before_anything_is_sent(tmp
     database = Database("sqlite3", {"database": f"file:{path}?mode=ro", "uri": True})
     known = ResultDatabase(database.connect, "sqlite", "?", "connection warehouse")
     writing = ResultTable(known, table, batch=BATCH, try_number=1, recipient_of=key_of)
-    with pytest.raises(ResultTableError, match="needs the rights to select, insert and delete"):
+    with pytest.raises(ResultTableError, match="The SQLite file may only be read"):
         writing.earlier()
 
 
@@ -446,7 +447,10 @@ def test_a_name_that_cannot_be_taken_is_told_of(database, name):
     database.run("DROP TABLE IF EXISTS of_another_kind")
     database.run("CREATE TABLE of_another_kind (something VARCHAR(10))")
     making = sinks(database, name)
-    told = f"The results table {name} cannot be found or made .*schema is there, .*reserved word.*has the columns"
+    told = (
+        f"The results table {name} of connection warehouse cannot be found or made .*schema is there, .*reserved word"
+        ".*has the columns"
+    )
     with pytest.raises(ResultTableError, match=told):
         next(making)().earlier()
     making.close()  # type: ignore[attr-defined]

@@ -6,10 +6,12 @@ from hypothesis import strategies as st
 
 from airflow_provider_omnichat.campaign.segments import (
     ASSUMED_LINK_LENGTH,
+    SURELY_FITS,
     Encoding,
     count_segments,
     estimate_segments,
     outside_gsm7,
+    refused_length,
 )
 
 # Written by hand from the table of 3GPP TS 23.038, row by row, apart from the code's.
@@ -90,9 +92,44 @@ def test_each_character_that_moved_moves_those_behind_it():
     assert counted("€" * 229) == ("GSM-7", 458, 4)
 
 
-def test_too_long_is_over_25_parts():
-    assert not count_segments("a" * 153 * 25).too_long
-    assert count_segments("a" * 153 * 25 + "a").too_long
+@pytest.mark.parametrize(
+    ("most", "more"),
+    [
+        ("a" * 153 * 25, "a"),
+        ("[" * 76 * 25, "["),
+        ("€" * 1333, "€"),
+        ("\u2019" * 1333, "\u2019"),  # 3,999 bytes and 20 parts
+        ("字" * 1333 + "a", "a"),
+        ("ж" * 67 * 25, "ж"),  # 3,350 bytes and 25 parts
+        ("😀" * 33 * 25, "😀"),
+        ("é" * 2000, "a"),
+    ],
+    ids=lambda text: text[:1],
+)
+def test_too_long_is_over_25_parts_or_4000_bytes(most, more):
+    assert not count_segments(most).too_long
+    assert count_segments(most + more).too_long
+    assert refused_length(most + "<link>", "<link>") is None, "the link may be short"
+    assert refused_length(most + more + "<link>", "<link>")
+    assert refused_length(most + more, more) is None, "what stands for the link is not sent"
+
+
+def test_how_much_too_long_is_said_without_the_text():
+    limits = "without the link; the vendor takes at most 25 SMS and 4,000 bytes. Shorten it"
+    assert refused_length("字" * 1340 + "<link>", "<link>") == f"is too long: 4,020 bytes in UTF-8 {limits}"
+    assert refused_length("a" * 3826 + "<link>", "<link>") == f"is too long: 26 SMS in GSM-7 {limits}"
+    both = "30 SMS in UCS-2 and 6,000 bytes in UTF-8"
+    assert refused_length("字" * 2000 + "<link>", "<link>") == f"is too long: {both} {limits}"
+
+
+@given(st.text(st.sampled_from(["a", "€", "字", "😀"]), min_size=SURELY_FITS, max_size=SURELY_FITS))
+def test_what_is_not_counted_because_it_is_short_is_not_too_long(text):
+    assert not count_segments(text).too_long
+
+
+@given(st.text(max_size=100))
+def test_the_size_is_that_of_utf8(text):
+    assert count_segments(text).size_bytes == len(text.encode())
 
 
 @given(

@@ -93,6 +93,47 @@ def test_neither_number_nor_whole_hash_is_in_the_store_and_an_invite_takes_less_
     assert len(StateStoreJournal(store, "c").find(many)) == len(many)
 
 
+def test_reasons_of_doubts_do_not_make_a_value_larger_than_airflow_takes():
+    store = Store()
+    many = claims(*range(SEGMENT))
+    journal = StateStoreJournal(store, "c")
+    journal.claim(many, SENDS_AGAIN)
+    texts = ["no answer came", *(f"{n} \u2019" * 60 for n in range(100)), "x" * 5000]
+    for n, one in enumerate(many):
+        reason = texts[n] if n < len(texts) else "no answer came"
+        journal.record({one.recipient: Entry.now(Outcome.UNKNOWN, reason=reason)})
+    journal.flush()
+    assert all(len(json.dumps(value)) <= 65_535 for value in store.values())
+    found = StateStoreJournal(store, "c").find(many)
+    assert {entry.outcome for entry in found.values()} == {Outcome.UNKNOWN}
+    told = [found[one.recipient].reason for one in many]
+    assert told[:5] == texts[:5]
+    assert set(told[len(texts) :]) == {"no answer came"}
+    assert None in told, "those for which there is no room are in doubt without a reason"
+
+
+def test_a_reason_without_room_leaves_the_first_one():
+    store = Store()
+    journal = StateStoreJournal(store, "c")
+    journal.claim(claims(*range(30)), SENDS_AGAIN)
+    journal.record(
+        {
+            one.recipient: Entry.now(Outcome.UNKNOWN, reason=f"no answer {n % 20}")
+            for n, one in enumerate(claims(*range(30)))
+        }
+    )
+    journal.flush()
+    later = StateStoreJournal(store, "c")
+    later.claim(claims(*range(30)), SENDS_AGAIN | MAYBE_SENT)
+    for n, one in enumerate(claims(*range(30))):
+        text = f"no answer {n % 20}. It was to be sent again and was not: {n}"
+        later.record({one.recipient: Entry.now(Outcome.UNKNOWN, reason=text)})
+    later.flush()
+    found = StateStoreJournal(store, "c").find(claims(*range(30)))
+    for n, one in enumerate(claims(*range(30))):
+        assert str(found[one.recipient].reason).startswith(f"no answer {n % 20}")
+
+
 def test_a_crash_between_the_count_and_a_part_can_be_met_again_and_again():
     store = Store()
     journal = StateStoreJournal(store, "c")

@@ -121,7 +121,7 @@ def test_a_doubt_that_was_refused_when_it_was_sent_again_is_still_in_doubt(at_sa
     run_task(invite(), store=store)
     again = run_task(invite(on_unknown="resend", retries=3), store=store, retries=3, try_number=2)
     assert again.state == "up_for_retry"  # it was told to send it
-    assert str(again.error).endswith("An earlier try may have sent it, so it stays in doubt")
+    assert str(again.error).endswith("An earlier try may have sent it, so it stays in doubt.")
     held = run_task(invite(), store=store, try_number=3)
     assert held.state == "failed"
     assert "Already in doubt since an earlier try" in str(held.error)

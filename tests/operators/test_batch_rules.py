@@ -644,6 +644,22 @@ def test_a_preview_tells_people_who_when_how_much_and_who_not(at_sandbox, ledger
     assert at_sandbox.requests_seen == 1
 
 
+def test_a_text_that_is_too_long_with_any_link_is_invalid_and_one_that_may_fit_is_sent(at_sandbox):
+    # The sandbox's link has 33 characters, of 40 that are assumed.
+    texts = ["字" * 1340, "a" * 3826, "字" * 1320, "a" * 3790, "short "]
+    invites = [{**one, "message": f"{text}<link>"} for one, text in zip(people(5), texts, strict=True)]
+    preview = run_task(batch(invites, dry_run=True)).xcom
+    assert preview["return_value"]["counts"]["invalid"] == 2
+    told = preview["return_value"]["preview"]
+    assert (told["invites"], told["segments"]["too_long"]) == (3, 1)
+    (reason,) = told["reasons"]
+    assert reason["rows"] == 2
+    assert reason["reason"].startswith("message: is too long: … without the link; the vendor takes at most 25 SMS and")
+    sent = run_task(batch(invites, approved=preview["fingerprint"]))
+    assert counts(sent) == {"accepted": 3, "invalid": 2}
+    assert at_sandbox.requests_seen == 3
+
+
 @pytest.mark.parametrize("on_closed", ["defer", "skip"])
 def test_what_a_preview_tells_is_what_then_becomes_of_each_row(at_sandbox, ledger, on_closed):
     run_task(batch(people(4), campaign="spring", task_id="earlier", **ledger))

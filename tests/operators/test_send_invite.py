@@ -219,6 +219,8 @@ def test_the_budget_repeats_inside_one_try(at_sandbox):
         ({"to": "079 302 67 27"}, "Nothing was sent. to: 079 3****27 has no country code"),
         ({"message": "no placeholder"}, "Nothing was sent. message: does not contain the link placeholder '<link>'"),
         ({"message": "  "}, "Nothing was sent. message: is empty"),
+        ({"message": "字" * 1340 + "<link>"}, "Nothing was sent. message: is too long: 4,020 bytes in UTF-8 without"),
+        ({"message": "a" * 3826 + "<link>"}, "Nothing was sent. message: is too long: 26 SMS in GSM-7 without the"),
         ({"link_placeholder": ""}, "Nothing was sent. link_placeholder: is empty"),
         ({"application_key": ".."}, "Nothing was sent. application_key: is blank, dots"),
         ({"default_region": "Switzerland"}, "Nothing was sent. default_region: is not a country"),

@@ -68,7 +68,7 @@ def test_each_row_is_sent_once_and_the_manifest_tells_it(at_sandbox):
     assert run.succeeded, run.error
     manifest = run.xcom["return_value"]
     assert set(manifest) == {
-        *("campaign", "rows", "counts", "results", "segments", "sent_this_try", "started_at", "finished_at")
+        *("campaign", "rows", "missing", "counts", "results", "segments", "sent_this_try", "started_at", "finished_at")
     }
     assert manifest["campaign"] == "invites/run-1/invite"
     assert manifest["rows"] == manifest["sent_this_try"] == manifest["segments"] == 300
@@ -500,7 +500,7 @@ def test_a_list_that_breaks_in_the_middle_is_red_and_loses_nothing_of_what_was_s
     assert "The list cannot be read to its end" in str(first.error)
     assert number(249) not in str(first.error)
     sent = len(at_sandbox.accepted)
-    assert counts(first) == {"accepted": sent}
+    assert counts(first) == {"accepted": sent, "not_sent": 249 - sent}
     again = run_task(batch(people(300), retries=1, results_path=str(tmp_path)), store=store, retries=1, try_number=2)
     assert again.succeeded, again.error
     assert len(at_sandbox.accepted) == at_sandbox.requests_seen == 300
@@ -612,7 +612,7 @@ def test_a_dry_run_makes_no_request_and_touches_no_ledger(at_sandbox, tmp_path):
 
 
 @needs_store
-def test_execution_timeout_records_what_was_sent_and_the_next_try_sends_only_the_rest(at_sandbox, tmp_path):
+def test_execution_timeout_records_what_was_sent_and_the_next_try_sends_only_the_rest(at_sandbox, tmp_path, capsys):
     at_sandbox.set_faults(["latency:1:0.2"])
     store: dict[str, Any] = {}
     given = {"retries": 1, "results_path": str(tmp_path)}
@@ -626,6 +626,13 @@ def test_execution_timeout_records_what_was_sent_and_the_next_try_sends_only_the
     assert 4 <= sent < 60
     assert at_sandbox.requests_seen == sent
     assert sum(row.outcome == "accepted" for row in rows_in(tmp_path)) == sent
+    manifest = first.xcom["return_value"]
+    assert (counts(first)["accepted"], manifest["rows"]) == (sent, len(rows_in(tmp_path)))
+    assert manifest["missing"] == 200 - manifest["rows"] > 0
+    told = f"of 200 rows of the list were read; {manifest['missing']} have no outcome and no row in the results"
+    log = capsys.readouterr()
+    assert f"The task was stopped. So far, {manifest['rows']} rows: " in log.out + log.err
+    assert told in log.out + log.err
     at_sandbox.clear_faults()
     second = run_task(batch(people(200), **given), store=store, retries=1, try_number=2)
     assert second.succeeded, second.error
@@ -666,6 +673,9 @@ def test_on_kill_begins_no_request_records_those_under_way_and_ends_in_time(at_s
     found = counts(first)
     assert found.get("accepted", 0) + found.get("unknown", 0) == at_sandbox.requests_seen
     assert ("unknown" in found) is fault.startswith("hang")
+    missing = first.xcom["return_value"]["missing"]
+    assert missing == 200 - sum(found.values()) > 0
+    assert f"of 200 rows of the list were read; {missing} have no outcome" in str(first.error)
     at_sandbox.clear_faults()
     second = run_task(batch(people(200), retries=1, results_path=str(tmp_path)), store=store, try_number=2)
     assert sum(counts(second).values()) == 200

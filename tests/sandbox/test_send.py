@@ -65,6 +65,8 @@ def test_message_ids_differ(sandbox, post):
         ("\U0001f600" * 35, 1),
         ("\U0001f600" * 36, 2),
         ("a" * 100 + "\u2019", 2),
+        ("a" * 152 + "€" + "a" * 152, 3),
+        ("a" * 66 + "\U0001f600" + "\u2019" * 66, 3),
     ],
 )
 def test_segments_are_counted_as_operators_bill_them(sandbox, post, message, segments):
@@ -82,9 +84,27 @@ def test_number_that_is_none_is_refused_inside_a_200(sandbox, post, to):
     assert not sandbox.outbox[0].accepted
 
 
-def test_text_over_25_parts_is_refused_inside_a_200(sandbox, post):
-    assert post(sandbox, changed={"message": "a" * (153 * 25)}).json()["status"]["id"] == 7
-    assert post(sandbox, changed={"message": "a" * (153 * 25 + 1)}).json()["status"]["id"] == 25
+@pytest.mark.parametrize(
+    ("most", "more"),
+    [
+        ("a" * 153 * 25, "a"),
+        ("\u5b57" * 1333 + "a", "a"),
+        ("\u0436" * 67 * 25, "\u0436"),
+        ("\U0001f600" * 825, "a" * 26),
+    ],
+    ids=["GSM-7", "bytes", "UCS-2", "emojis"],
+)
+def test_text_over_25_parts_or_4000_bytes_is_refused_inside_a_200(sandbox, post, most, more):
+    assert post(sandbox, changed={"message": most}).json()["status"]["id"] == 7
+    assert post(sandbox, changed={"message": most + more}).json()["status"]["id"] == 25
+
+
+def test_what_has_a_length_is_the_text_with_the_link_in_it(sandbox, post):
+    link = len("https://m.me/sandbox?ref=12345678")
+    assert post(sandbox, changed={"message": "a" * (3825 - link) + "<link>"}).json()["status"]["id"] == 7
+    assert post(sandbox, changed={"message": "a" * (3826 - link) + "<link>"}).json()["status"]["id"] == 25
+    long = {"message": "x" * 5000, "linkPlaceholder": "x" * 5000}
+    assert post(sandbox, changed=long).json()["status"]["id"] == 7
 
 
 @pytest.mark.parametrize(

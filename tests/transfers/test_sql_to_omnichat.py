@@ -358,7 +358,9 @@ def test_results_that_cannot_be_written_stop_the_sending_and_what_was_sent_is_kn
 
     run = run_task(_as(Failing, invites(**task)), store=store, retries=3)
     assert run.state == "up_for_retry"
-    assert "The results table invited cannot be written (CheckViolation 23514); nothing more is sent" in str(run.error)
+    assert "The results table invited of connection warehouse cannot be written (CheckViolation 23514)" in str(
+        run.error
+    )
     assert "Sending was stopped" in str(run.error)
     sent = at_sandbox.totals.accepted
     assert 0 < sent < 500
@@ -385,7 +387,7 @@ def test_an_argument_whose_template_gives_nothing_stops_everything(two, at_sandb
 
 def test_a_results_table_that_cannot_be_made_is_told_of_and_nothing_is_sent(two, at_sandbox):
     run = run_task(invites(results_table="nowhere.invited"))
-    assert "The results table nowhere.invited cannot be" in str(run.error)
+    assert "The results table nowhere.invited of connection warehouse cannot be" in str(run.error)
     assert at_sandbox.totals.requests == 0
 
 
