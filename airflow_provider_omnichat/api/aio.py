@@ -161,7 +161,7 @@ class _Connector(aiohttp.TCPConnector):
     """
     Gives a connection, or says that there is none and nothing was sent.
 
-    aiohttp raises some of its errors for what fails on the way to the vendor and for what breaks later.
+    Some errors of aiohttp are raised for what fails on the way to the vendor and for what breaks later alike.
     """
 
     def __init__(self, route: Route, **kwargs: Any) -> None:
