@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers
+from airflow_provider_omnichat.api.privacy import (
+    describe_list,
+    describe_text,
+    mask_numbers,
+    shown_address,
+)
 from airflow_provider_omnichat.campaign.budget import Budget
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.arguments import (
@@ -22,6 +27,7 @@ from airflow_provider_omnichat.operators.arguments import (
     zone_of,
 )
 from airflow_provider_omnichat.operators.batch_ending import Ending, raise_if_empty
+from airflow_provider_omnichat.operators.given_files import check_address
 from airflow_provider_omnichat.operators.given_rows import rows_given
 from airflow_provider_omnichat.operators.ledger import (
     DEFAULT_TABLE,
@@ -42,6 +48,7 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.batch_thread import BatchThread
     from airflow_provider_omnichat.campaign.report import Tally
     from airflow_provider_omnichat.campaign.results import ResultSink
+    from airflow_provider_omnichat.campaign.row_columns import Need, RowColumns
     from airflow_provider_omnichat.campaign.row_sources import BrokenRow
     from airflow_provider_omnichat.campaign.rows import Row
     from airflow_provider_omnichat.campaign.survey import Survey
@@ -52,7 +59,7 @@ def _shown_opt_outs(given: Any) -> Any:
     """Say of an opt-out list what it is, without its numbers."""
     if given is None:
         return None
-    if isinstance(given, dict):
+    if isinstance(given, dict) and "sql" in given:
         return {name: mask_numbers(given.get(name)) for name in ("conn_id", "sql")}
     return describe_list(given)
 
@@ -148,7 +155,12 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
         "approved",
         "partition",
     )
-    private_fields: ClassVar = {"invites": describe_list, "message": describe_text, "suppression": _shown_opt_outs}
+    private_fields: ClassVar = {
+        "invites": describe_list,
+        "message": describe_text,
+        "results_path": shown_address,
+        "suppression": _shown_opt_outs,
+    }
     may_become_empty: ClassVar = frozenset({"resend_key"})
     ui_color = "#ffe3d3"
 
@@ -276,8 +288,7 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
             except AccountError:
                 raise  # may be mended while Airflow waits for the next try
             except ValueError as error:
-                again = " this time" if so_far or context["ti"].try_number > 1 else ""
-                raise AirflowFailException(f"Nothing was sent{again}. {error}") from None
+                raise _refusal(context, so_far, error) from None
             return self._send(context, hook, gates, rows, campaign, so_far)
 
     def _send(
@@ -290,6 +301,7 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
         so_far: dict[str, Any],
     ) -> dict[str, Any]:
         from airflow_provider_omnichat.campaign.batch_thread import BatchThread
+        from airflow_provider_omnichat.campaign.row_sources import RowSourceError
 
         try:
             batch = self._batch(context, hook, gates.gate(), campaign, rows, so_far)
@@ -299,10 +311,12 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
         if self._killed:
             self._thread.stop()
         self._thread.run(rows)
+        if isinstance(batch.failure, RowSourceError) and not batch.tally.rows:
+            raise _refusal(context, so_far, batch.failure)
         where = batch.location or self._ledger_place()
         manifest = batch.tally.manifest(campaign, where)
         self._push(context, "return_value", manifest)  # an error, too, leaves it for others to read
-        ending = Ending(batch, where)
+        ending = Ending(batch, shown_address(where) if where else None)
         ending.raise_if_another_try_helps()
         if not so_far:  # else it was not empty before the wait, and those who were sent to may have left it since
             raise_if_empty(batch.tally, self.on_empty)
@@ -369,19 +383,42 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
 
     def _rows(self, twice: bool) -> AbstractContextManager[Iterable[Row | BrokenRow]]:
         """Give the rows of the list; *twice* if they are read more than once."""
-        return rows_given(self.private("invites"), twice)
+        return rows_given(self.private("invites"), self._columns(), twice)
+
+    def _columns(self) -> RowColumns:
+        """Give the columns that the arguments name."""
+        from airflow_provider_omnichat.campaign.message_template import MessageTemplate
+        from airflow_provider_omnichat.campaign.row_columns import Need, RowColumns
+
+        message = self.private("message")
+        names = ("key_column", "region_column", "time_zone_column", "to_column")
+        named = [(name, getattr(self, name)) for name in names]
+        fields = MessageTemplate(message).fields if message else ()
+        return RowColumns(
+            [
+                *(Need(field, field, "message") for field in fields),
+                *(Need(column, column, name) for name, column in named if column),
+                *self._own_columns(),
+            ]
+        )
+
+    def _own_columns(self) -> Iterable[Need]:
+        """Give the columns that an operator of another source names besides."""
+        return ()
 
     def _results(self, context: Context, campaign: str) -> ResultSink:
         from airflow_provider_omnichat.campaign.ledger import recipient_key
         from airflow_provider_omnichat.campaign.result_files import ResultFiles
         from airflow_provider_omnichat.campaign.results import NoResults
 
-        if not self.results_path:
+        results_path = self.private("results_path")
+        if not results_path:
             return NoResults()
+        check_address(str(results_path), "results_path", takes_query=False)
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
         parts = [*task_identity(context).split("/"), *([self.resend_key] if self.resend_key else [])]
-        folder = ObjectStoragePath(self.results_path).joinpath(*(_file_name(part) for part in parts))
+        folder = ObjectStoragePath(results_path).joinpath(*(_file_name(part) for part in parts))
         return ResultFiles(
             folder,
             format=self.results_format,
@@ -428,6 +465,11 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
 
     def _ledger_place(self) -> str | None:
         return f"table {self.ledger_table} of connection {self.ledger_conn_id}" if self.ledger_conn_id else None
+
+
+def _refusal(context: Context, so_far: dict[str, Any], error: Exception) -> AirflowFailException:
+    again = " this time" if so_far or context["ti"].try_number > 1 else ""
+    return AirflowFailException(f"Nothing was sent{again}. {error}")
 
 
 def _file_name(part: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.row_sources import RowSourceError
 
 if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.batch import Batch
@@ -35,7 +36,9 @@ class Ending:
         if batch.abandoned:
             raise AirflowException(f"The task was stopped. So far, {self.told}")
         if batch.failure is not None:
-            raise AirflowException(f"{batch.failure} Sending was stopped. So far, {self.told}")
+            # What is wrong with a list is wrong in the next try, too.
+            kind = AirflowFailException if isinstance(batch.failure, RowSourceError) else AirflowException
+            raise kind(f"{batch.failure} Sending was stopped. So far, {self.told}")
         if self._tally.due[Outcome.NOT_SENT]:
             why = f" Sending was stopped: {batch.stop_reason}." if batch.stop_reason else ""
             raise AirflowException(
