@@ -10,6 +10,7 @@ import re
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import IO, Any
 
 from airflow_provider_omnichat.api.privacy import shown_address
@@ -173,13 +174,13 @@ class _Lines:
     @property
     def fault(self) -> tuple[int, str] | None:
         """The number of the first line of this row whose characters cannot be right, and what is wrong with it."""
-        for number, line in enumerate(self.taken, self.first_line):
+        for index, line in enumerate(self.taken):
             if line is None:
                 continue
-            if not self._takes_nul and "\x00" in line:
-                return number, "has a NUL character in it; mend what has written the file"
+            if "\x00" in line and not self._takes_nul:
+                return self.first_line + index, "has a NUL character in it; mend what has written the file"
             if not line.isascii() and _NOT_UTF8.search(line):
-                return number, "is not UTF-8; save the file as UTF-8"
+                return self.first_line + index, "is not UTF-8; save the file as UTF-8"
         return None
 
     def _next_of_stream(self) -> str | None:
@@ -203,10 +204,11 @@ def _csv_rows(lines: _Lines, name: str, delimiters: str, columns: RowColumns | N
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     header = _header(lines, reader, name)
     width = len(header)
-    places = list(zip(header, range(width), strict=True))
+    names: Sequence[str] = header
+    cells_of: Callable[[Sequence[str]], Sequence[str]] = _all_cells
     if columns is not None:
         found = columns.of_header(header, f"{name}: line {lines.first_line}, the header", ": there is no column")
-        places = [(field, header.index(column)) for field, column in found.items()]
+        names, cells_of = tuple(found), _chooser([header.index(column) for column in found.values()])
     position = 0
     while True:
         lines.next_row()
@@ -227,9 +229,20 @@ def _csv_rows(lines: _Lines, name: str, delimiters: str, columns: RowColumns | N
                 reason = fault[1] + _which(lines, fault[0])
         position += 1
         if reason is None:
-            yield Row(position, {field: cells[place] for field, place in places})
+            yield Row(position, dict(zip(names, cells_of(cells), strict=False)))
         else:
             yield BrokenRow(position, f"line {lines.first_line}: {reason}")
+
+
+def _chooser(places: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]:
+    """Give what takes the cells at some places out of a row."""
+    if len(places) == 1:
+        return lambda cells: (cells[places[0]],)
+    return itemgetter(*places) if places else lambda _: ()
+
+
+def _all_cells(cells: Sequence[str]) -> Sequence[str]:
+    return cells
 
 
 def _unreadable(lines: _Lines, error: Exception) -> str:
