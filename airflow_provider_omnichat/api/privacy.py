@@ -144,7 +144,7 @@ def secrets_in(address: object) -> tuple[str, ...]:
         return ()
     user, query = parts["user"] or "", parts["query"].lstrip("?#")
     values = re.split(r"(?:^|[&;])[^&;=]*=", query)
-    pieces = (user, user.partition(":")[2], query, *values)
+    pieces = (user, *user.split(":", 1), query, *values)
     # Shorter ones would stand in words that have nothing to do with them.
     return tuple(piece for piece in pieces if len(piece) >= _SHORTEST_SECRET)
 

@@ -270,6 +270,8 @@ def _delimiter(lines: _Lines, name: str, delimiters: str) -> str | None:
     if header is None:
         return None
     what = what_else(header)
+    if header.lstrip().startswith(('{"', "{'", "[{", '["')):
+        what = "has JSON in it; give it a name that ends in .jsonl, with one object on each line"
     if what is not None:
         raise RowSourceError(f"{name}: {what}")
     said = re.fullmatch(r"sep=([,;\t|])\r?\n?", header)

@@ -340,6 +340,7 @@ DISGUISED = {
     "parquet": (b"PAR1\x15\x04\x15\n" + bytes(50) + b"PAR1", "is a Parquet file"),
     "gzip": (gzip.compress(TABLE.encode()), "is packed with gzip; give it a name that ends in .gz"),
     "a page": (b"<!DOCTYPE html>\n<html>Sign in</html>", "is a web page or XML"),
+    "JSON lines": (LINES.encode(), "has JSON in it; give it a name that ends in .jsonl"),
     "an error of S3": (b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>', "is a web page or XML"),
 }
 
@@ -347,6 +348,8 @@ DISGUISED = {
 @pytest.mark.parametrize(("content", "told"), DISGUISED.values(), ids=DISGUISED)
 @pytest.mark.parametrize("name", ["due.csv", "due.jsonl"])
 def test_a_file_that_is_something_else_is_told_by_name(at_sandbox, tmp_path, content, told, name):
+    if "JSON" in told and name == "due.jsonl":
+        pytest.skip("that is what it is")
     (tmp_path / name).write_bytes(content)
     assert_refused(run_task(batch(tmp_path / name, retries=5), retries=5), at_sandbox, f"{name}: {told}")
 
