@@ -24,7 +24,7 @@ _SCHEME = r"[A-Za-z][A-Za-z0-9+.\-:]{0,40}://"
 _PARTS = re.compile(
     rf"(?P<scheme>{_SCHEME})(?:(?P<user>[^/?#]*)@)?(?P<host>[^/?#@]*)(?P<path>[^?#]*)(?P<query>.*)", re.DOTALL
 )
-_HOST = re.compile(r"(?:\[[^\]]*\]|[^:]*)(?::\d*)?")
+_HOST = re.compile(r"(?:\[[^\]]*\]|[^:]*)(?::\d+)?")
 _ADDRESS_IN_TEXT = re.compile(rf"{_SCHEME}[^\s'\"<>|]+")
 # What a library says of a request that failed has the path and query of an address, and not its scheme.
 _QUERY_IN_TEXT = re.compile(r"\?[^\s'\"<>|?=]{0,100}=[^\s'\"<>|]*")
@@ -128,8 +128,9 @@ def plain_address(address: object) -> str:
     parts = _PARTS.fullmatch(text)
     if not parts:
         return text
-    # A password with a slash in it reaches into what looks like the path.
-    is_odd = not _HOST.fullmatch(parts["host"]) or (":" in parts["host"] and "@" in parts["path"])
+    # A password with a slash or question mark in it reaches into what looks like the path or the query.
+    authority = (parts["user"] or "") + parts["host"]
+    is_odd = not _HOST.fullmatch(parts["host"]) or (":" in authority and "@" in parts["path"] + parts["query"])
     return parts["scheme"] + ("…" if is_odd else parts["host"] + parts["path"])
 
 
