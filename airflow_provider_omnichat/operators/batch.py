@@ -76,8 +76,9 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
     they add up to ``rows``), ``results`` (where the rows are), ``segments`` (SMS segments that the vendor counted in
     this try), ``sent_this_try``, ``started_at``, ``finished_at``. It is pushed before an error is raised, too.
 
-    :param invites: a list of dicts, the output of another task, or the URI of a CSV or JSON-lines file on any storage
-        that Airflow knows (``s3://conn_id@bucket/list.csv``), read as a stream. Fields: ``to`` (see *to_column*),
+    :param invites: a list of dicts, the output of another task or of mapped ones that give a list each, a dict that is
+        the only row, or a CSV or JSON-lines file on any storage that Airflow knows, read as a stream: its address
+        (``s3://conn_id@bucket/list.csv``), a ``Path`` or an ``ObjectStoragePath``. Fields: ``to`` (see *to_column*),
         ``message`` and ``link_placeholder`` where a row has its own, and any others. (templated; shown as a count)
     :param message: the text for rows without their own; ``{first_name}`` takes the row's field. (templated; not shown)
     :param link_placeholder: the piece of the text in whose place the server puts the invite's link. (templated)
@@ -85,7 +86,8 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
     :param integration_type: the channel that the invites lead to; that of the connection if None. (templated)
     :param omnichat_conn_id: the ``omnichat`` connection. (templated)
     :param default_region: the country of numbers without a country code, as two letters: ``CH``. (templated)
-    :param to_column: the field that holds the number.
+    :param to_column: the field that holds the number. It and the others are found without regard to capitals where
+        that is clear; a list that has one of them nowhere is refused before anything is sent.
     :param region_column: the field that holds the country of a row's number, as two letters, for lists of several
         countries; *default_region* counts where it is empty.
     :param key_column: the field that names a row in results and errors, such as ``customer_id``; not a personal one.
@@ -105,10 +107,10 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
         SMS a number. (templated)
     :param on_empty: what an empty list does: ``"skip"`` the task, ``"succeed"`` or ``"fail"``.
     :param max_rejected_ratio: the task fails when the vendor rejected more than this part of what it was sent, 0 to 1.
-    :param suppression: the opt-out list: numbers, as a list, the output of another task, the URI of a CSV or JSON-lines
-        file (the column *to_column*, or its only one), or a query ``{"conn_id": "...", "sql": "..."}``. A national
-        number is of the country in its *region_column*, else of *default_region*. (templated; shown as a count, a
-        query with numbers masked)
+    :param suppression: the opt-out list: numbers, as a list, the output of other tasks, a CSV or JSON-lines file as
+        *invites* has it (the column *to_column*, or its only one), or a query ``{"conn_id": "...", "sql": "..."}``. A
+        national number is of the country in its *region_column*, else of *default_region*. (templated; shown as a
+        count, a query with numbers masked)
     :param send_window: from when to when people may be written to, on the clock where they live: ``("09:00",
         "20:00")``. None for any time.
     :param send_days: the days of it: ``"mon-sat"``, ``"mon,wed,fri"`` or a list; every day if None.
@@ -132,7 +134,7 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
     :raises AirflowFailException: nothing can be mended by another try: invites in doubt, too many rejected, no row
         fit to be sent.
     :raises AirflowException: some were certainly not sent; Airflow retries the task, and the retry sends only those.
-    :raises airflow_provider_omnichat.operators.given_rows.ListFailedError: what gives the list failed before anything
+    :raises airflow_provider_omnichat.campaign.row_sources.ListFailedError: what gives the list failed before anything
         was sent; Airflow retries the task.
     :raises AirflowSkipException: the list is empty.
     :raises TaskDeferred: somebody has to wait for the window; Airflow resumes the task then.

@@ -7,15 +7,12 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_omnichat.campaign.row_sources import ListFailedError
-from airflow_provider_omnichat.operators.given_files import file_given, told, told_all
+from airflow_provider_omnichat.operators.given_files import file_given, told_all
 
 if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.row_columns import RowColumns
     from airflow_provider_omnichat.campaign.row_sources import BrokenRow
     from airflow_provider_omnichat.campaign.rows import Row
-
-__all__ = ["ListFailedError", "rows_given", "told"]
 
 T = TypeVar("T")
 
@@ -30,7 +27,7 @@ def rows_given(invites: Any, columns: RowColumns, twice: bool) -> Iterator[Itera
     :param twice: whether they are read more than once; a file or iterator is set aside on disk then.
     :raises RowSourceError: it is no list, or lacks a column. Of an iterator, which is read in one thread only, that is
         raised when the first row is asked for.
-    :raises ListFailedError: see :func:`told`; also while the rows are read.
+    :raises ListFailedError: the file, function or iterator has failed; also while the rows are read.
     """
     from airflow_provider_omnichat.campaign.file_rows import rows_of_file
     from airflow_provider_omnichat.campaign.row_sources import ListedRows, rows_of_dict, rows_of_list
