@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_omnichat.operators.given_files import file_given, told_all
 
@@ -13,8 +12,6 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.row_columns import RowColumns
     from airflow_provider_omnichat.campaign.row_sources import BrokenRow
     from airflow_provider_omnichat.campaign.rows import Row
-
-T = TypeVar("T")
 
 
 @contextmanager
@@ -25,8 +22,8 @@ def rows_given(invites: Any, columns: RowColumns, twice: bool) -> Iterator[Itera
     :param invites: the list (a bare dict is its one row), the address, or the iterator.
     :param columns: that its rows must have.
     :param twice: whether they are read more than once; a file or iterator is set aside on disk then.
-    :raises RowSourceError: it is no list, or lacks a column. Of an iterator, which is read in one thread only, that is
-        raised when the first row is asked for.
+    :raises RowSourceError: it is no list, or lacks a column. Of a file or iterator, that is raised when the first row
+        is asked for: all of it is read in one thread, because an iterator may need that.
     :raises ListFailedError: the file, function or iterator has failed; also while the rows are read.
     """
     from airflow_provider_omnichat.campaign.file_rows import rows_of_file
@@ -47,13 +44,5 @@ def rows_given(invites: Any, columns: RowColumns, twice: bool) -> Iterator[Itera
 
         with Spool(rows) as spool:
             yield spool
-    elif file is not None:
-        yield _begun(rows)
     else:
         yield rows
-
-
-def _begun(rows: Iterator[T]) -> Iterator[T]:
-    """Read the first row now, so that what is wrong with the whole is known before anything is set up for sending."""
-    first = next(rows, None)
-    return rows if first is None else chain([first], rows)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_omnichat.campaign.result_files import ResultFileError, ResultFiles
 from tests.airflow_harness import AIRFLOW, HAS_STATE_STORE, run_task
 from tests.operators.test_list_shapes import decorated, giving
 from tests.operators.test_privacy import shown_by
@@ -248,13 +249,31 @@ def test_results_that_cannot_be_written_show_their_place_masked(at_sandbox, tmp_
     assert_nothing_shows(run, caplog.text, out.out + out.err)
 
 
-def test_the_place_of_the_results_can_be_found_and_the_log_shows_it_masked(at_sandbox, tmp_path, caplog):
+class Sealed(Vault):
+    """A directory that cannot be listed."""
+
+    def exists(self) -> bool:
+        raise OSError(f"cannot sign for secret-user with {SECRET}") from KeyError(str(self))
+
+
+def test_results_on_a_storage_that_fails_show_nothing_of_its_address():
+    files = ResultFiles(Sealed(OSError()), format="jsonl", try_number=1, recipient_of=str)  # type: ignore[arg-type]
+    with pytest.raises(ResultFileError, match=r"vault://store/due-41785\*{4}82.csv cannot be listed: ") as error:
+        files.earlier()
+    shown = shown_by(error.value)
+    assert not [hidden for hidden in HIDDEN if hidden in shown]
+
+
+def test_the_place_of_the_results_can_be_found_and_the_log_shows_it_masked(at_sandbox, tmp_path, capfd):
     folder = tmp_path / "20261127"
     run = run_task(batch(people(3), results_path=folder))
     assert run.succeeded, run.error
     assert run.xcom["return_value"]["results"].startswith(str(folder))
     assert run.rendered["results_path"] == str(tmp_path / "20****7")
-    assert "20261127" not in caplog.text
+    out = capfd.readouterr()
+    told = [line for line in (out.out + out.err).splitlines() if "3 accepted" in line]
+    assert told or AIRFLOW < (3, 0)
+    assert not [line for line in told if "20261127" in line]
 
 
 @pytest.mark.parametrize("message", ["{a41785559182} <link>", "{41785559182} <link>", "{x.41785559182} <link>"])
@@ -262,6 +281,16 @@ def test_a_number_in_a_field_of_the_text_is_masked(at_sandbox, message):
     run = run_task(batch(people(2), message=message))
     assert run.state == "failed"
     assert str(run.error).startswith("Nothing was sent. ")
+    assert_nothing_shows(run)
+
+
+def test_a_number_in_a_field_that_a_row_lacks_is_masked(at_sandbox):
+    rows: list[dict[str, Any]] = [{f"a{NUMBER}": "x"}, {f"a{NUMBER}": ""}, {}]
+    rows = [{**one, "to": "nobody" if one.get(f"a{NUMBER}") else f"+{number(i)}"} for i, one in enumerate(rows)]
+    run = run_task(batch(rows, message="{a41785559182} <link>"))
+    assert run.state == "failed"
+    assert "needs the field 'a41785****82', which is empty in this row" in str(run.error)
+    assert "needs the field 'a41785****82', which is not in this row" in str(run.error)
     assert_nothing_shows(run)
 
 
