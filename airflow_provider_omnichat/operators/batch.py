@@ -318,7 +318,7 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
         where = batch.location or self._ledger_place()
         manifest = batch.tally.manifest(campaign, where)
         self._push(context, "return_value", manifest)  # an error, too, leaves it for others to read
-        ending = Ending(batch, shown_address(where) if where else None)
+        ending = Ending(batch, where)
         ending.raise_if_another_try_helps()
         if not so_far:  # else it was not empty before the wait, and those who were sent to may have left it since
             raise_if_empty(batch.tally, self.on_empty)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.privacy import shown_address
 from airflow_provider_omnichat.campaign.row_sources import RowSourceError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Ending:
     def __init__(self, batch: Batch, place: str | None) -> None:
         self._batch = batch
         self._tally = batch.tally
-        where = f"All rows: {place}." if place else _NO_ROWS
+        where = f"All rows: {shown_address(place)}." if place else _NO_ROWS
         self.told = f"{self._tally.summary()}. {where}"
 
     def raise_if_another_try_helps(self) -> None:
