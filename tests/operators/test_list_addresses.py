@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.campaign.result_files import ResultFileError, ResultFiles
+from airflow_provider_omnichat.campaign.result_files import ResultFileError, ResultFiles, read_results
 from tests.airflow_harness import AIRFLOW, HAS_STATE_STORE, run_task
 from tests.operators.test_list_shapes import decorated, giving
 from tests.operators.test_privacy import shown_by
@@ -262,6 +262,16 @@ def test_results_on_a_storage_that_fails_show_nothing_of_its_address():
         files.earlier()
     shown = shown_by(error.value)
     assert not [hidden for hidden in HIDDEN if hidden in shown]
+
+
+@pytest.mark.parametrize("token", ["ac02", "1234", "0000"])
+def test_the_name_of_a_result_file_is_shown_whatever_digits_it_has(tmp_path, token):
+    folder = tmp_path / f"results-{NUMBER}"
+    folder.mkdir()
+    name = f"sent-try-1-0001-{token}-0001.jsonl"
+    (folder / name).write_text("no row\nno row\n")
+    with pytest.raises(ResultFileError, match=rf"results-41785\*{{4}}82/{name}: line 1 is no result row"):
+        list(read_results(folder))
 
 
 def test_the_place_of_the_results_can_be_found_and_the_log_shows_it_masked(at_sandbox, tmp_path, capfd):
