@@ -27,7 +27,7 @@ from airflow_provider_omnichat.operators.arguments import (
     zone_of,
 )
 from airflow_provider_omnichat.operators.batch_ending import Ending, raise_if_empty
-from airflow_provider_omnichat.operators.given_files import check_address
+from airflow_provider_omnichat.operators.given_files import check_address, storage_path
 from airflow_provider_omnichat.operators.given_rows import rows_given
 from airflow_provider_omnichat.operators.ledger import (
     DEFAULT_TABLE,
@@ -417,10 +417,8 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, BaseOperat
         if not results_path:
             return NoResults()
         check_address(str(results_path), "results_path", takes_query=False)
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
         parts = [*task_identity(context).split("/"), *([self.resend_key] if self.resend_key else [])]
-        folder = ObjectStoragePath(results_path).joinpath(*(_file_name(part) for part in parts))
+        folder = storage_path(str(results_path)).joinpath(*(_file_name(part) for part in parts))
         return ResultFiles(
             folder,
             format=self.results_format,

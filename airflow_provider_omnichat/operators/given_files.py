@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import IO, Any, NamedTuple, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
@@ -126,11 +126,20 @@ def _check_text(text: str, argument: str) -> None:
     )
 
 
-def _path_at(address: str, argument: str) -> Any:
+def storage_path(address: str) -> Any:
+    """
+    Give the ``ObjectStoragePath`` of an address; Airflow 2 takes a relative path for one below the root.
+
+    :param address: a path or URL.
+    """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
+    return ObjectStoragePath(address if "://" in address else str(Path(address).absolute()))
+
+
+def _path_at(address: str, argument: str) -> Any:
     try:
-        path = ObjectStoragePath(address)
+        path = storage_path(address)
         path.fs  # noqa: B018 - here Airflow looks for the storage
     except ValueError as error:
         failure = type(error).__name__

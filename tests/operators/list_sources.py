@@ -9,17 +9,33 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pytest
 
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
 from airflow_provider_omnichat.transfers.sql_to_omnichat import SqlToOmnichatInviteOperator
+from tests.airflow_harness import HAS_STATE_STORE
+from tests.operators.test_send_invite_batch import batch as batch_task
 
-if TYPE_CHECKING:
-    import pytest
+REMEMBERS: dict[str, Any] = {} if HAS_STATE_STORE else {"ledger_conn_id": "ledger"}
+"""What a task with retries needs, so that its next try knows what this one has sent."""
 
 WITH_HEADER = ("csv", "tsv", "csv.gz", "query")
 WITHOUT_HEADER = ("jsonl", "list", "tuple", "lists in a list", "iterator")
 EVERY_KIND = (*WITH_HEADER, *WITHOUT_HEADER)
+
+
+@pytest.fixture(autouse=True)
+def _ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database for those who name it."""
+    given = {"conn_type": "sqlite", "host": str(tmp_path / "ledger.sqlite")}
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps(given))
+
+
+def batch(invites: Any, **given: Any) -> SendInviteBatchOperator:
+    """Give an operator that may have retries on every Airflow."""
+    return batch_task(invites, **{**REMEMBERS, **given})
 
 
 class Rows:
@@ -42,7 +58,14 @@ class Sources:
 
     def task(self, kind: str, rows: list[dict[str, Any]], **given: Any) -> Any:
         """Give an operator that sends to these rows; all have the columns of the first where there is a header."""
-        fields = {"task_id": "invite", "retry_budget": 1.0, "concurrency": 4, "message": "Hello <link>", **given}
+        fields = {
+            **REMEMBERS,
+            "task_id": "invite",
+            "retry_budget": 1.0,
+            "concurrency": 4,
+            "message": "Hello <link>",
+            **given,
+        }
         source = self.given(kind, rows)
         if kind == "query":
             return SqlToOmnichatInviteOperator(**source, **fields)

@@ -11,9 +11,10 @@ import pytest
 
 from airflow_provider_omnichat.campaign.result_files import ResultFileError, ResultFiles, read_results
 from tests.airflow_harness import AIRFLOW, HAS_STATE_STORE, run_task
+from tests.operators.list_sources import _ledger, batch  # noqa: F401 - a fixture
 from tests.operators.test_list_shapes import decorated, giving
 from tests.operators.test_privacy import shown_by
-from tests.operators.test_send_invite_batch import XCom, batch, counts, number, people
+from tests.operators.test_send_invite_batch import XCom, counts, number, people
 
 needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
 needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="what is said of a storage is that of Airflow 3.3")

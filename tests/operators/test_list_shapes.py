@@ -14,7 +14,8 @@ import pytest
 
 from airflow_provider_omnichat.decorators.omnichat_invite import omnichat_invite_task
 from tests.airflow_harness import AIRFLOW, HAS_STATE_STORE, START, run_task
-from tests.operators.test_send_invite_batch import MESSAGE, batch, counts, number, people, rows_in
+from tests.operators.list_sources import REMEMBERS, _ledger, batch  # noqa: F401 - a fixture
+from tests.operators.test_send_invite_batch import MESSAGE, counts, number, people, rows_in
 
 needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
 needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
@@ -83,9 +84,10 @@ def test_a_path_is_the_address_of_the_opt_out_list(at_sandbox, tmp_path, made):
 def test_a_path_may_be_relative_and_have_spaces(at_sandbox, tmp_path, monkeypatch, made, folder):
     monkeypatch.chdir(tmp_path)
     csv_at(tmp_path / folder / "due 1.csv")
-    run = run_task(batch(made(f"{folder}/due 1.csv")))
+    run = run_task(batch(made(f"{folder}/due 1.csv"), results_path=made(f"{folder}/results")))
     assert run.succeeded, run.error
     assert counts(run) == {"accepted": 3}
+    assert len(rows_in(tmp_path / folder / "results")) == 3
 
 
 @needs_runner
@@ -192,7 +194,7 @@ def decorated(function: Any, **given: Any) -> Any:
     from airflow.providers.common.compat.sdk import DAG
 
     with DAG("invites", schedule=None, start_date=START):
-        made: Any = omnichat_invite_task(function, message=MESSAGE, concurrency=4, **given)
+        made: Any = omnichat_invite_task(function, message=MESSAGE, concurrency=4, **{**REMEMBERS, **given})
         return made().operator
 
 
