@@ -99,6 +99,16 @@ class Supervisor:
 
         return XComSequenceSliceResult(root=[self.upstream.get(message.task_id)])
 
+    def _on_GetXComSequenceItem(self, message: Any) -> Any:
+        """Give what the mapped task of that index gave: its task's value in *upstream* is a list."""
+        from airflow.sdk.exceptions import ErrorType
+        from airflow.sdk.execution_time.comms import ErrorResponse, XComSequenceIndexResult
+
+        given = self.upstream[message.task_id]
+        if message.offset >= len(given):
+            return ErrorResponse(error=ErrorType.XCOM_NOT_FOUND)
+        return XComSequenceIndexResult(root=given[message.offset])
+
     def _on_GetConnection(self, message: Any) -> Any:
         from airflow.sdk.exceptions import ErrorType
         from airflow.sdk.execution_time.comms import ConnectionResult, ErrorResponse

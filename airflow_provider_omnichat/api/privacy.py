@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Mapping
 
 _MASK = "****"
 _LONGEST_TEXT = 300
 _SHORTEST_PIECE = 12
+_SHORTEST_SECRET = 4
 # Seven digits or more, also when written with separators: short codes and status ids stay readable, phone numbers do
 # not.
 _LONG_NUMBER = re.compile(r"\+?\d(?:[\s().\-/]{0,3}\d){6,}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d)?")
+# What looks like one and is none: a moment, as run ids and the names of files have it.
+_MOMENT_OR_NUMBER = re.compile(
+    r"(?P<moment>(?<!\d)(?:19|20)\d\d-[01]\d-[0-3]\d"
+    r"(?:[T _][0-2]\d[:_][0-5]\d(?:[:_][0-5]\d(?:\.\d{1,6})?)?(?:[+-]\d\d[:_]?\d\d)?)?(?![\s().\-]{0,3}\d))|"
+    + _LONG_NUMBER.pattern
+)
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.\-:]{0,40}://"
+_PARTS = re.compile(
+    rf"(?P<scheme>{_SCHEME})(?:(?P<user>[^/?#]*)@)?(?P<host>[^/?#@]*)(?P<path>[^?#]*)(?P<query>.*)", re.DOTALL
+)
+_HOST = re.compile(r"(?:\[[^\]]*\]|[^:]*)(?::\d+)?")
+_ADDRESS_IN_TEXT = re.compile(rf"{_SCHEME}[^\s'\"<>|]+")
+# What a library says of a request that failed has the path and query of an address, and not its scheme.
+_QUERY_IN_TEXT = re.compile(r"\?[^\s'\"<>|?=]{0,100}=[^\s'\"<>|]*")
+_LIST_FILE = re.compile(r"\.(?:csv|tsv|jsonl|ndjson|json)(?:\.gz)?$", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+|\s{2,}")
 
 
@@ -42,14 +59,105 @@ def describe_text(text: object) -> str:
 
 def describe_list(rows: object, of: str = "rows") -> str:
     """
-    Say how long a list is, without the list; the address of a file is shown.
+    Say how long a list is, without the list; the address of a file is shown as far as it may be.
 
     :param rows: a list, the address of one, or whatever stands where a list should be.
     :param of: what it is a list of.
     """
     if isinstance(rows, str):
-        return rows if "://" in rows or rows.startswith("/") else describe_text(rows)
-    return f"<{type(rows).__name__} of {len(rows)} {of}>" if isinstance(rows, Sized) else f"<{type(rows).__name__}>"
+        return shown_address(rows) if is_address(rows) else describe_text(rows)
+    if is_path(rows):
+        return shown_address(rows)
+    kind = type(rows).__name__
+    # Other things with a length may have to ask a server for it, and it may be that of something else.
+    if not isinstance(rows, list | tuple | set | frozenset | Mapping):
+        return f"<{kind}>"
+    if isinstance(rows, list | tuple) and of == "rows":
+        # Mapped tasks give a list each.
+        return f"<{kind} of {sum(len(one) if isinstance(one, list | tuple) else 1 for one in rows)} rows>"
+    return f"<{kind} of {len(rows)} {'fields' if isinstance(rows, Mapping) and of == 'rows' else of}>"
+
+
+def is_path(value: object) -> bool:
+    """
+    Tell whether a value is a path, local or on object storage.
+
+    :param value: such as a :class:`pathlib.Path` or an ``ObjectStoragePath``, which is no ``os.PathLike``.
+    """
+    return isinstance(value, os.PathLike) or (
+        callable(getattr(value, "open", None)) and callable(getattr(value, "iterdir", None))
+    )
+
+
+def is_address(text: str) -> bool:
+    """
+    Tell the address of a file from any other text, such as a list that a template has made a text of.
+
+    :param text: to look at.
+    """
+    text = text.strip()
+    if not text or len(text.splitlines()) > 1 or text[0] in "[{(<\"'":
+        return False
+    is_rooted = _PARTS.fullmatch(text) or text.startswith(("/", "./", "../", "~"))
+    return bool(_LIST_FILE.search(text) or (is_rooted and not re.search(r"\s", text)))
+
+
+def shown_address(address: object) -> str:
+    """
+    Give the address of a file as it may be shown: without query, user and password, and with long numbers masked.
+
+    The part before an ``@`` is left out, too, where it is the name of an Airflow connection: in an address of another
+    kind it is a token.
+
+    :param address: a text or a path.
+    """
+    text = "/".join(
+        _MOMENT_OR_NUMBER.sub(lambda found: found.group() if found["moment"] else mask_number(found.group()), part)
+        for part in plain_address(address).split("/")
+    )
+    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+
+
+def plain_address(address: object) -> str:
+    """
+    Give an address without query, user and password; only its scheme where it cannot be told where these end.
+
+    :param address: a text or a path.
+    """
+    text = _one_line(str(address))
+    parts = _PARTS.fullmatch(text)
+    if not parts:
+        return text
+    # A password with a slash or question mark in it reaches into what looks like the path or the query.
+    authority = (parts["user"] or "") + parts["host"]
+    is_odd = not _HOST.fullmatch(parts["host"]) or (":" in authority and "@" in parts["path"] + parts["query"])
+    return parts["scheme"] + ("…" if is_odd else parts["host"] + parts["path"])
+
+
+def secrets_in(address: object) -> tuple[str, ...]:
+    """
+    Give the pieces of an address that must not be shown, wherever else they turn up.
+
+    :param address: a text or a path.
+    """
+    parts = _PARTS.fullmatch(_one_line(str(address)))
+    if not parts:
+        return ()
+    user, query = parts["user"] or "", parts["query"].lstrip("?#")
+    values = re.split(r"(?:^|[&;])[^&;=]*=", query)
+    pieces = (user, *user.split(":", 1), query, *values)
+    # Shorter ones would stand in words that have nothing to do with them.
+    return tuple(piece for piece in pieces if len(piece) >= _SHORTEST_SECRET)
+
+
+def has_password(address: str) -> bool:
+    """
+    Tell whether an address has a user and a password in it, or what can be nothing else.
+
+    :param address: a text.
+    """
+    parts = _PARTS.fullmatch(address.strip())
+    return bool(parts and (":" in (parts["user"] or "") or not _HOST.fullmatch(parts["host"])))
 
 
 def mask_numbers(text: object) -> str:
@@ -69,12 +177,15 @@ def scrub(text: str, hidden: Iterable[str] = ()) -> str:
     """
     Make a text from outside safe to show: one line, not long, without numbers or the given strings.
 
+    Addresses in it lose their query, user and password.
+
     :param text: what the vendor, a proxy or a library said.
     :param hidden: strings that must not appear: the message, the number, credentials.
     """
     for secret in sorted(filter(None, hidden), key=len, reverse=True):
         text = _without_pieces(text.replace(secret, "***"), secret)
-    text = _LONG_NUMBER.sub(lambda match: mask_number(match.group()), _one_line(text))
+    text = _ADDRESS_IN_TEXT.sub(lambda found: plain_address(found.group()), _one_line(text))
+    text = _LONG_NUMBER.sub(lambda match: mask_number(match.group()), _QUERY_IN_TEXT.sub("", text))
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
 
 

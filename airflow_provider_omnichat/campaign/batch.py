@@ -29,7 +29,7 @@ from airflow_provider_omnichat.campaign.ledger import MAYBE_SENT, SENDS_AGAIN, C
 from airflow_provider_omnichat.campaign.pacing import Pacer
 from airflow_provider_omnichat.campaign.report import Tally
 from airflow_provider_omnichat.campaign.results import ResultSink
-from airflow_provider_omnichat.campaign.row_sources import BrokenRow, RowSourceError
+from airflow_provider_omnichat.campaign.row_sources import BrokenRow, ListFailedError
 from airflow_provider_omnichat.campaign.rows import Candidate, Result, Row
 from airflow_provider_omnichat.campaign.sender import Ended, Sender
 
@@ -452,7 +452,7 @@ async def _running(*background: Coroutine[None, None, None]) -> AsyncIterator[No
 def _unreadable(error: Exception) -> OmnichatError:
     if isinstance(error, OmnichatError):
         return error
-    return RowSourceError(f"The list cannot be read to its end ({type(error).__name__}: {scrub(str(error))})")
+    return ListFailedError(f"The list cannot be read to its end ({type(error).__name__}: {scrub(str(error))})")
 
 
 def _result(ended: Ended, at: str) -> Result:

@@ -15,6 +15,7 @@ from airflow_provider_omnichat.campaign.message_template import MessageTemplate
 from airflow_provider_omnichat.campaign.missing import value_in
 from airflow_provider_omnichat.campaign.partition import Partition
 from airflow_provider_omnichat.campaign.plain_values import key_text
+from airflow_provider_omnichat.campaign.row_columns import shown_name
 from airflow_provider_omnichat.campaign.row_sources import BrokenRow
 from airflow_provider_omnichat.campaign.rows import Candidate, Refusal, Result, Row
 from airflow_provider_omnichat.campaign.seen import Seen
@@ -116,7 +117,7 @@ class BatchGate:
             )
         except InvalidInviteError as error:
             if error.field == "to" and self._to_column not in fields:
-                error = InvalidInviteError(f"the row has no field {self._to_column!r}", "to")
+                error = InvalidInviteError(f"the row has no field {shown_name(self._to_column)}", "to")
             if error.field == "default_region" and self._region_column:
                 error = InvalidInviteError(error.problem, self._region_column)
             return self._invalid(row.position, key, to, str(error))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.campaign.missing import is_missing
 from airflow_provider_omnichat.campaign.plain_values import plain_text_of
 
@@ -86,7 +87,7 @@ def _field_name(found: str, start: int) -> str:
     if found == "}":
         raise ValueError(f"{where}: a }} without a {{ before it; write }}}} for a plain brace")
     name = found[1:-1]
-    shown = found if len(found) <= _LONGEST_SHOWN else found[: _LONGEST_SHOWN - 1] + "…"
+    shown = scrub(found if len(found) <= _LONGEST_SHOWN else found[: _LONGEST_SHOWN - 1] + "…")
     if not name.strip():
         raise ValueError(f"{where}: {shown} names no field; write the column's name in it, or {{{{ }}}} for braces")
     if not _FIELD.fullmatch(name):
@@ -108,4 +109,4 @@ def _text_of(value: object, name: str, fields: Mapping[str, Any]) -> str:
         return text
     else:
         problem = "is empty in this row" if name in fields else "is not in this row"
-    raise InvalidInviteError(f"needs the field {name!r}, which {problem}", "message")
+    raise InvalidInviteError(f"needs the field {scrub(name)!r}, which {problem}", "message")

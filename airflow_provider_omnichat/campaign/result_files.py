@@ -21,7 +21,7 @@ from typing import Any, Literal, NoReturn, Protocol
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.api.privacy import scrub, secrets_in, shown_address
 from airflow_provider_omnichat.campaign.known_outcomes import KnownOutcomes
 from airflow_provider_omnichat.campaign.result_rows import COLUMNS, Csv, JsonLines, RowFormat, read_csv, read_json
 from airflow_provider_omnichat.campaign.results import DECIDED
@@ -194,7 +194,7 @@ def read_results(directory: Directory) -> Iterator[Result]:
         torn = 0
         for line, result in _read_file(path, name.format):
             if torn:
-                raise ResultFileError(f"{path}: line {torn} is no result row; was the file edited?")
+                raise ResultFileError(f"{_shown(path)}: line {torn} is no result row; was the file edited?")
             if result is None:
                 torn = line
             elif seen is None:
@@ -257,9 +257,17 @@ def _local(path: Any) -> Path | None:
     return Path(path.path) if protocol in ("", "file", "local") else None
 
 
+def _shown(path: Any) -> str:
+    """Give the address of a result file as it may be shown; its own name has digits that are nobody's number."""
+    folder, slash, name = str(path).rpartition("/")
+    return f"{shown_address(folder)}{slash}{name}" if _NAME.fullmatch(name) else shown_address(path)
+
+
 def _fail(path: Any, what: str, error: Exception) -> NoReturn:
-    reason = scrub((error.strerror if isinstance(error, OSError) else None) or str(error)) or type(error).__name__
-    raise ResultFileError(f"{path} cannot be {what}: {reason}") from error
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    reason = scrub(said, secrets_in(path)) or type(error).__name__
+    # The library's own text has the whole address in it.
+    raise ResultFileError(f"{_shown(path)} cannot be {what}: {reason}") from None
 
 
 def _read_file(path: Any, format: str) -> Iterator[tuple[int, Result | None]]:

@@ -1,62 +1,258 @@
-"""Which columns of a source become which fields of its rows."""
+"""Which columns of a list become which fields of its rows; the same for files, queries, dicts and opt-out lists."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from airflow_provider_omnichat.campaign.row_sources import RowSourceError
+from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.campaign.row_sources import BrokenRow, RowSourceError
 from airflow_provider_omnichat.campaign.rows import Row
 
-_MOST_SHOWN = 50
+OPTIONAL = ("message", "link_placeholder")
+"""Fields that a row may have for itself: they are taken where there is a column of that name."""
+
+_MOST_SHOWN = 20
+_LONGEST_SHOWN = 60
+_MOST_SHAPES = 1000
+_HELD_ROWS = 1000
+
+
+class TwoColumnsError(RowSourceError):
+    """Two columns could be the one that is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """
+    A column that somebody has named.
+
+    :param field: under which rows have it from then on.
+    :param column: as it was named.
+    :param by: the operator's parameter that names it.
+    """
+
+    field: str
+    column: str
+    by: str
+
+
+def column_of(wanted: Any, names: Collection[Any]) -> Any:
+    """
+    Find a column by its name: the one that is written so, else the only one that differs by capitals alone.
+
+    Databases change capitals on their own (Snowflake and Oracle to capitals, PostgreSQL to small letters), and so do
+    people. White space around a name, a byte order mark, and how an accent is stored, do not count either.
+
+    :param wanted: the name.
+    :param names: of the columns that there are.
+    :return: the column, as it is written there; None where there is none.
+    :raises TwoColumnsError: there are two, and it cannot be told which is meant.
+    """
+    if wanted in names:
+        return wanted
+    if not isinstance(wanted, str):
+        return None
+    plain = _plain(wanted)
+    alike = [name for name in names if isinstance(name, str) and _plain(name) == plain]
+    if len(alike) > 1:
+        raise TwoColumnsError(
+            f"{' and '.join(shown_name(name) for name in alike[:_MOST_SHOWN])} could each be the column"
+            f" {shown_name(wanted)}; write it as the one that is meant is written there"
+        )
+    return alike[0] if alike else None
+
+
+def shown_name(name: object) -> str:
+    """
+    Give the name of a column in quotes, as it may be shown: in a list without a header it may be somebody's number.
+
+    :param name: of the column.
+    """
+    return repr(_cut(scrub(str(name))))
+
+
+def shown_names(names: Collection[object]) -> str:
+    """
+    Give names of columns as they may be shown, and not too many of them.
+
+    :param names: of the columns.
+    """
+    texts = [_cut(scrub(str(name))) for name in islice(names, _MOST_SHOWN)]
+    # In quotes where nobody would see what is odd.
+    shown = ", ".join(text if text and text.isprintable() else repr(text) for text in texts)
+    return f"{shown}, …" if len(names) > _MOST_SHOWN else shown or "none at all"
 
 
 class RowColumns:
     """
-    Takes the columns that are needed from a source that names its columns once, and makes rows of them.
+    Finds the columns that a task asks for, in whatever its list comes from, and refuses the list when one is not there.
 
-    A name is taken as it is where the source has it; else as the only column that differs by capitals alone, because
-    databases change those on their own (Snowflake and Oracle to capitals, PostgreSQL to small letters).
+    A source with a header (CSV, a query) is asked once: :meth:`of_header`. In a list of dicts each row may have columns
+    of its own: :meth:`fitted`.
 
-    :param needs: fields that each row must have, and the column that each is taken from.
+    :param needs: columns that somebody has named.
     :param may_have: fields that are taken where there is a column of that name.
     """
 
-    def __init__(self, needs: Mapping[str, str], may_have: Collection[str] = ()) -> None:
-        self._needs = dict(needs)
-        self._may_have = [name for name in may_have if name not in needs]
-        self._columns: dict[str, str] = {}
+    def __init__(self, needs: Iterable[Need], may_have: Iterable[str] = OPTIONAL) -> None:
+        self._needs = {need.field: need for need in needs}
+        self._may_have = [name for name in may_have if name not in self._needs]
 
-    def settle(self, columns: Sequence[str]) -> None:
+    def of_header(self, names: Sequence[str], where: str, lacks: str) -> dict[str, str]:
         """
-        Look at what the source has.
+        Find the columns of a source that names them once.
 
-        :param columns: the names of its columns.
-        :raises RowSourceError: one that is needed is not there.
+        :param names: of its columns.
+        :param where: how an error begins: ``The query``.
+        :param lacks: how it goes on where a column is not there: ``" gives no column"``.
+        :return: the column of each field.
+        :raises RowSourceError: one that is needed is not there, or could be one of two.
         """
-        found = {field: _column(column, columns) for field, column in self._needs.items()}
-        for field, column in found.items():
-            if column is None:
-                shown = ", ".join(columns[:_MOST_SHOWN]) + (", …" if len(columns) > _MOST_SHOWN else "")
-                raise RowSourceError(
-                    f"The query gives no column {self._needs[field]!r}; its columns are {shown}. Mend the query, or the"
-                    " operator's to_column, key_column, region_column, time_zone_column, message_column or message"
-                )
-        optional = {field: _column(field, columns) for field in self._may_have}
-        self._columns = {field: column for field, column in (found | optional).items() if column is not None}
+        try:
+            found, missing = self._find(names)
+        except TwoColumnsError as error:
+            raise TwoColumnsError(f"{where}: {error}") from None
+        if missing:
+            raise self._absent(missing[0], names, where + lacks)
+        return found
 
-    def row(self, position: int, values: Mapping[str, Any]) -> Row:
+    def fitted(self, rows: Iterable[Row | BrokenRow], where: str) -> Iterable[Row | BrokenRow]:
         """
-        Make a row.
+        Give rows with the fields that are asked for, once it is known that each column is in some row.
 
-        :param position: in the list, from 1.
-        :param values: by column name.
+        The rows are read ahead until each has been seen, which is the first row for nearly all lists. What is read
+        ahead is held in memory, and beyond a thousand rows on the worker's disk.
+
+        :param rows: of a source whose rows each name their columns. An iterator is read when the first of its rows is
+            asked for, anything else at once and again each time.
+        :param where: how an error begins: ``invites``.
+        :raises RowSourceError: no row has it, or each that could has two that it could be.
         """
-        return Row(position, {field: values[column] for field, column in self._columns.items()})
+        if isinstance(rows, Iterator):
+            return self._fitted_once(rows, where)
+        for _ in self._until_all_are_seen(rows, where):
+            pass
+        return _Fitted(self, rows)
+
+    def _fitted_once(self, rows: Iterator[Row | BrokenRow], where: str) -> Iterator[Row | BrokenRow]:
+        ahead = self._until_all_are_seen(rows, where)
+        held = list(islice(ahead, _HELD_ROWS))
+        if len(held) == _HELD_ROWS:
+            from airflow_provider_omnichat.campaign.spool import Spool
+
+            with Spool(ahead) as more:
+                yield from self.fit(held)
+                yield from self.fit(more)
+        else:
+            yield from self.fit(held)
+        del held
+        yield from self.fit(rows)
+
+    def fit(self, rows: Iterable[Row | BrokenRow]) -> Iterator[Row | BrokenRow]:
+        """
+        Add to each row the fields that it has under another spelling; one where that could be two is broken.
+
+        :param rows: of the list.
+        """
+        known: dict[tuple[Any, ...], Mapping[str, Any] | str] = {}
+        for row in rows:
+            if isinstance(row, BrokenRow):
+                yield row
+                continue
+            names = tuple(row.fields)
+            others = known.get(names)
+            if others is None:
+                others = self._others(names)
+                if len(known) < _MOST_SHAPES:
+                    known[names] = others
+            if not others:
+                yield row
+            elif isinstance(others, str):
+                yield BrokenRow(row.position, others)
+            else:
+                fields = row.fields
+                yield Row(row.position, {**fields, **{field: fields[name] for field, name in others.items()}})
+
+    def _others(self, names: Collection[Any]) -> Mapping[str, Any] | str:
+        """Give the fields that stand under other names, or why that cannot be told."""
+        try:
+            found, _ = self._find(names)
+        except TwoColumnsError as error:
+            return str(error)
+        return {field: name for field, name in found.items() if field != name}
+
+    def _until_all_are_seen(self, rows: Iterable[Row | BrokenRow], where: str) -> Iterator[Row | BrokenRow]:
+        due = set(self._needs)
+        names: dict[Any, None] = {}
+        has_rows = False
+        two: TwoColumnsError | None = None
+        for row in rows if due else ():
+            if isinstance(row, Row):
+                has_rows = True
+                try:
+                    due.difference_update(self._find(row.fields)[0])
+                except TwoColumnsError as error:
+                    two = two or error
+                if len(names) <= _MOST_SHOWN:
+                    names.update(dict.fromkeys(row.fields))
+            yield row
+            if not due:
+                return
+        if due and two is not None:
+            raise TwoColumnsError(f"{where}: {two}")
+        if due and has_rows:
+            first = next(field for field in self._needs if field in due)
+            raise self._absent(first, names, f"{where}: no row has a column")
+
+    def _find(self, names: Collection[Any]) -> tuple[dict[str, Any], list[str]]:
+        """Give the column of each field that is there, and the fields that are needed and are not."""
+        found, missing = {}, []
+        for field, need in self._needs.items():
+            name = self._column(need, names)
+            if name is None:
+                missing.append(field)
+            else:
+                found[field] = name
+        for field in self._may_have:
+            name = column_of(field, names)
+            if name is not None:
+                found[field] = name
+        return found, missing
+
+    def _column(self, need: Need, names: Collection[Any]) -> Any:
+        try:
+            return column_of(need.column, names)
+        except TwoColumnsError as error:
+            raise TwoColumnsError(f"{need.by}: {error}") from None
+
+    def _absent(self, field: str, names: Collection[Any], lacks: str) -> RowSourceError:
+        need = self._needs[field]
+        return RowSourceError(
+            f"{lacks} {shown_name(need.column)}; its columns are {shown_names(names)}. Correct the list or {need.by}"
+        )
 
 
-def _column(name: str, columns: Sequence[str]) -> str | None:
-    if name in columns:
-        return name
-    alike = [column for column in columns if column.lower() == name.lower()]
-    return alike[0] if len(alike) == 1 else None
+class _Fitted:
+    """Rows that can be read again, each time with the fields that are asked for."""
+
+    def __init__(self, columns: RowColumns, rows: Iterable[Row | BrokenRow]) -> None:
+        self._columns = columns
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[Row | BrokenRow]:
+        return self._columns.fit(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)  # type: ignore[arg-type]  # lists and spools have one
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name.replace("\ufeff", "").strip()).casefold()

@@ -1,36 +1,25 @@
-"""Rows of a list as users have them: dicts, a CSV file, or JSON lines; read as a stream, and no row lost on the way."""
+"""What a list gives: rows, and rows that cannot be read. And the lists in memory and iterators that give them."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import json
-import re
-import zlib
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 from airflow_provider_omnichat.api.errors import OmnichatError
-from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.api.privacy import is_address, is_path
 from airflow_provider_omnichat.campaign.rows import Row
 
-LONGEST_ROW = 65_536
-"""Characters in a row with its line end. Far beyond any invite; it bounds memory where a quote or a line never ends."""
-
-_DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}
-_JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
-# What bytes that are not UTF-8 become while they are read, so that one bad row does not end the list.
-_NOT_UTF8 = re.compile("[\udc80-\udcff]")
-_UTF16 = ("\udcff\udcfe", "\udcfe\udcff")
-_LIKE_A_NUMBER = re.compile(r"\+?(?:[\s().\-/]*\d){7,}[\s().\-/]*")
-_MOST_SHOWN = 20
+# How a data frame gives its rows, by what it has: polars, pyarrow, pandas.
+_FRAMES = (("to_dicts", ".to_dicts()"), ("to_pylist", ".to_pylist()"), ("iterrows", ".to_dict('records')"))
 
 
 class RowSourceError(OmnichatError, ValueError):
     """The list as a whole cannot be read as what it claims to be; the text says where, and shows none of its rows."""
+
+
+class ListFailedError(OmnichatError):
+    """What gives the list, a file or a function or iterator of the user's, has failed; another try may get further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,360 +39,97 @@ class ListedRows:
     """
     The rows of a list in memory, to be read as often as one likes.
 
-    :param items: mappings, by column name.
+    :param items: see :func:`rows_of_list`.
     :raises RowSourceError: see :func:`rows_of_list`.
     """
 
-    def __init__(self, items: Sequence[object]) -> None:
+    def __init__(self, items: list[Any] | tuple[Any, ...]) -> None:
         rows_of_list(items)
         self._items = items
+        self._count = sum(len(item) if isinstance(item, list | tuple) else 1 for item in items)
 
     def __iter__(self) -> Iterator[Row]:
         return rows_of_list(self._items)
 
     def __len__(self) -> int:
-        return len(self._items)
+        return self._count
 
 
 def rows_of_list(items: Iterable[object], name: str = "invites") -> Iterator[Row]:
     """
     Give the rows of a list of mappings.
 
+    An item may be a list of them, as where each of several mapped tasks gives one, or a generator gives pages: its rows
+    stand in their place, and all are numbered through. That goes one level deep.
+
     A list or tuple is checked as a whole at once, so that nothing is sent of one with a mistake in it; any other
     iterable is checked as it comes.
 
-    :param items: mappings, by column name.
+    :param items: mappings, by column name, or lists of them.
     :param name: what the user calls the list, for errors.
     :raises RowSourceError: when it is no such list; names the first item at fault.
     """
-    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
-        raise RowSourceError(f"{name}: must be a list of dicts, is a {type(items).__name__}; put one invite in [ ]")
+    if is_frame(items) or isinstance(items, str | bytes | bytearray | Mapping) or not isinstance(items, Iterable):
+        raise RowSourceError(f"{name}: must be a list of dicts, {_is_a(items)}")
     if isinstance(items, list | tuple):
-        for position, item in enumerate(items, 1):
-            _check_item(item, position, name)
+        for _ in _rows_of_items(items, name):
+            pass
     return _rows_of_items(items, name)
 
 
-def rows_of_file(
-    opened: Callable[[], IO[bytes] | IO[str]], name: str, needs: Collection[str] = ()
-) -> Iterator[Row | BrokenRow]:
+def rows_of_dict(row: Mapping[Any, Any], name: str = "invites") -> list[Mapping[Any, Any]]:
     """
-    Give the rows of a file that is opened when the first is asked for, and closed after the last.
+    Give the list that a bare dict stands for: its one row.
 
-    :param opened: opens it for reading, as bytes (or text).
-    :param name: of the file; see :func:`rows_of_stream`.
-    :param needs: see :func:`rows_of_stream`.
-    :raises RowSourceError: see :func:`rows_of_stream`; one for the name comes at once.
+    :param row: by column name.
+    :param name: what the user calls the list, for errors.
+    :raises RowSourceError: it is not a row but a table in the shape of a dict.
     """
-    _ending(name)
-    return _rows_of_file(opened, name, needs)
+    if row and all(isinstance(value, list | tuple | Mapping) for value in row.values()):
+        kind = type(next(iter(row.values()))).__name__
+        raise RowSourceError(
+            f"{name}: must be a list of dicts, is a dict in which each value is a {kind}; give each row as a dict of"
+            " its own, such as [{'to': '+41...'}, ...]"
+        )
+    return [row]
 
 
-def rows_of_stream(stream: IO[bytes] | IO[str], name: str, needs: Collection[str] = ()) -> Iterator[Row | BrokenRow]:
+def is_frame(value: object) -> bool:
     """
-    Give the rows of an open file; it stays open.
+    Tell whether a value is a data frame, which is no list of rows although it can be iterated.
 
-    CSV has a header line; its delimiter is the one of ``, ; tab |`` that splits the header into most columns. Quoted
-    line breaks are taken. Empty lines, and lines of nothing but delimiters as spreadsheets leave them, are no rows.
-    JSON lines have one object on each line. Both are UTF-8, with or without a byte order mark.
-
-    Memory does not depend on the length of the file or of its lines. A row that cannot be read becomes a
-    :class:`BrokenRow`, and reading goes on with the next line; a quote that never closes costs its own line only.
-
-    :param stream: opened as bytes (or text).
-    :param name: of the file; its ending says how to read it: ``.csv``, ``.tsv``, ``.jsonl``, ``.ndjson`` or ``.json``
-        (lines, not an array), each also with ``.gz`` behind.
-    :param needs: columns that a CSV file must have.
-    :raises RowSourceError: when the file as a whole cannot be read: an unknown ending, no header, a column without a
-        name or with that of another, a damaged archive. An ``OSError`` of the storage is passed on as it is.
+    :param value: given as a list.
     """
-    ending, packed = _ending(name)
-    return _rows_of_stream(stream, name, ending, packed, needs)
-
-
-def _check_item(item: object, position: int, name: str) -> Mapping[str, Any]:
-    if not isinstance(item, Mapping):
-        raise RowSourceError(f"{name}: item {position} must be a dict, is a {type(item).__name__}")
-    return item
+    return any(callable(getattr(value, method, None)) for method, _ in _FRAMES)
 
 
 def _rows_of_items(items: Iterable[object], name: str) -> Iterator[Row]:
-    for position, item in enumerate(items, 1):
-        yield Row(position, _check_item(item, position, name))
-
-
-def _ending(name: str) -> tuple[str, bool]:
-    lowered = name.lower()
-    packed = lowered.endswith(".gz")
-    stem = lowered.removesuffix(".gz")
-    for ending in (*_DELIMITERS, *_JSON_LINES):
-        if stem.endswith(ending):
-            return ending, packed
-    raise RowSourceError(
-        f"{name}: the name must end in .csv, .tsv, .jsonl, .ndjson or .json, so that it is known how to read it"
-        " (each may have .gz behind)"
-    )
-
-
-def _rows_of_file(
-    opened: Callable[[], IO[bytes] | IO[str]], name: str, needs: Collection[str]
-) -> Iterator[Row | BrokenRow]:
-    with opened() as stream:
-        yield from rows_of_stream(stream, name, needs)
-
-
-def _rows_of_stream(
-    stream: IO[bytes] | IO[str], name: str, ending: str, packed: bool, needs: Collection[str]
-) -> Iterator[Row | BrokenRow]:
-    is_text = isinstance(stream.read(0), str)
-    if packed and is_text:
-        raise RowSourceError(f"{name}: must be opened as bytes, because it is packed")
-    # newline="": csv wants the line breaks inside quotes as they are.
-    decoded: Any = stream
-    if not is_text:
-        source: Any = stream
-        if packed:
-            source = gzip.GzipFile(fileobj=source)
-        decoded = io.TextIOWrapper(source, encoding="utf-8", errors="surrogateescape", newline="")
-    lines = _Lines(decoded)
-    try:
-        if ending in _JSON_LINES:
-            yield from _json_rows(lines, name)
-        else:
-            yield from _csv_rows(lines, name, _DELIMITERS[ending], needs)
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise RowSourceError(f"{name}: the archive is damaged after line {lines.read}: {error}") from error
-    except UnicodeDecodeError as error:
-        raise RowSourceError(f"{name}: is not {error.encoding} after line {lines.read}") from None
-    finally:
-        if not is_text:
-            # Else the wrapper would close the caller's stream as soon as it is forgotten.
-            decoded.detach()
-
-
-class _RowTooLongError(Exception):
-    pass
-
-
-class _Lines:
-    """
-    The lines of a stream for a parser that takes several for a row, and may have to give all but the first back.
-
-    A line beyond :data:`LONGEST_ROW` stands as None and is never held as a whole.
-    """
-
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
-        self._again: deque[str | None] = deque()
-        self.taken: list[str | None] = []
-        self._size = 0
-        self.read = 0
-        """Lines taken from the stream so far."""
-
-    def __iter__(self) -> _Lines:
-        return self
-
-    def __next__(self) -> str:
-        line = self._again.popleft() if self._again else self._next_of_stream()
-        self.taken.append(line)
-        self._size += LONGEST_ROW + 1 if line is None else len(line)
-        if line is None or self._size > LONGEST_ROW:
-            raise _RowTooLongError
-        return line
-
-    def next_row(self) -> None:
-        self.taken = []
-        self._size = 0
-
-    def give_back(self, all_but: int) -> None:
-        """Forget that lines were taken for this row, but for the first *all_but*."""
-        self._again.extendleft(reversed(self.taken[all_but:]))
-        del self.taken[all_but:]
-
-    @property
-    def first_line(self) -> int:
-        """The number, from 1, of the first line of this row."""
-        return self.read - len(self._again) - len(self.taken) + 1
-
-    @property
-    def not_utf8(self) -> int | None:
-        """The number of the first line of this row that is not UTF-8."""
-        for number, line in enumerate(self.taken, self.first_line):
-            if line is not None and not line.isascii() and _NOT_UTF8.search(line):
-                return number
-        return None
-
-    def _next_of_stream(self) -> str | None:
-        line = self._stream.readline(LONGEST_ROW + 1)
-        if not line:
-            raise StopIteration
-        self.read += 1
-        if self.read == 1:
-            line = line.removeprefix("\ufeff")
-        if len(line) <= LONGEST_ROW:
-            return line
-        while line and not line.endswith(("\n", "\r")):
-            line = self._stream.readline(LONGEST_ROW)
-        return None
-
-
-def _csv_rows(lines: _Lines, name: str, delimiters: str, needs: Collection[str]) -> Iterator[Row | BrokenRow]:
-    delimiter = _delimiter(lines, name, delimiters)
-    if delimiter is None:
-        raise RowSourceError(f"{name}: is empty; the first line must name the columns")
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    columns = _columns(lines, reader, name, needs)
-    width = len(columns)
     position = 0
-    while True:
-        lines.next_row()
-        reason = None
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except (csv.Error, _RowTooLongError) as error:
-            reason = _unreadable(lines, error)
-            lines.give_back(1)
+    for place, item in enumerate(items, 1):
+        if isinstance(item, Mapping):
+            position += 1
+            yield Row(position, item)
+        elif isinstance(item, list | tuple):
+            for inner, row in enumerate(item, 1):
+                if not isinstance(row, Mapping):
+                    where = f"item {place} is a {type(item).__name__}, and item {inner} in it"
+                    raise RowSourceError(f"{name}: {where} must be a dict, {_is_a(row)}")
+                position += 1
+                yield Row(position, row)
         else:
-            if not any(cells):
-                continue
-            if len(cells) != width and (len(cells) < width or any(cells[width:])):
-                reason = f"cells in it: {len(cells)}, columns in the header: {width}"
-            elif (line := lines.not_utf8) is not None:
-                reason = "is not UTF-8; save the file as UTF-8" + _which(lines, line)
-        position += 1
-        if reason is None:
-            yield Row(position, dict(zip(columns, cells, strict=False)))
-        else:
-            yield BrokenRow(position, f"line {lines.first_line}: {reason}")
+            raise RowSourceError(f"{name}: item {place} must be a dict, {_is_a(item)}")
 
 
-def _unreadable(lines: _Lines, error: Exception) -> str:
-    if lines.taken[0] is None:
-        return f"is longer than {LONGEST_ROW:,} characters"
-    if isinstance(error, _RowTooLongError) or "unexpected end" in str(error):
-        return "a quote is opened and not closed"
-    return (
-        "its quotes do not match" if len(lines.taken) == 1 else "a quote is opened and not closed, or closed too late"
-    )
-
-
-def _which(lines: _Lines, line: int) -> str:
-    return "" if line == lines.first_line else f" (line {line})"
-
-
-def _delimiter(lines: _Lines, name: str, delimiters: str) -> str | None:
-    """Find the delimiter by the header, which is left to be read."""
-    try:
-        header = next((line for line in lines if line.strip()), None)
-    except _RowTooLongError:
-        raise RowSourceError(
-            f"{name}: line {lines.first_line} is longer than {LONGEST_ROW:,} characters, which is no header of CSV"
-        ) from None
-    if header is None:
-        return None
-    said = re.fullmatch(r"sep=([,;\t|])\r?\n?", header)
-    if said:
-        # For Excel, which takes it for no row either.
-        return said[1]
-    lines.give_back(len(lines.taken) - 1)
-    return max(delimiters, key=lambda delimiter: len(next(csv.reader([header], delimiter=delimiter), [])))
-
-
-def _columns(lines: _Lines, reader: Iterator[list[str]], name: str, needs: Collection[str]) -> Sequence[str]:
-    lines.next_row()
-    try:
-        columns = [column.strip() for column in next(reader, [])]
-    except (csv.Error, _RowTooLongError) as error:
-        raise RowSourceError(f"{name}: line {lines.first_line}, the header: {_unreadable(lines, error)}") from None
-    where = f"{name}: line {lines.first_line}, the header"
-    _check_encoding(lines, name)
-    if not any(columns):
-        raise RowSourceError(f"{where}: is empty; the first line must name the columns")
-    for number, column in enumerate(columns, 1):
-        if not column:
-            raise RowSourceError(f"{where}: column {number} has no name")
-        if _LIKE_A_NUMBER.fullmatch(column):
-            raise RowSourceError(
-                f"{where}: column {number} is named like a phone number; the first line must name the columns,"
-                " else the first person on the list would be left out"
-            )
-        if column in columns[: number - 1]:
-            raise RowSourceError(f"{where}: columns {columns.index(column) + 1} and {number} have the same name")
-    missing = [column for column in needs if column not in columns]
-    if missing:
-        shown = ", ".join(scrub(column) for column in columns[:_MOST_SHOWN])
-        raise RowSourceError(f"{where}: there is no column {missing[0]!r}; its columns are {shown}")
-    return columns
-
-
-def _check_encoding(lines: _Lines, name: str) -> None:
-    line = lines.not_utf8
-    if line is None:
-        return
-    first = lines.taken[0] or ""
-    kind = "is UTF-16" if line == 1 and first.startswith(_UTF16) else f"line {line} is not UTF-8"
-    raise RowSourceError(f"{name}: {kind}; save the file as UTF-8")
-
-
-def _json_rows(lines: _Lines, name: str) -> Iterator[Row | BrokenRow]:
-    position = 0
-    while True:
-        lines.next_row()
-        row = None
-        try:
-            line = next(lines)
-        except StopIteration:
-            return
-        except _RowTooLongError:
-            problem = f"is longer than {LONGEST_ROW:,} characters"
-        else:
-            if line.isspace():
-                continue
-            if position == 0:
-                _check_lines(line, lines, name)
-            row, problem = _json_object(line)
-            if lines.not_utf8:
-                row, problem = None, "is not UTF-8; save the file as UTF-8"
-        position += 1
-        yield Row(position, row) if row is not None else BrokenRow(position, f"line {lines.first_line}: {problem}")
-
-
-def _check_lines(line: str, lines: _Lines, name: str) -> None:
-    """Tell a file that is JSON but not in lines from one with bad rows."""
-    if line.startswith(_UTF16):
-        _check_encoding(lines, name)
-    if line.strip() in ("[", "{") or (
-        line.lstrip().startswith("[") and name.lower().removesuffix(".gz")[-5:] == ".json"
-    ):
-        raise RowSourceError(
-            f"{name}: is one JSON document over several lines or an array; write JSON lines: one object on each line"
-        )
-
-
-def _json_object(line: str) -> tuple[Mapping[str, Any] | None, str]:
-    try:
-        found = _DECODER.decode(line)
-    except json.JSONDecodeError as error:
-        return None, f"is not JSON: {error.msg} at character {error.pos + 1}"
-    except (ValueError, RecursionError) as error:
-        return None, str(error) if isinstance(error, _NameTwiceError) else "is JSON that no invite would need"
-    if not isinstance(found, dict):
-        return None, f"must be a JSON object, is a {type(found).__name__}"
-    return found, ""
-
-
-class _NameTwiceError(ValueError):
-    pass
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Python would take the last one and keep silent: with "to" twice that is the wrong person.
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise _NameTwiceError("has the same name twice in one object")
-    return made
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+def _is_a(value: object) -> str:
+    """Say what stands where a row or a list should, and what to do about it; nothing of it is shown."""
+    kind = f"is a {type(value).__name__}"
+    for method, call in _FRAMES:
+        if callable(getattr(value, method, None)):
+            return f"{kind}; give its rows with {call}"
+    if is_path(value) or (isinstance(value, str) and is_address(value)):
+        return f"{kind}, the address of a file; one task reads one file: give each a task with .expand(invites=...)"
+    if isinstance(value, str):
+        return f"{kind}; a number alone is no invite, write {{'to': ...}}"
+    if isinstance(value, list | tuple):
+        return f"{kind}; lists are taken one in another, and not deeper"
+    return kind

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError, OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.campaign.identity import identity_of
 from airflow_provider_omnichat.campaign.missing import is_missing, value_in
 from airflow_provider_omnichat.campaign.phone import normalise_number
+from airflow_provider_omnichat.campaign.row_columns import TwoColumnsError, column_of, shown_name
 from airflow_provider_omnichat.campaign.row_sources import BrokenRow
 from airflow_provider_omnichat.campaign.rows import Candidate, Refusal, Row
 
@@ -92,31 +92,59 @@ class Suppression:
         return candidate
 
 
-def numbers_in(rows: Iterable[Row | BrokenRow], column: str, region_column: str | None = None) -> Iterator[object]:
+def numbers_in(entries: Iterable[object], column: str, region_column: str | None = None) -> Iterator[object]:
     """
     Give the numbers of an opt-out list that has columns.
 
-    :param rows: of a file or query.
+    Names of columns are taken as those of invites are, see
+    :func:`~airflow_provider_omnichat.campaign.row_columns.column_of`.
+
+    :param entries: rows of a file or query, or dicts as rows; what is no row is a number and given as it is.
     :param column: the one with the number; where a row has no such column but only one at all, that one.
-    :param region_column: the one with the country of the number, where there is one.
-    :raises SuppressionError: a row cannot be read, or it cannot be told where its number stands.
+    :param region_column: the one with the country of the number. Some row must have it, unless each has one column.
+    :raises SuppressionError: a row cannot be read, or it cannot be told where its number or country stands.
     """
-    for row in rows:
-        if isinstance(row, BrokenRow):
-            raise SuppressionError(f"suppression: row {row.position} cannot be read: {row.reason}")
-        yield _with_region(_number_of(row, column), value_in(row.fields, region_column))
+    places: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+    for entry in entries:
+        if isinstance(entry, BrokenRow):
+            raise SuppressionError(f"suppression: row {entry.position} cannot be read: {entry.reason}")
+        if not isinstance(entry, Row):
+            yield entry
+            continue
+        names = tuple(entry.fields)
+        if names not in places:
+            places[names] = _places(entry, column, region_column)
+        number, region = places[names]
+        yield _with_region(entry.fields[number], value_in(entry.fields, region))
+    several = [names for names in places if len(names) > 1]
+    if region_column and several and not any(region is not None for _, region in places.values()):
+        raise SuppressionError(
+            f"suppression: no row has a column {shown_name(region_column)}, as region_column names it"
+            f" ({_has(several[0])}), so that a national number could be taken for one of another country; give a list"
+            " with that column, or with one column only"
+        )
 
 
-def _number_of(row: Row, column: str) -> object:
-    if column in row.fields:
-        return row.fields[column]
-    if len(row.fields) == 1:
-        return next(iter(row.fields.values()))
-    names = ", ".join(repr(scrub(str(name))) for name in row.fields)
-    raise SuppressionError(
-        f"suppression: row {row.position} has no column {column!r} (it has {names}); give a list with that column, or"
-        " with one column only"
-    )
+def _places(row: Row, column: str, region_column: str | None) -> tuple[Any, Any]:
+    """Find where the number and its country stand."""
+    names = row.fields
+    try:
+        number = column_of(column, names)
+        region = None if region_column is None else column_of(region_column, names)
+    except TwoColumnsError as error:
+        raise SuppressionError(f"suppression: row {row.position}: {error}") from None
+    if number is None:
+        if len(names) != 1:
+            raise SuppressionError(
+                f"suppression: row {row.position} has no column {shown_name(column)} ({_has(names)}); give a list with"
+                " that column, or with one column only"
+            )
+        number = next(iter(names))
+    return number, region
+
+
+def _has(names: Collection[Any]) -> str:
+    return f"it has {', '.join(shown_name(name) for name in names)}"
 
 
 def _with_region(number: object, region: object) -> object:

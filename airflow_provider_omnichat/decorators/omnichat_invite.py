@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_omnichat.api.privacy import describe_list
 from airflow_provider_omnichat.operators.batch import SendInviteBatchOperator
-from airflow_provider_omnichat.operators.given_rows import told
+from airflow_provider_omnichat.operators.given_files import told
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -33,8 +33,8 @@ class _InviteDecoratedOperator(SendInviteBatchOperator, DecoratedOperator):
     """
     Sends to the rows that a function gives.
 
-    :param python_callable: gives a list of dicts, an iterator of them (it streams), or the URI of a file. What it gives
-        is data: it is not templated, and it is kept out of XCom and Airflow's pages.
+    :param python_callable: gives a list of dicts, an iterator of them or of pages of them (it streams), or the address
+        or path of a file. What it gives is data: it is not templated, and it is kept out of XCom and Airflow's pages.
     :param op_args: of the function. (templated; shown by type)
     :param op_kwargs: likewise.
     """

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers
+from airflow_provider_omnichat.api.privacy import (
+    describe_list,
+    describe_text,
+    mask_numbers,
+    shown_address,
+)
 from airflow_provider_omnichat.campaign.budget import Budget
 from airflow_provider_omnichat.campaign.sentences import sentences
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
@@ -24,6 +29,7 @@ from airflow_provider_omnichat.operators.arguments import (
     zone_of,
 )
 from airflow_provider_omnichat.operators.batch_ending import Ending, raise_if_empty
+from airflow_provider_omnichat.operators.given_files import check_address, storage_path
 from airflow_provider_omnichat.operators.given_rows import rows_given
 from airflow_provider_omnichat.operators.ledger import (
     DEFAULT_TABLE,
@@ -45,6 +51,7 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.batch_thread import BatchThread
     from airflow_provider_omnichat.campaign.report import Tally
     from airflow_provider_omnichat.campaign.results import ResultSink
+    from airflow_provider_omnichat.campaign.row_columns import Need, RowColumns
     from airflow_provider_omnichat.campaign.row_sources import BrokenRow
     from airflow_provider_omnichat.campaign.rows import Row
     from airflow_provider_omnichat.campaign.survey import Survey
@@ -55,7 +62,7 @@ def _shown_opt_outs(given: Any) -> Any:
     """Say of an opt-out list what it is, without its numbers."""
     if given is None:
         return None
-    if isinstance(given, dict):
+    if isinstance(given, dict) and "sql" in given:
         return {name: mask_numbers(given.get(name)) for name in ("conn_id", "sql")}
     return describe_list(given)
 
@@ -73,8 +80,9 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
     it is not known how many), ``results`` (where the rows are), ``segments`` (SMS segments that the vendor counted in
     this try), ``sent_this_try``, ``started_at``, ``finished_at``. It is pushed before an error is raised, too.
 
-    :param invites: a list of dicts, the output of another task, or the URI of a CSV or JSON-lines file on any storage
-        that Airflow knows (``s3://conn_id@bucket/list.csv``), read as a stream. Fields: ``to`` (see *to_column*),
+    :param invites: a list of dicts, the output of another task or of mapped ones that give a list each, a dict that is
+        the only row, or a CSV or JSON-lines file on any storage that Airflow knows, read as a stream: its address
+        (``s3://conn_id@bucket/list.csv``), a ``Path`` or an ``ObjectStoragePath``. Fields: ``to`` (see *to_column*),
         ``message`` and ``link_placeholder`` where a row has its own, and any others. (templated; shown as a count)
     :param message: the text for rows without their own; ``{first_name}`` takes the row's field. (templated; not shown)
     :param link_placeholder: the piece of the text in whose place the server puts the invite's link. (templated)
@@ -82,7 +90,8 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
     :param integration_type: the channel that the invites lead to; that of the connection if None. (templated)
     :param omnichat_conn_id: the ``omnichat`` connection. (templated)
     :param default_region: the country of numbers without a country code, as two letters: ``CH``. (templated)
-    :param to_column: the field that holds the number.
+    :param to_column: the field that holds the number. It and the others are found without regard to capitals where
+        that is clear; a list that has one of them nowhere is refused before anything is sent.
     :param region_column: the field that holds the country of a row's number, as two letters, for lists of several
         countries; *default_region* counts where it is empty.
     :param key_column: the field that names a row in results and errors, such as ``customer_id``; not a personal one.
@@ -102,10 +111,10 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
         SMS a number. (templated)
     :param on_empty: what an empty list does: ``"skip"`` the task, ``"succeed"`` or ``"fail"``.
     :param max_rejected_ratio: the task fails when the vendor rejected more than this part of what it was sent, 0 to 1.
-    :param suppression: the opt-out list: numbers, as a list, the output of another task, the URI of a CSV or JSON-lines
-        file (the column *to_column*, or its only one), or a query ``{"conn_id": "...", "sql": "..."}``. A national
-        number is of the country in its *region_column*, else of *default_region*. (templated; shown as a count, a
-        query with numbers masked)
+    :param suppression: the opt-out list: numbers, as a list, the output of other tasks, a CSV or JSON-lines file as
+        *invites* has it (the column *to_column*, or its only one), or a query ``{"conn_id": "...", "sql": "..."}``. A
+        national number is of the country in its *region_column*, else of *default_region*. (templated; shown as a
+        count, a query with numbers masked)
     :param send_window: from when to when people may be written to, on the clock where they live: ``("09:00",
         "20:00")``. None for any time.
     :param send_days: the days of it: ``"mon-sat"``, ``"mon,wed,fri"`` or a list; every day if None.
@@ -129,7 +138,7 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
     :raises AirflowFailException: nothing can be mended by another try: invites in doubt, too many rejected, no row
         fit to be sent.
     :raises AirflowException: some were certainly not sent; Airflow retries the task, and the retry sends only those.
-    :raises airflow_provider_omnichat.operators.given_rows.ListFailedError: what gives the list failed before anything
+    :raises airflow_provider_omnichat.campaign.row_sources.ListFailedError: what gives the list failed before anything
         was sent; Airflow retries the task.
     :raises AirflowSkipException: the list is empty.
     :raises TaskDeferred: somebody has to wait for the window; Airflow resumes the task then.
@@ -152,7 +161,12 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
         "approved",
         "partition",
     )
-    private_fields: ClassVar = {"invites": describe_list, "message": describe_text, "suppression": _shown_opt_outs}
+    private_fields: ClassVar = {
+        "invites": describe_list,
+        "message": describe_text,
+        "results_path": shown_address,
+        "suppression": _shown_opt_outs,
+    }
     may_become_empty: ClassVar = frozenset({"resend_key"})
     not_texts: ClassVar = frozenset({"invites", "suppression", "partition"})
     ui_color = "#ffe3d3"
@@ -282,8 +296,7 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
             except AccountError:
                 raise  # may be mended while Airflow waits for the next try
             except ValueError as error:
-                again = " this time" if so_far or context["ti"].try_number > 1 else ""
-                raise AirflowFailException(sentences(f"Nothing was sent{again}", str(error))) from None
+                raise _refusal(context, so_far, error) from None
             return self._send(context, hook, gates, rows, campaign, so_far)
 
     def _send(
@@ -296,6 +309,7 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
         so_far: dict[str, Any],
     ) -> dict[str, Any]:
         from airflow_provider_omnichat.campaign.batch_thread import BatchThread
+        from airflow_provider_omnichat.campaign.row_sources import RowSourceError
 
         try:
             batch = self._batch(context, hook, gates.gate(), campaign, rows, so_far)
@@ -311,6 +325,8 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
                 self._tell(context, batch, campaign)
                 self.log.error("%s", Ending(batch, self._place(batch)).stopped())
             raise
+        if isinstance(batch.failure, RowSourceError) and not batch.tally.rows:
+            raise _refusal(context, so_far, batch.failure)
         manifest = self._tell(context, batch, campaign)  # an error, too, leaves it for others to read
         ending = Ending(batch, self._place(batch))
         ending.raise_if_another_try_helps()
@@ -384,19 +400,40 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
 
     def _rows(self, twice: bool) -> AbstractContextManager[Iterable[Row | BrokenRow]]:
         """Give the rows of the list; *twice* if they are read more than once."""
-        return rows_given(self.private("invites"), twice)
+        return rows_given(self.private("invites"), self._columns(), twice)
+
+    def _columns(self) -> RowColumns:
+        """Give the columns that the arguments name."""
+        from airflow_provider_omnichat.campaign.message_template import MessageTemplate
+        from airflow_provider_omnichat.campaign.row_columns import Need, RowColumns
+
+        message = self.private("message")
+        names = ("key_column", "region_column", "time_zone_column", "to_column")
+        named = [(name, getattr(self, name)) for name in names]
+        fields = MessageTemplate(message).fields if message else ()
+        return RowColumns(
+            [
+                *(Need(field, field, "message") for field in fields),
+                *(Need(column, column, name) for name, column in named if column),
+                *self._own_columns(),
+            ]
+        )
+
+    def _own_columns(self) -> Iterable[Need]:
+        """Give the columns that an operator of another source names besides."""
+        return ()
 
     def _results(self, context: Context, campaign: str) -> ResultSink:
         from airflow_provider_omnichat.campaign.identity import recipient_key
         from airflow_provider_omnichat.campaign.result_files import ResultFiles
         from airflow_provider_omnichat.campaign.results import NoResults
 
-        if not self.results_path:
+        results_path = self.private("results_path")
+        if not results_path:
             return NoResults()
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
+        check_address(str(results_path), "results_path", takes_query=False)
         parts = [*task_identity(context).split("/"), *([self.resend_key] if self.resend_key else [])]
-        folder = ObjectStoragePath(self.results_path).joinpath(*(_file_name(part) for part in parts))
+        folder = storage_path(str(results_path)).joinpath(*(_file_name(part) for part in parts))
         return ResultFiles(
             folder,
             format=self.results_format,
@@ -445,6 +482,11 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
         """Say where the rows of a batch are; None where they are nowhere."""
         ledger = f"table {self.ledger_table} of connection {self.ledger_conn_id}" if self.ledger_conn_id else None
         return batch.location or ledger
+
+
+def _refusal(context: Context, so_far: dict[str, Any], error: Exception) -> AirflowFailException:
+    again = " this time" if so_far or context["ti"].try_number > 1 else ""
+    return AirflowFailException(sentences(f"Nothing was sent{again}", str(error)))
 
 
 def _file_name(part: str) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.privacy import shown_address
+from airflow_provider_omnichat.campaign.row_sources import RowSourceError
 from airflow_provider_omnichat.campaign.sentences import sentences
 
 if TYPE_CHECKING:
@@ -27,14 +29,16 @@ class Ending:
     def __init__(self, batch: Batch, place: str | None) -> None:
         self._batch = batch
         self._tally = batch.tally
-        self._where = f"All rows: {place}" if place else _NO_ROWS
+        self._where = f"All rows: {shown_address(place)}" if place else _NO_ROWS
         self.told = sentences(self._tally.summary(), self._where)
 
     def raise_if_another_try_helps(self) -> None:
         """Raise what Airflow retries: the retry sends only what was certainly not sent."""
         batch = self._batch
         if batch.abandoned or batch.failure is not None:
-            raise AirflowException(self.stopped())
+            # What is wrong with a list is wrong in the next try, too.
+            kind = AirflowFailException if isinstance(batch.failure, RowSourceError) else AirflowException
+            raise kind(self.stopped())
         if self._tally.due[Outcome.NOT_SENT]:
             why = f"Sending was stopped: {batch.stop_reason}" if batch.stop_reason else None
             raise AirflowException(

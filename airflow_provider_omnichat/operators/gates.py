@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_omnichat.campaign.batch_gate import BatchGate, Rule
+from airflow_provider_omnichat.campaign.file_rows import rows_of_file
 from airflow_provider_omnichat.campaign.message_template import MessageTemplate
 from airflow_provider_omnichat.campaign.partition import Partition
-from airflow_provider_omnichat.campaign.row_sources import BrokenRow, rows_of_file
+from airflow_provider_omnichat.campaign.row_sources import BrokenRow, is_frame, rows_of_dict
 from airflow_provider_omnichat.campaign.rows import Row
 from airflow_provider_omnichat.campaign.suppression import Suppression, SuppressionError, numbers_in
 from airflow_provider_omnichat.campaign.survey import Survey, survey_of
 from airflow_provider_omnichat.campaign.window_rule import WindowRule
+from airflow_provider_omnichat.operators.given_files import file_given, told_all
 
 if TYPE_CHECKING:
     from airflow_provider_omnichat.api.models import Invite
@@ -84,32 +86,46 @@ class Gates:
         given = operator.private("suppression")
         if given is None:
             return None
-        numbers = _numbers(given, operator.to_column, operator.region_column)
+        numbers = numbers_in(_opt_outs(given), operator.to_column, operator.region_column)
         suppression = Suppression(numbers, operator.default_region)
         ignored = f", {suppression.ignored} entries are nobody's number" if suppression.ignored else ""
         operator.log.info("Opt-out list: %s numbers%s", len(suppression), ignored)
         return suppression
 
 
-def _numbers(given: Any, column: str, region_column: str | None) -> Iterable[object]:
-    """Give the numbers of an opt-out list: of a list, of the file at an address, or of a query."""
-    if isinstance(given, str):
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-        path: Any = ObjectStoragePath(given)
-        return numbers_in(rows_of_file(lambda: path.open("rb"), path.name), column, region_column)
-    if isinstance(given, dict):
-        if not {"conn_id", "sql"} <= set(given) <= {"conn_id", "sql", "parameters"}:
-            raise SuppressionError("suppression: a query must be given as {'conn_id': ..., 'sql': ...}")
-        from airflow_provider_omnichat.hooks.sql_rows import rows_of_query
-
-        found = rows_of_query(given["conn_id"], given["sql"], given.get("parameters"))
-        return numbers_in((Row(position, fields) for position, fields in enumerate(found, 1)), column, region_column)
-    if not isinstance(given, Iterable):
+def _opt_outs(given: Any) -> Iterator[object]:
+    """Give the entries of an opt-out list: of a list, of the file at an address, or of a query."""
+    if isinstance(given, Mapping):
+        if not {"conn_id", "sql", "parameters"} & set(given):
+            given = rows_of_dict(given, "suppression")
+        else:
+            yield from _opt_outs_of_query(given)
+            return
+    file = file_given(given, "suppression")
+    if file is not None:
+        yield from told_all(rows_of_file(file.open, file.name), file.hidden)
+        return
+    if is_frame(given) or isinstance(given, bytes | bytearray) or not isinstance(given, Iterable):
         raise SuppressionError(
-            f"suppression: must be a list of numbers, the address of a file or a query, is a {type(given).__name__}"
+            "suppression: must be a list of numbers, the address of a file or a query, is a"
+            f" {type(given).__name__}; of a data frame, give the column as a list"
         )
-    return (
-        next(numbers_in([Row(position, entry)], column, region_column)) if isinstance(entry, dict) else entry
-        for position, entry in enumerate(given, 1)
-    )
+    entries = told_all(_flat(given))
+    for position, entry in enumerate(entries, 1):
+        yield Row(position, entry) if isinstance(entry, Mapping) else entry
+
+
+def _opt_outs_of_query(given: Mapping[str, Any]) -> Iterator[Row]:
+    if not {"conn_id", "sql"} <= set(given) <= {"conn_id", "sql", "parameters"}:
+        raise SuppressionError("suppression: a query must be given as {'conn_id': ..., 'sql': ...}")
+    from airflow_provider_omnichat.hooks.sql_rows import rows_of_query
+
+    found = rows_of_query(given["conn_id"], given["sql"], given.get("parameters"))
+    return (Row(position, fields) for position, fields in enumerate(found, 1))
+
+
+def _flat(entries: Iterable[Any]) -> Iterator[object]:
+    """Give what stands in lists in a list, as where each of several mapped tasks gives one; None is no entry."""
+    for entry in entries:
+        for each in entry if isinstance(entry, list | tuple) else (entry,):
+            yield "" if each is None else each

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from pathlib import PurePath
 from typing import Any, ClassVar
 
 
@@ -22,12 +23,26 @@ class PrivateFieldsMixin:
     def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
         # Airflow renders plain and mapped tasks through this method alike; render_template_fields is not called for
         # mapped ones.
+        if parent is self:
+            self._make_texts_of_paths(kwargs.get("seen_oids") or (args[3] if len(args) > 3 else ()))
         super()._do_render_template_fields(parent, *args, **kwargs)  # type: ignore[misc]
         if parent is self and self._private_values is None:
             self._private_values = {name: getattr(self, name) for name in self.private_fields}
             for name, show in self.private_fields.items():
                 value = self._private_values[name]
                 setattr(self, name, None if value is None else show(value))
+
+    def _make_texts_of_paths(self, rendered: Collection[int]) -> None:
+        """
+        Let a path be a template as the same text would be.
+
+        Airflow does not look into a path, and before 3.3 calls its ``resolve``, which fails where there is no file yet.
+        What another task has given is data, and has been rendered.
+        """
+        for name in getattr(self, "template_fields", ()):
+            value = getattr(self, name, None)
+            if isinstance(value, PurePath) and id(value) not in rendered:
+                setattr(self, name, str(value))
 
     def private(self, name: str) -> Any:
         """

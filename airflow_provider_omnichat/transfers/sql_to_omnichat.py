@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_omnichat.campaign.results import ResultSink
-    from airflow_provider_omnichat.campaign.row_columns import RowColumns
+    from airflow_provider_omnichat.campaign.row_columns import Need
     from airflow_provider_omnichat.campaign.row_sources import BrokenRow
     from airflow_provider_omnichat.campaign.rows import Row
 
@@ -117,19 +117,20 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         )
 
     def _rows_of_query(self) -> Iterator[Row]:
+        from airflow_provider_omnichat.campaign.rows import Row
         from airflow_provider_omnichat.hooks.sql_rows import rows_of_query
 
         columns = self._columns()
-        found = rows_of_query(self.conn_id, self.private("sql"), self.private("parameters"), columns.settle)
+        taken: dict[str, str] = {}
+
+        def settle(names: Sequence[str]) -> None:
+            taken.update(columns.of_header(names, "The query", " gives no column"))
+
+        found = rows_of_query(self.conn_id, self.private("sql"), self.private("parameters"), settle)
         for position, values in enumerate(found, 1):
-            yield columns.row(position, values)
+            yield Row(position, {field: values[column] for field, column in taken.items()})
 
-    def _columns(self) -> RowColumns:
-        from airflow_provider_omnichat.campaign.message_template import MessageTemplate
-        from airflow_provider_omnichat.campaign.row_columns import RowColumns
+    def _own_columns(self) -> Iterable[Need]:
+        from airflow_provider_omnichat.campaign.row_columns import Need
 
-        message = self.private("message")
-        named = filter(None, (self.to_column, self.key_column, self.region_column, self.time_zone_column))
-        fields = [*named, *(MessageTemplate(message).fields if message else ())]
-        own_text = {"message": self.message_column} if self.message_column else {}
-        return RowColumns({**{field: field for field in fields}, **own_text}, ("message", "link_placeholder"))
+        return (Need("message", self.message_column, "message_column"),) if self.message_column else ()

@@ -15,14 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_omnichat.campaign.row_sources import (
+from airflow_provider_omnichat.campaign.file_rows import (
     LONGEST_ROW,
-    BrokenRow,
-    RowSourceError,
     rows_of_file,
-    rows_of_list,
     rows_of_stream,
 )
+from airflow_provider_omnichat.campaign.row_columns import Need, RowColumns
+from airflow_provider_omnichat.campaign.row_sources import BrokenRow, RowSourceError, rows_of_list
 from airflow_provider_omnichat.campaign.rows import Row
 
 
@@ -62,7 +61,7 @@ def test_a_list_with_one_wrong_item_is_refused_before_its_first_row():
 def test_an_iterable_with_a_wrong_item_is_refused_there():
     rows = rows_of_list(iter([{"to": "1"}, ["41793026727"]]), "guests")
     assert next(rows).position == 1
-    with pytest.raises(RowSourceError, match="guests: item 2 must be a dict, is a list"):
+    with pytest.raises(RowSourceError, match="guests: item 2 is a list, and item 1 in it must be a dict, is a str"):
         next(rows)
 
 
@@ -214,9 +213,10 @@ def test_a_csv_without_a_usable_header_is_refused(content, said):
 
 
 def test_columns_that_must_be_there():
-    assert fields(read("to,n\n1,2\n", needs=["to"])) == [{"to": "1", "n": "2"}]
+    columns = RowColumns([Need("to", "to", "to_column")])
+    assert fields(read("n,To\n1,2\n", columns=columns)) == [{"to": "2"}]
     with pytest.raises(RowSourceError, match="there is no column 'to'; its columns are phone, n"):
-        read("phone,n\n1,2\n", needs=["to"])
+        read("phone,n\n1,2\n", columns=columns)
 
 
 CELL = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -95,7 +95,7 @@ def test_what_the_function_gives_is_data_and_no_template(at_sandbox):
     assert [sms.message for sms in at_sandbox.accepted] == ["Hello {{ run_id }} {name}, follow us at <link>"]
 
 
-@pytest.mark.parametrize(("given", "words"), [(None, "NoneType"), ({"to": "+41"}, "dict"), ([1], "item 1")])
+@pytest.mark.parametrize(("given", "words"), [(None, "NoneType"), ({"to": ["+41"]}, "dict"), ([1], "item 1")])
 def test_something_else_than_a_list_is_an_error_before_the_first_send(at_sandbox, given, words):
     def invite() -> Any:
         return given

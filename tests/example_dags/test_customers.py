@@ -15,8 +15,8 @@ import pytest
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.file_rows import rows_of_stream
 from airflow_provider_omnichat.campaign.phone import normalise_number
-from airflow_provider_omnichat.campaign.row_sources import rows_of_stream
 from airflow_provider_omnichat.campaign.rows import Result, Row
 from tests.example_dags.conftest import EXAMPLE_DAGS
 

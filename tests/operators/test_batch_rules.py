@@ -75,7 +75,7 @@ def test_an_opt_out_of_another_country_is_read_with_the_country_of_its_row(at_sa
         crm = {"conn_type": "sqlite", "host": str(tmp_path / "crm.sqlite")}
         monkeypatch.setenv("AIRFLOW_CONN_CRM", json.dumps(crm))
         given = {"conn_id": "crm", "sql": "SELECT '06 12 34 56 78' AS \"to\", 'FR' AS country"}
-    invites = [{"to": "+33612345678", "name": "Zoe"}, {"to": "+41612345678", "name": "Ida"}]
+    invites = [{"to": "+33612345678", "name": "Zoe", "country": ""}, {"to": "+41612345678", "name": "Ida"}]
     run = run_task(batch(invites, suppression=given, region_column="country", default_region="CH"))
     assert run.succeeded, run.error
     assert [sms.to for sms in at_sandbox.accepted] == ["41612345678"]
