@@ -147,7 +147,7 @@ class BatchGate:
     def _invalid(self, position: int, key: str | None, to: object, reason: str) -> Result | None:
         if self._partition is not None and not self._partition.has_row(position):
             return None
-        return _refusal(position, key, "" if to is None else str(to)[:64], Outcome.INVALID, reason)
+        return _refusal(position, key, "" if to is None else key_text(to)[:64], Outcome.INVALID, reason)
 
     def _country(self, fields: Mapping[str, Any]) -> str | None:
         own = value_in(fields, self._region_column)

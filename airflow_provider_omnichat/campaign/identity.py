@@ -22,7 +22,7 @@ class _Change:
     in_use: bool = False
 
 
-# Facts from the countries' regulators. By the first two digits, which no other country's numbers begin with.
+# Facts from the countries' regulators. By the first two digits, so that other numbers are done with at once.
 _CHANGES: dict[str, tuple[_Change, ...]] = {
     # Argentina: the 9 says "mobile" to callers from abroad; behind it stands the whole number, which is nobody else's.
     "54": (_Change(re.compile(r"549(\d{10})"), r"54\1", in_use=True),),
@@ -35,6 +35,17 @@ _CHANGES: dict[str, tuple[_Change, ...]] = {
     "52": (_Change(re.compile(r"52(?:1|01|044|045)(\d{10})"), r"52\1"),),
     # Chile dialled a 0 before the 9 of a mobile until 2016.
     "56": (_Change(re.compile(r"560(9\d{8})"), r"56\1"),),
+    # France's overseas departments, dialled from there as one of France's numbers, have codes of their own.
+    "33": (
+        _Change(re.compile(r"33(69[01]\d{6})"), r"590\1"),
+        _Change(re.compile(r"33(69[23]\d{6})"), r"262\1"),
+        _Change(re.compile(r"33(694\d{6})"), r"594\1"),
+        _Change(re.compile(r"33(69[67]\d{6})"), r"596\1"),
+    ),
+    # Palestine's mobiles are reached by its own code and by Israel's.
+    "97": (_Change(re.compile(r"972(5[69]\d{7})"), r"970\1", in_use=True),),
+    # Gabon's seven digits have had a 0 before them since 2010, in some writings.
+    "24": (_Change(re.compile(r"241([2-7]\d{6})"), r"2410\1", in_use=True),),
     # Benin put 01 before all numbers in November 2024.
     "22": (_Change(re.compile(r"229([2-9]\d{7})"), r"22901\1"),),
 }

@@ -27,7 +27,12 @@ def key_text(value: object) -> str:
         text = plain_text_of(value)
     except (ValueError, ArithmeticError):
         text = None
-    return str(value) if text is None else key_text(text)
+    if text is not None:
+        return key_text(text)
+    try:
+        return str(value)
+    except ValueError:  # a whole number that Python does not write, for its length
+        return f"<{type(value).__name__}>"
 
 
 def plain_text_of(value: object) -> str | None:

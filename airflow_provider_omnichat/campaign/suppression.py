@@ -14,8 +14,8 @@ from airflow_provider_omnichat.campaign.phone import normalise_number
 from airflow_provider_omnichat.campaign.row_columns import TwoColumnsError, column_of, shown_name
 from airflow_provider_omnichat.campaign.row_sources import BrokenRow
 from airflow_provider_omnichat.campaign.rows import Candidate, Refusal, Row
+from airflow_provider_omnichat.campaign.written_number import may_be_a_number
 
-_FEWEST_DIGITS = 5
 _MOST_EXAMPLES = 5
 
 
@@ -65,7 +65,7 @@ class Suppression:
             try:
                 self._numbers.add(int(identity_of(normalise_number(entry, default_region, country))))
             except InvalidInviteError as error:
-                if sum(character.isdigit() for character in str(entry)) < _FEWEST_DIGITS:
+                if isinstance(entry, str) and not may_be_a_number(entry):
                     self.ignored += 1
                     continue
                 count += 1

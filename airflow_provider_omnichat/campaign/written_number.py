@@ -14,6 +14,8 @@ from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.missing import is_missing
 
 _LONGEST_INPUT = 40
+# Below, a text is nobody's number.
+_FEWEST_DIGITS = 5
 _MOST_DIGITS_OF_A_FLOAT = 15
 _APOSTROPHES = ("'", "\u2019")
 # Characters that nobody sees and that are not of Unicode's category Cf: joiners, fillers and variation selectors.
@@ -36,12 +38,14 @@ _NEXT_CELL = re.compile(r"[\t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]")
 _SHORTENED = re.compile(r"\+?\d+(?:[.,]\d+)?[eE]\+?\d+")
 # The dot of these is no separator: behind an area code, with the 0 that is dialled before it, stands a whole number.
 _WHOLE = re.compile(r"(\+?(?:[1-9]\d{3,}|\d{7,}))\.0+")
-_FRACTION = re.compile(r"\+?(?:[1-9]\d{3,}\.\d{1,2}|\d{7,}\.\d+)")
-_ENDS_LIKE_WHOLE = re.compile(r"[^.]*\.0+")
+_FRACTION = re.compile(r"(?:\+?\d{7,}|[1-9]\d{3,}|0)\.\d+")
+# Zeros behind a dot that are no group of the number as others before them: 0171.1234567.0, but not 06.12.34.56.00.
+_ZEROS_AT_THE_END = re.compile(r".*\. ?(0+)")
 # What stands before a slash is an area code, as in 0171/1234567 and +43 (0)664/1234567, and too short for a number.
 _LONGEST_AREA_CODE = 5
-_REST_OF_NUMBER = re.compile(r" ?[1-9](?:[ -]?\d){4,}")
-_MORE_THAN_ONE = "is more than one plain number; give one number, without an extension"
+_REST_OF_NUMBER = re.compile(r" ?[1-9](?:[ .-]?\d){4,}")
+_OR_ANOTHER = re.compile(r"\d{4,} ?- ?\d{4,}")
+MORE_THAN_ONE = "is more than one plain number; give one number, without an extension"
 _AS_TEXT = "read the column as text, so that no digit is lost"
 
 
@@ -58,6 +62,8 @@ def plain_text(number: object) -> str:
     text = _visible(_as_text(number), number)
     if text[:1] in _APOSTROPHES:
         text = text[1:].lstrip()
+    if text[:4].lower() == "tel:":
+        text = text[4:].lstrip()
     if not text:
         raise InvalidInviteError("is blank", "to")
     if len(text) > _LONGEST_INPUT:
@@ -65,6 +71,17 @@ def plain_text(number: object) -> str:
     text = _without_decimal_tail(text, number)
     _check_characters(text, number)
     return _without_slash(text, number)
+
+
+def may_be_a_number(text: str) -> bool:
+    """
+    Tell whether a text that cannot be read may have been somebody's number, as one that a spreadsheet has shortened.
+
+    :param text: as it was written.
+    """
+    text = text.strip()
+    shortened = bool(_SHORTENED.fullmatch(text)) or (bool(text) and set(text) == {"#"})
+    return shortened or sum(map(str.isdigit, text)) >= _FEWEST_DIGITS
 
 
 def invalid_number(number: object, problem: str) -> InvalidInviteError:
@@ -85,6 +102,8 @@ def _as_text(number: object) -> str:
     if isinstance(number, bool) or not isinstance(number, Real | Decimal):
         raise InvalidInviteError(f"must be one phone number as a text, is a {type(number).__name__}", "to")
     if isinstance(number, Integral):
+        if abs(int(number)) >= 10**_LONGEST_INPUT:  # Python would not even write it
+            raise InvalidInviteError(f"is not a phone number: more than {_LONGEST_INPUT} digits", "to")
         return str(int(number))
     if not isinstance(number, float | Decimal):
         # Of 32 bits, such as numpy's float32: it has digits, and not all of them are those of the number.
@@ -119,7 +138,7 @@ def _without_decimal_tail(text: str, given: object) -> str:
         raise invalid_number(given, f"has digits behind a decimal point, so it was calculated with; {_AS_TEXT}")
     if _SHORTENED.fullmatch(text):
         raise invalid_number(given, "was shortened by a spreadsheet, as 4.18E+10; format its column as text there")
-    if _ENDS_LIKE_WHOLE.fullmatch(text) and sum(c.isdigit() for c in text.partition(".")[0]) >= 7:
+    if (zeros := _ZEROS_AT_THE_END.fullmatch(text)) and not re.search(rf"\.\d{{{len(zeros[1])}}}\.0+$", text):
         raise invalid_number(
             given, "ends in a dot and zeros, which may belong to it or not; write it like +41793026727"
         )
@@ -132,7 +151,7 @@ def _check_characters(text: str, given: object) -> None:
     if (beginning := _BEGINNING.match(text)) and beginning[1]:
         raise invalid_number(given, f"has {_named(beginning[1])} before its first digit; write it like +41793026727")
     if "+" in text.lstrip("([ ")[1:] or any(character in _BETWEEN_NUMBERS for character in text):
-        raise invalid_number(given, _MORE_THAN_ONE)
+        raise invalid_number(given, MORE_THAN_ONE)
     for character in text:
         if character not in _OF_A_NUMBER:
             raise invalid_number(given, f"has {_named(character)} in it; only digits, a plus and separators are taken")
@@ -143,8 +162,8 @@ def _without_slash(text: str, given: object) -> str:
     if not slash:
         return text
     code = _area_code("".join(filter(str.isdigit, area)), "+" in area)
-    if not 1 <= len(code) <= _LONGEST_AREA_CODE or not _REST_OF_NUMBER.fullmatch(rest):
-        raise invalid_number(given, _MORE_THAN_ONE)
+    if not 1 <= len(code) <= _LONGEST_AREA_CODE or not _REST_OF_NUMBER.fullmatch(rest) or _OR_ANOTHER.search(rest):
+        raise invalid_number(given, MORE_THAN_ONE)
     return f"{area.rstrip()} {rest.lstrip()}"
 
 

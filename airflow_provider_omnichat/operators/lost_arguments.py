@@ -103,7 +103,9 @@ class LostArgumentsMixin:
             return None if value is None else ""
         if isinstance(value, str):
             return value
-        if isinstance(value, bool) or not isinstance(value, Integral | PurePath):
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        if isinstance(value, bool) or not isinstance(value, Integral | PurePath | ObjectStoragePath):
             raise AirflowFailException(f"Nothing was sent. {name}: must be a text, is a {type(value).__name__}")
         return str(value)
 

@@ -280,3 +280,14 @@ def test_a_rule_sees_the_rows_fields_and_its_error_is_the_rows():
     assert isinstance(found[0], Result)
     assert found[0].error == "n: is odd"
     assert found[0].outcome is Outcome.INVALID
+
+
+@pytest.mark.parametrize("entry", ["4.2E+10", "4E+10", "#####", 10**5000, 41793026727.5], ids=type)
+def test_an_opt_out_that_a_spreadsheet_has_shortened_is_an_error_and_not_nobody(entry):
+    with pytest.raises(SuppressionError, match="1 entries cannot be read as phone numbers"):
+        Suppression([entry, "+41793026728"])
+
+
+def test_a_row_with_a_number_beyond_all_bounds_is_invalid_and_the_list_goes_on():
+    found = check([{"to": 10**5000, "id": 10**5000}, {"to": "+41793026727", "id": 1}], key_column="id")
+    assert [getattr(each, "outcome", None) for each in found] == [Outcome.INVALID, None]

@@ -18,6 +18,9 @@ TWO_WRITINGS = [
     pytest.param("5511971234567", "551171234567", id="Brazil, what was Nextel's"),
     pytest.param("525512345678", "5215512345678", id="Mexico, with the old 1"),
     pytest.param("56987654321", "560987654321", id="Chile, with the old 0"),
+    pytest.param("970599123456", "972599123456", id="Palestine, by two codes"),
+    pytest.param("24106031234", "2416031234", id="Gabon"),
+    pytest.param("262692123456", "33692123456", id="Reunion, dialled as a number of France"),
     pytest.param("2290195123456", "22995123456", id="Benin, before November 2024"),
 ]
 

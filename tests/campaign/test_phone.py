@@ -190,6 +190,56 @@ def test_a_character_that_does_not_belong_in_a_number_is_named(seen, named):
     assert f"has {named} in it" in refused(f"+4179302{seen}6727")
 
 
+# found by attack: what stands around the digits decides nothing, and what is no number of the country is none
+
+
+@pytest.mark.parametrize(
+    ("written", "region", "sent"),
+    [
+        *((("(49) 171 1234567"), "DE", "491711234567"), ("[49] 171 1234567", "DE", "491711234567")),
+        *(("4.91711234567", "DE", "491711234567"), ("98765-43210", "IN", "919876543210")),
+        *(("(0057) 301 234 5678", "CO", "573012345678"), ("0 057 301 234 5678", "CO", "573012345678")),
+        *(("0057 301 234 5678", "CO", "573012345678"), ("(0061) 412 345 678", "AU", "61412345678")),
+        *(("(0041) 79 302 67 27", "JP", "41793026727"), ("(007) 912 345 67 89", "RU", "79123456789")),
+        *(("(+41) 79 302 67 27", "DE", "41793026727"), ("[+41] 79 302 67 27", None, "41793026727")),
+        *(("tel:+41793026727", None, "41793026727"), ("0475/12.34.56", "BE", "32475123456")),
+        *(("+48 (0)512 345 678", None, "48512345678"), ("+420 (0)602 123 456", None, "420602123456")),
+        *(("+57 (0)301 234 5678", None, "573012345678"), ("+49 (0)0171 1234567", None, "491711234567")),
+        *(("+44 (0)7700 900475", None, "447700900475"), ("07700 900123", "GB", "447700900123")),
+        *(("447700900123", "GB", "447700900123"), ("787 555 1234", "US", "17875551234")),
+        *(("07 07 12 34 56", "CI", "2250707123456"), ("06.12.34.56.00", "FR", "33612345600")),
+        # both readings are somebody's: with and without the 0, and in Australia
+        *(("+39 (0)331 234 5678", None, None), ("0011 65 9834 5678", None, None)),
+        # no area code, or what is no number there
+        *(("98123-4567", "BR", None), ("15 2345-6789", "AR", None), ("8123 4567", "CL", None)),
+        *(("079 302 67 27", "US", None), ("0512 345 678", "PL", None), ("0692 12 34 56", "FR", None)),
+        # two numbers
+        *(("49996009 42022154", "QA", None), ("49 12 34 56 49 12 34 57", "DK", None)),
+        *(("611 1234 611 1235", "IS", None), ("+49 30 1234 030 1235", None, None), ("+39 06 1234 06 1235", "IT", None)),
+        *(("0664/1234567-68", "AT", None), ("0664 1234567-68", "AT", None), ("030/12345-12346", "DE", None)),
+        # decimals
+        *(("0171.1234567.0", "DE", None), ("01711234567. 0", "DE", None), ("1.711.234.567.0", "DE", None)),
+        *(("066918.0", "IT", None), ("17112.34567", "DE", None), ("0.1711234567", "DE", None)),
+        *((10**5000, None, None), (-(10**5000), "CH", None)),
+    ],
+    ids=lambda given: str(given)[:30] if isinstance(given, str) else "",
+)
+def test_a_number_is_read_by_its_digits_and_a_plan_or_refused(written, region, sent):
+    for given_so in ((written, region), (written, None, region)):
+        if sent is None:
+            assert "1234567" not in refused(*given_so).replace("+41793026727", "")
+        else:
+            assert normalise_number(*given_so) == sent
+            assert normalise_number(f"+{sent}") == sent
+
+
+@pytest.mark.parametrize(("written", "region", "code"), [("6582345678", "US", 65), ("5016001234", "CA", 501)])
+def test_a_number_of_the_regions_code_that_is_another_regions_may_be_another_countrys(written, region, code):
+    # Jamaica's or Singapore's; Arkansas' or Belize's. Dialled inside +1, it is the first of them.
+    assert f"can be a number of {region} and one of +{code}" in refused(written, region)
+    assert normalise_number(written, None, region) == f"1{written}"
+
+
 # whole numbers that were calculated with
 
 
