@@ -194,7 +194,16 @@ class Breaks:
         raise self._error
 
 
-@pytest.mark.parametrize("rows", [0, 1, 63, 64, 65, 300])
+def test_a_list_that_fails_before_all_of_its_columns_were_seen_sends_nothing_and_is_read_again(hook_for, sandbox):
+    hook_for(sandbox)
+    run = run_task(batch(Breaks(0, OSError("the disk is gone.")), retries=1), retries=1)
+    assert run.state == "up_for_retry"
+    assert_reads_well(str(run.error))
+    assert "The list cannot be read to its end (OSError: the disk is gone.)." in str(run.error)
+    assert sandbox.requests_seen == 0
+
+
+@pytest.mark.parametrize("rows", [1, 63, 64, 65, 300])
 def test_a_list_that_fails_in_the_middle_leaves_an_outcome_for_each_row_that_was_read(
     hook_for, sandbox, tmp_path, rows
 ):
