@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_omnichat.campaign.rows import Result
+    from airflow_provider_omnichat.campaign.model.rows import Result
 
 INVITED_AFTER = timedelta(days=7)
 """How long after the sign-up a customer is due for an invite."""
@@ -108,7 +108,7 @@ def list_due(path: Path, since: date, until: date, run_id: str) -> list[dict[str
     :return: ``customer_id``, ``to`` and ``first_name`` of each.
     """
     from airflow_provider_omnichat.api.errors import InvalidInviteError
-    from airflow_provider_omnichat.campaign.phone import normalise_number
+    from airflow_provider_omnichat.campaign.phone.number import normalise_number
 
     due: list[dict[str, str]] = []
     with _transaction(path) as database:
@@ -200,7 +200,7 @@ def list_open(path: Path, run_id: str) -> list[str]:
 def _numbers(rows: Iterable[Sequence[object]]) -> Iterator[str]:
     """Give the numbers of customers, but for the broken ones, in international format."""
     from airflow_provider_omnichat.api.errors import InvalidInviteError
-    from airflow_provider_omnichat.campaign.phone import normalise_number
+    from airflow_provider_omnichat.campaign.phone.number import normalise_number
 
     for _, _, country, phone, *_ in rows:
         try:

@@ -103,7 +103,7 @@ def example_lifecycle_campaign() -> None:
     def record_outcomes(manifest: dict[str, Any] | None) -> None:
         from example_customers import database_path, list_open, record
 
-        from airflow_provider_omnichat.campaign.result_files import read_results
+        from airflow_provider_omnichat.campaign.results.files import read_results
 
         run_id = get_current_context()["ti"].run_id
         if manifest is None:

@@ -95,7 +95,7 @@ class AsyncOmnichatClient:
         :param invite: a checked invite.
         :return: the answer of an accepted invite.
         :raises InviteRejectedError: the vendor refused it.
-        :raises InviteNotSentError: the vendor certainly did not take it; ``repeatable`` tells whether another attempt
+        :raises InviteNotSentError: the vendor certainly did not take it; ``retryable`` tells whether another attempt
             helps.
         :raises InviteUnknownError: it may have been sent, or not.
         """
@@ -121,7 +121,7 @@ class AsyncOmnichatClient:
                     response = await self._exchange(credentials.token_request(), None)
                 except TransportError as error:
                     # However it broke, only a token was asked for, so no invite has left.
-                    raise InviteNotSentError(f"No OAuth2 token: {error.problem}", repeatable=True) from error
+                    raise InviteNotSentError(f"No OAuth2 token: {error.problem}", retryable=True) from error
                 token = credentials.read_token(response)
                 if self._on_token:
                     self._on_token(token.value)

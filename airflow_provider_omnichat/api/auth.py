@@ -159,8 +159,8 @@ class OAuth2Credentials:
                 code=code,
                 vendor_text=said,
                 retry_after=found.retry_after,
-                repeatable=response.status == 429 or response.status >= 500,
-                stops_sending=response.status < 500 and response.status != 429,
+                retryable=response.status == 429 or response.status >= 500,
+                account_fault=response.status < 500 and response.status != 429,
             )
         try:
             body = response.json()

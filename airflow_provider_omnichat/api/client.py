@@ -76,7 +76,7 @@ class OmnichatClient:
                 return self._send_once(request, hidden)
             except InviteNotSentError as error:
                 wait = self.backoff.delay(attempt, time.monotonic() - begin, error.retry_after)
-                if not error.repeatable or wait is None or not self._wait(wait):
+                if not error.retryable or wait is None or not self._wait(wait):
                     raise
         raise InviteNotSentError("The invite was not sent: sending was stopped")
 
@@ -149,7 +149,7 @@ class OmnichatClient:
             response = self._exchange(credentials.token_request(), None)
         except TransportError as error:
             # However it broke, only a token was asked for, so no invite has left.
-            raise InviteNotSentError(f"No OAuth2 token: {error.problem}", repeatable=True) from error
+            raise InviteNotSentError(f"No OAuth2 token: {error.problem}", retryable=True) from error
         return credentials.read_token(response)
 
     def _exchange(self, request: HttpRequest, authorization: str | None) -> HttpResponse:

@@ -68,8 +68,8 @@ class SendError(OmnichatError):
     :param vendor_text: what the vendor said, made safe to show.
     :param retry_after: seconds that the vendor asks to wait; None when it did not ask.
     :param answer: the vendor's answer where there is one that can be read.
-    :param repeatable: True when the same request may be sent again at once or later without risk of a second SMS.
-    :param stops_sending: True when every further invite of this account would meet the same.
+    :param retryable: True when the same request may be sent again at once or later without risk of a second SMS.
+    :param account_fault: True when every further invite of this account would meet the same.
     """
 
     outcome: Outcome
@@ -83,8 +83,8 @@ class SendError(OmnichatError):
         vendor_text: str | None = None,
         retry_after: float | None = None,
         answer: InviteAnswer | None = None,
-        repeatable: bool = False,
-        stops_sending: bool = False,
+        retryable: bool = False,
+        account_fault: bool = False,
     ) -> None:
         super().__init__(text)
         self.http_status = http_status
@@ -92,8 +92,8 @@ class SendError(OmnichatError):
         self.vendor_text = vendor_text
         self.retry_after = retry_after
         self.answer = answer
-        self.repeatable = repeatable
-        self.stops_sending = stops_sending
+        self.retryable = retryable
+        self.account_fault = account_fault
 
 
 class InviteRejectedError(SendError):

@@ -213,7 +213,7 @@ def error_of_transport(error: TransportError) -> SendError:
     """
     if error.written:
         return InviteUnknownError(f"The invite may have been sent, or not: {error.problem}")
-    return InviteNotSentError(f"The invite was not sent: {error.problem}", repeatable=True)
+    return InviteNotSentError(f"The invite was not sent: {error.problem}", retryable=True)
 
 
 def error_of_http_status(response: HttpResponse, hidden: Collection[str] = ()) -> SendError:
@@ -236,11 +236,11 @@ def error_of_http_status(response: HttpResponse, hidden: Collection[str] = ()) -
         "retry_after": response.retry_after,
     }
     if status == 429 or (status == 503 and response.retry_after is not None):
-        return InviteNotSentError(f"The invite was not sent: {text}", repeatable=True, **facts)
+        return InviteNotSentError(f"The invite was not sent: {text}", retryable=True, **facts)
     if status in _REJECTED_HTTP:
         return InviteRejectedError(f"The vendor rejected the invite: {text}", **facts)
     if status in (307, 308) or (400 <= status < 500 and status not in _MAYBE_TAKEN_4XX):
-        return InviteNotSentError(f"The invite was not sent: {text}", stops_sending=True, **facts)
+        return InviteNotSentError(f"The invite was not sent: {text}", account_fault=True, **facts)
     return InviteUnknownError(f"The invite may have been sent, or not: {text}", **facts)
 
 
@@ -307,5 +307,5 @@ def _error_of_status(http_status: int, answer: InviteAnswer, outcome: Outcome, h
         code=name,
         vendor_text=vendor_text,
         answer=answer,
-        stops_sending=status.id in ACCOUNT_FAULT_IDS and outcome is Outcome.REJECTED,
+        account_fault=status.id in ACCOUNT_FAULT_IDS and outcome is Outcome.REJECTED,
     )

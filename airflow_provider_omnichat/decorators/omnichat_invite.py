@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_omnichat.api.privacy import describe_list
 from airflow_provider_omnichat.operators.batch import SendInviteBatchOperator
-from airflow_provider_omnichat.operators.given_files import told
+from airflow_provider_omnichat.tasks.given_files import told
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

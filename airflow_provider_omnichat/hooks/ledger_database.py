@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_omnichat.campaign.ledger import LedgerError
+from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
 from airflow_provider_omnichat.hooks.sql_hook import sql_hook
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
-    from airflow_provider_omnichat.campaign.sql_database import SqlDatabase
-    from airflow_provider_omnichat.campaign.sql_table import Dialect
+    from airflow_provider_omnichat.campaign.sql.dialect import Dialect
+    from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 
 _DIALECTS: dict[str, Dialect] = {
     "sqlite": "sqlite",
@@ -27,11 +27,11 @@ def ledger_database(conn_id: str) -> SqlDatabase:
     Find the database behind a connection, without connecting to it.
 
     :param conn_id: a connection of any type whose hook is a ``DbApiHook``, to SQLite, PostgreSQL, MySQL or MariaDB.
-    :return: what :class:`~airflow_provider_omnichat.campaign.sql_ledger.SqlLedger` takes.
+    :return: what :class:`~airflow_provider_omnichat.campaign.ledger.sql_ledger.SqlLedger` takes.
     :raises LedgerError: the connection has no such hook, or is to another database; the text says what to do.
     :raises airflow.exceptions.AirflowNotFoundException: there is no such connection.
     """
-    from airflow_provider_omnichat.campaign.sql_database import SqlDatabase
+    from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 
     hook, conn_type = sql_hook(conn_id, "The SQL ledger", "PostgreSQL, MySQL, MariaDB or SQLite", LedgerError)
     dialect = dialect_of(hook, conn_type)

@@ -127,7 +127,7 @@ class OmnichatHook(BaseHook):
 
         :raises airflow_provider_omnichat.api.errors.InvalidInviteError: naming the field, what is wrong and what to do.
         """
-        from airflow_provider_omnichat.campaign.gate import check_invite
+        from airflow_provider_omnichat.campaign.checks.invite import check_invite
 
         account = self.account
         return check_invite(

@@ -8,7 +8,7 @@ from airflow_provider_omnichat.hooks.ledger_database import connect_for_writing,
 from airflow_provider_omnichat.hooks.sql_hook import sql_hook
 
 if TYPE_CHECKING:
-    from airflow_provider_omnichat.campaign.result_table import ResultDatabase
+    from airflow_provider_omnichat.campaign.results.table import ResultDatabase
 
 # Their hooks take no parameters by position, and each statement is a job of seconds.
 _BIGQUERY = frozenset({"gcpbigquery", "google_cloud_platform"})
@@ -19,11 +19,11 @@ def result_database(conn_id: str) -> ResultDatabase:
     Find the database behind a connection, without connecting to it.
 
     :param conn_id: a connection of any type whose hook is a ``DbApiHook``, but BigQuery's.
-    :return: what :class:`~airflow_provider_omnichat.campaign.result_table.ResultTable` takes.
+    :return: what :class:`~airflow_provider_omnichat.campaign.results.table.ResultTable` takes.
     :raises ResultTableError: the connection has no such hook; the text says what to do.
     :raises airflow.exceptions.AirflowNotFoundException: there is no such connection.
     """
-    from airflow_provider_omnichat.campaign.result_table import ResultDatabase, ResultTableError
+    from airflow_provider_omnichat.campaign.results.table import ResultDatabase, ResultTableError
 
     hook, conn_type = sql_hook(
         conn_id, "A results table", "a database that Airflow has a SQL hook for", ResultTableError

@@ -65,7 +65,7 @@ def _rows(
     parameters: Sequence[Any] | Mapping[str, Any] | None,
     columns: Callable[[Sequence[str]], None] | None,
 ) -> Iterator[dict[str, Any]]:
-    from airflow_provider_omnichat.campaign.sql_cursor import give_up, row_values
+    from airflow_provider_omnichat.campaign.sql.cursor import give_up, row_values
 
     connection = _told(conn_id, "be reached", hook.get_conn)
     cursor: Any = None
@@ -87,7 +87,7 @@ def _rows(
 
 
 def _run(hook: DbApiHook, connection: Any, statement: str, parameters: Any) -> Any:
-    from airflow_provider_omnichat.campaign.sql_cursor import streaming_cursor
+    from airflow_provider_omnichat.campaign.sql.cursor import streaming_cursor
 
     if type(connection).__module__.partition(".")[0] in _POSTGRESQL:
         hook.set_autocommit(connection, False)  # its cursors live in a transaction, and extras may say otherwise
@@ -161,7 +161,7 @@ def _told(conn_id: str, doing: str, attempt: Callable[[], T], binds: bool = Fals
 
 
 def _error(conn_id: str, doing: str, failure: Exception, binds: bool) -> SqlQueryError:
-    from airflow_provider_omnichat.campaign.sql_failure import (
+    from airflow_provider_omnichat.campaign.sql.failure import (
         advice_on_sqlite,
         failure_codes,
         failure_name,

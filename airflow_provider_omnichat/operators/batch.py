@@ -17,10 +17,10 @@ from airflow_provider_omnichat.api.privacy import (
     mask_numbers,
     shown_address,
 )
-from airflow_provider_omnichat.campaign.budget import Budget
-from airflow_provider_omnichat.campaign.sentences import sentences
+from airflow_provider_omnichat.campaign.model.sentences import sentences
+from airflow_provider_omnichat.campaign.preview.budget import Budget
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
-from airflow_provider_omnichat.operators.arguments import (
+from airflow_provider_omnichat.tasks.arguments import (
     cap_of,
     is_number,
     one_of,
@@ -28,34 +28,33 @@ from airflow_provider_omnichat.operators.arguments import (
     window_of,
     zone_of,
 )
-from airflow_provider_omnichat.operators.batch_ending import Ending, raise_if_empty
-from airflow_provider_omnichat.operators.given_files import check_address, storage_path
-from airflow_provider_omnichat.operators.given_rows import rows_given
-from airflow_provider_omnichat.operators.ledger import (
+from airflow_provider_omnichat.tasks.asset_events import add_to_asset_events
+from airflow_provider_omnichat.tasks.ending import Ending, raise_if_empty
+from airflow_provider_omnichat.tasks.given_files import check_address, storage_path
+from airflow_provider_omnichat.tasks.ledger import (
     DEFAULT_TABLE,
     batch_ledger,
     campaign_name,
     sql_ledger,
     task_identity,
 )
-from airflow_provider_omnichat.operators.lost_arguments import LostArgumentsMixin
-from airflow_provider_omnichat.operators.native_rendering import TextStaysTextMixin
-from airflow_provider_omnichat.operators.outlet_events import tell_outlets
-from airflow_provider_omnichat.operators.private_fields import PrivateFieldsMixin
+from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
+from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
+from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
+from airflow_provider_omnichat.tasks.row_source import row_source
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_omnichat.campaign.batch import Batch
-    from airflow_provider_omnichat.campaign.batch_gate import BatchGate
-    from airflow_provider_omnichat.campaign.batch_thread import BatchThread
-    from airflow_provider_omnichat.campaign.report import Tally
-    from airflow_provider_omnichat.campaign.results import ResultSink
-    from airflow_provider_omnichat.campaign.row_columns import Need, RowColumns
-    from airflow_provider_omnichat.campaign.row_sources import BrokenRow
-    from airflow_provider_omnichat.campaign.rows import Row
-    from airflow_provider_omnichat.campaign.survey import Survey
-    from airflow_provider_omnichat.operators.gates import Gates
+    from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
+    from airflow_provider_omnichat.campaign.engine.batch import Batch
+    from airflow_provider_omnichat.campaign.engine.measuring import ListMeasure
+    from airflow_provider_omnichat.campaign.engine.thread import BatchThread
+    from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row
+    from airflow_provider_omnichat.campaign.results.sink import ResultSink
+    from airflow_provider_omnichat.campaign.results.tally import Tally
+    from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
+    from airflow_provider_omnichat.tasks.checks import RowCheckerFactory
 
 
 def _shown_opt_outs(given: Any) -> Any:
@@ -67,7 +66,7 @@ def _shown_opt_outs(given: Any) -> Any:
     return describe_list(given)
 
 
-class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseOperator):
+class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseOperator):
     """
     Send SMS invites to a list of any length: each recipient at most once, each row to exactly one outcome.
 
@@ -138,7 +137,7 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
     :raises AirflowFailException: nothing can be mended by another try: invites in doubt, too many rejected, no row
         fit to be sent.
     :raises AirflowException: some were certainly not sent; Airflow retries the task, and the retry sends only those.
-    :raises airflow_provider_omnichat.campaign.row_sources.ListFailedError: what gives the list failed before anything
+    :raises airflow_provider_omnichat.campaign.model.rows.ListFailedError: what gives the list failed before anything
         was sent; Airflow retries the task.
     :raises AirflowSkipException: the list is empty.
     :raises TaskDeferred: somebody has to wait for the window; Airflow resumes the task then.
@@ -264,7 +263,7 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
         """Send the list; see the class."""
         return self._run(context, {})
 
-    def go_on(self, context: Context, event: Any = None, **so_far: Any) -> dict[str, Any]:
+    def resume(self, context: Context, event: Any = None, **so_far: Any) -> dict[str, Any]:
         """
         Send to those whose window has opened; Airflow calls it after a deferral.
 
@@ -275,18 +274,18 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
 
     def _run(self, context: Context, so_far: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_omnichat.api.errors import AccountError
-        from airflow_provider_omnichat.campaign.garbage import rarely_collected
-        from airflow_provider_omnichat.campaign.survey import check_list
-        from airflow_provider_omnichat.operators.gates import Gates
+        from airflow_provider_omnichat.campaign.engine.gc_tuning import rarely_collected
+        from airflow_provider_omnichat.campaign.engine.measuring import check_list
+        from airflow_provider_omnichat.tasks.checks import RowCheckerFactory
 
-        self.refuse_lost_arguments()
+        self.refuse_missing_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
         hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         needs = self.partition if self.is_dry_run else self.approved
         is_read_twice = self.budget.is_set or needs is not None
         with rarely_collected(), ExitStack() as opened:
             try:
-                gates = Gates(self, hook, campaign)
+                gates = RowCheckerFactory(self, hook, campaign)
                 rows = opened.enter_context(self._rows(is_read_twice))
                 survey = gates.survey(rows) if is_read_twice else None
                 if self.is_dry_run:
@@ -303,13 +302,13 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
         self,
         context: Context,
         hook: OmnichatHook,
-        gates: Gates,
+        gates: RowCheckerFactory,
         rows: Iterable[Row | BrokenRow],
         campaign: str,
         so_far: dict[str, Any],
     ) -> dict[str, Any]:
-        from airflow_provider_omnichat.campaign.batch_thread import BatchThread
-        from airflow_provider_omnichat.campaign.row_sources import RowSourceError
+        from airflow_provider_omnichat.campaign.engine.thread import BatchThread
+        from airflow_provider_omnichat.campaign.model.rows import RowSourceError
 
         try:
             batch = self._batch(context, hook, gates.gate(), campaign, rows, so_far)
@@ -339,7 +338,7 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
         ending.raise_if_in_doubt()
         ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
         ending.raise_if_no_row_was_fit()
-        tell_outlets(context, self.outlets or (), manifest)
+        add_to_asset_events(context, self.outlets or (), manifest)
         return manifest
 
     def _sleep(self, tally: Tally, until: datetime | None) -> None:
@@ -351,7 +350,7 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
         held = tally.due[Outcome.HELD]
         self.log.info("%s wait for their send window; this task goes on at %s", held, f"{until:%Y-%m-%d %H:%M:%S} UTC")
         trigger = TimeDeltaTrigger(max(until - now, timedelta(0)))
-        self.defer(trigger=trigger, method_name="go_on", kwargs=tally.so_far)
+        self.defer(trigger=trigger, method_name="resume", kwargs=tally.so_far)
 
     def _tell(self, context: Context, batch: Batch, campaign: str) -> dict[str, Any]:
         manifest = batch.tally.manifest(campaign, self._place(batch), batch.missing)
@@ -372,13 +371,13 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
         self,
         context: Context,
         hook: OmnichatHook,
-        gate: BatchGate,
+        gate: RowChecker,
         campaign: str,
         rows: Iterable[Row | BrokenRow],
         so_far: dict[str, Any],
     ) -> Batch:
-        from airflow_provider_omnichat.campaign.batch import Batch, Limits
-        from airflow_provider_omnichat.campaign.report import Tally
+        from airflow_provider_omnichat.campaign.engine.batch import Batch, Limits
+        from airflow_provider_omnichat.campaign.results.tally import Tally
 
         limits = Limits(
             rate_limit=self.rate_limit,
@@ -400,12 +399,12 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
 
     def _rows(self, twice: bool) -> AbstractContextManager[Iterable[Row | BrokenRow]]:
         """Give the rows of the list; *twice* if they are read more than once."""
-        return rows_given(self.private("invites"), self._columns(), twice)
+        return row_source(self.private("invites"), self._columns(), twice)
 
     def _columns(self) -> RowColumns:
         """Give the columns that the arguments name."""
-        from airflow_provider_omnichat.campaign.message_template import MessageTemplate
-        from airflow_provider_omnichat.campaign.row_columns import Need, RowColumns
+        from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
+        from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
 
         message = self.private("message")
         names = ("key_column", "region_column", "time_zone_column", "to_column")
@@ -424,9 +423,9 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
         return ()
 
     def _results(self, context: Context, campaign: str) -> ResultSink:
-        from airflow_provider_omnichat.campaign.identity import recipient_key
-        from airflow_provider_omnichat.campaign.result_files import ResultFiles
-        from airflow_provider_omnichat.campaign.results import NoResults
+        from airflow_provider_omnichat.campaign.phone.identity import recipient_key
+        from airflow_provider_omnichat.campaign.results.files import ResultFiles
+        from airflow_provider_omnichat.campaign.results.sink import NoResults
 
         results_path = self.private("results_path")
         if not results_path:
@@ -445,14 +444,14 @@ class SendInviteBatchOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysT
     def _preview(
         self,
         context: Context,
-        gates: Gates,
+        gates: RowCheckerFactory,
         rows: Iterable[Row | BrokenRow],
         campaign: str,
-        survey: Survey | None,
+        survey: ListMeasure | None,
     ) -> dict[str, Any]:
-        from airflow_provider_omnichat.campaign.dry_run import known_to, preview_of
-        from airflow_provider_omnichat.campaign.fingerprint import Fingerprint
-        from airflow_provider_omnichat.campaign.preview import Preview
+        from airflow_provider_omnichat.campaign.engine.preview_campaign import known_to, preview_of
+        from airflow_provider_omnichat.campaign.preview.fingerprint import Fingerprint
+        from airflow_provider_omnichat.campaign.preview.statistics import Preview
 
         preview, of_rows = Preview(price_per_segment=self.budget.price_per_segment), Fingerprint()
         gate, waits = gates.gate(of_rows.add), self.on_closed == "defer"

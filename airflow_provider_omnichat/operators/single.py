@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_omnichat.api.privacy import describe_text, mask_number
-from airflow_provider_omnichat.campaign.sentences import sentences
+from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
-from airflow_provider_omnichat.operators.arguments import one_of, seconds_of
-from airflow_provider_omnichat.operators.ledger import DEFAULT_TABLE, campaign_name, invite_ledger
-from airflow_provider_omnichat.operators.lost_arguments import LostArgumentsMixin
-from airflow_provider_omnichat.operators.native_rendering import TextStaysTextMixin
-from airflow_provider_omnichat.operators.private_fields import PrivateFieldsMixin
+from airflow_provider_omnichat.tasks.arguments import one_of, seconds_of
+from airflow_provider_omnichat.tasks.ledger import DEFAULT_TABLE, campaign_name, invite_ledger
+from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
+from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
+from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 
 
-class SendInviteOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseOperator):
+class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseOperator):
     """
     Send one SMS invite, at most once over all tries of the task.
 
@@ -61,7 +61,7 @@ class SendInviteOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysTextMi
     :raises AirflowFailException: the invite is invalid, was rejected, or nobody knows; Airflow does not retry the task.
     :raises airflow_provider_omnichat.api.errors.InviteNotSentError: certainly not sent; Airflow retries the task if
         it has retries.
-    :raises airflow_provider_omnichat.campaign.ledger.LedgerError: the state store cannot be read or written.
+    :raises airflow_provider_omnichat.campaign.ledger.interface.LedgerError: the state store cannot be read or written.
     """
 
     template_fields: Sequence[str] = (
@@ -128,9 +128,9 @@ class SendInviteOperator(LostArgumentsMixin, PrivateFieldsMixin, TextStaysTextMi
             InviteUnknownError,
             SendError,
         )
-        from airflow_provider_omnichat.campaign.once import send_at_most_once
+        from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
 
-        self.refuse_lost_arguments()
+        self.refuse_missing_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
         self._hook = hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         if self._killed:

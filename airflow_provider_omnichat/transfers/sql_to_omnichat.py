@@ -8,16 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_omnichat.api.privacy import describe_list, mask_numbers
-from airflow_provider_omnichat.operators.ledger import task_identity
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
+from airflow_provider_omnichat.tasks.ledger import task_identity
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_omnichat.campaign.results import ResultSink
-    from airflow_provider_omnichat.campaign.row_columns import Need
-    from airflow_provider_omnichat.campaign.row_sources import BrokenRow
-    from airflow_provider_omnichat.campaign.rows import Row
+    from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row
+    from airflow_provider_omnichat.campaign.results.sink import ResultSink
+    from airflow_provider_omnichat.campaign.rows.columns import Need
 
 
 class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
@@ -94,7 +93,7 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
 
     @contextmanager
     def _rows(self, twice: bool) -> Iterator[Iterable[Row | BrokenRow]]:
-        from airflow_provider_omnichat.campaign.spool import Spool
+        from airflow_provider_omnichat.campaign.rows.spool import Spool
 
         with Spool(self._rows_of_query()) as spool:
             self.log.info("The query gave %s rows", len(spool))
@@ -103,8 +102,8 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
     def _results(self, context: Context, campaign: str) -> ResultSink:
         if not self.results_table:
             return super()._results(context, campaign)
-        from airflow_provider_omnichat.campaign.identity import recipient_key
-        from airflow_provider_omnichat.campaign.result_table import ResultTable
+        from airflow_provider_omnichat.campaign.phone.identity import recipient_key
+        from airflow_provider_omnichat.campaign.results.table import ResultTable
         from airflow_provider_omnichat.hooks.result_database import result_database
 
         identity = task_identity(context)
@@ -117,7 +116,7 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         )
 
     def _rows_of_query(self) -> Iterator[Row]:
-        from airflow_provider_omnichat.campaign.rows import Row
+        from airflow_provider_omnichat.campaign.model.rows import Row
         from airflow_provider_omnichat.hooks.sql_rows import rows_of_query
 
         columns = self._columns()
@@ -131,6 +130,6 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
             yield Row(position, {field: values[column] for field, column in taken.items()})
 
     def _own_columns(self) -> Iterable[Need]:
-        from airflow_provider_omnichat.campaign.row_columns import Need
+        from airflow_provider_omnichat.campaign.rows.columns import Need
 
         return (Need("message", self.message_column, "message_column"),) if self.message_column else ()

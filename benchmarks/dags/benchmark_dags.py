@@ -26,11 +26,6 @@ _JSON = {"Content-Type": "application/json"}
 
 class MeasuredBatchOperator(SendInviteBatchOperator):
     def execute(self, context: Context) -> dict[str, Any]:
-        import airflow_provider_omnichat.campaign.batch_thread
-        import airflow_provider_omnichat.campaign.result_files
-        import airflow_provider_omnichat.campaign.row_sources
-        import airflow_provider_omnichat.campaign.sql_ledger
-        import airflow_provider_omnichat.campaign.state_journal  # noqa: F401
 
         conf = context["dag_run"].conf or {}
         with measured(conf["count"], conf["report"]):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.campaign.result_files import read_results
+from airflow_provider_omnichat.campaign.results.files import read_results
 from airflow_provider_omnichat.sandbox.server import Sandbox
 from tests.airflow_runs.deployment import HAS_STATE_STORE, Airflow, assert_none_of
 from tests.proofs.test_fault_matrix import FAULTS, INVITES, KILLS, judge, number, write_list

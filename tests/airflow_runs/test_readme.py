@@ -54,7 +54,7 @@ def assert_manifest(manifest: dict[str, Any], accepted: int) -> None:
 @pytest.mark.parametrize("code", dags(approved=True))
 def test_dag_in_which_a_person_is_asked(code: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its tasks, one after the other; that the person's click goes on is shown with the example DAG."""
-    from tests.airflow_harness import run_task
+    from tests.support.airflow_harness import run_task
 
     monkeypatch.setenv("AIRFLOW_CONN_OMNICHAT_DEFAULT", sandbox.airflow_connection)
     names: dict[str, Any] = {"__name__": "snippet"}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_omnichat.campaign.result_files import read_results
+from airflow_provider_omnichat.campaign.results.files import read_results
 from airflow_provider_omnichat.sandbox.server import Sandbox
 from tests.airflow_runs.deployment import HAS_STATE_STORE, Airflow, assert_none_of
 from tests.operators.test_send_invite_batch import number

@@ -22,7 +22,7 @@ from airflow_provider_omnichat.api.errors import (
 from airflow_provider_omnichat.api.outcomes import Outcome
 from tests.conftest import MESSAGE, NUMBER
 from tests.hooks.test_outcomes import BROKEN, refused_port, with_status
-from tests.wire_server import ACCEPTED, answer, dripping, then_close, then_reset
+from tests.support.wire_server import ACCEPTED, answer, dripping, then_close, then_reset
 
 
 def outcome_of(hook: Any, how: str, times: int = 1) -> list[tuple[Any, ...]]:
@@ -33,8 +33,8 @@ def outcome_of(hook: Any, how: str, times: int = 1) -> list[tuple[Any, ...]]:
         if error is None:
             return (Outcome.ACCEPTED,)
         if error.outcome is Outcome.UNKNOWN:  # the libraries do not come equally far with a broken answer
-            return error.outcome, error.repeatable
-        return error.outcome, error.http_status, error.code, error.repeatable, error.stops_sending, error.retry_after
+            return error.outcome, error.retryable
+        return error.outcome, error.http_status, error.code, error.retryable, error.account_fault, error.retry_after
 
     async def many() -> list[tuple[Any, ...]]:
         found = []
@@ -253,7 +253,7 @@ def test_nothing_is_left_open(wire, hook_for, recwarn):
 def test_no_connection_is_not_sent_and_says_why(hook_for, host, said):
     error = fail(hook_for(host.format(port=refused_port())), InviteNotSentError)
     assert said in str(error)
-    assert error.repeatable
+    assert error.retryable
 
 
 def test_a_connect_time_out_and_a_handshake_without_an_end_are_not_sent(hook_for):

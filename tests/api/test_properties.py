@@ -14,10 +14,10 @@ from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_text, mask_number, scrub
 from airflow_provider_omnichat.api.wire import HttpResponse, error_of_http_status, read_invite_response
-from airflow_provider_omnichat.campaign.identity import recipient_key
-from airflow_provider_omnichat.campaign.ledger import Entry, LedgerError
+from airflow_provider_omnichat.campaign.ledger.interface import Entry, LedgerError
+from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.conftest import MESSAGE, NUMBER
-from tests.wire_server import ACCEPTED
+from tests.support.wire_server import ACCEPTED
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -71,7 +71,7 @@ def test_whatever_comes_is_an_answer_or_a_send_error(status, headers, body):
         assert answer.message_id
         return
     assert error.outcome in {Outcome.REJECTED, Outcome.NOT_SENT, Outcome.UNKNOWN}
-    assert error.repeatable <= (error.outcome is Outcome.NOT_SENT)
+    assert error.retryable <= (error.outcome is Outcome.NOT_SENT)
     assert str(error)
 
 

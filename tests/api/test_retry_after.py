@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_omnichat.api.errors import InviteNotSentError
 from airflow_provider_omnichat.api.wire import HttpResponse
-from tests.both_clients import CLIENTS, not_sent, send
-from tests.wire_server import answer
+from tests.support.both_clients import CLIENTS, not_sent, send
+from tests.support.wire_server import answer
 
 
 def date(seconds: float) -> str:

@@ -19,9 +19,9 @@ import pytest
 from airflow_provider_omnichat.api.errors import AccountError
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.route import CA_VARIABLES, Route
-from tests.both_clients import CLIENTS, all_that_shows, not_sent, refusal, send, unknown
-from tests.proxy_server import OPEN, ProxyServer
-from tests.wire_server import answer, dripping, then_close, then_reset
+from tests.support.both_clients import CLIENTS, all_that_shows, not_sent, refusal, send, unknown
+from tests.support.proxy_server import OPEN, ProxyServer
+from tests.support.wire_server import answer, dripping, then_close, then_reset
 
 TARGET = "https://vendor.test"
 SECRET = "proxy-secret"

@@ -12,9 +12,9 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_omnichat.decorators.omnichat_invite import omnichat_invite_task
-from tests.airflow_harness import AIRFLOW, HAS_STATE_STORE, START, run_task
 from tests.operators.test_batch_rules import DAY, HOURS, NIGHT
 from tests.operators.test_send_invite_batch import MESSAGE, counts, number, people
+from tests.support.airflow_harness import AIRFLOW, HAS_STATE_STORE, START, run_task
 
 needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
 

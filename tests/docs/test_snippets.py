@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.sandbox.server import Sandbox
-from tests.airflow_harness import HAS_STATE_STORE, run_task
+from tests.support.airflow_harness import HAS_STATE_STORE, run_task
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -15,9 +15,9 @@ import pytest
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.file_rows import rows_of_stream
-from airflow_provider_omnichat.campaign.phone import normalise_number
-from airflow_provider_omnichat.campaign.rows import Result, Row
+from airflow_provider_omnichat.campaign.model.rows import Result, Row
+from airflow_provider_omnichat.campaign.phone.number import normalise_number
+from airflow_provider_omnichat.campaign.rows.files import rows_of_stream
 from tests.example_dags.conftest import EXAMPLE_DAGS
 
 DAY = date(2026, 11, 20)

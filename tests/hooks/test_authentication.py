@@ -12,7 +12,7 @@ from airflow_provider_omnichat.api.errors import InviteNotSentError
 from airflow_provider_omnichat.sandbox.server import Sandbox
 from airflow_provider_omnichat.sandbox.settings import Settings
 from tests.conftest import MESSAGE, NUMBER
-from tests.wire_server import answer, then_close
+from tests.support.wire_server import answer, then_close
 
 OAUTH2 = {"extra": {"auth_type": "oauth2"}, "login": "client", "password": "client-secret-1"}
 
@@ -101,7 +101,7 @@ def test_401_twice_is_not_sent_and_not_asked_for_again(wire, hook_for):
     server = wire(token("first"), answer(401, {}), token("second"), answer(401, {}))
     with pytest.raises(InviteNotSentError) as raised:
         hook_for(server, retry_budget=5, **OAUTH2).send_invite(NUMBER, MESSAGE)
-    assert raised.value.stops_sending
+    assert raised.value.account_fault
     assert len(server.seen) == 4
 
 
@@ -113,7 +113,7 @@ def test_401_with_basic_is_not_repeated(wire, hook_for):
 
 
 @pytest.mark.parametrize(
-    ("broken", "repeatable"),
+    ("broken", "retryable"),
     [
         pytest.param(answer(401, {"error": "invalid_client"}), False, id="401"),
         pytest.param(answer(400, {}), False, id="400"),
@@ -131,11 +131,11 @@ def test_401_with_basic_is_not_repeated(wire, hook_for):
         pytest.param(answer(200, {"access_token": ["x"]}), False, id="a token that is no text"),
     ],
 )
-def test_without_a_token_nothing_is_sent(wire, hook_for, broken, repeatable):
+def test_without_a_token_nothing_is_sent(wire, hook_for, broken, retryable):
     server = wire(broken)
     with pytest.raises(InviteNotSentError, match="No OAuth2 token") as raised:
         hook_for(server, **OAUTH2).send_invite(NUMBER, MESSAGE)
-    assert raised.value.repeatable is repeatable
+    assert raised.value.retryable is retryable
     assert server.invites == []
     assert len(server.seen) == 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.wire_server import answer, then_close
+from tests.support.wire_server import answer, then_close
 
 
 def test_a_connection_that_is_right_says_so_and_sends_nothing(sandbox, hook_for):

@@ -12,8 +12,8 @@ import pytest
 from airflow.providers.common.compat.sdk import BaseHook
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 
-from airflow_provider_omnichat.campaign.ledger import SENDS_AGAIN, Claim, LedgerError
-from airflow_provider_omnichat.campaign.sql_ledger import SqlLedger
+from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, LedgerError
+from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
 
 CLAIM = Claim("recipient", "41790000000")
@@ -67,9 +67,9 @@ def test_a_sqlite_connection_makes_a_ledger_that_another_thread_uses(
     assert (database.dialect, database.placeholder) == ("sqlite", "?")
     first, second = (SqlLedger(database, "campaign", owner) for owner in ("monday", "tuesday"))
     with ThreadPoolExecutor(1) as thread:
-        assert thread.submit(first.claim, [CLAIM], SENDS_AGAIN).result() == {}
+        assert thread.submit(first.claim, [CLAIM], CERTAINLY_NOT_SENT).result() == {}
         thread.submit(first.close).result()
-    assert list(second.claim([CLAIM], SENDS_AGAIN)) == ["recipient"]
+    assert list(second.claim([CLAIM], CERTAINLY_NOT_SENT)) == ["recipient"]
     second.close()
     assert path.exists()
 
@@ -77,7 +77,7 @@ def test_a_sqlite_connection_makes_a_ledger_that_another_thread_uses(
 def test_a_sqlite_connection_without_a_file_is_refused_when_used(connection: Callable[..., str]) -> None:
     ledger = SqlLedger(ledger_database(connection(conn_type="sqlite")), "campaign", "monday")
     with pytest.raises(LedgerError, match="names no file"):
-        ledger.claim([CLAIM], SENDS_AGAIN)
+        ledger.claim([CLAIM], CERTAINLY_NOT_SENT)
 
 
 def test_a_connection_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

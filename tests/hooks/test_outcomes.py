@@ -14,7 +14,7 @@ from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejec
 from airflow_provider_omnichat.api.hints import ACCOUNT_FAULT_IDS, STATUS_HINTS
 from airflow_provider_omnichat.api.outcomes import Outcome
 from tests.conftest import MESSAGE, NUMBER
-from tests.wire_server import ACCEPTED, answer, dripping, then_close, then_reset
+from tests.support.wire_server import ACCEPTED, answer, dripping, then_close, then_reset
 
 
 def fail(hook: Any, kind: type[SendError]) -> SendError:
@@ -87,7 +87,7 @@ def test_groups_2_4_and_5_are_rejected_although_the_answer_is_http_200(wire, hoo
     )
     assert error.answer is not None
     assert error.answer.message_id == ACCEPTED["messageId"]
-    assert not error.repeatable
+    assert not error.retryable
     assert len(server.seen) == 1
 
 
@@ -95,7 +95,7 @@ def test_groups_2_4_and_5_are_rejected_although_the_answer_is_http_200(wire, hoo
 def test_ids_with_a_hint_give_it_and_account_faults_stop_the_sending(wire, hook_for, status_id):
     error = fail(hook_for(wire(with_status(groupId=5, id=status_id))), InviteRejectedError)
     assert STATUS_HINTS[status_id] in str(error)
-    assert error.stops_sending is (status_id in ACCOUNT_FAULT_IDS)
+    assert error.account_fault is (status_id in ACCOUNT_FAULT_IDS)
 
 
 def test_a_rejection_without_a_message_id_is_still_a_rejection(wire, hook_for):
@@ -154,7 +154,7 @@ def refused_port() -> int:
 def test_no_connection_is_not_sent_and_says_why(hook_for, host, said):
     error = fail(hook_for(host.format(port=refused_port())), InviteNotSentError)
     assert said in str(error)
-    assert (error.outcome, error.http_status, error.repeatable) == (Outcome.NOT_SENT, None, True)
+    assert (error.outcome, error.http_status, error.retryable) == (Outcome.NOT_SENT, None, True)
 
 
 def test_no_connection_is_tried_again_within_the_budget(hook_for):
@@ -218,7 +218,7 @@ def test_a_connect_time_out_is_not_sent(hook_for):
 def test_429_to_the_end_of_the_budget_is_not_sent(sandbox, hook_for):
     sandbox.set_faults(["429"])
     error = fail(hook_for(sandbox, retry_budget=1.2), InviteNotSentError)
-    assert (error.http_status, error.outcome, error.repeatable) == (429, Outcome.NOT_SENT, True)
+    assert (error.http_status, error.outcome, error.retryable) == (429, Outcome.NOT_SENT, True)
     assert 2 <= sandbox.requests_seen <= 4
     assert sandbox.accepted == []
 
@@ -287,7 +287,7 @@ def test_a_retry_after_in_the_past_is_no_wait(wire, hook_for):
 def test_401_403_and_404_are_not_sent_stop_the_sending_and_say_what_to_do(sandbox, hook_for, status, hint):
     sandbox.script(str(status))
     error = fail(hook_for(sandbox, retry_budget=5), InviteNotSentError)
-    assert (error.http_status, error.repeatable, error.stops_sending) == (status, False, True)
+    assert (error.http_status, error.retryable, error.account_fault) == (status, False, True)
     assert hint in str(error)
     assert sandbox.requests_seen == 1
     assert sandbox.accepted == []
@@ -298,7 +298,7 @@ def test_a_redirect_is_not_followed_and_no_credentials_reach_the_other_host(sand
     sandbox.script(f"redirect:127.0.0.1:{other.port}")
     error = fail(hook_for(sandbox, retry_budget=5), InviteNotSentError)
     assert "redirects are not followed" in str(error)
-    assert error.stops_sending
+    assert error.account_fault
     assert other.connections == 0
     assert sandbox.requests_seen == 1
 
@@ -330,7 +330,7 @@ def test_a_redirect_with_an_endless_body_does_not_hold_the_worker(wire, hook_for
 def test_what_nobody_knows_is_unknown_and_never_repeated(sandbox, hook_for, fault):
     sandbox.set_faults([fault])
     error = fail(hook_for(sandbox, retry_budget=5), InviteUnknownError)
-    assert (error.outcome, error.repeatable) == (Outcome.UNKNOWN, False)
+    assert (error.outcome, error.retryable) == (Outcome.UNKNOWN, False)
     assert sandbox.requests_seen == 1
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError
 from tests.conftest import MESSAGE, NUMBER
-from tests.wire_server import ACCEPTED, answer, then_close
+from tests.support.wire_server import ACCEPTED, answer, then_close
 
 
 def test_several_invites_share_one_connection(wire, hook_for):

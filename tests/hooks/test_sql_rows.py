@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.hooks.sql_rows import SqlQueryError, SqlQueryMistakeError, rows_of_query
-from tests.sql_connections import CONN_ID, MYSQL, Database, connected
+from tests.support.sql_connections import CONN_ID, MYSQL, Database, connected
 
 PEOPLE = [("c-1", "+41 79 302 67 27", "Ada"), ("c-2", "+41 79 302 67 28", None), ("c-3", None, "Cy")]
 

@@ -16,11 +16,11 @@ import pytest
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign import sql_database
-from airflow_provider_omnichat.campaign.ledger import SENDS_AGAIN, Claim, LedgerError
-from airflow_provider_omnichat.campaign.result_table import ResultTable, ResultTableError
-from airflow_provider_omnichat.campaign.rows import Result
-from airflow_provider_omnichat.campaign.sql_ledger import SqlLedger
+from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, LedgerError
+from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
+from airflow_provider_omnichat.campaign.model.rows import Result
+from airflow_provider_omnichat.campaign.results.table import ResultTable, ResultTableError
+from airflow_provider_omnichat.campaign.sql import session as sql_database
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
 from airflow_provider_omnichat.hooks.result_database import result_database
 from airflow_provider_omnichat.hooks.sql_rows import SqlQueryError, rows_of_query
@@ -30,7 +30,7 @@ CANNOT_OPEN = r"SQLITE_CANTOPEN\); nothing .*The SQLite file cannot be opened: s
 
 def claim_in(conn_id: str) -> None:
     with closing(SqlLedger(ledger_database(conn_id), "c", "me")) as ledger:
-        ledger.claim([Claim("recipient", "41790000000")], SENDS_AGAIN)
+        ledger.claim([Claim("recipient", "41790000000")], CERTAINLY_NOT_SENT)
 
 
 def write_results(conn_id: str) -> None:

@@ -15,8 +15,8 @@ import pytest
 
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
 from airflow_provider_omnichat.transfers.sql_to_omnichat import SqlToOmnichatInviteOperator
-from tests.airflow_harness import HAS_STATE_STORE
 from tests.operators.test_send_invite_batch import batch as batch_task
+from tests.support.airflow_harness import HAS_STATE_STORE
 
 REMEMBERS: dict[str, Any] = {} if HAS_STATE_STORE else {"ledger_conn_id": "ledger"}
 """What a task with retries needs, so that its next try knows what this one has sent."""

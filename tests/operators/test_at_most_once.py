@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.campaign.ledger import LedgerError
+from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
 from airflow_provider_omnichat.operators.omnichat import SendInviteOperator
-from tests.airflow_harness import HAS_STATE_STORE, run_task
 from tests.conftest import MESSAGE, NUMBER
-from tests.wire_server import ACCEPTED, answer
+from tests.support.airflow_harness import HAS_STATE_STORE, run_task
+from tests.support.wire_server import ACCEPTED, answer
 
 pytestmark = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
 

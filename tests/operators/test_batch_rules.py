@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
-from tests.airflow_harness import AIRFLOW, HAS_STATE_STORE, START, run_task
 from tests.operators.test_send_invite_batch import MESSAGE, XCom, batch, counts, number, people, rows_in
+from tests.support.airflow_harness import AIRFLOW, HAS_STATE_STORE, START, run_task
 
 needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
 needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
@@ -427,7 +427,7 @@ def test_what_is_refused_after_a_wait_does_not_say_that_nothing_was_sent(at_sand
 def test_who_was_inside_and_whose_window_closed_in_the_queue_is_looked_at_again_at_once(
     at_sandbox, memory, monkeypatch
 ):
-    from airflow_provider_omnichat.campaign import sender
+    from airflow_provider_omnichat.campaign.sending import sender
 
     given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", **memory}
     list_of = [*people(5, zone=DAY), {"to": f"+{number(50)}", "name": "x", "zone": NIGHT}]
@@ -448,7 +448,7 @@ def test_who_was_inside_and_whose_window_closed_in_the_queue_is_looked_at_again_
 def test_a_doubt_whose_window_closed_before_it_was_sent_again_waits_for_it_and_stays_in_doubt(
     at_sandbox, memory, monkeypatch, on_closed
 ):
-    from airflow_provider_omnichat.campaign import sender
+    from airflow_provider_omnichat.campaign.sending import sender
 
     given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "concurrency": 1, **memory}
     store: dict[str, Any] = {}

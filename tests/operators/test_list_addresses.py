@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.campaign.result_files import ResultFileError, ResultFiles, read_results
-from tests.airflow_harness import AIRFLOW, HAS_STATE_STORE, run_task
+from airflow_provider_omnichat.campaign.results.files import ResultFileError, ResultFiles, read_results
 from tests.operators.list_sources import _ledger, batch  # noqa: F401 - a fixture
 from tests.operators.test_list_shapes import decorated, giving
 from tests.operators.test_privacy import shown_by
 from tests.operators.test_send_invite_batch import XCom, counts, number, people
+from tests.support.airflow_harness import AIRFLOW, HAS_STATE_STORE, run_task
 
 needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
 needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="what is said of a storage is that of Airflow 3.3")
@@ -322,7 +322,7 @@ def test_the_arguments_of_a_function_show_nothing_of_an_address(at_sandbox):
     from airflow.providers.common.compat.sdk import DAG
 
     from airflow_provider_omnichat.decorators.omnichat_invite import omnichat_invite_task
-    from tests.airflow_harness import START
+    from tests.support.airflow_harness import START
 
     with DAG("invites", schedule=None, start_date=START):
         made: Any = omnichat_invite_task(invite, message="Hi <link>")

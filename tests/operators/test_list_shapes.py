@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.decorators.omnichat_invite import omnichat_invite_task
-from tests.airflow_harness import AIRFLOW, HAS_STATE_STORE, START, run_task
 from tests.operators.list_sources import REMEMBERS, _ledger, batch  # noqa: F401 - a fixture
 from tests.operators.test_send_invite_batch import MESSAGE, counts, number, people, rows_in
+from tests.support.airflow_harness import AIRFLOW, HAS_STATE_STORE, START, run_task
 
 needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
 needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")

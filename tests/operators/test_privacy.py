@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.operators.omnichat import SendInviteOperator
-from tests.airflow_harness import run_task
-from tests.wire_server import ACCEPTED, answer, then_close, then_reset
+from tests.support.airflow_harness import run_task
+from tests.support.wire_server import ACCEPTED, answer, then_close, then_reset
 
 NUMBER = "41785559182"
 MESSAGE = "Liebe Vreni Amstutz, your secret offer waits at <link>"

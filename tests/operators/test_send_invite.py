@@ -14,9 +14,9 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_omnichat.api.errors import AccountError, InviteNotSentError
 from airflow_provider_omnichat.operators.omnichat import SendInviteOperator
-from tests.airflow_harness import AIRFLOW, HAS_STATE_STORE, run_task
 from tests.conftest import MESSAGE, NUMBER
-from tests.wire_server import ACCEPTED, answer, then_close
+from tests.support.airflow_harness import AIRFLOW, HAS_STATE_STORE, run_task
+from tests.support.wire_server import ACCEPTED, answer, then_close
 
 on_airflow_3 = pytest.mark.skipif(AIRFLOW < (3, 0), reason="needs the task runner of Airflow 3")
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.campaign.result_files import read_results
-from airflow_provider_omnichat.campaign.rows import Result
+from airflow_provider_omnichat.campaign.model.rows import Result
+from airflow_provider_omnichat.campaign.results.files import read_results
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
-from tests.airflow_harness import AIRFLOW, HAS_STATE_STORE, TaskRun, run_task
+from tests.support.airflow_harness import AIRFLOW, HAS_STATE_STORE, TaskRun, run_task
 
 MESSAGE = "Hello {name}, follow us at <link>"
 
@@ -97,7 +97,7 @@ def XCom(value: Any) -> Any:
         return value
     from airflow.sdk import DAG, BaseOperator
 
-    from tests.airflow_harness import START
+    from tests.support.airflow_harness import START
 
     with DAG("invites", schedule=None, start_date=START):
         return BaseOperator(task_id="find").output
@@ -484,7 +484,7 @@ def test_a_list_that_breaks_in_the_middle_is_red_and_loses_nothing_of_what_was_s
 
     def breaking(rows: Any, *args: Any) -> Iterator[Any]:
         def read() -> Iterator[Any]:
-            from airflow_provider_omnichat.campaign.rows import Row
+            from airflow_provider_omnichat.campaign.model.rows import Row
 
             for position, row in enumerate(rows, 1):
                 if position == 250:
@@ -494,7 +494,7 @@ def test_a_list_that_breaks_in_the_middle_is_red_and_loses_nothing_of_what_was_s
         return read()
 
     with monkeypatch.context() as patch:
-        patch.setattr("airflow_provider_omnichat.campaign.row_sources.rows_of_list", breaking)
+        patch.setattr("airflow_provider_omnichat.campaign.rows.lists.rows_of_list", breaking)
         first = run_task(batch(people(300), retries=1, results_path=str(tmp_path)), store=store, retries=1)
     assert first.state == "up_for_retry"
     assert "The list cannot be read to its end" in str(first.error)
@@ -524,7 +524,7 @@ def test_no_more_requests_than_concurrency_are_under_way(wire, hook_for):
     lock = threading.Lock()
 
     def slow(sock: Any) -> None:
-        from tests.wire_server import answer
+        from tests.support.wire_server import answer
 
         nonlocal under_way, most
         with lock:

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.api.errors import AccountError, InviteNotSentError
-from airflow_provider_omnichat.campaign.result_files import read_results
+from airflow_provider_omnichat.campaign.results.files import read_results
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator, SendInviteOperator
-from tests.airflow_harness import run_task
 from tests.conftest import MESSAGE
-from tests.proxy_server import OPEN, ProxyServer
-from tests.wire_server import answer, then_close, then_reset
+from tests.support.airflow_harness import run_task
+from tests.support.proxy_server import OPEN, ProxyServer
+from tests.support.wire_server import answer, then_close, then_reset
 
 FAILING = [
     *(then_close(), then_reset(), then_close(b"SSH-2.0\r\n"), then_close(b"HTTP/1.1 2"), then_close(OPEN)),

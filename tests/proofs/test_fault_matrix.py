@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.campaign.result_files import read_results
-from tests.airflow_harness import HAS_STATE_STORE
-from tests.campaign.sql_servers import postgresql
-from tests.proofs.tries import Plan, Starter, starter
-from tests.proofs.vendor import Vendor, vendor
+from airflow_provider_omnichat.campaign.results.files import read_results
+from tests.support.airflow_harness import HAS_STATE_STORE
+from tests.support.sql_servers import postgresql
+from tests.support.tries import Plan, Starter, starter
+from tests.support.vendor import Vendor, vendor
 
 pytestmark = [
     pytest.mark.slow,

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.airflow_harness import HAS_STATE_STORE
-from tests.campaign.sql_servers import Target, postgresql
-from tests.proofs.tries import Plan, Starter, starter
-from tests.proofs.vendor import Vendor, vendor
+from tests.support.airflow_harness import HAS_STATE_STORE
+from tests.support.sql_servers import Target, postgresql
+from tests.support.tries import Plan, Starter, starter
+from tests.support.vendor import Vendor, vendor
 
 pytestmark = [
     pytest.mark.slow,
@@ -118,8 +118,8 @@ def test_reading_alone_takes_no_memory_a_row(warehouse: Target, tmp_path: Path, 
 
     program = """
 import resource, sys, time
-from airflow_provider_omnichat.campaign.rows import Row
-from airflow_provider_omnichat.campaign.spool import Spool
+from airflow_provider_omnichat.campaign.model.rows import Row
+from airflow_provider_omnichat.campaign.rows.spool import Spool
 from airflow_provider_omnichat.hooks.sql_rows import rows_of_query
 began = time.monotonic()
 rows = rows_of_query("warehouse", "SELECT * FROM customers WHERE id < %s", [int(sys.argv[1])])

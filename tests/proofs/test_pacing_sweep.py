@@ -7,7 +7,16 @@ from collections import deque
 
 import pytest
 
-from tests.campaign.test_pacing import OK, REFUSED, Answer, Server, Task, fixed_window, in_virtual_time, token_bucket
+from tests.campaign.sending.test_pacer import (
+    OK,
+    REFUSED,
+    Answer,
+    Server,
+    Task,
+    fixed_window,
+    in_virtual_time,
+    token_bucket,
+)
 
 pytestmark = pytest.mark.slow
 

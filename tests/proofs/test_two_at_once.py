@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.airflow_harness import HAS_STATE_STORE
-from tests.campaign.sql_servers import postgresql
 from tests.proofs.test_fault_matrix import write_list
-from tests.proofs.tries import Plan, Starter, starter
-from tests.proofs.vendor import vendor
+from tests.support.airflow_harness import HAS_STATE_STORE
+from tests.support.sql_servers import postgresql
+from tests.support.tries import Plan, Starter, starter
+from tests.support.vendor import vendor
 
 pytestmark = [
     pytest.mark.slow,

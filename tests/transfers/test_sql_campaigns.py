@@ -10,9 +10,9 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_omnichat.transfers.sql_to_omnichat import SqlToOmnichatInviteOperator
-from tests.airflow_harness import AIRFLOW, START, run_task
 from tests.operators.test_batch_rules import DAY, HOURS, NIGHT
-from tests.sql_connections import CONN_ID, Database, connected
+from tests.support.airflow_harness import AIRFLOW, START, run_task
+from tests.support.sql_connections import CONN_ID, Database, connected
 
 needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
 

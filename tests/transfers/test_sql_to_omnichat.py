@@ -13,9 +13,9 @@ import pytest
 
 from airflow_provider_omnichat.hooks.sql_rows import SqlQueryError
 from airflow_provider_omnichat.transfers.sql_to_omnichat import SqlToOmnichatInviteOperator
-from tests.airflow_harness import AIRFLOW, HAS_STATE_STORE, START, TaskRun, run_task
-from tests.proofs.tries import Plan, starter
-from tests.sql_connections import CONN_ID, Database, connected
+from tests.support.airflow_harness import AIRFLOW, HAS_STATE_STORE, START, TaskRun, run_task
+from tests.support.sql_connections import CONN_ID, Database, connected
+from tests.support.tries import Plan, starter
 
 MESSAGE = "Hello {first_name}, follow us at <link>"
 

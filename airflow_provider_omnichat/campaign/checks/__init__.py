@@ -1,0 +1,1 @@
+"""What may be sent: the invite, the row, and the rules."""

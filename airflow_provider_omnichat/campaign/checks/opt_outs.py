@@ -1,0 +1,150 @@
+"""The opt-out list: numbers that get nothing, whoever has them on a list."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_omnichat.api.errors import InvalidInviteError, OmnichatError
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.model.blank import is_blank, value_in
+from airflow_provider_omnichat.campaign.model.column_names import TwoColumnsError, column_of, shown_name
+from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Refusal, Row
+from airflow_provider_omnichat.campaign.phone.identity import identity_of
+from airflow_provider_omnichat.campaign.phone.number import normalise_number
+from airflow_provider_omnichat.campaign.phone.written import may_be_a_number
+
+_MOST_EXAMPLES = 5
+
+
+class SuppressionError(OmnichatError, ValueError):
+    """The opt-out list cannot be read as one. Nobody may be invited past it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NationalOptOut:
+    """
+    An entry of an opt-out list that says its country.
+
+    :param number: as it was written.
+    :param region: the country that it is of if it has no country code, as two letters.
+    """
+
+    number: object
+    region: str
+
+
+class Suppression:
+    """
+    A rule of the gate: refuses whoever is on the opt-out list.
+
+    Numbers are compared after normalising, so they may be written in another way than in the list of invites.
+
+    An entry that cannot be read but could be somebody's number is an error: skipping it would invite a person who has
+    said no. One that can be nobody's number (fewer than five digits, such as ``n/a``) counts as :attr:`ignored`. A list
+    with nothing but these is another list, or another column, and an error, too.
+
+    :param entries: numbers as people write them, or :class:`NationalOptOut`; blank ones are left out.
+    :param default_region: the country of numbers without a country code, as two letters.
+    :raises SuppressionError: names the entries that cannot be read, without their numbers.
+    """
+
+    def __init__(self, entries: Iterable[object], default_region: str | None = None) -> None:
+        self.ignored = 0
+        """Entries that can be nobody's number."""
+        # As integers: the smallest thing that a set can hold of a number.
+        self._numbers: set[int] = set()
+        unreadable: list[str] = []
+        count = 0
+        for position, given in enumerate(entries, 1):
+            entry, country = (given.number, given.region) if isinstance(given, NationalOptOut) else (given, None)
+            if is_blank(entry):
+                continue
+            try:
+                self._numbers.add(int(identity_of(normalise_number(entry, default_region, country))))
+            except InvalidInviteError as error:
+                if isinstance(entry, str) and not may_be_a_number(entry):
+                    self.ignored += 1
+                    continue
+                count += 1
+                if len(unreadable) < _MOST_EXAMPLES:
+                    unreadable.append(f"entry {position}: {error}")
+        if count:
+            raise SuppressionError(
+                f"suppression: {count} entries cannot be read as phone numbers, so that people who opted out might be"
+                f" invited; correct them, or give default_region for national numbers. {'; '.join(unreadable)}"
+            )
+        if self.ignored and not self._numbers:
+            raise SuppressionError(
+                f"suppression: not one of {self.ignored} entries is a phone number; is it the right list, and the right"
+                " column?"
+            )
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def check(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate | Refusal:
+        """See :class:`~airflow_provider_omnichat.campaign.checks.row_checker.Rule`."""
+        if int(identity_of(candidate.invite.to)) in self._numbers:
+            return Refusal(Outcome.SUPPRESSED, "is on the opt-out list")
+        return candidate
+
+
+def numbers_in(entries: Iterable[object], column: str, region_column: str | None = None) -> Iterator[object]:
+    """
+    Give the numbers of an opt-out list that has columns.
+
+    Names of columns are taken as those of invites are, see
+    :func:`~airflow_provider_omnichat.campaign.model.column_names.column_of`.
+
+    :param entries: rows of a file or query, or dicts as rows; what is no row is a number and given as it is.
+    :param column: the one with the number; where a row has no such column but only one at all, that one.
+    :param region_column: the one with the country of the number. Some row must have it, unless each has one column.
+    :raises SuppressionError: a row cannot be read, or it cannot be told where its number or country stands.
+    """
+    places: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+    for entry in entries:
+        if isinstance(entry, BrokenRow):
+            raise SuppressionError(f"suppression: row {entry.position} cannot be read: {entry.reason}")
+        if not isinstance(entry, Row):
+            yield entry
+            continue
+        names = tuple(entry.fields)
+        if names not in places:
+            places[names] = _places(entry, column, region_column)
+        number, region = places[names]
+        yield _with_region(entry.fields[number], value_in(entry.fields, region))
+    several = [names for names in places if len(names) > 1]
+    if region_column and several and not any(region is not None for _, region in places.values()):
+        raise SuppressionError(
+            f"suppression: no row has a column {shown_name(region_column)}, as region_column names it"
+            f" ({_has(several[0])}), so that a national number could be taken for one of another country; give a list"
+            " with that column, or with one column only"
+        )
+
+
+def _places(row: Row, column: str, region_column: str | None) -> tuple[Any, Any]:
+    """Find where the number and its country stand."""
+    names = row.fields
+    try:
+        number = column_of(column, names)
+        region = None if region_column is None else column_of(region_column, names)
+    except TwoColumnsError as error:
+        raise SuppressionError(f"suppression: row {row.position}: {error}") from None
+    if number is None:
+        if len(names) != 1:
+            raise SuppressionError(
+                f"suppression: row {row.position} has no column {shown_name(column)} ({_has(names)}); give a list with"
+                " that column, or with one column only"
+            )
+        number = next(iter(names))
+    return number, region
+
+
+def _has(names: Collection[Any]) -> str:
+    return f"it has {', '.join(shown_name(name) for name in names)}"
+
+
+def _with_region(number: object, region: object) -> object:
+    return number if region is None else NationalOptOut(number, str(region).strip())

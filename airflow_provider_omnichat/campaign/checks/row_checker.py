@@ -1,0 +1,167 @@
+"""Row by row: what may be sent, and why the rest may not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.api.models import Invite
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.checks.invite import check_invite
+from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
+from airflow_provider_omnichat.campaign.checks.partition import Partition
+from airflow_provider_omnichat.campaign.model.blank import value_in
+from airflow_provider_omnichat.campaign.model.column_names import shown_name
+from airflow_provider_omnichat.campaign.model.plain_values import key_text
+from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Refusal, Result, Row
+from airflow_provider_omnichat.campaign.model.seen import Seen
+from airflow_provider_omnichat.campaign.phone.identity import identity_of, recipient_key
+
+
+class Rule(Protocol):
+    """One reason not to send what could be sent."""
+
+    def check(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate | Refusal:
+        """
+        Let a candidate through, perhaps with more known of it, or refuse it.
+
+        :param candidate: a row that could be sent.
+        :param fields: of the row.
+        :raises InvalidInviteError: the rule cannot be kept for this row.
+        """
+
+
+class RowChecker:
+    """
+    Makes candidates of rows, and remembers whom it has let through.
+
+    :param campaign: within which a number is invited at most once.
+    :param template: the text for rows without one of their own, with ``{field}`` for the row's fields. A row's own
+        text is taken as it is: it is data, and data are not evaluated.
+    :param link_placeholder: for rows without one of their own.
+    :param application_key: the OMNI application.
+    :param integration_type: the channel that the invites lead to.
+    :param default_region: the country of numbers without a country code.
+    :param to_column: the field that holds the number.
+    :param region_column: the field that holds the country of a row's number; *default_region* where it is empty.
+    :param key_column: the field that names a row in the results; None for none.
+    :param partition: the part of the list that is looked at; None for all of it.
+    :param rules: asked in this order, until one refuses.
+    :param on_invite: called with each invite that could be sent, before the rules.
+    """
+
+    def __init__(
+        self,
+        *,
+        campaign: str,
+        template: MessageTemplate | None,
+        link_placeholder: str,
+        application_key: str | None,
+        integration_type: str | None,
+        default_region: str | None = None,
+        to_column: str = "to",
+        region_column: str | None = None,
+        key_column: str | None = None,
+        partition: Partition | None = None,
+        rules: Sequence[Rule] = (),
+        on_invite: Callable[[Invite], None] | None = None,
+    ) -> None:
+        self._campaign = campaign
+        self._template = template
+        self._link_placeholder = link_placeholder
+        self._application_key = application_key
+        self._integration_type = integration_type
+        self._default_region = default_region
+        self._to_column = to_column
+        self._region_column = region_column
+        self._key_column = key_column
+        self._partition = partition
+        self._rules = rules
+        self._on_invite = on_invite
+        self._seen = Seen()
+
+    def checked(self, rows: Iterable[Row | BrokenRow]) -> Iterator[Candidate | Result]:
+        """
+        Check rows as they come, and leave out those of other parts.
+
+        :param rows: of the list.
+        """
+        for row in rows:
+            one = self.check(row)
+            if one is not None:
+                yield one
+
+    def check(self, row: Row | BrokenRow) -> Candidate | Result | None:
+        """
+        Give a candidate, or how the row ended; None for a row of another part.
+
+        :param row: of the list.
+        """
+        if isinstance(row, BrokenRow):
+            return self._invalid(row.position, None, None, row.reason)
+        fields = row.fields
+        to = value_in(fields, self._to_column)
+        key = self._key(row)
+        try:
+            invite = check_invite(
+                to=to,
+                message=self._message(row),
+                link_placeholder=value_in(fields, "link_placeholder") or self._link_placeholder,
+                application_key=self._application_key,
+                integration_type=self._integration_type,
+                default_region=self._default_region,
+                country=self._country(fields),
+            )
+        except InvalidInviteError as error:
+            if error.field == "to" and self._to_column not in fields:
+                error = InvalidInviteError(f"the row has no field {shown_name(self._to_column)}", "to")
+            if error.field == "default_region" and self._region_column:
+                error = InvalidInviteError(error.problem, self._region_column)
+            return self._invalid(row.position, key, to, str(error))
+        identity = identity_of(invite.to)
+        if self._partition is not None and not self._partition.has(identity):
+            return None
+        recipient = recipient_key(self._campaign, identity)
+        if not self._seen.add(recipient):
+            return _refusal(
+                row.position, key, invite.to, Outcome.DUPLICATE, "the same number stands earlier in this list"
+            )
+        if self._on_invite is not None:
+            self._on_invite(invite)
+        return self._ask_rules(Candidate(row.position, key, invite, recipient), fields)
+
+    def _ask_rules(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate | Result:
+        for rule in self._rules:
+            try:
+                answer = rule.check(candidate, fields)
+            except InvalidInviteError as error:
+                answer = Refusal(Outcome.INVALID, str(error))
+            if isinstance(answer, Refusal):
+                return _refusal(candidate.position, candidate.key, candidate.invite.to, answer.outcome, answer.reason)
+            candidate = answer
+        return candidate
+
+    def _invalid(self, position: int, key: str | None, to: object, reason: str) -> Result | None:
+        if self._partition is not None and not self._partition.has_row(position):
+            return None
+        return _refusal(position, key, "" if to is None else key_text(to)[:64], Outcome.INVALID, reason)
+
+    def _country(self, fields: Mapping[str, Any]) -> str | None:
+        own = value_in(fields, self._region_column)
+        return None if own is None else str(own).strip()
+
+    def _key(self, row: Row) -> str | None:
+        value = value_in(row.fields, self._key_column)
+        return None if value is None else key_text(value)
+
+    def _message(self, row: Row) -> object:
+        own = value_in(row.fields, "message")
+        if own is not None:
+            return own
+        return self._template.render(row.fields) if self._template else None
+
+
+def _refusal(position: int, key: str | None, to: str, outcome: Outcome, reason: str) -> Result:
+    return Result(position, key, to, outcome, datetime.now(UTC).isoformat(timespec="milliseconds"), error=reason)

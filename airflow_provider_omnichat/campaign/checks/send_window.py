@@ -1,0 +1,288 @@
+"""The hours in which people may be written to, on their own clock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from functools import lru_cache, reduce
+from itertools import pairwise
+from typing import TypeAlias
+
+from airflow_provider_omnichat.campaign.phone.time_zones import clock
+
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_EVERY_DAY = frozenset(range(7))
+_TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})")
+_DAY = timedelta(days=1)
+_SECOND = timedelta(seconds=1)
+_MIDNIGHT = 24 * 60
+# How far ahead is looked. A window of one day a week whose hour is skipped once opens within it.
+HORIZON = timedelta(days=15)
+# An answer that says "not within the horizon" stays good for at least a day.
+_VIEW = HORIZON + 2 * _DAY
+_MOST_KNOWN = 4096
+_LONGEST_SHOWN = 60
+
+_Interval: TypeAlias = tuple[datetime, datetime]
+_Changes: TypeAlias = tuple[tuple[datetime, timedelta], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """
+    It may be sent now.
+
+    :param closes_at: the first later moment (UTC) at which it may not; None when there is none within :data:`HORIZON`.
+    """
+
+    closes_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """
+    It may not be sent yet.
+
+    :param opens_at: the first moment (UTC) at which it may.
+    """
+
+    opens_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Never:
+    """No moment within :data:`HORIZON` is inside the window in all zones at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An answer, and from when until when it is the right one."""
+
+    since: datetime
+    until: datetime
+    answer: Open | Shut | Never
+
+
+@dataclass(frozen=True)
+class SendWindow:
+    """
+    Hours of the day, on some days of the week, by the clock on the recipient's wall.
+
+    Inside is when that clock shows a time from *opens* up to, but not including, *closes*, on one of *days*. A window
+    over midnight belongs to the day on which it opens. Where daylight saving sets the clock back, an hour is shown
+    twice, and both are inside, or neither; where it is put forward, what is skipped was never shown, and a window that
+    would open then opens with the first time after it. With several zones it must be inside in all of them.
+
+    Made by :meth:`of`.
+
+    :param opens: minutes after midnight.
+    :param closes: minutes after the same midnight; more than 24 hours for a window over the next one.
+    :param days: on which it opens; 0 is Monday.
+    """
+
+    opens: int
+    closes: int
+    days: frozenset[int] = _EVERY_DAY
+    _known: dict[tuple[str, ...], _Known] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, hours: Sequence[str | time], days: str | Iterable[str] | None = None) -> SendWindow:
+        """
+        Make a window of what a DAG gave.
+
+        :param hours: two times of the day, from and until: ``("09:00", "20:00")``, as ``H:MM``, ``HH:MM`` or
+            :class:`datetime.time`. The second may be ``24:00``, and may be earlier than the first: then it is on the
+            next day.
+        :param days: English names, whole or their first three letters, in any case: ``"mon-sat"``, ``"mon,wed,fri"``,
+            ``["sat", "sun"]``. None for every day.
+        :raises ValueError: naming ``send_window`` or ``send_days``, what is wrong and what to write.
+        """
+        opens, closes = _minutes_of_two(hours)
+        return cls(opens, closes if closes > opens else closes + _MIDNIGHT, _numbers_of(days))
+
+    def at(self, zones: tuple[str, ...], now: datetime) -> Open | Shut | Never:
+        """
+        Tell whether it is inside at a moment, and until when.
+
+        Asked again and again for the same zones, with a time that goes on, it looks the answer up.
+
+        :param zones: as :func:`~airflow_provider_omnichat.campaign.phone.number_zones.zones_of` or
+            :func:`~airflow_provider_omnichat.campaign.phone.time_zones.checked_zone` gave them; at least one. What to
+            do with a recipient without any is for the caller to say.
+        :param now: the moment, with its time zone.
+        :raises ValueError: without zones, for a zone that is not known, for a moment without a time zone.
+        """
+        if now.tzinfo is None:
+            raise ValueError("now: has no time zone")
+        known = self._known.get(zones)
+        if known is None or not known.since <= now < known.until:
+            known = self._find_out(zones, now.astimezone(UTC))
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[zones] = known
+        return known.answer
+
+    def _find_out(self, zones: tuple[str, ...], now: datetime) -> _Known:
+        if not zones:
+            raise ValueError("zones: none given; no time zone is inside no window, and outside none")
+        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        end = today + _VIEW
+        # Clocks that go alike are one in this set.
+        clocks = {_clock_changes(zone, today) for zone in zones}
+        insides = reduce(_in_both, map(self._insides, clocks))
+        opens, closes = next((inside for inside in insides if inside[1] > now), (end, end))
+        is_open = opens <= now
+        change = closes if is_open else opens
+        if change - now <= HORIZON:
+            return _Known(now, change, Open(change) if is_open else Shut(change))
+        # Later, what is beyond the horizon now comes within it.
+        return _Known(now, change - HORIZON, Open(None) if is_open else Never())
+
+    def _insides(self, changes: _Changes) -> list[_Interval]:
+        """From when until when, in UTC, it is inside in a zone."""
+        found: list[_Interval] = []
+        for (since, offset), (until, _) in pairwise(changes):
+            for opens, closes in self._on_the_wall(
+                since.replace(tzinfo=None) + offset, until.replace(tzinfo=None) + offset
+            ):
+                begin, end = (opens - offset).replace(tzinfo=UTC), (closes - offset).replace(tzinfo=UTC)
+                if found and found[-1][1] == begin:
+                    found[-1] = (found[-1][0], end)
+                else:
+                    found.append((begin, end))
+        return found
+
+    def _on_the_wall(self, since: datetime, until: datetime) -> Iterator[_Interval]:
+        """From when until when it is inside by a clock that nobody sets meanwhile."""
+        day = datetime.combine(since.date(), time()) - _DAY  # whose window may reach over midnight
+        while day < until:
+            if day.weekday() in self.days:
+                opens = max(since, day + timedelta(minutes=self.opens))
+                closes = min(until, day + timedelta(minutes=self.closes))
+                if opens < closes:
+                    yield opens, closes
+            day += _DAY
+
+
+def _in_both(one: list[_Interval], other: list[_Interval]) -> list[_Interval]:
+    found = []
+    at_one = at_other = 0
+    while at_one < len(one) and at_other < len(other):
+        begin = max(one[at_one][0], other[at_other][0])
+        end = min(one[at_one][1], other[at_other][1])
+        if begin < end:
+            found.append((begin, end))
+        if one[at_one][1] == end:
+            at_one += 1
+        else:
+            at_other += 1
+    return found
+
+
+@lru_cache(maxsize=2048)
+def _clock_changes(zone: str, today: datetime) -> _Changes:
+    """
+    Give the moments at which a clock begins to be ahead of UTC by so much, from *today* to the end of the view.
+
+    No calendar gives the moments themselves, so they are searched for. No clock has been set twice within the same 24
+    hours since 1970: the closest two settings in the database are a week apart.
+    """
+    calendar = clock(zone)
+    ahead = _ahead(calendar, today)
+    changes = [(today, ahead)]
+    for number in range(_VIEW // _DAY):
+        before, after = today + number * _DAY, today + (number + 1) * _DAY
+        ahead_after = _ahead(calendar, after)
+        if ahead_after != ahead:
+            while after - before > _SECOND:
+                middle = before + (after - before) // _SECOND // 2 * _SECOND
+                if _ahead(calendar, middle) == ahead:
+                    before = middle
+                else:
+                    after = middle
+            changes.append((after, ahead_after))
+            ahead = ahead_after
+    return (*changes, (today + _VIEW, ahead))
+
+
+def _ahead(calendar: tzinfo, moment: datetime) -> timedelta:
+    ahead = moment.astimezone(calendar).utcoffset()
+    assert ahead is not None  # every zone has one
+    return ahead
+
+
+def _minutes_of_two(hours: object) -> tuple[int, int]:
+    pair = list(hours) if isinstance(hours, Sequence) and not isinstance(hours, str | bytes) else []
+    if len(pair) != 2:
+        raise ValueError(
+            f'send_window: must be two times, from and until, such as ("09:00", "20:00"); is {_shown(hours)}'
+        )
+    opens, closes = (_minutes(value) for value in pair)
+    if opens == _MIDNIGHT:
+        raise ValueError('send_window: begins at 24:00, which is the end of a day; write "00:00"')
+    if opens == closes:
+        raise ValueError(
+            f'send_window: begins and ends at {pair[0]}, which is no time at all; write ("00:00", "24:00") for the '
+            "whole day"
+        )
+    return opens, closes
+
+
+def _minutes(value: object) -> int:
+    if isinstance(value, time):
+        if value.tzinfo is not None:
+            raise ValueError(
+                f"send_window: {value} has a time zone; the hours are the recipient's, so give the time without one"
+            )
+        if value.second or value.microsecond:
+            raise ValueError(f"send_window: {value} is not a whole minute")
+        return value.hour * 60 + value.minute
+    if isinstance(value, str):
+        found = _TIME.fullmatch(value.strip())
+        hour, minute = map(int, found.groups()) if found else (99, 99)
+        if (hour < 24 and minute < 60) or (hour, minute) == (24, 0):
+            return hour * 60 + minute
+    quoted = "" if isinstance(value, str) else "in quotes, "
+    raise ValueError(f'send_window: {_shown(value)} is not a time of the day; write it {quoted}from "00:00" to "24:00"')
+
+
+def _numbers_of(days: object) -> frozenset[int]:
+    if days is None:
+        return _EVERY_DAY
+    if not isinstance(days, Iterable) or isinstance(days, bytes):
+        raise _not_days(days)
+    found: set[int] = set()
+    for item in [days] if isinstance(days, str) else days:
+        if not isinstance(item, str):
+            raise _not_days(item)
+        for part in filter(None, map(str.strip, item.split(","))):
+            first, *last = map(_number_of, part.split("-"))
+            if len(last) > 1:
+                raise _not_days(part)
+            # From Friday to Monday is over the weekend.
+            found.update((first + more) % 7 for more in range((last[0] - first) % 7 + 1 if last else 1))
+    if not found:
+        raise ValueError("send_days: names no day; leave it out for every day")
+    return frozenset(found)
+
+
+def _number_of(day: str) -> int:
+    name = day.strip().casefold()
+    for number, whole in enumerate(_DAYS):
+        if name in (whole, whole[:3]):
+            return number
+    raise _not_days(day)
+
+
+def _not_days(given: object) -> ValueError:
+    return ValueError(
+        f"send_days: {_shown(given)} is no day of the week; write English names, whole or three letters: "
+        '"mon-sat", "mon,wed,fri" or ["sat", "sun"]'
+    )
+
+
+def _shown(given: object) -> str:
+    shown = repr(given)
+    return shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 1] + "…"

@@ -1,0 +1,77 @@
+"""The send window as a rule of the gate: nobody is written to at night, wherever they live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.campaign.checks.send_window import Never, SendWindow, Shut
+from airflow_provider_omnichat.campaign.model.blank import value_in
+from airflow_provider_omnichat.campaign.model.rows import Candidate, Wait
+from airflow_provider_omnichat.campaign.phone.number_zones import zones_of
+from airflow_provider_omnichat.campaign.phone.time_zones import checked_zone, clock
+
+
+class WindowRule:
+    """
+    Tells of each whether they are inside the window where they live, and who is not, how long they have to wait.
+
+    It refuses nobody: whether somebody waits or was sent to long ago, the ledger knows.
+
+    The time zone is that of the row's own column if it has one there, else that of the number; a number that may be in
+    several zones must be inside in all of them. One whose zone nobody knows takes *default_zone*; without that, and
+    where the zones are never inside together, the row is invalid, because it could never be sent.
+
+    :param window: hours and days.
+    :param zone_column: the field that holds an IANA name such as ``Europe/Zurich``; None for none.
+    :param default_zone: of numbers whose zone cannot be told; None for none.
+    :param now: gives the time.
+    """
+
+    def __init__(
+        self,
+        window: SendWindow,
+        *,
+        zone_column: str | None = None,
+        default_zone: str | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._window = window
+        self._zone_column = zone_column
+        self._default = (checked_zone(default_zone),) if default_zone else ()
+        self._now = now
+
+    def check(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate:
+        """See :class:`~airflow_provider_omnichat.campaign.checks.row_checker.Rule`."""
+        zones = self._zones(candidate, fields)
+        state = self._window.at(zones, self._now())
+        if isinstance(state, Never):
+            raise InvalidInviteError(
+                f"the number may be in {len(zones)} time zones, which are never inside send_window together; give a"
+                " wider window, or the person's own zone in time_zone_column",
+                self._zone_column or "to",
+            )
+        if isinstance(state, Shut):
+            return candidate._replace(wait=Wait(state.opens_at, _local(state.opens_at, zones)))
+        return candidate if state.closes_at is None else candidate._replace(closes_at=state.closes_at.timestamp())
+
+    def _zones(self, candidate: Candidate, fields: Mapping[str, Any]) -> tuple[str, ...]:
+        own = value_in(fields, self._zone_column)
+        if own is not None:
+            return (checked_zone(own),)
+        zones = zones_of(candidate.invite.to) or self._default
+        if not zones:
+            raise InvalidInviteError(
+                "its time zone cannot be told from the number, so that send_window cannot be kept; give"
+                " default_time_zone, or the person's own zone in time_zone_column",
+                "to",
+            )
+        return zones
+
+
+def _local(moment: datetime, zones: tuple[str, ...]) -> str:
+    if len(zones) > 1:  # whose clocks may differ
+        return f"{moment:%Y-%m-%d %H:%M} UTC ({len(zones)} time zones)"
+    return f"{moment.astimezone(clock(zones[0])):%Y-%m-%d %H:%M} ({zones[0]})"

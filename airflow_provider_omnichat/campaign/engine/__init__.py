@@ -1,0 +1,1 @@
+"""Puts the stages together: one campaign, from its rows to its outcomes."""

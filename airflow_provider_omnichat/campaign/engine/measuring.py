@@ -1,0 +1,69 @@
+"""One look at the whole list before the first send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.api.models import Invite
+from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
+from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Row
+from airflow_provider_omnichat.campaign.model.segments import estimate_segments
+from airflow_provider_omnichat.campaign.model.size import Size
+from airflow_provider_omnichat.campaign.preview.budget import Budget
+from airflow_provider_omnichat.campaign.preview.fingerprint import Fingerprint
+
+
+class NotApprovedError(OmnichatError, ValueError):
+    """The list is another than the one that was approved; nothing was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListMeasure:
+    """
+    What there is to a whole list.
+
+    :param size: of it.
+    :param fingerprint: by which it is known.
+    """
+
+    size: Size
+    fingerprint: str
+
+
+def measure_list(
+    gate: Callable[[Callable[[Invite], None]], RowChecker], rows: Iterable[Row | BrokenRow]
+) -> ListMeasure:
+    """
+    Read the list once.
+
+    :param gate: makes a gate that calls the given function with each invite that could be sent. Without a send window:
+        who has to wait is invited, too; and for all parts of the list.
+    :param rows: of the whole list.
+    """
+    invites, segments, fingerprint = 0, 0, Fingerprint()
+    for checked in gate(fingerprint.add).checked(rows):
+        if isinstance(checked, Candidate):
+            invites += 1
+            segments += estimate_segments(checked.invite.message, checked.invite.link_placeholder).parts
+    return ListMeasure(Size(invites, segments), str(fingerprint))
+
+
+def check_list(survey: ListMeasure, budget: Budget, approved: str | None = None) -> None:
+    """
+    Refuse a list when it is beyond the budget or not the approved one.
+
+    :param survey: of the list.
+    :param budget: to keep.
+    :param approved: the fingerprint of the approved list; None where nobody has to approve. Who has opted out since
+        then is still part of it: leaving somebody out needs no new approval.
+    :raises BudgetError: see :meth:`Budget.check`.
+    :raises NotApprovedError: people or texts have changed.
+    """
+    budget.check(survey.size)
+    if approved is not None and approved != survey.fingerprint:
+        raise NotApprovedError(
+            "approved: this is not the list that was approved: people or texts have changed since the preview. Make a"
+            " new preview and have that approved"
+        )

@@ -1,0 +1,120 @@
+"""One invite, at most once over all tries: claim, send, record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError, SendError
+from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger, LedgerError
+from airflow_provider_omnichat.campaign.ledger.retake import claim, doubted_again, reason_of, still_in_doubt
+from airflow_provider_omnichat.campaign.model.sentences import sentences
+from airflow_provider_omnichat.campaign.phone.identity import identity_of, recipient_key
+
+E = TypeVar("E", bound=SendError)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """
+    An accepted invite.
+
+    :param answer: of the vendor.
+    :param earlier: True when an earlier try had sent it, and this one sent nothing.
+    """
+
+    answer: InviteAnswer
+    earlier: bool
+
+
+def send_at_most_once(
+    invite: Invite,
+    *,
+    send: Callable[[Invite], InviteAnswer],
+    ledger: Ledger,
+    campaign: str,
+    resend_unknown: bool = False,
+) -> Sent:
+    """
+    Send an invite unless the ledger says that it went out, or may have.
+
+    :param invite: a checked invite.
+    :param send: sends it and raises a :class:`SendError` when it was not accepted.
+    :param ledger: where claims and outcomes live.
+    :param campaign: the name under which one number is invited at most once.
+    :param resend_unknown: send also when an earlier try may have sent it.
+    :raises LedgerError: the ledger cannot be read or written.
+    :raises SendError: the invite was not accepted, now or by an earlier try; then the text says so. An
+        :class:`InviteNotSentError` is of this try alone: what was in doubt before stays so.
+    """
+    key = recipient_key(campaign, invite.to)
+    taken, doubts = claim(ledger, [Claim(key, identity_of(invite.to))], resend_unknown)
+    if key in taken:
+        return Sent(_answer_of(taken[key], invite), earlier=True)
+    try:
+        answer = send(invite)
+    except InviteNotSentError as error:
+        if key not in doubts:
+            _record(ledger, key, Entry.now(error.outcome, error.answer, str(error)), str(error))
+            raise
+        still = _saying(error, sentences(str(error), "An earlier try may have sent it, so it stays in doubt"))
+        _record(ledger, key, still_in_doubt(doubts[key], str(error)), str(still))
+        raise still from error
+    except InviteUnknownError as error:
+        if key not in doubts:
+            _record(ledger, key, Entry.now(error.outcome, error.answer, str(error)), str(error))
+            raise
+        again = _saying(error, doubted_again(doubts[key], str(error)))
+        _record(ledger, key, Entry.now(error.outcome, error.answer, str(again)), str(again))
+        raise again from error
+    except SendError as error:
+        _record(ledger, key, Entry.now(error.outcome, error.answer, str(error)), str(error))
+        raise
+    _record(
+        ledger, key, Entry.now(Outcome.ACCEPTED, answer), f"The invite was accepted (messageId {answer.message_id})"
+    )
+    return Sent(answer, earlier=False)
+
+
+def _record(ledger: Ledger, key: str, entry: Entry, what: str) -> None:
+    try:
+        ledger.record({key: entry})
+        ledger.flush()
+    except LedgerError as error:
+        raise LedgerError(sentences(what, f"But that could not be kept for later tries: {error}")) from error
+
+
+def _saying(error: E, text: str) -> E:
+    """Give the same error with another text."""
+    return type(error)(
+        text,
+        http_status=error.http_status,
+        code=error.code,
+        vendor_text=error.vendor_text,
+        retry_after=error.retry_after,
+        answer=error.answer,
+        retryable=error.retryable,
+        account_fault=error.account_fault,
+    )
+
+
+def _answer_of(entry: Entry, invite: Invite) -> InviteAnswer:
+    when = f"{entry.at:%Y-%m-%d %H:%M:%S} UTC"
+    if entry.outcome is Outcome.ACCEPTED and entry.answer is not None:
+        return InviteAnswer.from_json({"to": invite.to, **entry.answer.to_json()})
+    if entry.outcome is Outcome.REJECTED:
+        raise InviteRejectedError(
+            sentences(f"Rejected by an earlier try ({when}), nothing was sent now", entry.reason), answer=entry.answer
+        )
+    if entry.outcome is None and entry.reason is None:
+        raise InviteUnknownError(
+            f"An earlier try ({when}) was about to send this invite and ended before it could say how;"
+            " nothing was sent now"
+        )
+    raise InviteUnknownError(
+        sentences(f"Already in doubt since an earlier try ({when}), nothing was sent now", reason_of(entry)),
+        answer=entry.answer,
+    )

@@ -1,0 +1,1 @@
+"""Who was claimed and how it ended, kept outside the process."""

@@ -1,0 +1,117 @@
+"""No more than so many invites to one person in so long, over all campaigns of a ledger."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry
+from airflow_provider_omnichat.campaign.ledger.retake import doubts_among, still_in_doubt
+from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
+
+_PERIOD = re.compile(r"\s*(\d{1,5})\s*(h|d|w)\s*", re.IGNORECASE)
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+_FORM = '(2, "7d"): at most two in seven days; the period in hours (h), days (d) or weeks (w)'
+
+
+@dataclass(frozen=True, slots=True)
+class FrequencyCap:
+    """
+    The rule.
+
+    :param most: invites that a person may get.
+    :param period: in how long.
+    """
+
+    most: int
+    period: timedelta
+
+    @classmethod
+    def of(cls, given: object) -> FrequencyCap | None:
+        """
+        Read what a user gave.
+
+        :param given: number of invites and period, such as ``(2, "7d")`` or with a :class:`~datetime.timedelta`; None
+            for no cap.
+        :raises ValueError: when it is anything else; says what to write.
+        """
+        if given is None:
+            return None
+        if isinstance(given, list | tuple) and len(given) == 2:
+            most, period = given
+            length = period if isinstance(period, timedelta) else _period(period)
+            if type(most) is int and most >= 1 and length is not None and length > timedelta(0):
+                return cls(most, length)
+        raise ValueError(f"max_per_recipient: must be like {_FORM}; not {given!r}")
+
+    @property
+    def reason(self) -> str:
+        """Why somebody gets no more, for people."""
+        return f"has got {self.most} or more invites in the last {_shown(self.period)} (max_per_recipient)"
+
+    def over(self, counts: Mapping[str, int], claimed: int = 0) -> set[str]:
+        """
+        Give the numbers that get no more.
+
+        :param counts: invites within the period, by number.
+        :param claimed: how many of each are the one that it is about.
+        """
+        return {number for number, count in counts.items() if count - claimed >= self.most}
+
+
+class CappedLedger:
+    """
+    A SQL ledger whose :meth:`claim` keeps the cap.
+
+    Claims are counted when they are in the table, so that two campaigns which claim the same person at the same moment
+    see each other: the cap holds, and at worst both let go. A claim that is let go counts as not sent: a later try may
+    have it, if by then there is room. One that may have been sent before stays in doubt.
+
+    :param ledger: to claim in.
+    :param cap: to keep.
+    :param now: gives the time.
+    """
+
+    def __init__(
+        self, ledger: SqlLedger, cap: FrequencyCap, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._ledger = ledger
+        self._cap = cap
+        self._now = now
+        self.find = ledger.find
+        self.record = ledger.record
+        self.flush = ledger.flush
+        self.close = ledger.close
+
+    def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
+        """
+        See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`.
+
+        Whom the cap keeps out is SUPPRESSED, or still in doubt.
+        """
+        doubts = doubts_among(self._ledger, claims) if IN_DOUBT.intersection(retake) else {}
+        taken = self._ledger.claim(claims, retake)
+        won = [claim for claim in claims if claim.recipient not in taken]
+        counts = self._ledger.count_recent([claim.identity for claim in won], self._now() - self._cap.period)
+        over = self._cap.over(counts, claimed=1)
+        let_go = [claim.recipient for claim in won if claim.identity in over]
+        if not let_go:
+            return taken
+        in_doubt = {one: still_in_doubt(doubts[one], self._cap.reason) for one in let_go if one in doubts}
+        not_sent = Entry.now(Outcome.NOT_SENT, reason=self._cap.reason, attempts=0)
+        self._ledger.record({**dict.fromkeys(let_go, not_sent), **in_doubt})
+        self._ledger.flush()
+        return {**taken, **dict.fromkeys(let_go, not_sent._replace(outcome=Outcome.SUPPRESSED)), **in_doubt}
+
+
+def _period(given: object) -> timedelta | None:
+    found = _PERIOD.fullmatch(given) if isinstance(given, str) else None
+    return timedelta(**{_UNITS[found[2].lower()]: int(found[1])}) if found else None
+
+
+def _shown(period: timedelta) -> str:
+    hours = period.total_seconds() / 3600
+    return f"{hours / 24:g} days" if hours >= 48 else f"{hours:g} hours"

@@ -1,0 +1,154 @@
+"""The ledger: who was claimed and how it ended, kept outside the process, so that a later try knows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol
+
+from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.api.models import InviteAnswer
+from airflow_provider_omnichat.api.outcomes import Outcome
+
+CERTAINLY_NOT_SENT: frozenset[Outcome | None] = frozenset({Outcome.NOT_SENT, Outcome.HELD})
+"""Outcomes after which a later try sends: the vendor certainly did not take these."""
+
+IN_DOUBT: frozenset[Outcome | None] = frozenset({Outcome.UNKNOWN, None})
+"""Outcomes after which a later try sends only if the user says so; None is a claim that nobody ended."""
+
+
+class LedgerError(OmnichatError):
+    """The ledger cannot be read or written. That is not an empty ledger: nothing more is sent."""
+
+
+class Claim(NamedTuple):
+    """
+    What is about to be sent.
+
+    :param recipient: what :func:`~airflow_provider_omnichat.campaign.phone.identity.recipient_key` gave; the name under
+        which entries are asked for and recorded.
+    :param identity: the number by which the person is known; only a ledger in the user's own database keeps it.
+    :param key: the user's name of the row, such as a customer id; likewise.
+    """
+
+    recipient: str
+    identity: str
+    key: str | None = None
+
+
+class Entry(NamedTuple):
+    """
+    What the ledger knows of one invite.
+
+    :param outcome: how it ended; None while it is claimed and nobody has said how it ended.
+    :param at: when that was written.
+    :param answer: the vendor's answer where there was one and the ledger keeps it, without the number.
+    :param reason: why it was not accepted, for people. A claim that nobody ended has one when it was taken of an
+        invite that was in doubt.
+    :param attempts: requests made for it.
+    :param same_task: whether an earlier try of this same task instance wrote it; False where another task or run did.
+    """
+
+    outcome: Outcome | None
+    at: datetime
+    answer: InviteAnswer | None = None
+    reason: str | None = None
+    attempts: int = 1
+    same_task: bool = True
+
+    @classmethod
+    def now(
+        cls,
+        outcome: Outcome | None,
+        answer: InviteAnswer | None = None,
+        reason: str | None = None,
+        attempts: int = 1,
+    ) -> Entry:
+        """Make an entry of this moment."""
+        return cls(outcome, datetime.now(UTC), answer, reason, attempts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain data for a store; the phone number is left out."""
+        data: dict[str, Any] = {"outcome": self.outcome or "claimed", "at": self.at.isoformat()}
+        if self.answer is not None:
+            data["answer"] = {name: value for name, value in self.answer.to_json().items() if name != "to"}
+        if self.reason is not None:
+            data["reason"] = self.reason
+        return data
+
+    @classmethod
+    def from_json(cls, data: object) -> Entry:
+        """
+        Read what :meth:`to_json` gave.
+
+        :raises LedgerError: when it is something else.
+        """
+        try:
+            if not isinstance(data, dict):
+                raise TypeError("not an object")
+            return cls(
+                outcome=None if data["outcome"] == "claimed" else Outcome(data["outcome"]),
+                at=datetime.fromisoformat(data["at"]),
+                answer=InviteAnswer.from_json(data["answer"]) if "answer" in data else None,
+                reason=data.get("reason"),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise LedgerError(f"The ledger holds an entry that cannot be read ({error!r}); nothing was sent") from error
+
+
+class Ledger(Protocol):
+    """
+    Where claims and outcomes live.
+
+    Calls come from one thread at a time, each of them may block, and each raises :class:`LedgerError` when the ledger
+    cannot be read or written: nothing more may be sent then.
+    """
+
+    def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
+        """
+        Claim each recipient that is free, or whose earlier invite ended in one of *retake*; durable on return.
+
+        Two tasks that claim the same recipient at the same moment cannot both get it, if they share the ledger.
+
+        :param claims: each recipient once.
+        :param retake: the outcomes that may be tried again; None in it stands for a claim that nobody ended. Holds only
+            for entries of this task instance (``same_task``), but NOT_SENT and HELD for those of others, too.
+        :return: what the ledger has for those that were **not** claimed, by recipient.
+        """
+
+    def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
+        """Give what the ledger has of these recipients, and claim nothing."""
+
+    def record(self, entries: Mapping[str, Entry]) -> None:
+        """
+        Take down how claimed invites ended; durable after the next :meth:`flush`.
+
+        :param entries: by recipient; each was claimed through this ledger object.
+        """
+
+    def flush(self) -> None:
+        """Make everything that was recorded durable."""
+
+    def close(self) -> None:
+        """Let go of a connection, if there is one."""
+
+
+class NoLedger:
+    """Remembers nothing: all there is where Airflow has no task state store and no database was named."""
+
+    def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        return {}
+
+    def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        return {}
+
+    def record(self, entries: Mapping[str, Entry]) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+
+    def flush(self) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+
+    def close(self) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""

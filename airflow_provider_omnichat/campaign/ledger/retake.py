@@ -1,0 +1,106 @@
+"""
+Invites that an earlier try may have sent, and that this one is told to send again.
+
+That they are not sent now does not make it certain that they never were: until the vendor has answered for one, it
+stays in doubt, whatever became of it in this try.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, Ledger
+
+NEVER_ENDED = "An earlier try was about to send this invite and ended before it could say how"
+_NO_REASON = "An earlier try may have sent this invite"
+_NOT_AGAIN = "It was to be sent again and was not: "
+_NEVER_ENDED_AGAIN = "It was to be sent again, and that try ended before it could say how"
+_SENT_AGAIN = "It was sent again: "
+_LATER = re.compile(rf"\.? (?:{_NOT_AGAIN}|{_NEVER_ENDED_AGAIN}|{_SENT_AGAIN})")
+
+
+class Claimed(NamedTuple):
+    """
+    What came of a block of claims.
+
+    :param taken: what the ledger has for those that were **not** claimed, by recipient.
+    :param doubts: what it had for those that were claimed although an earlier try may have sent them.
+    """
+
+    taken: Mapping[str, Entry]
+    doubts: Mapping[str, Entry]
+
+
+def claim(ledger: Ledger, claims: Sequence[Claim], resend_unknown: bool) -> Claimed:
+    """
+    Claim what may be sent, and tell what of it is in doubt.
+
+    :param ledger: to claim in.
+    :param claims: each recipient once.
+    :param resend_unknown: claim also what an earlier try of this task instance may have sent.
+    :raises LedgerError: as :meth:`Ledger.claim`.
+    """
+    doubts = doubts_among(ledger, claims) if resend_unknown else {}
+    if not doubts:
+        return Claimed(ledger.claim(claims, CERTAINLY_NOT_SENT), {})
+    # Only these may be taken again: what a twin of this task leaves in doubt a moment later is not. And they come
+    # first: if the claim of the others fails, these are open claims, which is to say in doubt.
+    taken = dict(ledger.claim([one for one in claims if one.recipient in doubts], CERTAINLY_NOT_SENT | IN_DOUBT))
+    taken |= ledger.claim([one for one in claims if one.recipient not in doubts], CERTAINLY_NOT_SENT)
+    return Claimed(taken, {recipient: doubt for recipient, doubt in doubts.items() if recipient not in taken})
+
+
+def doubts_among(ledger: Ledger, claims: Sequence[Claim]) -> dict[str, Entry]:
+    """Give what an earlier try of this task instance may have sent, by recipient."""
+    return {
+        recipient: entry
+        for recipient, entry in ledger.find(claims).items()
+        if entry.same_task and entry.outcome in IN_DOUBT
+    }
+
+
+def first_reason(reason: str) -> str:
+    """
+    Give why an invite came into doubt, without what became of it since.
+
+    :param reason: of an entry.
+    """
+    return _LATER.split(reason, maxsplit=1)[0].rstrip(".")
+
+
+def reason_of(doubt: Entry) -> str:
+    """
+    Say why an invite is in doubt: the first reason, and the last thing that became of it since.
+
+    :param doubt: what the ledger has of it. A claim that nobody ended has a reason when it was taken of a doubt.
+    """
+    if doubt.outcome is not None:
+        return doubt.reason or _NO_REASON
+    return f"{first_reason(doubt.reason)}. {_NEVER_ENDED_AGAIN}" if doubt.reason else NEVER_ENDED
+
+
+def still_in_doubt(doubt: Entry, reason: str | None) -> Entry:
+    """
+    Give the entry of an invite that was not sent again: the earlier one, with the answer and the time that it had.
+
+    :param doubt: what the ledger had of it.
+    :param reason: why it was not sent now, for people.
+    """
+    return doubt._replace(
+        outcome=Outcome.UNKNOWN,
+        reason=f"{first_reason(reason_of(doubt))}. {_NOT_AGAIN}{reason}",
+        attempts=0 if doubt.outcome is None else doubt.attempts,
+    )
+
+
+def doubted_again(doubt: Entry, reason: str | None) -> str:
+    """
+    Give the reason of an invite that was sent again, and may have been sent twice now.
+
+    :param doubt: what the ledger had of it.
+    :param reason: why it is in doubt now.
+    """
+    return f"{first_reason(reason_of(doubt))}. {_SENT_AGAIN}{reason}"

@@ -1,0 +1,107 @@
+"""
+The ledger of a single invite, in Airflow's task state store.
+
+Nothing to set up; it outlives retries, crashes and *Clear*. It is one task instance wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError
+
+KEEP_FOREVER = timedelta.max
+"""What Airflow calls ``NEVER_EXPIRE``: an entry lives as long as its DAG run, not just 30 days."""
+
+
+class StateStore(Protocol):
+    """What is used of ``context["task_state_store"]``."""
+
+    def get(self, key: str, /) -> Any:
+        """Give the value, None if there is none."""
+
+    def set(self, key: str, value: Any, /, *, retention: timedelta | None = None) -> None:
+        """Write a value."""
+
+
+class CheckedStore:
+    """
+    A state store whose failures all have one meaning.
+
+    :param store: ``context["task_state_store"]``.
+    """
+
+    def __init__(self, store: StateStore) -> None:
+        self._store = store
+
+    def get(self, key: str) -> Any:
+        """Read a value; None if there is none."""
+        try:
+            return self._store.get(key)
+        except Exception as error:  # whatever a store raises, nothing may be sent after it
+            raise LedgerError(
+                f"The task state store cannot be read ({type(error).__name__}); nothing was sent"
+            ) from error
+
+    def set(self, key: str, value: Any) -> None:
+        """Write a value and keep it as long as the DAG run."""
+        try:
+            self._store.set(key, value, retention=KEEP_FOREVER)
+        except Exception as error:  # see above
+            raise LedgerError(f"The task state store cannot be written ({type(error).__name__})") from error
+
+    def set_and_see(self, key: str, value: Any) -> None:
+        """
+        Write a value and read it back.
+
+        Airflow says "no such key" also when its server cannot find the task instance, or when a proxy answers 404. What
+        cannot be read back now would not be found by the next try, and what an earlier try wrote was not found either.
+        """
+        self.set(key, value)
+        if self.get(key) != value:
+            raise LedgerError("What was written to the task state store was not found again; nothing was sent")
+
+
+class StateStoreLedger:
+    """
+    One key for each recipient, with the vendor's whole answer.
+
+    :param store: ``context["task_state_store"]``.
+    """
+
+    def __init__(self, store: StateStore) -> None:
+        self._store = CheckedStore(store)
+
+    def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        known = self.find(claims)
+        taken = {recipient: entry for recipient, entry in known.items() if entry.outcome not in retake}
+        for claim in claims:
+            if claim.recipient not in taken:
+                before = known.get(claim.recipient)
+                reason = before.reason if before is not None and before.outcome in IN_DOUBT else None
+                self._store.set_and_see(_key(claim.recipient), Entry.now(None, reason=reason).to_json())
+        return taken
+
+    def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        found = {claim.recipient: self._store.get(_key(claim.recipient)) for claim in claims}
+        return {recipient: Entry.from_json(data) for recipient, data in found.items() if data is not None}
+
+    def record(self, entries: Mapping[str, Entry]) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        for recipient, entry in entries.items():
+            self._store.set(_key(recipient), entry.to_json())
+
+    def flush(self) -> None:
+        """Nothing is left to do: each record is written at once."""
+
+    def close(self) -> None:
+        """Nothing is open: the task's own connection to Airflow is used."""
+
+
+def _key(recipient: str) -> str:
+    return f"omnichat:invite:{recipient}"

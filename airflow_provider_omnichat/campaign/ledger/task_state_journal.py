@@ -1,0 +1,221 @@
+"""
+The ledger of a batch in Airflow's task state store: many invites in few, compact values.
+
+A value of the store costs about 12 ms to write, so a key for each invite would be the slowest part of sending. Here up
+to :data:`SEGMENT` invites share one value: ten bytes of hash each in base64, and one letter for the outcome, together
+14.4 bytes an invite. Why invites are in doubt is written once for all of a value that have the same reason. Numbers are
+never in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError
+from airflow_provider_omnichat.campaign.ledger.retake import first_reason
+from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, StateStore
+
+SEGMENT = 4000
+"""Invites in one value: with them, and some reasons, it stays below the 65,535 bytes that Airflow lets a value have."""
+
+_MOST_REASONS_SIZE = 7000
+_LONGEST_REASON = 500
+
+_HASH_BYTES = 10
+_LETTERS: dict[Outcome | None, str] = {
+    None: ".",
+    Outcome.ACCEPTED: "a",
+    Outcome.REJECTED: "r",
+    Outcome.NOT_SENT: "n",
+    Outcome.UNKNOWN: "u",
+    Outcome.HELD: "h",
+}
+_OUTCOMES = {letter: outcome for outcome, letter in _LETTERS.items()}
+# Each stands for "unknown" for one of the reasons that a value has.
+_REASON_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+class StateStoreJournal:
+    """
+    A ledger that only grows: what is claimed again is appended again, and the last one counts.
+
+    :param store: ``context["task_state_store"]``.
+    :param campaign: what the invites belong to; another campaign of the same task has a journal of its own.
+    :raises LedgerError: when what earlier tries left cannot be read.
+    """
+
+    def __init__(self, store: StateStore, campaign: str) -> None:
+        self._store = CheckedStore(store)
+        self._name = "omnichat:batch:" + hashlib.blake2b(campaign.encode(), digest_size=8).hexdigest()
+        self._earlier: dict[bytes, str] = {}
+        self._reasons: dict[bytes, str] = {}
+        self._open: dict[bytes, tuple[_Segment, int]] = {}
+        self._dirty: dict[str, _Segment] = {}
+        self._segments = self._counted = 0
+        self._last: _Segment | None = None
+        self._seen_back = False
+        self._load()
+
+    def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        taken = {name: entry for name, entry in self.find(claims).items() if entry.outcome not in retake}
+        free = [_short(claim.recipient) for claim in claims if claim.recipient not in taken]
+        try:
+            for segment in self._append(free):
+                self._write(segment)
+        except LedgerError:
+            self._take_back(free)
+            raise
+        return taken
+
+    def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        found: dict[str, Entry] = {}
+        for claim in claims if self._earlier else ():
+            short = _short(claim.recipient)
+            letter = self._earlier.get(short)
+            if letter is not None:
+                found[claim.recipient] = Entry(_OUTCOMES[letter], datetime.now(UTC), reason=self._reasons.get(short))
+        return found
+
+    def record(self, entries: Mapping[str, Entry]) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        for recipient, entry in entries.items():
+            self._end(_short(recipient), entry.outcome, entry.reason)
+
+    def flush(self) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        for segment in list(self._dirty.values()):
+            self._write(segment)
+        if self._last is not None and 2 * len(self._last.letters) > SEGMENT:
+            self._count(self._segments + 1)  # the next claims need not wait for it then
+
+    def close(self) -> None:
+        """Nothing is open: the task's own connection to Airflow is used."""
+
+    def _append(self, shorts: Sequence[bytes]) -> list[_Segment]:
+        """Put claims into segments and give these, one if that is possible: the senders wait for each."""
+        last, touched = self._last, {}
+        if last is not None and len(last.letters) + len(shorts) > SEGMENT >= len(shorts):
+            last = None
+        for short in shorts:
+            if last is None or len(last.letters) >= SEGMENT:
+                # The count goes ahead of the segment: a segment that is counted and missing is noticed, one that is not
+                # counted would be read as "nobody was claimed".
+                self._count(self._segments + 1)
+                last = self._last = _Segment(f"{self._name}:{self._segments}")
+                self._segments += 1
+            self._open[short] = (last, len(last.letters))
+            last.hashes += short
+            last.letters += b"."
+            touched[last.key] = self._dirty[last.key] = last
+        return list(touched.values())
+
+    def _count(self, segments: int) -> None:
+        if segments > self._counted:
+            self._put(f"{self._name}:count", segments)
+            self._counted = segments
+
+    def _write(self, segment: _Segment) -> None:
+        self._put(segment.key, segment.to_json())
+        self._seen_back = True
+        del self._dirty[segment.key]
+
+    def _put(self, key: str, value: object) -> None:
+        """Write a value; the first count and the first segment are read back, see :class:`CheckedStore`."""
+        if self._seen_back:
+            self._store.set(key, value)
+        else:
+            self._store.set_and_see(key, value)
+
+    def _take_back(self, shorts: Sequence[bytes]) -> None:
+        """
+        Note that nothing of a claim that failed will be sent; it may be in the store all the same.
+
+        What an earlier try may have sent is as much in doubt as it was.
+        """
+        for short in shorts:
+            if short in self._open:
+                outcome = _OUTCOMES[self._earlier.get(short, _LETTERS[Outcome.NOT_SENT])]
+                self._end(short, outcome, self._reasons.get(short))
+
+    def _end(self, short: bytes, outcome: Outcome | None, reason: str | None) -> None:
+        segment, place = self._open.pop(short)
+        doubt = segment.letter_of(reason) if outcome is Outcome.UNKNOWN and reason else None
+        segment.letters[place] = ord(doubt or _LETTERS[outcome])
+        self._dirty[segment.key] = segment
+
+    def _load(self) -> None:
+        count = self._store.get(f"{self._name}:count") or 0
+        if not isinstance(count, int):
+            raise LedgerError("The task state store holds something else than this batch's journal; nothing was sent")
+        self._counted = count
+        for number in range(count):
+            key = f"{self._name}:{number}"
+            data = self._store.get(key)
+            if data is None and number == count - 1:
+                break  # a crash between counting it and writing it: nothing of it was sent, and its place is free
+            self._take_in(*_read_segment(key, data))
+            self._segments = number + 1
+
+    def _take_in(self, letters: dict[bytes, str], reasons: dict[bytes, str]) -> None:
+        """Take in a segment. A doubt keeps its reason while it is one: also when it was claimed again."""
+        self._earlier.update(letters)
+        self._reasons.update(reasons)
+        if self._reasons:
+            for short in self._reasons.keys() & letters.keys():
+                if _OUTCOMES[letters[short]] not in IN_DOUBT:
+                    del self._reasons[short]
+
+
+class _Segment:
+    """Hashes and letters, side by side, and the reasons of doubts that letters stand for."""
+
+    __slots__ = ("_room", "hashes", "key", "letters", "reasons")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.hashes = bytearray()
+        self.letters = bytearray()
+        self.reasons: list[str] = []
+        self._room = _MOST_REASONS_SIZE
+
+    def letter_of(self, reason: str) -> str | None:
+        """Give the letter of a doubt's reason, or else of its first; None where the value has no room for either."""
+        for text in (reason, first_reason(reason)):
+            text = text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
+            size = len(json.dumps(text)) + 2
+            if text not in self.reasons and size <= self._room and len(self.reasons) < len(_REASON_LETTERS):
+                self.reasons.append(text)
+                self._room -= size
+            if text in self.reasons:
+                return _REASON_LETTERS[self.reasons.index(text)]
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        reasons = {"reasons": self.reasons} if self.reasons else {}
+        return {"hashes": b64encode(self.hashes).decode(), "outcomes": self.letters.decode(), **reasons}
+
+
+def _read_segment(key: str, data: Any) -> tuple[dict[bytes, str], dict[bytes, str]]:
+    """Give outcomes by hash, as letters, and the reasons of doubts."""
+    try:
+        hashes, letters = b64decode(data["hashes"], validate=True), data["outcomes"]
+        by_letter = dict(zip(_REASON_LETTERS, map(str, data.get("reasons", ())), strict=False))
+        if len(hashes) != len(letters) * _HASH_BYTES or not set(letters) <= {*_OUTCOMES, *by_letter}:
+            raise ValueError("hashes and outcomes do not match")
+    except (KeyError, TypeError, ValueError) as error:
+        raise LedgerError(f"Part {key} of the task state store's journal cannot be read; nothing was sent") from error
+    found = {hashes[i * _HASH_BYTES : (i + 1) * _HASH_BYTES]: letter for i, letter in enumerate(letters)}
+    reasons = {short: by_letter[letter] for short, letter in found.items() if letter in by_letter} if by_letter else {}
+    return found | dict.fromkeys(reasons, _LETTERS[Outcome.UNKNOWN]), reasons
+
+
+def _short(recipient: str) -> bytes:
+    return bytes.fromhex(recipient[: 2 * _HASH_BYTES])

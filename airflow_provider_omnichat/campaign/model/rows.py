@@ -1,0 +1,132 @@
+"""
+The rows of a list, from what the user gave to what may be sent.
+
+There is one of each for every row, so they are named tuples: a frozen dataclass takes four times as long to make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.api.models import Invite
+from airflow_provider_omnichat.api.outcomes import Outcome
+
+
+class Row(NamedTuple):
+    """
+    One row of the user's list.
+
+    :param position: in the list, from 1.
+    :param fields: by column name, as they came.
+    """
+
+    position: int
+    fields: Mapping[str, Any]
+
+
+class RowSourceError(OmnichatError, ValueError):
+    """The list as a whole cannot be read as what it claims to be; the text says where, and shows none of its rows."""
+
+
+class ListFailedError(OmnichatError):
+    """What gives the list, a file or a function or iterator of the user's, has failed; another try may get further."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenRow:
+    """
+    A row that stands in the list and cannot be read: it counts, and ends as ``invalid``.
+
+    :param position: in the list, from 1.
+    :param reason: why it cannot be read, with the line of the file; nothing of its content.
+    """
+
+    position: int
+    reason: str
+
+
+class Wait(NamedTuple):
+    """
+    Why an invite cannot be sent now.
+
+    :param opens_at: the first moment (UTC) at which it may be.
+    :param until: the same for people, on the recipient's clock.
+    """
+
+    opens_at: datetime
+    until: str
+
+    @property
+    def reason(self) -> str:
+        """The wait as the reason of a row."""
+        return f"outside the send window until {self.until}"
+
+
+class Candidate(NamedTuple):
+    """
+    A row that passed the gate.
+
+    :param position: of its row in the list, from 1.
+    :param key: the user's name of the row, such as a customer id; None where there is none.
+    :param invite: what to send.
+    :param recipient: the name under which the ledger knows the recipient.
+    :param closes_at: POSIX time from which on it may not be sent, because it is late where the recipient lives; None
+        for any time.
+    :param wait: it may not be sent yet; None for at once.
+    """
+
+    position: int
+    key: str | None
+    invite: Invite
+    recipient: str
+    closes_at: float | None = None
+    wait: Wait | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """
+    Why a row that could be sent shall not be.
+
+    :param outcome: how the row ends.
+    :param reason: for people; no number in it, and the same text for all rows that end for the same reason.
+    """
+
+    outcome: Outcome
+    reason: str
+
+
+class Result(NamedTuple):
+    """
+    How one row ended: the row of the results, with the whole number.
+
+    :param position: of the row in the list, from 1.
+    :param key: the user's name of the row; None where there is none.
+    :param to: the number as it was sent, or as it stood in the row where it could not be read.
+    :param outcome: one of the eight words.
+    :param at: when it ended, ISO 8601 in UTC.
+    :param message_id: of the vendor; None where there is none.
+    :param status_id: of the vendor's status.
+    :param status_group: ``groupId`` of the vendor's status.
+    :param status_name: for people; code decides by group and id.
+    :param message_count: number of SMS segments as the vendor counted them.
+    :param attempts: requests made in the try that ended it.
+    :param error: why it was not accepted, for people.
+    """
+
+    position: int
+    key: str | None
+    to: str
+    outcome: Outcome
+    at: str
+    message_id: str | None = None
+    status_id: int | None = None
+    status_group: int | None = None
+    status_name: str | None = None
+    message_count: int | None = None
+    attempts: int = 0
+    error: str | None = None

@@ -1,0 +1,72 @@
+"""Time zones by name, as rows give them, and their calendars."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta, timezone, tzinfo
+from functools import lru_cache
+
+from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.api.privacy import describe_text, scrub
+
+_OFFSET = re.compile(r"([+-])(0[0-9]|1[0-4]):([0-5][0-9])")
+_NO_PLACES = frozenset({"Factory", "localtime"})
+_LONGEST_SHOWN = 40
+
+
+def checked_zone(name: object) -> str:
+    """
+    Give the time zone that a row names, as it is written in the IANA database.
+
+    :param name: an IANA name (``Europe/Zurich``; capitals and spaces do not matter) or a fixed offset from UTC
+        (``+05:30``, at most 14 hours), which knows no daylight saving.
+    :raises InvalidInviteError: naming ``time_zone``, what is wrong and what to write.
+    """
+    if not isinstance(name, str):
+        raise _not_a_zone(f"must be a text, is a {type(name).__name__}")
+    text = name.strip()
+    if not text:
+        raise _not_a_zone("is empty")
+    found = known_zones().get(text.replace(" ", "_").casefold())
+    if found is not None:
+        return found
+    if _OFFSET.fullmatch(text) and text[1:] <= "14:00":
+        return text
+    # What has spaces or is long may be anything, a message or a name of a person among it.
+    is_name = len(text) <= _LONGEST_SHOWN and not any(map(str.isspace, text))
+    raise _not_a_zone(f"is no known time zone: {scrub(text) if is_name else describe_text(text)}")
+
+
+@lru_cache(maxsize=2048)
+def clock(zone: str) -> tzinfo:
+    """
+    Give the calendar of a zone.
+
+    :param zone: as :func:`checked_zone` or :func:`~airflow_provider_omnichat.campaign.phone.number_zones.zones_of` gave
+        it.
+    :raises ValueError: when it is neither an IANA name that is known here nor an offset.
+    """
+    offset = _OFFSET.fullmatch(zone)
+    if offset:
+        sign, hours, minutes = offset.groups()
+        ahead = timedelta(hours=int(hours), minutes=int(minutes))
+        return timezone(ahead if sign == "+" else -ahead)
+    # Airflow has loaded it; a program without Airflow loads it when it needs it.
+    import pendulum
+
+    return pendulum.timezone(zone)
+
+
+@lru_cache(maxsize=1)
+def known_zones() -> Mapping[str, str]:
+    """Give the names of the time zones that can be used here, by the same in small letters."""
+    import pendulum
+
+    return {name.casefold(): name for name in pendulum.timezones() if name not in _NO_PLACES}
+
+
+def _not_a_zone(problem: str) -> InvalidInviteError:
+    return InvalidInviteError(
+        f"{problem}; write an IANA name such as Europe/Zurich, or an offset such as +02:00", "time_zone"
+    )

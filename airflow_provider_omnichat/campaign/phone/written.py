@@ -1,0 +1,189 @@
+"""What somebody wrote where a phone number should be, made into plain text: digits, perhaps a plus, and separators."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from decimal import Decimal
+from numbers import Integral, Real
+
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
+
+from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.api.privacy import mask_number
+from airflow_provider_omnichat.campaign.model.blank import is_blank
+
+_LONGEST_INPUT = 40
+# Below, a text is nobody's number.
+_FEWEST_DIGITS = 5
+_MOST_DIGITS_OF_A_FLOAT = 15
+_APOSTROPHES = ("'", "\u2019")
+# Characters that nobody sees and that are not of Unicode's category Cf: joiners, fillers and variation selectors.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
+# Wide forms and other dashes, as one of each.
+_PLAIN = str.maketrans(
+    {
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u30fc\uff0d", "-"),
+        **{"\uff0b": "+", "\uff0e": ".", "\uff0f": "/", "\uff08": "(", "\uff09": ")", "\uff3b": "[", "\uff3d": "]"},
+    }
+)
+# What belongs before the first digit: a plus and brackets. The parser would pass over all else.
+_BEGINNING = re.compile(r"[(\[ ]*\+?[(\[ ]*([^\d]?)")
+_OF_A_NUMBER = frozenset("0123456789+-.()[]/ ")
+_BETWEEN_NUMBERS = frozenset(",;#*&|~\uff0c\uff1b\u3001\u2053\u223c\uff5e")
+_NEXT_CELL = re.compile(r"[\t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]")
+# As a spreadsheet shortens what it takes for a quantity: 4.17930E+10.
+_SHORTENED = re.compile(r"\+?\d+(?:[.,]\d+)?[eE]\+?\d+")
+# The dot of these is no separator: behind an area code, with the 0 that is dialled before it, stands a whole number.
+_WHOLE = re.compile(r"(\+?(?:[1-9]\d{3,}|\d{7,}))\.0+")
+_FRACTION = re.compile(r"(?:\+?\d{7,}|[1-9]\d{3,}|0)\.\d+")
+# Zeros behind a dot that are no group of the number as others before them: 0171.1234567.0, but not 06.12.34.56.00.
+_ZEROS_AT_THE_END = re.compile(r".*\. ?(0+)")
+# What stands before a slash is an area code, as in 0171/1234567 and +43 (0)664/1234567, and too short for a number.
+_LONGEST_AREA_CODE = 5
+_REST_OF_NUMBER = re.compile(r" ?[1-9](?:[ .-]?\d){4,}")
+_OR_ANOTHER = re.compile(r"\d{4,} ?- ?\d{4,}")
+MORE_THAN_ONE = "is more than one plain number; give one number, without an extension"
+_AS_TEXT = "read the column as text, so that no digit is lost"
+
+
+def plain_text(number: object) -> str:
+    """
+    Give what was written as digits, a plus at most at the beginning, and separators (space, dash, dot, brackets).
+
+    Whole numbers of any type are taken, also the ``41793026727.0`` that a data frame makes of a column with an empty
+    cell. Spaces of all kinds, invisible characters and a spreadsheet's apostrophe before the number are no part of it.
+
+    :param number: as it was written.
+    :raises InvalidInviteError: when it cannot be one phone number; the error shows it masked.
+    """
+    text = _visible(_as_text(number), number)
+    if text[:1] in _APOSTROPHES:
+        text = text[1:].lstrip()
+    if text[:4].lower() == "tel:":
+        text = text[4:].lstrip()
+    if not text:
+        raise InvalidInviteError("is blank", "to")
+    if len(text) > _LONGEST_INPUT:
+        raise InvalidInviteError(f"is not a phone number: {len(text)} characters; give one number only", "to")
+    text = _without_decimal_tail(text, number)
+    _check_characters(text, number)
+    return _without_slash(text, number)
+
+
+def may_be_a_number(text: str) -> bool:
+    """
+    Tell whether a text that cannot be read may have been somebody's number, as one that a spreadsheet has shortened.
+
+    :param text: as it was written.
+    """
+    text = text.strip()
+    shortened = bool(_SHORTENED.fullmatch(text)) or (bool(text) and set(text) == {"#"})
+    return shortened or sum(map(str.isdigit, text)) >= _FEWEST_DIGITS
+
+
+def invalid_number(number: object, problem: str) -> InvalidInviteError:
+    """
+    Make the error of a number.
+
+    :param number: as it was written; shown masked.
+    :param problem: what is wrong and what to do.
+    """
+    return InvalidInviteError(f"{mask_number(number)} {problem}", "to")
+
+
+def _as_text(number: object) -> str:
+    if is_blank(number):
+        raise InvalidInviteError("is missing", "to")
+    if isinstance(number, str):
+        return number
+    if isinstance(number, bool) or not isinstance(number, Real | Decimal):
+        raise InvalidInviteError(f"must be one phone number as a text, is a {type(number).__name__}", "to")
+    if isinstance(number, Integral):
+        if abs(int(number)) >= 10**_LONGEST_INPUT:  # Python would not even write it
+            raise InvalidInviteError(f"is not a phone number: more than {_LONGEST_INPUT} digits", "to")
+        return str(int(number))
+    if not isinstance(number, float | Decimal):
+        # Of 32 bits, such as numpy's float32: it has digits, and not all of them are those of the number.
+        raise InvalidInviteError(f"is a {type(number).__name__}, which cannot hold a phone number; {_AS_TEXT}", "to")
+    if not _is_whole(number):
+        raise InvalidInviteError(f"is a {type(number).__name__} that is not a whole number; {_AS_TEXT}", "to")
+    return str(int(number))
+
+
+def _is_whole(number: float | Decimal) -> bool:
+    if isinstance(number, Decimal):
+        return number.is_finite() and 0 <= number.adjusted() < _LONGEST_INPUT and number == int(number)
+    return number.is_integer() and abs(number) < 10**_MOST_DIGITS_OF_A_FLOAT
+
+
+def _visible(text: str, given: object) -> str:
+    """Leave out what nobody sees, and write digits, dashes, brackets and spaces in one way."""
+    if text.isascii() and text.isprintable():
+        return text.strip()
+    text = text.strip()
+    if _NEXT_CELL.search(text):
+        raise invalid_number(given, "has a tab or a line break in it, as between two numbers; give one number")
+    seen = "".join(c for c in _INVISIBLE.sub("", text) if unicodedata.category(c) != "Cf")
+    plain = (" " if c.isspace() else str(unicodedata.decimal(c)) if c.isdecimal() else c for c in seen)
+    return "".join(plain).translate(_PLAIN).strip()
+
+
+def _without_decimal_tail(text: str, given: object) -> str:
+    if whole := _WHOLE.fullmatch(text):
+        return whole[1]
+    if _FRACTION.fullmatch(text):
+        raise invalid_number(given, f"has digits behind a decimal point, so it was calculated with; {_AS_TEXT}")
+    if _SHORTENED.fullmatch(text):
+        raise invalid_number(given, "was shortened by a spreadsheet, as 4.18E+10; format its column as text there")
+    if (zeros := _ZEROS_AT_THE_END.fullmatch(text)) and not re.search(rf"\.\d{{{len(zeros[1])}}}\.0+$", text):
+        raise invalid_number(
+            given, "ends in a dot and zeros, which may belong to it or not; write it like +41793026727"
+        )
+    return text
+
+
+def _check_characters(text: str, given: object) -> None:
+    if any(character.isalpha() for character in text):
+        raise invalid_number(given, "has letters in it; only digits, a plus and separators are taken")
+    if (beginning := _BEGINNING.match(text)) and beginning[1]:
+        raise invalid_number(given, f"has {_named(beginning[1])} before its first digit; write it like +41793026727")
+    if "+" in text.lstrip("([ ")[1:] or any(character in _BETWEEN_NUMBERS for character in text):
+        raise invalid_number(given, MORE_THAN_ONE)
+    for character in text:
+        if character not in _OF_A_NUMBER:
+            raise invalid_number(given, f"has {_named(character)} in it; only digits, a plus and separators are taken")
+
+
+def _without_slash(text: str, given: object) -> str:
+    area, slash, rest = text.partition("/")
+    if not slash:
+        return text
+    code = _area_code("".join(filter(str.isdigit, area)), "+" in area)
+    if not 1 <= len(code) <= _LONGEST_AREA_CODE or not _REST_OF_NUMBER.fullmatch(rest) or _OR_ANOTHER.search(rest):
+        raise invalid_number(given, MORE_THAN_ONE)
+    return f"{area.rstrip()} {rest.lstrip()}"
+
+
+def _area_code(digits: str, plus: bool) -> str:
+    """Give an area code without what is dialled before it; nothing where it does not begin as a whole number does."""
+    if digits.startswith("00"):
+        digits, plus = digits[2:], True
+    if plus:
+        return _without_country_code(digits).removeprefix("0")
+    return digits[1:] if digits.startswith("0") else ""
+
+
+def _without_country_code(digits: str) -> str:
+    for length in (1, 2, 3):
+        if digits[:length].isdigit() and int(digits[:length]) in COUNTRY_CODE_TO_REGION_CODE:
+            return digits[length:]
+    return ""
+
+
+def _named(character: str) -> str:
+    if character.isascii() and character.isprintable():
+        return repr(character)
+    return f"U+{ord(character):04X} ({unicodedata.name(character, 'a character without a name')})"

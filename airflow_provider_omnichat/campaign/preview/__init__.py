@@ -1,0 +1,1 @@
+"""What a list is before anything of it is sent."""

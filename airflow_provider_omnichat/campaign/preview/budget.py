@@ -1,0 +1,67 @@
+"""How large a batch may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.campaign.model.size import Size
+
+
+class BudgetError(OmnichatError, ValueError):
+    """The list is larger than somebody meant; nothing was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """
+    What a batch may be.
+
+    :param max_invites: people invited at most.
+    :param max_segments: SMS at most, as they are estimated.
+    :param price_per_segment: of one SMS, in the user's currency.
+    :param max_cost: in the same currency, as it is estimated.
+    """
+
+    max_invites: int | None = None
+    max_segments: int | None = None
+    price_per_segment: float | None = None
+    max_cost: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_invites", "max_segments"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 0):
+                raise ValueError(f"{name} must be a whole number, 0 or more, or None, not {value!r}")
+        for name in ("price_per_segment", "max_cost"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):
+                raise ValueError(f"{name} must be a number, 0 or more, or None, not {value!r}")
+        if self.max_cost is not None and self.price_per_segment is None:
+            raise ValueError("max_cost needs price_per_segment, to know what an SMS costs")
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is anything to check."""
+        return any(limit is not None for limit in (self.max_invites, self.max_segments, self.max_cost))
+
+    def check(self, size: Size) -> None:
+        """
+        Refuse a list that is beyond it.
+
+        :param size: of the list.
+        :raises BudgetError: names every limit that is exceeded, by how much, and what to do.
+        """
+        problems = []
+        if self.max_invites is not None and size.invites > self.max_invites:
+            problems.append(f"{size.invites:,} people would be invited, max_invites is {self.max_invites:,}")
+        if self.max_segments is not None and size.segments > self.max_segments:
+            problems.append(f"about {size.segments:,} SMS would be sent, max_segments is {self.max_segments:,}")
+        if self.max_cost is not None and self.price_per_segment is not None:
+            # In decimals: three times 0.1 is not above 0.3.
+            cost = size.segments * Decimal(str(self.price_per_segment))
+            if cost > Decimal(str(self.max_cost)):
+                problems.append(f"it would cost about {cost:,.2f}, max_cost is {self.max_cost:,.2f}")
+        if problems:
+            raise BudgetError(f"{'; '.join(problems)}. See that it is the right list; raise the limit if it is")

@@ -1,0 +1,1 @@
+"""Where the rows of a campaign's results go, and what is counted of them."""

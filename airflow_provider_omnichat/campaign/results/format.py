@@ -1,0 +1,188 @@
+"""How a result row is written as a line of JSON or CSV, and read back."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.model.rows import Result
+
+COLUMNS = (
+    "to",
+    "outcome",
+    "message_id",
+    "status_group",
+    "status_id",
+    "status_name",
+    "message_count",
+    "attempts",
+    "error",
+    "at",
+    "row",
+)
+"""The columns of a result file; the user's key column stands before them."""
+
+_WHOLE_NUMBERS = frozenset({"status_group", "status_id", "message_count", "attempts", "row"})
+
+
+class RowFormat(Protocol):
+    """Writes rows; ``head`` stands before the first of a file."""
+
+    ending: str
+    head: bytes
+
+    def __init__(self, key_column: str | None) -> None: ...
+    def encode(self, results: Sequence[Result]) -> bytes:
+        """Give the lines of rows."""
+
+
+def _values(result: Result) -> tuple[Any, ...]:
+    """Give the values in the order of COLUMNS."""
+    return (
+        result.to,
+        result.outcome.value,
+        result.message_id,
+        result.status_group,
+        result.status_id,
+        result.status_name,
+        result.message_count,
+        result.attempts,
+        result.error,
+        result.at,
+        result.position,
+    )
+
+
+class JsonLines:
+    """One JSON object a line; what is not known is null."""
+
+    ending = "jsonl"
+    head = b""
+
+    def __init__(self, key_column: str | None) -> None:
+        self._with_key = key_column is not None
+        columns = COLUMNS if key_column is None else (key_column, *COLUMNS)
+        # The names are written once and not for each row: three times as fast as an encoder that is given dicts.
+        self._line = "{" + ", ".join(json.dumps(name).replace("%", "%%") + ": %s" for name in columns) + "}\n"
+
+    def encode(self, results: Sequence[Result]) -> bytes:
+        """See :class:`RowFormat`."""
+        line, with_key = self._line, self._with_key
+        rows = [(result.key, *_values(result)) if with_key else _values(result) for result in results]
+        try:
+            return "".join([line % tuple(map(_json_value, row)) for row in rows]).encode()
+        except UnicodeEncodeError:
+            # Half a character in somebody's key: as an escape it can be written and read.
+            return "".join([line % tuple(map(json.dumps, row)) for row in rows]).encode()
+
+
+def _json_value(value: str | int | None) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
+    return "null" if value is None else str(value)
+
+
+_quoted: Callable[[str], str] = json.encoder.encode_basestring
+
+
+class Csv:
+    """
+    CSV with a header line; what is not known is empty.
+
+    A line break in a cell becomes a space, and a text that a spreadsheet would take for a formula gets an apostrophe
+    before it.
+    """
+
+    ending = "csv"
+
+    def __init__(self, key_column: str | None) -> None:
+        self._with_key = key_column is not None
+        columns = COLUMNS if key_column is None else (key_column, *COLUMNS)
+        self.head = (",".join(map(_cell, columns)) + "\n").encode(errors="backslashreplace")
+
+    def encode(self, results: Sequence[Result]) -> bytes:
+        """See :class:`RowFormat`."""
+        lines = []
+        for result in results:
+            values = (result.key, *_values(result)) if self._with_key else _values(result)
+            lines.append(",".join(map(_cell, values)) + "\n")
+        return "".join(lines).encode(errors="backslashreplace")
+
+
+# A spreadsheet takes a cell that begins like this for a formula, whoever wrote it; a number with a sign is left alone.
+_FORMULA = re.compile(r"['\s]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+_SIGNED_NUMBER = re.compile(r"[+-][\d\s().\-/]*")
+_BREAKS = re.compile(r"[\r\n]+")
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        return str(value)
+    if value.isalnum():
+        return value
+    # One line a row: what is torn can be told from what is not, and line tools work.
+    text = _BREAKS.sub(" ", value)
+    if _FORMULA.match(text) and not _SIGNED_NUMBER.fullmatch(text):
+        text = "'" + text
+    return '"' + text.replace('"', '""') + '"' if "," in text or '"' in text else text
+
+
+def _uncell(text: str) -> str:
+    return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
+
+
+def read_json(lines: Iterable[str]) -> Iterator[tuple[int, Result | None]]:
+    """Give the number and the row of each line that :class:`JsonLines` wrote; None for one that is no whole row."""
+    key_column: str | None = None
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            if number == 1:
+                key_column = next((name for name in row if name not in COLUMNS), None)
+            yield number, _result(row, row.get(key_column) if key_column else None) if line.endswith("\n") else None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            yield number, None
+
+
+def read_csv(lines: Iterable[str]) -> Iterator[tuple[int, Result | None]]:
+    """Give the number and the row of each line that :class:`Csv` wrote; None for one that is no whole row."""
+    columns: list[str] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            cells = next(csv.reader([line], strict=True))
+            if not line.endswith("\n"):
+                yield number, None
+            elif not columns:
+                columns = cells
+            else:
+                row: dict[str, Any] = {
+                    name: (int(cell) if name in _WHOLE_NUMBERS else _uncell(cell)) if cell else None
+                    for name, cell in zip(columns, cells, strict=True)
+                }
+                row["to"] = row["to"] or ""
+                yield number, _result(row, None if columns[0] in COLUMNS else row[columns[0]])
+        except (csv.Error, ValueError, KeyError, StopIteration):
+            yield number, None
+
+
+def _result(row: Mapping[str, Any], key: str | None) -> Result:
+    return Result(
+        position=row["row"],
+        key=key,
+        to=row["to"],
+        outcome=Outcome(row["outcome"]),
+        at=row["at"],
+        message_id=row["message_id"],
+        status_id=row["status_id"],
+        status_group=row["status_group"],
+        status_name=row["status_name"],
+        message_count=row["message_count"],
+        attempts=row["attempts"],
+        error=row["error"],
+    )

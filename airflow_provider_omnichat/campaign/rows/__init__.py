@@ -1,0 +1,1 @@
+"""Where rows come from: lists, files, and how their columns are found."""

@@ -1,0 +1,201 @@
+"""Which columns of a list become which fields of its rows; the same for files, queries, dicts and opt-out lists."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from airflow_provider_omnichat.campaign.model.column_names import (
+    MOST_NAMES_SHOWN,
+    TwoColumnsError,
+    column_of,
+    shown_name,
+    shown_names,
+)
+from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
+
+OPTIONAL = ("message", "link_placeholder")
+"""Fields that a row may have for itself: they are taken where there is a column of that name."""
+
+_MOST_SHAPES = 1000
+_HELD_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """
+    A column that somebody has named.
+
+    :param field: under which rows have it from then on.
+    :param column: as it was named.
+    :param by: the operator's parameter that names it.
+    """
+
+    field: str
+    column: str
+    by: str
+
+
+class RowColumns:
+    """
+    Finds the columns that a task asks for, in whatever its list comes from, and refuses the list when one is not there.
+
+    A source with a header (CSV, a query) is asked once: :meth:`of_header`. In a list of dicts each row may have columns
+    of its own: :meth:`fitted`.
+
+    :param needs: columns that somebody has named.
+    :param may_have: fields that are taken where there is a column of that name.
+    """
+
+    def __init__(self, needs: Iterable[Need], may_have: Iterable[str] = OPTIONAL) -> None:
+        self._needs = {need.field: need for need in needs}
+        self._may_have = [name for name in may_have if name not in self._needs]
+
+    def of_header(self, names: Sequence[str], where: str, lacks: str) -> dict[str, str]:
+        """
+        Find the columns of a source that names them once.
+
+        :param names: of its columns.
+        :param where: how an error begins: ``The query``.
+        :param lacks: how it goes on where a column is not there: ``" gives no column"``.
+        :return: the column of each field.
+        :raises RowSourceError: one that is needed is not there, or could be one of two.
+        """
+        try:
+            found, missing = self._find(names)
+        except TwoColumnsError as error:
+            raise TwoColumnsError(f"{where}: {error}") from None
+        if missing:
+            raise self._absent(missing[0], names, where + lacks)
+        return found
+
+    def fitted(self, rows: Iterable[Row | BrokenRow], where: str) -> Iterable[Row | BrokenRow]:
+        """
+        Give rows with the fields that are asked for, once it is known that each column is in some row.
+
+        The rows are read ahead until each has been seen, which is the first row for nearly all lists. What is read
+        ahead is held in memory, and beyond a thousand rows on the worker's disk.
+
+        :param rows: of a source whose rows each name their columns. An iterator is read when the first of its rows is
+            asked for, anything else at once and again each time.
+        :param where: how an error begins: ``invites``.
+        :raises RowSourceError: no row has it, or each that could has two that it could be.
+        """
+        if isinstance(rows, Iterator):
+            return self._fitted_once(rows, where)
+        for _ in self._until_all_are_seen(rows, where):
+            pass
+        return _Fitted(self, rows)
+
+    def _fitted_once(self, rows: Iterator[Row | BrokenRow], where: str) -> Iterator[Row | BrokenRow]:
+        ahead = self._until_all_are_seen(rows, where)
+        held = list(islice(ahead, _HELD_ROWS))
+        if len(held) == _HELD_ROWS:
+            from airflow_provider_omnichat.campaign.rows.spool import Spool
+
+            with Spool(ahead) as more:
+                yield from self.fit(held)
+                yield from self.fit(more)
+        else:
+            yield from self.fit(held)
+        del held
+        yield from self.fit(rows)
+
+    def fit(self, rows: Iterable[Row | BrokenRow]) -> Iterator[Row | BrokenRow]:
+        """
+        Add to each row the fields that it has under another spelling; one where that could be two is broken.
+
+        :param rows: of the list.
+        """
+        known: dict[tuple[Any, ...], Mapping[str, Any] | str] = {}
+        for row in rows:
+            if isinstance(row, BrokenRow):
+                yield row
+                continue
+            names = tuple(row.fields)
+            others = known.get(names)
+            if others is None:
+                others = self._others(names)
+                if len(known) < _MOST_SHAPES:
+                    known[names] = others
+            if not others:
+                yield row
+            elif isinstance(others, str):
+                yield BrokenRow(row.position, others)
+            else:
+                fields = row.fields
+                yield Row(row.position, {**fields, **{field: fields[name] for field, name in others.items()}})
+
+    def _others(self, names: Collection[Any]) -> Mapping[str, Any] | str:
+        """Give the fields that stand under other names, or why that cannot be told."""
+        try:
+            found, _ = self._find(names)
+        except TwoColumnsError as error:
+            return str(error)
+        return {field: name for field, name in found.items() if field != name}
+
+    def _until_all_are_seen(self, rows: Iterable[Row | BrokenRow], where: str) -> Iterator[Row | BrokenRow]:
+        due = set(self._needs)
+        names: dict[Any, None] = {}
+        has_rows = False
+        two: TwoColumnsError | None = None
+        for row in rows if due else ():
+            if isinstance(row, Row):
+                has_rows = True
+                try:
+                    due.difference_update(self._find(row.fields)[0])
+                except TwoColumnsError as error:
+                    two = two or error
+                if len(names) <= MOST_NAMES_SHOWN:
+                    names.update(dict.fromkeys(row.fields))
+            yield row
+            if not due:
+                return
+        if due and two is not None:
+            raise TwoColumnsError(f"{where}: {two}")
+        if due and has_rows:
+            first = next(field for field in self._needs if field in due)
+            raise self._absent(first, names, f"{where}: no row has a column")
+
+    def _find(self, names: Collection[Any]) -> tuple[dict[str, Any], list[str]]:
+        """Give the column of each field that is there, and the fields that are needed and are not."""
+        found, missing = {}, []
+        for field, need in self._needs.items():
+            name = self._column(need, names)
+            if name is None:
+                missing.append(field)
+            else:
+                found[field] = name
+        for field in self._may_have:
+            name = column_of(field, names)
+            if name is not None:
+                found[field] = name
+        return found, missing
+
+    def _column(self, need: Need, names: Collection[Any]) -> Any:
+        try:
+            return column_of(need.column, names)
+        except TwoColumnsError as error:
+            raise TwoColumnsError(f"{need.by}: {error}") from None
+
+    def _absent(self, field: str, names: Collection[Any], lacks: str) -> RowSourceError:
+        need = self._needs[field]
+        return RowSourceError(
+            f"{lacks} {shown_name(need.column)}; its columns are {shown_names(names)}. Correct the list or {need.by}"
+        )
+
+
+class _Fitted:
+    """Rows that can be read again, each time with the fields that are asked for."""
+
+    def __init__(self, columns: RowColumns, rows: Iterable[Row | BrokenRow]) -> None:
+        self._columns = columns
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[Row | BrokenRow]:
+        return self._columns.fit(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)  # type: ignore[arg-type]  # lists and spools have one

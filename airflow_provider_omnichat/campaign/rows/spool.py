@@ -1,0 +1,213 @@
+"""
+A list set aside on local disk, so that its source need not wait while it is sent.
+
+Sending takes minutes to hours. A cursor that is open so long keeps a transaction open in PostgreSQL, which then cannot
+clean up, and MySQL ends a result that is read slowly. So the list is drained first, which takes seconds, and sent from
+here; and it can be read more than once, for those who want to know what it comes to before anything is sent.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+import weakref
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import IO, Any, TypeVar
+
+from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row
+
+T = TypeVar("T")
+
+_BLOCK = 1000
+_SIZE_BYTES = 8
+
+
+class SpoolError(OmnichatError):
+    """A list cannot be set aside on this worker's disk, or read back; the text says where and what to do."""
+
+
+class Unfit:
+    """
+    Stands for a value that cannot be set aside, such as a large object that lives on its connection.
+
+    It has the name of the value's class, so that an error about it reads as one about the value.
+    """
+
+    def __str__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class Spool:
+    """
+    Rows on local disk, in an unnamed file: nobody else can open it, and it is gone with the process however that ends.
+
+    Iterating gives them in their order, each time from the first; iterations do not disturb each other and may run in
+    other threads. Memory does not grow with the list.
+
+    :param rows: of the list; drained at once, and closed where it can be.
+    :param needs: the fields to keep; None keeps all.
+    :raises SpoolError: the disk takes no more. What *rows* raises is passed on. Nothing is left on the disk then.
+    """
+
+    def __init__(self, rows: Iterable[Row | BrokenRow], needs: Collection[str] | None = None) -> None:
+        self._count = 0
+        # Unnamed where the system can do that, else unlinked at once; for its owner only.
+        self._file = self._told(lambda: tempfile.TemporaryFile(prefix="omnichat-"))  # noqa: SIM115 - see close()
+        self._close = weakref.finalize(self, _close, self._file)
+        try:
+            self._drain(rows, None if needs is None else frozenset(needs))
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            if isinstance(rows, Iterator) and hasattr(rows, "close"):
+                rows.close()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Row | BrokenRow]:
+        # Its own descriptor: closing the spool meanwhile must not make it read another file of that number.
+        file = os.dup(self._file.fileno())
+        try:
+            yield from _read(file)
+        finally:
+            os.close(file)
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the disk space back; what is being iterated can still be read to its end."""
+        self._close()
+
+    def _drain(self, rows: Iterable[Row | BrokenRow], needs: frozenset[str] | None) -> None:
+        block: list[tuple[Any, ...]] = []
+        # One object for all rows with the same fields: pickle writes it once in a block.
+        shapes: dict[tuple[str, ...], tuple[str, ...]] = {}
+        for row in rows:
+            if isinstance(row, BrokenRow):
+                block.append((row.position, None, row.reason))
+            else:
+                names, values = _kept(row.fields, needs)
+                block.append((row.position, shapes.setdefault(names, names), values))
+            self._count += 1
+            if len(block) == _BLOCK:
+                self._write(block)
+                block, shapes = [], {}
+        if block:
+            self._write(block)
+        self._told(self._file.flush)
+
+    def _write(self, block: list[tuple[Any, ...]]) -> None:
+        packed = _packed(block)
+        self._told(lambda: self._file.write(len(packed).to_bytes(_SIZE_BYTES, "big") + packed))
+
+    def _told(self, attempt: Callable[[], T]) -> T:
+        try:
+            return attempt()
+        except OSError as error:
+            raise SpoolError(
+                f"The list cannot be set aside in {_place()} ({error.strerror or type(error).__name__}, after"
+                f" {self._count:,} rows); nothing was sent. Make room there, or name another disk in TMPDIR"
+            ) from error
+
+
+def _close(file: IO[bytes]) -> None:
+    with suppress(OSError):  # a full disk is told of once, when it is written to
+        file.close()
+
+
+def _place() -> str:
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:  # none of the usual ones can be written to
+        return "a temporary directory"
+
+
+def _kept(fields: Mapping[str, Any], needs: frozenset[str] | None) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    if needs is None:
+        return tuple(fields), tuple(fields.values())
+    names = tuple([name for name in fields if name in needs])
+    return names, tuple([fields[name] for name in names])
+
+
+def _packed(block: list[tuple[Any, ...]]) -> bytes:
+    try:
+        return pickle.dumps(block, pickle.HIGHEST_PROTOCOL)
+    except Exception:  # whatever an object of a driver raises that does not like to be copied
+        fit = [
+            (position, names, values if names is None else tuple(map(_fit, values)))
+            for position, names, values in block
+        ]
+        return pickle.dumps(fit, pickle.HIGHEST_PROTOCOL)
+
+
+def _fit(value: Any) -> Any:
+    try:
+        # There and back: some objects pack well and then do not unpack.
+        pickle.loads(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))  # noqa: S301 - made here, one line before
+    except Exception:  # as above
+        return _UnfitAs(type(value).__name__)
+    return value
+
+
+class _UnfitAs:
+    """Packs as a class name, unpacks as an :class:`Unfit` of that name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unfit, (self._name,)
+
+
+def _unfit(name: str) -> Unfit:
+    made: Unfit = type(name, (Unfit,), {})()
+    return made
+
+
+def _read(file: int) -> Iterator[Row | BrokenRow]:
+    at = 0
+    while head := _bytes_at(file, at, _SIZE_BYTES):
+        size = int.from_bytes(head, "big")
+        for position, names, values in _unpacked(_bytes_at(file, at + _SIZE_BYTES, size)):
+            if names is None:
+                yield BrokenRow(position, values)
+            else:
+                yield Row(position, dict(zip(names, values, strict=True)))
+        at += _SIZE_BYTES + size
+
+
+def _bytes_at(file: int, at: int, size: int) -> bytes:
+    """Read without the position that all descriptors of a file share."""
+    pieces = []
+    try:
+        while size and (piece := os.pread(file, size, at)):
+            pieces.append(piece)
+            at, size = at + len(piece), size - len(piece)
+    except OSError as error:
+        raise SpoolError(
+            f"The list cannot be read back from {_place()} ({error.strerror or type(error).__name__})"
+        ) from error
+    return b"".join(pieces)
+
+
+def _unpacked(packed: bytes) -> list[tuple[Any, ...]]:
+    try:
+        block: list[tuple[Any, ...]] = pickle.loads(packed)  # noqa: S301 - a file without a name, written by this process
+    except Exception as error:  # whatever an object raises while it is made again
+        raise SpoolError(
+            f"The list has a value that cannot be read back from this worker's disk ({type(error).__name__}); make it a"
+            " text, a number or a date in the query"
+        ) from None
+    return block

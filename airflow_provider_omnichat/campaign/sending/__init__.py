@@ -1,0 +1,1 @@
+"""Claimed invites, on their way to the vendor."""

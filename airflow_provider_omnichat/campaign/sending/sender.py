@@ -1,0 +1,247 @@
+"""Sends claimed invites, many at once, each to exactly one outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic, time
+from typing import NamedTuple
+
+from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
+from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError, SendError
+from airflow_provider_omnichat.api.models import InviteAnswer
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.model.rows import Candidate
+from airflow_provider_omnichat.campaign.sending.pacer import Pacer
+
+_DOUBTS_IN_A_ROW = 20
+_SHORT_WAIT = 5.0
+
+
+class Ended(NamedTuple):
+    """
+    How a claimed invite ended in this try.
+
+    :param answer: of the vendor, where there was one.
+    :param error: why it was not accepted, for people.
+    :param attempts: requests made.
+    """
+
+    candidate: Candidate
+    outcome: Outcome
+    answer: InviteAnswer | None
+    error: str | None
+    attempts: int
+
+
+class Sender:
+    """
+    A queue and the tasks that empty it.
+
+    Sending stops by itself when every further invite would meet the same: a failure of the account, nothing taken for
+    a whole retry budget, or invite after invite in doubt. What is queued then ends as not sent.
+
+    :param client: entered by the caller.
+    :param pacer: gives out the turns.
+    :param concurrency: requests under way at most.
+    :param retry_budget: seconds within which an invite that was certainly not taken is tried again.
+    :param ended: called once for each invite, in the event loop.
+    """
+
+    def __init__(
+        self,
+        client: AsyncOmnichatClient,
+        pacer: Pacer,
+        *,
+        concurrency: int,
+        retry_budget: float,
+        ended: Callable[[Ended], None],
+    ) -> None:
+        self.stopped = asyncio.Event()
+        self.stop_reason: str | None = None
+        self.started = monotonic()
+        self.taken = 0
+        self.refusals = 0
+        self._client = client
+        self._pacer = pacer
+        self._concurrency = concurrency
+        self._retry_budget = retry_budget
+        self._ended = ended
+        self._queue: asyncio.Queue[Candidate] = asyncio.Queue()
+        self._next = asyncio.Lock()
+        self._moved = asyncio.Event()
+        self._wanted_below = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._last_taken = self.started
+        self._doubts_in_a_row = 0
+
+    def start(self) -> None:
+        """Begin to send what :meth:`put` brings."""
+        self.started = self._last_taken = monotonic()
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
+
+    def put(self, candidate: Candidate) -> None:
+        """Queue a claimed invite."""
+        self._queue.put_nowait(candidate)
+
+    @property
+    def waiting(self) -> int:
+        """Claimed invites whose request has not begun."""
+        return self._queue.qsize()
+
+    async def room(self, below: int, seconds: float) -> None:
+        """Wait until fewer than *below* invites wait, or *seconds* have passed."""
+        self._wanted_below = below
+        try:
+            async with asyncio.timeout(seconds):
+                while self._queue.qsize() >= below and not self.stopped.is_set():
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            pass
+
+    def stop(self, reason: str) -> None:
+        """Begin no further request; those under way are left to end. The first reason counts."""
+        if self.stop_reason is None:
+            self.stop_reason = reason
+        self.stopped.set()
+        self._moved.set()
+
+    async def finish(self) -> None:
+        """Wait until everything that was put has ended."""
+        await self._queue.join()
+
+    async def abandon(self, seconds: float) -> None:
+        """
+        Stop and give requests under way some seconds to end; those that do not are in doubt.
+
+        :param seconds: to wait.
+        """
+        self.stop("the task was stopped")
+        try:
+            async with asyncio.timeout(seconds):
+                await self._queue.join()
+        except TimeoutError:
+            for task in self._tasks:
+                task.cancel()
+            await self._queue.join()
+
+    async def close(self) -> None:
+        """End the tasks; what is queued ends as not sent."""
+        if self._queue.qsize():
+            self.stop("an error stopped the batch")
+        await self._queue.join()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while True:
+            candidate, turn = self._next_at_once() or await self._next_in_time()
+            try:
+                ended = await self._send(candidate, turn)
+            except Exception as bug:  # no row may be lost, whatever goes wrong
+                self._stop_for(bug)
+                ended = Ended(candidate, Outcome.UNKNOWN, None, self.stop_reason, 1)
+            self._ended(ended)
+            self._queue.task_done()
+
+    def _next_at_once(self) -> tuple[Candidate, float] | None:
+        # Once somebody has waited for the lock, everybody does, a round of the event loop each: then requests leave one
+        # a round, and not all that are ready.
+        if self._next.locked() or not self._queue.qsize():
+            return None
+        try:
+            turn = self._pacer.turn_at_once(self.stopped)
+        except Exception as bug:
+            self._stop_for(bug)
+            return None
+        return None if turn is None else (self._off_the_queue(self._queue.get_nowait()), turn)
+
+    async def _next_in_time(self) -> tuple[Candidate, float | None]:
+        # One at a time takes an invite and waits for a turn; if all did, a slow pace would leave many claimed and
+        # unsent.
+        async with self._next:
+            return self._off_the_queue(await self._queue.get()), await self._turn()
+
+    def _off_the_queue(self, candidate: Candidate) -> Candidate:
+        if self._queue.qsize() < self._wanted_below:
+            self._moved.set()
+        return candidate
+
+    def _stop_for(self, bug: Exception) -> None:
+        self.stop(f"an error in the provider, please report it: {type(bug).__name__}")
+
+    async def _turn(self) -> float | None:
+        try:
+            return await self._pacer.turn(self.stopped)
+        except asyncio.CancelledError:
+            return None  # only abandon() cancels a task that holds an invite; the task goes on, to end what is queued
+        except Exception as bug:
+            self._stop_for(bug)
+            return None
+
+    async def _send(self, candidate: Candidate, turn: float | None) -> Ended:
+        attempts = 0
+        begin = turn
+        error: str | None = None
+        while turn is not None:
+            if candidate.closes_at is not None and time() >= candidate.closes_at:
+                return Ended(candidate, Outcome.HELD, None, "the send window closed before its turn came", attempts)
+            attempts += 1
+            try:
+                answer = await self._client.send_once(candidate.invite)
+            except InviteNotSentError as refusal:
+                error = str(refusal)
+                if not self._goes_on_after(refusal, turn, begin or turn):
+                    break
+                turn = await self._turn()
+            except (InviteRejectedError, InviteUnknownError) as failure:
+                self._note(failure)
+                return Ended(candidate, failure.outcome, failure.answer, str(failure), attempts)
+            except asyncio.CancelledError:  # see _turn
+                doubt = "The request was under way when the task was stopped"
+                return Ended(candidate, Outcome.UNKNOWN, None, doubt, attempts)
+            else:
+                self._note_taken()
+                self._pacer.accepted()
+                return Ended(candidate, Outcome.ACCEPTED, answer, None, attempts)
+        return Ended(candidate, Outcome.NOT_SENT, None, error or f"Sending was stopped: {self.stop_reason}", attempts)
+
+    def _goes_on_after(self, refusal: InviteNotSentError, turn: float, begin: float) -> bool:
+        self.refusals += 1
+        if refusal.account_fault or not refusal.retryable:
+            self.stop(str(refusal))
+            return False
+        if refusal.retry_after is not None and refusal.retry_after > max(self._retry_budget, _SHORT_WAIT):
+            self.stop(f"the vendor asks to wait {refusal.retry_after:.0f} seconds, longer than retry_budget: {refusal}")
+            return False
+        if refusal.http_status in (None, 503):
+            self._pacer.unreachable(turn, refusal.retry_after)
+        else:
+            self._pacer.refused(turn, refusal.retry_after)
+        now = monotonic()
+        if now - begin < self._retry_budget:
+            return True
+        if now - self._last_taken >= self._retry_budget:
+            self.stop(f"nothing was taken for {self._retry_budget:g} seconds; at last: {refusal}")
+        return False
+
+    def _note(self, failure: SendError) -> None:
+        if failure.http_status is None:
+            self._pacer.unanswered()
+        else:
+            self._pacer.accepted()  # whatever became of it, it got past the limit on requests
+        if failure.outcome is Outcome.REJECTED:
+            self._note_taken()
+            if failure.account_fault:
+                self.stop(str(failure))
+            return
+        self._doubts_in_a_row += 1
+        if self._doubts_in_a_row >= _DOUBTS_IN_A_ROW:
+            self.stop(f"{self._doubts_in_a_row} invites in a row are in doubt; sending more would only add to them")
+
+    def _note_taken(self) -> None:
+        self.taken += 1
+        self._last_taken = monotonic()
+        self._doubts_in_a_row = 0

@@ -1,0 +1,248 @@
+"""A connection to a database that is written to, its transactions, and what their failures mean."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.campaign.sql.cursor import streaming_cursor
+from airflow_provider_omnichat.campaign.sql.dialect import Dialect
+from airflow_provider_omnichat.campaign.sql.failure import (
+    advice_on_sqlite,
+    failure_name,
+    is_conflict,
+    is_of_the_statement,
+    lacks_rights,
+)
+
+T = TypeVar("T")
+
+CONFLICT_SECONDS = 60
+"""How long a block is tried again while other tasks hold what it needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class SqlDatabase:
+    """
+    A database, and what must be known of it.
+
+    :param connect: makes a new DB-API connection with autocommit off; called in the thread that uses the ledger, and
+        again after a connection broke.
+    :param dialect: ``sqlite``, ``postgresql`` or ``mysql`` (MariaDB, too).
+    :param placeholder: what the driver takes for a parameter, ``?`` or ``%s``.
+    :param location: the connection, for people: ``connection crm``.
+    """
+
+    connect: Callable[[], Any]
+    dialect: Dialect
+    placeholder: str = "%s"
+    location: str | None = None
+
+
+class WrittenTable(Protocol):
+    """What is asked of a table that a session finds or makes."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - for people
+    @property
+    def dialect(self) -> str: ...  # noqa: D102 - of its database
+    def probe(self) -> str: ...  # noqa: D102 - fails where it is missing
+    def create(self) -> str: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """
+    How a session tells of failures.
+
+    :param error: what it raises.
+    :param table: what the table is: ``ledger table``.
+    :param rights: what the user must be allowed to do with it.
+    """
+
+    error: type[OmnichatError]
+    table: str
+    rights: str
+
+
+class SqlSession:
+    """
+    Does work in transactions, on a connection that is made when it is first needed.
+
+    :param connect: makes a new DB-API connection; see :class:`SqlDatabase`.
+    :param table: made if it is missing.
+    :param words: for failures.
+    :param location: the connection, for people: ``connection crm``; None where it has no name.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Any], table: WrittenTable, words: Words, location: str | None = None
+    ) -> None:
+        self._make_connection = connect
+        self._at = f" of {location}" if location else ""
+        self._table = table
+        self._words = words
+        self._connection: Any = None
+        self._thread: int | None = None
+        self._table_seen = False
+
+    def write(self, work: Callable[[Any], T]) -> T:
+        """
+        Do *work* in one transaction, and commit it.
+
+        Again when other tasks were in the way, and once on a new connection when this one broke, also while committing:
+        *work* must be such that a second time changes nothing if the first one arrived after all.
+
+        :param work: gets a cursor.
+        :raises OmnichatError: of :class:`Words`; it was not done, or nobody knows.
+        """
+        return self._persist("written", lambda: self._transaction(work, "BEGIN IMMEDIATE"))
+
+    def read(self, work: Callable[[Any], T], *, streaming: bool = False) -> T:
+        """
+        Do *work* that only reads; otherwise as :meth:`write`.
+
+        :param work: gets a cursor.
+        :param streaming: whether the cursor shall not hold the whole result; then *work* reads it to its end.
+        :raises OmnichatError: of :class:`Words`; it could not be read.
+        """
+        return self._persist("read", lambda: self._transaction(work, "BEGIN", streaming))
+
+    def close(self) -> None:
+        """Close the connection, and with it what was not committed; the next call makes a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):  # it is given up; SQLite's also refuses any other thread
+                connection.close()
+
+    def _persist(self, doing: str, attempt: Callable[[], T]) -> T:
+        give_up = time.monotonic() + CONFLICT_SECONDS
+        broke = False
+        while True:
+            self._connect()
+            done, failure = self._try(attempt)
+            if failure is None:
+                return done[0]
+            if is_conflict(failure) and time.monotonic() < give_up:
+                time.sleep(random.uniform(0.01, 0.2))  # noqa: S311 - only to part two tasks
+            elif not is_conflict(failure) and not broke:
+                broke = True
+            else:
+                raise self._error(doing, failure)
+
+    def _try(self, attempt: Callable[[], T]) -> tuple[list[T], Exception | None]:
+        """
+        Give the failure instead of raising it.
+
+        An :class:`OmnichatError` raised while a driver's error is handled would take it along into logs, and drivers
+        put parameters into their texts.
+        """
+        try:
+            return [attempt()], None
+        except OmnichatError:
+            self.close()
+            raise
+        except Exception as error:  # whatever a driver raises, nothing may be sent after it
+            failure = error
+        except BaseException:  # a task's time-out: the next call must not commit what is half done
+            self.close()
+            raise
+        self.close()
+        return [], failure
+
+    def _transaction(self, work: Callable[[Any], T], begin: str, streaming: bool = False) -> T:
+        cursor = streaming_cursor(self._connection) if streaming else self._connection.cursor()
+        with closing(cursor):
+            if self._table.dialect == "sqlite":
+                cursor.execute(begin)  # a read lock that shall become a write lock is refused when two want it
+            elif self._table.dialect == "duckdb":
+                cursor.execute("BEGIN TRANSACTION")  # there, a cursor is a connection of its own
+            result = work(cursor)
+            if self._table.dialect == "duckdb":
+                cursor.execute("COMMIT")
+                return result
+        self._connection.commit()
+        return result
+
+    def _connect(self) -> None:
+        if self._connection is not None and self._thread != threading.get_ident():
+            self.close()  # SQLite's belong to one thread
+        if self._connection is None:
+            self._open()
+        if not self._table_seen:
+            self._find_or_make_table()
+
+    def _open(self) -> None:
+        def connect() -> None:
+            self._connection = self._make_connection()
+            self._thread = threading.get_ident()
+            if self._table.dialect == "sqlite":
+                self._connection.isolation_level = None  # a transaction begins where this module says so
+                self._connection.execute(f"PRAGMA busy_timeout = {CONFLICT_SECONDS * 1000}")
+
+        _, failure = self._try(connect)
+        if failure is not None:
+            raise self._error("reached", failure)
+        if self._table.dialect == "sqlite" and not self._has_file():
+            self.close()
+            raise self._words.error(
+                f"The {self._words.table} table's SQLite database{self._at} names no file, so that all of it would be"
+                " gone with this process; nothing was sent. Give the connection the path of a file, on a disk that all"
+                " workers share"
+            )
+
+    def _has_file(self) -> bool:
+        databases = self._connection.execute("PRAGMA database_list").fetchall()
+        return all(path for _, name, path in databases if name == "main")
+
+    def _find_or_make_table(self) -> None:
+        # Reading first: a user without the right to make tables may use one that somebody else made.
+        unseen = self._attempt_on_table(self._probe, "BEGIN")
+        if unseen is not None and is_conflict(unseen):  # the driver has waited already, and would for each statement
+            raise self._error("read", unseen)
+        if unseen is not None:
+            failure = self._attempt_on_table(self._create, "BEGIN IMMEDIATE")
+            # Another task may have made it at the same moment: then making it failed, and it is there.
+            missing = self._attempt_on_table(self._probe, "BEGIN")
+            if missing is not None:
+                self.close()
+                raise self._error("found or made", failure or missing)
+        self._table_seen = True
+
+    def _attempt_on_table(self, work: Callable[[Any], None], begin: str) -> Exception | None:
+        if self._connection is None:
+            self._open()
+        return self._try(lambda: self._transaction(work, begin))[1]
+
+    def _probe(self, cursor: Any) -> None:
+        cursor.execute(self._table.probe())
+        cursor.fetchall()
+
+    def _create(self, cursor: Any) -> None:
+        cursor.execute(self._table.create())
+
+    def _error(self, doing: str, failure: Exception) -> OmnichatError:
+        return self._words.error(
+            f"The {self._words.table} table {self._table.name}{self._at} cannot be {doing} ({failure_name(failure)});"
+            f" nothing more is sent. {self._advice(failure)}"
+        )
+
+    def _advice(self, error: Exception) -> str:
+        if of_the_file := advice_on_sqlite(error):
+            return of_the_file
+        if lacks_rights(error):
+            return f"The connection's user needs the rights to {self._words.rights}, and to create the table if need be"
+        if is_conflict(error):
+            return f"Other transactions were in the way for {CONFLICT_SECONDS} seconds; see what holds its rows"
+        if is_of_the_statement(error):
+            return (
+                "See that its schema is there, that its name is no reserved word of the database, and that it has the"
+                " columns that the documentation shows: no other table can be taken for it"
+            )
+        return "See that the database is up and the connection right; then a retry or a clear goes on where this ended"

@@ -1,0 +1,1 @@
+"""What all tasks share: from rendered arguments to a campaign, and from an outcome to Airflow's words."""

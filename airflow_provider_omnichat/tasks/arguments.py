@@ -1,0 +1,97 @@
+"""Checks of operator arguments that are made when a DAG file is parsed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+if TYPE_CHECKING:
+    from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
+    from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
+
+
+def seconds_of(name: str, value: object) -> float:
+    """
+    Give a number of seconds.
+
+    :param name: of the argument, for the error.
+    :param value: as it was given.
+    :raises ValueError: when it is not a number, or below 0.
+    """
+    if not is_number(value) or not value >= 0:
+        raise ValueError(f"{name} must be a number of seconds, 0 or more, not {value!r}")
+    return float(value)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """
+    Tell whether a value is a number: True and NaN are none.
+
+    :param value: as it was given.
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+def one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """
+    Refuse what is not among the choices.
+
+    :param name: of the argument, for the error.
+    :param value: as it was given.
+    :param choices: what can be given.
+    :raises ValueError: naming the choices.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+
+def window_of(hours: Any, days: Any) -> SendWindow | None:
+    """
+    Read a send window; nothing is imported for it where there is none.
+
+    :param hours: ``send_window``.
+    :param days: ``send_days``.
+    :raises ValueError: when it is none; says what to write.
+    """
+    if hours is None:
+        if days is not None:
+            raise ValueError('send_days needs send_window, such as ("09:00", "20:00")')
+        return None
+    from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
+
+    return SendWindow.of(hours, days)
+
+
+def zone_of(name: str, zone: str | None) -> str | None:
+    """
+    Read a time zone; nothing is imported for it where there is none.
+
+    :param name: of the argument, for the error.
+    :param zone: as it was given.
+    :raises ValueError: when it is none; says what to write.
+    """
+    if zone is None:
+        return None
+    from airflow_provider_omnichat.api.errors import InvalidInviteError
+    from airflow_provider_omnichat.campaign.phone.time_zones import checked_zone
+
+    try:
+        return checked_zone(zone)
+    except InvalidInviteError as error:
+        raise ValueError(f"{name}: {error.problem}") from None
+
+
+def cap_of(given: object, ledger_conn_id: str | None) -> FrequencyCap | None:
+    """
+    Read a frequency cap; nothing is imported for it where there is none.
+
+    :param given: ``max_per_recipient``.
+    :param ledger_conn_id: of the ledger that counts.
+    :raises ValueError: when it is none, or nobody would count.
+    """
+    if given is None:
+        return None
+    from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
+
+    if ledger_conn_id is None:
+        raise ValueError("max_per_recipient needs ledger_conn_id: a database that knows what people have got before")
+    return FrequencyCap.of(given)

@@ -1,0 +1,145 @@
+"""How a batch task ends: green, red for good, red until the next try, skipped, or asleep until a window opens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.privacy import shown_address
+from airflow_provider_omnichat.campaign.model.rows import RowSourceError
+from airflow_provider_omnichat.campaign.model.sentences import sentences
+
+if TYPE_CHECKING:
+    from airflow_provider_omnichat.campaign.engine.batch import Batch
+    from airflow_provider_omnichat.campaign.results.tally import Tally
+
+_NO_ROWS = "Give results_path (or results_table, where the list is a query) to have a row for each invite"
+
+
+class Ending:
+    """
+    Red when it failed: the worst first, and what another try can mend before what it cannot.
+
+    :param batch: that has ended.
+    :param place: where its rows are; None when nobody asked for rows.
+    """
+
+    def __init__(self, batch: Batch, place: str | None) -> None:
+        self._batch = batch
+        self._tally = batch.tally
+        self._where = f"All rows: {shown_address(place)}" if place else _NO_ROWS
+        self.told = sentences(self._tally.summary(), self._where)
+
+    def raise_if_another_try_helps(self) -> None:
+        """Raise what Airflow retries: the retry sends only what was certainly not sent."""
+        batch = self._batch
+        if batch.abandoned or batch.failure is not None:
+            # What is wrong with a list is wrong in the next try, too.
+            kind = AirflowFailException if isinstance(batch.failure, RowSourceError) else AirflowException
+            raise kind(self.stopped())
+        if self._tally.due[Outcome.NOT_SENT]:
+            why = f"Sending was stopped: {batch.stop_reason}" if batch.stop_reason else None
+            raise AirflowException(
+                f"{sentences(*self._still_due(), why, self.told)}\n"
+                f"{self._tally.examples(Outcome.NOT_SENT, Outcome.UNKNOWN)}"
+            )
+
+    def stopped(self) -> str:
+        """Say what there is of a list that was not brought to its end."""
+        batch = self._batch
+        return sentences(
+            "The task was stopped" if batch.abandoned else None,
+            str(batch.failure) if batch.failure is not None else None,
+            "Sending was stopped" if batch.failure is not None else None,
+            f"So far, {self._tally.summary()}",
+            self._not_read(),
+            self._where,
+        )
+
+    def _not_read(self) -> str | None:
+        batch, missing = self._batch, self._batch.missing
+        if missing == 0:
+            return None
+        if missing is not None:
+            total = batch.read if batch.total is None else batch.total
+            return (
+                f"{batch.read} of {total} rows of the list were read; {missing} have no outcome and no row in the"
+                " results, and another try takes them up"
+            )
+        lost = batch.read - self._tally.rows
+        unread = f"{lost} of these and the rest of the list have" if lost else "the rest of the list has"
+        return (
+            f"{batch.read} rows of the list were read; {unread} no outcome and no row in the results, and another try"
+            " takes them up"
+        )
+
+    def _still_due(self) -> list[str]:
+        not_sent = self._tally.counts[Outcome.NOT_SENT]
+        in_doubt = self._tally.due[Outcome.NOT_SENT] - not_sent
+        told = []
+        if not_sent:
+            only = "" if in_doubt else "only "
+            told.append(f"{not_sent} invites were certainly not sent; another try sends {only}those")
+        if in_doubt:
+            told.append(
+                f"{in_doubt} invites that an earlier try may have sent were to be sent again and were not; they stay in"
+                " doubt, and another try with on_unknown='resend' sends them"
+            )
+        return told
+
+    def raise_if_too_many_were_rejected(self, max_ratio: float) -> None:
+        """
+        Raise when the vendor refused more than somebody allowed for.
+
+        :param max_ratio: of what the vendor answered, 0 to 1.
+        """
+        rejected = self._tally.counts[Outcome.REJECTED]
+        sent = self._tally.counts[Outcome.ACCEPTED] + rejected
+        if sent and rejected / sent > max_ratio:
+            raise AirflowFailException(
+                self._ending(
+                    Outcome.REJECTED,
+                    f"The vendor rejected {rejected} of {sent} invites, more than max_rejected_ratio {max_ratio:g}",
+                )
+            )
+
+    def raise_if_in_doubt(self) -> None:
+        """Raise when invites may have been sent, or not."""
+        if unknown := self._tally.counts[Outcome.UNKNOWN]:
+            raise AirflowFailException(
+                self._ending(
+                    Outcome.UNKNOWN,
+                    f"{unknown} invites may have been sent, or not, and are not sent again by themselves",
+                    "See in the vendor's portal; to risk a second SMS for them, clear the task with"
+                    " on_unknown='resend'",
+                )
+            )
+
+    def raise_if_no_row_was_fit(self) -> None:
+        """Raise when all rows are invalid: then it is probably another list, or another column."""
+        if self._tally.rows and self._tally.counts[Outcome.INVALID] == self._tally.rows:
+            raise AirflowFailException(
+                self._ending(
+                    Outcome.INVALID,
+                    f"Not one of {self._tally.rows} rows could be sent; is it the right list, and the right column?",
+                )
+            )
+
+    def _ending(self, outcome: Outcome, *said: str) -> str:
+        return f"{sentences(*said, self.told)}\n{self._tally.examples(outcome)}"
+
+
+def raise_if_empty(tally: Tally, on_empty: str) -> None:
+    """
+    End a batch without rows as the user wants it.
+
+    :param tally: of the batch.
+    :param on_empty: ``skip``, ``succeed`` or ``fail``.
+    """
+    if tally.rows or on_empty == "succeed":
+        return
+    if on_empty == "fail":
+        raise AirflowFailException('The list of invites is empty, and on_empty="fail".')
+    raise AirflowSkipException("The list of invites is empty.")

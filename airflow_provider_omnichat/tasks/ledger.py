@@ -1,0 +1,148 @@
+"""Which ledger a task uses, and under which name its invites stand there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_omnichat.campaign.model.sentences import sentences
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
+    from airflow_provider_omnichat.campaign.ledger.interface import Ledger
+    from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
+
+DEFAULT_TABLE = "omnichat_invites"
+
+
+class KeepsLedger(Protocol):
+    """What is used of an operator."""
+
+    ledger_conn_id: str | None
+    ledger_table: str
+    retries: int | None
+
+    @property
+    def log(self) -> Any:
+        """Of the task; its type differs between the generations of Airflow."""
+
+
+def task_identity(context: Context) -> str:
+    """
+    Name the running task instance, without the try.
+
+    :param context: of the task.
+    """
+    ti = context["ti"]
+    parts = [ti.dag_id, ti.run_id, ti.task_id]
+    return "/".join(map(str, parts if ti.map_index is None or ti.map_index < 0 else [*parts, ti.map_index]))
+
+
+def campaign_name(context: Context, campaign: str | None, resend_key: str, ledger_conn_id: str | None) -> str:
+    """
+    Give the name within which a number is invited at most once.
+
+    :param context: of the task.
+    :param campaign: the user's name for it; the task instance if None.
+    :param resend_key: the user's word for sending on purpose once more; empty for none.
+    :param ledger_conn_id: of the ledger's database; None for the task state store.
+    :raises AirflowFailException: when a campaign is named that nobody would remember.
+    """
+    if campaign and not ledger_conn_id:
+        raise AirflowFailException(
+            f"campaign={campaign!r} needs ledger_conn_id: without a database, only this task instance remembers whom it"
+            " has invited, and another run would invite the same people again. Nothing was sent."
+        )
+    name = campaign or task_identity(context)
+    return f"{name}#{resend_key}" if resend_key else name
+
+
+def invite_ledger(operator: KeepsLedger, context: Context, campaign: str) -> Ledger:
+    """
+    Give the ledger of a single invite.
+
+    :param operator: with ``ledger_conn_id`` and ``ledger_table``.
+    :param context: of the task.
+    :param campaign: the campaign's name.
+    """
+    from airflow_provider_omnichat.campaign.ledger.interface import NoLedger
+    from airflow_provider_omnichat.campaign.ledger.task_state import StateStoreLedger
+
+    if operator.ledger_conn_id:
+        return sql_ledger(operator, operator.ledger_conn_id, context, campaign)
+    store = context.get("task_state_store")
+    if store is not None:
+        return StateStoreLedger(store)
+    operator.log.warning(
+        "This Airflow has no task state store (it came with 3.3): after a crash of the worker or a clear of this"
+        " task, nobody remembers whether the invite was sent, and it is sent again. With ledger_conn_id, a database"
+        " remembers."
+    )
+    return NoLedger()
+
+
+def batch_ledger(
+    operator: KeepsLedger, context: Context, campaign: str, *, cap: FrequencyCap | None = None, sleeps: bool = False
+) -> Callable[[], Ledger]:
+    """
+    Give what makes the ledger of a batch, in the thread that will use it.
+
+    :param operator: with ``ledger_conn_id`` and ``ledger_table``.
+    :param context: of the task.
+    :param campaign: the campaign's name.
+    :param cap: to keep; needs a database.
+    :param sleeps: whether the task may be deferred and go on later, in another process.
+    :raises AirflowFailException: the task has retries or may be deferred, and there is nothing to remember by whom it
+        has invited.
+    """
+    from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger
+    from airflow_provider_omnichat.campaign.ledger.interface import NoLedger
+    from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
+
+    if operator.ledger_conn_id:
+        sql = sql_ledger(operator, operator.ledger_conn_id, context, campaign)
+        ledger: Ledger = CappedLedger(sql, cap) if cap else sql
+        return lambda: ledger
+    store = context.get("task_state_store")
+    if store is not None:
+        return lambda: StateStoreJournal(store, campaign)
+    if operator.retries:
+        raise AirflowFailException(
+            "This Airflow has no task state store (it came with 3.3), so a retry would send to everybody again."
+            f" Give ledger_conn_id, or set retries=0 (now {operator.retries}). Nothing was sent."
+        )
+    if sleeps:
+        raise AirflowFailException(
+            "This Airflow has no task state store (it came with 3.3), so that after a wait for the send window"
+            ' everybody would be invited again. Give ledger_conn_id, or on_closed="skip". Nothing was sent.'
+        )
+    operator.log.warning(
+        "This Airflow has no task state store (it came with 3.3): if this task is cleared, everybody is invited"
+        " again."
+        " With ledger_conn_id, a database remembers."
+    )
+    return NoLedger
+
+
+def sql_ledger(operator: KeepsLedger, conn_id: str, context: Context, campaign: str) -> SqlLedger:
+    """
+    Give the ledger in a database.
+
+    :param operator: with ``ledger_table``.
+    :param conn_id: of the database.
+    :param context: of the task.
+    :param campaign: the campaign's name.
+    :raises AirflowFailException: ``ledger_table`` is not the name of a table.
+    """
+    from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
+    from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+
+    database = ledger_database(conn_id)
+    try:
+        return SqlLedger(database, campaign, task_identity(context), operator.ledger_table)
+    except ValueError as error:  # the table's name is none, and stays so
+        raise AirflowFailException(sentences("Nothing was sent", str(error))) from None

@@ -1,0 +1,293 @@
+"""Each rule of the gate, with rows that it lets through and rows that it does not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
+from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression, SuppressionError, numbers_in
+from airflow_provider_omnichat.campaign.checks.partition import Partition
+from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
+from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
+from airflow_provider_omnichat.campaign.checks.send_window_rule import WindowRule
+from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Result, Row
+from airflow_provider_omnichat.campaign.rows.lists import rows_of_list
+
+SWISS = "41793026727"
+NOON = datetime(2026, 7, 1, 10, tzinfo=UTC)  # 12:00 in Zurich, 06:00 in New York
+
+
+def gate(**given: Any) -> RowChecker:
+    fields = {
+        "campaign": "c",
+        "template": MessageTemplate("Hello <link>"),
+        "link_placeholder": "<link>",
+        "application_key": "KEY",
+        "integration_type": "FACEBOOK",
+        **given,
+    }
+    return RowChecker(**fields)
+
+
+def check(rows: list[dict[str, Any]], **given: Any) -> list[Candidate | Result]:
+    return list(gate(**given).checked(rows_of_list(rows)))
+
+
+def outcome(one: Candidate | Result) -> str:
+    if isinstance(one, Result):
+        return str(one.outcome)
+    return "waits" if one.wait else "goes"
+
+
+def opening(one: Candidate | Result) -> datetime:
+    assert isinstance(one, Candidate)
+    assert one.wait is not None
+    return one.wait.opens_at
+
+
+def reason(one: Candidate | Result) -> str:
+    assert isinstance(one, Candidate)
+    assert one.wait is not None
+    return one.wait.reason
+
+
+# suppression
+
+
+def test_whoever_opted_out_is_left_out_however_the_number_is_written():
+    suppression = Suppression(["+41 (0)79 302 67 27", "0044 7700 900123", 4915123456789, " ", None, "n/a", "-"])
+    assert (len(suppression), suppression.ignored) == (3, 2)
+    rows = [{"to": f"+{SWISS}"}, {"to": "447700900123"}, {"to": "+4915123456789"}, {"to": "+41793026728"}]
+    found = check(rows, rules=[suppression])
+    assert [outcome(one) for one in found] == ["suppressed", "suppressed", "suppressed", "goes"]
+    assert isinstance(found[0], Result)
+    assert found[0].error == "is on the opt-out list"
+
+
+def test_national_opt_outs_are_read_with_the_default_region():
+    suppression = Suppression(["079 302 67 27"], "CH")
+    assert [outcome(one) for one in check([{"to": SWISS}], rules=[suppression])] == ["suppressed"]
+
+
+def test_a_national_opt_out_is_of_the_country_in_its_own_row():
+    french = {"to": "06 12 34 56 78", "country": " fr"}  # the same digits are a possible number in Switzerland
+    given = [french, {"to": "079 302 67 27", "country": ""}, {"to": "079 302 67 28"}, {"phone": "+447700900123"}]
+    rows = [Row(position, fields) for position, fields in enumerate(given, 1)]
+    suppression = Suppression(numbers_in(rows, "to", "country"), "CH")
+    invites = [french, {"to": SWISS}, {"to": "41793026728"}, {"to": "+447700900123"}]
+    found = check(invites, rules=[suppression], region_column="country", default_region="CH")
+    assert [outcome(one) for one in found] == ["suppressed"] * 4
+
+
+def test_a_list_without_a_single_number_is_no_opt_out_list():
+    with pytest.raises(SuppressionError, match="suppression: not one of 2 entries is a phone number"):
+        Suppression(["ada@example.com", "", "bob@example.com"])
+    assert len(Suppression(["", None])) == 0
+
+
+def test_an_opt_out_that_may_be_somebodys_number_and_cannot_be_read_stops_everything():
+    with pytest.raises(SuppressionError) as error:
+        Suppression(["+41793026727", "079 302 67 28", "+4179302672"])
+    text = str(error.value)
+    assert text.startswith("suppression: 2 entries cannot be read as phone numbers")
+    assert "entry 2: to: 079 3****28 has no country code" in text
+    assert "entry 3" in text
+    assert "default_region" in text
+    assert "079 302 67 28" not in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "numbers"),
+    [
+        ([Row(1, {"to": "1", "name": "x"}), Row(2, {"to": "2", "name": "y"})], ["1", "2"]),
+        ([Row(1, {"phone": "1"})], ["1"]),
+    ],
+)
+def test_the_number_of_an_opt_out_row_is_in_the_column_or_in_the_only_one(rows, numbers):
+    assert list(numbers_in(rows, "to")) == numbers
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (Row(3, {"phone": "1", "name": "x"}), "row 3 has no column 'to' (it has 'phone', 'name')"),
+        (Row(3, {"+41793026727": True, "b": 1}), "(it has '+4179****27', 'b')"),
+        (BrokenRow(4, "line 5: is not UTF-8"), "row 4 cannot be read: line 5: is not UTF-8"),
+    ],
+)
+def test_an_opt_out_row_whose_number_cannot_be_found_stops_everything(row, words):
+    with pytest.raises(SuppressionError) as error:
+        list(numbers_in([row], "to"))
+    assert words in str(error.value)
+
+
+# the send window
+
+
+def window(hours: tuple[str, str] = ("09:00", "20:00"), now: datetime = NOON, **given: Any) -> WindowRule:
+    return WindowRule(SendWindow.of(hours), now=lambda: now, **given)
+
+
+def test_who_is_inside_the_window_goes_and_until_when_is_known():
+    (one,) = check([{"to": SWISS}], rules=[window()])
+    assert isinstance(one, Candidate)
+    assert one.closes_at == datetime(2026, 7, 1, 18, tzinfo=UTC).timestamp()
+
+
+def test_who_is_outside_waits_until_the_window_opens_there():
+    found = check([{"to": "12125550123"}, {"to": SWISS}, {"to": "819012345678"}], rules=[window()])
+    assert [outcome(one) for one in found] == ["waits", "goes", "goes"]
+    assert reason(found[0]) == "outside the send window until 2026-07-01 09:00 (America/New_York)"
+    assert opening(found[0]) == datetime(2026, 7, 1, 13, tzinfo=UTC)
+
+
+def test_the_rows_own_zone_wins_over_that_of_the_number():
+    rows = [{"to": SWISS, "zone": "America/New_York"}, {"to": "12125550123", "zone": "europe/zurich"}]
+    found = check([*rows, {"to": "41793026728", "zone": ""}], rules=[window(zone_column="zone")])
+    assert [outcome(one) for one in found] == ["waits", "goes", "goes"]
+
+
+def test_a_number_with_several_zones_must_be_inside_in_all_of_them():
+    spanish = {"to": "34612345678"}  # 09:30 in Madrid, 08:30 on the Canary Islands
+    (early,) = check([spanish], rules=[window(now=datetime(2026, 7, 1, 7, 30, tzinfo=UTC))])
+    assert opening(early) == datetime(2026, 7, 1, 8, tzinfo=UTC)
+    assert reason(early) == "outside the send window until 2026-07-01 08:00 UTC (2 time zones)"
+    (late,) = check([spanish], rules=[window(now=datetime(2026, 7, 1, 17, 59, tzinfo=UTC))])
+    assert isinstance(late, Candidate)
+    assert late.closes_at == datetime(2026, 7, 1, 18, tzinfo=UTC).timestamp()  # 20:00 in Madrid
+
+
+def test_zones_that_are_never_inside_together_make_the_row_invalid():
+    (one,) = check([{"to": "79123456789"}], rules=[window(("09:00", "12:00"))])
+    assert outcome(one) == "invalid"
+    assert isinstance(one, Result)
+    assert "never inside send_window together" in str(one.error)
+
+
+def test_a_number_without_a_zone_takes_the_default_or_is_invalid():
+    satellite = {"to": "870773111632"}
+    (without,) = check([satellite], rules=[window()])
+    assert outcome(without) == "invalid"
+    assert isinstance(without, Result)
+    assert "default_time_zone" in str(without.error)
+    assert [outcome(one) for one in check([satellite], rules=[window(default_zone="Europe/Zurich")])] == ["goes"]
+
+
+def test_a_default_zone_that_is_none_is_an_error_at_once():
+    with pytest.raises(InvalidInviteError, match="is no known time zone"):
+        window(default_zone="Mars/Olympus")
+
+
+def test_a_zone_that_is_none_makes_the_row_invalid():
+    (one,) = check([{"to": SWISS, "zone": "Mars/Olympus"}], rules=[window(zone_column="zone")])
+    assert outcome(one) == "invalid"
+    assert isinstance(one, Result)
+    assert "Mars/Olympus" in str(one.error)
+
+
+# the country of each row
+
+
+def test_a_national_number_is_read_with_the_country_of_its_row():
+    rows = [
+        {"to": "079 302 67 27", "country": "CH"},
+        {"to": "07700 900123", "country": " gb "},
+        {"to": "079 302 67 28", "country": ""},
+        {"to": "079 302 67 29"},
+    ]
+    found = check(rows, region_column="country", default_region="CH")
+    assert [one.invite.to for one in found if isinstance(one, Candidate)] == [
+        "41793026727",
+        "447700900123",
+        "41793026728",
+        "41793026729",
+    ]
+
+
+def test_a_country_that_is_none_makes_the_row_invalid_and_names_its_column():
+    (one,) = check([{"to": "079 302 67 27", "country": "Switzerland"}], region_column="country")
+    assert isinstance(one, Result)
+    assert one.error == "country: is not a country; write two letters such as CH"
+
+
+# partition
+
+
+def test_each_row_is_in_one_part_and_a_person_always_in_the_same():
+    rows: list[dict[str, Any]] = [{"to": f"+4179{2_000_000 + i}"} for i in range(500)]
+    rows += [{"to": "nobody"}, {"to": None}, {}, *rows[:20]]
+    parts = [check(rows, partition=Partition(part, 4)) for part in range(4)]
+    assert sorted(one.position for part in parts for one in part) == list(range(1, len(rows) + 1))
+    whole = {one.position: outcome(one) for one in check(rows)}
+    assert {one.position: outcome(one) for part in parts for one in part} == whole
+    sizes = [Counter(map(outcome, part))["goes"] for part in parts]
+    assert sum(sizes) == 500
+    assert min(sizes) > 90
+    shuffled = check(rows[::-1], partition=Partition(0, 4))
+    assert {one.invite.to for one in shuffled if isinstance(one, Candidate)} == {
+        one.invite.to for one in parts[0] if isinstance(one, Candidate)
+    }
+
+
+@pytest.mark.parametrize("given", [(4, 4), (-1, 4), (0, 0), (0,), "0/4", {"part": 0}, (0.0, 4), (True, 2), 4])
+def test_a_partition_that_is_none_says_how_to_write_it(given):
+    with pytest.raises(ValueError, match="partition: must be"):
+        Partition.of(given)
+
+
+def test_a_partition_may_come_out_of_a_template():
+    assert Partition.of(["1", "4"]) == Partition(1, 4)
+    assert Partition.of(None) is None
+
+
+# all together
+
+
+def test_every_rule_bites_at_once_and_the_counts_add_up():
+    rows: list[dict[str, Any]] = [
+        {"to": SWISS},  # goes
+        {"to": "+41 79 302 67 27"},  # duplicate
+        {"to": "+41793026728"},  # suppressed
+        {"to": "12125550123"},  # held
+        {"to": "nobody"},  # invalid
+        {"to": "+41793026729", "message": "no link"},  # invalid
+        {"to": "870773111632"},  # invalid: no zone
+        {"to": "+41793026730", "zone": "America/New_York"},  # held
+        {"to": "+41793026728", "zone": "America/New_York"},  # duplicate of a suppressed one
+    ]
+    rules = [Suppression(["0041793026728"]), window(zone_column="zone")]
+    found = check(rows, rules=rules)
+    expected = ["goes", "duplicate", "suppressed", "waits", "invalid", "invalid", "invalid", "waits", "duplicate"]
+    assert [outcome(one) for one in found] == expected
+    assert [one.position for one in found] == list(range(1, 10))
+
+
+def test_a_rule_sees_the_rows_fields_and_its_error_is_the_rows():
+    class Odd:
+        def check(self, candidate: Candidate, fields: Any) -> Candidate:
+            if fields["n"] % 2:
+                raise InvalidInviteError("is odd", "n")
+            return candidate
+
+    found = check([{"to": SWISS, "n": 1}, {"to": "41793026728", "n": 2}], rules=[Odd()])
+    assert [outcome(one) for one in found] == ["invalid", "goes"]
+    assert isinstance(found[0], Result)
+    assert found[0].error == "n: is odd"
+    assert found[0].outcome is Outcome.INVALID
+
+
+@pytest.mark.parametrize("entry", ["4.2E+10", "4E+10", "#####", 10**5000, 41793026727.5], ids=type)
+def test_an_opt_out_that_a_spreadsheet_has_shortened_is_an_error_and_not_nobody(entry):
+    with pytest.raises(SuppressionError, match="1 entries cannot be read as phone numbers"):
+        Suppression([entry, "+41793026728"])
+
+
+def test_a_row_with_a_number_beyond_all_bounds_is_invalid_and_the_list_goes_on():
+    found = check([{"to": 10**5000, "id": 10**5000}, {"to": "+41793026727", "id": 1}], key_column="id")
+    assert [getattr(each, "outcome", None) for each in found] == [Outcome.INVALID, None]

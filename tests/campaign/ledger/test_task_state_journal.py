@@ -1,0 +1,252 @@
+"""The journal of a batch in a state store: what a crash or a failure at any write leaves to the next try."""
+
+from __future__ import annotations
+
+import copy
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, LedgerError
+from airflow_provider_omnichat.campaign.ledger.task_state_journal import SEGMENT, StateStoreJournal
+from airflow_provider_omnichat.campaign.phone.identity import recipient_key
+
+
+class Store(dict[str, Any]):
+    """A state store that can fail at a call, before or after it took effect, or drop what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.fails_at: dict[int, str] = {}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._count("get")
+        return copy.deepcopy(dict.get(self, key, default))
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        how = self._count("set")
+        if how != "dropped":
+            self[key] = json.loads(json.dumps(value))
+        if how == "after":
+            raise ConnectionError("the answer was lost")
+
+    def _count(self, kind: str) -> str | None:
+        self.calls += 1
+        how = self.fails_at.get(self.calls)
+        if how == "before" or (how == "after" and kind == "get"):
+            raise ConnectionError("no connection")
+        return how
+
+
+def claims(*numbers: int) -> list[Claim]:
+    return [Claim(recipient_key("c", str(n)), str(n)) for n in numbers]
+
+
+def entries(outcome: Outcome, *numbers: int) -> dict[str, Entry]:
+    return {one.recipient: Entry.now(outcome) for one in claims(*numbers)}
+
+
+def known(store: Store, count: int) -> dict[int, Outcome | None]:
+    """What the next try finds."""
+    found = StateStoreJournal(store, "c").find(claims(*range(count)))
+    names = {one.recipient: int(one.identity) for one in claims(*range(count))}
+    return {names[recipient]: entry.outcome for recipient, entry in found.items()}
+
+
+def test_what_was_claimed_and_what_was_recorded_is_found_by_the_next_try():
+    store = Store()
+    journal = StateStoreJournal(store, "c")
+    assert journal.claim(claims(*range(6)), CERTAINLY_NOT_SENT) == {}
+    for number, outcome in enumerate([Outcome.ACCEPTED, Outcome.REJECTED, Outcome.NOT_SENT, Outcome.UNKNOWN]):
+        journal.record(entries(outcome, number))
+    journal.flush()
+    assert known(store, 7) == {
+        **{0: Outcome.ACCEPTED, 1: Outcome.REJECTED, 2: Outcome.NOT_SENT, 3: Outcome.UNKNOWN},
+        **{4: None, 5: None},
+    }
+    second = StateStoreJournal(store, "c")
+    assert len(second.claim(claims(*range(7)), CERTAINLY_NOT_SENT)) == 5
+    third = StateStoreJournal(store, "c")
+    assert set(third.claim(claims(*range(7)), CERTAINLY_NOT_SENT | IN_DOUBT)) == {one.recipient for one in claims(0, 1)}
+
+
+def test_another_campaign_has_a_journal_of_its_own():
+    store = Store()
+    StateStoreJournal(store, "c").claim(claims(1), CERTAINLY_NOT_SENT)
+    assert StateStoreJournal(store, "d").find(claims(1)) == {}
+
+
+def test_neither_number_nor_whole_hash_is_in_the_store_and_an_invite_takes_less_than_fifteen_bytes():
+    store = Store()
+    many = [Claim(recipient_key("c", f"4179{i:07d}"), f"4179{i:07d}") for i in range(3 * SEGMENT)]
+    journal = StateStoreJournal(store, "c")
+    for start in range(0, len(many), 500):
+        journal.claim(many[start : start + 500], CERTAINLY_NOT_SENT)
+    text = json.dumps(store)
+    assert len(text) / len(many) < 15
+    assert "4179" not in "".join(store)
+    assert all(len(json.dumps(value)) <= 65_535 for value in store.values())
+    assert len(StateStoreJournal(store, "c").find(many)) == len(many)
+
+
+def test_reasons_of_doubts_do_not_make_a_value_larger_than_airflow_takes():
+    store = Store()
+    many = claims(*range(SEGMENT))
+    journal = StateStoreJournal(store, "c")
+    journal.claim(many, CERTAINLY_NOT_SENT)
+    texts = ["no answer came", *(f"{n} \u2019" * 60 for n in range(100)), "x" * 5000]
+    for n, one in enumerate(many):
+        reason = texts[n] if n < len(texts) else "no answer came"
+        journal.record({one.recipient: Entry.now(Outcome.UNKNOWN, reason=reason)})
+    journal.flush()
+    assert all(len(json.dumps(value)) <= 65_535 for value in store.values())
+    found = StateStoreJournal(store, "c").find(many)
+    assert {entry.outcome for entry in found.values()} == {Outcome.UNKNOWN}
+    told = [found[one.recipient].reason for one in many]
+    assert told[:5] == texts[:5]
+    assert set(told[len(texts) :]) == {"no answer came"}
+    assert None in told, "those for which there is no room are in doubt without a reason"
+
+
+def test_a_reason_without_room_leaves_the_first_one():
+    store = Store()
+    journal = StateStoreJournal(store, "c")
+    journal.claim(claims(*range(30)), CERTAINLY_NOT_SENT)
+    journal.record(
+        {
+            one.recipient: Entry.now(Outcome.UNKNOWN, reason=f"no answer {n % 20}")
+            for n, one in enumerate(claims(*range(30)))
+        }
+    )
+    journal.flush()
+    later = StateStoreJournal(store, "c")
+    later.claim(claims(*range(30)), CERTAINLY_NOT_SENT | IN_DOUBT)
+    for n, one in enumerate(claims(*range(30))):
+        text = f"no answer {n % 20}. It was to be sent again and was not: {n}"
+        later.record({one.recipient: Entry.now(Outcome.UNKNOWN, reason=text)})
+    later.flush()
+    found = StateStoreJournal(store, "c").find(claims(*range(30)))
+    for n, one in enumerate(claims(*range(30))):
+        assert str(found[one.recipient].reason).startswith(f"no answer {n % 20}")
+
+
+def test_a_crash_between_the_count_and_a_part_can_be_met_again_and_again():
+    store = Store()
+    journal = StateStoreJournal(store, "c")
+    journal.claim(claims(1), CERTAINLY_NOT_SENT)
+    for number in range(2, 6):
+        count_key = next(key for key in store if key.endswith(":count"))
+        store[count_key] += 1  # the count was written, the part was not
+        journal = StateStoreJournal(store, "c")
+        journal.claim(claims(number), CERTAINLY_NOT_SENT)
+    assert known(store, 6) == dict.fromkeys(range(1, 6))
+
+
+def test_a_part_that_is_gone_is_no_empty_part():
+    store = Store()
+    for number in range(3):
+        StateStoreJournal(store, "c").claim(claims(number), CERTAINLY_NOT_SENT)
+    del store[sorted(store)[0]]
+    with pytest.raises(LedgerError, match="cannot be read"):
+        StateStoreJournal(store, "c")
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        {},
+        [],
+        "x",
+        7,
+        {"hashes": "?", "outcomes": "."},
+        {"hashes": "", "outcomes": "."},
+        {"hashes": "QUFBQUFBQUFBQQ==", "outcomes": "z"},
+    ],
+    ids=str,
+)
+def test_a_part_that_cannot_be_read_stops_the_batch(junk):
+    store = Store()
+    for number in range(2):
+        StateStoreJournal(store, "c").claim(claims(number), CERTAINLY_NOT_SENT)
+    store[sorted(store)[0]] = junk
+    with pytest.raises(LedgerError):
+        StateStoreJournal(store, "c")
+
+
+@pytest.mark.parametrize("how", ["before", "after", "dropped"])
+@pytest.mark.parametrize("at", range(1, 10))
+def test_whatever_call_fails_no_one_who_may_have_been_sent_is_free_for_the_next_try(at, how):
+    """A block is sent only after its claim came back; each failure stops the batch, as it does in the batch."""
+    store = Store()
+    store.fails_at = {at: how}
+    sent: set[int] = set()
+    ended: set[int] = set()
+    stopped = False
+    try:
+        journal = StateStoreJournal(store, "c")
+        for block in ([0, 1], [2, 3], [4, 5]):
+            journal.claim(claims(*block), CERTAINLY_NOT_SENT)
+            sent |= set(block)
+            journal.record(entries(Outcome.ACCEPTED, *block))
+            ended |= set(block)
+        journal.flush()
+    except LedgerError:
+        stopped = True
+        store.fails_at = {}
+        with suppress(UnboundLocalError):
+            journal.flush()  # what the batch does at its end
+    store.fails_at = {}
+    found = known(store, 6)
+    if how != "dropped":
+        assert sent <= set(found)
+        assert {number for number in ended if found[number] is not Outcome.ACCEPTED} == set()
+        assert {number for number, outcome in found.items() if outcome is None} == set()
+    elif at in (2, 4):  # the first writes are read back
+        assert stopped
+    assert {found.get(number) for number in range(6) if number not in sent} <= {None, Outcome.NOT_SENT}
+
+
+def test_a_claim_that_failed_leaves_no_one_in_doubt_if_the_store_comes_back():
+    store = Store()
+    journal = StateStoreJournal(store, "c")
+    journal.claim(claims(0), CERTAINLY_NOT_SENT)
+    store.fails_at = {store.calls + 1: "after"}
+    with pytest.raises(LedgerError):
+        journal.claim(claims(1, 2), CERTAINLY_NOT_SENT)
+    journal.flush()
+    assert known(store, 3) == {0: None, 1: Outcome.NOT_SENT, 2: Outcome.NOT_SENT}
+
+
+def test_senders_wait_for_one_write_a_block():
+    store = Store()
+    journal = StateStoreJournal(store, "c")
+    calls = []
+    for start in range(0, 12000, 1500):
+        block = range(start, start + 1500)
+        before = store.calls
+        journal.claim(claims(*block), CERTAINLY_NOT_SENT)
+        calls.append(store.calls - before)
+        journal.record(entries(Outcome.ACCEPTED, *block))
+        journal.flush()
+    assert calls == [4, *[1] * 7]  # at first, what was written is read back
+    assert set(known(store, 12000).values()) == {Outcome.ACCEPTED}
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+def test_a_claim_that_failed_leaves_what_was_in_doubt_in_doubt(how):
+    store = Store()
+    first = StateStoreJournal(store, "c")
+    first.claim(claims(0, 1, 2, 3), CERTAINLY_NOT_SENT)
+    first.record({**entries(Outcome.UNKNOWN, 0), **entries(Outcome.NOT_SENT, 2), **entries(Outcome.HELD, 3)})
+    first.flush()
+    second = StateStoreJournal(store, "c")
+    store.fails_at = {store.calls + 3: how}  # the count arrives, and is seen
+    with pytest.raises(LedgerError):
+        second.claim(claims(0, 1, 2, 3, 4), CERTAINLY_NOT_SENT | IN_DOUBT)
+    second.flush()
+    left = known(store, 5)
+    assert left == {0: Outcome.UNKNOWN, 1: None, 2: Outcome.NOT_SENT, 3: Outcome.HELD, 4: Outcome.NOT_SENT}

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import random
+import tracemalloc
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_omnichat.campaign.model.seen import Seen, entry_in
+from airflow_provider_omnichat.campaign.phone.identity import recipient_key
+
+
+def test_each_is_new_once() -> None:
+    keys = [recipient_key("c", str(index)) for index in range(20_000)]
+    seen = Seen()
+    assert all(seen.add(key) for key in keys)
+    random.Random(1).shuffle(keys)
+    assert not any(seen.add(key) for key in keys)
+    assert all(seen.add(recipient_key("c", str(index))) for index in range(20_000, 40_000))
+
+
+@given(st.lists(st.text("0f", min_size=20, max_size=20), max_size=60))
+def test_it_is_a_set_also_of_keys_that_look_like_pieces_of_each_other(keys: list[str]) -> None:
+    seen, expected = Seen(), set[str]()
+    for key in keys:
+        assert seen.add(key) is (key not in expected)
+        expected.add(key)
+
+
+def test_an_entry_is_found_at_its_own_beginning_only() -> None:
+    heap = bytearray(b"ab" + b"ba" + b"aa")
+    assert entry_in(heap, b"ba", 2) == 2
+    assert entry_in(heap, b"bb", 2) == -1
+    assert entry_in(heap, b"aa", 2) == 4
+
+
+def test_a_key_takes_about_eleven_bytes() -> None:
+    seen = Seen()
+    for index in range(50_000):  # the heaps themselves
+        seen.add(recipient_key("c", str(index)))
+    tracemalloc.start()
+    for index in range(50_000, 250_000):
+        seen.add(recipient_key("c", str(index)))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert grown < 200_000 * 13

@@ -1,0 +1,511 @@
+"""Numbers as people write them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy
+import phonenumbers
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.campaign.phone.identity import identity_of
+from airflow_provider_omnichat.campaign.phone.number import _parsed_digits, _ready_digits, normalise_number
+
+
+@pytest.mark.parametrize(
+    ("written", "region", "sent"),
+    [
+        ("+41 79 302 67 27", None, "41793026727"),
+        ("0041 79 302 67 27", None, "41793026727"),
+        ("00 41 79 302 67 27", None, "41793026727"),
+        ("41793026727", None, "41793026727"),
+        (41793026727, None, "41793026727"),
+        (Decimal(41793026727), None, "41793026727"),
+        (Decimal("41793026727.00"), None, "41793026727"),
+        (Decimal("793026727"), "CH", "41793026727"),
+        ("+41 (0)79 302 67 27", None, "41793026727"),
+        ("+41-79-302-67-27", None, "41793026727"),
+        ("+41.79.302.67.27", None, "41793026727"),
+        ("+41\u00a079\u202f302\u00a067\u00a027", None, "41793026727"),
+        (" +41793026727\n", None, "41793026727"),
+        ("\u202a+41 79 302 67 27\u202c", None, "41793026727"),
+        ("\uff0b\uff14\uff11\uff17\uff19\uff13\uff10\uff12\uff16\uff17\uff12\uff17", None, "41793026727"),
+        ("+\u0664\u0661\u0667\u0669\u0663\u0660\u0662\u0666\u0667\u0662\u0667", None, "41793026727"),
+        ("'+41793026727", None, "41793026727"),
+        ("'41793026727", None, "41793026727"),
+        ("\u20190041 79 302 67 27", None, "41793026727"),
+        ("'079 302 67 27", "CH", "41793026727"),
+        ("[079] 302 67 27", "CH", "41793026727"),
+        ("+(41) 79 302 67 27", None, "41793026727"),
+        ("079 302 67 27", "CH", "41793026727"),
+        ("079 302 67 27", "ch", "41793026727"),
+        ("79 302 67 27", "CH", "41793026727"),
+        ("+41793026727", "DE", "41793026727"),
+        ("0041793026727", "US", "41793026727"),
+        ("(0151) 23456789", "DE", "4915123456789"),
+        ("4915123456789", "DE", "4915123456789"),
+        ("447911123456", "US", "447911123456"),
+        ("0171/1234567", "DE", "491711234567"),
+        ("0664 / 123 45 67", "AT", "436641234567"),
+        ("(0664)/1234567", "AT", "436641234567"),
+        ("+49 (0)171/1234567", None, "491711234567"),
+        ("0049171/1234567", None, "491711234567"),
+        ("0475/12 34 56", "BE", "32475123456"),
+        ("06 12 04 05 06", "FR", "33612040506"),
+        ("1 55 1234 5678", "MX", "525512345678"),
+        ("044 55 1234 5678", "MX", "525512345678"),
+        ("+52 1 55 1234 5678", None, "525512345678"),
+        ("+54 11 2345-6789", None, "541123456789"),
+        ("011 15 2345-6789", "AR", "5491123456789"),
+        ("+55 11 6123-4567", None, "5511961234567"),
+        ("95 12 34 56", "BJ", "2290195123456"),
+        ("09 8765 4321", "CL", "56987654321"),
+        ("15123456789", "DE", "4915123456789"),
+        ("4155552671", "US", "14155552671"),
+        ("(415) 555-2671", "US", "14155552671"),
+        ("+1 415 555 2671", "CH", "14155552671"),
+        ("07911 123456", "GB", "447911123456"),
+        ("312 345 6789", "IT", "393123456789"),
+        ("+39 06 698 12345", None, "390669812345"),
+        ("090-1234-5678", "JP", "819012345678"),
+        ("+55 11 96123-4567", None, "5511961234567"),
+        ("+54 9 11 2345-6789", None, "5491123456789"),
+        ("+91 98765 43210", None, "919876543210"),
+        ("8 912 345-67-89", "RU", "79123456789"),
+    ],
+)
+def test_a_number_is_sent_as_international_digits(written, region, sent):
+    assert normalise_number(written, region) == sent
+
+
+@pytest.mark.parametrize("number", ["41793026727.5", "NaN", "sNaN", "-Infinity", "1E+99999", "1E-99999", "0"])
+def test_a_decimal_that_is_no_whole_number_is_refused(number):
+    with pytest.raises(InvalidInviteError):
+        normalise_number(Decimal(number))
+
+
+@pytest.mark.parametrize("region", [None, "CH"])
+@pytest.mark.parametrize(
+    ("written", "mark"),
+    [
+        *(("-41791234567", "-"), (-41791234567, "-"), (Decimal(-41791234567), "-"), ("-079 302 67 27", "-")),
+        *(("\u221241791234567", "-"), ("\u201341791234567", "-"), ("- 41791234567", "-")),
+        *(("=41791234567", "="), ("=+41791234567", "="), ('="41791234567"', "="), ("'=41791234567", "=")),
+        *(("+-41791234567", "-"), ("(-41791234567", "-"), ("''41791234567", "'"), ("'-41791234567", "-")),
+        *(('"41791234567"', '"'), ("~41791234567", "~"), (".41791234567", "."), ("@41791234567", "@")),
+    ],
+)
+def test_what_does_not_belong_before_a_number_makes_it_none(written, mark, region):
+    with pytest.raises(InvalidInviteError) as raised:
+        normalise_number(written, region)
+    assert f"has {mark!r} before its first digit; write it like" in str(raised.value)
+    assert "1234567" not in str(raised.value)
+
+
+def test_digits_without_a_plus_are_the_number_of_the_region_where_they_can_be():
+    assert normalise_number("41793026727", "CH") == "41793026727"
+    assert normalise_number("41793026727", None, "CH") == "41793026727"
+
+
+def refused(number: object, default_region: str | None = None, country: str | None = None) -> str:
+    with pytest.raises(InvalidInviteError) as raised:
+        normalise_number(number, default_region, country)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "region", "code"),
+    [
+        pytest.param("41793026727", "DE", 41, id="a Swiss mobile, and a landline of Lower Saxony"),
+        pytest.param("33612345678", "LU", 33, id="a French mobile, possible in Luxembourg"),
+        pytest.param("14155552671", "AT", 1, id="a Californian number, possible in Austria"),
+        pytest.param("393331234567", "CH", 39, id="an Italian mobile, of a length that Swiss numbers can have"),
+    ],
+)
+def test_what_can_be_a_number_of_the_region_and_a_mobile_of_another_country_is_neither(written, region, code):
+    said = f"can be a number of {region} and one of +{code}; write it with a plus before it"
+    assert said in refused(written, default_region=region)
+    assert said in refused(written, country=region)
+    assert normalise_number(f"+{written}", None, region) == written
+
+
+def test_a_row_that_names_its_country_has_no_number_of_another_without_a_plus():
+    assert normalise_number("447911123456", "US") == "447911123456"
+    assert "is no number of US; one of another country needs a plus" in refused("447911123456", country="US")
+    assert "is no number of US" in refused("447911123456", "GB", "US"), "the country counts, not the default region"
+    assert normalise_number("+447911123456", None, "US") == "447911123456"
+
+
+def test_00_is_not_guessed_where_it_is_not_what_is_dialled_for_abroad():
+    # Thailand dials 001 for abroad: +65 9123 4567 from there, or +1 659 123 4567 with 00.
+    assert "can be read in two ways in TH" in refused("001 65 9123 4567", "TH")
+    assert normalise_number("0041 79 302 67 27", "TH") == "41793026727"
+
+
+@pytest.mark.parametrize("region", ["DE", "AT", "FI"])
+@pytest.mark.parametrize(
+    "both",
+    [
+        *("030 12345 / 030 12346", "030 12345/12346", "030 12345/030 12346", "0301234/0301235", "030/1234/5678"),
+        *("030 12345\n030 12346", "030 12345\t030 12346", "030 12345\u2028030 12346", "030 12345\r\n030 12346"),
+        *("030 12345, 030 12346", "030 12345;030 12346", "030 12345 & 030 12346", "030 12345|030 12346"),
+        *("030 12345~030 12346", "030 12345\u223c6", "030 12345\uff5e6", "030 12345\uff0f030 12346"),
+        *("+493012345/12346", "+49 30 12345/12346", "0049 30 12345/12346", "+49 30 12345 +49 30 12346"),
+        *("12345/12346", "123456/123457", "030 123/124"),
+    ],
+)
+def test_two_numbers_in_one_cell_are_not_joined_to_one(both, region):
+    said = refused(both, region)
+    assert "is more than one plain number" in said or "has a tab or a line break in it" in said
+
+
+@pytest.mark.parametrize("both", ["030 12345 030 12346", "030 12345-030 12346", "(030) 12345 (030) 12346"])
+def test_two_numbers_with_nothing_but_a_separator_between_are_not_joined_to_one(both):
+    assert "is more than one plain number" in refused(both, "DE")
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    ["\ufe0f", "\ufe0e", "\u200d", "\u200b", "\u034f", "\u3164", "\u115f", "\uffa0", "\U000e0100", "\u180b", "\u2060"],
+)
+def test_characters_that_nobody_sees_are_dropped(hidden):
+    assert normalise_number(f"+41{hidden}79302{hidden}{hidden}6727{hidden}") == "41793026727"
+
+
+@pytest.mark.parametrize(
+    ("seen", "named"),
+    [
+        ("\u20e3", "U+20E3 (COMBINING ENCLOSING KEYCAP)"),
+        ("\u2800", "U+2800 (BRAILLE PATTERN BLANK)"),
+        ("\u00b2", "U+00B2 (SUPERSCRIPT TWO)"),
+        ("\u2460", "U+2460 (CIRCLED DIGIT ONE)"),
+        ("_", "'_'"),
+    ],
+)
+def test_a_character_that_does_not_belong_in_a_number_is_named(seen, named):
+    assert f"has {named} in it" in refused(f"+4179302{seen}6727")
+
+
+# found by attack: what stands around the digits decides nothing, and what is no number of the country is none
+
+
+@pytest.mark.parametrize(
+    ("written", "region", "sent"),
+    [
+        *((("(49) 171 1234567"), "DE", "491711234567"), ("[49] 171 1234567", "DE", "491711234567")),
+        *(("4.91711234567", "DE", "491711234567"), ("98765-43210", "IN", "919876543210")),
+        *(("(0057) 301 234 5678", "CO", "573012345678"), ("0 057 301 234 5678", "CO", "573012345678")),
+        *(("0057 301 234 5678", "CO", "573012345678"), ("(0061) 412 345 678", "AU", "61412345678")),
+        *(("(0041) 79 302 67 27", "JP", "41793026727"), ("(007) 912 345 67 89", "RU", "79123456789")),
+        *(("(+41) 79 302 67 27", "DE", "41793026727"), ("[+41] 79 302 67 27", None, "41793026727")),
+        *(("tel:+41793026727", None, "41793026727"), ("0475/12.34.56", "BE", "32475123456")),
+        *(("+48 (0)512 345 678", None, "48512345678"), ("+420 (0)602 123 456", None, "420602123456")),
+        *(("+57 (0)301 234 5678", None, "573012345678"), ("+49 (0)0171 1234567", None, "491711234567")),
+        *(("+44 (0)7700 900475", None, "447700900475"), ("07700 900123", "GB", "447700900123")),
+        *(("447700900123", "GB", "447700900123"), ("787 555 1234", "US", "17875551234")),
+        *(("07 07 12 34 56", "CI", "2250707123456"), ("06.12.34.56.00", "FR", "33612345600")),
+        # both readings are somebody's: with and without the 0, and in Australia
+        *(("+39 (0)331 234 5678", None, None), ("0011 65 9834 5678", None, None)),
+        # no area code, or what is no number there
+        *(("98123-4567", "BR", None), ("15 2345-6789", "AR", None), ("8123 4567", "CL", None)),
+        *(("079 302 67 27", "US", None), ("0512 345 678", "PL", None), ("0692 12 34 56", "FR", None)),
+        # two numbers
+        *(("49996009 42022154", "QA", None), ("49 12 34 56 49 12 34 57", "DK", None)),
+        *(("611 1234 611 1235", "IS", None), ("+49 30 1234 030 1235", None, None), ("+39 06 1234 06 1235", "IT", None)),
+        *(("0664/1234567-68", "AT", None), ("0664 1234567-68", "AT", None), ("030/12345-12346", "DE", None)),
+        # decimals
+        *(("0171.1234567.0", "DE", None), ("01711234567. 0", "DE", None), ("1.711.234.567.0", "DE", None)),
+        *(("066918.0", "IT", None), ("17112.34567", "DE", None), ("0.1711234567", "DE", None)),
+        *((10**5000, None, None), (-(10**5000), "CH", None)),
+    ],
+    ids=lambda given: str(given)[:30] if isinstance(given, str) else "",
+)
+def test_a_number_is_read_by_its_digits_and_a_plan_or_refused(written, region, sent):
+    for given_so in ((written, region), (written, None, region)):
+        if sent is None:
+            assert "1234567" not in refused(*given_so).replace("+41793026727", "")
+        else:
+            assert normalise_number(*given_so) == sent
+            assert normalise_number(f"+{sent}") == sent
+
+
+@pytest.mark.parametrize(("written", "region", "code"), [("6582345678", "US", 65), ("5016001234", "CA", 501)])
+def test_a_number_of_the_regions_code_that_is_another_regions_may_be_another_countrys(written, region, code):
+    # Jamaica's or Singapore's; Arkansas' or Belize's. Dialled inside +1, it is the first of them.
+    assert f"can be a number of {region} and one of +{code}" in refused(written, region)
+    assert normalise_number(written, None, region) == f"1{written}"
+
+
+# whole numbers that were calculated with
+
+
+@pytest.mark.parametrize(
+    ("written", "region", "sent"),
+    [
+        ("41793026727.0", None, "41793026727"),
+        ("41793026727.00", "CH", "41793026727"),
+        ("+41793026727.0", "DE", "41793026727"),
+        ("0041793026727.000000", None, "41793026727"),
+        ("\uff0b41793026727\uff0e0", None, "41793026727"),
+        (41793026727.0, None, "41793026727"),
+        (793026727.0, "CH", "41793026727"),
+        ("793026727.0", "CH", "41793026727"),
+        ("1712345678.0", "DE", "491712345678"),
+        (1712345678.0, "DE", "491712345678"),
+        ("6641234567.0", "AT", "436641234567"),
+        ("3123456789.0", "IT", "393123456789"),
+        ("401234567.0", "FI", "358401234567"),
+        ("13812345678.0", "CN", "8613812345678"),
+        ("9876543210.0", "IN", "919876543210"),
+        (Decimal("9876543210.00"), "IN", "919876543210"),
+        ("4.17930E+10", None, None),
+        ("41793026727.5", None, None),
+        ("1712345678.50", "DE", None),
+        ("171 2345678.0", "DE", None),
+        (41793026727.5, None, None),
+        (float("inf"), None, None),
+        (1e15, None, None),
+        (Fraction(41793026727, 2), None, None),
+    ],
+)
+def test_a_whole_number_is_itself_however_a_data_frame_writes_it_and_any_other_none(written, region, sent):
+    if sent is None:
+        assert refused(written, region)
+    else:
+        assert normalise_number(written, region) == sent
+        assert normalise_number(written, None, region) == sent
+
+
+def test_a_number_of_numpy_is_a_number_and_one_of_32_bits_is_refused():
+    assert normalise_number(numpy.int64(41793026727)) == "41793026727"
+    assert normalise_number(numpy.uint64(41793026727)) == "41793026727"
+    assert normalise_number(numpy.float64(41793026727)) == "41793026727"
+    assert normalise_number(numpy.str_("41793026727.0")) == "41793026727"
+    assert "float32, which cannot hold a phone number" in refused(numpy.float32(41793026727))
+    assert "is missing" in refused(numpy.float64("nan"))
+    assert "is a bool" in refused(numpy.bool_(True))
+
+
+# every country
+
+
+MOBILES = {
+    (region, phonenumbers.format_number(found, phonenumbers.PhoneNumberFormat.E164)[1:])
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS)
+    if (found := phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE))
+}
+SOME = ["AT", "BR", "CN", "DE", "FI", "GB", "IN", "IT", "LU", "MX", "TK", "US"]
+WIDE = str.maketrans("0123456789+", "\uff10\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18\uff19\uff0b")
+
+
+def ways_to_write(number: str) -> list[object]:
+    """International, as people, files and data frames have it."""
+    spaced = " ".join(number[at : at + 3] for at in range(0, len(number), 3))
+    return [
+        *(f"+{number}", f"00{number}", f"+{spaced}", f"+{spaced}".replace(" ", "-"), f" +{number}\n"),
+        *(f"'+{number}", f"+{number}.0", f"+{number}".translate(WIDE), f"\u202a+{number}\u202c"),
+    ]
+
+
+def ways_without_plus(number: str) -> list[object]:
+    return [number, f"{number}.0", f"{number}.00", float(number), int(number), Decimal(number), Decimal(f"{number}.0")]
+
+
+def national_ways(region: str, number: str) -> list[object]:
+    parsed = phonenumbers.parse(f"+{number}")
+    written = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.NATIONAL)
+    plain = phonenumbers.national_significant_number(parsed)
+    dialled = "".join(filter(str.isdigit, written))
+    slashed = f"{dialled[:4]}/{dialled[4:]}"
+    return [written, dialled, dialled.translate(WIDE), plain, f"{plain}.0", float(plain), int(plain), slashed]
+
+
+def reading(*given: object) -> str | None:
+    try:
+        return normalise_number(*given)  # type: ignore[arg-type]
+    except InvalidInviteError:
+        return None
+
+
+def test_a_mobile_of_every_country_is_itself_in_every_writing_or_refused_and_never_another():
+    assert len(MOBILES) > 200
+    for region, number in MOBILES:
+        for written in ways_to_write(number):
+            for arguments in (
+                (written,),
+                (written, region),
+                (written, None, region),
+                (written, "US"),
+                (written, None, "DE"),
+            ):
+                read = reading(*arguments)
+                # Where 00 is not what is dialled for abroad, it may be refused.
+                assert read == number or (read is None and str(written).startswith("00") and arguments[1:]), arguments
+        for written in ways_without_plus(number):
+            assert reading(written) == number, (written, number)
+            assert reading(written, region) in (number, None), (written, region)
+            assert reading(written, None, region) in (number, None), (written, region)
+            for other in SOME:
+                if phonenumbers.country_code_for_region(other) != phonenumbers.country_code_for_region(region):
+                    assert identity_of(reading(written, None, other) or "") != number
+        for written in national_ways(region, number):
+            for arguments in ((written, region), (written, None, region)):
+                assert identity_of(reading(*arguments) or identity_of(number)) == identity_of(number), arguments
+
+
+def test_most_ways_of_writing_a_national_number_are_understood():
+    read = [reading(way, None, region) for region, number in MOBILES for way in national_ways(region, number)]
+    assert sum(each is not None for each in read) / len(read) > 0.85
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(sorted(MOBILES)), st.sampled_from(sorted(MOBILES)), st.data())
+def test_digits_without_a_plus_never_reach_another_country_than_the_one_that_the_row_names(mobile, row, data):
+    (_, number), (country, _) = mobile, row
+    cut = data.draw(st.integers(0, 3))
+    read = reading(number[cut:], None, country)
+    if read is not None:
+        assert phonenumbers.parse(f"+{read}").country_code == phonenumbers.country_code_for_region(country)
+
+
+ANYTHING = st.one_of(
+    st.text(max_size=45),
+    st.from_regex(r"\A\+?[0-9 ().\-]{4,20}\Z"),
+    st.integers(min_value=-(10**6), max_value=10**17),
+    st.floats(),
+    st.none(),
+    st.binary(max_size=5),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(ANYTHING, st.sampled_from([None, "CH", "DE", "US", "IT", "AR"]))
+def test_what_comes_out_is_digits_or_an_error_that_hides_the_number_and_it_is_stable(number, region):
+    try:
+        digits = normalise_number(number, region)
+    except InvalidInviteError as raised:
+        written = "".join(c for c in str(number) if c.isdigit())
+        hidden = len(written) < 9 or written not in str(raised)
+        assert hidden
+        return
+    assert digits.isascii()
+    assert digits.isdigit()
+    if phonenumbers.is_valid_number(phonenumbers.parse("+" + digits)):  # of others, a 0 may be taken for a prefix
+        assert normalise_number("+" + digits) == digits
+        assert normalise_number("+" + digits, region) == digits
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(min_value=10**7, max_value=10**13))
+def test_digits_alone_are_stable_without_a_region(number):
+    try:
+        digits = normalise_number(number)
+    except InvalidInviteError:
+        return
+    if phonenumbers.is_valid_number(phonenumbers.parse("+" + digits)):
+        assert normalise_number(digits) == digits
+
+
+# numbers that need no parsing
+
+
+def by_parsing(number: object, region: str | None) -> str | None:
+    try:
+        return _parsed_digits(number, region, named=False)
+    except InvalidInviteError:
+        return None
+
+
+COUNTRY_CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
+KINDS = [kind for kind in phonenumbers.PhoneNumberType.values() if kind != phonenumbers.PhoneNumberType.UNKNOWN]
+
+
+def examples(kinds: list[int]) -> set[str]:
+    """What the numbering plans give as examples of these kinds of numbers, in each region and outside of regions."""
+    found = [
+        phonenumbers.example_number_for_type(region, kind)
+        for region in phonenumbers.SUPPORTED_REGIONS
+        for kind in kinds
+    ]
+    found += map(phonenumbers.example_number_for_non_geo_entity, phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS)
+    return {phonenumbers.format_number(one, phonenumbers.PhoneNumberFormat.E164) for one in found if one}
+
+
+def invalid_examples() -> set[str]:
+    found = map(phonenumbers.invalid_example_number, phonenumbers.SUPPORTED_REGIONS)
+    return {phonenumbers.format_number(one, phonenumbers.PhoneNumberFormat.E164) for one in found if one}
+
+
+def test_examples_of_every_region_and_kind_are_as_parsing_has_them():
+    numbers = examples(KINDS) | invalid_examples()
+    assert len(numbers) > 1000
+    for number in numbers:
+        for written in (number, "00" + number[1:], number[1:], f"{number[:4]} {number[4:7]}-{number[7:]}"):
+            assert _ready_digits(written, None) in (None, by_parsing(written, None)), written
+
+
+def test_mobile_numbers_of_every_country_need_no_parsing():
+    numbers = examples([phonenumbers.PhoneNumberType.MOBILE])
+    assert {phonenumbers.parse(number).country_code for number in numbers} == set(COUNTRY_CODES)
+    assert [number for number in numbers if not _ready_digits(number, None)] == []
+
+
+@pytest.mark.parametrize(
+    ("written", "ready"),
+    [
+        pytest.param("+41793026727", "41793026727", id="plain"),
+        pytest.param("+390236618300", "390236618300", id="Italy, the zero belongs to the number"),
+        pytest.param("+390669812345", "390669812345", id="the Vatican, by Italy's code"),
+        pytest.param("+393123456789", "393123456789", id="Italy, mobile"),
+        pytest.param("+393123456789012", None, id="Italy, too long"),
+        pytest.param("+14155552671", "14155552671", id="United States"),
+        pytest.param("+18765551234", "18765551234", id="Jamaica"),
+        pytest.param("+114155552671", None, id="the 1 that is dialled before a number in America"),
+        pytest.param("+5551234", None, id="seven digits are local only in America"),
+        pytest.param("+77011234567", "77011234567", id="Kazakhstan"),
+        pytest.param("+78005553535", None, id="Russia, the 8 might be what is dialled before a number"),
+        pytest.param("+410793026727", None, id="Switzerland, with the 0 that is dialled before a number"),
+        pytest.param("+442071838750", "442071838750", id="Britain"),
+        pytest.param("+262692123456", "262692123456", id="Reunion"),
+        pytest.param("+262639123456", "262639123456", id="Mayotte"),
+        pytest.param("+5491123456789", "5491123456789", id="Argentina, mobile"),
+        pytest.param("+54111523456789", None, id="Argentina, the 15 moves to the front as a 9"),
+        pytest.param("+80012345678", "80012345678", id="a free number of no country"),
+        pytest.param("+870301234567", "870301234567", id="a satellite"),
+        pytest.param("+999123456789", None, id="no country"),
+        pytest.param("+0041793026727", None, id="two prefixes"),
+        pytest.param("+41  793026727", None, id="two spaces"),
+        pytest.param("+41793026727\n", None, id="line end"),
+        pytest.param("\uff0b41793026727", None, id="a wide plus"),
+        pytest.param("+4179302672\u0667", None, id="an Arabic digit"),
+    ],
+)
+def test_what_is_ready_without_parsing_is_what_parsing_gives(written, ready):
+    assert _ready_digits(written, None) == ready
+    if ready:
+        assert by_parsing(written, None) == ready
+
+
+def test_digits_without_a_plus_are_read_with_the_region_where_one_is_given():
+    assert _ready_digits("41793026727", None) == "41793026727"
+    assert _ready_digits("41793026727", "CH") is None
+
+
+@settings(max_examples=3000, deadline=None)
+@given(
+    st.sampled_from(["+", "00", ""]),
+    st.sampled_from(COUNTRY_CODES),
+    st.text("0123456789", min_size=3, max_size=13),
+    st.lists(st.tuples(st.integers(1, 14), st.sampled_from(" -")), max_size=4),
+    st.sampled_from([None, "CH", "US", "AR", "IT"]),
+)
+def test_no_number_is_ready_that_parsing_would_refuse_or_change(prefix, code, rest, separators, region):
+    digits = f"{code}{rest}"
+    for at, separator in separators:
+        digits = digits[:at] + separator + digits[at:]
+    ready = _ready_digits(prefix + digits, region)
+    assert ready in (None, by_parsing(prefix + digits, region))

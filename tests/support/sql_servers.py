@@ -1,0 +1,152 @@
+"""Databases for the tests of the SQL ledger: each server is the tests' own, in a directory that is gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_omnichat.campaign.sql.dialect import Dialect
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
+
+
+@dataclass(frozen=True)
+class Target:
+    """A database by a driver; can be sent to another process."""
+
+    dialect: Dialect
+    driver: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def connect(self) -> Any:
+        if self.driver == "sqlite3":
+            return sqlite3.connect(**self.options)
+        if self.driver == "psycopg2":
+            import psycopg2
+
+            return psycopg2.connect(**self.options)
+        if self.driver == "psycopg":
+            import psycopg
+
+            return psycopg.connect(**self.options)
+        import pymysql
+
+        return pymysql.connect(**self.options)
+
+    def database(self, wrapped: Callable[[Any], Any] = lambda connection: connection) -> SqlDatabase:
+        return SqlDatabase(lambda: wrapped(self.connect()), self.dialect, "?" if self.driver == "sqlite3" else "%s")
+
+    def run(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Run a statement of the test's own, with ``?`` for parameters."""
+        with closing(self.connect()) as connection:
+            cursor = connection.cursor()
+            cursor.execute(sql if self.driver == "sqlite3" else sql.replace("?", "%s"), parameters)
+            rows = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+            connection.commit()
+        return rows
+
+
+@contextmanager
+def postgresql() -> Iterator[dict[str, Any]]:
+    """Start PostgreSQL on a socket of its own; give what its drivers take."""
+    programs = _programs("initdb", "postgres", among=sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))
+    with _directory() as home:
+        _run(programs["initdb"], "-D", home / "data", "-U", "owner", "-A", "trust", "-E", "UTF8", "--no-sync")
+        command = [programs["postgres"], "-D", home / "data", "-k", home, "-c", "listen_addresses=", "-c", "fsync=off"]
+        options = {"host": str(home), "user": "owner", "dbname": "postgres"}
+        with _server(command, home):
+            _wait_for(Target("postgresql", _installed("psycopg2", "psycopg"), options))
+            yield options
+
+
+@contextmanager
+def mariadb() -> Iterator[dict[str, Any]]:
+    """Start MariaDB on a socket of its own; give what its drivers take."""
+    driver = _installed("pymysql")
+    programs = _programs("mariadb-install-db", "mariadbd", among=[Path("/usr/sbin")])
+    with _directory() as home:
+        data, socket = f"--datadir={home / 'data'}", home / "socket"
+        _run(programs["mariadb-install-db"], "--no-defaults", data, "--auth-root-authentication-method=normal")
+        server = [programs["mariadbd"], "--no-defaults", data, f"--socket={socket}", "--skip-networking"]
+        server.append("--innodb-flush-log-at-trx-commit=0")
+        options = {"unix_socket": str(socket), "user": "root", "charset": "utf8mb4"}
+        with _server(server, home):
+            for _ in range(200):  # a driver that finds no socket leaves its own half open
+                if socket.exists():
+                    break
+                time.sleep(0.1)
+            _wait_for(Target("mysql", driver, options))
+            Target("mysql", driver, options).run("CREATE DATABASE ledger")
+            yield {**options, "database": "ledger"}
+
+
+def _installed(*drivers: str) -> str:
+    for driver in drivers:
+        if find_spec(driver):
+            return driver
+    pytest.skip(f"no driver is installed: {' or '.join(drivers)}")
+
+
+def _programs(*names: str, among: list[Path]) -> dict[str, str]:
+    path = os.pathsep.join([*map(str, among), os.environ.get("PATH", "")])
+    found = {name: shutil.which(name, path=path) for name in names}
+    if missing := [name for name, place in found.items() if place is None]:
+        pytest.skip(f"{', '.join(missing)} is not on this machine")
+    return {name: place for name, place in found.items() if place is not None}
+
+
+# Neither server runs as root.
+_SOMEBODY: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+@contextmanager
+def _directory() -> Iterator[Path]:
+    home = Path(tempfile.mkdtemp(prefix="omnichat-", dir="/tmp"))  # a socket's path has to be short
+    try:
+        if _SOMEBODY:
+            shutil.chown(home, _SOMEBODY["user"], _SOMEBODY["group"])
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _run(*command: object) -> None:
+    subprocess.run([str(part) for part in command], check=True, capture_output=True, cwd="/", **_SOMEBODY)
+
+
+@contextmanager
+def _server(command: list[Any], home: Path) -> Iterator[None]:
+    log = (home / "log").open("wb")
+    process = subprocess.Popen([str(part) for part in command], stdout=log, stderr=log, cwd="/", **_SOMEBODY)
+    try:
+        yield
+    finally:
+        log.close()
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(target: Target) -> None:
+    for _ in range(200):
+        try:
+            target.connect().close()
+        except Exception:
+            time.sleep(0.1)
+        else:
+            return
+    target.connect().close()

@@ -1,0 +1,264 @@
+"""The words with which a task ends: no two sentences run into each other, whatever was said by others before."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException
+
+from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.engine.batch import Batch, Limits
+from airflow_provider_omnichat.campaign.ledger.interface import LedgerError, NoLedger
+from airflow_provider_omnichat.campaign.model.rows import Result
+from airflow_provider_omnichat.campaign.results.sink import NoResults
+from airflow_provider_omnichat.campaign.results.table import ResultTableError
+from airflow_provider_omnichat.tasks.ending import Ending, raise_if_empty
+from tests.campaign.checks.test_row_checker import gate
+from tests.operators.test_send_invite import invite
+from tests.operators.test_send_invite_batch import batch, counts, number, people, rows_in
+from tests.support.airflow_harness import HAS_STATE_STORE, run_task
+from tests.support.wire_server import answer
+
+needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
+
+_STARTS = (
+    "Sending was stopped|The task was stopped|So far|All rows|Give results_path|It is not sent again|An earlier try may"
+    "|It was to be sent|It was sent again|But that could|See in the vendor|Nothing was sent|Shorten it|Already in doubt"
+)
+_WRONG = {
+    "two full stops": re.compile(r"(?<!\.)\.\.(?!\.)"),
+    "a full stop alone": re.compile(r"\. +\."),
+    "two spaces": re.compile(r"\S  +\S"),
+    "a space before a full stop": re.compile(r"\s\.(?=\s|$)"),
+    "no space between sentences": re.compile(r"[a-z)\d][.!?][A-Z][a-z]+ "),
+    "no full stop between sentences": re.compile(rf"(?<![.!?:(]) (?:{_STARTS})\b"),
+    "a full stop before a semicolon": re.compile(r"\.[;,:]"),
+    "None": re.compile(r"\bNone\b"),
+}
+
+
+def assert_reads_well(text: str) -> None:
+    """Sentences, and below them examples, one a line."""
+    head, *examples = text.split("\n")
+    assert head.endswith((".", "?")), text
+    for name, wrong in _WRONG.items():
+        found = wrong.search(head) or next(filter(None, map(wrong.search, (line.strip() for line in examples))), None)
+        assert not found, f"{name} at {found.group()!r} in: {text}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It broke off Sending was stopped. So far, 1 rows.",
+        "Sending was stopped: HTTP 401: Bad login.. 3 rows.",
+        "One. . Two.",
+        "One.Two is there.",
+        "One.  Two.",
+        "One .",
+        "One",
+        "Bad.; Two.",
+    ],
+)
+def test_what_reads_badly_is_found(text):
+    with pytest.raises(AssertionError):
+        assert_reads_well(text)
+
+
+# What others say: the vendor, drivers, this package. With and without a full stop.
+SAID = [
+    "The invite was not sent: HTTP 401 UNAUTHORIZED: Invalid login details",
+    "The invite was not sent: HTTP 401 UNAUTHORIZED: Invalid login details.",
+    "nothing was taken for 60 seconds; at last: no connection (Connection refused)",
+    "The ledger table t cannot be written (OperationalError); nothing more is sent. See that the database is up.",
+    "The list cannot be read to its end (OSError: it broke.).",
+    "What a mess!",
+    "20 invites in a row are in doubt; sending more would only add to them ...",
+]
+
+
+def ended(outcomes: dict[Outcome, int], said: str, total: int | None = None) -> Batch:
+    """A batch that has ended so, without having run."""
+    made = Batch(
+        gate=gate(),
+        ledger=NoLedger,
+        results=NoResults(),
+        client=None,  # type: ignore[arg-type]
+        limits=Limits(),
+        log=logging.getLogger(__name__),
+        total=total,
+    )
+    for outcome, count in outcomes.items():
+        for position in range(count):
+            made.tally.add(Result(position + 1, "c1", number(position), outcome, "", error=said))
+            made.read += 1
+    return made
+
+
+def text_of(ending: Callable[[], None]) -> str:
+    with pytest.raises(AirflowException) as raised:
+        ending()
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("place", [None, "/tmp/results", "table t of connection c"])
+@pytest.mark.parametrize("said", SAID)
+def test_every_ending_of_a_batch_reads_well(said, place):
+    for outcomes in ({Outcome.NOT_SENT: 3}, {Outcome.NOT_SENT: 2, Outcome.UNKNOWN: 2, Outcome.ACCEPTED: 1}):
+        made = ended(outcomes, said)
+        assert_reads_well(text_of(Ending(made, place).raise_if_another_try_helps))
+        made.tally.due[Outcome.NOT_SENT] += 2  # doubts that were to be sent again
+        made._sender.stop(said)
+        assert_reads_well(text_of(Ending(made, place).raise_if_another_try_helps))
+    made = ended({Outcome.UNKNOWN: 12}, said)
+    assert_reads_well(text_of(Ending(made, place).raise_if_in_doubt))
+    made = ended({Outcome.REJECTED: 12}, said)
+    assert_reads_well(text_of(lambda: Ending(made, place).raise_if_too_many_were_rejected(0.1)))
+    made = ended({Outcome.INVALID: 12}, said)
+    assert_reads_well(text_of(Ending(made, place).raise_if_no_row_was_fit))
+    assert_reads_well(text_of(lambda: raise_if_empty(ended({}, said).tally, "fail")))
+    assert_reads_well(text_of(lambda: raise_if_empty(ended({}, said).tally, "skip")))
+
+
+@pytest.mark.parametrize("total", [None, 100])
+@pytest.mark.parametrize("failure", [None, LedgerError, ResultTableError])
+@pytest.mark.parametrize("said", SAID)
+def test_every_early_end_reads_well_and_says_what_was_not_read(said, failure, total):
+    made = ended({Outcome.ACCEPTED: 3}, said, total)
+    made.read += 2
+    made.failure = failure(said) if failure else None
+    for made.abandoned in (True, False) if failure else (True,):
+        text = text_of(Ending(made, None).raise_if_another_try_helps)
+        assert_reads_well(text)
+        assert ("The task was stopped." in text) is made.abandoned
+        assert said.rstrip(".") in text or failure is None
+        assert (
+            "5 of 100 rows of the list were read; 97 have no outcome and no row in the results"
+            if total
+            else "5 rows of the list were read; 2 of these and the rest of the list have no outcome and no row in the"
+        ) in text
+    assert made.tally.manifest("c", None, made.missing)["missing"] == (97 if total else None)
+
+
+VENDOR = ["Bad request", "Bad request.", "Bad request. Try again.", "Bad request ...", ""]
+
+
+def refusal(status: int, text: str) -> bytes:
+    return answer(status, {"requestError": {"serviceException": {"messageId": "BAD", "text": text}}})
+
+
+@pytest.mark.parametrize("text", VENDOR)
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 200])
+def test_a_task_that_the_vendor_fails_ends_in_sentences(wire, hook_for, status, text):
+    body: Any = {"to": "1", "messageCount": 1, "messageId": "m", "status": {"groupId": 5, "id": 12, "name": "NO"}}
+    body["status"] |= {"description": text, "action": text}
+    given = answer(200, body) if status == 200 else refusal(status, text)
+    hook_for(wire(*[given] * 40))
+    run = run_task(batch(people(3), retry_budget=0, max_rejected_ratio=0.0))
+    assert run.state == "failed"
+    assert_reads_well(str(run.error))
+    single = run_task(invite())
+    assert single.state == "failed"
+    # What is raised as it is has no full stop, as is usual for an exception.
+    assert_reads_well(str(single.error).rstrip(".") + ".")
+
+
+@needs_store
+def test_a_doubt_that_is_met_again_is_told_in_sentences(wire, hook_for):
+    hook_for(wire(refusal(500, "It broke."), refusal(429, "Wait."), refusal(500, "It broke again.")))
+    store: dict[str, Any] = {}
+    for on_unknown in ("hold", "hold", "resend", "hold", "resend", "hold"):
+        run = run_task(invite(on_unknown=on_unknown), store=store)
+        assert_reads_well(str(run.error))
+    assert "HTTP 500 BAD: It broke. It was sent again: The invite may have been sent, or not" in str(run.error)
+
+
+# what was not read
+
+
+class Breaks:
+    """A list that gives some rows, and then fails."""
+
+    def __init__(self, rows: int, error: Exception) -> None:
+        self._rows = rows
+        self._error = error
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        yield from people(self._rows)
+        yield {"to": "nobody"}
+        raise self._error
+
+
+def test_a_list_that_fails_before_all_of_its_columns_were_seen_sends_nothing_and_is_read_again(hook_for, sandbox):
+    hook_for(sandbox)
+    run = run_task(batch(Breaks(0, OSError("the disk is gone.")), retries=1), retries=1)
+    assert run.state == "up_for_retry"
+    assert_reads_well(str(run.error))
+    assert "The list cannot be read to its end (OSError: the disk is gone.)." in str(run.error)
+    assert sandbox.requests_seen == 0
+
+
+@pytest.mark.parametrize("rows", [1, 63, 64, 65, 300])
+def test_a_list_that_fails_in_the_middle_leaves_an_outcome_for_each_row_that_was_read(
+    hook_for, sandbox, tmp_path, rows
+):
+    hook_for(sandbox)
+    run = run_task(batch(Breaks(rows, OSError("the disk is gone.")), results_path=str(tmp_path)))
+    assert run.state == "failed"
+    assert_reads_well(str(run.error))
+    assert "The list cannot be read to its end (OSError: the disk is gone.)." in str(run.error)
+    assert (
+        f"{rows + 1} rows of the list were read; the rest of the list has no outcome and no row in the results, and"
+        " another try takes them up."
+    ) in str(run.error)
+    manifest = run.xcom["return_value"]
+    assert (manifest["rows"], manifest["missing"]) == (rows + 1, None)
+    assert [row.position for row in rows_in(tmp_path)] == list(range(1, rows + 2))
+    assert counts(run)["invalid"] == 1
+    assert {row.to for row in rows_in(tmp_path) if row.outcome == "accepted"} == {sms.to for sms in sandbox.accepted}
+    assert rows > 1 or not sandbox.accepted, "nothing is sent once it is known that the list is broken"
+    assert all("The list cannot be read" in str(row.error) for row in rows_in(tmp_path) if row.outcome == "not_sent")
+
+
+@needs_store
+def test_a_ledger_that_fails_in_the_middle_says_how_much_of_the_list_has_no_outcome(hook_for, sandbox, tmp_path):
+    hook_for(sandbox)
+    sets: list[str] = []
+
+    def fail_later(message: Any) -> None:
+        if type(message).__name__ == "SetTaskStateStore":
+            sets.append(message.key)
+            if len(sets) > 4:
+                raise ConnectionError("gone")
+
+    run = run_task(batch(people(3000), retries=1, results_path=str(tmp_path)), retries=1, on_message=fail_later)
+    assert run.state == "up_for_retry"
+    assert_reads_well(str(run.error))
+    manifest = run.xcom["return_value"]
+    assert 0 < manifest["rows"] < 3000
+    assert manifest["missing"] == 3000 - manifest["rows"]
+    assert len(rows_in(tmp_path)) == manifest["rows"]
+    read, missing = map(int, re.findall(r"(\d+) of 3000 rows of the list were read; (\d+) have no", str(run.error))[0])
+    assert missing == manifest["missing"]
+    assert manifest["rows"] <= read <= 3000
+
+
+def test_an_account_fault_leaves_a_row_for_each_row_of_the_list(hook_for, sandbox, tmp_path):
+    hook_for(sandbox)
+    sandbox.script("ok", "401")
+    run = run_task(batch(iter(people(3000)), concurrency=1, results_path=str(tmp_path)))
+    assert_reads_well(str(run.error))
+    assert "of the list were read" not in str(run.error)
+    assert (run.xcom["return_value"]["rows"], run.xcom["return_value"]["missing"]) == (3000, 0)
+    assert len(rows_in(tmp_path)) == 3000
+
+
+def test_the_json_of_a_manifest_says_that_it_is_not_known_how_many_are_missing():
+    made = ended({Outcome.ACCEPTED: 1}, "x")
+    made.failure = OmnichatError("x")
+    assert json.loads(json.dumps(made.tally.manifest("c", None, made.missing)))["missing"] is None
