@@ -120,11 +120,11 @@ class Route:
                 said = "it was closed before it was ready"
             case _:
                 said = type(error).__name__
-        return self._no_connection(said)
+        return self._no_connection(scrub(said))
 
     def _no_connection(self, said: str) -> TransportError:
         through = f" through the proxy of {self.proxy.variable}" if self.proxy else ""
-        return TransportError(f"no connection{through}: {scrub(said)}", written=False)
+        return TransportError(f"no connection{through}: {said}", written=False)
 
 
 def _proxy_for(base_url: str) -> Proxy | None:
