@@ -17,6 +17,7 @@ from airflow_provider_omnichat.api.privacy import (
     mask_numbers,
     shown_address,
 )
+from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.campaign.preview.budget import Budget
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
@@ -32,7 +33,6 @@ from airflow_provider_omnichat.tasks.asset_events import add_to_asset_events
 from airflow_provider_omnichat.tasks.ending import Ending, raise_if_empty
 from airflow_provider_omnichat.tasks.given_files import check_address, storage_path
 from airflow_provider_omnichat.tasks.ledger import (
-    DEFAULT_TABLE,
     batch_ledger,
     campaign_name,
     sql_ledger,

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.ledger.interface import Ledger
     from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 
-DEFAULT_TABLE = "omnichat_invites"
-
 
 class KeepsLedger(Protocol):
     """What is used of an operator."""

@@ -11,6 +11,7 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumber, PhoneNumberType, ValidationResult
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.campaign.phone.country_codes import country_code_of
 from airflow_provider_omnichat.campaign.phone.identity import in_use
 from airflow_provider_omnichat.campaign.phone.written import MORE_THAN_ONE, invalid_number, plain_text
 
@@ -106,16 +107,17 @@ class _Plan:
 @cache
 def _plan(first_three: str) -> _Plan | None:
     """Give the plan of the country whose code the three digits begin with; None where there is no such code."""
-    for length in (1, 2, 3):
-        code = int(first_three[:length])
-        region = phonenumbers.region_code_for_country_code(code)
-        metadata = PhoneMetadata.metadata_for_region_or_calling_code(code, region)
-        if metadata is not None and (general := metadata.general_desc) is not None:
-            lengths = frozenset(general.possible_length).difference(general.possible_length_local_only)
-            prefix = metadata.national_prefix_for_parsing
-            pattern = re.compile(general.national_number_pattern or "")
-            return _Plan(length, lengths, pattern, re.compile(prefix) if prefix else None)
-    return None
+    code = country_code_of(first_three)
+    if not code:
+        return None
+    region = phonenumbers.region_code_for_country_code(int(code))
+    metadata = PhoneMetadata.metadata_for_region_or_calling_code(int(code), region)
+    if metadata is None or (general := metadata.general_desc) is None:
+        return None
+    lengths = frozenset(general.possible_length).difference(general.possible_length_local_only)
+    prefix = metadata.national_prefix_for_parsing
+    pattern = re.compile(general.national_number_pattern or "")
+    return _Plan(len(code), lengths, pattern, re.compile(prefix) if prefix else None)
 
 
 def _parsed_digits(number: object, region: str | None, named: bool) -> str:

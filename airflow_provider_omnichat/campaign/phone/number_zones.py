@@ -15,6 +15,7 @@ from phonenumbers import (
 )
 from phonenumbers.phonenumberutil import is_number_type_geographical
 
+from airflow_provider_omnichat.campaign.phone.country_codes import country_code_of
 from airflow_provider_omnichat.campaign.phone.time_zones import known_zones
 
 # What phonenumbers gives for these codes shows another time than the clocks there, for some of the year or all of it.
@@ -29,7 +30,6 @@ _CORRECTED = {
     "970": ("Asia/Gaza", "Asia/Hebron"),  # phonenumbers: Europe/Bucharest
 }
 _KALININGRAD = {"Europe/Bucharest": "Europe/Kaliningrad"}  # within +7
-_LONGEST_CODE = 3
 
 
 def zones_of(number: str) -> tuple[str, ...]:
@@ -52,15 +52,13 @@ def zones_of(number: str) -> tuple[str, ...]:
         :func:`~airflow_provider_omnichat.campaign.phone.number.normalise_number` gives it.
     :return: IANA names, in a steady order; none for satellite phones, international toll-free numbers and the like.
     """
-    for length in range(1, _LONGEST_CODE + 1):
-        only = _only_zones().get(number[:length])
-        if only is not None:
-            return only
-    for length in range(1, _LONGEST_CODE + 1):
-        code = number[:length]
-        if code.isdecimal() and int(code) in COUNTRY_CODE_TO_REGION_CODE:
-            return _by_longest_prefix(number if _tells_place(int(code), number[length:]) else code)
-    return ()
+    code = country_code_of(number)
+    if not code:
+        return ()
+    only = _only_zones().get(code)
+    if only is not None:
+        return only
+    return _by_longest_prefix(number if _tells_place(int(code), number[len(code) :]) else code)
 
 
 def _tells_place(code: int, national: str) -> bool:
@@ -115,8 +113,6 @@ def _only_zones() -> Mapping[str, tuple[str, ...]]:
     """Of the country codes all of whose numbers have the same zones, whatever their kind."""
     by_prefix = _zones_by_prefix()
     found: dict[str, set[tuple[str, ...]]] = {}
-    codes = {str(code) for code in COUNTRY_CODE_TO_REGION_CODE}
     for prefix, zones in by_prefix.items():
-        code = next(prefix[:length] for length in range(1, _LONGEST_CODE + 1) if prefix[:length] in codes)
-        found.setdefault(code, set()).add(zones)
+        found.setdefault(country_code_of(prefix), set()).add(zones)
     return {code: zones.pop() for code, zones in found.items() if len(zones) == 1 and code in by_prefix}

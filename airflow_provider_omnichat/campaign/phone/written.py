@@ -7,11 +7,10 @@ import unicodedata
 from decimal import Decimal
 from numbers import Integral, Real
 
-from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
-
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.model.blank import is_blank
+from airflow_provider_omnichat.campaign.phone.country_codes import country_code_of
 
 _LONGEST_INPUT = 40
 # Below, a text is nobody's number.
@@ -172,15 +171,9 @@ def _area_code(digits: str, plus: bool) -> str:
     if digits.startswith("00"):
         digits, plus = digits[2:], True
     if plus:
-        return _without_country_code(digits).removeprefix("0")
+        code = country_code_of(digits)
+        return digits[len(code) :].removeprefix("0") if code else ""
     return digits[1:] if digits.startswith("0") else ""
-
-
-def _without_country_code(digits: str) -> str:
-    for length in (1, 2, 3):
-        if digits[:length].isdigit() and int(digits[:length]) in COUNTRY_CODE_TO_REGION_CODE:
-            return digits[length:]
-    return ""
 
 
 def _named(character: str) -> str:

@@ -7,8 +7,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneNumber, region_code_for_number
-
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import mask_number, scrub
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result
@@ -21,8 +19,8 @@ from airflow_provider_omnichat.campaign.model.segments import (
     estimate_segments,
     outside_gsm7,
 )
+from airflow_provider_omnichat.campaign.phone.country_codes import NO_COUNTRY, country_of
 
-NO_COUNTRY = "ZZ"
 """Stands for a number whose country cannot be told; ISO 3166 leaves these two letters to users."""
 
 _MOST_REASONS = 10
@@ -271,27 +269,6 @@ class Preview:
 
     def _share(self, count: int) -> str:
         return f"{100 * count / self._invites:.1f}%"
-
-
-def country_of(number: str) -> str:
-    """
-    Give the country of a number as two letters (ISO 3166).
-
-    A number of no country has ``001``, and one whose country cannot be told ``ZZ``.
-
-    :param number: in international format, digits only.
-    """
-    for length in (1, 2, 3):
-        code, national = number[:length], number[length:]
-        regions = COUNTRY_CODE_TO_REGION_CODE.get(int(code)) if code.isdigit() else None
-        if regions and len(regions) == 1:
-            return str(regions[0])
-        if regions and national.isdigit():
-            # Several countries share it, and the digits behind tell which.
-            parsed = PhoneNumber(int(code), int(national), italian_leading_zero=national.startswith("0") or None)
-            # One that is in no numbering plan (yet) counts for the main country of its code, which stands first.
-            return str(region_code_for_number(parsed) or regions[0])
-    return NO_COUNTRY
 
 
 def _count(counter: Counter[Any], key: Any) -> None:

@@ -12,7 +12,7 @@ import os
 import pickle
 import tempfile
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import IO, Any, TypeVar
@@ -49,17 +49,16 @@ class Spool:
     other threads. Memory does not grow with the list.
 
     :param rows: of the list; drained at once, and closed where it can be.
-    :param needs: the fields to keep; None keeps all.
     :raises SpoolError: the disk takes no more. What *rows* raises is passed on. Nothing is left on the disk then.
     """
 
-    def __init__(self, rows: Iterable[Row | BrokenRow], needs: Collection[str] | None = None) -> None:
+    def __init__(self, rows: Iterable[Row | BrokenRow]) -> None:
         self._count = 0
         # Unnamed where the system can do that, else unlinked at once; for its owner only.
         self._file = self._told(lambda: tempfile.TemporaryFile(prefix="omnichat-"))  # noqa: SIM115 - see close()
         self._close = weakref.finalize(self, _close, self._file)
         try:
-            self._drain(rows, None if needs is None else frozenset(needs))
+            self._drain(rows)
         except BaseException:
             self.close()
             raise
@@ -90,7 +89,7 @@ class Spool:
         """Give the disk space back; what is being iterated can still be read to its end."""
         self._close()
 
-    def _drain(self, rows: Iterable[Row | BrokenRow], needs: frozenset[str] | None) -> None:
+    def _drain(self, rows: Iterable[Row | BrokenRow]) -> None:
         block: list[tuple[Any, ...]] = []
         # One object for all rows with the same fields: pickle writes it once in a block.
         shapes: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -98,7 +97,7 @@ class Spool:
             if isinstance(row, BrokenRow):
                 block.append((row.position, None, row.reason))
             else:
-                names, values = _kept(row.fields, needs)
+                names, values = tuple(row.fields), tuple(row.fields.values())
                 block.append((row.position, shapes.setdefault(names, names), values))
             self._count += 1
             if len(block) == _BLOCK:
@@ -132,13 +131,6 @@ def _place() -> str:
         return tempfile.gettempdir()
     except FileNotFoundError:  # none of the usual ones can be written to
         return "a temporary directory"
-
-
-def _kept(fields: Mapping[str, Any], needs: frozenset[str] | None) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-    if needs is None:
-        return tuple(fields), tuple(fields.values())
-    names = tuple([name for name in fields if name in needs])
-    return names, tuple([fields[name] for name in names])
 
 
 def _packed(block: list[tuple[Any, ...]]) -> bytes:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from phonenumbers import PhoneNumberType
 from phonenumbers.timezone import time_zones_for_number
 
-from airflow_provider_omnichat.campaign import number_zones, time_zones
+from airflow_provider_omnichat.campaign.phone import number_zones, time_zones
 from airflow_provider_omnichat.campaign.phone.number_zones import zones_of
 
 KINDS = tuple(PhoneNumberType.values())
@@ -176,7 +176,7 @@ def test_a_zone_that_tzdata_does_not_know_leaves_the_number_without_zones(tzdata
 
 def test_the_zones_of_all_numbers_are_loaded_when_the_first_is_asked_for():
     program = (
-        "import sys; from airflow_provider_omnichat.campaign import number_zones as n; "
+        "import sys; from airflow_provider_omnichat.campaign.phone import number_zones as n; "
         "assert 'phonenumbers.tzdata' not in sys.modules; n.zones_of('41793026727'); "
         "assert 'phonenumbers.tzdata' in sys.modules"
     )

@@ -14,8 +14,9 @@ from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result
+from airflow_provider_omnichat.campaign.phone.country_codes import country_of
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
-from airflow_provider_omnichat.campaign.preview.statistics import Preview, country_of
+from airflow_provider_omnichat.campaign.preview.statistics import Preview
 
 
 def candidate(position: int, to: str = "41793026727", message: str = "Hello, follow us at <link>") -> Candidate:

@@ -47,15 +47,6 @@ def test_what_goes_in_comes_out_in_its_order_and_again(given):
         assert len(spool) == len(rows)
 
 
-@given(ROWS)
-def test_only_what_is_needed_is_kept(given):
-    rows = [Row(position, one) for position, one in enumerate(given, 1) if isinstance(one, dict)]
-    with Spool(rows, needs=["to", "id"]) as spool:
-        assert fields_in(spool) == [
-            {name: value for name, value in row.fields.items() if name in ("to", "id")} for row in rows
-        ]
-
-
 def test_blocks_follow_each_other_without_a_gap():
     rows = (Row(position, {"to": str(position)}) for position in range(1, 3502))
     with Spool(rows) as spool:
