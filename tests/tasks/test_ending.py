@@ -194,6 +194,7 @@ class Breaks:
         raise self._error
 
 
+@needs_store
 def test_a_list_that_fails_before_all_of_its_columns_were_seen_sends_nothing_and_is_read_again(hook_for, sandbox):
     hook_for(sandbox)
     run = run_task(batch(Breaks(0, OSError("the disk is gone.")), retries=1), retries=1)
