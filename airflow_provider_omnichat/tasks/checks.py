@@ -12,6 +12,7 @@ from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker, Ru
 from airflow_provider_omnichat.campaign.checks.send_window_rule import WindowRule
 from airflow_provider_omnichat.campaign.engine.measuring import ListMeasure, measure_list
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row
+from airflow_provider_omnichat.campaign.phone.number import checked_region
 from airflow_provider_omnichat.campaign.rows.files import rows_of_file
 from airflow_provider_omnichat.campaign.rows.lists import is_frame, rows_of_dict
 from airflow_provider_omnichat.tasks.given_files import file_given, told_all
@@ -59,6 +60,7 @@ class RowCheckerFactory:
     """
 
     def __init__(self, operator: ChecksArguments, hook: OmnichatHook, campaign: str) -> None:
+        checked_region(operator.default_region)
         message = operator.private("message")
         account = hook.account
         self._operator = operator

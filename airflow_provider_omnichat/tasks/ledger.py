@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def campaign_name(context: Context, campaign: str | None, resend_key: str, ledge
     """
     if campaign and not ledger_conn_id:
         raise AirflowFailException(
-            f"campaign={campaign!r} needs ledger_conn_id: without a database, only this task instance remembers whom it"
-            " has invited, and another run would invite the same people again. Nothing was sent."
+            f"Nothing was sent. campaign={scrub(campaign)!r} needs ledger_conn_id: without a database, only this task"
+            " instance remembers whom it has invited, and another run would invite the same people again"
         )
     name = campaign or task_identity(context)
     return f"{name}#{resend_key}" if resend_key else name

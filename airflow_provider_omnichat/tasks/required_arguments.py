@@ -11,9 +11,11 @@ from typing import Any, ClassVar, Self
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+# Not templated; what a mapped task is expanded to is given all the same.
+_COLUMNS = frozenset({"to_column", "region_column", "key_column", "time_zone_column", "message_column"})
 _TEXTS_FOR_PEOPLE = frozenset({"message", "link_placeholder", "sql"})
 # As a part of a name: spring-None, exports/None/2026.
-_NONE_IN_IT = re.compile(r"(?<![^\W_])None(?![^\W_])")
+_NONE_IN_IT = re.compile(r"(?<![^\W_])(?:None|null|nan|NaT)(?![^\W_])")
 _NOTHING_SAID = frozenset({"none", "null", "nan", "nat", "<na>", "undefined", "nil"})
 """Words that a template writes for an object that is not there, in small letters. ``NA`` is not one: it is Namibia."""
 
@@ -56,7 +58,7 @@ class RequiredArgumentsMixin:
             expanded = self.__dict__.pop("_expanded", frozenset())
             self._given = {
                 name: _Given(getattr(self, name), name in expanded)
-                for name in self._templated
+                for name in (*self._templated, *(_COLUMNS & expanded))
                 if name in expanded or not _is_blank(getattr(self, name))
             }
         super()._do_render_template_fields(parent, *args, **kwargs)  # type: ignore[misc]
@@ -70,8 +72,8 @@ class RequiredArgumentsMixin:
         for name, given in (self._given or {}).items():
             value = self._value(name)
             now = "" if name in self.may_become_empty and _is_blank(value) else _nothing_in(value)
-            if not now and name not in self.not_texts | _TEXTS_FOR_PEOPLE and given.has_become_none_in_part(value):
-                now = "a text with the word 'None' in it"
+            if not now and name not in _TEXTS_FOR_PEOPLE and (word := given.word_for_nothing_in(value)):
+                now = f"a text with the word {word!r} in it"
             if now:
                 raise AirflowFailException(
                     f"Nothing was sent. {name}: was given and is {now} now; see what the task or template that it comes"
@@ -137,11 +139,18 @@ class _Given:
     def advice(self) -> str:
         return "; leave it out of expand_kwargs where there is none" if self.expanded else ""
 
-    def has_become_none_in_part(self, value: object) -> bool:
-        """Tell whether a template has put the word None into a name: two campaigns ``{{ x }}-2026`` would be one."""
-        if not isinstance(self.source, str) or not isinstance(value, str) or "{{" not in self.source:
-            return False
-        return len(_NONE_IN_IT.findall(value)) > len(_NONE_IN_IT.findall(self.source))
+    def word_for_nothing_in(self, value: object) -> str:
+        """Give the word that a template has put into a name: two campaigns ``{{ x }}-2026`` would be one."""
+        if isinstance(self.source, dict) and isinstance(value, dict):  # a query for opt-outs
+            return _word_put_into(self.source.get("sql"), value.get("sql"))
+        return _word_put_into(self.source, value)
+
+
+def _word_put_into(source: object, value: object) -> str:
+    if not isinstance(source, str) or not isinstance(value, str) or "{{" not in source:
+        return ""
+    there, before = _NONE_IN_IT.findall(value), _NONE_IN_IT.findall(source)
+    return next((word for word in there if there.count(word) > before.count(word)), "")
 
 
 def _is_blank(value: object) -> bool:

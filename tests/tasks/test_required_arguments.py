@@ -87,6 +87,52 @@ def test_a_name_that_a_template_has_put_none_into_is_refused(at_sandbox, ledger,
     assert at_sandbox.requests_seen == 0
 
 
+@pytest.mark.parametrize("word", ["null", "nan", "NaT"])
+def test_other_words_for_nothing_in_a_name_are_refused_too(at_sandbox, ledger, word):
+    run = run_task(batch(campaign="spring-{{ '" + word[:1] + "' ~ '" + word[1:] + "' }}", **ledger))
+    assert f"campaign: was given and is a text with the word {word!r} in it now" in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
+def test_a_query_of_opt_outs_that_a_template_has_put_none_into_is_refused(at_sandbox):
+    query = {"conn_id": "db", "sql": "SELECT phone FROM opt_outs WHERE at IS NOT null AND brand = '{{ none }}'"}
+    run = run_task(batch(suppression=query))
+    assert "suppression: was given and is a text with the word 'None' in it now" in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
+def test_a_path_of_a_list_that_a_template_has_put_none_into_is_refused(at_sandbox):
+    run = run_task(batch(invites="/data/{{ none }}/list.csv", retries=0))
+    assert "invites: was given and is a text with the word 'None' in it now" in str(run.error)
+
+
+@needs_runner
+def test_a_column_that_a_mapped_task_is_expanded_to_is_given(at_sandbox):
+    from airflow.sdk import DAG
+
+    rows = [{"to": "06 12 34 56 78", "country": "FR"}]
+    with DAG("invites", schedule=None):
+        task = SendInviteBatchOperator.partial(
+            task_id="invite", message=MESSAGE, default_region="CH", retry_budget=0
+        ).expand_kwargs([{"invites": rows, "region_column": None}])
+    run = run_task(task, map_index=0)
+    assert "Nothing was sent. region_column: was given and is None now" in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
+@pytest.mark.parametrize(("region", "hint"), [("UK", "; the United Kingdom is GB"), ("Schweiz", ""), ("XX", "")])
+def test_a_default_region_that_is_no_country_is_refused_before_the_first_send(at_sandbox, region, hint):
+    run = run_task(batch(default_region=region))
+    assert f"Nothing was sent. default_region: is not a country; write two letters such as CH{hint}" in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
+def test_a_campaign_that_is_a_number_does_not_show(at_sandbox):
+    run = run_task(batch(campaign="w-41793026727"))
+    assert "Nothing was sent. campaign=" in str(run.error)
+    assert "41793026727" not in str(run.error)
+
+
 def test_a_name_that_somebody_has_given_with_none_in_it_is_that_name(at_sandbox, ledger):
     assert run_task(batch(campaign="None-of-them-{{ 1 }}", **ledger)).succeeded
     assert run_task(batch(task_id="b", campaign="Nonesuch-{{ 'Nonesuch' }}", **ledger)).succeeded

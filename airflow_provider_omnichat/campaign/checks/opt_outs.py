@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError, OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.privacy import is_address, is_path
 from airflow_provider_omnichat.campaign.model.blank import is_blank, value_in
 from airflow_provider_omnichat.campaign.model.column_names import TwoColumnsError, column_of, shown_name
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Refusal, Row
@@ -43,7 +44,7 @@ class Suppression:
 
     An entry that cannot be read but could be somebody's number is an error: skipping it would invite a person who has
     said no. One that can be nobody's number (fewer than five digits, such as ``n/a``) counts as :attr:`ignored`. A list
-    with nothing but these is another list, or another column, and an error, too.
+    with nothing but these and blank ones is another list, or another column, and an error, too.
 
     :param entries: numbers as people write them, or :class:`NationalOptOut`; blank ones are left out.
     :param default_region: the country of numbers without a country code, as two letters.
@@ -56,14 +57,20 @@ class Suppression:
         # As integers: the smallest thing that a set can hold of a number.
         self._numbers: set[int] = set()
         unreadable: list[str] = []
-        count = 0
+        count = blank = 0
         for position, given in enumerate(entries, 1):
             entry, country = (given.number, given.region) if isinstance(given, NationalOptOut) else (given, None)
             if is_blank(entry):
+                blank += 1
                 continue
             try:
                 self._numbers.add(int(identity_of(normalise_number(entry, default_region, country))))
             except InvalidInviteError as error:
+                if is_path(entry) or (isinstance(entry, str) and is_address(entry)):
+                    raise SuppressionError(
+                        f"suppression: entry {position} is the address of a file; give one file alone, as"
+                        " suppression='/data/opt-outs.csv', or read several in a task that gives their numbers"
+                    ) from None
                 if isinstance(entry, str) and not may_be_a_number(entry):
                     self.ignored += 1
                     continue
@@ -75,9 +82,10 @@ class Suppression:
                 f"suppression: {count} entries cannot be read as phone numbers, so that people who opted out might be"
                 f" invited; correct them, or give default_region for national numbers. {'; '.join(unreadable)}"
             )
-        if self.ignored and not self._numbers:
+        nobody = self.ignored + blank
+        if nobody and not self._numbers:
             raise SuppressionError(
-                f"suppression: not one of {self.ignored} entries is a phone number; is it the right list, and the right"
+                f"suppression: not one of {nobody} entries is a phone number; is it the right list, and the right"
                 " column?"
             )
 

@@ -59,7 +59,7 @@ def normalise_number(number: object, default_region: str | None = None, country:
         instead of *default_region*.
     :raises InvalidInviteError: when it is not a possible number, or could be two; the error shows it masked.
     """
-    region = _check_region(country or default_region)
+    region = checked_region(country or default_region)
     return _ready_digits(number, region) or _parsed_digits(number, region, bool(country))
 
 
@@ -278,12 +278,20 @@ def _is_whole(text: str, region: str | None) -> bool:
     return found is not None and phonenumbers.is_valid_number(found)
 
 
-def _check_region(region: str | None) -> str | None:
-    if not region:
+def checked_region(region: str | None) -> str | None:
+    """
+    Give a country in capitals; None where none is given.
+
+    :param region: two letters (ISO 3166).
+    :raises InvalidInviteError: when there is no such country.
+    """
+    letters = (region or "").strip().upper()
+    if not letters:
         return None
-    if str(region).upper() not in phonenumbers.SUPPORTED_REGIONS:
-        raise InvalidInviteError("is not a country; write two letters such as CH", "default_region")
-    return region.upper()
+    if letters not in phonenumbers.SUPPORTED_REGIONS:
+        hint = "; the United Kingdom is GB" if letters == "UK" else ""
+        raise InvalidInviteError(f"is not a country; write two letters such as CH{hint}", "default_region")
+    return letters
 
 
 def _code_of(region: str) -> int:

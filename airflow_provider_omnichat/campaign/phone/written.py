@@ -15,6 +15,7 @@ from airflow_provider_omnichat.campaign.phone.country_codes import country_code_
 _LONGEST_INPUT = 40
 # Below, a text is nobody's number.
 _FEWEST_DIGITS = 5
+_FEWEST_DIGITS_OF_A_WHOLE_NUMBER = 7
 _MOST_DIGITS_OF_A_FLOAT = 15
 _APOSTROPHES = ("'", "\u2019")
 # Characters that nobody sees and that are not of Unicode's category Cf: joiners, fillers and variation selectors.
@@ -81,6 +82,19 @@ def may_be_a_number(text: str) -> bool:
     text = text.strip()
     shortened = bool(_SHORTENED.fullmatch(text)) or (bool(text) and set(text) == {"#"})
     return shortened or sum(map(str.isdigit, text)) >= _FEWEST_DIGITS
+
+
+def reads_as_number(text: str) -> bool:
+    """
+    Tell whether a text is a whole phone number, or was one before a spreadsheet shortened it.
+
+    :param text: such as what stands where a column's name should be.
+    """
+    try:
+        plain = plain_text(text)
+    except InvalidInviteError:
+        return bool(_SHORTENED.fullmatch(text.strip()))
+    return sum(map(str.isdigit, plain)) >= _FEWEST_DIGITS_OF_A_WHOLE_NUMBER
 
 
 def invalid_number(number: object, problem: str) -> InvalidInviteError:

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from airflow_provider_omnichat.api.privacy import shown_address
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
+from airflow_provider_omnichat.campaign.phone.written import reads_as_number
 from airflow_provider_omnichat.campaign.rows.columns import RowColumns
 from airflow_provider_omnichat.campaign.rows.file_content import what_else
 
@@ -295,7 +296,7 @@ def _header(lines: _Lines, reader: Iterator[list[str]], name: str) -> Sequence[s
     for number, column in enumerate(columns, 1):
         if not column:
             raise RowSourceError(f"{where}: column {number} has no name")
-        if _LIKE_A_NUMBER.fullmatch(column):
+        if _LIKE_A_NUMBER.fullmatch(column) or reads_as_number(column):
             raise RowSourceError(
                 f"{where}: column {number} is named like a phone number; the first line must name the columns,"
                 " else the first person on the list would be left out"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,7 +87,7 @@ def test_a_national_opt_out_is_of_the_country_in_its_own_row():
 
 
 def test_a_list_without_a_single_number_is_no_opt_out_list():
-    with pytest.raises(SuppressionError, match="suppression: not one of 2 entries is a phone number"):
+    with pytest.raises(SuppressionError, match="suppression: not one of 3 entries is a phone number"):
         Suppression(["ada@example.com", "", "bob@example.com"])
     assert len(Suppression(["", None])) == 0
 
@@ -291,3 +292,18 @@ def test_an_opt_out_that_a_spreadsheet_has_shortened_is_an_error_and_not_nobody(
 def test_a_row_with_a_number_beyond_all_bounds_is_invalid_and_the_list_goes_on():
     found = check([{"to": 10**5000, "id": 10**5000}, {"to": "+41793026727", "id": 1}], key_column="id")
     assert [getattr(each, "outcome", None) for each in found] == [Outcome.INVALID, None]
+
+
+@pytest.mark.parametrize("entries", [[None, None], ["", " "], [float("nan")], [None, "n/a"]])
+def test_an_opt_out_list_with_rows_and_no_number_is_the_wrong_list(entries):
+    with pytest.raises(SuppressionError, match=f"not one of {len(entries)} entries is a phone number"):
+        Suppression(entries)
+    assert len(Suppression([])) == 0
+
+
+@pytest.mark.parametrize(
+    "entry", ["/data/optouts.csv", "s3://conn@bucket/o.csv", "optouts-20261127.csv", Path("o.csv")]
+)
+def test_the_address_of_a_file_in_an_opt_out_list_is_not_passed_over(entry):
+    with pytest.raises(SuppressionError, match="entry 1 is the address of a file; give one file alone"):
+        Suppression([entry, "+41793026728"])
