@@ -139,6 +139,7 @@ def _visible(text: str, given: object) -> str:
     text = text.strip()
     if _NEXT_CELL.search(text):
         raise invalid_number(given, "has a tab or a line break in it, as between two numbers; give one number")
+    text = text.replace("\u200b", " ")  # a space without a width, and so perhaps a gap between two numbers
     seen = "".join(c for c in _INVISIBLE.sub("", text) if unicodedata.category(c) != "Cf")
     plain = (" " if c.isspace() else str(unicodedata.decimal(c)) if c.isdecimal() else c for c in seen)
     return "".join(plain).translate(_PLAIN).strip()

@@ -163,7 +163,9 @@ def test_two_numbers_in_one_cell_are_not_joined_to_one(both, region):
     assert "is more than one plain number" in said or "has a tab or a line break in it" in said
 
 
-@pytest.mark.parametrize("both", ["030 12345 030 12346", "030 12345-030 12346", "(030) 12345 (030) 12346"])
+@pytest.mark.parametrize(
+    "both", ["030 12345\u200b030 12346", "030 12345 030 12346", "030 12345-030 12346", "(030) 12345 (030) 12346"]
+)
 def test_two_numbers_with_nothing_but_a_separator_between_are_not_joined_to_one(both):
     assert "is more than one plain number" in refused(both, "DE")
 
