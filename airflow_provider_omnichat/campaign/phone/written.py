@@ -86,14 +86,13 @@ def may_be_a_number(text: str) -> bool:
 
 def reads_as_number(text: str) -> bool:
     """
-    Tell whether a text is a whole phone number, or was one before a spreadsheet shortened it.
+    Tell whether a text is a phone number in any writing, one or more, or was one before a spreadsheet shortened it.
 
     :param text: such as what stands where a column's name should be.
     """
-    try:
-        plain = plain_text(text)
-    except InvalidInviteError:
-        return bool(_SHORTENED.fullmatch(text.strip()))
+    plain = text.strip().lower().removeprefix("tel:")
+    if any(character.isalpha() for character in plain):
+        return bool(_SHORTENED.fullmatch(plain))
     return sum(map(str.isdigit, plain)) >= _FEWEST_DIGITS_OF_A_WHOLE_NUMBER
 
 

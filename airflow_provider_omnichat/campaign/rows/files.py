@@ -26,7 +26,6 @@ _DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}
 _JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
 # What bytes that are not UTF-8 become while they are read, so that one bad row does not end the list.
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
-_LIKE_A_NUMBER = re.compile(r"\+?(?:[\s().\-/]*\d){7,}[\s().\-/]*")
 
 
 def rows_of_file(
@@ -296,7 +295,7 @@ def _header(lines: _Lines, reader: Iterator[list[str]], name: str) -> Sequence[s
     for number, column in enumerate(columns, 1):
         if not column:
             raise RowSourceError(f"{where}: column {number} has no name")
-        if _LIKE_A_NUMBER.fullmatch(column) or reads_as_number(column):
+        if reads_as_number(column):
             raise RowSourceError(
                 f"{where}: column {number} is named like a phone number; the first line must name the columns,"
                 " else the first person on the list would be left out"
