@@ -93,6 +93,21 @@ def hook_for(connection: Callable[..., dict[str, Any]]) -> Iterator[Callable[...
 
 
 @pytest.fixture
+def at_sandbox(sandbox: Sandbox, hook_for: Callable[..., Any]) -> Sandbox:
+    """The sandbox, with the connection to it set."""
+    hook_for(sandbox)
+    return sandbox
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A ledger in a database of this test's own, as arguments of an operator."""
+    path = str(tmp_path / "ledger.sqlite")
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": path}))
+    return {"ledger_conn_id": "ledger"}
+
+
+@pytest.fixture
 def fast_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """Repeats after milliseconds instead of seconds; what is asked for by the server is kept."""
     from airflow_provider_omnichat.api import retry

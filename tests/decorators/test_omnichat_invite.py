@@ -20,12 +20,6 @@ needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no tas
 
 
 @pytest.fixture
-def at_sandbox(sandbox, hook_for):
-    hook_for(sandbox)
-    return sandbox
-
-
-@pytest.fixture
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What remembers over tries, on every Airflow."""
     given = {"conn_type": "sqlite", "host": str(tmp_path / "ledger.sqlite")}

@@ -23,12 +23,6 @@ def invite(**given: Any) -> SendInviteOperator:
     )
 
 
-@pytest.fixture
-def at_sandbox(sandbox, hook_for):
-    hook_for(sandbox)
-    return sandbox
-
-
 def set_messages(sent: list[Any]) -> list[Any]:
     return [message for message in sent if type(message).__name__ == "SetTaskStateStore"]
 

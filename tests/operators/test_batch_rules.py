@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,19 +33,6 @@ def zone_at(hour: int) -> str:
 
 DAY, NIGHT = zone_at(12), zone_at(3)
 HOURS: Any = ("09:00", "20:00")
-
-
-@pytest.fixture
-def at_sandbox(sandbox, hook_for):
-    hook_for(sandbox)
-    return sandbox
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    path = str(tmp_path / "ledger.sqlite")
-    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": path}))
-    return {"ledger_conn_id": "ledger"}
 
 
 @pytest.fixture

@@ -24,12 +24,6 @@ NUMBER = "41785559182"
 HIDDEN = (SECRET, NUMBER, "785559", "Vreni", "X-Amz-Signature", "secret-user")
 
 
-@pytest.fixture
-def at_sandbox(sandbox, hook_for):
-    hook_for(sandbox)
-    return sandbox
-
-
 def assert_nothing_shows(run: Any, *logged: str) -> None:
     shown = [shown_by(run.error), json.dumps(run.rendered, default=str), json.dumps(run.xcom, default=str), *logged]
     for hidden in HIDDEN:

@@ -19,12 +19,6 @@ without_header = pytest.mark.parametrize("kind", WITHOUT_HEADER)
 
 
 @pytest.fixture
-def at_sandbox(sandbox, hook_for):
-    hook_for(sandbox)
-    return sandbox
-
-
-@pytest.fixture
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sources:
     return Sources(tmp_path, monkeypatch)
 

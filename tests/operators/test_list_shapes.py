@@ -21,12 +21,6 @@ needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task
 needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
 
 
-@pytest.fixture
-def at_sandbox(sandbox, hook_for):
-    hook_for(sandbox)
-    return sandbox
-
-
 def csv_at(path: Path, count: int = 3) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("to,name\n" + "".join(f"+{number(i)},P{i}\n" for i in range(count)))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import numpy
@@ -25,19 +23,6 @@ TWO_WRITINGS = [
 
 # Each send is another task: the same one would find its own earlier answers.
 TASKS = itertools.count()
-
-
-@pytest.fixture
-def at_sandbox(sandbox, hook_for):
-    hook_for(sandbox)
-    return sandbox
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    path = str(tmp_path / "ledger.sqlite")
-    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": path}))
-    return {"ledger_conn_id": "ledger"}
 
 
 def send(*numbers: object, **given: Any) -> TaskRun:

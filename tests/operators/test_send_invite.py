@@ -27,12 +27,6 @@ def invite(**given: Any) -> SendInviteOperator:
     )
 
 
-@pytest.fixture
-def at_sandbox(sandbox, hook_for):
-    hook_for(sandbox)
-    return sandbox
-
-
 def test_an_accepted_invite_pushes_message_id_and_status_and_returns_the_whole_answer(at_sandbox):
     run = run_task(invite())
     assert run.succeeded, run.error

@@ -54,12 +54,6 @@ def rows_in(folder: Path) -> list[Result]:
     return sorted(read_results(home), key=lambda row: row.position)
 
 
-@pytest.fixture
-def at_sandbox(sandbox, hook_for):
-    hook_for(sandbox)
-    return sandbox
-
-
 # the manifest
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy
@@ -16,19 +14,6 @@ from tests.support.airflow_harness import AIRFLOW, START, TaskRun, run_task
 needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
 MESSAGE = "Hi <link>"
 NUMBER = "+41793026727"
-
-
-@pytest.fixture
-def at_sandbox(sandbox, hook_for):
-    hook_for(sandbox)
-    return sandbox
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    path = str(tmp_path / "ledger.sqlite")
-    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": path}))
-    return {"ledger_conn_id": "ledger"}
 
 
 def batch(**given: Any) -> SendInviteBatchOperator:

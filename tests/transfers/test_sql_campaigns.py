@@ -59,12 +59,6 @@ def campaign(**given: Any) -> Any:
     return SqlToOmnichatInviteOperator(**arguments(**given))
 
 
-@pytest.fixture
-def at_sandbox(sandbox, hook_for):
-    hook_for(sandbox)
-    return sandbox
-
-
 @pytest.fixture(params=["psycopg2", "psycopg"])
 def warehouse(request: pytest.FixtureRequest, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Database:
     made = connected(request.param, request, tmp_path, monkeypatch)

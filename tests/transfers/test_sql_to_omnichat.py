@@ -52,12 +52,6 @@ def counts(run: TaskRun) -> dict[str, int]:
 
 
 @pytest.fixture
-def at_sandbox(sandbox, hook_for):
-    hook_for(sandbox)
-    return sandbox
-
-
-@pytest.fixture
 def sqlite(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
     made = connected("sqlite3", request, tmp_path, monkeypatch)
     made.fill("people", "id mobile first_name", people(3))
