@@ -302,10 +302,10 @@ def test_a_time_out_is_unknown_and_not_repeated(sandbox, hook_for):
 )
 def test_an_answer_that_drips_is_bounded_by_the_time_out(wire, hook_for, head):
     drop = b"HTTP/1.1 200 OK"[:1] if not head else b"x"
-    server = wire(dripping(head, drop, 0.1, 100))
+    server = wire(dripping(head, drop, 0.1, 1000))
     begin = time.monotonic()
     fail(hook_for(server, extra={"timeout": 0.4}), InviteUnknownError)
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 60
     assert len(server.seen) == 1
 
 

@@ -181,4 +181,4 @@ def test_a_long_text_is_read_in_a_moment():
         scrub(piece * 20_000)
         shown_address(piece * 20_000)
         is_address(piece * 20_000)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30
