@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from tests.airflow_runs.deployment import Airflow, bundle
+from tests.support.airflow_deployment import Airflow, bundle
 
 DAGS = Path(__file__).parent / "dags"
 ROOT = Path(__file__).parent.parent

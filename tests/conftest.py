@@ -26,9 +26,6 @@ from airflow_provider_omnichat.sandbox.server import Sandbox  # noqa: E402
 from tests.support.sql_connections import database, mariadb_server, postgresql_server  # noqa: E402, F401 - fixtures
 from tests.support.wire_server import Play, WireServer  # noqa: E402
 
-NUMBER = "41793026727"
-MESSAGE = "Hello Vreni, if you'd like to hear more about Foo, follow us at <link>"
-
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.airflow_harness import HAS_STATE_STORE
+from tests.support.airflow_versions import HAS_STATE_STORE
 
 pytestmark = [
     pytest.mark.airflow,

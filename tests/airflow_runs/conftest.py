@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_omnichat.sandbox.server import Sandbox
-from tests.airflow_runs.deployment import HAS_API_SERVER, Airflow
+from tests.support.airflow_deployment import Airflow
+from tests.support.airflow_versions import HAS_API_SERVER
 
 
 @pytest.fixture(scope="session")

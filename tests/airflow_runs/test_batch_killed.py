@@ -13,13 +13,15 @@ import pytest
 
 from airflow_provider_omnichat.campaign.results.files import read_results
 from airflow_provider_omnichat.sandbox.server import Sandbox
-from tests.airflow_runs.deployment import HAS_STATE_STORE, Airflow, assert_none_of
-from tests.proofs.test_fault_matrix import FAULTS, INVITES, KILLS, judge, number, write_list
+from tests.support.airflow_deployment import Airflow, assert_none_of
+from tests.support.airflow_versions import needs_store
+from tests.support.batch_tasks import number
+from tests.support.killed_campaigns import FAULTS, INVITES, KILLS, judge, write_list
 
 pytestmark = [
     pytest.mark.airflow,
     pytest.mark.slow,
-    pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on"),
+    needs_store,
 ]
 
 

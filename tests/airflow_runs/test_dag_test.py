@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_omnichat.sandbox.server import Sandbox
-from tests.airflow_runs.deployment import TEST_DAGS, Airflow
+from tests.support.airflow_deployment import Airflow
+from tests.support.folders import TEST_DAGS
 
 pytestmark = pytest.mark.airflow
 

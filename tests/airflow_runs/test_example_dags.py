@@ -13,7 +13,9 @@ from urllib.parse import quote
 import pytest
 
 from airflow_provider_omnichat.sandbox.server import Sandbox
-from tests.airflow_runs.deployment import AIRFLOW, EXAMPLE_DAGS, Airflow, assert_none_of
+from tests.support.airflow_deployment import Airflow, assert_none_of
+from tests.support.airflow_versions import AIRFLOW
+from tests.support.folders import EXAMPLE_DAGS
 
 pytestmark = pytest.mark.airflow
 

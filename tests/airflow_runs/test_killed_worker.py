@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_omnichat.sandbox.server import Sandbox
-from tests.airflow_runs.deployment import HAS_STATE_STORE, Airflow
+from tests.support.airflow_deployment import Airflow
+from tests.support.airflow_versions import HAS_STATE_STORE
 
 pytestmark = [
     pytest.mark.airflow,

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.sandbox.server import Sandbox
-from tests.airflow_runs.deployment import AIRFLOW, HAS_STATE_STORE, Airflow, bundle
-from tests.docs.test_snippets import snippets
+from tests.support.airflow_deployment import Airflow, bundle
+from tests.support.airflow_versions import AIRFLOW, HAS_STATE_STORE
+from tests.support.snippets import snippets
 
 pytestmark = [
     pytest.mark.airflow,

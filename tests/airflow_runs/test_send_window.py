@@ -14,8 +14,9 @@ import pytest
 
 from airflow_provider_omnichat.campaign.results.files import read_results
 from airflow_provider_omnichat.sandbox.server import Sandbox
-from tests.airflow_runs.deployment import HAS_STATE_STORE, Airflow, assert_none_of
-from tests.operators.test_send_invite_batch import number
+from tests.support.airflow_deployment import Airflow, assert_none_of
+from tests.support.airflow_versions import HAS_STATE_STORE, needs_store
+from tests.support.batch_tasks import number
 
 pytestmark = pytest.mark.airflow
 
@@ -43,7 +44,7 @@ def zone(now: datetime, minutes: int) -> str:
     [
         pytest.param(
             "window_with_state_store",
-            marks=pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on"),
+            marks=needs_store,
         ),
         # The same again on an Airflow that has the other, so it is for the slow tests there.
         pytest.param("window_with_database", marks=[pytest.mark.slow] if HAS_STATE_STORE else []),

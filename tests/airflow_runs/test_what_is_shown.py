@@ -8,7 +8,8 @@ import json
 import pytest
 
 from airflow_provider_omnichat.sandbox.server import Sandbox
-from tests.airflow_runs.deployment import HAS_STATE_STORE, Airflow, assert_none_of
+from tests.support.airflow_deployment import Airflow, assert_none_of
+from tests.support.airflow_versions import HAS_STATE_STORE
 
 pytestmark = pytest.mark.airflow
 

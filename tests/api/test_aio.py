@@ -20,9 +20,9 @@ from airflow_provider_omnichat.api.errors import (
     SendError,
 )
 from airflow_provider_omnichat.api.outcomes import Outcome
-from tests.conftest import MESSAGE, NUMBER
-from tests.hooks.test_outcomes import BROKEN, refused_port, with_status
-from tests.support.wire_server import ACCEPTED, answer, dripping, then_close, then_reset
+from tests.support.answers import BROKEN, with_status
+from tests.support.example_invite import MESSAGE, NUMBER
+from tests.support.wire_server import ACCEPTED, answer, dripping, refused_port, then_close, then_reset
 
 
 def outcome_of(hook: Any, how: str, times: int = 1) -> list[tuple[Any, ...]]:

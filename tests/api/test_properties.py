@@ -16,7 +16,7 @@ from airflow_provider_omnichat.api.privacy import describe_text, mask_number, sc
 from airflow_provider_omnichat.api.wire import HttpResponse, error_of_http_status, read_invite_response
 from airflow_provider_omnichat.campaign.ledger.interface import Entry, LedgerError
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
-from tests.conftest import MESSAGE, NUMBER
+from tests.support.example_invite import MESSAGE, NUMBER
 from tests.support.wire_server import ACCEPTED
 
 JSON = st.recursive(

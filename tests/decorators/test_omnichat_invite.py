@@ -12,11 +12,10 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_omnichat.decorators.omnichat_invite import omnichat_invite_task
-from tests.operators.test_batch_rules import DAY, HOURS, NIGHT
-from tests.operators.test_send_invite_batch import MESSAGE, counts, number, people
-from tests.support.airflow_harness import AIRFLOW, HAS_STATE_STORE, START, run_task
-
-needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
+from tests.support.airflow_harness import START, run_task
+from tests.support.airflow_versions import needs_runner, needs_store
+from tests.support.batch_tasks import MESSAGE, counts, number, people
+from tests.support.send_windows import DAY, HOURS, NIGHT
 
 
 @pytest.fixture
@@ -186,7 +185,7 @@ def test_the_function_gets_the_context_and_what_it_was_called_with_is_not_shown(
     assert number(0) not in json.dumps(run.xcom, default=str)
 
 
-@pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
+@needs_store
 def test_what_comes_after_a_deferral_calls_the_function_again_and_sends_to_nobody_twice(at_sandbox):
     zones = iter([NIGHT, DAY])
 

@@ -17,22 +17,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.sandbox.server import Sandbox
-from tests.support.airflow_harness import HAS_STATE_STORE, run_task
+from tests.support.airflow_harness import run_task
+from tests.support.airflow_versions import HAS_STATE_STORE
+from tests.support.folders import ROOT
+from tests.support.snippets import PAGES, snippets
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXPORT = re.compile(r"^export AIRFLOW_CONN_\w+=(?:'[^']*'|\"[^\"]*\")", re.MULTILINE)
-
-
-def snippets(language: str) -> list[Any]:
-    found = []
-    for page in PAGES:
-        text = page.read_text()
-        for match in BLOCK.finditer(text):
-            if match[1] == language:
-                found.append(pytest.param(match[2], id=f"{page.name}:{text[: match.start()].count(chr(10)) + 1}"))
-    return found
 
 
 def connections() -> list[Any]:

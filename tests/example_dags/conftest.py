@@ -3,12 +3,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-EXAMPLE_DAGS = Path(__file__).parent.parent.parent / "example_dags"
+from tests.support.folders import EXAMPLE_DAGS
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.model.rows import Result, Row
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
 from airflow_provider_omnichat.campaign.rows.files import rows_of_stream
-from tests.example_dags.conftest import EXAMPLE_DAGS
+from tests.support.folders import EXAMPLE_DAGS
 
 DAY = date(2026, 11, 20)
 NEXT = DAY + timedelta(days=1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.example_dags.conftest import EXAMPLE_DAGS
+from tests.support.folders import EXAMPLE_DAGS
 
 LOAD = """
 import socket, sqlite3, sys, time

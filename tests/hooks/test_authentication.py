@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_omnichat.api.errors import InviteNotSentError
 from airflow_provider_omnichat.sandbox.server import Sandbox
 from airflow_provider_omnichat.sandbox.settings import Settings
-from tests.conftest import MESSAGE, NUMBER
+from tests.support.example_invite import MESSAGE, NUMBER
 from tests.support.wire_server import answer, then_close
 
 OAUTH2 = {"extra": {"auth_type": "oauth2"}, "login": "client", "password": "client-secret-1"}

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_omnichat.api.errors import AccountError
 from airflow_provider_omnichat.hooks.connection_form import CONN_FIELDS, UI_FIELD_BEHAVIOUR
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
-from tests.support.airflow_harness import AIRFLOW
+from tests.support.airflow_versions import AIRFLOW
 
 SECRET = "p@ss/wörd:1?&%"
 EXTRA = {"auth_type": "basic", "application_key": "KEY", "integration_type": "TELEGRAM", "timeout": 7}

@@ -14,8 +14,9 @@ import pytest
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError, SendError
 from airflow_provider_omnichat.api.hints import ACCOUNT_FAULT_IDS, STATUS_HINTS
 from airflow_provider_omnichat.api.outcomes import Outcome
-from tests.conftest import MESSAGE, NUMBER
-from tests.support.wire_server import ACCEPTED, answer, dripping, then_close, then_reset
+from tests.support.answers import BROKEN, with_status
+from tests.support.example_invite import MESSAGE, NUMBER
+from tests.support.wire_server import ACCEPTED, answer, dripping, refused_port, then_close
 
 
 def fail(hook: Any, kind: type[SendError]) -> SendError:
@@ -23,10 +24,6 @@ def fail(hook: Any, kind: type[SendError]) -> SendError:
         hook.send_invite(NUMBER, MESSAGE)
     assert type(raised.value) is kind
     return raised.value
-
-
-def with_status(**status: Any) -> bytes:
-    return answer(200, {**ACCEPTED, "status": {**ACCEPTED["status"], **status}})  # type: ignore[dict-item]
 
 
 # accepted
@@ -131,14 +128,6 @@ def test_the_newer_error_body_is_read_too(wire, hook_for):
     }
     error = fail(hook_for(wire(answer(400, body))), InviteRejectedError)
     assert (error.code, error.vendor_text) == ("E400", "Bad; Mend it; to: odd")
-
-
-# not sent
-
-
-def refused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.mark.parametrize(
@@ -353,56 +342,6 @@ def test_a_group_that_nobody_knows_is_unknown(sandbox, hook_for):
 def test_id_29_means_that_the_operator_never_told(wire, hook_for, group):
     error = fail(hook_for(wire(with_status(groupId=group, id=29))), InviteUnknownError)
     assert error.answer is not None
-
-
-BROKEN = {
-    "closed at once": then_close(),
-    "reset at once": then_reset(),
-    "reset in the status line": then_reset(b"HTTP/1.1 20"),
-    "reset in the headers": then_reset(b"HTTP/1.1 200 OK\r\nContent-Ty"),
-    "reset in the body": then_reset(answer()[:-20]),
-    "closed in the body": then_close(answer()[:-20]),
-    "no HTTP": then_close(b"SSH-2.0-OpenSSH_9.6\r\n"),
-    "200 without a body": answer(200, b""),
-    "204": answer(204, b""),
-    "202 without JSON": answer(202, b"queued"),
-    "two lengths that differ, in one header": answer(200, ACCEPTED, "Content-Length: 10, 20"),
-    "two lengths that differ, in two headers": answer(200, ACCEPTED, "Content-Length: 10", "Content-Length: 20"),
-    "a length that cuts the JSON": answer(200, ACCEPTED, "Content-Length: 10"),
-    "chunks cut short": then_close(answer(200, b"10\r\n{", "Transfer-Encoding: chunked")),
-    "chunks of no size": answer(200, b"zz\r\n{}\r\n", "Transfer-Encoding: chunked"),
-    "gzip that is none": answer(200, ACCEPTED, "Content-Encoding: gzip"),
-    "not UTF-8": answer(200, b'{"to":"\xff\xfe"}'),
-    "a huge body": answer(200, b'{"x":"' + b"a" * (2 << 20) + b'"}'),
-    "deep JSON": answer(200, b"[" * 100_000),
-    "a huge number": answer(200, b'{"messageId":' + b"9" * 5000 + b"}"),
-    "an early hint": answer(103, b"", "Link: </x>"),
-    "201 headers": answer(200, ACCEPTED, *(f"X-{n}: 1" for n in range(201))),
-    "a long header": answer(200, ACCEPTED, f"X: {'a' * 70_000}"),
-    "500": answer(500, {}),
-    "502": answer(502, b"<html>Bad Gateway</html>", "Content-Type: text/html"),
-    "503 with a Retry-After that is nonsense": answer(503, {}, "Retry-After: soon"),
-    "503 with two Retry-After that are nonsense": answer(503, {}, "Retry-After: soon", "Retry-After: -1"),
-    "504": answer(504, {}),
-    "599": answer(599, {}),
-    "304": answer(304, b""),
-    "408": answer(408, {}),
-    "409": answer(409, {}),
-    "a list": answer(200, [ACCEPTED]),
-    "null": answer(200, b"null"),
-    "no status": answer(200, {"messageId": "1"}),
-    "status a text": answer(200, {**ACCEPTED, "status": "PENDING"}),
-    "status without group": answer(200, {**ACCEPTED, "status": {"name": "PENDING"}}),
-    "group null": with_status(groupId=None),
-    "group a bool": with_status(groupId=True),
-    "group a fraction": with_status(groupId=1.5),
-    "group NaN": with_status(groupId=float("nan")),
-    "group 6": with_status(groupId=6),
-    "group -1": with_status(groupId=-1),
-    "accepted without messageId": answer(200, {"status": {"groupId": 1, "id": 7}}),
-    "accepted with an empty messageId": answer(200, {**ACCEPTED, "messageId": ""}),
-    "an error inside a 200": answer(200, {"requestError": {"serviceException": {"messageId": "X"}}}),
-}
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)

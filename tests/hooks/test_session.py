@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError
-from tests.conftest import MESSAGE, NUMBER
+from tests.support.example_invite import MESSAGE, NUMBER
 from tests.support.wire_server import ACCEPTED, answer, then_close
 
 

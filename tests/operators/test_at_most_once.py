@@ -10,11 +10,12 @@ import pytest
 
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
 from airflow_provider_omnichat.operators.omnichat import SendInviteOperator
-from tests.conftest import MESSAGE, NUMBER
-from tests.support.airflow_harness import HAS_STATE_STORE, run_task
+from tests.support.airflow_harness import run_task
+from tests.support.airflow_versions import needs_store
+from tests.support.example_invite import MESSAGE, NUMBER
 from tests.support.wire_server import ACCEPTED, answer
 
-pytestmark = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
+pytestmark = needs_store
 
 
 def invite(**given: Any) -> SendInviteOperator:

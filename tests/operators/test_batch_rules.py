@@ -15,24 +15,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
-from tests.operators.test_send_invite_batch import MESSAGE, XCom, batch, counts, number, people, rows_in
-from tests.support.airflow_harness import AIRFLOW, HAS_STATE_STORE, START, run_task
-
-needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
-needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
-
-
-def zone_at(hour: int) -> str:
-    """A fixed zone whose clock shows this hour, whatever time it is; half past, so that no test meets its edge."""
-    now = datetime.now(UTC)
-    ahead = timedelta(hours=hour, minutes=30) - timedelta(hours=now.hour, minutes=now.minute)
-    minutes = int(ahead.total_seconds() // 60)
-    minutes = (minutes + 720) % 1440 - 720
-    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
-
-
-DAY, NIGHT = zone_at(12), zone_at(3)
-HOURS: Any = ("09:00", "20:00")
+from tests.support.airflow_harness import START, run_task
+from tests.support.airflow_versions import HAS_STATE_STORE, needs_runner, needs_store
+from tests.support.batch_tasks import MESSAGE, XCom, batch, counts, number, people, rows_in
+from tests.support.send_windows import DAY, HOURS, NIGHT, zone_at
 
 
 @pytest.fixture
@@ -336,7 +322,7 @@ def test_people_whose_windows_are_never_open_together_get_theirs_each_and_the_ta
     assert {str(row.outcome) for row in rows_in(tmp_path)} == {"accepted"}
 
 
-@pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
+@needs_store
 def test_a_doubt_is_not_hidden_by_a_window_that_is_closed_meanwhile(at_sandbox):
     at_sandbox.script("drop-after")
     given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "on_closed": "skip"}

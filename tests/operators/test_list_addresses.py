@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.campaign.results.files import ResultFileError, ResultFiles, read_results
-from tests.operators.list_sources import _ledger, batch  # noqa: F401 - a fixture
-from tests.operators.test_list_shapes import decorated, giving
-from tests.operators.test_privacy import shown_by
-from tests.operators.test_send_invite_batch import XCom, counts, number, people
-from tests.support.airflow_harness import AIRFLOW, HAS_STATE_STORE, run_task
+from tests.support.airflow_harness import run_task
+from tests.support.airflow_versions import AIRFLOW, HAS_STATE_STORE, needs_runner
+from tests.support.batch_tasks import XCom, counts, number, people
+from tests.support.list_sources import batch, decorated, giving
+from tests.support.what_shows import shown_by
 
-needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
+pytestmark = pytest.mark.usefixtures("ledger")
+
 needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="what is said of a storage is that of Airflow 3.3")
 
 SECRET = "AKIA-S3CR3T-v4lue"

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.operators.list_sources import EVERY_KIND, WITHOUT_HEADER, Sources, _ledger, batch  # noqa: F401 - a fixture
-from tests.operators.test_send_invite_batch import counts, number, people, rows_in
 from tests.support.airflow_harness import run_task
+from tests.support.batch_tasks import counts, number, people, rows_in
+from tests.support.list_sources import EVERY_KIND, WITHOUT_HEADER, Sources, batch
+
+pytestmark = pytest.mark.usefixtures("ledger")
 
 every_kind = pytest.mark.parametrize("kind", EVERY_KIND)
 without_header = pytest.mark.parametrize("kind", WITHOUT_HEADER)

@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.decorators.omnichat_invite import omnichat_invite_task
-from tests.operators.list_sources import REMEMBERS, _ledger, batch  # noqa: F401 - a fixture
-from tests.operators.test_send_invite_batch import MESSAGE, counts, number, people, rows_in
-from tests.support.airflow_harness import AIRFLOW, HAS_STATE_STORE, START, run_task
+from tests.support.airflow_harness import START, run_task
+from tests.support.airflow_versions import needs_runner, needs_store
+from tests.support.batch_tasks import MESSAGE, counts, number, people, rows_in
+from tests.support.list_sources import batch, decorated, giving
 
-needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
-needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
+pytestmark = pytest.mark.usefixtures("ledger")
 
 
 def csv_at(path: Path, count: int = 3) -> Path:
@@ -182,21 +181,6 @@ def test_a_bare_dict_is_an_opt_out_list_of_one_row(at_sandbox):
     run = run_task(batch(people(2), suppression={"to": f"+{number(0)}", "since": "2026"}))
     assert counts(run) == {"accepted": 1, "suppressed": 1}
     assert run.rendered["suppression"] == "<dict of 2 fields>"
-
-
-def decorated(function: Any, **given: Any) -> Any:
-    from airflow.providers.common.compat.sdk import DAG
-
-    with DAG("invites", schedule=None, start_date=START):
-        made: Any = omnichat_invite_task(function, message=MESSAGE, concurrency=4, **{**REMEMBERS, **given})
-        return made().operator
-
-
-def giving(given: Any) -> Any:
-    def invite() -> Any:
-        return given
-
-    return invite
 
 
 def test_a_function_may_give_pages_a_path_or_one_row(at_sandbox, tmp_path):

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
-from tests.operators.test_send_invite_batch import counts, rows_in
 from tests.support.airflow_harness import run_task
+from tests.support.batch_tasks import counts, rows_in
 
 EACH = 100
 

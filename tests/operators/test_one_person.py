@@ -10,8 +10,8 @@ import numpy
 import pytest
 
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator, SendInviteOperator
-from tests.operators.test_send_invite_batch import counts, rows_in
 from tests.support.airflow_harness import TaskRun, run_task
+from tests.support.batch_tasks import counts, rows_in
 
 TWO_WRITINGS = [
     pytest.param("+54 9 11 2345-6789", "+54 11 2345-6789", id="Argentina"),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import traceback
 from typing import Any
 
 import pytest
 
 from airflow_provider_omnichat.operators.omnichat import SendInviteOperator
 from tests.support.airflow_harness import run_task
+from tests.support.what_shows import shown_by
 from tests.support.wire_server import ACCEPTED, answer, then_close, then_reset
 
 NUMBER = "41785559182"
@@ -75,27 +75,6 @@ def logged(monkeypatch):
     root.addHandler(handler)
     yield handler.lines
     root.removeHandler(handler)
-
-
-def shown_by(error: BaseException | None) -> str:
-    """All that a log, a console or a debugger without locals may show of an error and of those behind it."""
-    shown: list[str] = []
-    seen: set[int] = set()
-
-    def walk(each: BaseException | None) -> None:
-        if each is None or id(each) in seen:
-            return
-        seen.add(id(each))
-        shown.extend([str(each), repr(each), repr(each.args), *getattr(each, "__notes__", [])])
-        for name in ("vendor_text", "code", "problem"):
-            shown.append(str(getattr(each, name, "")))
-        walk(each.__cause__)
-        walk(None if each.__suppress_context__ else each.__context__)
-
-    walk(error)
-    if error is not None:
-        shown.extend(traceback.format_exception(error))
-    return "\n".join(shown)
 
 
 def assert_nothing_shows(*texts: str, not_ours: str = "") -> None:

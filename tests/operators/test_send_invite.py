@@ -14,17 +14,11 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_omnichat.api.errors import AccountError, InviteNotSentError
 from airflow_provider_omnichat.operators.omnichat import SendInviteOperator
-from tests.conftest import MESSAGE, NUMBER
-from tests.support.airflow_harness import AIRFLOW, HAS_STATE_STORE, run_task
+from tests.support.airflow_harness import run_task
+from tests.support.airflow_versions import HAS_STATE_STORE, needs_runner
+from tests.support.example_invite import MESSAGE, NUMBER
+from tests.support.single_tasks import invite
 from tests.support.wire_server import ACCEPTED, answer, then_close
-
-on_airflow_3 = pytest.mark.skipif(AIRFLOW < (3, 0), reason="needs the task runner of Airflow 3")
-
-
-def invite(**given: Any) -> SendInviteOperator:
-    return SendInviteOperator(
-        **{"task_id": "invite", "to": "+41 79 302 67 27", "message": MESSAGE, "retry_budget": 0, **given}
-    )
 
 
 def test_an_accepted_invite_pushes_message_id_and_status_and_returns_the_whole_answer(at_sandbox):
@@ -81,7 +75,7 @@ def test_number_and_text_are_not_in_the_rendered_fields(at_sandbox):
     assert run.rendered["message"] == f"<text of {len(MESSAGE)} characters>"
 
 
-@on_airflow_3
+@needs_runner
 def test_inputs_can_come_from_a_task(at_sandbox):
     from airflow.sdk import DAG, task
 
@@ -115,7 +109,7 @@ def test_an_argument_whose_template_gives_nothing_stops_the_invite(at_sandbox, t
     assert at_sandbox.requests_seen == 0
 
 
-@on_airflow_3
+@needs_runner
 @pytest.mark.parametrize("name", ["to", "campaign", "application_key"])
 def test_none_among_what_a_mapped_invite_is_expanded_to_stops_that_one(at_sandbox, name):
     from airflow.sdk import DAG
@@ -130,7 +124,7 @@ def test_none_among_what_a_mapped_invite_is_expanded_to_stops_that_one(at_sandbo
     assert at_sandbox.requests_seen == 0
 
 
-@on_airflow_3
+@needs_runner
 def test_a_mapped_invite_is_sent_masked_and_under_its_map_index(at_sandbox):
     from airflow.sdk import DAG
 
@@ -246,7 +240,7 @@ def test_a_connection_that_is_not_there_fails(monkeypatch):
     assert "not_there" in str(run.error)
 
 
-@on_airflow_3
+@needs_runner
 def test_the_connection_can_come_from_airflow_itself(sandbox):
     given = json.loads(sandbox.airflow_connection)
     run = run_task(invite(omnichat_conn_id="from_the_server"), connections={"from_the_server": given})
@@ -274,7 +268,7 @@ def test_on_kill_ends_the_repeats_and_the_task_is_red(at_sandbox, monkeypatch):
     assert at_sandbox.accepted == []
 
 
-@on_airflow_3
+@needs_runner
 def test_on_kill_before_there_is_a_client_sends_nothing(at_sandbox, monkeypatch):
     execute = SendInviteOperator.execute
 
@@ -288,7 +282,7 @@ def test_on_kill_before_there_is_a_client_sends_nothing(at_sandbox, monkeypatch)
     assert at_sandbox.requests_seen == 0
 
 
-@on_airflow_3
+@needs_runner
 def test_execution_timeout_in_the_middle_of_a_request_leaves_a_claim_that_holds_the_next_try(at_sandbox):
     assert run_task(invite()).succeeded  # what is imported by the first send must not use up the time of the second
     at_sandbox.clear()

@@ -17,42 +17,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.campaign.model.rows import Result
-from airflow_provider_omnichat.campaign.results.files import read_results
-from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
-from tests.support.airflow_harness import AIRFLOW, HAS_STATE_STORE, TaskRun, run_task
-
-MESSAGE = "Hello {name}, follow us at <link>"
-
-needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
-needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
-
-
-def number(index: int) -> str:
-    return f"4179{2_000_000 + index}"
-
-
-def people(count: int, **fields: Any) -> list[dict[str, Any]]:
-    return [{"to": f"+{number(i)}", "name": f"P{i}", "id": f"c{i}", **fields} for i in range(count)]
-
-
-def batch(invites: Any, **given: Any) -> SendInviteBatchOperator:
-    fields = {"task_id": "invite", "message": MESSAGE, "retry_budget": 1.0, "concurrency": 4, **given}
-    return SendInviteBatchOperator(invites=invites, **fields)
-
-
-def counts(run: TaskRun) -> dict[str, int]:
-    """The counts that are not zero; checked to add up to the rows."""
-    manifest = run.xcom["return_value"]
-    assert sum(manifest["counts"].values()) == manifest["rows"]
-    return {outcome: count for outcome, count in manifest["counts"].items() if count}
-
-
-def rows_in(folder: Path) -> list[Result]:
-    """The result rows below a folder, in the order of the list."""
-    (home,) = {file.parent for file in folder.rglob("*.jsonl")} | {file.parent for file in folder.rglob("*.csv")}
-    return sorted(read_results(home), key=lambda row: row.position)
-
+from tests.support.airflow_harness import run_task
+from tests.support.airflow_versions import AIRFLOW, HAS_STATE_STORE, needs_runner, needs_store
+from tests.support.batch_tasks import XCom, batch, counts, number, people, rows_in
 
 # the manifest
 
@@ -83,18 +50,6 @@ def test_a_row_may_have_its_own_message_and_placeholder_and_they_are_not_evaluat
     assert run.succeeded, run.error
     texts = {sms.to: sms.message for sms in at_sandbox.accepted}
     assert texts == {number(0): "{name} {{ ds }} %s ##", number(1): "Hi {name} {{ ds }} at <link>"}
-
-
-def XCom(value: Any) -> Any:
-    """The output of another task; on Airflow 2, where none runs here, what it would give."""
-    if AIRFLOW < (3, 0):
-        return value
-    from airflow.sdk import DAG, BaseOperator
-
-    from tests.support.airflow_harness import START
-
-    with DAG("invites", schedule=None, start_date=START):
-        return BaseOperator(task_id="find").output
 
 
 @needs_runner

@@ -15,8 +15,8 @@ import pytest
 from airflow_provider_omnichat.api.errors import AccountError, InviteNotSentError
 from airflow_provider_omnichat.campaign.results.files import read_results
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator, SendInviteOperator
-from tests.conftest import MESSAGE
 from tests.support.airflow_harness import run_task
+from tests.support.example_invite import MESSAGE
 from tests.support.proxy_server import OPEN, ProxyServer
 from tests.support.wire_server import answer, then_close, then_reset
 

@@ -10,7 +10,6 @@ import json
 import os
 import random
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,23 +18,17 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.campaign.results.files import read_results
-from tests.support.airflow_harness import HAS_STATE_STORE
+from tests.support.airflow_versions import needs_store
+from tests.support.killed_campaigns import FAULTS, INVITES, KILLS, judge, write_list
 from tests.support.sql_servers import postgresql
 from tests.support.tries import Plan, Starter, starter
 from tests.support.vendor import Vendor, vendor
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on"),
+    needs_store,
 ]
-
-INVITES = int(os.environ.get("OMNICHAT_PROOF_INVITES", "5000"))
 SEEDS = int(os.environ.get("OMNICHAT_PROOF_SEEDS", "18"))
-KILLS = 10
-FAULTS = (
-    *("429:0.05", "503:0.02", "drop-before:0.02", "drop-after:0.02", "500-after:0.02", "rejected:0.03:52"),
-    *("hang-before:0.001", "hang-after:0.001"),
-)
 LEDGERS = ("state store", "state store", "sqlite", "postgresql")
 
 
@@ -63,13 +56,6 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
 
 def number(index: int) -> str:
     return f"4179{2_000_000 + index}"
-
-
-def write_list(path: Path, count: int) -> str:
-    with path.open("w") as file:
-        for i in range(count):
-            file.write(json.dumps({"to": f"+{number(i)}", "customer_id": f"c{i}", "name": f"P{i}"}) + "\n")
-    return str(path)
 
 
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
@@ -134,22 +120,3 @@ def run_with_kills(
 def home_of(folder: Path) -> Path:
     (home,) = {file.parent for file in folder.rglob("*-try-*")}
     return home
-
-
-def judge(receipts: list[dict[str, Any]], rows: list[Any], last: dict[str, Any]) -> str:
-    accepted = Counter(receipt["to"] for receipt in receipts if receipt["accepted"])
-    assert [to for to, times in accepted.items() if times > 1] == []
-    assert [row.position for row in rows] == list(range(1, INVITES + 1))
-    outcomes = {row.to: str(row.outcome) for row in rows}
-    assert len(outcomes) == INVITES
-    assert {outcomes[to] for to in accepted} <= {"accepted", "rejected", "unknown"}
-    assert [to for to, outcome in outcomes.items() if outcome == "accepted" and to not in accepted] == []
-    manifest = last["manifest"]
-    assert manifest["rows"] == sum(manifest["counts"].values()) == INVITES
-    found = Counter(outcomes.values())
-    assert {name: count for name, count in manifest["counts"].items() if count} == dict(found)
-    assert last["state"] == ("failed" if found["unknown"] else "success"), last["error"]
-    assert found["not_sent"] == 0
-    reached = {receipt["to"] for receipt in receipts}
-    idle = sum(outcome == "unknown" and to not in reached for to, outcome in outcomes.items())
-    return f"{len(receipts)} requests, {len(accepted)} SMS, {dict(found)}, of the unknown {idle} never left"

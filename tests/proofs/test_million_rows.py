@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.airflow_harness import HAS_STATE_STORE
+from tests.support.airflow_versions import needs_store
 from tests.support.sql_servers import Target, postgresql
 from tests.support.tries import Plan, Starter, starter
 from tests.support.vendor import Vendor, vendor
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on"),
+    needs_store,
     pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory as Linux tells it"),
 ]
 

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from tests.proofs.test_fault_matrix import write_list
-from tests.support.airflow_harness import HAS_STATE_STORE
+from tests.support.airflow_versions import needs_store
+from tests.support.killed_campaigns import write_list
 from tests.support.sql_servers import postgresql
 from tests.support.tries import Plan, Starter, starter
 from tests.support.vendor import vendor
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on"),
+    needs_store,
 ]
 
 LIMIT = 50

@@ -15,10 +15,8 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
-from airflow import __version__ as airflow_version
+from tests.support.airflow_versions import AIRFLOW
 
-AIRFLOW = tuple(int(part) for part in airflow_version.split(".")[:2])
-HAS_STATE_STORE = AIRFLOW >= (3, 3)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, OmnichatError
 from airflow_provider_omnichat.api.models import InviteAnswer
-from tests.conftest import MESSAGE, NUMBER
+from tests.support.example_invite import MESSAGE, NUMBER
 
 CLIENTS = ("sync", "async")
 

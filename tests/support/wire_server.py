@@ -177,3 +177,8 @@ def _read_request(sock: socket.socket, number: int) -> Seen | None:
         body += piece
     method, path, _ = first.split(" ")
     return Seen(method, path, headers, body, number)
+
+
+def refused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -19,13 +19,12 @@ from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.results.sink import NoResults
 from airflow_provider_omnichat.campaign.results.table import ResultTableError
 from airflow_provider_omnichat.tasks.ending import Ending, raise_if_empty
-from tests.campaign.checks.test_row_checker import gate
-from tests.operators.test_send_invite import invite
-from tests.operators.test_send_invite_batch import batch, counts, number, people, rows_in
-from tests.support.airflow_harness import HAS_STATE_STORE, run_task
+from tests.support.airflow_harness import run_task
+from tests.support.airflow_versions import needs_store
+from tests.support.batch_tasks import batch, counts, number, people, rows_in
+from tests.support.row_checks import gate
+from tests.support.single_tasks import invite
 from tests.support.wire_server import answer
-
-needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
 
 _STARTS = (
     "Sending was stopped|The task was stopped|So far|All rows|Give results_path|It is not sent again|An earlier try may"

@@ -9,9 +9,9 @@ import pytest
 
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator, SendInviteOperator
 from airflow_provider_omnichat.transfers.sql_to_omnichat import SqlToOmnichatInviteOperator
-from tests.support.airflow_harness import AIRFLOW, START, TaskRun, run_task
+from tests.support.airflow_harness import START, TaskRun, run_task
+from tests.support.airflow_versions import needs_runner
 
-needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
 MESSAGE = "Hi <link>"
 NUMBER = "+41793026727"
 

@@ -10,11 +10,10 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_omnichat.transfers.sql_to_omnichat import SqlToOmnichatInviteOperator
-from tests.operators.test_batch_rules import DAY, HOURS, NIGHT
-from tests.support.airflow_harness import AIRFLOW, START, run_task
+from tests.support.airflow_harness import START, run_task
+from tests.support.airflow_versions import needs_runner
+from tests.support.send_windows import DAY, HOURS, NIGHT
 from tests.support.sql_connections import CONN_ID, Database, connected
-
-needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
 
 MESSAGE = "Hello {first_name}, follow us at <link>"
 COLUMNS = "id mobile country zone first_name signed_up"

@@ -13,14 +13,12 @@ import pytest
 
 from airflow_provider_omnichat.hooks.sql_rows import SqlQueryError
 from airflow_provider_omnichat.transfers.sql_to_omnichat import SqlToOmnichatInviteOperator
-from tests.support.airflow_harness import AIRFLOW, HAS_STATE_STORE, START, TaskRun, run_task
+from tests.support.airflow_harness import START, TaskRun, run_task
+from tests.support.airflow_versions import needs_runner, needs_store
 from tests.support.sql_connections import CONN_ID, Database, connected
 from tests.support.tries import Plan, starter
 
 MESSAGE = "Hello {first_name}, follow us at <link>"
-
-needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
-needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
 
 
 def number(index: int) -> str:

@@ -11,33 +11,12 @@ import pytest
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
 from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression, SuppressionError, numbers_in
 from airflow_provider_omnichat.campaign.checks.partition import Partition
-from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
 from airflow_provider_omnichat.campaign.checks.send_window_rule import WindowRule
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Result, Row
-from airflow_provider_omnichat.campaign.rows.lists import rows_of_list
-
-SWISS = "41793026727"
-NOON = datetime(2026, 7, 1, 10, tzinfo=UTC)  # 12:00 in Zurich, 06:00 in New York
-
-
-def gate(**given: Any) -> RowChecker:
-    fields = {
-        "campaign": "c",
-        "template": MessageTemplate("Hello <link>"),
-        "link_placeholder": "<link>",
-        "application_key": "KEY",
-        "integration_type": "FACEBOOK",
-        **given,
-    }
-    return RowChecker(**fields)
-
-
-def check(rows: list[dict[str, Any]], **given: Any) -> list[Candidate | Result]:
-    return list(gate(**given).checked(rows_of_list(rows)))
+from tests.support.row_checks import NOON, SWISS, check
 
 
 def outcome(one: Candidate | Result) -> str:

@@ -17,7 +17,7 @@ from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SE
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.model.rows import Candidate
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
-from tests.campaign.checks.test_row_checker import check
+from tests.support.row_checks import check
 from tests.support.sql_servers import Target
 
 NUMBERS = [f"4179{2_000_000 + i}" for i in range(6)]

@@ -36,10 +36,10 @@ from airflow_provider_omnichat.campaign.model.rows import Candidate, Result
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.campaign.results.sink import NoResults
 from airflow_provider_omnichat.campaign.rows.lists import rows_of_list
-from tests.campaign.checks.test_row_checker import gate
-from tests.campaign.ledger.test_sql_ledger import Spied
-from tests.campaign.ledger.test_task_state_journal import Store
+from tests.support.row_checks import gate
 from tests.support.sql_servers import Target
+from tests.support.sql_spies import Spied
+from tests.support.state_store import Store
 from tests.support.wire_server import ACCEPTED
 
 NUMBERS = [f"4179{2_000_000 + i}" for i in range(8)]

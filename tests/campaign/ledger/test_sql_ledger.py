@@ -35,6 +35,7 @@ from airflow_provider_omnichat.campaign.sql import session as sql_database
 from airflow_provider_omnichat.campaign.sql.dialect import DIALECTS, Dialect
 from tests.support import sql_servers
 from tests.support.sql_servers import Target
+from tests.support.sql_spies import Spied
 
 CAMPAIGN = "welcome-2026"
 PROCESSES = multiprocessing.get_context("spawn")
@@ -432,54 +433,6 @@ INVITE = Invite("41790000000", "Hello <link>", "<link>", "KEY", "FACEBOOK")
 
 def never(_: Invite) -> InviteAnswer:
     raise AssertionError("nothing may be sent")
-
-
-class Spied:
-    """A connection that fails where it is told to."""
-
-    def __init__(
-        self,
-        connection: Any,
-        on_execute: Callable[[str, Any], None] = lambda sql, parameters: None,
-        on_commit: Callable[[Callable[[], None]], None] = lambda commit: None,
-        after_commit: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.__dict__.update(
-            real=connection, on_execute=on_execute, on_commit=on_commit, after_commit=after_commit, writing=False
-        )
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.real, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self.real, name, value)
-
-    def cursor(self) -> Any:
-        return SpiedCursor(self, self.real.cursor())
-
-    def commit(self) -> None:
-        writing = self.writing
-        if writing:
-            self.on_commit(self.real.commit)
-        self.real.commit()
-        self.__dict__["writing"] = False
-        if writing:
-            self.after_commit()
-
-
-class SpiedCursor:
-    def __init__(self, connection: Spied, cursor: Any) -> None:
-        self.connection = connection
-        self.real = cursor
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.real, name)
-
-    def execute(self, sql: str, parameters: Any = ()) -> Any:
-        if sql.startswith(("INSERT", "UPDATE")):
-            self.connection.__dict__["writing"] = True
-        self.connection.on_execute(sql, parameters)
-        return self.real.execute(sql, parameters)
 
 
 class TestFailures:

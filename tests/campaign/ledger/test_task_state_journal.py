@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from contextlib import suppress
-from typing import Any
 
 import pytest
 
@@ -13,33 +11,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, LedgerError
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import SEGMENT, StateStoreJournal
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
-
-
-class Store(dict[str, Any]):
-    """A state store that can fail at a call, before or after it took effect, or drop what it is given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls = 0
-        self.fails_at: dict[int, str] = {}
-
-    def get(self, key: str, default: Any = None) -> Any:
-        self._count("get")
-        return copy.deepcopy(dict.get(self, key, default))
-
-    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
-        how = self._count("set")
-        if how != "dropped":
-            self[key] = json.loads(json.dumps(value))
-        if how == "after":
-            raise ConnectionError("the answer was lost")
-
-    def _count(self, kind: str) -> str | None:
-        self.calls += 1
-        how = self.fails_at.get(self.calls)
-        if how == "before" or (how == "after" and kind == "get"):
-            raise ConnectionError("no connection")
-        return how
+from tests.support.state_store import Store
 
 
 def claims(*numbers: int) -> list[Claim]:

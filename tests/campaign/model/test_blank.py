@@ -13,7 +13,7 @@ from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
 from airflow_provider_omnichat.campaign.checks.send_window_rule import WindowRule
 from airflow_provider_omnichat.campaign.model.blank import is_blank, value_in
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result, Row
-from tests.campaign.checks.test_row_checker import NOON, SWISS, check
+from tests.support.row_checks import NOON, SWISS, check
 
 
 class Undecided:

@@ -14,7 +14,7 @@ from airflow_provider_omnichat.campaign.model.size import Size
 from airflow_provider_omnichat.campaign.preview.budget import Budget, BudgetError
 from airflow_provider_omnichat.campaign.preview.fingerprint import Fingerprint
 from airflow_provider_omnichat.campaign.rows.lists import rows_of_list
-from tests.campaign.checks.test_row_checker import gate
+from tests.support.row_checks import gate
 
 
 def people(count: int, **fields: Any) -> list[dict[str, Any]]:

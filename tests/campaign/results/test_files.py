@@ -12,7 +12,6 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,24 +23,14 @@ from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.model.known_outcomes import KnownOutcomes
 from airflow_provider_omnichat.campaign.model.rows import Result
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.campaign.results import files as result_files
 from airflow_provider_omnichat.campaign.results.files import ResultFileError, ResultFiles, read_results
 from airflow_provider_omnichat.campaign.results.format import COLUMNS
 from airflow_provider_omnichat.campaign.results.sink import FINAL_OUTCOMES, ResultSink
+from tests.support.result_rows import give, key_of, made
 
 Format = Literal["jsonl", "csv"]
 FORMATS: list[Format] = ["jsonl", "csv"]
-key_of = partial(recipient_key, "welcome")
-
-
-def made(position: int, outcome: Outcome = Outcome.ACCEPTED, to: str | None = None, **more: Any) -> Result:
-    to = to or f"4179302{position:04d}"
-    return Result(position, more.pop("key", f"c{position}"), to, outcome, "2026-07-30T12:00:00+00:00", **more)
-
-
-def give(*results: Result) -> list[tuple[str | None, Result]]:
-    return [(key_of(result.to), result) for result in results]
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -119,7 +108,7 @@ def test_the_columns_stand_in_their_order_after_the_users_key(files, directory):
         "message_count": "2",
         "attempts": "1",
         "error": 'Invalid, "really"',
-        "at": "2026-07-30T12:00:00+00:00",
+        "at": "2026-07-30T12:00:00.250+00:00",
         "row": "3",
     }
 
@@ -267,7 +256,9 @@ def test_a_killed_process_leaves_all_that_it_had_written(tmp_path):
     program = f"""
         import os, signal, sys
         from pathlib import Path
-        from tests.campaign.results.test_files import *
+        from airflow_provider_omnichat.api.outcomes import Outcome
+        from airflow_provider_omnichat.campaign.results.files import ResultFiles
+        from tests.support.result_rows import give, key_of, made
         sink = ResultFiles(Path({str(tmp_path)!r}), format="jsonl", try_number=1, recipient_of=key_of)
         for position in range(100):
             sink.write(give(made(position, Outcome.ACCEPTED if position % 2 else Outcome.UNKNOWN)))

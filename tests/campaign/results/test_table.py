@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,14 +15,13 @@ import pytest
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.model.rows import Result
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.campaign.results import table as result_table
 from airflow_provider_omnichat.campaign.results.sink import ResultSink
 from airflow_provider_omnichat.campaign.results.table import ResultDatabase, ResultTable, ResultTableError
 from airflow_provider_omnichat.campaign.results.table_statements import COLUMNS, ResultDialect, ResultTableSql
+from tests.support.result_rows import give, key_of, made
 from tests.support.sql_connections import Database
 
-key_of = partial(recipient_key, "welcome")
 DIALECTS: dict[str, ResultDialect] = {
     "sqlite3": "sqlite",
     "psycopg2": "postgresql",
@@ -33,15 +31,6 @@ DIALECTS: dict[str, ResultDialect] = {
     "duckdb": "duckdb",
 }
 BATCH = "dag/run/invite"
-
-
-def made(position: int, outcome: Outcome = Outcome.ACCEPTED, to: str | None = None, **more: Any) -> Result:
-    to = f"4179302{position:04d}" if to is None else to
-    return Result(position, more.pop("key", f"c{position}"), to, outcome, "2026-07-30T12:00:00.250+00:00", **more)
-
-
-def give(*results: Result) -> list[tuple[str | None, Result]]:
-    return [(key_of(result.to) if result.to else None, result) for result in results]
 
 
 @pytest.fixture

@@ -13,19 +13,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
-AIRFLOW = tuple(map(int, version("apache-airflow").split(".")[:2]))
-HAS_STATE_STORE = AIRFLOW >= (3, 3)
-HAS_API_SERVER = AIRFLOW >= (3, 0)
-
-HERE = Path(__file__).parent
-TEST_DAGS = HERE / "dags"
-EXAMPLE_DAGS = HERE.parent.parent / "example_dags"
+from tests.support.airflow_versions import HAS_API_SERVER
+from tests.support.folders import EXAMPLE_DAGS, TEST_DAGS
 
 T = TypeVar("T")
 

@@ -9,14 +9,18 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
-
+from airflow_provider_omnichat.decorators.omnichat_invite import omnichat_invite_task
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
 from airflow_provider_omnichat.transfers.sql_to_omnichat import SqlToOmnichatInviteOperator
-from tests.operators.test_send_invite_batch import batch as batch_task
-from tests.support.airflow_harness import HAS_STATE_STORE
+from tests.support.airflow_harness import START
+from tests.support.airflow_versions import HAS_STATE_STORE
+from tests.support.batch_tasks import MESSAGE
+from tests.support.batch_tasks import batch as batch_task
+
+if TYPE_CHECKING:
+    import pytest
 
 REMEMBERS: dict[str, Any] = {} if HAS_STATE_STORE else {"ledger_conn_id": "ledger"}
 """What a task with retries needs, so that its next try knows what this one has sent."""
@@ -24,13 +28,6 @@ REMEMBERS: dict[str, Any] = {} if HAS_STATE_STORE else {"ledger_conn_id": "ledge
 WITH_HEADER = ("csv", "tsv", "csv.gz", "query")
 WITHOUT_HEADER = ("jsonl", "list", "tuple", "lists in a list", "iterator")
 EVERY_KIND = (*WITH_HEADER, *WITHOUT_HEADER)
-
-
-@pytest.fixture(autouse=True)
-def _ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A database for those who name it."""
-    given = {"conn_type": "sqlite", "host": str(tmp_path / "ledger.sqlite")}
-    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps(given))
 
 
 def batch(invites: Any, **given: Any) -> SendInviteBatchOperator:
@@ -111,3 +108,18 @@ class Sources:
             f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps({"conn_type": "sqlite", "host": str(path)})
         )
         return {"conn_id": conn_id, "sql": f"SELECT {selected} FROM people ORDER BY rowid"}
+
+
+def decorated(function: Any, **given: Any) -> Any:
+    from airflow.providers.common.compat.sdk import DAG
+
+    with DAG("invites", schedule=None, start_date=START):
+        made: Any = omnichat_invite_task(function, message=MESSAGE, concurrency=4, **{**REMEMBERS, **given})
+        return made().operator
+
+
+def giving(given: Any) -> Any:
+    def invite() -> Any:
+        return given
+
+    return invite

@@ -1,0 +1,14 @@
+"""What the Airflow that runs the tests can do."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import pytest
+
+AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
+HAS_API_SERVER = AIRFLOW >= (3, 0)
+HAS_STATE_STORE = AIRFLOW >= (3, 3)
+
+needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
+needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")

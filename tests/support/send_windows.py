@@ -1,0 +1,19 @@
+"""A window, and zones in which it is open or shut, whatever time it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+
+def zone_at(hour: int) -> str:
+    """A fixed zone whose clock shows this hour, whatever time it is; half past, so that no test meets its edge."""
+    now = datetime.now(UTC)
+    ahead = timedelta(hours=hour, minutes=30) - timedelta(hours=now.hour, minutes=now.minute)
+    minutes = int(ahead.total_seconds() // 60)
+    minutes = (minutes + 720) % 1440 - 720
+    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+
+
+DAY, NIGHT = zone_at(12), zone_at(3)
+HOURS: Any = ("09:00", "20:00")

@@ -1,0 +1,49 @@
+"""Where tests may get what they share from."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+SUPPORT = "tests.support"
+
+TOLERATED = {("proofs/test_pacing_sweep.py", "tests.campaign.sending.test_pacer")}
+"""Waits for the tests of the pacer, which are being rewritten; an entry that is used no more must go."""
+
+
+def imported(code: str) -> Iterator[str]:
+    """Every module of the tests that the code imports, wherever in it."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "tests")
+        elif isinstance(node, ast.ImportFrom) and node.module == "tests":
+            yield from (f"tests.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests."):
+            yield str(node.module)
+
+
+def test_tests_import_nothing_of_each_other_but_what_stands_in_support():
+    found = {
+        (str(path.relative_to(TESTS)), module)
+        for path in TESTS.rglob("*.py")
+        for module in imported(path.read_text())
+        if module != SUPPORT and not module.startswith(f"{SUPPORT}.")
+    }
+    assert found == TOLERATED
+
+
+@pytest.mark.parametrize(
+    ("code", "module"),
+    [
+        ("from tests.api.test_aio import SAME", "tests.api.test_aio"),
+        ("import tests.conftest", "tests.conftest"),
+        ("from tests import conftest", "tests.conftest"),
+        ("def f():\n    from tests.conftest import NUMBER", "tests.conftest"),
+    ],
+)
+def test_each_way_to_import_is_seen(code, module):
+    assert list(imported(code)) == [module]
