@@ -14,11 +14,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.api.errors import (
-    InviteNotSentError,
-    InviteUnknownError,
-    SendError,
-)
+from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, SendError
 from airflow_provider_omnichat.api.outcomes import Outcome
 from tests.support.answers import BROKEN, with_status
 from tests.support.example_invite import MESSAGE, NUMBER

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import ssl
 import threading
@@ -133,3 +134,12 @@ def _read_head(sock: socket.socket) -> Asked:
 
 def _at_the_end() -> bytes:
     raise ValueError("the client has gone")
+
+
+TARGET = "https://vendor.test"
+SECRET = "proxy-secret"
+ENCODED = base64.b64encode(f"proxyuser:{SECRET}".encode()).decode()
+
+
+def with_secret(proxy: ProxyServer) -> str:
+    return proxy.url.replace("//", f"//proxyuser:{SECRET}@")

@@ -12,15 +12,12 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_omnichat.transfers.sql_to_omnichat import SqlToOmnichatInviteOperator
 from tests.support.airflow_harness import START, run_task
 from tests.support.airflow_versions import needs_runner
+from tests.support.batch_tasks import counts, number
 from tests.support.send_windows import DAY, HOURS, NIGHT
 from tests.support.sql_connections import CONN_ID, Database, connected
 
 MESSAGE = "Hello {first_name}, follow us at <link>"
 COLUMNS = "id mobile country zone first_name signed_up"
-
-
-def number(index: int) -> str:
-    return f"4179{2_000_000 + index}"
 
 
 def person(index: int, zone: str = DAY, mobile: str | None = None) -> tuple[str, ...]:
@@ -66,12 +63,6 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Any, monkeypatch: pytest
     made.fill("opt_outs", "phone", [(f"+{number(3)}",), (None,), (f"+{number(77)}",)])
     made.fill("people", COLUMNS, [person(i, NIGHT if i >= 8 else DAY) for i in range(10)])
     return made
-
-
-def counts(run: Any) -> dict[str, int]:
-    manifest = run.xcom["return_value"]
-    assert sum(manifest["counts"].values()) == manifest["rows"]
-    return {outcome: count for outcome, count in manifest["counts"].items() if count}
 
 
 def results(database: Database, batch: str = "%") -> dict[str, str]:

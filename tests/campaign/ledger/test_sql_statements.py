@@ -1,0 +1,64 @@
+"""Names of tables, and the statements that make them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, get_args
+from uuid import uuid4
+
+import pytest
+
+from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, LedgerError
+from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
+from airflow_provider_omnichat.campaign.ledger.sql_statements import SqlTable
+from airflow_provider_omnichat.campaign.sql.dialect import DIALECTS, Dialect
+from tests.support.sql_claims import CAMPAIGN, claims_of
+from tests.support.sql_servers import Target
+
+
+class TestTable:
+    @pytest.mark.parametrize("dialect", DIALECTS)
+    @pytest.mark.parametrize(
+        "name",
+        ["", "a b", 'x"; DROP TABLE y; --', "x`", "a.b.c", ".x", "x.", "1x", "x;", "é", "x" * 51, "x\n", "x'"],
+    )
+    def test_what_is_no_name_is_refused(self, dialect: Dialect, name: str) -> None:
+        with pytest.raises(ValueError, match=r"must be named table or schema\.table"):
+            SqlTable(name, dialect, "?")
+
+    def test_other_databases_are_refused(self) -> None:
+        with pytest.raises(ValueError, match="dialect"):
+            SqlTable("x", "snowflake", "%s")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="placeholder"):
+            SqlTable("x", "sqlite", ":1")
+        assert get_args(Dialect) == DIALECTS
+
+    def test_a_reserved_word_and_a_schema_are_names(self, ledger: Callable[..., SqlLedger], target: Target) -> None:
+        schema = {"sqlite": "main", "postgresql": "public", "mysql": "ledger"}[target.dialect]
+        campaign = uuid4().hex
+        assert (
+            ledger(table=f"{schema}.Select", campaign=campaign).claim(claims_of(1, campaign), CERTAINLY_NOT_SENT) == {}
+        )
+        assert len(ledger(table="Select", campaign=campaign).claim(claims_of(1, campaign), CERTAINLY_NOT_SENT)) == 1
+
+    def test_a_ledger_that_would_be_gone_with_the_process_is_refused(self) -> None:
+        for nowhere in ({"database": ":memory:"}, {"database": "file:", "uri": True}):
+            sut = SqlLedger(Target("sqlite", "sqlite3", nowhere).database(), CAMPAIGN, "me")
+            with pytest.raises(LedgerError, match="names no file"):
+                sut.claim(claims_of(1), CERTAINLY_NOT_SENT)
+
+    def test_rows_that_come_as_dicts_are_read(self, postgresql_server: dict[str, Any], table: str) -> None:
+        extras = pytest.importorskip("psycopg2.extras")
+        target = Target("postgresql", "psycopg2", {**postgresql_server, "cursor_factory": extras.RealDictCursor})
+        sut = SqlLedger(target.database(), CAMPAIGN, "me", table)
+        sut.claim(claims_of(2), CERTAINLY_NOT_SENT)
+        assert len(sut.find(claims_of(2))) == 2
+        assert sut.count_recent(["41790000000"], datetime.now(UTC) - timedelta(days=1)) == {"41790000000": 1}
+        sut.close()
+
+    @pytest.mark.parametrize("dialect", DIALECTS)
+    def test_the_documentation_shows_the_table_as_it_is_made(self, dialect: Dialect) -> None:
+        page = (Path(__file__).parents[3] / "docs" / "ledger.md").read_text()
+        assert f"{SqlTable('omnichat_invites', dialect, '?').create()};\n" in page

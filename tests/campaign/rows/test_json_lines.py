@@ -1,0 +1,64 @@
+"""JSON lines, and what is JSON and not lines."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_omnichat.campaign.model.rows import Row, RowSourceError
+from tests.support.read_rows import fields, read
+
+
+def test_json_lines():
+    rows = read('\ufeff{"to": "1", "n": null}\n\n  \n{"to": 2, "deep": {"a": [1]}}\r\n{"to": "Zoë"}', "x.jsonl")
+    assert rows == [Row(1, {"to": "1", "n": None}), Row(2, {"to": 2, "deep": {"a": [1]}}), Row(3, {"to": "Zoë"})]
+
+
+def test_lines_that_are_no_objects_are_counted_and_told_without_their_content():
+    lines = [
+        '{"to": "1"}',
+        '["41793026727"]',
+        '"41793026727"',
+        '{"to": "41793026727"',
+        "{'to': 1}",
+        '{"to": "41793026727", "to": "41793026728"}',
+        "[" * 60_000,
+        '{"to": ' + "9" * 5000 + "}",
+        "null",
+        '{"to": "2"}',
+    ]
+    rows = read("\n".join(lines), "x.ndjson")
+    assert fields(rows) == [
+        {"to": "1"},
+        "line 2: must be a JSON object, is a list",
+        "line 3: must be a JSON object, is a str",
+        "line 4: is not JSON: Expecting ',' delimiter at character 22",
+        "line 5: is not JSON: Expecting property name enclosed in double quotes at character 2",
+        "line 6: has the same name twice in one object",
+        "line 7: is JSON that no invite would need",
+        "line 8: is JSON that no invite would need",
+        "line 9: must be a JSON object, is a NoneType",
+        {"to": "2"},
+    ]
+    assert [row.position for row in rows] == list(range(1, 11))
+
+
+def test_a_json_line_that_is_not_utf8_is_told():
+    assert fields(read(b'{"to": "1", "n": "Zo\xeb"}\n{"to": "2"}\n', "x.json")) == [
+        "line 1: is not UTF-8; save the file as UTF-8",
+        {"to": "2"},
+    ]
+
+
+@pytest.mark.parametrize(
+    "content", [json.dumps([{"to": "1"}]), json.dumps([{"to": "1"}], indent=1), json.dumps({"to": "1"}, indent=1)]
+)
+def test_a_json_document_that_is_not_lines_is_refused_with_what_to_do(content):
+    with pytest.raises(RowSourceError, match="write JSON lines"):
+        read(content, "x.json")
+
+
+def test_json_in_utf16_is_refused():
+    with pytest.raises(RowSourceError, match="is UTF-16"):
+        read('{"to": "1"}'.encode("utf-16"), "x.jsonl")

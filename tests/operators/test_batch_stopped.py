@@ -1,0 +1,105 @@
+"""A batch that is stopped: what was sent is known, and nothing is left running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.airflow_harness import run_task
+from tests.support.airflow_versions import needs_store
+from tests.support.batch_tasks import batch, counts, people, rows_in
+
+# being stopped
+
+
+@needs_store
+def test_execution_timeout_records_what_was_sent_and_the_next_try_sends_only_the_rest(at_sandbox, tmp_path, capsys):
+    at_sandbox.set_faults(["latency:1:0.5"])
+    store: dict[str, Any] = {}
+    given = {"retries": 1, "results_path": str(tmp_path), "concurrency": 4}
+    task = batch(people(200), execution_timeout=timedelta(seconds=6), **given)
+    first = run_task(task, store=store, retries=1)
+    assert first.state == "up_for_retry"
+    assert type(first.error).__name__ == "AirflowTaskTimeout"
+    sent = len(at_sandbox.accepted)
+    assert 4 <= sent < 100
+    assert at_sandbox.requests_seen == sent
+    assert sum(row.outcome == "accepted" for row in rows_in(tmp_path)) == sent
+    manifest = first.xcom["return_value"]
+    assert (counts(first)["accepted"], manifest["rows"]) == (sent, len(rows_in(tmp_path)))
+    assert manifest["missing"] == 200 - manifest["rows"] > 0
+    told = f"of 200 rows of the list were read; {manifest['missing']} have no outcome and no row in the results"
+    log = capsys.readouterr()
+    assert f"The task was stopped. So far, {manifest['rows']} rows: " in log.out + log.err
+    assert told in log.out + log.err
+    at_sandbox.clear_faults()
+    second = run_task(batch(people(200), **given), store=store, retries=1, try_number=2)
+    assert second.succeeded, second.error
+    assert counts(second) == {"accepted": 200}
+    assert at_sandbox.requests_seen == 200
+    assert [row.position for row in rows_in(tmp_path)] == list(range(1, 201))
+
+
+@needs_store
+@pytest.mark.parametrize("fault", ["latency:1:0.2", "hang-after:1"])
+def test_on_kill_begins_no_request_records_those_under_way_and_ends_in_time(at_sandbox, hook_for, tmp_path, fault):
+    hook_for(at_sandbox, extra={"timeout": 30})
+    at_sandbox.set_faults([fault])
+    store: dict[str, Any] = {}
+    task = batch(people(200), retries=1, results_path=str(tmp_path))
+    killed: list[tuple[float, int]] = []
+
+    def kill() -> None:
+        while at_sandbox.requests_seen < 4:
+            time.sleep(0.05)
+        killed.append((time.monotonic(), at_sandbox.requests_seen))
+        os.kill(os.getpid(), signal.SIGTERM)  # as Airflow's supervisor does; the runner calls on_kill
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        first = run_task(task, store=store, retries=1)
+        ended = time.monotonic()
+        killer.join()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    ((moment, seen),) = killed
+    assert ended - moment < 4.8
+    assert at_sandbox.requests_seen <= seen + 8  # a few may have been about to leave
+    assert first.state == "up_for_retry"
+    assert "The task was stopped" in str(first.error)
+    found = counts(first)
+    assert found.get("accepted", 0) + found.get("unknown", 0) == at_sandbox.requests_seen
+    assert ("unknown" in found) is fault.startswith("hang")
+    missing = first.xcom["return_value"]["missing"]
+    assert missing == 200 - sum(found.values()) > 0
+    assert f"of 200 rows of the list were read; {missing} have no outcome" in str(first.error)
+    at_sandbox.clear_faults()
+    second = run_task(batch(people(200), retries=1, results_path=str(tmp_path)), store=store, try_number=2)
+    assert sum(counts(second).values()) == 200
+    assert len(at_sandbox.accepted) == 200
+    assert Counter(sms.to for sms in at_sandbox.accepted).most_common(1)[0][1] == 1
+    assert [row.position for row in rows_in(tmp_path)] == list(range(1, 201))
+
+
+# where it leaves traces
+
+
+@needs_store
+def test_nothing_is_left_running(at_sandbox):
+    before = {thread.name for thread in threading.enumerate()}
+    run_task(batch(people(20)))
+    for _ in range(50):
+        left = {thread.name for thread in threading.enumerate()} - before
+        if not left:
+            break
+        time.sleep(0.02)
+    assert left == set()

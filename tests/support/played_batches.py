@@ -1,0 +1,116 @@
+"""A list that is sent in one try through the real batch, by a client that plays what each number meets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError
+from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+from airflow_provider_omnichat.campaign.engine.batch import Batch, Limits
+from airflow_provider_omnichat.campaign.ledger.interface import Ledger
+from airflow_provider_omnichat.campaign.model.rows import Candidate, Result
+from airflow_provider_omnichat.campaign.results.sink import NoResults
+from airflow_provider_omnichat.campaign.rows.lists import rows_of_list
+from tests.support.ledger_homes import NUMBERS, accepted
+from tests.support.row_checks import gate
+
+LOST = InviteUnknownError("The invite may have been sent, or not: no answer came")
+BUSY = InviteNotSentError("The invite was not sent: HTTP 429", http_status=429, retryable=True)
+LOCKED_OUT = InviteNotSentError("The invite was not sent: HTTP 401", http_status=401, account_fault=True)
+REFUSED = InviteRejectedError("The vendor rejected the invite", http_status=200)
+
+
+class Rows(NoResults):
+    """Keeps result rows as they come."""
+
+    def __init__(self) -> None:
+        self.by_number: dict[str, list[Result]] = defaultdict(list)
+
+    def write(self, results: Sequence[tuple[str | None, Result]]) -> None:
+        for _, result in results:
+            self.by_number[result.to].append(result)
+
+
+class Vendor:
+    """
+    A client that plays what each number meets, and remembers what it was asked for.
+
+    :param plays: an answer or an error by number; accepted where there is none.
+    """
+
+    def __init__(self, plays: Callable[[str], Any]) -> None:
+        self._plays = plays
+        self.asked: list[str] = []
+
+    async def __aenter__(self) -> Vendor:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def send_once(self, invite: Invite) -> InviteAnswer:
+        self.asked.append(invite.to)
+        await asyncio.sleep(0)
+        given = self._plays(invite.to)
+        if isinstance(given, BaseException):
+            raise given
+        return given or accepted(invite.to)
+
+
+@dataclass
+class Tried:
+    """How a try of a batch went."""
+
+    batch: Batch
+    asked: list[str]
+    rows: Mapping[str, list[Result]]
+
+    def outcomes(self) -> dict[str, str]:
+        """By number; each has one row."""
+        assert {number: len(rows) for number, rows in self.rows.items() if len(rows) != 1} == {}
+        return {number: str(rows[0].outcome) for number, rows in self.rows.items()}
+
+
+@dataclass
+class Closing:
+    """A rule by which the window of these numbers closes before their turn comes."""
+
+    numbers: Sequence[str] = field(default_factory=list)
+
+    def check(self, candidate: Candidate, _: Mapping[str, Any]) -> Candidate:
+        return candidate._replace(closes_at=1.0) if candidate.invite.to in self.numbers else candidate
+
+
+def attempt(
+    make_ledger: Callable[[], Ledger],
+    plays: Callable[[str], Any] = lambda to: None,
+    *,
+    numbers: Sequence[str] = NUMBERS,
+    resend: bool = False,
+    closing: Sequence[str] = (),
+    meanwhile: Callable[[Batch], Any] | None = None,
+) -> Tried:
+    """Send the list in one try, one invite at a time, through the real batch."""
+    rows, vendor = Rows(), Vendor(plays)
+
+    async def main() -> Batch:
+        batch = Batch(
+            gate=gate(rules=[Closing(closing)]),
+            ledger=make_ledger,
+            results=rows,
+            client=vendor,  # type: ignore[arg-type]
+            limits=Limits(concurrency=1, retry_budget=0, resend_unknown=resend),
+            log=logging.getLogger(__name__),
+        )
+        if meanwhile is not None:
+            meanwhile(batch)
+        async with asyncio.timeout(20):
+            await batch.run(rows_of_list([{"to": f"+{number}"} for number in numbers]))
+        return batch
+
+    return Tried(asyncio.run(main()), vendor.asked, rows.by_number)
