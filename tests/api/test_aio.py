@@ -1,10 +1,8 @@
-"""The async client: the outcome table of the sync one, and what only many requests at once can break."""
+"""The async client: what only many requests at once, on connections that are kept, can break."""
 
 from __future__ import annotations
 
 import asyncio
-import gzip
-import json
 import socket
 import threading
 import time
@@ -14,56 +12,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, SendError
-from airflow_provider_omnichat.api.outcomes import Outcome
-from tests.support.answers import BROKEN, with_status
+from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError
+from tests.support.both_clients import failed, send
 from tests.support.example_invite import MESSAGE, NUMBER
-from tests.support.wire_server import ACCEPTED, answer, dripping, refused_port, then_close, then_reset
-
-
-def outcome_of(hook: Any, how: str, times: int = 1) -> list[tuple[Any, ...]]:
-    """What sending gives, by one client or the other: the outcome and what a sender decides by."""
-    invite = hook.check_invite(NUMBER, MESSAGE)
-
-    def told(error: SendError | None) -> tuple[Any, ...]:
-        if error is None:
-            return (Outcome.ACCEPTED,)
-        if error.outcome is Outcome.UNKNOWN:  # the libraries do not come equally far with a broken answer
-            return error.outcome, error.retryable
-        return error.outcome, error.http_status, error.code, error.retryable, error.account_fault, error.retry_after
-
-    async def many() -> list[tuple[Any, ...]]:
-        found = []
-        async with hook.get_async_conn() as client:
-            for _ in range(times):
-                try:
-                    await client.send_once(invite)
-                    found.append(told(None))
-                except SendError as error:
-                    found.append(told(error))
-        return found
-
-    if how == "async":
-        return asyncio.run(many())
-    found = []
-    for _ in range(times):
-        try:
-            hook.get_conn().send_invite(invite)
-            found.append(told(None))
-        except SendError as error:
-            found.append(told(error))
-    return found
-
-
-def fail(hook: Any, kind: type[SendError]) -> SendError:
-    async def send() -> None:
-        async with hook.get_async_conn() as client:
-            await client.send_once(hook.check_invite(NUMBER, MESSAGE))
-
-    with pytest.raises(kind) as raised:
-        asyncio.run(send())
-    assert type(raised.value) is kind
-    return raised.value
+from tests.support.wire_server import ACCEPTED, answer, dripping, then_close, then_reset
 
 
 def run(hook: Any, work: Any) -> Any:
@@ -72,59 +24,6 @@ def run(hook: Any, work: Any) -> Any:
             return await work(client, hook.check_invite(NUMBER, MESSAGE))
 
     return asyncio.run(main())
-
-
-SAME: dict[str, Any] = {
-    "accepted": answer(),
-    **{
-        f"group {group}, id {status}": with_status(groupId=group, id=status) for group in range(7) for status in (5, 29)
-    },
-    "no credit": with_status(groupId=5, id=12),
-    "a rejection without a messageId": answer(200, {"status": {"groupId": 5, "id": 52}}),
-    **{f"HTTP {status}": answer(status, {}) for status in (*range(400, 432), 451, 499, *range(500, 512), 520, 599)},
-    **{
-        f"HTTP {status}": answer(status, b"", "Location: /x")
-        for status in (201, 204, 300, 301, 302, 303, 304, 307, 308)
-    },
-    "429 with Retry-After": answer(429, {}, "Retry-After: 7"),
-    "429 with two Retry-After": answer(429, {}, "Retry-After: 7", "Retry-After: 8"),
-    "503 with Retry-After": answer(503, {}, "Retry-After: 7"),
-    "503 with a fraction": answer(503, {}, "Retry-After: 1.5"),
-    "503 with two Retry-After": answer(503, {}, "Retry-After: 1", "Retry-After: 2.5"),
-    "503 with two in one": answer(503, {}, "Retry-After: 7, 3"),
-    "503 with a Retry-After that is folded": answer(503, {}, "Retry-After:", " 7"),
-    "503 with an empty Retry-After": answer(503, {}, "Retry-After:"),
-    "the old error body": answer(400, {"requestError": {"serviceException": {"messageId": "BAD", "text": "Bad"}}}),
-    "the new error body": answer(400, {"errorCode": "E400", "description": "Bad"}),
-    "gzip": answer(200, gzip.compress(json.dumps(ACCEPTED).encode()), "Content-Encoding: gzip"),
-    **BROKEN,
-}
-
-
-@pytest.mark.parametrize("given", SAME.values(), ids=SAME)
-def test_both_clients_read_the_same_in_an_answer_and_neither_repeats_it(wire, hook_for, given):
-    found = {}
-    for how in ("sync", "async"):
-        server = wire(given)
-        found[how] = outcome_of(hook_for(server, extra={"timeout": 0.5}), how)
-        assert len(server.seen) == 1
-    assert found["async"] == found["sync"]
-
-
-@pytest.mark.parametrize("given", SAME.values(), ids=SAME)
-def test_no_answer_is_ever_taken_for_that_of_the_next_invite(wire, hook_for, given):
-    """An answer of two bodies, an interim one, a length that is too short: the rest must not answer the next."""
-    second = answer(200, {**ACCEPTED, "messageId": "of the second"})
-    server = wire(given, second)
-
-    async def both(client: Any, invite: Any) -> Any:
-        with suppress(SendError):
-            await client.send_once(invite)
-        await asyncio.sleep(0.05)
-        return await client.send_once(invite)
-
-    assert run(hook_for(server, extra={"timeout": 0.5}), both).message_id == "of the second"
-    assert len(server.seen) == 2
 
 
 @pytest.mark.parametrize("interim", [100, 102, 103, 199])
@@ -153,6 +52,15 @@ def test_what_a_server_sends_unasked_answers_no_invite(wire, hook_for, surplus):
 
     assert run(hook_for(server), both) in {"second", "in doubt"}
     assert len(server.invites) == 2
+
+
+@pytest.mark.parametrize(("head", "drop"), [(b"", b"H"), (b"HTTP/1.1 200 OK\r\nX: ", b"x")], ids=["status", "headers"])
+def test_a_head_that_drips_is_bounded_by_the_time_out(wire, hook_for, head, drop):
+    server = wire(dripping(head, drop, 0.1, 1000))
+    begin = time.monotonic()
+    failed(hook_for(server, extra={"timeout": 0.4}), "async", InviteUnknownError)
+    assert time.monotonic() - begin < 60  # and not 100
+    assert len(server.seen) == 1
 
 
 # connections
@@ -226,97 +134,10 @@ def test_nothing_is_left_open(wire, hook_for, recwarn):
     before = len(list(Path("/proc/self/fd").iterdir()))
     hook = hook_for(server)
     for _ in range(4):
-        outcome_of(hook, "async")
+        send(hook, "async")
     server.close_connections()
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
     assert [str(warning.message) for warning in recwarn] == []
-
-
-# no connection
-
-
-@pytest.mark.parametrize(
-    ("host", "said"),
-    [
-        pytest.param("http://127.0.0.1:{port}", "no connection", id="refused"),
-        pytest.param("https://127.0.0.1:{port}", "no connection", id="refused, TLS"),
-        pytest.param("https://no-such-host.invalid", "the host name cannot be resolved", id="no such host"),
-        pytest.param("https://a..example.com", "", id="empty label"),
-        pytest.param(f"https://{'a' * 70}.example.com", "", id="label too long"),
-        pytest.param("https://*.example.com", "", id="wildcard"),
-    ],
-)
-def test_no_connection_is_not_sent_and_says_why(hook_for, host, said):
-    error = fail(hook_for(host.format(port=refused_port())), InviteNotSentError)
-    assert said in str(error)
-    assert error.retryable
-
-
-def test_a_connect_time_out_and_a_handshake_without_an_end_are_not_sent(hook_for):
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        hook = hook_for(f"https://127.0.0.1:{silent.getsockname()[1]}", extra={"timeout": 0.3})
-        assert "no connection in time" in str(fail(hook, InviteNotSentError))
-
-
-def test_tls_with_a_server_that_speaks_none_is_not_sent(wire, hook_for):
-    server = wire()
-    fail(hook_for(server.url.replace("http:", "https:"), extra={"timeout": 0.3}), InviteNotSentError)
-    assert server.seen == []
-
-
-def test_a_certificate_that_nobody_trusts_is_not_sent_and_a_trusted_one_is_taken(
-    wire, hook_for, self_signed, monkeypatch
-):
-    server = wire(tls=self_signed[0])
-    assert "certificate verify failed" in str(fail(hook_for(server), InviteNotSentError))
-    assert server.seen == []
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(self_signed[1]))
-    assert outcome_of(hook_for(server), "async") == [(Outcome.ACCEPTED,)]
-
-
-def test_a_connection_over_tls_that_breaks_after_the_request_is_unknown(wire, hook_for, self_signed, monkeypatch):
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(self_signed[1]))
-    server = wire(then_close(), tls=self_signed[0])
-    fail(hook_for(server), InviteUnknownError)
-    assert len(server.seen) == 1
-
-
-# slow and huge answers
-
-
-def test_a_time_out_is_unknown_and_not_repeated(sandbox, hook_for):
-    sandbox.script("hang-after")
-    error = fail(hook_for(sandbox, extra={"timeout": 0.3}), InviteUnknownError)
-    assert str(error) == "The invite may have been sent, or not: no answer within 0.3 seconds"
-    assert sandbox.requests_seen == 1
-
-
-@pytest.mark.parametrize(
-    "head",
-    [b"", b"HTTP/1.1 200 OK\r\nX: ", answer(200, b"", "Content-Length: 1000")],
-    ids=["status", "headers", "body"],
-)
-def test_an_answer_that_drips_is_bounded_by_the_time_out(wire, hook_for, head):
-    drop = b"HTTP/1.1 200 OK"[:1] if not head else b"x"
-    server = wire(dripping(head, drop, 0.1, 1000))
-    begin = time.monotonic()
-    fail(hook_for(server, extra={"timeout": 0.4}), InviteUnknownError)
-    assert time.monotonic() - begin < 60
-    assert len(server.seen) == 1
-
-
-def test_a_gzip_bomb_is_not_unpacked(wire, hook_for):
-    import tracemalloc
-
-    bomb = answer(200, gzip.compress(b" " * (200 << 20), 1), "Content-Encoding: gzip")
-    hook = hook_for(wire(bomb))
-    tracemalloc.start()
-    try:
-        fail(hook, InviteUnknownError)
-        _, most = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert most < 50 << 20
 
 
 # tokens
@@ -367,5 +188,5 @@ def test_many_sends_at_once_ask_for_one_token_and_for_one_more_when_it_is_refuse
 def test_a_token_that_cannot_be_had_is_not_sent(wire, hook_for):
     for broken in (then_close(), answer(500, {}), answer(200, b"x"), answer(200, {}), answer(401, {})):
         server = wire(broken)
-        fail(hook_for(server, extra={"auth_type": "oauth2"}), InviteNotSentError)
+        failed(hook_for(server, extra={"auth_type": "oauth2"}), "async", InviteNotSentError)
         assert server.invites == []

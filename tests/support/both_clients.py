@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import traceback
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -15,18 +16,26 @@ from tests.support.example_invite import MESSAGE, NUMBER
 
 CLIENTS = ("sync", "async")
 
+Failure = TypeVar("Failure", bound=OmnichatError)
 
-def send(hook: Any, client: str, times: int = 1) -> list[InviteAnswer | OmnichatError]:
-    """Send an invite so many times with one client; give the answer or the error of each."""
-    invite = hook.check_invite(NUMBER, MESSAGE)
+
+def send(
+    hook: Any, client: str, times: int = 1, *, pause: float = 0.0, **fields: Any
+) -> list[InviteAnswer | OmnichatError]:
+    """Send an invite so many times with one client, with a pause between; give the answer or the error of each."""
+    invite = hook.check_invite(**{"to": NUMBER, "message": MESSAGE, **fields})
     if client == "sync":
-        made = hook.get_conn()
-        return [_ended(lambda: made.send_invite(invite)) for _ in range(times)]
+        made, ended = hook.get_conn(), []
+        for turn in range(times):
+            time.sleep(pause if turn else 0)
+            ended.append(_ended(lambda: made.send_invite(invite)))
+        return ended
 
     async def by_async() -> list[InviteAnswer | OmnichatError]:
         found: list[InviteAnswer | OmnichatError] = []
         async with hook.get_async_conn() as made:
-            for _ in range(times):
+            for turn in range(times):
+                await asyncio.sleep(pause if turn else 0)
                 try:
                     found.append(await made.send_once(invite))
                 except OmnichatError as error:
@@ -43,10 +52,23 @@ def _ended(attempt: Any) -> InviteAnswer | OmnichatError:
         return error
 
 
+def accepted(hook: Any, client: str, **fields: Any) -> InviteAnswer:
+    """Send an invite that must be accepted."""
+    (answer,) = send(hook, client, **fields)
+    assert isinstance(answer, InviteAnswer), repr(answer)
+    return answer
+
+
+def failed(hook: Any, client: str, kind: type[Failure]) -> Failure:
+    """Send an invite that must end with an error of exactly this kind."""
+    (error,) = send(hook, client)
+    assert type(error) is kind, repr(error)
+    return error
+
+
 def not_sent(hook: Any, client: str) -> InviteNotSentError:
     """Send an invite that must end as certainly not sent, and fit to be tried again."""
-    (error,) = send(hook, client)
-    assert type(error) is InviteNotSentError, repr(error)
+    error = failed(hook, client, InviteNotSentError)
     assert error.retryable
     assert not error.account_fault
     return error
@@ -54,9 +76,7 @@ def not_sent(hook: Any, client: str) -> InviteNotSentError:
 
 def unknown(hook: Any, client: str) -> InviteUnknownError:
     """Send an invite that must end in doubt."""
-    (error,) = send(hook, client)
-    assert type(error) is InviteUnknownError, repr(error)
-    return error
+    return failed(hook, client, InviteUnknownError)
 
 
 def refusal(hook: Any, client: str, kind: type[OmnichatError]) -> OmnichatError:
