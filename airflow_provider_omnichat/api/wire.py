@@ -10,8 +10,6 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -27,11 +25,14 @@ from airflow_provider_omnichat.api.hints import ACCOUNT_FAULT_IDS, http_hint, st
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.api.retry_after import seconds_to_wait
 
 READ_HEADERS = ("content-type", "retry-after")
 """The headers of an answer that are looked at."""
 
 _JSON_HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
+
+
 # Made once: json.dumps and json.loads with options make new ones for each text, which takes longer than the text.
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
 _DECODER = json.JSONDecoder(parse_constant=str)
@@ -39,10 +40,6 @@ _DIGIT = re.compile(r"\d")
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,40}")
 _SHORTEST_HIDDEN = 6
 _KEPT = frozenset({"to", "messageId"})
-# The parts of a header that came more than once, which both clients join with commas. A date has a comma of its own.
-_RETRY_AFTER = re.compile(r"\s*(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,)?[^,]+", re.IGNORECASE)
-_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
-_LONGEST_WAIT = 999_999_999.0
 _MAYBE_TAKEN_4XX = frozenset({408, 409, 425})
 _REJECTED_HTTP = frozenset({400, 413, 422})
 
@@ -76,14 +73,8 @@ class HttpResponse:
 
     @property
     def retry_after(self) -> float | None:
-        """
-        Seconds that the server asks to wait; None when it does not.
-
-        ``Retry-After``: seconds, also with a fraction, or an HTTP date. Of several the longest wait, since each may be
-        of another server on the way.
-        """
-        waits = [_seconds_of(one) for one in _RETRY_AFTER.findall(self.headers.get("retry-after", ""))]
-        return max((wait for wait in waits if wait is not None), default=None)
+        """Seconds that the server asks to wait; None when it does not."""
+        return seconds_to_wait(self.headers.get("retry-after", ""))
 
     def json(self) -> Any:
         """
@@ -99,20 +90,6 @@ class HttpResponse:
             kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
             kind = scrub(kind) if _MEDIA_TYPE.fullmatch(kind) else "no content type"
             raise ValueError(f"the body is not JSON ({kind}, {len(self.body)} bytes)") from None
-
-
-def _seconds_of(text: str) -> float | None:
-    """Read one ``Retry-After``; None when it is neither seconds nor a date."""
-    text = text.strip()
-    if _SECONDS.fullmatch(text):
-        return min(float(text), _LONGEST_WAIT)
-    try:
-        when = parsedate_to_datetime(text)
-    except (ValueError, OverflowError, TypeError, IndexError):  # a server can write anything
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
 
 
 def invite_request(invite: Invite) -> HttpRequest:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.campaign.results.files import ResultFileError, ResultFiles, read_results
+from airflow_provider_omnichat.campaign.results.directory import ResultFileError
+from airflow_provider_omnichat.campaign.results.files import ResultFiles, read_results
 from tests.support.airflow_harness import run_task
 from tests.support.airflow_versions import AIRFLOW, HAS_STATE_STORE, needs_runner
 from tests.support.batch_tasks import XCom, counts, number, people

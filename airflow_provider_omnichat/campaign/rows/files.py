@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
-import json
-import re
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from airflow_provider_omnichat.api.privacy import shown_address
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
-from airflow_provider_omnichat.campaign.phone.written import reads_as_number
 from airflow_provider_omnichat.campaign.rows.columns import RowColumns
-from airflow_provider_omnichat.campaign.rows.file_content import what_else
-
-LONGEST_ROW = 65_536
-"""Characters in a row with its line end. Far beyond any invite; it bounds memory where a quote or a line never ends."""
+from airflow_provider_omnichat.campaign.rows.csv_rows import csv_rows
+from airflow_provider_omnichat.campaign.rows.json_lines import json_rows
+from airflow_provider_omnichat.campaign.rows.lines import Lines
 
 _DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}
 _JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
-# What bytes that are not UTF-8 become while they are read, so that one bad row does not end the list.
-_NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 
 def rows_of_file(
@@ -107,12 +98,12 @@ def _rows_of_stream(
         if packed:
             source = gzip.GzipFile(fileobj=source)
         decoded = io.TextIOWrapper(source, encoding="utf-8", errors="surrogateescape", newline="")
-    lines = _Lines(decoded, takes_nul=columns is None)
+    lines = Lines(decoded, takes_nul=columns is None)
     try:
         if ending in _JSON_LINES:
-            yield from _json_rows(lines, name, ending)
+            yield from json_rows(lines, name, ending)
         else:
-            yield from _csv_rows(lines, name, _DELIMITERS[ending], columns)
+            yield from csv_rows(lines, name, _DELIMITERS[ending], columns)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         # The text of the error may have the first bytes of the file in it.
         why = ": it is not packed with gzip; take .gz off its name" if isinstance(error, gzip.BadGzipFile) else ""
@@ -123,244 +114,3 @@ def _rows_of_stream(
         if not is_text:
             # Else the wrapper would close the caller's stream as soon as it is forgotten.
             decoded.detach()
-
-
-class _RowTooLongError(Exception):
-    pass
-
-
-class _Lines:
-    """
-    The lines of a stream for a parser that takes several for a row, and may have to give all but the first back.
-
-    A line beyond :data:`LONGEST_ROW` stands as None and is never held as a whole.
-    """
-
-    def __init__(self, stream: IO[str], takes_nul: bool) -> None:
-        self._stream = stream
-        self._takes_nul = takes_nul
-        self._again: deque[str | None] = deque()
-        self.taken: list[str | None] = []
-        self._size = 0
-        self.read = 0
-        """Lines taken from the stream so far."""
-
-    def __iter__(self) -> _Lines:
-        return self
-
-    def __next__(self) -> str:
-        line = self._again.popleft() if self._again else self._next_of_stream()
-        self.taken.append(line)
-        self._size += LONGEST_ROW + 1 if line is None else len(line)
-        if line is None or self._size > LONGEST_ROW:
-            raise _RowTooLongError
-        return line
-
-    def next_row(self) -> None:
-        self.taken = []
-        self._size = 0
-
-    def give_back(self, all_but: int) -> None:
-        """Forget that lines were taken for this row, but for the first *all_but*."""
-        self._again.extendleft(reversed(self.taken[all_but:]))
-        del self.taken[all_but:]
-
-    @property
-    def first_line(self) -> int:
-        """The number, from 1, of the first line of this row."""
-        return self.read - len(self._again) - len(self.taken) + 1
-
-    @property
-    def fault(self) -> tuple[int, str] | None:
-        """The number of the first line of this row whose characters cannot be right, and what is wrong with it."""
-        for index, line in enumerate(self.taken):
-            if line is None:
-                continue
-            if "\x00" in line and not self._takes_nul:
-                return self.first_line + index, "has a NUL character in it; mend what has written the file"
-            if not line.isascii() and _NOT_UTF8.search(line):
-                return self.first_line + index, "is not UTF-8; save the file as UTF-8"
-        return None
-
-    def _next_of_stream(self) -> str | None:
-        line = self._stream.readline(LONGEST_ROW + 1)
-        if not line:
-            raise StopIteration
-        self.read += 1
-        if self.read == 1:
-            line = line.removeprefix("\ufeff")
-        if len(line) <= LONGEST_ROW:
-            return line
-        while line and not line.endswith(("\n", "\r")):
-            line = self._stream.readline(LONGEST_ROW)
-        return None
-
-
-def _csv_rows(lines: _Lines, name: str, delimiters: str, columns: RowColumns | None) -> Iterator[Row | BrokenRow]:
-    delimiter = _delimiter(lines, name, delimiters)
-    if delimiter is None:
-        raise RowSourceError(f"{name}: is empty; the first line must name the columns")
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    header = _header(lines, reader, name)
-    width = len(header)
-    names: Sequence[str] = header
-    cells_of: Callable[[Sequence[str]], Sequence[str]] = _all_cells
-    if columns is not None:
-        found = columns.of_header(header, f"{name}: line {lines.first_line}, the header", ": there is no column")
-        names, cells_of = tuple(found), _chooser([header.index(column) for column in found.values()])
-    position = 0
-    while True:
-        lines.next_row()
-        reason = None
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except (csv.Error, _RowTooLongError) as error:
-            reason = _unreadable(lines, error)
-            lines.give_back(1)
-        else:
-            if not any(cells):
-                continue
-            if len(cells) != width and (len(cells) < width or any(cells[width:])):
-                reason = f"cells in it: {len(cells)}, columns in the header: {width}"
-            elif fault := lines.fault:
-                reason = fault[1] + _which(lines, fault[0])
-        position += 1
-        if reason is None:
-            yield Row(position, dict(zip(names, cells_of(cells), strict=False)))
-        else:
-            yield BrokenRow(position, f"line {lines.first_line}: {reason}")
-
-
-def _chooser(places: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]:
-    """Give what takes the cells at some places out of a row."""
-    if len(places) == 1:
-        return lambda cells: (cells[places[0]],)
-    return itemgetter(*places) if places else lambda _: ()
-
-
-def _all_cells(cells: Sequence[str]) -> Sequence[str]:
-    return cells
-
-
-def _unreadable(lines: _Lines, error: Exception) -> str:
-    if lines.taken[0] is None:
-        return f"is longer than {LONGEST_ROW:,} characters"
-    if isinstance(error, _RowTooLongError) or "unexpected end" in str(error):
-        return "a quote is opened and not closed"
-    return (
-        "its quotes do not match" if len(lines.taken) == 1 else "a quote is opened and not closed, or closed too late"
-    )
-
-
-def _which(lines: _Lines, line: int) -> str:
-    return "" if line == lines.first_line else f" (line {line})"
-
-
-def _delimiter(lines: _Lines, name: str, delimiters: str) -> str | None:
-    """Find the delimiter by the header, which is left to be read."""
-    try:
-        header = next((line for line in lines if line.strip()), None)
-    except _RowTooLongError:
-        raise RowSourceError(
-            f"{name}: line {lines.first_line} is longer than {LONGEST_ROW:,} characters, which is no header of CSV"
-        ) from None
-    if header is None:
-        return None
-    what = what_else(header)
-    if header.lstrip().startswith(('{"', "{'", "[{", '["')):
-        what = "has JSON in it; give it a name that ends in .jsonl, with one object on each line"
-    if what is not None:
-        raise RowSourceError(f"{name}: {what}")
-    said = re.fullmatch(r"sep=([,;\t|])\r?\n?", header)
-    if said:
-        # For Excel, which takes it for no row either.
-        return said[1]
-    lines.give_back(len(lines.taken) - 1)
-    return max(delimiters, key=lambda delimiter: len(next(csv.reader([header], delimiter=delimiter), [])))
-
-
-def _header(lines: _Lines, reader: Iterator[list[str]], name: str) -> Sequence[str]:
-    lines.next_row()
-    try:
-        columns = [column.strip() for column in next(reader, [])]
-    except (csv.Error, _RowTooLongError) as error:
-        raise RowSourceError(f"{name}: line {lines.first_line}, the header: {_unreadable(lines, error)}") from None
-    where = f"{name}: line {lines.first_line}, the header"
-    if fault := lines.fault:
-        raise RowSourceError(f"{name}: line {fault[0]} {fault[1]}")
-    if not any(columns):
-        raise RowSourceError(f"{where}: is empty; the first line must name the columns")
-    for number, column in enumerate(columns, 1):
-        if not column:
-            raise RowSourceError(f"{where}: column {number} has no name")
-        if reads_as_number(column):
-            raise RowSourceError(
-                f"{where}: column {number} is named like a phone number; the first line must name the columns,"
-                " else the first person on the list would be left out"
-            )
-        if column in columns[: number - 1]:
-            raise RowSourceError(f"{where}: columns {columns.index(column) + 1} and {number} have the same name")
-    return columns
-
-
-def _json_rows(lines: _Lines, name: str, ending: str) -> Iterator[Row | BrokenRow]:
-    position = 0
-    while True:
-        lines.next_row()
-        row = None
-        try:
-            line = next(lines)
-        except StopIteration:
-            return
-        except _RowTooLongError:
-            problem = f"is longer than {LONGEST_ROW:,} characters"
-        else:
-            if line.isspace():
-                continue
-            if position == 0:
-                _check_first_line(line, name, ending)
-            row, problem = _json_object(line)
-            if fault := lines.fault:
-                row, problem = None, fault[1]
-        position += 1
-        yield Row(position, row) if row is not None else BrokenRow(position, f"line {lines.first_line}: {problem}")
-
-
-def _check_first_line(line: str, name: str, ending: str) -> None:
-    """Tell a file that is no JSON lines at all from one with bad rows."""
-    what = what_else(line)
-    if what is not None:
-        raise RowSourceError(f"{name}: {what}")
-    if line.strip() in ("[", "{") or (line.lstrip().startswith("[") and ending == ".json"):
-        raise RowSourceError(
-            f"{name}: is one JSON document over several lines or an array; write JSON lines: one object on each line"
-        )
-
-
-def _json_object(line: str) -> tuple[Mapping[str, Any] | None, str]:
-    try:
-        found = _DECODER.decode(line)
-    except json.JSONDecodeError as error:
-        return None, f"is not JSON: {error.msg} at character {error.pos + 1}"
-    except (ValueError, RecursionError) as error:
-        return None, str(error) if isinstance(error, _NameTwiceError) else "is JSON that no invite would need"
-    if not isinstance(found, dict):
-        return None, f"must be a JSON object, is a {type(found).__name__}"
-    return found, ""
-
-
-class _NameTwiceError(ValueError):
-    pass
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Python would take the last one and keep silent: with "to" twice that is the wrong person.
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise _NameTwiceError("has the same name twice in one object")
-    return made
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_object)

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.results.files import ResultFileError, ResultFiles, read_results
+from airflow_provider_omnichat.campaign.results.directory import ResultFileError
+from airflow_provider_omnichat.campaign.results.files import ResultFiles, read_results
 from airflow_provider_omnichat.campaign.results.sink import FINAL_OUTCOMES
 from tests.support.result_files import FORMATS, lines, names
 from tests.support.result_rows import give, key_of, made

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.results import files as result_files
-from airflow_provider_omnichat.campaign.results.files import ResultFileError, ResultFiles, read_results
+from airflow_provider_omnichat.campaign.results import object_parts
+from airflow_provider_omnichat.campaign.results.directory import ResultFileError
+from airflow_provider_omnichat.campaign.results.files import ResultFiles, read_results
 from tests.support.result_files import FORMATS
 from tests.support.result_rows import give, key_of, made
 
@@ -82,7 +83,7 @@ def test_parts_go_out_by_rows_and_at_the_end(format):
 def test_parts_go_out_by_time(monkeypatch):
     bucket: Any = Bucket()
     now = 1000.0
-    monkeypatch.setattr(result_files, "monotonic", lambda: now)
+    monkeypatch.setattr(object_parts, "monotonic", lambda: now)
     sink = ResultFiles(bucket, format="jsonl", try_number=1, recipient_of=key_of, part_seconds=30)
     sink.write(give(made(1)))
     now += 29

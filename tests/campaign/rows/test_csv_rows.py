@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
 from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
-from airflow_provider_omnichat.campaign.rows.files import LONGEST_ROW, rows_of_stream
+from airflow_provider_omnichat.campaign.rows.files import rows_of_stream
+from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW
 from tests.support.read_rows import fields, read
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.results.files import ResultFileError, ResultFiles, read_results
+from airflow_provider_omnichat.campaign.results.directory import ResultFileError
+from airflow_provider_omnichat.campaign.results.files import ResultFiles, read_results
 from tests.support.result_files import lines
 from tests.support.result_rows import give, key_of, made
 

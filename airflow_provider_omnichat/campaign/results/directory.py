@@ -1,0 +1,99 @@
+"""The directory of result files: their names, and what is said of one that cannot be used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.api.privacy import scrub, secrets_in, shown_address
+
+_NAME = re.compile(r"(sent|rest)-try-(\d+)-(\d+)-([0-9a-f]+)-(\d+)\.(jsonl|csv)")
+
+
+class ResultFileError(OmnichatError):
+    """Result rows cannot be written or read; the text names the file and the reason."""
+
+
+class Directory(Protocol):
+    """What is asked of a path, local or on object storage: the part of ``pathlib`` that both have."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - as pathlib
+    def __truediv__(self, name: str) -> Any: ...
+    def open(self, mode: Any) -> Any: ...  # noqa: D102
+    def exists(self) -> bool: ...  # noqa: D102
+    def iterdir(self) -> Iterable[Any]: ...  # noqa: D102
+    def mkdir(self, *, parents: bool, exist_ok: bool) -> None: ...  # noqa: D102
+    def unlink(self) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FileName:
+    """
+    The name of a result file; sorts by kind, then age.
+
+    ``run`` counts the processes that wrote here, since try numbers come again when a task is run by hand.
+    """
+
+    kind: str
+    run: int
+    token: str
+    part: int
+    try_number: int
+    format: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}-try-{self.try_number}-{self.run:04d}-{self.token}-{self.part:04d}.{self.format}"
+
+
+def file_names(directory: Directory) -> list[FileName]:
+    """
+    List the result files of a directory, sorted; none where it is not there.
+
+    :raises ResultFileError: when it cannot be listed.
+    """
+    names = []
+    try:
+        if directory.exists():
+            for path in directory.iterdir():
+                found = _NAME.fullmatch(path.name)
+                if found:
+                    kind, try_number, run, token, part, ending = found.groups()
+                    names.append(FileName(kind, int(run), token, int(part), int(try_number), ending))
+    except FileNotFoundError:
+        pass
+    except Exception as error:
+        raise_file_error(directory, "listed", error)
+    return sorted(names)
+
+
+def local_path(path: Any) -> Path | None:
+    """Give a path on the local file system as :class:`pathlib.Path`; None for one on object storage."""
+    # The protocol first: in older releases of universal-pathlib a path to object storage is a Path, too.
+    protocol = getattr(path, "protocol", None)
+    if protocol is None:
+        return path if isinstance(path, Path) else None
+    return Path(path.path) if protocol in ("", "file", "local") else None
+
+
+def shown(path: Any) -> str:
+    """Give the address of a result file as it may be shown; its own name has digits that are nobody's number."""
+    folder, slash, name = str(path).rpartition("/")
+    return f"{shown_address(folder)}{slash}{name}" if _NAME.fullmatch(name) else shown_address(path)
+
+
+def raise_file_error(path: Any, what: str, error: Exception) -> NoReturn:
+    """
+    Say of a file or directory that it cannot be used, and why.
+
+    :param what: it cannot be, such as "written".
+    :raises ResultFileError: always.
+    """
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    reason = scrub(said, secrets_in(path)) or type(error).__name__
+    # The library's own text has the whole address in it.
+    raise ResultFileError(f"{shown(path)} cannot be {what}: {reason}") from None

@@ -1,0 +1,132 @@
+"""The rows of CSV; a row that cannot be read costs no other."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
+
+from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
+from airflow_provider_omnichat.campaign.phone.written import reads_as_number
+from airflow_provider_omnichat.campaign.rows.columns import RowColumns
+from airflow_provider_omnichat.campaign.rows.file_content import what_else
+from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW, Lines, RowTooLongError
+
+
+def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | None) -> Iterator[Row | BrokenRow]:
+    """
+    Give the rows behind the header.
+
+    :param lines: of the file.
+    :param name: of the file, as it may be shown.
+    :param delimiters: that it may have, the likeliest first.
+    :param columns: that the rows must have; None takes all that are there.
+    :raises RowSourceError: when there is no usable header, or a column is not there.
+    """
+    delimiter = _delimiter(lines, name, delimiters)
+    if delimiter is None:
+        raise RowSourceError(f"{name}: is empty; the first line must name the columns")
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    header = _header(lines, reader, name)
+    width = len(header)
+    names: Sequence[str] = header
+    cells_of: Callable[[Sequence[str]], Sequence[str]] = _all_cells
+    if columns is not None:
+        found = columns.of_header(header, f"{name}: line {lines.first_line}, the header", ": there is no column")
+        names, cells_of = tuple(found), _chooser([header.index(column) for column in found.values()])
+    position = 0
+    while True:
+        lines.next_row()
+        reason = None
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except (csv.Error, RowTooLongError) as error:
+            reason = _unreadable(lines, error)
+            lines.give_back(1)
+        else:
+            if not any(cells):
+                continue
+            if len(cells) != width and (len(cells) < width or any(cells[width:])):
+                reason = f"cells in it: {len(cells)}, columns in the header: {width}"
+            elif fault := lines.fault:
+                reason = fault[1] + _which(lines, fault[0])
+        position += 1
+        if reason is None:
+            yield Row(position, dict(zip(names, cells_of(cells), strict=False)))
+        else:
+            yield BrokenRow(position, f"line {lines.first_line}: {reason}")
+
+
+def _chooser(places: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]:
+    """Give what takes the cells at some places out of a row."""
+    if len(places) == 1:
+        return lambda cells: (cells[places[0]],)
+    return itemgetter(*places) if places else lambda _: ()
+
+
+def _all_cells(cells: Sequence[str]) -> Sequence[str]:
+    return cells
+
+
+def _unreadable(lines: Lines, error: Exception) -> str:
+    if lines.taken[0] is None:
+        return f"is longer than {LONGEST_ROW:,} characters"
+    if isinstance(error, RowTooLongError) or "unexpected end" in str(error):
+        return "a quote is opened and not closed"
+    return (
+        "its quotes do not match" if len(lines.taken) == 1 else "a quote is opened and not closed, or closed too late"
+    )
+
+
+def _which(lines: Lines, line: int) -> str:
+    return "" if line == lines.first_line else f" (line {line})"
+
+
+def _delimiter(lines: Lines, name: str, delimiters: str) -> str | None:
+    """Find the delimiter by the header, which is left to be read."""
+    try:
+        header = next((line for line in lines if line.strip()), None)
+    except RowTooLongError:
+        raise RowSourceError(
+            f"{name}: line {lines.first_line} is longer than {LONGEST_ROW:,} characters, which is no header of CSV"
+        ) from None
+    if header is None:
+        return None
+    what = what_else(header)
+    if header.lstrip().startswith(('{"', "{'", "[{", '["')):
+        what = "has JSON in it; give it a name that ends in .jsonl, with one object on each line"
+    if what is not None:
+        raise RowSourceError(f"{name}: {what}")
+    said = re.fullmatch(r"sep=([,;\t|])\r?\n?", header)
+    if said:
+        # For Excel, which takes it for no row either.
+        return said[1]
+    lines.give_back(len(lines.taken) - 1)
+    return max(delimiters, key=lambda delimiter: len(next(csv.reader([header], delimiter=delimiter), [])))
+
+
+def _header(lines: Lines, reader: Iterator[list[str]], name: str) -> Sequence[str]:
+    lines.next_row()
+    try:
+        columns = [column.strip() for column in next(reader, [])]
+    except (csv.Error, RowTooLongError) as error:
+        raise RowSourceError(f"{name}: line {lines.first_line}, the header: {_unreadable(lines, error)}") from None
+    where = f"{name}: line {lines.first_line}, the header"
+    if fault := lines.fault:
+        raise RowSourceError(f"{name}: line {fault[0]} {fault[1]}")
+    if not any(columns):
+        raise RowSourceError(f"{where}: is empty; the first line must name the columns")
+    for number, column in enumerate(columns, 1):
+        if not column:
+            raise RowSourceError(f"{where}: column {number} has no name")
+        if reads_as_number(column):
+            raise RowSourceError(
+                f"{where}: column {number} is named like a phone number; the first line must name the columns,"
+                " else the first person on the list would be left out"
+            )
+        if column in columns[: number - 1]:
+            raise RowSourceError(f"{where}: columns {columns.index(column) + 1} and {number} have the same name")
+    return columns

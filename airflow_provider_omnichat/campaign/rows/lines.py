@@ -1,0 +1,85 @@
+"""The lines of a file for a reader that takes several for a row, bounded in length."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import IO
+
+LONGEST_ROW = 65_536
+"""Characters in a row with its line end. Far beyond any invite; it bounds memory where a quote or a line never ends."""
+
+# What bytes that are not UTF-8 become while they are read, so that one bad row does not end the list.
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+
+
+class RowTooLongError(Exception):
+    """A row is longer than :data:`LONGEST_ROW`."""
+
+
+class Lines:
+    """
+    The lines of a stream for a parser that takes several for a row, and may have to give all but the first back.
+
+    A line beyond :data:`LONGEST_ROW` stands as None and is never held as a whole.
+    """
+
+    def __init__(self, stream: IO[str], takes_nul: bool) -> None:
+        self._stream = stream
+        self._takes_nul = takes_nul
+        self._again: deque[str | None] = deque()
+        self.taken: list[str | None] = []
+        self._size = 0
+        self.read = 0
+        """Lines taken from the stream so far."""
+
+    def __iter__(self) -> Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else self._next_of_stream()
+        self.taken.append(line)
+        self._size += LONGEST_ROW + 1 if line is None else len(line)
+        if line is None or self._size > LONGEST_ROW:
+            raise RowTooLongError
+        return line
+
+    def next_row(self) -> None:
+        """Begin a row with the next line."""
+        self.taken = []
+        self._size = 0
+
+    def give_back(self, all_but: int) -> None:
+        """Forget that lines were taken for this row, but for the first *all_but*."""
+        self._again.extendleft(reversed(self.taken[all_but:]))
+        del self.taken[all_but:]
+
+    @property
+    def first_line(self) -> int:
+        """The number, from 1, of the first line of this row."""
+        return self.read - len(self._again) - len(self.taken) + 1
+
+    @property
+    def fault(self) -> tuple[int, str] | None:
+        """The number of the first line of this row whose characters cannot be right, and what is wrong with it."""
+        for index, line in enumerate(self.taken):
+            if line is None:
+                continue
+            if "\x00" in line and not self._takes_nul:
+                return self.first_line + index, "has a NUL character in it; mend what has written the file"
+            if not line.isascii() and _NOT_UTF8.search(line):
+                return self.first_line + index, "is not UTF-8; save the file as UTF-8"
+        return None
+
+    def _next_of_stream(self) -> str | None:
+        line = self._stream.readline(LONGEST_ROW + 1)
+        if not line:
+            raise StopIteration
+        self.read += 1
+        if self.read == 1:
+            line = line.removeprefix("\ufeff")
+        if len(line) <= LONGEST_ROW:
+            return line
+        while line and not line.endswith(("\n", "\r")):
+            line = self._stream.readline(LONGEST_ROW)
+        return None
