@@ -48,3 +48,9 @@ def test_making_an_operator_and_a_hook_loads_nothing_that_airflows_own_do_not():
 def test_the_provider_info_imports_nothing_of_airflow():
     found = loaded("from airflow_provider_omnichat.get_provider_info import get_provider_info as g; g()")
     assert {name for name in found if name.split(".")[0] in {"airflow", *HEAVY}} == set()
+
+
+def test_what_reads_rows_or_keeps_a_ledger_loads_no_sql_before_it_is_used():
+    found = loaded("import airflow_provider_omnichat.hooks.sql_rows, airflow_provider_omnichat.hooks.ledger_database")
+    assert "airflow_provider_omnichat.hooks.ledger_database" in found
+    assert not {name for name in found if name.startswith(("airflow.providers.common.sql.hooks", "sqlparse"))}

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -141,11 +140,3 @@ def test_a_hook_that_cannot_say_what_is_behind_it_is_refused(hooked: Callable[[A
 
     with pytest.raises(LedgerError, match=r"\(type 'exotic'\) cannot hold the ledger"):
         ledger_database(hooked(Silent(), "exotic"))
-
-
-def test_importing_it_loads_no_sql() -> None:
-    code = (
-        "import sys, airflow_provider_omnichat.hooks.ledger_database;"
-        "sys.exit(any(name.startswith('airflow.providers.common.sql.hooks') for name in sys.modules))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -18,7 +18,7 @@ from tests.support.batch_tasks import batch, counts, number, people, rows_in
 
 
 def failing(nth: int, how: str) -> Any:
-    """Make the *nth* message to the state store go wrong."""
+    """Make the *nth* message to the state store go wrong, or all of them slow."""
     from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
     from airflow.sdk.execution_time.comms import ErrorResponse, OKResponse
 
@@ -43,8 +43,9 @@ def failing(nth: int, how: str) -> Any:
 
 
 @needs_store
-@pytest.mark.parametrize("how", ["once", "for good", "forgets", "slow"])
-@pytest.mark.parametrize("nth", [*range(1, 9)])
+@pytest.mark.parametrize(
+    ("nth", "how"), [*((nth, how) for nth in range(1, 9) for how in ("once", "for good", "forgets")), (0, "slow")]
+)
 def test_a_state_store_that_fails_at_any_call_is_red_and_no_later_try_sends_twice(at_sandbox, tmp_path, nth, how):
     store: dict[str, Any] = {}
     given = {"retries": 3, "results_path": str(tmp_path), "concurrency": 8}

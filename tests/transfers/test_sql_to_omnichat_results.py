@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from tests.support.airflow_versions import needs_runner, needs_store
 from tests.support.batch_tasks import counts, number
 from tests.support.queried_people import MESSAGE, invites, people
 from tests.support.sql_connections import CONN_ID, Database, connected
-from tests.support.tries import Plan, starter
+from tests.support.tries import Plan, Starter, starter
 
 
 def results(database: Database, table: str = "invited") -> dict[str, str]:
@@ -180,6 +181,13 @@ def test_bigquery_is_told_where_its_results_go(two, at_sandbox, monkeypatch):
     assert at_sandbox.totals.requests == 0
 
 
+@pytest.fixture(scope="module")
+def tries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+    """Airflow, loaded once for all that are killed here."""
+    with starter(tmp_path_factory.mktemp("airflow")) as made:
+        yield made
+
+
 @pytest.mark.parametrize(
     ("driver", "ledger"),
     [
@@ -192,7 +200,9 @@ def test_bigquery_is_told_where_its_results_go(two, at_sandbox, monkeypatch):
         ),
     ],
 )
-def test_killed_again_and_again_each_row_is_in_the_table_once(driver, ledger, request, tmp_path, monkeypatch, sandbox):
+def test_killed_again_and_again_each_row_is_in_the_table_once(
+    driver, ledger, request, tmp_path, monkeypatch, sandbox, tries
+):
     """The task is killed with SIGKILL, in a process of its own, while rows are written; the last try ends."""
     database = connected(driver, request, tmp_path, monkeypatch)
     database.fill("people", "id mobile first_name", people(600))
@@ -215,16 +225,15 @@ def test_killed_again_and_again_each_row_is_in_the_table_once(driver, ledger, re
     home = tmp_path / "task"
     home.mkdir()
     operator = "airflow_provider_omnichat.transfers.sql_to_omnichat:SqlToOmnichatInviteOperator"
-    with starter(tmp_path / "airflow") as start:
-        killed = 0
-        for number_of_try in range(1, 4):
-            before = sandbox.totals.requests
-            running = start.start(Plan(str(home), given, environment, number_of_try, operator))
-            while running.runs() and sandbox.totals.requests < before + 100:
-                time.sleep(0.01)
-            killed += running.kill()
-        assert killed == 3
-        ended = start.start(Plan(str(home), {**given, "rate_limit": None}, environment, 4, operator)).wait()
+    killed = 0
+    for number_of_try in range(1, 4):
+        before = sandbox.totals.requests
+        running = tries.start(Plan(str(home), given, environment, number_of_try, operator))
+        while running.runs() and sandbox.totals.requests < before + 100:
+            time.sleep(0.01)
+        killed += running.kill()
+    assert killed == 3
+    ended = tries.start(Plan(str(home), {**given, "rate_limit": None}, environment, 4, operator)).wait()
     assert ended["state"] == "success", ended
     found = results(database)
     assert len(found) == 600
