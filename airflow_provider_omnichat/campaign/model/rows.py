@@ -6,10 +6,11 @@ There is one of each for every row, so they are named tuples: a frozen dataclass
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.models import Invite
@@ -47,6 +48,19 @@ class BrokenRow:
 
     position: int
     reason: str
+
+
+class RowSource(Protocol):
+    """What gives the rows of a list: a list in memory, a file, a query, a function."""
+
+    def open(self, *, reads_twice: bool) -> AbstractContextManager[Iterable[Row | BrokenRow]]:
+        """
+        Give the rows, for as long as the context lasts.
+
+        :param reads_twice: whether they are read more than once, each time from the first.
+        :raises RowSourceError: it is no list, or lacks a column; also while the first row is read.
+        :raises ListFailedError: what gives it has failed; also while rows are read.
+        """
 
 
 class Wait(NamedTuple):

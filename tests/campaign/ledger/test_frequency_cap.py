@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.engine.preview_campaign import known_to
+from airflow_provider_omnichat.campaign.engine.preview_campaign import lookup_in
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger, FrequencyCap
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
@@ -172,7 +172,7 @@ def test_a_dry_run_knows_whom_the_ledger_would_leave_out_and_claims_nobody(ledge
     candidates = [
         one for one in check([{"to": number} for number in NUMBERS], campaign="three") if isinstance(one, Candidate)
     ]
-    lookup = known_to(ledger("three"), TWICE_A_WEEK)
+    lookup = lookup_in(ledger("three"), TWICE_A_WEEK)
     for _ in range(2):
         found = {
             one.invite.to: refusal.outcome for one in candidates if (refusal := lookup(candidates).get(one.recipient))

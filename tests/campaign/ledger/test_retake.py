@@ -17,8 +17,13 @@ import pytest
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.engine.batch import Batch, Limits
+from airflow_provider_omnichat.campaign.engine.batch import Batch
+from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace, Records
+from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
+from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
+from airflow_provider_omnichat.campaign.engine.storage import Storage
+from airflow_provider_omnichat.campaign.engine.worker_thread import WorkerThread
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger, FrequencyCap
 from airflow_provider_omnichat.campaign.ledger.interface import (
     CERTAINLY_NOT_SENT,
@@ -162,7 +167,7 @@ class Vendor:
 class Tried:
     """How a try of a batch went."""
 
-    batch: Batch
+    report: CampaignReport
     asked: list[str]
     rows: Mapping[str, list[Result]]
 
@@ -194,22 +199,25 @@ def attempt(
     """Send the list in one try, one invite at a time, through the real batch."""
     rows, vendor = Rows(), Vendor(plays)
 
-    async def main() -> Batch:
-        batch = Batch(
-            gate=gate(rules=[Closing(closing)]),
-            ledger=make_ledger,
-            results=rows,
-            client=vendor,  # type: ignore[arg-type]
-            limits=Limits(concurrency=1, retry_budget=0, resend_unknown=resend),
-            log=logging.getLogger(__name__),
-        )
+    report = CampaignReport()
+    plan = CampaignPlan(
+        "c", pace=Pace(concurrency=1, retry_budget=0, resend_unknown=resend), records=Records(make_ledger, rows)
+    )
+
+    async def main() -> None:
+        reader, writer = WorkerThread("reader"), WorkerThread("writer")
+        storage = await writer.call(Storage.open, plan, report)
+        batch = Batch(plan, storage, vendor, report, reader, writer)  # type: ignore[arg-type]
         if meanwhile is not None:
             meanwhile(batch)
+        checked = gate(rules=[Closing(closing)]).checked(rows_of_list([{"to": f"+{number}"} for number in numbers]))
         async with asyncio.timeout(20):
-            await batch.run(rows_of_list([{"to": f"+{number}"} for number in numbers]))
-        return batch
+            await batch.run(checked, logging.getLogger(__name__), StopSignal())
+        reader.close()
+        writer.close()
 
-    return Tried(asyncio.run(main()), vendor.asked, rows.by_number)
+    asyncio.run(main())
+    return Tried(report, vendor.asked, rows.by_number)
 
 
 @pytest.fixture(params=["journal", "sql", "capped"])
@@ -261,11 +269,11 @@ KEPT: dict[str, dict[str, Any]] = {
 def test_what_was_to_be_sent_again_and_was_not_stays_in_doubt(home, kept_by):
     leave_doubts(home)
     second = attempt(home.ledger, numbers=NUMBERS[:4], resend=True, **KEPT[kept_by])
-    assert second.batch.failure is None
+    assert second.report.failure is None
     sure = "held" if kept_by == "held" else "not_sent"
     assert second.outcomes() == {LATE: "unknown", OPEN: "unknown", FREE: sure, LAST: sure}
-    assert second.batch.tally.counts[Outcome.UNKNOWN] == 2
-    assert second.batch.tally.due == {**{Outcome.NOT_SENT: 0, Outcome.HELD: 0}, Outcome(sure): 4}
+    assert second.report.tally.counts[Outcome.UNKNOWN] == 2
+    assert second.report.tally.due == {**{Outcome.NOT_SENT: 0, Outcome.HELD: 0}, Outcome(sure): 4}
     why = str(second.rows[FREE][0].error)
     for number, before in ((LATE, "no answer came"), (OPEN, NEVER_ENDED)):
         told = str(second.rows[number][0].error)
@@ -304,7 +312,7 @@ def test_abandoned_in_the_middle_leaves_doubts_in_doubt(home):
         def put(candidate: Candidate) -> None:
             real(candidate)
             if not tasks:
-                tasks.append(asyncio.get_running_loop().create_task(batch.abandon(0)))
+                tasks.append(asyncio.get_running_loop().create_task(batch._sender.abandon(0)))
 
         batch._sender.put = put  # type: ignore[method-assign]
 
@@ -320,7 +328,7 @@ def test_a_claim_that_failed_leaves_doubts_in_doubt(home):
     leave_doubts(home)
     home.fail_next_claim()
     second = attempt(home.ledger, numbers=NUMBERS[:4], resend=True)
-    assert isinstance(second.batch.failure, LedgerError)
+    assert isinstance(second.report.failure, LedgerError)
     assert second.asked == []
     assert {home.known().get(number) for number in (LATE, OPEN)} <= {Outcome.UNKNOWN, None}
     third = attempt(home.ledger, numbers=NUMBERS[:4])
@@ -335,7 +343,7 @@ def test_doubts_that_come_up_after_the_sending_has_stopped_are_told_as_doubts_th
     second = attempt(home.ledger, lambda to: LOCKED_OUT, numbers=many, resend=True)
     assert len(second.asked) == 1
     assert Counter(second.outcomes().values()) == {"unknown": 40}
-    assert second.batch.tally.due[Outcome.NOT_SENT] == 40
+    assert second.report.tally.due[Outcome.NOT_SENT] == 40
     assert "Sending was stopped: The invite was not sent: HTTP 401" in str(second.rows[many[-1]][0].error)
     assert attempt(home.ledger, numbers=many).asked == []
 
@@ -409,7 +417,7 @@ def test_a_doubt_keeps_its_first_reason_over_all_later_tries(home):
 def test_a_claim_that_fails_and_a_stop_leave_the_first_reason(home):
     attempt(home.ledger, lambda to: LOST, numbers=[LATE])
     home.fail_next_claim()
-    assert attempt(home.ledger, numbers=NUMBERS[:2], resend=True).batch.failure is not None
+    assert attempt(home.ledger, numbers=NUMBERS[:2], resend=True).report.failure is not None
     assert reasons(attempt(home.ledger, numbers=[LATE]))[LATE].startswith(str(LOST))
     attempt(home.ledger, numbers=NUMBERS[:2], resend=True, meanwhile=stop_at_once)
     assert reasons(attempt(home.ledger, numbers=[LATE]))[LATE].startswith(f"{LOST}. {NOT_AGAIN}")
@@ -673,13 +681,13 @@ def test_whatever_happens_nobody_who_may_have_been_reached_is_sent_to_unless_tha
             resend=resend,
             closing=chance.sample(NUMBERS, chance.choice([0, 0, 3, 8])),
         )
-        if tried.batch.stop_reason:  # an assertion in the client would be taken for a bug of the provider
-            assert "please report it" not in tried.batch.stop_reason
+        if tried.report.stop_reason:  # an assertion in the client would be taken for a bug of the provider
+            assert "please report it" not in tried.report.stop_reason
         found = home.known()
         if killed:
             kinds["killed"] += 1
             truth.settle({one for one in NUMBERS if found.get(one) in (Outcome.ACCEPTED, Outcome.REJECTED)})
-        elif tried.batch.failure is not None:
+        elif tried.report.failure is not None:
             kinds["failed"] += 1
         else:
             kinds["resent" if resend else "held"] += 1
