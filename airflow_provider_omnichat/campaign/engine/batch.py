@@ -22,9 +22,17 @@ from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, Ledger
-from airflow_provider_omnichat.campaign.ledger.retake import Claimed, claim, doubted_again, reason_of, still_in_doubt
+from airflow_provider_omnichat.campaign.ledger.retake import (
+    Claimed,
+    already_invited,
+    claim,
+    doubted_again,
+    reason_of,
+    still_in_doubt,
+)
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, ListFailedError, Result, Row
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.results.sink import ResultSink
@@ -237,10 +245,10 @@ class Batch:
                 recipient = one.candidate.recipient
                 doubt = self._doubts.pop(recipient, None)
                 if doubt is not None and one.outcome in CERTAINLY_NOT_SENT:
-                    entries[recipient] = self._tell_doubt(one.candidate, doubt, one.outcome, one.error)
+                    entries[recipient] = self._tell_doubt(one.candidate, doubt, one.outcome, one.reason)
                 else:
                     if doubt is not None and one.outcome is Outcome.UNKNOWN:
-                        one = one._replace(error=doubted_again(doubt, one.error))
+                        one = one._replace(reason=doubted_again(doubt, one.reason))
                     entries[recipient] = _entry(one, at)
                     self._tell(recipient, _result(one, written), one.outcome is Outcome.ACCEPTED)
                 if one.outcome is Outcome.HELD:
@@ -271,8 +279,7 @@ class Batch:
             if candidate.wait is not None:
                 self._tell_unsent(candidate, entry, Outcome.HELD, candidate.wait.reason)
             elif not sending:
-                reason = f"Sending was stopped: {self._sender.stop_reason}"
-                self._tell_unsent(candidate, entry, Outcome.NOT_SENT, reason)
+                self._tell_unsent(candidate, entry, Outcome.NOT_SENT, self._sender.not_begun)
             elif entry is not None:
                 self._tell(candidate.recipient, self._result_of_earlier(candidate, entry))
             else:
@@ -337,7 +344,7 @@ class Batch:
         finally:
             self._ledger.close()
 
-    def _tell_unsent(self, candidate: Candidate, entry: Entry | None, outcome: Outcome, reason: str) -> None:
+    def _tell_unsent(self, candidate: Candidate, entry: Entry | None, outcome: Outcome, reason: Reason) -> None:
         """Tell of an invite that would be sent now if it had not to wait, or sending had not stopped."""
         is_free = candidate.recipient not in self._earlier and (entry is None or entry.outcome in CERTAINLY_NOT_SENT)
         if is_free:
@@ -357,7 +364,7 @@ class Batch:
         is_doubt = doubt.same_task and doubt.outcome in IN_DOUBT and candidate.recipient not in self._earlier
         return is_doubt and self._limits.resend_unknown
 
-    def _tell_doubt(self, candidate: Candidate, doubt: Entry, kept_by: Outcome, reason: str | None) -> Entry:
+    def _tell_doubt(self, candidate: Candidate, doubt: Entry, kept_by: Outcome, reason: Reason | None) -> Entry:
         """Tell of an invite in doubt that was to be sent again and was not; give what the ledger keeps of it."""
         entry = still_in_doubt(doubt, reason)
         self._tell(candidate.recipient, self._result_of_earlier(candidate, entry), kept_by=kept_by)
@@ -373,17 +380,15 @@ class Batch:
     def _result_of_earlier(self, candidate: Candidate, entry: Entry) -> Result:
         if not entry.same_task:
             how = entry.outcome.replace("_", " ") if entry.outcome else "being sent"
-            reason = (
-                f"already invited in this campaign by another task or run ({how} at {entry.at:%Y-%m-%d %H:%M:%S} UTC)"
-            )
-            return _plain(candidate, Outcome.DUPLICATE, entry.at, reason)
+            by_other = already_invited(f"by another task or run, {how} at {entry.at:%Y-%m-%d %H:%M:%S} UTC")
+            return _plain(candidate, Outcome.DUPLICATE, entry.at, by_other)
         # A crash between the result row and the ledger: the row knows more.
         outcome = self._earlier.get(candidate.recipient) or entry.outcome
         if outcome is Outcome.ACCEPTED or outcome is Outcome.REJECTED:
             return _plain(candidate, outcome, entry.at, entry.reason, entry)
         if outcome is None:
             return _plain(candidate, Outcome.UNKNOWN, entry.at, reason_of(entry))
-        reason = reason_of(entry) if outcome is Outcome.UNKNOWN else entry.reason or "since an earlier try"
+        reason = reason_of(entry) if outcome is Outcome.UNKNOWN else entry.reason
         return _plain(candidate, outcome, entry.at, reason, entry)
 
     async def _commit_now_and_then(self) -> None:
@@ -455,11 +460,11 @@ def _unreadable(error: Exception) -> OmnichatError:
 
 
 def _result(ended: Ended, at: str) -> Result:
-    return _fill(ended.candidate, ended.outcome, at, ended.error, ended.answer, ended.attempts)
+    return _fill(ended.candidate, ended.outcome, at, ended.reason, ended.answer, ended.attempts)
 
 
 def _entry(ended: Ended, at: datetime) -> Entry:
-    return Entry(ended.outcome, at, ended.answer, ended.error, ended.attempts)
+    return Entry(ended.outcome, at, ended.answer, ended.reason, ended.attempts)
 
 
 def _written(at: datetime) -> str:
@@ -467,7 +472,7 @@ def _written(at: datetime) -> str:
 
 
 def _plain(
-    candidate: Candidate, outcome: Outcome, at: datetime, reason: str | None, entry: Entry | None = None
+    candidate: Candidate, outcome: Outcome, at: datetime, reason: Reason | None, entry: Entry | None = None
 ) -> Result:
     answer, attempts = (entry.answer, entry.attempts) if entry else (None, 0)
     return _fill(candidate, outcome, _written(at), reason, answer, attempts)
@@ -477,7 +482,7 @@ def _fill(
     candidate: Candidate,
     outcome: Outcome,
     at: str,
-    error: str | None,
+    reason: Reason | None,
     answer: InviteAnswer | None,
     attempts: int,
 ) -> Result:
@@ -494,5 +499,5 @@ def _fill(
         status_name=status.name if status else None,
         message_count=answer.message_count if answer else None,
         attempts=attempts,
-        error=error,
+        reason=reason,
     )

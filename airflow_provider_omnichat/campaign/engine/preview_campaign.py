@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim
+from airflow_provider_omnichat.campaign.ledger.retake import already_invited
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Refusal, Result
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
@@ -46,7 +48,7 @@ def preview_of(
                     one = _ended(one, Outcome.HELD, one.wait.reason)
                 else:
                     preview.add(one)
-                    tally.add(_ended(one, Outcome.HELD if one.wait else Outcome.NOT_SENT, "dry run"))
+                    tally.add(_ended(one, Outcome.HELD if one.wait else Outcome.NOT_SENT))
                     continue
             preview.add(one)
             tally.add(one)
@@ -64,7 +66,7 @@ def known_to(ledger: SqlLedger, cap: FrequencyCap | None) -> Lookup:
     def lookup(candidates: Sequence[Candidate]) -> dict[str, Refusal]:
         claims = [Claim(one.recipient, identity_of(one.invite.to), one.key) for one in candidates]
         refused = {
-            recipient: Refusal(Outcome.DUPLICATE, "already invited in this campaign")
+            recipient: Refusal(Outcome.DUPLICATE, already_invited())
             for recipient, entry in ledger.find(claims).items()
             if entry.outcome not in CERTAINLY_NOT_SENT
         }
@@ -83,6 +85,6 @@ def _blocks(checked: Iterable[Candidate | Result]) -> Iterator[list[Candidate | 
         yield block
 
 
-def _ended(candidate: Candidate, outcome: Outcome, reason: str) -> Result:
+def _ended(candidate: Candidate, outcome: Outcome, reason: Reason | None = None) -> Result:
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return Result(candidate.position, candidate.key, candidate.invite.to, outcome, at, error=reason)
+    return Result(candidate.position, candidate.key, candidate.invite.to, outcome, at, reason=reason)
