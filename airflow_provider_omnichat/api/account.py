@@ -104,12 +104,10 @@ def path_part(name: str, value: object) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise AccountError(f"{name}: must be a text, is a {type(value).__name__}")
+        raise AccountError(f"must be a text, is a {type(value).__name__}", name)
     text = value.strip()
     if text in {"", ".", ".."} or not text.isprintable():
-        raise AccountError(
-            f"{name}: is blank, dots or has unprintable characters; copy it again from the vendor's portal"
-        )
+        raise AccountError("is blank, dots or has unprintable characters; copy it again from the vendor's portal", name)
     return text
 
 

@@ -246,7 +246,7 @@ def test_those_who_are_open_are_sent_to_and_then_the_task_sleeps_until_the_next_
     assert before + timedelta(hours=5) < moment < before + timedelta(hours=6)  # from half past three to nine
     held = [row for row in rows_in(tmp_path) if row.outcome == "held"]
     assert len(held) == 3
-    assert all("outside the send window until" in str(row.error) and "09:00" in str(row.error) for row in held)
+    assert all("outside the send window until it opens" in str(row.error) and "09:00" in str(row.error) for row in held)
 
     # Morning has come for two of them, and for the third it is still night.
     morning = [*list_of[:5], *[{**one, "zone": DAY} for one in list_of[5:7]], list_of[7]]
@@ -639,8 +639,12 @@ def test_a_text_that_is_too_long_with_any_link_is_invalid_and_one_that_may_fit_i
     told = preview["return_value"]["preview"]
     assert (told["invites"], told["segments"]["too_long"]) == (3, 1)
     (reason,) = told["reasons"]
-    assert reason["rows"] == 2
-    assert reason["reason"].startswith("message: is too long: … without the link; the vendor takes at most 25 SMS and")
+    assert reason == {
+        "outcome": "invalid",
+        "code": "message_too_long",
+        "reason": "message: is too long, the vendor takes at most 25 SMS and 4,000 bytes",
+        "rows": 2,
+    }
     sent = run_task(batch(invites, approved=preview["fingerprint"]))
     assert counts(sent) == {"accepted": 3, "invalid": 2}
     assert at_sandbox.requests_seen == 3

@@ -20,6 +20,7 @@ from airflow_provider_omnichat.tasks.ending import Ending, raise_if_empty
 from tests.operators.test_send_invite import invite
 from tests.operators.test_send_invite_batch import batch, counts, number, people, rows_in
 from tests.support.airflow_harness import HAS_STATE_STORE, run_task
+from tests.support.reasons import why
 from tests.support.wire_server import answer
 
 needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
@@ -86,7 +87,9 @@ def ended(
     made = CampaignReport(location, total)
     for outcome, count in outcomes.items():
         for position in range(count):
-            made.tally.add(Result(position + 1, "c1", number(position), outcome, "", error=said))
+            made.tally.add(
+                Result(position + 1, "c1", number(position), outcome, "", reason=why(said) if said else None)
+            )
             made.read += 1
     return made
 

@@ -190,8 +190,7 @@ class Batch:
             if candidate.wait is not None:
                 self._recorder.add_unsent(candidate, entry, Outcome.HELD, candidate.wait.reason)
             elif not is_sending:
-                reason = f"Sending was stopped: {self._sender.stop_reason}"
-                self._recorder.add_unsent(candidate, entry, Outcome.NOT_SENT, reason)
+                self._recorder.add_unsent(candidate, entry, Outcome.NOT_SENT, self._sender.not_begun)
             elif entry is not None:
                 self._recorder.add_earlier(candidate, entry)
             else:

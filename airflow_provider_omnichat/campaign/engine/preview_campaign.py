@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from typing import cast
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.engine.gc_tuning import rarely_collected
 from airflow_provider_omnichat.campaign.engine.measuring import measure_list
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.send_campaign import CampaignRefusedError
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CountingLedger, FrequencyCap
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Ledger
+from airflow_provider_omnichat.campaign.ledger.retake import already_invited
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Refusal, Result, RowSource
 from airflow_provider_omnichat.campaign.model.size import Size
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
@@ -87,7 +89,7 @@ def lookup_in(ledger: Ledger, cap: FrequencyCap | None) -> Lookup:
     def lookup(candidates: Sequence[Candidate]) -> dict[str, Refusal]:
         claims = [Claim(each.recipient, identity_of(each.invite.to), each.key) for each in candidates]
         refused = {
-            recipient: Refusal(Outcome.DUPLICATE, "already invited in this campaign")
+            recipient: Refusal(Outcome.DUPLICATE, already_invited())
             for recipient, entry in ledger.find(claims).items()
             if entry.outcome not in CERTAINLY_NOT_SENT
         }
@@ -111,7 +113,7 @@ def _preview_of(checked: Iterable[Candidate | Result], statistics: Preview, look
                     refusal = Refusal(Outcome.HELD, row.wait.reason)
                 if refusal is None:
                     statistics.add(row)
-                    tally.add(_result(row, Outcome.HELD if row.wait else Outcome.NOT_SENT, "dry run"))
+                    tally.add(_result(row, Outcome.HELD if row.wait else Outcome.NOT_SENT))
                     continue
                 row = _result(row, refusal.outcome, refusal.reason)
             statistics.add(row)
@@ -125,6 +127,6 @@ def _blocks(checked: Iterable[Candidate | Result]) -> Iterator[list[Candidate | 
         yield block
 
 
-def _result(candidate: Candidate, outcome: Outcome, reason: str) -> Result:
+def _result(candidate: Candidate, outcome: Outcome, reason: Reason | None = None) -> Result:
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return Result(candidate.position, candidate.key, candidate.invite.to, outcome, at, error=reason)
+    return Result(candidate.position, candidate.key, candidate.invite.to, outcome, at, reason=reason)

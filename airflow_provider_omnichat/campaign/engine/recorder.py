@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.row_results import (
     entry_of_sent,
@@ -61,7 +62,7 @@ class Recorder:
         """Take a row whose invite the ledger knows already."""
         self._add(candidate.recipient, result_of_earlier(candidate, entry, self._earlier.get(candidate.recipient)))
 
-    def add_unsent(self, candidate: Candidate, entry: Entry | None, outcome: Outcome, reason: str) -> None:
+    def add_unsent(self, candidate: Candidate, entry: Entry | None, outcome: Outcome, reason: Reason) -> None:
         """
         Take a row that would be sent now if it had not to wait, or sending had not stopped.
 
@@ -98,16 +99,16 @@ class Recorder:
         if ended.outcome is Outcome.HELD:
             self._report.wait_until(at)  # when it opens again, the row checker says
         if doubt is not None and ended.outcome in CERTAINLY_NOT_SENT:
-            return self._keep_doubt(candidate, doubt, ended.outcome, ended.error)
+            return self._keep_doubt(candidate, doubt, ended.outcome, ended.reason)
         if doubt is not None and ended.outcome is Outcome.UNKNOWN:
-            ended = ended._replace(error=doubted_again(doubt, ended.error))
+            ended = ended._replace(reason=doubted_again(doubt, ended.reason))
         self._add(candidate.recipient, result_of_sent(ended, at), is_sent_now=ended.outcome is Outcome.ACCEPTED)
         return entry_of_sent(ended, at)
 
     def _is_sent_again(self, entry: Entry) -> bool:
         return self._resend_unknown and entry.same_task and entry.outcome in IN_DOUBT
 
-    def _keep_doubt(self, candidate: Candidate, doubt: Entry, kept_by: Outcome, reason: str | None) -> Entry:
+    def _keep_doubt(self, candidate: Candidate, doubt: Entry, kept_by: Outcome, reason: Reason | None) -> Entry:
         """Take an invite in doubt that was to be sent again and was not; give what the ledger keeps of it."""
         entry = still_in_doubt(doubt, reason)
         written = self._earlier.get(candidate.recipient)

@@ -6,24 +6,24 @@ from datetime import UTC, datetime
 
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.ledger.interface import Entry
-from airflow_provider_omnichat.campaign.ledger.retake import reason_of
+from airflow_provider_omnichat.campaign.ledger.retake import already_invited, reason_of
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result
-from airflow_provider_omnichat.campaign.results.sink import FINAL_OUTCOMES
 from airflow_provider_omnichat.campaign.sending.sender import Ended
 
 
 def result_of_sent(ended: Ended, at: datetime) -> Result:
     """Give the row of an invite that this try has sent, or has tried to."""
-    return _result(ended.candidate, ended.outcome, at, ended.error, ended.answer, ended.attempts)
+    return _result(ended.candidate, ended.outcome, at, ended.reason, ended.answer, ended.attempts)
 
 
 def entry_of_sent(ended: Ended, at: datetime) -> Entry:
     """Give the entry of an invite that this try has sent, or has tried to."""
-    return Entry(ended.outcome, at, ended.answer, ended.error, ended.attempts)
+    return Entry(ended.outcome, at, ended.answer, ended.reason, ended.attempts)
 
 
-def result_of_unsent(candidate: Candidate, outcome: Outcome, reason: str) -> Result:
+def result_of_unsent(candidate: Candidate, outcome: Outcome, reason: Reason) -> Result:
     """Give the row of an invite that has to wait, or was not sent because sending had stopped."""
     return _result(candidate, outcome, datetime.now(UTC), reason)
 
@@ -38,14 +38,12 @@ def result_of_earlier(candidate: Candidate, entry: Entry, written: Outcome | Non
     """
     if not entry.same_task:
         how = entry.outcome.replace("_", " ") if entry.outcome else "being sent"
-        by_whom = f"by another task or run ({how} at {entry.at:%Y-%m-%d %H:%M:%S} UTC)"
-        return _result(candidate, Outcome.DUPLICATE, entry.at, f"already invited in this campaign {by_whom}")
+        by_other = already_invited(f"by another task or run, {how} at {entry.at:%Y-%m-%d %H:%M:%S} UTC")
+        return _result(candidate, Outcome.DUPLICATE, entry.at, by_other)
     outcome = written or entry.outcome
     if outcome is None:
         return _result(candidate, Outcome.UNKNOWN, entry.at, reason_of(entry))
     reason = reason_of(entry) if outcome is Outcome.UNKNOWN else entry.reason
-    if reason is None and outcome not in FINAL_OUTCOMES:
-        reason = "since an earlier try"
     return _result(candidate, outcome, entry.at, reason, entry.answer, entry.attempts)
 
 
@@ -53,7 +51,7 @@ def _result(
     candidate: Candidate,
     outcome: Outcome,
     at: datetime,
-    reason: str | None,
+    reason: Reason | None,
     answer: InviteAnswer | None = None,
     attempts: int = 0,
 ) -> Result:
@@ -70,5 +68,5 @@ def _result(
         status_name=status.name if status else None,
         message_count=answer.message_count if answer else None,
         attempts=attempts,
-        error=reason,
+        reason=reason,
     )

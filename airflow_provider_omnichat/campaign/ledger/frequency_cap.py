@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, Ledger
 from airflow_provider_omnichat.campaign.ledger.retake import doubts_among, still_in_doubt
 
@@ -48,9 +49,12 @@ class FrequencyCap:
         raise ValueError(f"max_per_recipient: must be like {_FORM}; not {given!r}")
 
     @property
-    def reason(self) -> str:
-        """Why somebody gets no more, for people."""
-        return f"has got {self.most} or more invites in the last {_shown(self.period)} (max_per_recipient)"
+    def reason(self) -> Reason:
+        """Why somebody gets no more."""
+        return Reason(
+            ReasonCode.FREQUENCY_CAP,
+            f"has got {self.most} or more invites in the last {_shown(self.period)} (max_per_recipient)",
+        )
 
     def over(self, counts: Mapping[str, int], claimed: int = 0) -> set[str]:
         """

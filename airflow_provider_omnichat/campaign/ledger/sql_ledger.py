@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry, LedgerError
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE, SqlTable
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
@@ -194,7 +195,9 @@ class SqlLedger:
         self,
         outcome: str | None,
         attempts: int,
+        code: str | None,
         error: str | None,
+        since: str | None,
         answer: str | None,
         claimed_by: str,
         claimed_at: object,
@@ -205,7 +208,7 @@ class SqlLedger:
                 outcome=None if outcome is None else Outcome(outcome),
                 at=_moment(claimed_at if ended_at is None else ended_at),
                 answer=None if answer is None else InviteAnswer.from_json(json.loads(answer)),
-                reason=error,
+                reason=None if code is None else Reason(ReasonCode(code), error or "", since=since or ""),
                 attempts=int(attempts),
                 same_task=claimed_by == self._owner,
             )
@@ -219,6 +222,7 @@ class SqlLedger:
         """Give the values of a whole row, in the order of the table's columns."""
         answer = entry.answer
         status = answer.status if answer else None
+        reason = entry.reason
         return (
             self._campaign,
             held.claim.identity,
@@ -230,7 +234,9 @@ class SqlLedger:
             storable(status.name, _TEXT_LENGTH) if status else None,
             integer(answer.message_count) if answer else None,
             entry.attempts,
-            storable(entry.reason),
+            reason.code.value if reason else None,
+            storable(reason.first) if reason else None,
+            storable(reason.since) or None if reason else None,
             _json_of(answer) if answer else None,
             self._owner,
             held.claim_id,

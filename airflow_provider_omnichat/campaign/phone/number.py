@@ -11,9 +11,10 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumber, PhoneNumberType, ValidationResult
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.phone.country_codes import country_code_of
 from airflow_provider_omnichat.campaign.phone.identity import in_use
-from airflow_provider_omnichat.campaign.phone.written import MORE_THAN_ONE, invalid_number, plain_text
+from airflow_provider_omnichat.campaign.phone.written import invalid_number, more_than_one, plain_text
 
 # A number as most lists have it: international, nothing but digits, with spaces or dashes between them at most.
 _INTERNATIONAL = re.compile(r"(\+|00)?([1-9](?:[ -]?[0-9]){6,14})")
@@ -27,12 +28,15 @@ _SHORTEST_NUMBER = 6
 _AND_ANOTHER = re.compile(r"\d{6,} ?- ?\d{1,3}$")
 # Beyond so many digits, a number with gaps may be two.
 _MOST_DIGITS_WITH_GAPS = 12
+_AMBIGUOUS = ReasonCode.NUMBER_AMBIGUOUS
+_FOREIGN = ReasonCode.NOT_A_NUMBER_OF_COUNTRY
 _MOBILE = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE})
-_TOO = {
-    ValidationResult.TOO_SHORT: "too short",
-    ValidationResult.TOO_LONG: "too long",
-    ValidationResult.INVALID_LENGTH: "not of a length",
-    ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "too short",
+_WRONG_LENGTH = (ReasonCode.NUMBER_OF_WRONG_LENGTH, "not of a length")
+_LENGTHS = {
+    ValidationResult.TOO_SHORT: (ReasonCode.NUMBER_TOO_SHORT, "too short"),
+    ValidationResult.TOO_LONG: (ReasonCode.NUMBER_TOO_LONG, "too long"),
+    ValidationResult.INVALID_LENGTH: _WRONG_LENGTH,
+    ValidationResult.IS_POSSIBLE_LOCAL_ONLY: (ReasonCode.NUMBER_TOO_SHORT, "too short"),
 }
 
 
@@ -131,12 +135,14 @@ def _parsed_digits(number: object, region: str | None, named: bool) -> str:
     elif region:
         found = _of_region(ways, region, named, number)
     elif ways[0].startswith("0") or (reading := _try_parse("+" + ways[0])) is None:
-        raise invalid_number(number, f"has no country code; {_WITH_PLUS}, or give default_region")
+        raise invalid_number(
+            number, ReasonCode.NO_COUNTRY_CODE, f"has no country code; {_WITH_PLUS}, or give default_region"
+        )
     else:
         found = reading
     digits = _digits(_possible(found, number))
     if found.italian_leading_zero and _digits(_parse("+" + digits, number)) != digits:
-        raise invalid_number(number, f"has more zeros than one behind its country code; {_WITH_PLUS}")
+        raise invalid_number(number, _FOREIGN, f"has more zeros than one behind its country code; {_WITH_PLUS}")
     return digits
 
 
@@ -165,22 +171,24 @@ def _of_country_code(ways: Sequence[str], shown: object) -> PhoneNumber:
     read = [found, *(_parse(way, shown) for way in (*ways[1:], without))]
     valid = {_digits(number): number for number in read if phonenumbers.is_valid_number(number)}
     if len(valid) > 1:
-        raise invalid_number(shown, f"can be read in two ways, with the 0 and without; {_WITH_PLUS}")
+        raise invalid_number(shown, _AMBIGUOUS, f"can be read in two ways, with the 0 and without; {_WITH_PLUS}")
     if not valid and len(ways) > 1 and len(set(map(_digits, read))) > 1:
-        raise invalid_number(shown, f"is no number of +{found.country_code}, with the 0 or without; {_WITH_PLUS}")
+        raise invalid_number(
+            shown, _FOREIGN, f"is no number of +{found.country_code}, with the 0 or without; {_WITH_PLUS}"
+        )
     return next(iter(valid.values()), found)
 
 
 def _dialled_with_00(ways: Sequence[str], region: str | None, shown: object) -> PhoneNumber:
     """Read a number that begins with 00, which is not what is dialled for abroad everywhere: in Thailand it is 001."""
     if region is None and ways[0].startswith("0011"):  # Australia's 0011; no number of +1 begins with a 1
-        raise invalid_number(shown, f"can be read in two ways; {_WITH_PLUS}")
+        raise invalid_number(shown, _AMBIGUOUS, f"can be read in two ways; {_WITH_PLUS}")
     found = _of_country_code(["+" + way[2:] for way in ways], shown)
     if region is None or (phonenumbers.is_valid_number(found) and found.country_code == _code_of(region)):
         return found
     other = _try_parse(ways[0], region)
     if other is not None and phonenumbers.is_valid_number(other) and _digits(other) != _digits(found):
-        raise invalid_number(shown, f"can be read in two ways in {region}; {_WITH_PLUS}")
+        raise invalid_number(shown, _AMBIGUOUS, f"can be read in two ways in {region}; {_WITH_PLUS}")
     return found
 
 
@@ -199,7 +207,7 @@ def _of_region(ways: Sequence[str], region: str, named: bool, shown: object) -> 
     own = [found for found in read.values() if found.country_code == _code_of(region)]
     mobile = list(filter(_takes_sms, own))
     if len(mobile or own) > 1:
-        raise invalid_number(shown, f"can be read in two ways in {region}; {_WITH_PLUS}")
+        raise invalid_number(shown, _AMBIGUOUS, f"can be read in two ways in {region}; {_WITH_PLUS}")
     if mobile and (named or not _is_of_another_region(mobile[0], region)):
         return mobile[0]
     # A number of another country without its plus, or dialled from this one.
@@ -211,7 +219,9 @@ def _of_region(ways: Sequence[str], region: str, named: bool, shown: object) -> 
     possible = [found for text in ways if (found := _try_parse(text, region)) and _is_possible(found)]
     if (own or possible) and foreign:
         raise invalid_number(
-            shown, f"can be a number of {region} and one of +{foreign[0].country_code}; write it with a plus before it"
+            shown,
+            _AMBIGUOUS,
+            f"can be a number of {region} and one of +{foreign[0].country_code}; write it with a plus before it",
         )
     if own:
         return own[0]
@@ -219,13 +229,15 @@ def _of_region(ways: Sequence[str], region: str, named: bool, shown: object) -> 
         return foreign[0]
     if foreign:
         raise invalid_number(
-            shown, f"is no number of {region}; one of another country needs a plus and its country code before it"
+            shown,
+            _FOREIGN,
+            f"is no number of {region}; one of another country needs a plus and its country code before it",
         )
     read = {_digits(found): found for text in ways if (found := _written_out(text, region))}
     if len(read) == 1:
         return next(iter(read.values()))
     _possible(_parse(ways[0], shown, region), shown)
-    raise invalid_number(shown, f"is no number of {region}, perhaps for want of an area code; {_WITH_PLUS}")
+    raise invalid_number(shown, _FOREIGN, f"is no number of {region}, perhaps for want of an area code; {_WITH_PLUS}")
 
 
 def _inside(text: str, region: str) -> list[tuple[str, str]]:
@@ -258,7 +270,7 @@ def _is_of_another_region(number: PhoneNumber, region: str) -> bool:
 def _refuse_two(text: str, region: str | None, shown: object) -> None:
     """Refuse two numbers of a country whose numbers are of any length, so that both together look like one."""
     if _AND_ANOTHER.search(text):
-        raise invalid_number(shown, MORE_THAN_ONE)
+        raise more_than_one(shown)
     gaps = [gap for gap in _GAP.finditer(text) if sum(map(str.isdigit, text[gap.end() :])) >= _SHORTEST_NUMBER]
     if not gaps or sum(map(str.isdigit, text)) < 2 * _SHORTEST_NUMBER:
         return
@@ -268,7 +280,7 @@ def _refuse_two(text: str, region: str | None, shown: object) -> None:
         region = phonenumbers.region_code_for_country_code(code) if code else None
     for gap in gaps:
         if all(_is_whole(number, region) for number in (text[: gap.start()], text[gap.end() :])):
-            raise invalid_number(shown, MORE_THAN_ONE)
+            raise more_than_one(shown)
 
 
 def _is_whole(text: str, region: str | None) -> bool:
@@ -290,7 +302,13 @@ def checked_region(region: str | None) -> str | None:
         return None
     if letters not in phonenumbers.SUPPORTED_REGIONS:
         hint = "; the United Kingdom is GB" if letters == "UK" else ""
-        raise InvalidInviteError(f"is not a country; write two letters such as CH{hint}", "default_region")
+        raise InvalidInviteError(
+            Reason(
+                ReasonCode.UNKNOWN_COUNTRY,
+                f"is not a country; write two letters such as CH{hint}",
+                field="default_region",
+            )
+        )
     return letters
 
 
@@ -302,12 +320,12 @@ def _parse(text: str, shown: object, region: str | None = None) -> PhoneNumber:
     try:
         return _today(phonenumbers.parse(text, region))
     except NumberParseException as error:
-        problem = (
-            "has no country code that exists"
+        code, problem = (
+            (ReasonCode.UNKNOWN_COUNTRY_CODE, "has no country code that exists")
             if error.error_type == NumberParseException.INVALID_COUNTRY_CODE
-            else "is not a phone number"
+            else (ReasonCode.NOT_A_NUMBER, "is not a phone number")
         )
-        raise invalid_number(shown, f"{problem}; {_WITH_PLUS}") from None
+        raise invalid_number(shown, code, f"{problem}; {_WITH_PLUS}") from None
 
 
 def _try_parse(text: str, region: str | None = None) -> PhoneNumber | None:
@@ -335,7 +353,8 @@ def _possible(number: PhoneNumber, shown: object) -> PhoneNumber:
     result = phonenumbers.is_possible_number_with_reason(number)
     if result == ValidationResult.IS_POSSIBLE:
         return number
-    raise invalid_number(shown, f"is {_TOO.get(result, 'not possible')} for a number of +{number.country_code}")
+    code, problem = _LENGTHS.get(result, _WRONG_LENGTH)
+    raise invalid_number(shown, code, f"is {problem} for a number of +{number.country_code}")
 
 
 def _is_possible(number: PhoneNumber) -> bool:

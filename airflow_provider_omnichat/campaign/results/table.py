@@ -209,6 +209,7 @@ class ResultTable:
             storable(row.status_name, 255),
             integer(row.message_count),
             row.attempts,
+            row.reason.code.value if row.reason else None,
             storable(row.error, 1000),
             # SQLite has no type for times; all drivers of others take a datetime.
             stamp(at) if self._sql.dialect == "sqlite" else at.replace(tzinfo=None),

@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import IO, Any
 
 from airflow_provider_omnichat.api.privacy import shown_address
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
 from airflow_provider_omnichat.campaign.phone.written import reads_as_number
 from airflow_provider_omnichat.campaign.rows.columns import RowColumns
@@ -211,26 +212,26 @@ def _csv_rows(lines: _Lines, name: str, delimiters: str, columns: RowColumns | N
     position = 0
     while True:
         lines.next_row()
-        reason = None
+        reason: Reason | None = None
         try:
             cells = next(reader)
         except StopIteration:
             return
         except (csv.Error, _RowTooLongError) as error:
-            reason = _unreadable(lines, error)
+            reason = _problem(_unreadable(lines, error))
             lines.give_back(1)
         else:
             if not any(cells):
                 continue
             if len(cells) != width and (len(cells) < width or any(cells[width:])):
-                reason = f"cells in it: {len(cells)}, columns in the header: {width}"
+                reason = _problem("does not have as many cells as the header", f"{len(cells)}, not {width}")
             elif fault := lines.fault:
-                reason = fault[1] + _which(lines, fault[0])
+                reason = _problem(fault[1], _which(lines, fault[0]))
         position += 1
         if reason is None:
             yield Row(position, dict(zip(names, cells_of(cells), strict=False)))
         else:
-            yield BrokenRow(position, f"line {lines.first_line}: {reason}")
+            yield _broken(position, lines, reason)
 
 
 def _chooser(places: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]:
@@ -255,7 +256,15 @@ def _unreadable(lines: _Lines, error: Exception) -> str:
 
 
 def _which(lines: _Lines, line: int) -> str:
-    return "" if line == lines.first_line else f" (line {line})"
+    return "" if line == lines.first_line else f"line {line}"
+
+
+def _problem(text: str, detail: str = "") -> Reason:
+    return Reason(ReasonCode.ROW_UNREADABLE, text, detail=detail)
+
+
+def _broken(position: int, lines: _Lines, problem: Reason) -> BrokenRow:
+    return BrokenRow(position, problem._replace(subject=f"line {lines.first_line}:"))
 
 
 def _delimiter(lines: _Lines, name: str, delimiters: str) -> str | None:
@@ -309,23 +318,21 @@ def _json_rows(lines: _Lines, name: str, ending: str) -> Iterator[Row | BrokenRo
     position = 0
     while True:
         lines.next_row()
-        row = None
         try:
             line = next(lines)
         except StopIteration:
             return
         except _RowTooLongError:
-            problem = f"is longer than {LONGEST_ROW:,} characters"
+            found: Mapping[str, Any] | Reason = _problem(f"is longer than {LONGEST_ROW:,} characters")
         else:
             if line.isspace():
                 continue
             if position == 0:
                 _check_first_line(line, name, ending)
-            row, problem = _json_object(line)
-            if fault := lines.fault:
-                row, problem = None, fault[1]
+            fault = lines.fault
+            found = _problem(fault[1]) if fault else _json_object(line)
         position += 1
-        yield Row(position, row) if row is not None else BrokenRow(position, f"line {lines.first_line}: {problem}")
+        yield _broken(position, lines, found) if isinstance(found, Reason) else Row(position, found)
 
 
 def _check_first_line(line: str, name: str, ending: str) -> None:
@@ -339,16 +346,18 @@ def _check_first_line(line: str, name: str, ending: str) -> None:
         )
 
 
-def _json_object(line: str) -> tuple[Mapping[str, Any] | None, str]:
+def _json_object(line: str) -> Mapping[str, Any] | Reason:
     try:
         found = _DECODER.decode(line)
     except json.JSONDecodeError as error:
-        return None, f"is not JSON: {error.msg} at character {error.pos + 1}"
-    except (ValueError, RecursionError) as error:
-        return None, str(error) if isinstance(error, _NameTwiceError) else "is JSON that no invite would need"
+        return _problem(f"is not JSON: {error.msg}", f"character {error.pos + 1}")
+    except _NameTwiceError:
+        return _problem("has the same name twice in one object")
+    except (ValueError, RecursionError):
+        return _problem("is JSON that no invite would need")
     if not isinstance(found, dict):
-        return None, f"must be a JSON object, is a {type(found).__name__}"
-    return found, ""
+        return _problem(f"must be a JSON object, is a {type(found).__name__}")
+    return found
 
 
 class _NameTwiceError(ValueError):
@@ -359,7 +368,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # Python would take the last one and keep silent: with "to" twice that is the wrong person.
     made = dict(pairs)
     if len(made) != len(pairs):
-        raise _NameTwiceError("has the same name twice in one object")
+        raise _NameTwiceError
     return made
 
 

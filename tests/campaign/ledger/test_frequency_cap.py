@@ -18,6 +18,7 @@ from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.model.rows import Candidate
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.campaign.checks.test_row_checker import check
+from tests.support.reasons import why
 from tests.support.sql_servers import Target
 
 NUMBERS = [f"4179{2_000_000 + i}" for i in range(6)]
@@ -81,7 +82,7 @@ def test_the_reason_says_the_rule(ledger):
         CappedLedger(ledger("three"), TWICE_A_WEEK).claim(claims("three", NUMBERS[:1]), CERTAINLY_NOT_SENT).values()
     )
     assert entry.same_task
-    assert entry.reason == "has got 2 or more invites in the last 7 days (max_per_recipient)"
+    assert str(entry.reason) == "has got 2 or more invites in the last 7 days (max_per_recipient)"
 
 
 def test_when_the_period_is_over_there_is_room_again_also_for_a_later_try_of_the_same_task(ledger):
@@ -129,7 +130,7 @@ def test_what_may_have_been_sent_stays_in_doubt_when_the_cap_keeps_it_from_being
     first = ledger("one")
     first.claim(wanted, CERTAINLY_NOT_SENT)
     if ended:
-        first.record({wanted[0].recipient: Entry.now(Outcome.UNKNOWN, reason="timed out")})
+        first.record({wanted[0].recipient: Entry.now(Outcome.UNKNOWN, reason=why("timed out"))})
         first.flush()
     send(ledger("two"), "two", NUMBERS[:1])
     (told,) = CappedLedger(ledger("one"), once).claim(wanted, CERTAINLY_NOT_SENT | IN_DOUBT).values()
@@ -137,7 +138,7 @@ def test_what_may_have_been_sent_stays_in_doubt_when_the_cap_keeps_it_from_being
     (kept,) = ledger("one").claim(wanted, CERTAINLY_NOT_SENT).values()
     assert kept.outcome is Outcome.UNKNOWN
     before = "timed out" if ended else "An earlier try was about to send this invite and ended before it could say how"
-    assert kept.reason == told.reason == f"{before}. It was to be sent again and was not: {once.reason}"
+    assert str(kept.reason) == str(told.reason) == f"{before}. It was to be sent again and was not: {once.reason}"
 
 
 def test_two_campaigns_at_the_same_moment_do_not_both_get_the_last_place(ledger):

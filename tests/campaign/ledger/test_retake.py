@@ -44,15 +44,16 @@ from airflow_provider_omnichat.campaign.rows.lists import rows_of_list
 from tests.campaign.checks.test_row_checker import gate
 from tests.campaign.ledger.test_sql_ledger import Spied
 from tests.campaign.ledger.test_task_state_journal import Store
+from tests.support.reasons import why
 from tests.support.sql_servers import Target
 from tests.support.wire_server import ACCEPTED
 
 NUMBERS = [f"4179{2_000_000 + i}" for i in range(8)]
 ROOMY = FrequencyCap(100, timedelta(days=1))
-LOST = InviteUnknownError("The invite may have been sent, or not: no answer came")
-BUSY = InviteNotSentError("The invite was not sent: HTTP 429", http_status=429, retryable=True)
-LOCKED_OUT = InviteNotSentError("The invite was not sent: HTTP 401", http_status=401, account_fault=True)
-REFUSED = InviteRejectedError("The vendor rejected the invite", http_status=200)
+LOST = InviteUnknownError(why("The invite may have been sent, or not: no answer came"))
+BUSY = InviteNotSentError(why("The invite was not sent: HTTP 429"), http_status=429, retryable=True)
+LOCKED_OUT = InviteNotSentError(why("The invite was not sent: HTTP 401"), http_status=401, account_fault=True)
+REFUSED = InviteRejectedError(why("The vendor rejected the invite"), http_status=200)
 NEVER_ENDED = "An earlier try was about to send this invite and ended before it could say how"
 NOT_AGAIN = "It was to be sent again and was not: "
 
@@ -242,7 +243,7 @@ def leave_doubts(home: Home) -> None:
     ledger = home.ledger()
     late, opened = claims([LATE, OPEN])
     ledger.claim([late, opened], CERTAINLY_NOT_SENT)
-    ledger.record({late.recipient: Entry.now(Outcome.UNKNOWN, reason="no answer came.")})
+    ledger.record({late.recipient: Entry.now(Outcome.UNKNOWN, reason=why("no answer came."))})
     ledger.flush()
 
 
@@ -360,7 +361,7 @@ def test_the_answer_and_the_time_of_the_doubt_are_kept(tmp_path):
     (late,) = claims([LATE])
     first = home.ledger()
     first.claim([late], CERTAINLY_NOT_SENT)
-    first.record({late.recipient: Entry.now(Outcome.UNKNOWN, accepted(LATE), "status 29", attempts=3)})
+    first.record({late.recipient: Entry.now(Outcome.UNKNOWN, accepted(LATE), why("status 29"), attempts=3)})
     first.flush()
     before = home.ledger().find([late])[late.recipient]
     for _ in range(2):  # the reason does not grow from try to try
@@ -368,7 +369,7 @@ def test_the_answer_and_the_time_of_the_doubt_are_kept(tmp_path):
         (row,) = second.rows[LATE]
         assert row.message_id == ACCEPTED["messageId"]
         after = home.ledger().find([late])[late.recipient]
-        assert after == before._replace(reason=f"status 29. {NOT_AGAIN}{BUSY}")
+        assert after == before._replace(reason=why("status 29")._replace(since=f"{NOT_AGAIN}{BUSY}"))
     home.close()
 
 
@@ -383,7 +384,9 @@ def reasons(tried: Tried) -> dict[str, str]:
 
 
 def test_a_doubt_keeps_its_first_reason_over_all_later_tries(home):
-    lost = {number: InviteUnknownError(f"The invite may have been sent, or not: {number[-1]}.") for number in NUMBERS}
+    lost = {
+        number: InviteUnknownError(why(f"The invite may have been sent, or not: {number[-1]}.")) for number in NUMBERS
+    }
     first = {number: str(lost[number]).rstrip(".") for number in NUMBERS}
     attempt(home.ledger, lost.get)
     for _ in range(2):
@@ -494,7 +497,7 @@ def test_a_single_invite_keeps_its_first_reason_over_all_later_tries(any_home):
             once(any_home.ledger(), given, resend=resend)
         sent, told = once(any_home.ledger(), None)
         assert (sent, type(told)) == (0, InviteUnknownError)
-        assert str(told).endswith(f"nothing was sent now. {words}")
+        assert str(told).endswith(f" UTC. {words}")
     sent, told = once(any_home.ledger(), LOST, resend=True)
     assert (sent, str(told)) == (1, f"{LOST}. It was sent again: {LOST}")
 
@@ -545,13 +548,13 @@ def test_a_doubt_that_a_twin_leaves_while_this_one_claims_is_not_taken_from_it(t
     def find(wanted: Sequence[Claim]) -> Mapping[str, Entry]:
         found = real(wanted)
         twin.claim([third], CERTAINLY_NOT_SENT)
-        twin.record({third.recipient: Entry.now(Outcome.UNKNOWN, reason="the twin's")})
+        twin.record({third.recipient: Entry.now(Outcome.UNKNOWN, reason=why("the twin's"))})
         twin.flush()
         return found
 
     ours.find = find  # type: ignore[assignment, method-assign]
     taken, doubts = claim(ours, claims(NUMBERS), resend_unknown=True)
-    assert {recipient: entry.reason for recipient, entry in taken.items()} == {third.recipient: "the twin's"}
+    assert {recipient: entry.reason for recipient, entry in taken.items()} == {third.recipient: why("the twin's")}
     assert len(doubts) == 2
     home.close()
 
@@ -594,11 +597,13 @@ def test_what_a_twin_is_sending_is_neither_claimed_nor_told_to_be(tmp_path):
 
 
 def test_a_reason_says_what_was_before_and_what_kept_it_and_does_not_grow():
-    doubt = Entry.now(Outcome.UNKNOWN, reason="no answer came.")
-    first = still_in_doubt(doubt, "one")
-    assert first == doubt._replace(reason=f"no answer came. {NOT_AGAIN}one")
-    assert still_in_doubt(first, "two").reason == f"no answer came. {NOT_AGAIN}two"
-    assert still_in_doubt(Entry.now(None), "one").outcome is Outcome.UNKNOWN
+    doubt = Entry.now(Outcome.UNKNOWN, reason=why("no answer came."))
+    first = still_in_doubt(doubt, why("one"))
+    assert str(first.reason) == f"no answer came. {NOT_AGAIN}one"
+    second = still_in_doubt(first, why("two"))
+    assert second == doubt._replace(reason=why("no answer came.")._replace(since=f"{NOT_AGAIN}two"))
+    assert str(second.reason) == f"no answer came. {NOT_AGAIN}two"
+    assert still_in_doubt(Entry.now(None), why("one")).outcome is Outcome.UNKNOWN
 
 
 # any sequence of tries

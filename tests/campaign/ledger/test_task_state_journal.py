@@ -13,6 +13,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, LedgerError
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import SEGMENT, StateStoreJournal
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
+from tests.support.reasons import why
 
 
 class Store(dict[str, Any]):
@@ -101,12 +102,12 @@ def test_reasons_of_doubts_do_not_make_a_value_larger_than_airflow_takes():
     texts = ["no answer came", *(f"{n} \u2019" * 60 for n in range(100)), "x" * 5000]
     for n, one in enumerate(many):
         reason = texts[n] if n < len(texts) else "no answer came"
-        journal.record({one.recipient: Entry.now(Outcome.UNKNOWN, reason=reason)})
+        journal.record({one.recipient: Entry.now(Outcome.UNKNOWN, reason=why(reason))})
     journal.flush()
     assert all(len(json.dumps(value)) <= 65_535 for value in store.values())
     found = StateStoreJournal(store, "c").find(many)
     assert {entry.outcome for entry in found.values()} == {Outcome.UNKNOWN}
-    told = [found[one.recipient].reason for one in many]
+    told = [reason and reason.text for one in many for reason in [found[one.recipient].reason]]
     assert told[:5] == texts[:5]
     assert set(told[len(texts) :]) == {"no answer came"}
     assert None in told, "those for which there is no room are in doubt without a reason"
@@ -118,7 +119,7 @@ def test_a_reason_without_room_leaves_the_first_one():
     journal.claim(claims(*range(30)), CERTAINLY_NOT_SENT)
     journal.record(
         {
-            one.recipient: Entry.now(Outcome.UNKNOWN, reason=f"no answer {n % 20}")
+            one.recipient: Entry.now(Outcome.UNKNOWN, reason=why(f"no answer {n % 20}"))
             for n, one in enumerate(claims(*range(30)))
         }
     )
@@ -126,8 +127,8 @@ def test_a_reason_without_room_leaves_the_first_one():
     later = StateStoreJournal(store, "c")
     later.claim(claims(*range(30)), CERTAINLY_NOT_SENT | IN_DOUBT)
     for n, one in enumerate(claims(*range(30))):
-        text = f"no answer {n % 20}. It was to be sent again and was not: {n}"
-        later.record({one.recipient: Entry.now(Outcome.UNKNOWN, reason=text)})
+        reason = why(f"no answer {n % 20}")._replace(since=f"It was to be sent again and was not: {n}")
+        later.record({one.recipient: Entry.now(Outcome.UNKNOWN, reason=reason)})
     later.flush()
     found = StateStoreJournal(store, "c").find(claims(*range(30)))
     for n, one in enumerate(claims(*range(30))):

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.model.known_outcomes import KnownOutcomes
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
@@ -29,6 +30,7 @@ from airflow_provider_omnichat.campaign.results import files as result_files
 from airflow_provider_omnichat.campaign.results.files import ResultFileError, ResultFiles, read_results
 from airflow_provider_omnichat.campaign.results.format import COLUMNS
 from airflow_provider_omnichat.campaign.results.sink import FINAL_OUTCOMES, ResultSink
+from tests.support.reasons import why
 
 Format = Literal["jsonl", "csv"]
 FORMATS: list[Format] = ["jsonl", "csv"]
@@ -84,7 +86,7 @@ FULL = made(
     status_name="REJECTED_DESTINATION",
     message_count=2,
     attempts=1,
-    error='Invalid, "really"',
+    reason=why('Invalid, "really"', ReasonCode.HTTP_REJECTED),
 )
 
 
@@ -94,7 +96,7 @@ def test_it_is_a_result_sink(files):
 
 
 def test_rows_are_read_back_as_they_were_written(files, directory):
-    results = [made(1), FULL, made(2, Outcome.INVALID, to="+41 (0)79 x", key=None, error="to: has letters")]
+    results = [made(1), FULL, made(2, Outcome.INVALID, to="+41 (0)79 x", key=None, reason=why("to: has letters"))]
     sink = files()
     sink.write(give(*results[:2]))
     sink.write([(None, results[2])])
@@ -118,6 +120,7 @@ def test_the_columns_stand_in_their_order_after_the_users_key(files, directory):
         "status_name": "REJECTED_DESTINATION",
         "message_count": "2",
         "attempts": "1",
+        "reason_code": "http_rejected",
         "error": 'Invalid, "really"',
         "at": "2026-07-30T12:00:00+00:00",
         "row": "3",
@@ -170,7 +173,7 @@ def test_a_later_try_keeps_what_was_decided_and_writes_the_rest_anew(files, dire
 
 def test_a_try_that_did_not_see_the_whole_list_leaves_what_the_one_before_wrote(files, directory):
     first = files(1)
-    first.write(give(made(1, Outcome.NOT_SENT), made(2, Outcome.NOT_SENT, error="old")))
+    first.write(give(made(1, Outcome.NOT_SENT), made(2, Outcome.NOT_SENT, reason=why("old"))))
     first.close()
     second = files(2)
     second.write(give(made(1, Outcome.UNKNOWN)))
@@ -178,7 +181,7 @@ def test_a_try_that_did_not_see_the_whole_list_leaves_what_the_one_before_wrote(
     found = {row.position: (row.outcome, row.error) for row in read_results(directory)}
     assert found == {1: (Outcome.UNKNOWN, None), 2: (Outcome.NOT_SENT, "old")}
     third = files(3)
-    third.write(give(made(1), made(2, Outcome.NOT_SENT, error="new")))
+    third.write(give(made(1), made(2, Outcome.NOT_SENT, reason=why("new"))))
     third.close()
     assert sorted(int(row["row"]) for row in lines(directory)) == [1, 2]
 
@@ -344,7 +347,7 @@ def test_however_the_tries_crash_all_files_together_hold_each_row_once_in_the_en
                     outcome = ledger[position] = data.draw(OUTCOMES)
                     if outcome is Outcome.NOT_SENT:
                         del ledger[position]
-                row = made(position, outcome, error="x, \n y", key=None)
+                row = made(position, outcome, reason=why("x, \n y"), key=None)
                 if key_of(row.to) not in earlier:
                     sink.write(give(row))
                     written.add(position)
@@ -577,7 +580,7 @@ def test_what_cannot_be_read_is_not_taken_for_nothing():
 )
 def test_no_text_from_outside_is_a_formula_in_a_spreadsheet(tmp_path, text, cell):
     sink = ResultFiles(tmp_path, format="csv", try_number=1, recipient_of=key_of, key_column="id")
-    row = made(1, Outcome.INVALID, to="x", key=text, error=text, status_name=text, message_id=text)
+    row = made(1, Outcome.INVALID, to="x", key=text, reason=why(text), status_name=text, message_id=text)
     sink.write([(None, row)])
     sink.close()
     (raw,) = lines(tmp_path)
@@ -603,7 +606,7 @@ ANYTHING = st.text(max_size=20) | st.text(alphabet="'=+-@ \t\r\n,\"1a;\x00\x1c\u
             status_id=st.none() | st.integers(0, 200),
             status_name=st.none() | ANYTHING,
             attempts=st.integers(0, 9),
-            error=st.none() | ANYTHING,
+            reason=st.none() | st.builds(why, ANYTHING, st.sampled_from(ReasonCode)),
         ),
         max_size=5,
         unique_by=lambda row: row.position,

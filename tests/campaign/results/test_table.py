@@ -15,12 +15,14 @@ import pytest
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.campaign.results import table as result_table
 from airflow_provider_omnichat.campaign.results.sink import ResultSink
 from airflow_provider_omnichat.campaign.results.table import ResultDatabase, ResultTable, ResultTableError
 from airflow_provider_omnichat.campaign.results.table_statements import COLUMNS, ResultDialect, ResultTableSql
+from tests.support.reasons import why
 from tests.support.sql_connections import Database
 
 key_of = partial(recipient_key, "welcome")
@@ -109,7 +111,7 @@ FULL = made(
     status_name="REJECTED_DESTINATION",
     message_count=2,
     attempts=1,
-    error='Invalid, "really"; it\'s 100% so',
+    reason=why('Invalid, "really"; it\'s 100% so', ReasonCode.HTTP_REJECTED),
 )
 
 
@@ -137,6 +139,7 @@ def test_a_row_has_its_values_in_named_columns(sink, database, table):
         "status_name": "REJECTED_DESTINATION",
         "message_count": 2,
         "attempts": 1,
+        "reason_code": "http_rejected",
         "error": 'Invalid, "really"; it\'s 100% so',
     }
     assert writing.location == f"table {table} of connection warehouse"
@@ -160,7 +163,7 @@ def test_what_no_column_takes_is_made_to_fit(sink, database, table):
         key="k" * 2000 + "\ud800",
         message_id="m" * 400,
         status_id=2**40,
-        error="e" * 2000,
+        reason=why("e" * 2000),
     )
     writing = sink(batch="b" * 400)
     writing.earlier()
