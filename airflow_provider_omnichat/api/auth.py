@@ -13,8 +13,8 @@ from airflow_provider_omnichat.api.models import as_int
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse, error_of_http_status, read_error_body
 
-_EARLY = 30.0
-_SHORTEST_LIFE = 5.0
+_EARLY_SECONDS = 30.0
+_SHORTEST_LIFE_SECONDS = 5.0
 
 
 class Credentials(Protocol):
@@ -173,7 +173,7 @@ class OAuth2Credentials:
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
             raise InviteNotSentError(no_token("the answer has no usable access_token"), http_status=response.status)
         expires_in = as_int(body.get("expires_in"))
-        lifetime = max((expires_in if expires_in is not None else 3600) - _EARLY, _SHORTEST_LIFE)
+        lifetime = max((expires_in if expires_in is not None else 3600) - _EARLY_SECONDS, _SHORTEST_LIFE_SECONDS)
         return Token(token, lifetime)
 
 

@@ -27,8 +27,8 @@ from airflow_provider_omnichat.api.wire import (
     users_request,
 )
 
-CONNECT_TIMEOUT = 10.0
-_LOOK_AROUND = 0.1
+CONNECT_TIMEOUT_SECONDS = 10.0
+_LOOK_EVERY_SECONDS = 0.1
 LARGEST_BODY = 1 << 20
 
 
@@ -118,7 +118,7 @@ class OmnichatClient:
         """Tell whether the time passed without a stop. Not an Event: a signal handler that sets one may lock up."""
         end = time.monotonic() + seconds
         while not self._stopped and (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, _LOOK_AROUND))
+            time.sleep(min(left, _LOOK_EVERY_SECONDS))
         return not self._stopped
 
     def _send_once(self, request: HttpRequest, hidden: tuple[str, ...]) -> InviteAnswer:
@@ -165,7 +165,7 @@ class OmnichatClient:
                 self.account.base_url + request.path,
                 headers=headers,
                 data=request.body,
-                timeout=(min(timeout, CONNECT_TIMEOUT), timeout),
+                timeout=(min(timeout, CONNECT_TIMEOUT_SECONDS), timeout),
                 allow_redirects=False,
                 stream=True,
             )

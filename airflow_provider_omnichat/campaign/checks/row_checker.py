@@ -92,9 +92,9 @@ class RowChecker:
         :param rows: of the list.
         """
         for row in rows:
-            one = self.check(row)
-            if one is not None:
-                yield one
+            checked = self.check(row)
+            if checked is not None:
+                yield checked
 
     def check(self, row: Row | BrokenRow) -> Candidate | Result | None:
         """

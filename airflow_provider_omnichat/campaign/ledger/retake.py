@@ -49,8 +49,8 @@ def claim(ledger: Ledger, claims: Sequence[Claim], resend_unknown: bool) -> Clai
         return Claimed(ledger.claim(claims, CERTAINLY_NOT_SENT), {})
     # Only these may be taken again: what a twin of this task leaves in doubt a moment later is not. And they come
     # first: if the claim of the others fails, these are open claims, which is to say in doubt.
-    taken = dict(ledger.claim([one for one in claims if one.recipient in doubts], CERTAINLY_NOT_SENT | IN_DOUBT))
-    taken |= ledger.claim([one for one in claims if one.recipient not in doubts], CERTAINLY_NOT_SENT)
+    taken = dict(ledger.claim([each for each in claims if each.recipient in doubts], CERTAINLY_NOT_SENT | IN_DOUBT))
+    taken |= ledger.claim([each for each in claims if each.recipient not in doubts], CERTAINLY_NOT_SENT)
     return Claimed(taken, {recipient: doubt for recipient, doubt in doubts.items() if recipient not in taken})
 
 

@@ -143,7 +143,9 @@ class SqlLedger:
 
     def _insert(self, cursor: Any, claims: Sequence[Claim], claim_id: str, now: str) -> None:
         for part in self._parts(claims):
-            rows = [(self._campaign, one.identity, storable(one.key), 0, self._owner, claim_id, now) for one in part]
+            rows = [
+                (self._campaign, claim.identity, storable(claim.key), 0, self._owner, claim_id, now) for claim in part
+            ]
             cursor.execute(self._table.claim(len(part)), flat(rows))
 
     def _retake(
@@ -156,7 +158,7 @@ class SqlLedger:
         if own_open:
             of_own.append(self._began)
         for part in self._parts(claims):
-            numbers = [one.identity for one in part]
+            numbers = [claim.identity for claim in part]
             cursor.execute(
                 self._table.retake(len(part), len(retakable_by_all), len(own), own_open),
                 (self._owner, claim_id, now, self._campaign, *numbers, *map(str, retakable_by_all), *of_own),
@@ -178,10 +180,10 @@ class SqlLedger:
 
     def _read(self, cursor: Any, claims: Sequence[Claim]) -> dict[str, tuple[Entry, str]]:
         """Give entry and claim id by recipient."""
-        names = {one.identity: one.recipient for one in claims}
+        names = {claim.identity: claim.recipient for claim in claims}
         found: dict[str, tuple[Entry, str]] = {}
         for part in self._parts(claims):
-            cursor.execute(self._table.read(len(part)), (self._campaign, *(one.identity for one in part)))
+            cursor.execute(self._table.read(len(part)), (self._campaign, *(claim.identity for claim in part)))
             for number, claim_id, *rest in map(row_values, cursor.fetchall()):
                 if names[number] in found:
                     raise LedgerError(

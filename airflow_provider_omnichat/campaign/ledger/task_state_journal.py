@@ -2,8 +2,8 @@
 The ledger of a batch in Airflow's task state store: many invites in few, compact values.
 
 A value of the store costs about 12 ms to write, so a key for each invite would be the slowest part of sending. Here up
-to :data:`SEGMENT` invites share one value: ten bytes of hash each in base64, and one letter for the outcome, together
-14.4 bytes an invite. Why invites are in doubt is written once for all of a value that have the same reason. Numbers are
+to :data:`SEGMENT_INVITES` invites share one value: ten bytes of hash each in base64, and one letter for the outcome,
+together 14.4 bytes an invite. Why invites are in doubt is written once for all of a value that have the same reason. Numbers are
 never in it.
 """
 
@@ -21,10 +21,10 @@ from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError
 from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, StateStore
 
-SEGMENT = 4000
+SEGMENT_INVITES = 4000
 """Invites in one value: with them, and some reasons, it stays below the 65,535 bytes that Airflow lets a value have."""
 
-_MOST_REASONS_SIZE = 7000
+_MOST_REASONS_BYTES = 7000
 _LONGEST_REASON = 500
 
 _HASH_BYTES = 10
@@ -93,7 +93,7 @@ class StateStoreJournal:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
         for segment in list(self._dirty.values()):
             self._write(segment)
-        if self._last is not None and 2 * len(self._last.letters) > SEGMENT:
+        if self._last is not None and 2 * len(self._last.letters) > SEGMENT_INVITES:
             self._count(self._segments + 1)  # the next claims need not wait for it then
 
     def close(self) -> None:
@@ -102,10 +102,10 @@ class StateStoreJournal:
     def _append(self, shorts: Sequence[bytes]) -> list[_Segment]:
         """Put claims into segments and give these, one if that is possible: the senders wait for each."""
         last, touched = self._last, {}
-        if last is not None and len(last.letters) + len(shorts) > SEGMENT >= len(shorts):
+        if last is not None and len(last.letters) + len(shorts) > SEGMENT_INVITES >= len(shorts):
             last = None
         for short in shorts:
-            if last is None or len(last.letters) >= SEGMENT:
+            if last is None or len(last.letters) >= SEGMENT_INVITES:
                 # The count goes ahead of the segment: a segment that is counted and missing is noticed, one that is not
                 # counted would be read as "nobody was claimed".
                 self._count(self._segments + 1)
@@ -184,7 +184,7 @@ class _Segment:
         self.hashes = bytearray()
         self.letters = bytearray()
         self.reasons: list[Reason] = []
-        self._room = _MOST_REASONS_SIZE
+        self._room = _MOST_REASONS_BYTES
 
     def letter_of(self, reason: Reason) -> str | None:
         """

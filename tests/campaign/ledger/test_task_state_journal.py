@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, LedgerError
-from airflow_provider_omnichat.campaign.ledger.task_state_journal import SEGMENT, StateStoreJournal
+from airflow_provider_omnichat.campaign.ledger.task_state_journal import SEGMENT_INVITES, StateStoreJournal
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.reasons import why
 
@@ -83,7 +83,7 @@ def test_another_campaign_has_a_journal_of_its_own():
 
 def test_neither_number_nor_whole_hash_is_in_the_store_and_an_invite_takes_less_than_fifteen_bytes():
     store = Store()
-    many = [Claim(recipient_key("c", f"4179{i:07d}"), f"4179{i:07d}") for i in range(3 * SEGMENT)]
+    many = [Claim(recipient_key("c", f"4179{i:07d}"), f"4179{i:07d}") for i in range(3 * SEGMENT_INVITES)]
     journal = StateStoreJournal(store, "c")
     for start in range(0, len(many), 500):
         journal.claim(many[start : start + 500], CERTAINLY_NOT_SENT)
@@ -96,7 +96,7 @@ def test_neither_number_nor_whole_hash_is_in_the_store_and_an_invite_takes_less_
 
 def test_reasons_of_doubts_do_not_make_a_value_larger_than_airflow_takes():
     store = Store()
-    many = claims(*range(SEGMENT))
+    many = claims(*range(SEGMENT_INVITES))
     journal = StateStoreJournal(store, "c")
     journal.claim(many, CERTAINLY_NOT_SENT)
     texts = ["no answer came", *(f"{n} \u2019" * 60 for n in range(100)), "x" * 5000]

@@ -270,7 +270,7 @@ def test_killed_between_any_two_statements_each_row_is_there_once_in_the_end(
     """Some tries, each killed at a random statement or ended; the last one ends. No row is lost at any moment."""
     chance = random.Random(seed)
     people = {position: f"41790000{position:03d}" for position in range(1, 60)}
-    monkeypatch.setattr(result_table, "_DELETED_AT_ONCE", 7)
+    monkeypatch.setattr(result_table, "_DELETE_ROWS", 7)
     seen: set[int] = set()
     for number in range(1, 9):
         last = number == 8
