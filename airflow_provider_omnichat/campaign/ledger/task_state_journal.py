@@ -3,8 +3,8 @@ The ledger of a batch in Airflow's task state store: many invites in few, compac
 
 A value of the store costs about 12 ms to write, so a key for each invite would be the slowest part of sending. Here up
 to :data:`SEGMENT_INVITES` invites share one value: ten bytes of hash each in base64, and one letter for the outcome,
-together 14.4 bytes an invite. Why invites are in doubt is written once for all of a value that have the same reason. Numbers are
-never in it.
+together 14.4 bytes an invite. Why invites are in doubt is written once for all of a value that have the same reason.
+Numbers are never in it.
 """
 
 from __future__ import annotations
