@@ -117,7 +117,7 @@ def list_due(path: Path, since: date, until: date, run_id: str) -> list[dict[str
                 # Here and not in the operator, which knows one country for all rows (default_region).
                 number = normalise_number(phone, country or None)
             except InvalidInviteError as error:
-                _enter(database, run_id, customer_id, None, "invalid", error.problem)
+                _enter(database, run_id, customer_id, None, "invalid", str(error))
                 continue
             _enter(database, run_id, customer_id, number)
             due.append({"customer_id": customer_id, "to": number, "first_name": name.split()[0]})

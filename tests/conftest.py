@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import ssl
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -25,6 +26,20 @@ for _name in list(os.environ):
 from airflow_provider_omnichat.sandbox.server import Sandbox  # noqa: E402
 from tests.support.sql_connections import database, mariadb_server, postgresql_server  # noqa: E402, F401 - fixtures
 from tests.support.wire_server import Play, WireServer  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def new_secrets_masker() -> None:
+    """
+    Let Airflow forget the secrets of earlier tests, as each task begins with none.
+
+    It compiles one pattern of all that it has ever seen, anew for each new one: after a thousand sandboxes, each with a
+    password of its own, that is most of the time that a test takes.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.startswith("airflow.") and name.endswith("secrets_masker") and hasattr(module, "_secrets_masker"):
+            masker = module._secrets_masker()
+            masker.patterns, masker.replacer = set(), None
 
 
 @pytest.fixture

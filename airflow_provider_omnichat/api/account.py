@@ -12,7 +12,7 @@ from airflow_provider_omnichat.api.auth import ApiKeyCredentials, BasicCredentia
 from airflow_provider_omnichat.api.errors import AccountError
 
 DEFAULT_HOST = "https://api.infobip.com"
-DEFAULT_TIMEOUT = 30.0
+DEFAULT_TIMEOUT_SECONDS = 30.0
 AUTH_TYPES = ("basic", "api_key", "oauth2")
 
 _LINE_ENDS = ("\n", "\r")
@@ -35,7 +35,7 @@ class Account:
     credentials: Credentials
     application_key: str | None = None
     integration_type: str | None = None
-    timeout: float = field(default=DEFAULT_TIMEOUT)
+    timeout: float = field(default=DEFAULT_TIMEOUT_SECONDS)
 
     @classmethod
     def from_fields(
@@ -72,7 +72,7 @@ class Account:
             or BasicCredentials("", ""),
             application_key=problems.collect(path_part, "application_key", extra.get("application_key")),
             integration_type=problems.collect(path_part, "integration_type", extra.get("integration_type")),
-            timeout=problems.collect(_timeout, extra.get("timeout")) or DEFAULT_TIMEOUT,
+            timeout=problems.collect(_timeout, extra.get("timeout")) or DEFAULT_TIMEOUT_SECONDS,
         )
         if problems.found:
             raise AccountError("; ".join(problems.found))
@@ -104,12 +104,10 @@ def path_part(name: str, value: object) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise AccountError(f"{name}: must be a text, is a {type(value).__name__}")
+        raise AccountError(f"must be a text, is a {type(value).__name__}", name)
     text = value.strip()
     if text in {"", ".", ".."} or not text.isprintable():
-        raise AccountError(
-            f"{name}: is blank, dots or has unprintable characters; copy it again from the vendor's portal"
-        )
+        raise AccountError("is blank, dots or has unprintable characters; copy it again from the vendor's portal", name)
     return text
 
 
@@ -225,7 +223,7 @@ def _refuse_damage(**fields: str) -> None:
 
 def _timeout(value: object) -> float:
     if value is None or value == "":
-        return DEFAULT_TIMEOUT
+        return DEFAULT_TIMEOUT_SECONDS
     try:
         seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
     except ValueError:

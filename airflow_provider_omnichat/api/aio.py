@@ -13,10 +13,11 @@ from yarl import URL
 
 from airflow_provider_omnichat import __version__
 from airflow_provider_omnichat.api.account import Account
-from airflow_provider_omnichat.api.auth import OAuth2Credentials, TokenCache
-from airflow_provider_omnichat.api.client import CONNECT_TIMEOUT, LARGEST_BODY
+from airflow_provider_omnichat.api.auth import OAuth2Credentials, TokenCache, no_token
+from airflow_provider_omnichat.api.client import CONNECT_TIMEOUT_SECONDS, LARGEST_BODY
 from airflow_provider_omnichat.api.errors import InviteNotSentError, TransportError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.api.route import Route
 from airflow_provider_omnichat.api.wire import (
     READ_HEADERS,
@@ -29,7 +30,7 @@ from airflow_provider_omnichat.api.wire import (
 
 # Shorter than servers usually keep an idle connection: one that the server closes just as a request goes out would
 # leave an invite in doubt.
-_KEEP_ALIVE = 5.0
+_KEEP_ALIVE_SECONDS = 5.0
 # Linux tells this apart from data; elsewhere only a connection that is closed in both directions is seen.
 _OTHER_SIDE_ENDED = getattr(select, "POLLRDHUP", 0)
 
@@ -70,9 +71,9 @@ class AsyncOmnichatClient:
                 self._proxy_headers = route.proxy.headers
             else:  # the proxy reads the request itself
                 headers |= route.proxy.headers
-        connect = min(self.account.timeout, CONNECT_TIMEOUT)
+        connect = min(self.account.timeout, CONNECT_TIMEOUT_SECONDS)
         self._session = aiohttp.ClientSession(
-            connector=_Connector(route, limit=self._concurrency, keepalive_timeout=_KEEP_ALIVE),
+            connector=_Connector(route, limit=self._concurrency, keepalive_timeout=_KEEP_ALIVE_SECONDS),
             # One timer for all that follows the connection, whose own ends first: a connection that does not come about
             # is certain. Another between two pieces of an answer (sock_read) would cost a tenth of the speed, and would
             # not end headers that drip.
@@ -121,7 +122,7 @@ class AsyncOmnichatClient:
                     response = await self._exchange(credentials.token_request(), None)
                 except TransportError as error:
                     # However it broke, only a token was asked for, so no invite has left.
-                    raise InviteNotSentError(f"No OAuth2 token: {error.problem}", retryable=True) from error
+                    raise InviteNotSentError(no_token(error.problem), retryable=True) from error
                 token = credentials.read_token(response)
                 if self._on_token:
                     self._on_token(token.value)
@@ -237,6 +238,8 @@ def _transport_error(error: Exception, route: Route, timeout: float) -> Transpor
         case aiohttp.InvalidURL():
             return route.unusable()
         case TimeoutError():
-            return TransportError(f"no answer within {timeout:g} seconds")
+            return TransportError(ReasonCode.READ_TIMEOUT, f"no answer within {timeout:g} seconds")
         case _:
-            return TransportError(f"the connection broke before an answer came ({type(error).__name__})")
+            return TransportError(
+                ReasonCode.CONNECTION_BROKEN, f"the connection broke before an answer came ({type(error).__name__})"
+            )

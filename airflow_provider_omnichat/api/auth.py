@@ -10,10 +10,11 @@ from urllib.parse import urlencode
 
 from airflow_provider_omnichat.api.errors import InviteNotSentError
 from airflow_provider_omnichat.api.models import as_int
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse, error_of_http_status, read_error_body
 
-_EARLY = 30.0
-_SHORTEST_LIFE = 5.0
+_EARLY_SECONDS = 30.0
+_SHORTEST_LIFE_SECONDS = 5.0
 
 
 class Credentials(Protocol):
@@ -153,8 +154,10 @@ class OAuth2Credentials:
             code, said = read_error_body(response, self.secrets)
             told = " ".join(part for part in (code, said) if part)
             raise InviteNotSentError(
-                f"No OAuth2 token: HTTP {response.status}{f' {told}' if told else ''}; check client id and secret"
-                " in the connection's login and password",
+                no_token(
+                    f"HTTP {response.status}{f' {told}' if told else ''}; check client id and secret in the"
+                    " connection's login and password"
+                ),
                 http_status=response.status,
                 code=code,
                 vendor_text=said,
@@ -165,12 +168,19 @@ class OAuth2Credentials:
         try:
             body = response.json()
         except ValueError as error:
-            raise InviteNotSentError(f"No OAuth2 token: {error}", http_status=response.status) from None
+            raise InviteNotSentError(no_token(str(error)), http_status=response.status) from None
         token = body.get("access_token") if isinstance(body, dict) else None
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
-            raise InviteNotSentError(
-                "No OAuth2 token: the answer has no usable access_token", http_status=response.status
-            )
+            raise InviteNotSentError(no_token("the answer has no usable access_token"), http_status=response.status)
         expires_in = as_int(body.get("expires_in"))
-        lifetime = max((expires_in if expires_in is not None else 3600) - _EARLY, _SHORTEST_LIFE)
+        lifetime = max((expires_in if expires_in is not None else 3600) - _EARLY_SECONDS, _SHORTEST_LIFE_SECONDS)
         return Token(token, lifetime)
+
+
+def no_token(problem: str) -> Reason:
+    """
+    Give the reason of an invite for which no access token could be had, so that it was not sent.
+
+    :param problem: what happened, for people.
+    """
+    return Reason(ReasonCode.NO_TOKEN, "No OAuth2 token", detail=problem)

@@ -11,9 +11,10 @@ import requests
 from urllib3.exceptions import ClosedPoolError, HTTPError, LocationValueError
 
 from airflow_provider_omnichat.api.account import Account
-from airflow_provider_omnichat.api.auth import OAuth2Credentials, Token, TokenCache
+from airflow_provider_omnichat.api.auth import OAuth2Credentials, Token, TokenCache, no_token
 from airflow_provider_omnichat.api.errors import InviteNotSentError, TransportError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.api.route import Route
 from airflow_provider_omnichat.api.session import NotConnectedError, new_session
@@ -26,8 +27,8 @@ from airflow_provider_omnichat.api.wire import (
     users_request,
 )
 
-CONNECT_TIMEOUT = 10.0
-_LOOK_AROUND = 0.1
+CONNECT_TIMEOUT_SECONDS = 10.0
+_LOOK_EVERY_SECONDS = 0.1
 LARGEST_BODY = 1 << 20
 
 
@@ -78,7 +79,9 @@ class OmnichatClient:
                 wait = self.backoff.delay(attempt, time.monotonic() - begin, error.retry_after)
                 if not error.retryable or wait is None or not self._wait(wait):
                     raise
-        raise InviteNotSentError("The invite was not sent: sending was stopped")
+        raise InviteNotSentError(
+            Reason(ReasonCode.SENDING_STOPPED, "The invite was not sent", detail="sending was stopped")
+        )
 
     def get_users(self, application_key: str) -> HttpResponse:
         """
@@ -115,7 +118,7 @@ class OmnichatClient:
         """Tell whether the time passed without a stop. Not an Event: a signal handler that sets one may lock up."""
         end = time.monotonic() + seconds
         while not self._stopped and (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, _LOOK_AROUND))
+            time.sleep(min(left, _LOOK_EVERY_SECONDS))
         return not self._stopped
 
     def _send_once(self, request: HttpRequest, hidden: tuple[str, ...]) -> InviteAnswer:
@@ -149,7 +152,7 @@ class OmnichatClient:
             response = self._exchange(credentials.token_request(), None)
         except TransportError as error:
             # However it broke, only a token was asked for, so no invite has left.
-            raise InviteNotSentError(f"No OAuth2 token: {error.problem}", retryable=True) from error
+            raise InviteNotSentError(no_token(error.problem), retryable=True) from error
         return credentials.read_token(response)
 
     def _exchange(self, request: HttpRequest, authorization: str | None) -> HttpResponse:
@@ -162,7 +165,7 @@ class OmnichatClient:
                 self.account.base_url + request.path,
                 headers=headers,
                 data=request.body,
-                timeout=(min(timeout, CONNECT_TIMEOUT), timeout),
+                timeout=(min(timeout, CONNECT_TIMEOUT_SECONDS), timeout),
                 allow_redirects=False,
                 stream=True,
             )
@@ -202,8 +205,12 @@ def _transport_error(error: Exception, route: Route, timeout: float) -> Transpor
             # Not InvalidHeader: that is what requests makes of an answer with two lengths, too.
             return route.unusable()
         case requests.exceptions.ReadTimeout():
-            return TransportError(f"no answer within {timeout:g} seconds")
+            return TransportError(ReasonCode.READ_TIMEOUT, f"no answer within {timeout:g} seconds")
         case requests.RequestException(args=(ClosedPoolError(), *_)):
-            return TransportError("the connections were closed before it got one", written=False)
+            return TransportError(
+                ReasonCode.NO_CONNECTION, "the connections were closed before it got one", written=False
+            )
         case _:
-            return TransportError(f"the connection broke before an answer came ({type(error).__name__})")
+            return TransportError(
+                ReasonCode.CONNECTION_BROKEN, f"the connection broke before an answer came ({type(error).__name__})"
+            )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 
 
 class OmnichatError(Exception):
@@ -19,18 +20,10 @@ class AccountError(OmnichatError, ValueError):
     The connection, or what the environment gives for the way out, cannot be used as it is; nothing was sent.
 
     The text names each field or variable, what is wrong with it and what to do.
+
+    :param problem: the text, but for the field where there is one.
+    :param field: of the connection.
     """
-
-
-class InvalidInviteError(OmnichatError, ValueError):
-    """
-    An invite that must not be sent; nothing was.
-
-    :param problem: what is wrong and what to do about it, without the number or the text.
-    :param field: the field at fault, such as ``to`` or ``message``.
-    """
-
-    outcome = Outcome.INVALID
 
     def __init__(self, problem: str, field: str = "") -> None:
         super().__init__(problem, field)
@@ -41,16 +34,32 @@ class InvalidInviteError(OmnichatError, ValueError):
         return f"{self.field}: {self.problem}" if self.field else self.problem
 
 
+class InvalidInviteError(OmnichatError, ValueError):
+    """
+    An invite that must not be sent; nothing was.
+
+    :param reason: the field at fault, what is wrong and what to do about it, without the number or the text.
+    """
+
+    outcome = Outcome.INVALID
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class TransportError(OmnichatError):
     """
     No answer came.
 
-    :param problem: what happened, for people.
+    :param code: of what happened.
+    :param problem: the same for people.
     :param written: False only when it is certain that the request did not leave; True when it may have.
     """
 
-    def __init__(self, problem: str, written: bool = True) -> None:
-        super().__init__(problem, written)
+    def __init__(self, code: ReasonCode, problem: str, written: bool = True) -> None:
+        super().__init__(code, problem, written)
+        self.code = code
         self.problem = problem
         self.written = written
 
@@ -62,7 +71,7 @@ class SendError(OmnichatError):
     """
     An invite that was not accepted; see the subclasses.
 
-    :param text: what happened and what to do about it, for people.
+    :param reason: what happened and what to do about it.
     :param http_status: HTTP status of the answer; None when none came.
     :param code: the vendor's error code (``BAD_REQUEST``, ``E429``) or the status name of a refused answer.
     :param vendor_text: what the vendor said, made safe to show.
@@ -76,7 +85,7 @@ class SendError(OmnichatError):
 
     def __init__(
         self,
-        text: str,
+        reason: Reason,
         *,
         http_status: int | None = None,
         code: str | None = None,
@@ -86,7 +95,8 @@ class SendError(OmnichatError):
         retryable: bool = False,
         account_fault: bool = False,
     ) -> None:
-        super().__init__(text)
+        super().__init__(reason)
+        self.reason = reason
         self.http_status = http_status
         self.code = code
         self.vendor_text = vendor_text

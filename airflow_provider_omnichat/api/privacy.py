@@ -74,7 +74,7 @@ def describe_list(rows: object, of: str = "rows") -> str:
         return f"<{kind}>"
     if isinstance(rows, list | tuple) and of == "rows":
         # Mapped tasks give a list each.
-        return f"<{kind} of {sum(len(one) if isinstance(one, list | tuple) else 1 for one in rows)} rows>"
+        return f"<{kind} of {sum(len(row) if isinstance(row, list | tuple) else 1 for row in rows)} rows>"
     return f"<{kind} of {len(rows)} {'fields' if isinstance(rows, Mapping) and of == 'rows' else of}>"
 
 

@@ -20,6 +20,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
 from airflow_provider_omnichat.api.errors import AccountError, TransportError
 from airflow_provider_omnichat.api.hints import PROXY_CREDENTIALS
 from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.api.reasons import ReasonCode
 
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """Where the trusted certificates are named; the first that is set counts. Each takes a file or a directory."""
@@ -88,20 +89,19 @@ class Route:
         """Tell of a host name without an address."""
         if self.proxy:
             return self._no_connection("the proxy's host name cannot be resolved")
-        return TransportError("the host name cannot be resolved; check the connection's host", written=False)
+        return _not_connected("the host name cannot be resolved; check the connection's host")
 
     def late(self) -> TransportError:
         """Tell of a connection, a tunnel or a TLS handshake that did not come to its end in time."""
         if self.proxy:
             return self._no_connection("the time-out passed")
-        return TransportError(
-            "no connection in time; is the host right, does it speak TLS, does a firewall or proxy stand between?",
-            written=False,
+        return _not_connected(
+            "no connection in time; is the host right, does it speak TLS, does a firewall or proxy stand between?"
         )
 
     def unusable(self) -> TransportError:
         """Tell of an address that is none."""
-        return TransportError("the address cannot be used; check the connection's host", written=False)
+        return _not_connected("the address cannot be used; check the connection's host")
 
     def broken(self, error: BaseException) -> TransportError:
         """Tell of any other failure before the request was written."""
@@ -124,7 +124,11 @@ class Route:
 
     def _no_connection(self, said: str) -> TransportError:
         through = f" through the proxy of {self.proxy.variable}" if self.proxy else ""
-        return TransportError(f"no connection{through}: {said}", written=False)
+        return _not_connected(f"no connection{through}: {said}")
+
+
+def _not_connected(problem: str) -> TransportError:
+    return TransportError(ReasonCode.NO_CONNECTION, problem, written=False)
 
 
 def _proxy_for(base_url: str) -> Proxy | None:

@@ -25,6 +25,7 @@ from airflow_provider_omnichat.api.hints import ACCOUNT_FAULT_IDS, http_hint, st
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry_after import seconds_to_wait
 
 READ_HEADERS = ("content-type", "retry-after")
@@ -40,6 +41,9 @@ _DIGIT = re.compile(r"\d")
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,40}")
 _SHORTEST_HIDDEN = 6
 _KEPT = frozenset({"to", "messageId"})
+_NOT_SENT = "The invite was not sent"
+_REJECTED = "The vendor rejected the invite"
+_UNKNOWN = "The invite may have been sent, or not"
 _MAYBE_TAKEN_4XX = frozenset({408, 409, 425})
 _REJECTED_HTTP = frozenset({400, 413, 422})
 
@@ -141,9 +145,12 @@ def read_invite_response(response: HttpResponse, hidden: Collection[str] = ()) -
     try:
         answer = InviteAnswer.from_json(_without(response.json(), hidden))
     except (ValueError, RecursionError) as error:
-        raise InviteUnknownError(
-            f"HTTP {response.status}, but it cannot be read what happened: {error}", http_status=response.status
-        ) from None
+        unreadable = Reason(
+            ReasonCode.UNREADABLE_ANSWER,
+            f"HTTP {response.status}, but it cannot be read what happened",
+            detail=str(error),
+        )
+        raise InviteUnknownError(unreadable, http_status=response.status) from None
     outcome = answer.status.outcome
     if outcome is Outcome.ACCEPTED:
         return answer
@@ -189,8 +196,8 @@ def error_of_transport(error: TransportError) -> SendError:
     :param error: what the client met.
     """
     if error.written:
-        return InviteUnknownError(f"The invite may have been sent, or not: {error.problem}")
-    return InviteNotSentError(f"The invite was not sent: {error.problem}", retryable=True)
+        return InviteUnknownError(Reason(error.code, _UNKNOWN, detail=error.problem))
+    return InviteNotSentError(Reason(error.code, _NOT_SENT, detail=error.problem), retryable=True)
 
 
 def error_of_http_status(response: HttpResponse, hidden: Collection[str] = ()) -> SendError:
@@ -213,12 +220,15 @@ def error_of_http_status(response: HttpResponse, hidden: Collection[str] = ()) -
         "retry_after": response.retry_after,
     }
     if status == 429 or (status == 503 and response.retry_after is not None):
-        return InviteNotSentError(f"The invite was not sent: {text}", retryable=True, **facts)
+        busy = ReasonCode.RATE_LIMITED if status == 429 else ReasonCode.SERVICE_UNAVAILABLE
+        return InviteNotSentError(Reason(busy, _NOT_SENT, detail=text), retryable=True, **facts)
     if status in _REJECTED_HTTP:
-        return InviteRejectedError(f"The vendor rejected the invite: {text}", **facts)
+        return InviteRejectedError(Reason(ReasonCode.HTTP_REJECTED, _REJECTED, detail=text), **facts)
     if status in (307, 308) or (400 <= status < 500 and status not in _MAYBE_TAKEN_4XX):
-        return InviteNotSentError(f"The invite was not sent: {text}", account_fault=True, **facts)
-    return InviteUnknownError(f"The invite may have been sent, or not: {text}", **facts)
+        refused = Reason(ReasonCode.HTTP_ACCOUNT_REFUSED, _NOT_SENT, detail=text)
+        return InviteNotSentError(refused, account_fault=True, **facts)
+    unclear = ReasonCode.HTTP_SERVER_ERROR if status >= 500 else ReasonCode.HTTP_UNCLEAR
+    return InviteUnknownError(Reason(unclear, _UNKNOWN, detail=text), **facts)
 
 
 def read_error_body(response: HttpResponse, hidden: Collection[str] = ()) -> tuple[str | None, str | None]:
@@ -273,13 +283,13 @@ def _error_of_status(http_status: int, answer: InviteAnswer, outcome: Outcome, h
         facts.append(f"the vendor's advice: {_open_ended(scrub(status.action, hidden))}")
     if hint := status_hint(status.id):
         facts.append(hint)
-    kind, what = (
-        (InviteRejectedError, "The vendor rejected the invite")
+    kind, code, what = (
+        (InviteRejectedError, ReasonCode.REJECTED_BY_VENDOR, _REJECTED)
         if outcome is Outcome.REJECTED
-        else (InviteUnknownError, "The invite may have been sent, or not")
+        else (InviteUnknownError, ReasonCode.STATUS_UNCLEAR, _UNKNOWN)
     )
     return kind(
-        f"{what}: {'; '.join(facts)}",
+        Reason(code, what, detail="; ".join(facts)),
         http_status=http_status,
         code=name,
         vendor_text=vendor_text,

@@ -16,10 +16,12 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_omnichat.api.privacy import describe_list
 from airflow_provider_omnichat.operators.batch import SendInviteBatchOperator
-from airflow_provider_omnichat.tasks.given_files import told
+from airflow_provider_omnichat.tasks.given_files import guarded
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_omnichat.campaign.model.rows import RowSource
 
 
 def _shown_arguments(given: Any) -> Any:
@@ -67,13 +69,14 @@ class _InviteDecoratedOperator(SendInviteBatchOperator, DecoratedOperator):
             **kwargs,
         )
 
-    def _run(self, context: Context, so_far: dict[str, Any]) -> dict[str, Any]:
+    def row_source(self, context: Context) -> RowSource:
+        """Give the rows that the function gives."""
         op_args, op_kwargs = self.private("op_args"), self.private("op_kwargs")
         merged: Any = context
         context_merge(merged, op_kwargs)
         given = determine_kwargs(self.python_callable, op_args, merged)
-        self.set_private("invites", told(lambda: self.python_callable(*op_args, **given)))
-        return super()._run(context, so_far)
+        self.set_private("invites", guarded(lambda: self.python_callable(*op_args, **given)))
+        return super().row_source(context)
 
 
 def omnichat_invite_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:

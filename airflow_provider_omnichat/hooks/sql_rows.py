@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_BLOCK = 2000
+_BLOCK_ROWS = 2000
 
 _SYNTAX: frozenset[object] = frozenset({"42601", 1064})
 _POSTGRESQL = ("psycopg2", "psycopg")
@@ -73,7 +73,7 @@ def _rows(
         cursor = _told(conn_id, "be queried", lambda: _run(hook, connection, statement, parameters), bool(parameters))
         names: tuple[str, ...] | None = None
         while True:
-            block = _told(conn_id, "be read from", lambda: cursor.fetchmany(_BLOCK))
+            block = _told(conn_id, "be read from", lambda: cursor.fetchmany(_BLOCK_ROWS))
             if names is None:  # some server-side cursors know their columns only after the first fetch
                 names = _names(conn_id, cursor.description)
                 if columns is not None:
@@ -93,7 +93,7 @@ def _run(hook: DbApiHook, connection: Any, statement: str, parameters: Any) -> A
         hook.set_autocommit(connection, False)  # its cursors live in a transaction, and extras may say otherwise
     cursor = streaming_cursor(connection)
     with suppress(AttributeError):  # for drivers that fetch ahead by it; DuckDB's cursor takes none
-        cursor.arraysize = _BLOCK
+        cursor.arraysize = _BLOCK_ROWS
     if parameters:
         cursor.execute(statement, tuple(parameters) if isinstance(parameters, list) else parameters)
     else:
@@ -107,7 +107,7 @@ def _one_statement(sql: str) -> str:
     if not isinstance(sql, str):
         raise SqlQueryMistakeError(f"sql must be one query as a text, is a {type(sql).__name__}; nothing was sent")
     # Comments behind the last semicolon count as a statement there.
-    statements = [one for one in sqlparse.split(sql) if _says_something(one)]
+    statements = [statement for statement in sqlparse.split(sql) if _says_something(statement)]
     if len(statements) != 1:
         raise SqlQueryMistakeError(
             f"sql must be one query, and has {len(statements) or 'no'} statements; nothing was sent. Run what has to"

@@ -2,59 +2,36 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence, Sized
-from contextlib import AbstractContextManager, ExitStack, closing
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.api.privacy import (
-    describe_list,
-    describe_text,
-    mask_numbers,
-    shown_address,
-)
+from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers, shown_address
+from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.campaign.preview.budget import Budget
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
-from airflow_provider_omnichat.tasks.arguments import (
-    cap_of,
-    is_number,
-    one_of,
-    seconds_of,
-    window_of,
-    zone_of,
-)
+from airflow_provider_omnichat.tasks.arguments import cap_of, is_number, one_of, seconds_of, window_of, zone_of
 from airflow_provider_omnichat.tasks.asset_events import add_to_asset_events
 from airflow_provider_omnichat.tasks.ending import Ending, raise_if_empty
-from airflow_provider_omnichat.tasks.given_files import check_address, storage_path
-from airflow_provider_omnichat.tasks.ledger import (
-    batch_ledger,
-    campaign_name,
-    sql_ledger,
-    task_identity,
-)
+from airflow_provider_omnichat.tasks.ledger import campaign_name
 from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
 from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
-from airflow_provider_omnichat.tasks.row_source import row_source
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
-    from airflow_provider_omnichat.campaign.engine.batch import Batch
-    from airflow_provider_omnichat.campaign.engine.measuring import ListMeasure
-    from airflow_provider_omnichat.campaign.engine.thread import BatchThread
-    from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row
+    from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
+    from airflow_provider_omnichat.campaign.engine.report import CampaignReport
+    from airflow_provider_omnichat.campaign.model.rows import RowSource
     from airflow_provider_omnichat.campaign.results.sink import ResultSink
     from airflow_provider_omnichat.campaign.results.tally import Tally
-    from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
-    from airflow_provider_omnichat.tasks.checks import RowCheckerFactory
 
 
 def _shown_opt_outs(given: Any) -> Any:
@@ -170,9 +147,6 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
     not_texts: ClassVar = frozenset({"invites", "suppression", "partition"})
     ui_color = "#ffe3d3"
 
-    _thread: BatchThread | None = None
-    _killed = False
-
     def __init__(
         self,
         *,
@@ -263,78 +237,94 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         """Send the list; see the class."""
         return self._run(context, {})
 
-    def resume(self, context: Context, event: Any = None, **so_far: Any) -> dict[str, Any]:
+    def resume(self, context: Context, event: Any = None, **carried_over: Any) -> dict[str, Any]:
         """
         Send to those whose window has opened; Airflow calls it after a deferral.
 
         :param event: that ended the deferral.
-        :param so_far: what the manifest tells of before it.
+        :param carried_over: what the manifest says of before it.
         """
-        return self._run(context, so_far)
+        return self._run(context, carried_over)
 
-    def _run(self, context: Context, so_far: dict[str, Any]) -> dict[str, Any]:
+    @cached_property
+    def _stop(self) -> StopSignal:
+        return StopSignal()
+
+    def on_kill(self) -> None:
+        """Begin no further request; those under way get a few seconds, and what there is is recorded."""
+        self._stop.set()
+
+    def row_source(self, context: Context) -> RowSource:
+        """
+        Give where the rows come from; operators of other sources give theirs.
+
+        :param context: of the task.
+        """
+        from airflow_provider_omnichat.tasks.plan import named_columns
+        from airflow_provider_omnichat.tasks.row_source import GivenRows
+
+        return GivenRows(self.private("invites"), named_columns(self))
+
+    def result_sink(self, context: Context, campaign: str) -> ResultSink:
+        """
+        Give where the result rows go; operators with other places give theirs.
+
+        :param context: of the task.
+        :param campaign: the campaign's name.
+        """
+        from airflow_provider_omnichat.tasks.result_files import result_files
+
+        return result_files(self, context, campaign)
+
+    def _run(self, context: Context, carried_over: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_omnichat.api.errors import AccountError
-        from airflow_provider_omnichat.campaign.engine.gc_tuning import rarely_collected
-        from airflow_provider_omnichat.campaign.engine.measuring import check_list
-        from airflow_provider_omnichat.tasks.checks import RowCheckerFactory
+        from airflow_provider_omnichat.campaign.engine.send_campaign import CampaignRefusedError, send_campaign
+        from airflow_provider_omnichat.campaign.results.tally import Tally
+        from airflow_provider_omnichat.tasks.plan import campaign_plan
 
         self.refuse_missing_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
         hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
-        needs = self.partition if self.is_dry_run else self.approved
-        is_read_twice = self.budget.is_set or needs is not None
-        with rarely_collected(), ExitStack() as opened:
-            try:
-                gates = RowCheckerFactory(self, hook, campaign)
-                rows = opened.enter_context(self._rows(is_read_twice))
-                survey = gates.survey(rows) if is_read_twice else None
-                if self.is_dry_run:
-                    return self._preview(context, gates, rows, campaign, survey)
-                if survey is not None:
-                    check_list(survey, self.budget, self.approved)
-            except AccountError:
-                raise  # may be mended while Airflow waits for the next try
-            except ValueError as error:
-                raise _refusal(context, so_far, error) from None
-            return self._send(context, hook, gates, rows, campaign, so_far)
-
-    def _send(
-        self,
-        context: Context,
-        hook: OmnichatHook,
-        gates: RowCheckerFactory,
-        rows: Iterable[Row | BrokenRow],
-        campaign: str,
-        so_far: dict[str, Any],
-    ) -> dict[str, Any]:
-        from airflow_provider_omnichat.campaign.engine.thread import BatchThread
-        from airflow_provider_omnichat.campaign.model.rows import RowSourceError
-
         try:
-            batch = self._batch(context, hook, gates.gate(), campaign, rows, so_far)
-        except ValueError as error:  # where results shall go, or how they are named
-            raise AirflowFailException(sentences("Nothing was sent", str(error))) from None
-        self._thread = BatchThread(batch)
-        if self._killed:
-            self._thread.stop()
+            source = self.row_source(context)
+            results = self.result_sink(context, campaign)
+            plan = campaign_plan(self, context, campaign=campaign, account=hook.account, results=results)
+        except AccountError:
+            raise  # may be mended while Airflow waits for the next try
+        except ValueError as error:
+            raise self._refusal(context, carried_over, error) from None
         try:
-            self._thread.run(rows)
-        except BaseException:  # a time-out of the task, or its end by a signal: what there is is told, too
-            if batch.abandoned:
-                self._tell(context, batch, campaign)
-                self.log.error("%s", Ending(batch, self._place(batch)).stopped())
-            raise
-        if isinstance(batch.failure, RowSourceError) and not batch.tally.rows:
-            raise _refusal(context, so_far, batch.failure)
-        manifest = self._tell(context, batch, campaign)  # an error, too, leaves it for others to read
-        ending = Ending(batch, self._place(batch))
+            if self.is_dry_run:
+                return self._preview(context, plan, source)
+            report = send_campaign(
+                plan,
+                source,
+                client=hook.get_async_conn(self.concurrency),
+                log=self.log,
+                stop=self._stop,
+                tally=Tally(**carried_over),
+            )
+        except CampaignRefusedError as error:
+            raise self._refusal(context, carried_over, error) from None
+        return self._end(context, plan, report, is_resumed=bool(carried_over))
+
+    def _end(self, context: Context, plan: CampaignPlan, report: CampaignReport, is_resumed: bool) -> dict[str, Any]:
+        tally = report.tally
+        ending = Ending(report)
+        if report.interrupt is not None and not report.was_stopped:
+            raise report.interrupt
+        manifest = tally.manifest(plan.campaign, report.location, report.missing)
+        self._push(context, "return_value", manifest)  # an error, too, leaves it for others to read
+        if report.interrupt is not None:  # a time-out of the task, or its end by a signal
+            self.log.error("%s", ending.stopped())
+            raise report.interrupt
         ending.raise_if_another_try_helps()
-        if not so_far:  # else it was not empty before the wait, and those who were sent to may have left it since
-            raise_if_empty(batch.tally, self.on_empty)
-        self.log.info("%s", ending.told)
-        if batch.tally.due[Outcome.HELD] and self.on_closed == "defer":
+        if not is_resumed:  # else it was not empty before the wait, and those who were sent to may have left it since
+            raise_if_empty(tally, self.on_empty)
+        self.log.info("%s", ending.summary)
+        if tally.due[Outcome.HELD] and self.on_closed == "defer":
             ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
-            self._sleep(batch.tally, batch.opens_at)
+            self._sleep(tally, report.opens_at)
         ending.raise_if_in_doubt()
         ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
         ending.raise_if_no_row_was_fit()
@@ -350,143 +340,35 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         held = tally.due[Outcome.HELD]
         self.log.info("%s wait for their send window; this task goes on at %s", held, f"{until:%Y-%m-%d %H:%M:%S} UTC")
         trigger = TimeDeltaTrigger(max(until - now, timedelta(0)))
-        self.defer(trigger=trigger, method_name="resume", kwargs=tally.so_far)
+        self.defer(trigger=trigger, method_name="resume", kwargs=tally.carried_over)
 
-    def _tell(self, context: Context, batch: Batch, campaign: str) -> dict[str, Any]:
-        manifest = batch.tally.manifest(campaign, self._place(batch), batch.missing)
+    def _preview(self, context: Context, plan: CampaignPlan, source: RowSource) -> dict[str, Any]:
+        from airflow_provider_omnichat.campaign.engine.preview_campaign import preview_campaign
+        from airflow_provider_omnichat.campaign.preview.budget import BudgetError
+
+        preview = preview_campaign(plan, source)
+        manifest = {
+            **preview.tally.manifest(plan.campaign, None),
+            "dry_run": True,
+            "fingerprint": preview.fingerprint,
+            "preview": preview.statistics.to_json(),
+        }
         self._push(context, "return_value", manifest)
+        self._push(context, "markdown", preview.statistics.to_markdown())
+        self._push(context, "fingerprint", preview.fingerprint)
+        self.log.info("%s", sentences("Dry run, nothing was sent", preview.tally.summary()))
+        try:
+            if preview.size is not None:  # as it will be checked before it is sent
+                self.budget.check(preview.size)
+        except BudgetError as error:
+            raise self._refusal(context, {}, error) from None
+        raise_if_empty(preview.tally, self.on_empty)
         return manifest
 
     def _push(self, context: Context, key: str, value: Any) -> None:
         if self.do_xcom_push:
             context["ti"].xcom_push(key=key, value=value)
 
-    def on_kill(self) -> None:
-        """Begin no further request; those under way get a few seconds, and what there is is recorded."""
-        self._killed = True
-        if self._thread is not None:
-            self._thread.stop()
-
-    def _batch(
-        self,
-        context: Context,
-        hook: OmnichatHook,
-        gate: RowChecker,
-        campaign: str,
-        rows: Iterable[Row | BrokenRow],
-        so_far: dict[str, Any],
-    ) -> Batch:
-        from airflow_provider_omnichat.campaign.engine.batch import Batch, Limits
-        from airflow_provider_omnichat.campaign.results.tally import Tally
-
-        limits = Limits(
-            rate_limit=self.rate_limit,
-            concurrency=self.concurrency,
-            retry_budget=self.retry_budget,
-            resend_unknown=self.on_unknown == "resend",
-        )
-        sleeps = self.send_window is not None and self.on_closed == "defer"
-        return Batch(
-            gate=gate,
-            ledger=batch_ledger(self, context, campaign, cap=self.max_per_recipient, sleeps=sleeps),
-            results=self._results(context, campaign),
-            client=hook.get_async_conn(self.concurrency),
-            limits=limits,
-            log=self.log,
-            total=len(rows) if isinstance(rows, Sized) and self.partition is None else None,
-            tally=Tally(**so_far),
-        )
-
-    def _rows(self, twice: bool) -> AbstractContextManager[Iterable[Row | BrokenRow]]:
-        """Give the rows of the list; *twice* if they are read more than once."""
-        return row_source(self.private("invites"), self._columns(), twice)
-
-    def _columns(self) -> RowColumns:
-        """Give the columns that the arguments name."""
-        from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
-        from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
-
-        message = self.private("message")
-        names = ("key_column", "region_column", "time_zone_column", "to_column")
-        named = [(name, getattr(self, name)) for name in names]
-        fields = MessageTemplate(message).fields if message else ()
-        return RowColumns(
-            [
-                *(Need(field, field, "message") for field in fields),
-                *(Need(column, column, name) for name, column in named if column),
-                *self._own_columns(),
-            ]
-        )
-
-    def _own_columns(self) -> Iterable[Need]:
-        """Give the columns that an operator of another source names besides."""
-        return ()
-
-    def _results(self, context: Context, campaign: str) -> ResultSink:
-        from airflow_provider_omnichat.campaign.phone.identity import recipient_key
-        from airflow_provider_omnichat.campaign.results.files import ResultFiles
-        from airflow_provider_omnichat.campaign.results.sink import NoResults
-
-        results_path = self.private("results_path")
-        if not results_path:
-            return NoResults()
-        check_address(str(results_path), "results_path", takes_query=False)
-        parts = [*task_identity(context).split("/"), *([self.resend_key] if self.resend_key else [])]
-        folder = storage_path(str(results_path)).joinpath(*(_file_name(part) for part in parts))
-        return ResultFiles(
-            folder,
-            format=self.results_format,
-            try_number=context["ti"].try_number,
-            key_column=self.key_column,
-            recipient_of=lambda to: recipient_key(campaign, to),
-        )
-
-    def _preview(
-        self,
-        context: Context,
-        gates: RowCheckerFactory,
-        rows: Iterable[Row | BrokenRow],
-        campaign: str,
-        survey: ListMeasure | None,
-    ) -> dict[str, Any]:
-        from airflow_provider_omnichat.campaign.engine.preview_campaign import known_to, preview_of
-        from airflow_provider_omnichat.campaign.preview.fingerprint import Fingerprint
-        from airflow_provider_omnichat.campaign.preview.statistics import Preview
-
-        preview, of_rows = Preview(price_per_segment=self.budget.price_per_segment), Fingerprint()
-        gate, waits = gates.gate(of_rows.add), self.on_closed == "defer"
-        if self.ledger_conn_id:
-            with closing(sql_ledger(self, self.ledger_conn_id, context, campaign)) as ledger:
-                known = known_to(ledger, self.max_per_recipient)
-                tally = preview_of(gate.checked(rows), preview, known, waits=waits)
-        else:
-            tally = preview_of(gate.checked(rows), preview, waits=waits)
-        fingerprint = survey.fingerprint if survey else str(of_rows)
-        manifest = {
-            **tally.manifest(campaign, None),
-            "dry_run": True,
-            "fingerprint": fingerprint,
-            "preview": preview.to_json(),
-        }
-        self._push(context, "return_value", manifest)
-        self._push(context, "markdown", preview.to_markdown())
-        self._push(context, "fingerprint", fingerprint)
-        self.log.info("%s", sentences("Dry run, nothing was sent", tally.summary()))
-        if survey is not None:  # as it will be checked before it is sent
-            self.budget.check(survey.size)
-        raise_if_empty(tally, self.on_empty)
-        return manifest
-
-    def _place(self, batch: Batch) -> str | None:
-        """Say where the rows of a batch are; None where they are nowhere."""
-        ledger = f"table {self.ledger_table} of connection {self.ledger_conn_id}" if self.ledger_conn_id else None
-        return batch.location or ledger
-
-
-def _refusal(context: Context, so_far: dict[str, Any], error: Exception) -> AirflowFailException:
-    again = " this time" if so_far or context["ti"].try_number > 1 else ""
-    return AirflowFailException(sentences(f"Nothing was sent{again}", str(error)))
-
-
-def _file_name(part: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._=+-]", "_", part).strip(".") or "_"
+    def _refusal(self, context: Context, carried_over: dict[str, Any], error: Exception) -> AirflowFailException:
+        again = " this time" if carried_over or context["ti"].try_number > 1 else ""
+        return AirflowFailException(sentences(f"Nothing was sent{again}", str(error)))

@@ -77,7 +77,7 @@ def zone_of(name: str, zone: str | None) -> str | None:
     try:
         return checked_zone(zone)
     except InvalidInviteError as error:
-        raise ValueError(f"{name}: {error.problem}") from None
+        raise ValueError(str(error.reason._replace(field=name))) from None
 
 
 def cap_of(given: object, ledger_conn_id: str | None) -> FrequencyCap | None:

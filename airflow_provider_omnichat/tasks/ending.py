@@ -12,7 +12,7 @@ from airflow_provider_omnichat.campaign.model.rows import RowSourceError
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 
 if TYPE_CHECKING:
-    from airflow_provider_omnichat.campaign.engine.batch import Batch
+    from airflow_provider_omnichat.campaign.engine.report import CampaignReport
     from airflow_provider_omnichat.campaign.results.tally import Tally
 
 _NO_ROWS = "Give results_path (or results_table, where the list is a query) to have a row for each invite"
@@ -22,72 +22,71 @@ class Ending:
     """
     Red when it failed: the worst first, and what another try can mend before what it cannot.
 
-    :param batch: that has ended.
-    :param place: where its rows are; None when nobody asked for rows.
+    :param report: of the campaign.
     """
 
-    def __init__(self, batch: Batch, place: str | None) -> None:
-        self._batch = batch
-        self._tally = batch.tally
-        self._where = f"All rows: {shown_address(place)}" if place else _NO_ROWS
-        self.told = sentences(self._tally.summary(), self._where)
+    def __init__(self, report: CampaignReport) -> None:
+        self._report = report
+        self._tally = report.tally
+        self._where = f"All rows: {shown_address(report.location)}" if report.location else _NO_ROWS
+        self.summary = sentences(self._tally.summary(), self._where)
 
     def raise_if_another_try_helps(self) -> None:
         """Raise what Airflow retries: the retry sends only what was certainly not sent."""
-        batch = self._batch
-        if batch.abandoned or batch.failure is not None:
+        report = self._report
+        if report.was_stopped or report.failure is not None:
             # What is wrong with a list is wrong in the next try, too.
-            kind = AirflowFailException if isinstance(batch.failure, RowSourceError) else AirflowException
+            kind = AirflowFailException if isinstance(report.failure, RowSourceError) else AirflowException
             raise kind(self.stopped())
         if self._tally.due[Outcome.NOT_SENT]:
-            why = f"Sending was stopped: {batch.stop_reason}" if batch.stop_reason else None
+            why = f"Sending was stopped: {report.stop_reason}" if report.stop_reason else None
             raise AirflowException(
-                f"{sentences(*self._still_due(), why, self.told)}\n"
+                f"{sentences(*self._still_due(), why, self.summary)}\n"
                 f"{self._tally.examples(Outcome.NOT_SENT, Outcome.UNKNOWN)}"
             )
 
     def stopped(self) -> str:
         """Say what there is of a list that was not brought to its end."""
-        batch = self._batch
+        report = self._report
         return sentences(
-            "The task was stopped" if batch.abandoned else None,
-            str(batch.failure) if batch.failure is not None else None,
-            "Sending was stopped" if batch.failure is not None else None,
+            "The task was stopped" if report.was_stopped else None,
+            str(report.failure) if report.failure is not None else None,
+            "Sending was stopped" if report.failure is not None else None,
             f"So far, {self._tally.summary()}",
             self._not_read(),
             self._where,
         )
 
     def _not_read(self) -> str | None:
-        batch, missing = self._batch, self._batch.missing
+        report, missing = self._report, self._report.missing
         if missing == 0:
             return None
         if missing is not None:
-            total = batch.read if batch.total is None else batch.total
+            total = report.read if report.total is None else report.total
             return (
-                f"{batch.read} of {total} rows of the list were read; {missing} have no outcome and no row in the"
+                f"{report.read} of {total} rows of the list were read; {missing} have no outcome and no row in the"
                 " results, and another try takes them up"
             )
-        lost = batch.read - self._tally.rows
+        lost = report.read - self._tally.rows
         unread = f"{lost} of these and the rest of the list have" if lost else "the rest of the list has"
         return (
-            f"{batch.read} rows of the list were read; {unread} no outcome and no row in the results, and another try"
+            f"{report.read} rows of the list were read; {unread} no outcome and no row in the results, and another try"
             " takes them up"
         )
 
     def _still_due(self) -> list[str]:
         not_sent = self._tally.counts[Outcome.NOT_SENT]
         in_doubt = self._tally.due[Outcome.NOT_SENT] - not_sent
-        told = []
+        due = []
         if not_sent:
             only = "" if in_doubt else "only "
-            told.append(f"{not_sent} invites were certainly not sent; another try sends {only}those")
+            due.append(f"{not_sent} invites were certainly not sent; another try sends {only}those")
         if in_doubt:
-            told.append(
+            due.append(
                 f"{in_doubt} invites that an earlier try may have sent were to be sent again and were not; they stay in"
                 " doubt, and another try with on_unknown='resend' sends them"
             )
-        return told
+        return due
 
     def raise_if_too_many_were_rejected(self, max_ratio: float) -> None:
         """
@@ -128,14 +127,14 @@ class Ending:
             )
 
     def _ending(self, outcome: Outcome, *said: str) -> str:
-        return f"{sentences(*said, self.told)}\n{self._tally.examples(outcome)}"
+        return f"{sentences(*said, self.summary)}\n{self._tally.examples(outcome)}"
 
 
 def raise_if_empty(tally: Tally, on_empty: str) -> None:
     """
     End a batch without rows as the user wants it.
 
-    :param tally: of the batch.
+    :param tally: of the report.
     :param on_empty: ``skip``, ``succeed`` or ``fail``.
     """
     if tally.rows or on_empty == "succeed":

@@ -52,7 +52,7 @@ def file_given(given: object, argument: str) -> GivenFile | None:
         _check_text(given, argument)
         check_address(given, argument, takes_query=True)
         hidden = secrets_in(given)
-        path = told(lambda: _path_at(given, argument), hidden)
+        path = guarded(lambda: _path_at(given, argument), hidden)
         name = plain_address(given).rpartition("/")[2]
         return GivenFile(lambda: path.open("rb"), path.name if name == "…" else name, hidden)
     if is_path(given):
@@ -61,7 +61,7 @@ def file_given(given: object, argument: str) -> GivenFile | None:
     return None
 
 
-def told(give: Callable[[], T], hidden: tuple[str, ...] = ()) -> T:
+def guarded(give: Callable[[], T], hidden: tuple[str, ...] = ()) -> T:
     """
     Call what gives a list, and tell its failure without showing what it may have put into the text.
 
@@ -83,14 +83,14 @@ def told(give: Callable[[], T], hidden: tuple[str, ...] = ()) -> T:
     raise failed.with_traceback(failure.__traceback__)
 
 
-def told_all(rows: Iterator[T], hidden: tuple[str, ...] = ()) -> Iterator[T]:
+def guarded_rows(rows: Iterator[T], hidden: tuple[str, ...] = ()) -> Iterator[T]:
     """
-    Give what an iterator gives, and tell its failure as :func:`told` does.
+    Give what an iterator gives, and tell its failure as :func:`guarded` does.
 
     :param rows: none of them None.
-    :param hidden: see :func:`told`.
+    :param hidden: see :func:`guarded`.
     """
-    while (row := told(lambda: next(rows, None), hidden)) is not None:
+    while (row := guarded(lambda: next(rows, None), hidden)) is not None:
         yield row
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
@@ -13,7 +13,7 @@ from airflow_provider_omnichat.campaign.model.sentences import sentences
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
+    from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
     from airflow_provider_omnichat.campaign.ledger.interface import Ledger
     from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 
@@ -28,6 +28,14 @@ class KeepsLedger(Protocol):
     @property
     def log(self) -> Any:
         """Of the task; its type differs between the generations of Airflow."""
+
+
+class KeepsBatchLedger(KeepsLedger, Protocol):
+    """What is used of an operator that sends a list."""
+
+    send_window: SendWindow | None
+    on_closed: Literal["defer", "skip"]
+    is_dry_run: bool
 
 
 def task_identity(context: Context) -> str:
@@ -84,28 +92,24 @@ def invite_ledger(operator: KeepsLedger, context: Context, campaign: str) -> Led
     return NoLedger()
 
 
-def batch_ledger(
-    operator: KeepsLedger, context: Context, campaign: str, *, cap: FrequencyCap | None = None, sleeps: bool = False
-) -> Callable[[], Ledger]:
+def batch_ledger(operator: KeepsBatchLedger, context: Context, campaign: str) -> Callable[[], Ledger]:
     """
     Give what makes the ledger of a batch, in the thread that will use it.
 
-    :param operator: with ``ledger_conn_id`` and ``ledger_table``.
+    :param operator: whose arguments say which.
     :param context: of the task.
     :param campaign: the campaign's name.
-    :param cap: to keep; needs a database.
-    :param sleeps: whether the task may be deferred and go on later, in another process.
     :raises AirflowFailException: the task has retries or may be deferred, and there is nothing to remember by whom it
         has invited.
     """
-    from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger
     from airflow_provider_omnichat.campaign.ledger.interface import NoLedger
     from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
 
     if operator.ledger_conn_id:
-        sql = sql_ledger(operator, operator.ledger_conn_id, context, campaign)
-        ledger: Ledger = CappedLedger(sql, cap) if cap else sql
+        ledger = sql_ledger(operator, operator.ledger_conn_id, context, campaign)
         return lambda: ledger
+    if operator.is_dry_run:
+        return NoLedger
     store = context.get("task_state_store")
     if store is not None:
         return lambda: StateStoreJournal(store, campaign)
@@ -114,15 +118,14 @@ def batch_ledger(
             "This Airflow has no task state store (it came with 3.3), so a retry would send to everybody again."
             f" Give ledger_conn_id, or set retries=0 (now {operator.retries}). Nothing was sent."
         )
-    if sleeps:
+    if operator.send_window is not None and operator.on_closed == "defer":
         raise AirflowFailException(
             "This Airflow has no task state store (it came with 3.3), so that after a wait for the send window"
             ' everybody would be invited again. Give ledger_conn_id, or on_closed="skip". Nothing was sent.'
         )
     operator.log.warning(
         "This Airflow has no task state store (it came with 3.3): if this task is cleared, everybody is invited"
-        " again."
-        " With ledger_conn_id, a database remembers."
+        " again. With ledger_conn_id, a database remembers."
     )
     return NoLedger
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,9 +13,8 @@ from airflow_provider_omnichat.tasks.ledger import task_identity
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row
+    from airflow_provider_omnichat.campaign.model.rows import RowSource
     from airflow_provider_omnichat.campaign.results.sink import ResultSink
-    from airflow_provider_omnichat.campaign.rows.columns import Need
 
 
 class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
@@ -91,17 +89,21 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         self.results_conn_id = results_conn_id
         self.refuse_what_is_no_text()
 
-    @contextmanager
-    def _rows(self, twice: bool) -> Iterator[Iterable[Row | BrokenRow]]:
-        from airflow_provider_omnichat.campaign.rows.spool import Spool
+    def row_source(self, context: Context) -> RowSource:
+        """Give the rows of the query."""
+        from airflow_provider_omnichat.campaign.rows.columns import Need
+        from airflow_provider_omnichat.tasks.plan import named_columns
+        from airflow_provider_omnichat.tasks.query_rows import QueryRows
 
-        with Spool(self._rows_of_query()) as spool:
-            self.log.info("The query gave %s rows", len(spool))
-            yield spool
+        own = [Need("message", self.message_column, "message_column")] if self.message_column else []
+        return QueryRows(
+            self.conn_id, self.private("sql"), self.private("parameters"), named_columns(self, *own), self.log
+        )
 
-    def _results(self, context: Context, campaign: str) -> ResultSink:
+    def result_sink(self, context: Context, campaign: str) -> ResultSink:
+        """Give the table of the results, or their files."""
         if not self.results_table:
-            return super()._results(context, campaign)
+            return super().result_sink(context, campaign)
         from airflow_provider_omnichat.campaign.phone.identity import recipient_key
         from airflow_provider_omnichat.campaign.results.table import ResultTable
         from airflow_provider_omnichat.hooks.result_database import result_database
@@ -114,22 +116,3 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
             try_number=context["ti"].try_number,
             recipient_of=lambda to: recipient_key(campaign, to),
         )
-
-    def _rows_of_query(self) -> Iterator[Row]:
-        from airflow_provider_omnichat.campaign.model.rows import Row
-        from airflow_provider_omnichat.hooks.sql_rows import rows_of_query
-
-        columns = self._columns()
-        taken: dict[str, str] = {}
-
-        def settle(names: Sequence[str]) -> None:
-            taken.update(columns.of_header(names, "The query", " gives no column"))
-
-        found = rows_of_query(self.conn_id, self.private("sql"), self.private("parameters"), settle)
-        for position, values in enumerate(found, 1):
-            yield Row(position, {field: values[column] for field, column in taken.items()})
-
-    def _own_columns(self) -> Iterable[Need]:
-        from airflow_provider_omnichat.campaign.rows.columns import Need
-
-        return (Need("message", self.message_column, "message_column"),) if self.message_column else ()

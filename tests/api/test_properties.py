@@ -17,6 +17,7 @@ from airflow_provider_omnichat.api.wire import HttpResponse, error_of_http_statu
 from airflow_provider_omnichat.campaign.ledger.interface import Entry, LedgerError
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.example_invite import MESSAGE, NUMBER
+from tests.support.reasons import why
 from tests.support.wire_server import ACCEPTED
 
 JSON = st.recursive(
@@ -84,7 +85,7 @@ def test_an_entry_comes_back_from_a_store_as_it_was_without_the_number(payload):
     except ValueError:
         answer = None
     for outcome in (None, *Outcome):
-        entry = Entry.now(outcome, answer, "why")
+        entry = Entry.now(outcome, answer, why("why"))
         stored = json.loads(json.dumps(entry.to_json()))
         back = Entry.from_json(stored)
         assert (back.outcome, back.at, back.reason) == (entry.outcome, entry.at, entry.reason)

@@ -19,6 +19,7 @@ from airflow_provider_omnichat.campaign.model.rows import Result, Row
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
 from airflow_provider_omnichat.campaign.rows.files import rows_of_stream
 from tests.support.folders import EXAMPLE_DAGS
+from tests.support.reasons import why
 
 DAY = date(2026, 11, 20)
 NEXT = DAY + timedelta(days=1)
@@ -107,7 +108,7 @@ def test_only_what_was_certainly_not_sent_is_given_again(
 def test_recorded_outcomes_are_kept_whole(customers: Any, database: Path) -> None:
     due = customers.list_due(database, DAY, NEXT, "run")
     ended = result(
-        due[0], "rejected", message_id="id-1", status_id=10, status_name="REJECTED_DND", error="it is on a list"
+        due[0], "rejected", message_id="id-1", status_id=10, status_name="REJECTED_DND", reason=why("it is on a list")
     )
     customers.record(database, "run", [ended])
 

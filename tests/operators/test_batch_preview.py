@@ -145,8 +145,12 @@ def test_a_text_that_is_too_long_with_any_link_is_invalid_and_one_that_may_fit_i
     told = preview["return_value"]["preview"]
     assert (told["invites"], told["segments"]["too_long"]) == (3, 1)
     (reason,) = told["reasons"]
-    assert reason["rows"] == 2
-    assert reason["reason"].startswith("message: is too long: … without the link; the vendor takes at most 25 SMS and")
+    assert reason == {
+        "outcome": "invalid",
+        "code": "message_too_long",
+        "reason": "message: is too long, the vendor takes at most 25 SMS and 4,000 bytes",
+        "rows": 2,
+    }
     sent = run_task(batch(invites, approved=preview["fingerprint"]))
     assert counts(sent) == {"accepted": 3, "invalid": 2}
     assert at_sandbox.requests_seen == 3

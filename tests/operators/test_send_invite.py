@@ -205,10 +205,18 @@ def test_the_budget_repeats_inside_one_try(at_sandbox):
         ({"to": "+41 79"}, "Nothing was sent. to: +4****9 is too short for a number of +41"),
         ({"to": ""}, "Nothing was sent. to: is missing"),
         ({"to": "079 302 67 27"}, "Nothing was sent. to: 079 3****27 has no country code"),
-        ({"message": "no placeholder"}, "Nothing was sent. message: does not contain the link placeholder '<link>'"),
+        ({"message": "no placeholder"}, "Nothing was sent. message: does not contain the link placeholder, so that"),
         ({"message": "  "}, "Nothing was sent. message: is empty"),
-        ({"message": "字" * 1340 + "<link>"}, "Nothing was sent. message: is too long: 4,020 bytes in UTF-8 without"),
-        ({"message": "a" * 3826 + "<link>"}, "Nothing was sent. message: is too long: 26 SMS in GSM-7 without the"),
+        (
+            {"message": "字" * 1340 + "<link>"},
+            "Nothing was sent. message: is too long, the vendor takes at most 25 SMS and 4,000 bytes:"
+            " 4,020 bytes in UTF-8 without the link. Shorten it.",
+        ),
+        (
+            {"message": "a" * 3826 + "<link>"},
+            "Nothing was sent. message: is too long, the vendor takes at most 25 SMS and 4,000 bytes:"
+            " 26 SMS in GSM-7 without the link. Shorten it.",
+        ),
         ({"link_placeholder": ""}, "Nothing was sent. link_placeholder: is empty"),
         ({"application_key": ".."}, "Nothing was sent. application_key: is blank, dots"),
         ({"default_region": "Switzerland"}, "Nothing was sent. default_region: is not a country"),

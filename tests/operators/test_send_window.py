@@ -45,7 +45,7 @@ def test_those_who_are_open_are_sent_to_and_then_the_task_sleeps_until_the_next_
     assert before + timedelta(hours=5) < moment < before + timedelta(hours=6)  # from half past three to nine
     held = [row for row in rows_in(tmp_path) if row.outcome == "held"]
     assert len(held) == 3
-    assert all("outside the send window until" in str(row.error) and "09:00" in str(row.error) for row in held)
+    assert all("outside the send window until it opens" in str(row.error) and "09:00" in str(row.error) for row in held)
 
     # Morning has come for two of them, and for the third it is still night.
     morning = [*list_of[:5], *[{**one, "zone": DAY} for one in list_of[5:7]], list_of[7]]

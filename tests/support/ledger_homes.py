@@ -16,6 +16,7 @@ from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.task_state import StateStoreLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
+from tests.support.reasons import why
 from tests.support.sql_servers import Target
 from tests.support.sql_spies import Spied
 from tests.support.state_store import Store
@@ -104,7 +105,7 @@ def leave_doubts(home: Home) -> None:
     ledger = home.ledger()
     late, opened = claims([LATE, OPEN])
     ledger.claim([late, opened], CERTAINLY_NOT_SENT)
-    ledger.record({late.recipient: Entry.now(Outcome.UNKNOWN, reason="no answer came.")})
+    ledger.record({late.recipient: Entry.now(Outcome.UNKNOWN, reason=why("no answer came."))})
     ledger.flush()
 
 

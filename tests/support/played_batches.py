@@ -11,18 +11,24 @@ from typing import Any
 
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
-from airflow_provider_omnichat.campaign.engine.batch import Batch, Limits
+from airflow_provider_omnichat.campaign.engine.batch import Batch
+from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace, Records
+from airflow_provider_omnichat.campaign.engine.report import CampaignReport
+from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
+from airflow_provider_omnichat.campaign.engine.storage import Storage
+from airflow_provider_omnichat.campaign.engine.worker_thread import WorkerThread
 from airflow_provider_omnichat.campaign.ledger.interface import Ledger
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result
 from airflow_provider_omnichat.campaign.results.sink import NoResults
 from airflow_provider_omnichat.campaign.rows.lists import rows_of_list
 from tests.support.ledger_homes import NUMBERS, accepted
+from tests.support.reasons import why
 from tests.support.row_checks import gate
 
-LOST = InviteUnknownError("The invite may have been sent, or not: no answer came")
-BUSY = InviteNotSentError("The invite was not sent: HTTP 429", http_status=429, retryable=True)
-LOCKED_OUT = InviteNotSentError("The invite was not sent: HTTP 401", http_status=401, account_fault=True)
-REFUSED = InviteRejectedError("The vendor rejected the invite", http_status=200)
+LOST = InviteUnknownError(why("The invite may have been sent, or not: no answer came"))
+BUSY = InviteNotSentError(why("The invite was not sent: HTTP 429"), http_status=429, retryable=True)
+LOCKED_OUT = InviteNotSentError(why("The invite was not sent: HTTP 401"), http_status=401, account_fault=True)
+REFUSED = InviteRejectedError(why("The vendor rejected the invite"), http_status=200)
 
 
 class Rows(NoResults):
@@ -66,7 +72,7 @@ class Vendor:
 class Tried:
     """How a try of a batch went."""
 
-    batch: Batch
+    report: CampaignReport
     asked: list[str]
     rows: Mapping[str, list[Result]]
 
@@ -98,19 +104,22 @@ def attempt(
     """Send the list in one try, one invite at a time, through the real batch."""
     rows, vendor = Rows(), Vendor(plays)
 
-    async def main() -> Batch:
-        batch = Batch(
-            gate=gate(rules=[Closing(closing)]),
-            ledger=make_ledger,
-            results=rows,
-            client=vendor,  # type: ignore[arg-type]
-            limits=Limits(concurrency=1, retry_budget=0, resend_unknown=resend),
-            log=logging.getLogger(__name__),
-        )
+    report = CampaignReport()
+    plan = CampaignPlan(
+        "c", pace=Pace(concurrency=1, retry_budget=0, resend_unknown=resend), records=Records(make_ledger, rows)
+    )
+
+    async def main() -> None:
+        reader, writer = WorkerThread("reader"), WorkerThread("writer")
+        storage = await writer.call(Storage.open, plan, report)
+        batch = Batch(plan, storage, vendor, report, reader, writer)  # type: ignore[arg-type]
         if meanwhile is not None:
             meanwhile(batch)
+        checked = gate(rules=[Closing(closing)]).checked(rows_of_list([{"to": f"+{number}"} for number in numbers]))
         async with asyncio.timeout(20):
-            await batch.run(rows_of_list([{"to": f"+{number}"} for number in numbers]))
-        return batch
+            await batch.run(checked, logging.getLogger(__name__), StopSignal())
+        reader.close()
+        writer.close()
 
-    return Tried(asyncio.run(main()), vendor.asked, rows.by_number)
+    asyncio.run(main())
+    return Tried(report, vendor.asked, rows.by_number)

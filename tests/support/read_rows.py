@@ -15,4 +15,4 @@ def read(content: str | bytes, name: str = "list.csv", **options: Any) -> list[R
 
 
 def fields(rows: list[Row | BrokenRow]) -> list[Any]:
-    return [dict(row.fields) if isinstance(row, Row) else row.reason for row in rows]
+    return [dict(row.fields) if isinstance(row, Row) else str(row.reason) for row in rows]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,16 +12,15 @@ from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.engine.batch import Batch, Limits
-from airflow_provider_omnichat.campaign.ledger.interface import LedgerError, NoLedger
+from airflow_provider_omnichat.campaign.engine.report import CampaignReport
+from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
 from airflow_provider_omnichat.campaign.model.rows import Result
-from airflow_provider_omnichat.campaign.results.sink import NoResults
 from airflow_provider_omnichat.campaign.results.table import ResultTableError
 from airflow_provider_omnichat.tasks.ending import Ending, raise_if_empty
 from tests.support.airflow_harness import run_task
 from tests.support.airflow_versions import needs_store
 from tests.support.batch_tasks import batch, counts, number, people, rows_in
-from tests.support.row_checks import gate
+from tests.support.reasons import why
 from tests.support.single_tasks import invite
 from tests.support.wire_server import answer
 
@@ -81,20 +79,16 @@ SAID = [
 ]
 
 
-def ended(outcomes: dict[Outcome, int], said: str, total: int | None = None) -> Batch:
-    """A batch that has ended so, without having run."""
-    made = Batch(
-        gate=gate(),
-        ledger=NoLedger,
-        results=NoResults(),
-        client=None,  # type: ignore[arg-type]
-        limits=Limits(),
-        log=logging.getLogger(__name__),
-        total=total,
-    )
+def ended(
+    outcomes: dict[Outcome, int], said: str, total: int | None = None, location: str | None = None
+) -> CampaignReport:
+    """How a campaign stands that has ended so."""
+    made = CampaignReport(location, total)
     for outcome, count in outcomes.items():
         for position in range(count):
-            made.tally.add(Result(position + 1, "c1", number(position), outcome, "", error=said))
+            made.tally.add(
+                Result(position + 1, "c1", number(position), outcome, "", reason=why(said) if said else None)
+            )
             made.read += 1
     return made
 
@@ -109,17 +103,17 @@ def text_of(ending: Callable[[], None]) -> str:
 @pytest.mark.parametrize("said", SAID)
 def test_every_ending_of_a_batch_reads_well(said, place):
     for outcomes in ({Outcome.NOT_SENT: 3}, {Outcome.NOT_SENT: 2, Outcome.UNKNOWN: 2, Outcome.ACCEPTED: 1}):
-        made = ended(outcomes, said)
-        assert_reads_well(text_of(Ending(made, place).raise_if_another_try_helps))
+        made = ended(outcomes, said, location=place)
+        assert_reads_well(text_of(Ending(made).raise_if_another_try_helps))
         made.tally.due[Outcome.NOT_SENT] += 2  # doubts that were to be sent again
-        made._sender.stop(said)
-        assert_reads_well(text_of(Ending(made, place).raise_if_another_try_helps))
-    made = ended({Outcome.UNKNOWN: 12}, said)
-    assert_reads_well(text_of(Ending(made, place).raise_if_in_doubt))
-    made = ended({Outcome.REJECTED: 12}, said)
-    assert_reads_well(text_of(lambda: Ending(made, place).raise_if_too_many_were_rejected(0.1)))
-    made = ended({Outcome.INVALID: 12}, said)
-    assert_reads_well(text_of(Ending(made, place).raise_if_no_row_was_fit))
+        made.stop_reason = said
+        assert_reads_well(text_of(Ending(made).raise_if_another_try_helps))
+    made = ended({Outcome.UNKNOWN: 12}, said, location=place)
+    assert_reads_well(text_of(Ending(made).raise_if_in_doubt))
+    made = ended({Outcome.REJECTED: 12}, said, location=place)
+    assert_reads_well(text_of(lambda: Ending(made).raise_if_too_many_were_rejected(0.1)))
+    made = ended({Outcome.INVALID: 12}, said, location=place)
+    assert_reads_well(text_of(Ending(made).raise_if_no_row_was_fit))
     assert_reads_well(text_of(lambda: raise_if_empty(ended({}, said).tally, "fail")))
     assert_reads_well(text_of(lambda: raise_if_empty(ended({}, said).tally, "skip")))
 
@@ -131,10 +125,10 @@ def test_every_early_end_reads_well_and_says_what_was_not_read(said, failure, to
     made = ended({Outcome.ACCEPTED: 3}, said, total)
     made.read += 2
     made.failure = failure(said) if failure else None
-    for made.abandoned in (True, False) if failure else (True,):
-        text = text_of(Ending(made, None).raise_if_another_try_helps)
+    for made.was_stopped in (True, False) if failure else (True,):
+        text = text_of(Ending(made).raise_if_another_try_helps)
         assert_reads_well(text)
-        assert ("The task was stopped." in text) is made.abandoned
+        assert ("The task was stopped." in text) is made.was_stopped
         assert said.rstrip(".") in text or failure is None
         assert (
             "5 of 100 rows of the list were read; 97 have no outcome and no row in the results"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.hooks.sql_rows import SqlQueryError
 from airflow_provider_omnichat.transfers.sql_to_omnichat import SqlToOmnichatInviteOperator
 from tests.support.airflow_harness import START, run_task
@@ -166,15 +167,19 @@ def test_the_database_is_let_go_before_the_first_invite(request, tmp_path, monke
     database = connected("psycopg2", request, tmp_path, monkeypatch)
     database.fill("people", "id mobile first_name", people(50))
     open_then: list[int] = []
+    send_once = AsyncOmnichatClient.send_once
 
-    class Looking(SqlToOmnichatInviteOperator):
-        def _batch(self, *args: Any) -> Any:
+    async def look(client: AsyncOmnichatClient, invite: Any) -> Any:
+        if not open_then:
             (found,) = database.run("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'")
             open_then.append(found[0])
-            return super()._batch(*args)
+        return await send_once(client, invite)
 
+    monkeypatch.setattr(AsyncOmnichatClient, "send_once", look)
     run = run_task(
-        Looking(task_id="invite", sql="SELECT * FROM people", conn_id=CONN_ID, message="Hi <link>", to_column="mobile")
+        SqlToOmnichatInviteOperator(
+            task_id="invite", sql="SELECT * FROM people", conn_id=CONN_ID, message="Hi <link>", to_column="mobile"
+        )
     )
     assert run.succeeded, run.error
     assert open_then == [0]
@@ -200,7 +205,7 @@ def test_a_dry_run_reads_the_query_and_sends_nothing(two, at_sandbox):
 
 
 def test_progress_knows_how_many_rows_there_are(sqlite):
-    with invites()._rows(False) as rows:
+    with invites().row_source({}).open(reads_twice=False) as rows:
         assert (len(rows), sum(1 for _ in rows)) == (3, 3)
 
 

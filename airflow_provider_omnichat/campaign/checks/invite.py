@@ -5,8 +5,9 @@ from __future__ import annotations
 from airflow_provider_omnichat.api.account import path_part
 from airflow_provider_omnichat.api.errors import AccountError, InvalidInviteError
 from airflow_provider_omnichat.api.models import Invite
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.model.blank import is_blank
-from airflow_provider_omnichat.campaign.model.segments import refused_length
+from airflow_provider_omnichat.campaign.model.segments import MOST_BYTES, MOST_PARTS, refused_length
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
 
 
@@ -38,12 +39,11 @@ def check_invite(
     text = _text("message", message)
     placeholder = _text("link_placeholder", link_placeholder)
     if placeholder not in text:
-        raise InvalidInviteError(
-            f"does not contain the link placeholder {_shown(placeholder)}, so that the SMS would have no link",
-            "message",
-        )
+        problem = "does not contain the link placeholder, so that the SMS would have no link"
+        raise _invalid("message", ReasonCode.NO_LINK_PLACEHOLDER, problem, _shown(placeholder))
     if too_long := refused_length(text, placeholder):
-        raise InvalidInviteError(too_long, "message")
+        problem = f"is too long, the vendor takes at most {MOST_PARTS} SMS and {MOST_BYTES:,} bytes"
+        raise _invalid("message", ReasonCode.MESSAGE_TOO_LONG, problem, too_long)
     return Invite(
         to=number,
         message=text,
@@ -55,17 +55,17 @@ def check_invite(
 
 def _text(field: str, value: object) -> str:
     if is_blank(value):
-        raise InvalidInviteError("is empty" if isinstance(value, str) else "is missing", field)
+        raise _invalid(field, ReasonCode.NO_TEXT, "is empty" if isinstance(value, str) else "is missing")
     if not isinstance(value, str):
-        raise InvalidInviteError(f"must be a text, is a {type(value).__name__}", field)
+        raise _invalid(field, ReasonCode.NOT_A_TEXT, f"must be a text, is a {type(value).__name__}")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InvalidInviteError(
-            "has half a character in it (a lone surrogate); mend the source's encoding", field
+        raise _invalid(
+            field, ReasonCode.NOT_A_TEXT, "has half a character in it (a lone surrogate); mend the source's encoding"
         ) from None
     if "\x00" in value:
-        raise InvalidInviteError("has a NUL character in it; mend the source's encoding", field)
+        raise _invalid(field, ReasonCode.NOT_A_TEXT, "has a NUL character in it; mend the source's encoding")
     return value
 
 
@@ -73,10 +73,14 @@ def _required(field: str, value: object) -> str:
     try:
         part = path_part(field, value)
     except AccountError as error:
-        raise InvalidInviteError(str(error).removeprefix(f"{field}: "), field) from None
+        raise _invalid(field, ReasonCode.UNUSABLE_APPLICATION, error.problem) from None
     if part is None:
-        raise InvalidInviteError("is missing; give it here or in the connection's extra", field)
+        raise _invalid(field, ReasonCode.NO_APPLICATION, "is missing; give it here or in the connection's extra")
     return part
+
+
+def _invalid(field: str, code: ReasonCode, problem: str, detail: str = "") -> InvalidInviteError:
+    return InvalidInviteError(Reason(code, problem, field=field, detail=detail))
 
 
 def _shown(placeholder: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.model.blank import is_blank
 from airflow_provider_omnichat.campaign.model.plain_values import plain_text_of
 
@@ -109,4 +110,6 @@ def _text_of(value: object, name: str, fields: Mapping[str, Any]) -> str:
         return text
     else:
         problem = "is empty in this row" if name in fields else "is not in this row"
-    raise InvalidInviteError(f"needs the field {scrub(name)!r}, which {problem}", "message")
+    raise InvalidInviteError(
+        Reason(ReasonCode.NO_FIELD_FOR_TEXT, f"needs the field {scrub(name)!r}, which {problem}", field="message")
+    )

@@ -9,6 +9,7 @@ from typing import Any
 from airflow_provider_omnichat.api.errors import InvalidInviteError, OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import is_address, is_path
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.model.blank import is_blank, value_in
 from airflow_provider_omnichat.campaign.model.column_names import TwoColumnsError, column_of, shown_name
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Refusal, Row
@@ -17,6 +18,9 @@ from airflow_provider_omnichat.campaign.phone.number import normalise_number
 from airflow_provider_omnichat.campaign.phone.written import may_be_a_number
 
 _MOST_EXAMPLES = 5
+
+
+_OPTED_OUT = Reason(ReasonCode.OPTED_OUT, "is on the opt-out list")
 
 
 class SuppressionError(OmnichatError, ValueError):
@@ -95,7 +99,7 @@ class Suppression:
     def check(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate | Refusal:
         """See :class:`~airflow_provider_omnichat.campaign.checks.row_checker.Rule`."""
         if int(identity_of(candidate.invite.to)) in self._numbers:
-            return Refusal(Outcome.SUPPRESSED, "is on the opt-out list")
+            return Refusal(Outcome.SUPPRESSED, _OPTED_OUT)
         return candidate
 
 

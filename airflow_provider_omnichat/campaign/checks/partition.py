@@ -29,7 +29,9 @@ class Partition:
         if given is None:
             return None
         if isinstance(given, list | tuple) and len(given) == 2:
-            part, parts = (int(one) if isinstance(one, str) and one.isdecimal() else one for one in given)
+            part, parts = (
+                int(number) if isinstance(number, str) and number.isdecimal() else number for number in given
+            )
             if type(part) is int and type(parts) is int and 0 <= part < parts:
                 return cls(part, parts)
         raise ValueError(f"partition: must be (part, parts) with 0 <= part < parts, such as (0, 4), not {given!r}")

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.checks.invite import check_invite
 from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
 from airflow_provider_omnichat.campaign.checks.partition import Partition
@@ -18,6 +19,8 @@ from airflow_provider_omnichat.campaign.model.plain_values import key_text
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Refusal, Result, Row
 from airflow_provider_omnichat.campaign.model.seen import Seen
 from airflow_provider_omnichat.campaign.phone.identity import identity_of, recipient_key
+
+_DUPLICATE = Reason(ReasonCode.DUPLICATE_IN_LIST, "the same number stands earlier in this list")
 
 
 class Rule(Protocol):
@@ -89,9 +92,9 @@ class RowChecker:
         :param rows: of the list.
         """
         for row in rows:
-            one = self.check(row)
-            if one is not None:
-                yield one
+            checked = self.check(row)
+            if checked is not None:
+                yield checked
 
     def check(self, row: Row | BrokenRow) -> Candidate | Result | None:
         """
@@ -115,19 +118,18 @@ class RowChecker:
                 country=self._country(fields),
             )
         except InvalidInviteError as error:
-            if error.field == "to" and self._to_column not in fields:
-                error = InvalidInviteError(f"the row has no field {shown_name(self._to_column)}", "to")
-            if error.field == "default_region" and self._region_column:
-                error = InvalidInviteError(error.problem, self._region_column)
-            return self._invalid(row.position, key, to, str(error))
+            reason = error.reason
+            if reason.field == "to" and self._to_column not in fields:
+                reason = Reason(ReasonCode.NO_NUMBER, f"the row has no field {shown_name(self._to_column)}", field="to")
+            elif reason.field == "default_region" and self._region_column:
+                reason = reason._replace(field=self._region_column)
+            return self._invalid(row.position, key, to, reason)
         identity = identity_of(invite.to)
         if self._partition is not None and not self._partition.has(identity):
             return None
         recipient = recipient_key(self._campaign, identity)
         if not self._seen.add(recipient):
-            return _refusal(
-                row.position, key, invite.to, Outcome.DUPLICATE, "the same number stands earlier in this list"
-            )
+            return _refusal(row.position, key, invite.to, Outcome.DUPLICATE, _DUPLICATE)
         if self._on_invite is not None:
             self._on_invite(invite)
         return self._ask_rules(Candidate(row.position, key, invite, recipient), fields)
@@ -137,13 +139,13 @@ class RowChecker:
             try:
                 answer = rule.check(candidate, fields)
             except InvalidInviteError as error:
-                answer = Refusal(Outcome.INVALID, str(error))
+                answer = Refusal(Outcome.INVALID, error.reason)
             if isinstance(answer, Refusal):
                 return _refusal(candidate.position, candidate.key, candidate.invite.to, answer.outcome, answer.reason)
             candidate = answer
         return candidate
 
-    def _invalid(self, position: int, key: str | None, to: object, reason: str) -> Result | None:
+    def _invalid(self, position: int, key: str | None, to: object, reason: Reason) -> Result | None:
         if self._partition is not None and not self._partition.has_row(position):
             return None
         return _refusal(position, key, "" if to is None else key_text(to)[:64], Outcome.INVALID, reason)
@@ -163,5 +165,5 @@ class RowChecker:
         return self._template.render(row.fields) if self._template else None
 
 
-def _refusal(position: int, key: str | None, to: str, outcome: Outcome, reason: str) -> Result:
-    return Result(position, key, to, outcome, datetime.now(UTC).isoformat(timespec="milliseconds"), error=reason)
+def _refusal(position: int, key: str | None, to: str, outcome: Outcome, reason: Reason) -> Result:
+    return Result(position, key, to, outcome, datetime.now(UTC).isoformat(timespec="milliseconds"), reason=reason)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.checks.send_window import Never, SendWindow, Shut
 from airflow_provider_omnichat.campaign.model.blank import value_in
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Wait
@@ -49,9 +50,13 @@ class WindowRule:
         state = self._window.at(zones, self._now())
         if isinstance(state, Never):
             raise InvalidInviteError(
-                f"the number may be in {len(zones)} time zones, which are never inside send_window together; give a"
-                " wider window, or the person's own zone in time_zone_column",
-                self._zone_column or "to",
+                Reason(
+                    ReasonCode.NEVER_IN_SEND_WINDOW,
+                    "the number may be in several time zones, which are never inside send_window together; give a wider"
+                    " window, or the person's own zone in time_zone_column",
+                    field=self._zone_column or "to",
+                    detail=f"{len(zones)} time zones",
+                )
             )
         if isinstance(state, Shut):
             return candidate._replace(wait=Wait(state.opens_at, _local(state.opens_at, zones)))
@@ -64,9 +69,12 @@ class WindowRule:
         zones = zones_of(candidate.invite.to) or self._default
         if not zones:
             raise InvalidInviteError(
-                "its time zone cannot be told from the number, so that send_window cannot be kept; give"
-                " default_time_zone, or the person's own zone in time_zone_column",
-                "to",
+                Reason(
+                    ReasonCode.NO_TIME_ZONE,
+                    "its time zone cannot be told from the number, so that send_window cannot be kept; give"
+                    " default_time_zone, or the person's own zone in time_zone_column",
+                    field="to",
+                )
             )
         return zones
 

@@ -1,437 +1,208 @@
 """
-A list of any length, each row to exactly one outcome: gate, claim, send, record.
+A list of any length, each row to exactly one outcome: check, claim, send, record.
 
 Rows stream through. Claims go ahead of the senders in blocks and outcomes follow in blocks, as databases commit in
-groups, so that a durable ledger costs little: about a quarter of a second of sending is claimed at any moment, and
-that is what a killed worker leaves in doubt.
+groups, so that a durable ledger costs little.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from time import monotonic
-from typing import Protocol, TypeVar
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
-from airflow_provider_omnichat.api.errors import OmnichatError
-from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.api.privacy import scrub
-from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
-from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, Ledger
-from airflow_provider_omnichat.campaign.ledger.retake import Claimed, claim, doubted_again, reason_of, still_in_doubt
-from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, ListFailedError, Result, Row
+from airflow_provider_omnichat.campaign.engine.claiming_ahead import ClaimingAhead, next_block
+from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
+from airflow_provider_omnichat.campaign.engine.progress import Log, log_progress
+from airflow_provider_omnichat.campaign.engine.recorder import Recorder
+from airflow_provider_omnichat.campaign.engine.report import CampaignReport
+from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
+from airflow_provider_omnichat.campaign.engine.storage import Storage
+from airflow_provider_omnichat.campaign.engine.thread import GRACE_SECONDS
+from airflow_provider_omnichat.campaign.engine.worker_thread import WorkerThread
+from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry
+from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Result, Row
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
-from airflow_provider_omnichat.campaign.results.sink import ResultSink
-from airflow_provider_omnichat.campaign.results.tally import Tally
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
-from airflow_provider_omnichat.campaign.sending.sender import Ended, Sender
+from airflow_provider_omnichat.campaign.sending.sender import Sender
 
-T = TypeVar("T")
-
-_LARGEST_BLOCK = 2000
-_AHEAD = 0.25
-_FIRST_LOOK = 0.1
-# Shares of a block: claimed anew at this one at the earliest, at this at the latest.
-_EARLIEST = 0.75
-_LATEST = 0.2
-_FORGETS = 0.8
-_COMMIT_EVERY = 1.0
-_NOTHING = Claimed({}, {})
+_COMMIT_EVERY_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+async def run_batch(
+    plan: CampaignPlan,
+    rows: Iterable[Row | BrokenRow],
+    *,
+    client: AsyncOmnichatClient,
+    report: CampaignReport,
+    log: Log,
+    stop: StopSignal,
+) -> None:
     """
-    How a batch sends.
+    Bring every row to its outcome.
 
-    :param rate_limit: invites a second at most; None for no ceiling.
-    :param concurrency: requests under way at most.
-    :param retry_budget: seconds within which an invite that was certainly not taken is tried again.
-    :param resend_unknown: send also where an earlier try may have sent.
-    :param progress_every: seconds between two lines of progress in the log.
+    :param plan: of the campaign.
+    :param rows: of the list; read in a thread of its own.
+    :param client: not entered yet.
+    :param report: takes how the campaign stands.
+    :param log: where progress is logged.
+    :param stop: asks it to end early.
+    :raises OmnichatError: at the start the way out cannot be used, or the ledger or earlier results cannot be read, and
+        nothing was sent. Later failures are in the report, with all that was sent recorded as far as that was possible.
     """
-
-    rate_limit: float | None = None
-    concurrency: int = 32
-    retry_budget: float = 60.0
-    resend_unknown: bool = False
-    progress_every: float = 10.0
-
-
-class Log(Protocol):
-    """What is used of a logger."""
-
-    def info(self, message: str, /, *args: object) -> object:
-        """Log a line."""
+    reader, writer = WorkerThread("omnichat-rows"), WorkerThread("omnichat-ledger")
+    try:
+        async with client:  # first: it may refuse the way out, and then there is nothing to close
+            storage = await writer.call(Storage.open, plan, report)
+            batch = Batch(plan, storage, client, report, reader, writer)
+            await batch.run(plan.row_checker().checked(rows), log, stop)
+    finally:
+        reader.close()
+        writer.close()
 
 
 class Batch:
     """
     Sends one list, in one try of a task.
 
-    :param gate: makes candidates of rows.
-    :param ledger: where claims and outcomes live; used from a thread of its own.
-    :param results: where result rows go; used from the same thread.
-    :param client: not entered yet.
-    :param limits: how to send.
-    :param log: where progress is told.
-    :param total: rows of the list, where that is known.
-    :param tally: to count in.
+    :param plan: of the campaign.
+    :param storage: of the campaign; used in *writer*.
+    :param client: entered.
+    :param report: takes how the campaign stands.
+    :param reader: reads the list.
+    :param writer: writes to the storage.
     """
 
     def __init__(
         self,
-        *,
-        gate: RowChecker,
-        ledger: Callable[[], Ledger],
-        results: ResultSink,
+        plan: CampaignPlan,
+        storage: Storage,
         client: AsyncOmnichatClient,
-        limits: Limits,
-        log: Log,
-        total: int | None = None,
-        tally: Tally | None = None,
+        report: CampaignReport,
+        reader: WorkerThread,
+        writer: WorkerThread,
     ) -> None:
-        self.tally = tally or Tally()
-        self.failure: OmnichatError | None = None
-        self.opens_at: datetime | None = None
-        """When to look again at those who had to wait; None when nobody had to."""
-        self._gate = gate
-        self._make_ledger = ledger
-        self._results = results
-        self._client = client
-        self._limits = limits
-        self._log = log
-        self.total = total
-        self.read = 0
-        """Rows that were read of the list, and belong to this task's part of it."""
-        self.abandoned = False
-        self._whole = False
-        self._doubts: dict[str, Entry] = {}
-        self._ended: list[Ended] = []
-        self._told: list[tuple[str | None, Result]] = []
-        self._pacer = Pacer(limits.rate_limit)
+        pace = plan.pace
+        self._progress_every = pace.progress_every
+        self._storage = storage
+        self._report = report
+        self._reader = reader
+        self._writer = writer
+        self._recorder = Recorder(report, storage.earlier, pace.resend_unknown)
+        pacer = Pacer(pace.rate_limit)
         self._sender = Sender(
             client,
-            self._pacer,
-            concurrency=limits.concurrency,
-            retry_budget=limits.retry_budget,
-            ended=self._ended.append,
+            pacer,
+            concurrency=pace.concurrency,
+            retry_budget=pace.retry_budget,
+            ended=self._recorder.add_sent,
         )
+        self._ahead = ClaimingAhead(pacer, self._sender, pace.concurrency)
         self._commit_lock = asyncio.Lock()
         self._committed_at = monotonic()
-        self._refill_since = 0.0
-        self._refill_takes = _AHEAD / 4
-        self._io = ThreadPoolExecutor(1, "omnichat-ledger")
-        self._reader = ThreadPoolExecutor(1, "omnichat-rows")
 
-    async def run(self, rows: Iterable[Row | BrokenRow]) -> None:
+    async def run(self, checked: Iterator[Candidate | Result], log: Log, stop: StopSignal) -> None:
         """
         Bring every row to its outcome.
 
-        :param rows: of the list; read in a thread of its own.
-        :raises OmnichatError: at the start the way out cannot be used, or the ledger or earlier results cannot be read,
-            and nothing was sent. Later failures are in :attr:`failure`, with all that was sent recorded as far as that
-            was possible.
+        :param checked: the rows.
+        :param log: where progress is logged.
+        :param stop: asks it to end early.
         """
+        progress = log_progress(self._report, self._sender, log, self._progress_every)
+        self._sender.start()
         try:
-            async with self._client:  # first: it may refuse the way out, and then there is nothing to close
-                self._ledger = await self._in(self._io, self._make_ledger)
-                self._earlier = await self._in(self._io, self._results.earlier)
-                self._sender.start()
-                try:
-                    async with _running(self._commit_now_and_then(), self._tell_progress()):
-                        await self._feed(rows)
-                        await self._sender.finish()
-                finally:  # after an error, too, what was sent must be recorded
-                    await self._sender.close()
-                    await self._commit()
-                    await self._in(self._io, self._close)
-        finally:
-            self._reader.shutdown(wait=False, cancel_futures=True)
-            self._io.shutdown(wait=False)
+            async with _running(self._commit_regularly(), progress, self._end_at(stop)):
+                await self._feed(checked)
+                await self._sender.finish()
+        finally:  # after an error, too, what was sent must be recorded
+            await self._sender.close()
+            await self._commit()
+            self._report.stop_reason = self._sender.stop_reason
+            await self._writer.call(self._storage.close, self._recorder.rows())
 
-    async def abandon(self, seconds: float) -> None:
-        """
-        End early: no new request, some seconds for those under way; :meth:`run` then records what there is and returns.
+    async def _end_at(self, stop: StopSignal) -> None:
+        """Once somebody asks for it, begin no new request, and leave those under way some seconds."""
+        await stop.wait()
+        self._report.was_stopped = True
+        await self._sender.abandon(GRACE_SECONDS)
 
-        :param seconds: to wait for requests under way.
-        """
-        self.abandoned = True
-        await self._sender.abandon(seconds)
-
-    @property
-    def location(self) -> str | None:
-        """Where the result rows are; None when nobody asked for them."""
-        return self._results.location
-
-    @property
-    def missing(self) -> int | None:
-        """
-        Rows of the list that have no outcome, because this try ended before they had one.
-
-        0 for a list that was brought to its end; None where nobody knows how long the rest of it is.
-        """
-        rows = self.read if self._whole else self.total
-        return None if rows is None else rows - self.tally.rows
-
-    @property
-    def stop_reason(self) -> str | None:
-        """Why sending stopped before the list ended; None when it did not."""
-        return self._sender.stop_reason
-
-    async def _feed(self, rows: Iterable[Row | BrokenRow]) -> None:
-        all_checked = self._gate.checked(rows)
-        while not self.abandoned and self.failure is None:
-            stopped = self._sender.stopped.is_set()
-            size = _LARGEST_BLOCK if stopped else self._block_size()
-            low = self._low(size)
-            if not stopped and self._sender.waiting >= low:
-                await self._sender.room(low, _COMMIT_EVERY)
+    async def _feed(self, checked: Iterator[Candidate | Result]) -> None:
+        while not self._report.was_stopped and self._report.failure is None:
+            size = self._ahead.block_size()
+            low = self._ahead.low_mark(size)
+            if self._sender.waiting >= low and not self._sender.stopped.is_set():
+                await self._sender.room(low, _COMMIT_EVERY_SECONDS)
                 continue
-            self._refill_since = monotonic()
-            block, broke = await self._in(self._reader, _next_block, all_checked, size)
-            self.read += len(block)
-            if broke is not None:  # what was read and not sent yet gets its row, and is not sent
-                self._sender.stop(str(broke))
-            candidates = []
-            for one in block:
-                if isinstance(one, Candidate):
-                    candidates.append(one)
-                else:
-                    self._tell(None, one)
+            self._ahead.refill_begins()
+            block, failure = await self._reader.call(next_block, checked, size)
+            self._report.read += len(block)
+            if failure is not None:  # what was read and not sent yet gets its row, and is not sent
+                self._sender.stop(str(failure))
             if block:
-                await self._commit(candidates)
-            if broke is not None:
-                self._fail(broke)
-                return
-            if not block:
-                self._whole = True
+                await self._commit(self._candidates(block))
+            if failure is not None:
+                self._report.fail(failure)
+            elif not block:
+                self._report.is_complete = True
                 return
 
-    def _block_size(self) -> int:
-        """What is sent in the next quarter of a second."""
-        if self._pacer.rate is not None:
-            return max(1, min(_LARGEST_BLOCK, int(self._pacer.rate * _AHEAD) + 1))
-        seconds = max(monotonic() - self._sender.started, _FIRST_LOOK)
-        return max(2 * self._limits.concurrency, min(_LARGEST_BLOCK, int(self._sender.taken / seconds * _AHEAD)))
-
-    def _low(self, size: int) -> int:
-        """Give how many still wait when it is time to claim more: what is sent in twice the time that this takes."""
-        return max(1, int(size * min(_EARLIEST, max(_LATEST, 2 * self._refill_takes / _AHEAD))))
+    def _candidates(self, block: Iterable[Candidate | Result]) -> list[Candidate]:
+        candidates = []
+        for row in block:
+            if isinstance(row, Candidate):
+                candidates.append(row)
+            else:
+                self._recorder.add_refused(row)
+        return candidates
 
     async def _commit(self, candidates: Sequence[Candidate] = ()) -> None:
         """Record what has ended, claim what comes next, queue what could be claimed."""
         async with self._commit_lock:
             self._committed_at = monotonic()
-            ended, self._ended[:] = list(self._ended), []
-            at = datetime.now(UTC)
-            written = _written(at)
-            entries = {}
-            for one in ended:
-                recipient = one.candidate.recipient
-                doubt = self._doubts.pop(recipient, None)
-                if doubt is not None and one.outcome in CERTAINLY_NOT_SENT:
-                    entries[recipient] = self._tell_doubt(one.candidate, doubt, one.outcome, one.error)
-                else:
-                    if doubt is not None and one.outcome is Outcome.UNKNOWN:
-                        one = one._replace(error=doubted_again(doubt, one.error))
-                    entries[recipient] = _entry(one, at)
-                    self._tell(recipient, _result(one, written), one.outcome is Outcome.ACCEPTED)
-                if one.outcome is Outcome.HELD:
-                    self._note_opening(at)  # when it opens again, the gate will tell
-            told, self._told[:] = list(self._told), []
-            sending = not self._sender.stopped.is_set()
-            ready: list[Claim] = []
-            others: list[Claim] = []
+            is_sending = not self._sender.stopped.is_set()
+            to_claim: list[Claim] = []
+            to_find: list[Claim] = []
             for each in candidates:
-                claims = ready if sending and each.wait is None else others
+                claims = to_claim if is_sending and each.wait is None else to_find
                 claims.append(Claim(each.recipient, identity_of(each.invite.to), each.key))
-            taken, doubts = await self._in(self._io, self._write, entries, told, ready, others)
-            if self.failure is None:
-                self._doubts |= doubts
-                self._go_on_with(candidates, taken, sending)
+            entries = self._recorder.entries()
+            rows = self._recorder.rows()
+            claimed = await self._writer.call(self._storage.write, rows, entries, to_claim, to_find)
+            if self._report.failure is None:
+                self._recorder.add_doubts(claimed.doubts)
+                self._queue(candidates, claimed.taken, is_sending)
                 # The senders are busy again; what ended before these claims becomes durable meanwhile.
-                await self._in(self._io, self._flush)
-            if self.failure is not None:
-                # What the ledger has of claims that failed is not known, so nothing is told of them.
-                self._sender.stop(str(self.failure))
+                await self._writer.call(self._storage.flush)
+            if self._report.failure is not None:
+                # What the ledger has of claims that failed is not known, so these rows have no outcome.
+                self._sender.stop(str(self._report.failure))
 
-    def _go_on_with(self, candidates: Sequence[Candidate], taken: Mapping[str, Entry], sending: bool) -> None:
-        """Queue what could be claimed, and tell of the others what the ledger has of them."""
+    def _queue(self, candidates: Sequence[Candidate], taken: Mapping[str, Entry], is_sending: bool) -> None:
+        """Queue what could be claimed, and record of the others what the ledger has of them."""
         if candidates:
-            self._refill_takes = max(monotonic() - self._refill_since, _FORGETS * self._refill_takes)
+            self._ahead.refilled()
         for candidate in candidates:
             entry = taken.get(candidate.recipient)
             if candidate.wait is not None:
-                self._tell_unsent(candidate, entry, Outcome.HELD, candidate.wait.reason)
-            elif not sending:
-                reason = f"Sending was stopped: {self._sender.stop_reason}"
-                self._tell_unsent(candidate, entry, Outcome.NOT_SENT, reason)
+                self._recorder.add_unsent(candidate, entry, Outcome.HELD, candidate.wait.reason)
+            elif not is_sending:
+                self._recorder.add_unsent(candidate, entry, Outcome.NOT_SENT, self._sender.not_begun)
             elif entry is not None:
-                self._tell(candidate.recipient, self._result_of_earlier(candidate, entry))
+                self._recorder.add_earlier(candidate, entry)
             else:
                 self._sender.put(candidate)
 
-    def _write(
-        self,
-        entries: Mapping[str, Entry],
-        told: list[tuple[str | None, Result]],
-        ready: Sequence[Claim],
-        others: Sequence[Claim],
-    ) -> Claimed:
-        """Write, in the ledger's thread; result rows first, so that a crash in between loses no message id."""
-        try:
-            self._results.write(told)
-        except OmnichatError as error:
-            self._fail(error)
-        try:
-            self._ledger.record(entries)
-            if self.failure is not None:
-                return _NOTHING  # what was recorded is tried once more at the end
-            claimed = self._claim(ready) if ready else _NOTHING
-            return claimed._replace(taken={**claimed.taken, **self._known(others)})
-        except OmnichatError as error:
-            self.failure = error
-            return _NOTHING
-
-    def _fail(self, failure: OmnichatError) -> None:
-        """Note why the batch ends early; the first reason counts."""
-        self.failure = self.failure or failure
-
-    def _flush(self) -> None:
-        try:
-            self._ledger.flush()
-        except OmnichatError as error:
-            self._fail(error)
-
-    def _claim(self, claims: Sequence[Claim]) -> Claimed:
-        # What a result row says was decided is never sent again, although a crash kept it out of the ledger.
-        decided = [one for one in claims if one.recipient in self._earlier] if self._earlier else []
-        if not decided:
-            return claim(self._ledger, claims, self._limits.resend_unknown)
-        free = [one for one in claims if one.recipient not in self._earlier]
-        claimed = claim(self._ledger, free, self._limits.resend_unknown)
-        return claimed._replace(taken={**self._known(decided), **claimed.taken})
-
-    def _known(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
-        """Find, and claim nothing."""
-        if not claims:
-            return {}
-        decided = {one.recipient: Entry.now(outcome) for one in claims if (outcome := self._earlier.get(one.recipient))}
-        return {**decided, **self._ledger.find(claims)}
-
-    def _close(self) -> None:
-        try:
-            self._results.write(self._told)
-            self._results.close(whole=self._whole and self.failure is None)
-        except OmnichatError as error:
-            self._fail(error)
-        try:
-            self._flush()
-        finally:
-            self._ledger.close()
-
-    def _tell_unsent(self, candidate: Candidate, entry: Entry | None, outcome: Outcome, reason: str) -> None:
-        """Tell of an invite that would be sent now if it had not to wait, or sending had not stopped."""
-        is_free = candidate.recipient not in self._earlier and (entry is None or entry.outcome in CERTAINLY_NOT_SENT)
-        if is_free:
-            self._tell(candidate.recipient, _plain(candidate, outcome, datetime.now(UTC), reason))
-        elif entry is not None and self._sends_again(candidate, entry):
-            self._tell_doubt(candidate, entry, outcome, reason)
-        elif entry is not None:
-            self._tell(candidate.recipient, self._result_of_earlier(candidate, entry))
-            return
-        if candidate.wait is not None:
-            self._note_opening(candidate.wait.opens_at)
-
-    def _note_opening(self, at: datetime) -> None:
-        self.opens_at = min(self.opens_at or at, at)
-
-    def _sends_again(self, candidate: Candidate, doubt: Entry) -> bool:
-        is_doubt = doubt.same_task and doubt.outcome in IN_DOUBT and candidate.recipient not in self._earlier
-        return is_doubt and self._limits.resend_unknown
-
-    def _tell_doubt(self, candidate: Candidate, doubt: Entry, kept_by: Outcome, reason: str | None) -> Entry:
-        """Tell of an invite in doubt that was to be sent again and was not; give what the ledger keeps of it."""
-        entry = still_in_doubt(doubt, reason)
-        self._tell(candidate.recipient, self._result_of_earlier(candidate, entry), kept_by=kept_by)
-        return entry
-
-    def _tell(
-        self, recipient: str | None, result: Result, sent_now: bool = False, kept_by: Outcome | None = None
-    ) -> None:
-        self.tally.add(result, sent_now, kept_by)
-        if sent_now or recipient not in self._earlier:
-            self._told.append((recipient, result))
-
-    def _result_of_earlier(self, candidate: Candidate, entry: Entry) -> Result:
-        if not entry.same_task:
-            how = entry.outcome.replace("_", " ") if entry.outcome else "being sent"
-            reason = (
-                f"already invited in this campaign by another task or run ({how} at {entry.at:%Y-%m-%d %H:%M:%S} UTC)"
-            )
-            return _plain(candidate, Outcome.DUPLICATE, entry.at, reason)
-        # A crash between the result row and the ledger: the row knows more.
-        outcome = self._earlier.get(candidate.recipient) or entry.outcome
-        if outcome is Outcome.ACCEPTED or outcome is Outcome.REJECTED:
-            return _plain(candidate, outcome, entry.at, entry.reason, entry)
-        if outcome is None:
-            return _plain(candidate, Outcome.UNKNOWN, entry.at, reason_of(entry))
-        reason = reason_of(entry) if outcome is Outcome.UNKNOWN else entry.reason or "since an earlier try"
-        return _plain(candidate, outcome, entry.at, reason, entry)
-
-    async def _commit_now_and_then(self) -> None:
+    async def _commit_regularly(self) -> None:
         while True:
-            wait = self._committed_at + _COMMIT_EVERY - monotonic()
-            if wait <= 0 and (self._ended or self._told):
+            wait = self._committed_at + _COMMIT_EVERY_SECONDS - monotonic()
+            if wait <= 0 and not self._recorder.is_empty:
                 await self._commit()
             else:
-                await asyncio.sleep(wait if wait > 0 else _COMMIT_EVERY)
-
-    async def _tell_progress(self) -> None:
-        while True:
-            await asyncio.sleep(self._limits.progress_every)
-            self._log.info("%s", self._progress())
-
-    def _progress(self) -> str:
-        seconds = max(monotonic() - self._sender.started, 0.001)
-        counts, rows = self.tally.counts, self.tally.rows
-        if self.total is None:
-            done = f"{rows} rows done"
-        else:
-            left = f", about {(self.total - rows) * seconds / rows:.0f} s left" if rows else ""
-            done = f"{rows} of {self.total} rows done{left}"
-        return (
-            f"{self.tally.sent_this_try} invites accepted, {self._sender.taken / seconds:.0f}/s,"
-            f" {self._sender.refusals} refused for now, {counts[Outcome.REJECTED]} rejected,"
-            f" {counts[Outcome.UNKNOWN]} in doubt, {done}"
-        )
-
-    async def _in(self, pool: ThreadPoolExecutor, function: Callable[..., T], *args: object) -> T:
-        # Shielded: a write that is cancelled before its thread takes it up would be lost.
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(pool, function, *args))
-
-
-def _next_block(
-    checked: Iterator[Candidate | Result], size: int
-) -> tuple[list[Candidate | Result], OmnichatError | None]:
-    """Take rows until so many of them can be sent; with what kept it from reading on, so that no row read is lost."""
-    block: list[Candidate | Result] = []
-    try:
-        for one in checked:
-            block.append(one)
-            size -= isinstance(one, Candidate) and one.wait is None
-            if size <= 0 or len(block) >= _LARGEST_BLOCK:
-                break
-    except Exception as error:  # whatever a file, a database or a network raises: what is sent must be recorded
-        return block, _unreadable(error)
-    return block, None
+                await asyncio.sleep(wait if wait > 0 else _COMMIT_EVERY_SECONDS)
 
 
 @asynccontextmanager
@@ -446,53 +217,3 @@ async def _running(*background: Coroutine[None, None, None]) -> AsyncIterator[No
         for ended in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(ended, Exception):
                 raise ended
-
-
-def _unreadable(error: Exception) -> OmnichatError:
-    if isinstance(error, OmnichatError):
-        return error
-    return ListFailedError(f"The list cannot be read to its end ({type(error).__name__}: {scrub(str(error))})")
-
-
-def _result(ended: Ended, at: str) -> Result:
-    return _fill(ended.candidate, ended.outcome, at, ended.error, ended.answer, ended.attempts)
-
-
-def _entry(ended: Ended, at: datetime) -> Entry:
-    return Entry(ended.outcome, at, ended.answer, ended.error, ended.attempts)
-
-
-def _written(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds")
-
-
-def _plain(
-    candidate: Candidate, outcome: Outcome, at: datetime, reason: str | None, entry: Entry | None = None
-) -> Result:
-    answer, attempts = (entry.answer, entry.attempts) if entry else (None, 0)
-    return _fill(candidate, outcome, _written(at), reason, answer, attempts)
-
-
-def _fill(
-    candidate: Candidate,
-    outcome: Outcome,
-    at: str,
-    error: str | None,
-    answer: InviteAnswer | None,
-    attempts: int,
-) -> Result:
-    status = answer.status if answer else None
-    return Result(
-        position=candidate.position,
-        key=candidate.key,
-        to=candidate.invite.to,
-        outcome=outcome,
-        at=at,
-        message_id=answer.message_id or None if answer else None,
-        status_id=status.id if status else None,
-        status_group=status.group_id if status else None,
-        status_name=status.name if status else None,
-        message_count=answer.message_count if answer else None,
-        attempts=attempts,
-        error=error,
-    )

@@ -33,36 +33,36 @@ class ListMeasure:
 
 
 def measure_list(
-    gate: Callable[[Callable[[Invite], None]], RowChecker], rows: Iterable[Row | BrokenRow]
+    make_checker: Callable[[Callable[[Invite], None]], RowChecker], rows: Iterable[Row | BrokenRow]
 ) -> ListMeasure:
     """
     Read the list once.
 
-    :param gate: makes a gate that calls the given function with each invite that could be sent. Without a send window:
-        who has to wait is invited, too; and for all parts of the list.
+    :param make_checker: makes a row checker that calls the given function with each invite that could be sent. Without
+        a send window: who has to wait is invited, too; and for all parts of the list.
     :param rows: of the whole list.
     """
     invites, segments, fingerprint = 0, 0, Fingerprint()
-    for checked in gate(fingerprint.add).checked(rows):
+    for checked in make_checker(fingerprint.add).checked(rows):
         if isinstance(checked, Candidate):
             invites += 1
             segments += estimate_segments(checked.invite.message, checked.invite.link_placeholder).parts
     return ListMeasure(Size(invites, segments), str(fingerprint))
 
 
-def check_list(survey: ListMeasure, budget: Budget, approved: str | None = None) -> None:
+def check_list(measure: ListMeasure, budget: Budget, approved: str | None = None) -> None:
     """
     Refuse a list when it is beyond the budget or not the approved one.
 
-    :param survey: of the list.
+    :param measure: of the list.
     :param budget: to keep.
     :param approved: the fingerprint of the approved list; None where nobody has to approve. Who has opted out since
         then is still part of it: leaving somebody out needs no new approval.
     :raises BudgetError: see :meth:`Budget.check`.
     :raises NotApprovedError: people or texts have changed.
     """
-    budget.check(survey.size)
-    if approved is not None and approved != survey.fingerprint:
+    budget.check(measure.size)
+    if approved is not None and approved != measure.fingerprint:
         raise NotApprovedError(
             "approved: this is not the list that was approved: people or texts have changed since the preview. Make a"
             " new preview and have that approved"

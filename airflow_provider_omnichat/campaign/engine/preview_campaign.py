@@ -1,59 +1,84 @@
-"""A batch without the sending: what it would do, for the person who has to approve it."""
+"""A campaign without the sending: what it would do, for the person who has to approve it."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import cast
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
-from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim
-from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
-from airflow_provider_omnichat.campaign.model.rows import Candidate, Refusal, Result
+from airflow_provider_omnichat.api.reasons import Reason
+from airflow_provider_omnichat.campaign.engine.gc_tuning import rarely_collected
+from airflow_provider_omnichat.campaign.engine.measuring import measure_list
+from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
+from airflow_provider_omnichat.campaign.engine.send_campaign import CampaignRefusedError
+from airflow_provider_omnichat.campaign.ledger.frequency_cap import CountingLedger, FrequencyCap
+from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Ledger
+from airflow_provider_omnichat.campaign.ledger.retake import already_invited
+from airflow_provider_omnichat.campaign.model.rows import Candidate, Refusal, Result, RowSource
+from airflow_provider_omnichat.campaign.model.size import Size
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
+from airflow_provider_omnichat.campaign.preview.fingerprint import Fingerprint
 from airflow_provider_omnichat.campaign.preview.statistics import Preview
 from airflow_provider_omnichat.campaign.results.tally import Tally
 
-_BLOCK = 1000
+_BLOCK_ROWS = 1000
 
 Lookup = Callable[[Sequence[Candidate]], dict[str, Refusal]]
 """Gives, by recipient, why some of these would not be sent."""
 
 
-def preview_of(
-    checked: Iterable[Candidate | Result], preview: Preview, lookup: Lookup | None = None, *, waits: bool = True
-) -> Tally:
+@dataclass(frozen=True, slots=True)
+class CampaignPreview:
     """
-    Read the list and send nothing: no client is made, and a ledger is only read.
+    What a campaign would do.
 
-    :param checked: the rows, as the gate with which the batch would be sent gives them.
-    :param preview: takes them in.
-    :param lookup: knows whom the ledger would leave out; None where there is none to ask.
-    :param waits: False if whoever is outside the send window is left out.
-    :return: how the rows would end. What would be sent counts as ``not_sent``, later as ``held``.
+    :param tally: how the rows would end. What would be sent counts as ``not_sent``, later as ``held``.
+    :param statistics: of what would be sent.
+    :param fingerprint: by which the whole list is known.
+    :param size: of the whole list; None where no budget is set.
     """
-    tally = Tally()
-    for block in _blocks(checked):
-        candidates = [one for one in block if isinstance(one, Candidate)]
-        refused = lookup(candidates) if lookup and candidates else {}
-        for one in block:
-            if isinstance(one, Candidate):
-                if one.recipient in refused:
-                    refusal = refused[one.recipient]
-                    one = _ended(one, refusal.outcome, refusal.reason)
-                elif one.wait and not waits:
-                    one = _ended(one, Outcome.HELD, one.wait.reason)
-                else:
-                    preview.add(one)
-                    tally.add(_ended(one, Outcome.HELD if one.wait else Outcome.NOT_SENT, "dry run"))
-                    continue
-            preview.add(one)
-            tally.add(one)
-    return tally
+
+    tally: Tally
+    statistics: Preview
+    fingerprint: str
+    size: Size | None
 
 
-def known_to(ledger: SqlLedger, cap: FrequencyCap | None) -> Lookup:
+def preview_campaign(plan: CampaignPlan, source: RowSource) -> CampaignPreview:
+    """
+    Read the list and send nothing: no client is made, and the ledger is only read.
+
+    :param plan: of the campaign.
+    :param source: of its rows.
+    :raises CampaignRefusedError: the list is none.
+    :raises OmnichatError: the list or the ledger cannot be read.
+    """
+    rules, fingerprint = plan.rules, Fingerprint()
+    statistics = Preview(price_per_segment=rules.budget.price_per_segment)
+    measures_list = rules.budget.is_set or rules.partition is not None
+    with rarely_collected():
+        try:
+            with source.open(reads_twice=measures_list) as rows:
+                measure = measure_list(plan.whole_list_checker, rows) if measures_list else None
+                with closing(plan.records.ledger()) as ledger:
+                    tally = _preview_of(
+                        plan.row_checker(fingerprint.add).checked(rows),
+                        statistics,
+                        lookup_in(ledger, rules.frequency_cap),
+                        waits=rules.waits,
+                    )
+        except ValueError as error:
+            raise CampaignRefusedError(str(error)) from None
+    if measure is None:
+        return CampaignPreview(tally, statistics, str(fingerprint), None)
+    return CampaignPreview(tally, statistics, measure.fingerprint, measure.size)
+
+
+def lookup_in(ledger: Ledger, cap: FrequencyCap | None) -> Lookup:
     """
     Give what asks a ledger, and claims nothing.
 
@@ -62,27 +87,46 @@ def known_to(ledger: SqlLedger, cap: FrequencyCap | None) -> Lookup:
     """
 
     def lookup(candidates: Sequence[Candidate]) -> dict[str, Refusal]:
-        claims = [Claim(one.recipient, identity_of(one.invite.to), one.key) for one in candidates]
+        claims = [Claim(each.recipient, identity_of(each.invite.to), each.key) for each in candidates]
         refused = {
-            recipient: Refusal(Outcome.DUPLICATE, "already invited in this campaign")
+            recipient: Refusal(Outcome.DUPLICATE, already_invited())
             for recipient, entry in ledger.find(claims).items()
             if entry.outcome not in CERTAINLY_NOT_SENT
         }
-        free = {one.identity: one.recipient for one in claims if one.recipient not in refused}
+        free = {claim.identity: claim.recipient for claim in claims if claim.recipient not in refused}
         if cap is not None and free:
-            counts = ledger.count_recent(free, datetime.now(UTC) - cap.period)
+            counts = cast("CountingLedger", ledger).count_recent(free, datetime.now(UTC) - cap.period)
             refused |= {free[number]: Refusal(Outcome.SUPPRESSED, cap.reason) for number in cap.over(counts)}
         return refused
 
     return lookup
 
 
+def _preview_of(checked: Iterable[Candidate | Result], statistics: Preview, lookup: Lookup, *, waits: bool) -> Tally:
+    tally = Tally()
+    for block in _blocks(checked):
+        refused = lookup([row for row in block if isinstance(row, Candidate)])
+        for row in block:
+            if isinstance(row, Candidate):
+                refusal = refused.get(row.recipient)
+                if refusal is None and row.wait is not None and not waits:
+                    refusal = Refusal(Outcome.HELD, row.wait.reason)
+                if refusal is None:
+                    statistics.add(row)
+                    tally.add(_result(row, Outcome.HELD if row.wait else Outcome.NOT_SENT))
+                    continue
+                row = _result(row, refusal.outcome, refusal.reason)
+            statistics.add(row)
+            tally.add(row)
+    return tally
+
+
 def _blocks(checked: Iterable[Candidate | Result]) -> Iterator[list[Candidate | Result]]:
     rows = iter(checked)
-    while block := list(itertools.islice(rows, _BLOCK)):
+    while block := list(itertools.islice(rows, _BLOCK_ROWS)):
         yield block
 
 
-def _ended(candidate: Candidate, outcome: Outcome, reason: str) -> Result:
+def _result(candidate: Candidate, outcome: Outcome, reason: Reason | None = None) -> Result:
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return Result(candidate.position, candidate.key, candidate.invite.to, outcome, at, error=reason)
+    return Result(candidate.position, candidate.key, candidate.invite.to, outcome, at, reason=reason)

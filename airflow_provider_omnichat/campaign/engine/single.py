@@ -9,6 +9,7 @@ from typing import TypeVar
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError, SendError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger, LedgerError
 from airflow_provider_omnichat.campaign.ledger.retake import claim, doubted_again, reason_of, still_in_doubt
 from airflow_provider_omnichat.campaign.model.sentences import sentences
@@ -58,20 +59,20 @@ def send_at_most_once(
         answer = send(invite)
     except InviteNotSentError as error:
         if key not in doubts:
-            _record(ledger, key, Entry.now(error.outcome, error.answer, str(error)), str(error))
+            _record(ledger, key, Entry.now(error.outcome, error.answer, error.reason), str(error))
             raise
-        still = _saying(error, sentences(str(error), "An earlier try may have sent it, so it stays in doubt"))
-        _record(ledger, key, still_in_doubt(doubts[key], str(error)), str(still))
+        still = _saying(error, error.reason._replace(since="An earlier try may have sent it, so it stays in doubt."))
+        _record(ledger, key, still_in_doubt(doubts[key], error.reason), str(still))
         raise still from error
     except InviteUnknownError as error:
         if key not in doubts:
-            _record(ledger, key, Entry.now(error.outcome, error.answer, str(error)), str(error))
+            _record(ledger, key, Entry.now(error.outcome, error.answer, error.reason), str(error))
             raise
-        again = _saying(error, doubted_again(doubts[key], str(error)))
-        _record(ledger, key, Entry.now(error.outcome, error.answer, str(again)), str(again))
+        again = _saying(error, doubted_again(doubts[key], error.reason))
+        _record(ledger, key, Entry.now(error.outcome, error.answer, again.reason), str(again))
         raise again from error
     except SendError as error:
-        _record(ledger, key, Entry.now(error.outcome, error.answer, str(error)), str(error))
+        _record(ledger, key, Entry.now(error.outcome, error.answer, error.reason), str(error))
         raise
     _record(
         ledger, key, Entry.now(Outcome.ACCEPTED, answer), f"The invite was accepted (messageId {answer.message_id})"
@@ -87,10 +88,10 @@ def _record(ledger: Ledger, key: str, entry: Entry, what: str) -> None:
         raise LedgerError(sentences(what, f"But that could not be kept for later tries: {error}")) from error
 
 
-def _saying(error: E, text: str) -> E:
-    """Give the same error with another text."""
+def _saying(error: E, reason: Reason) -> E:
+    """Give the same error with another reason."""
     return type(error)(
-        text,
+        reason,
         http_status=error.http_status,
         code=error.code,
         vendor_text=error.vendor_text,
@@ -106,15 +107,11 @@ def _answer_of(entry: Entry, invite: Invite) -> InviteAnswer:
     if entry.outcome is Outcome.ACCEPTED and entry.answer is not None:
         return InviteAnswer.from_json({"to": invite.to, **entry.answer.to_json()})
     if entry.outcome is Outcome.REJECTED:
-        raise InviteRejectedError(
-            sentences(f"Rejected by an earlier try ({when}), nothing was sent now", entry.reason), answer=entry.answer
-        )
-    if entry.outcome is None and entry.reason is None:
-        raise InviteUnknownError(
-            f"An earlier try ({when}) was about to send this invite and ended before it could say how;"
-            " nothing was sent now"
-        )
-    raise InviteUnknownError(
-        sentences(f"Already in doubt since an earlier try ({when}), nothing was sent now", reason_of(entry)),
-        answer=entry.answer,
-    )
+        code = entry.reason.code if entry.reason else ReasonCode.REJECTED_BY_VENDOR
+        said = sentences(when, str(entry.reason or ""))
+        rejected = Reason(code, "Rejected by an earlier try, nothing was sent now", detail=said)
+        raise InviteRejectedError(rejected, answer=entry.answer)
+    doubt = reason_of(entry)
+    said = sentences(when, str(doubt))
+    in_doubt = Reason(doubt.code, "Already in doubt since an earlier try, nothing was sent now", detail=said)
+    raise InviteUnknownError(in_doubt, answer=entry.answer)

@@ -1,5 +1,5 @@
 """
-Runs a batch beside the thread that Airflow watches.
+Runs a campaign beside the thread that Airflow watches.
 
 Airflow ends a task by a signal, and what its handler raises (``execution_timeout``, SIGTERM on older ones) is raised in
 the main thread, wherever it is. In an event loop that would tear requests apart; here it only wakes a wait.
@@ -8,74 +8,61 @@ the main thread, wherever it is. In an event loop that would tear requests apart
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine
 
-from airflow_provider_omnichat.campaign.engine.batch import Batch
-from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row
+from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
 
-_GRACE = 3.5
-_LAST_WRITES = 3.0
-_LOOK = 0.02
+GRACE_SECONDS = 3.5
+"""What requests under way are given to end in when a campaign is stopped."""
+
+_LAST_WRITES_SECONDS = 3.0
+_LOOK_EVERY_SECONDS = 0.02
 
 
-class BatchThread:
+def run_beside(campaign: Callable[[], Coroutine[None, None, None]], stop: StopSignal) -> BaseException | None:
     """
-    One run of a batch.
+    Run a campaign to its end, in a thread of its own.
 
-    :param batch: to run.
+    Whatever is raised meanwhile in the calling thread stops new sends, leaves those under way a few seconds, and has
+    everything recorded.
+
+    :param campaign: makes what is to be run; ends soon once *stop* is set.
+    :param stop: set when something is raised in the calling thread.
+    :return: what was raised in the calling thread meanwhile; None for nothing.
+    :raises Exception: what *campaign* raised.
     """
+    thread = _CampaignThread(campaign)
+    try:
+        thread.start()
+        thread.wait(float("inf"))
+    except BaseException as interrupt:  # the caller raises it once it has told what there is
+        stop.set()
+        thread.wait(GRACE_SECONDS + _LAST_WRITES_SECONDS)
+        return interrupt
+    if thread.error is not None:
+        raise thread.error
+    return None
 
-    def __init__(self, batch: Batch) -> None:
-        self._batch = batch
-        self._loop = asyncio.new_event_loop()
-        self._abandoning: asyncio.Task[None] | None = None
-        self._ended = False
-        self._error: BaseException | None = None
 
-    def run(self, rows: Iterable[Row | BrokenRow]) -> None:
-        """
-        Run the batch to its end.
+class _CampaignThread(threading.Thread):
+    def __init__(self, campaign: Callable[[], Coroutine[None, None, None]]) -> None:
+        super().__init__(name="omnichat-batch", daemon=True)
+        self.error: BaseException | None = None
+        self._campaign = campaign
+        self._has_ended = False
 
-        Whatever is raised meanwhile in the calling thread stops new sends, leaves those under way a few seconds, has
-        everything recorded, and is then raised again.
-
-        :param rows: of the list.
-        :raises OmnichatError: see :meth:`Batch.run`.
-        """
-        thread = threading.Thread(target=self._run, args=(rows,), name="omnichat-batch", daemon=True)
+    def run(self) -> None:
         try:
-            thread.start()
-            self._wait(float("inf"))
-        except BaseException:
-            self.stop()
-            self._wait(_GRACE + _LAST_WRITES)
-            raise
-        if self._error is not None:
-            raise self._error
+            asyncio.run(self._campaign())
+        except BaseException as error:  # handed to the thread that waits
+            self.error = error
+        finally:
+            self._has_ended = True
 
-    def stop(self) -> None:
-        """Begin no further request and end soon; can be called from any thread or signal handler, more than once."""
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and so has the batch
-            self._loop.call_soon_threadsafe(self._abandon)
-
-    def _wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
         # Not Thread.join: when a signal's handler raises in it, Python below 3.13 takes the thread for ended.
         until = time.monotonic() + seconds
-        while not self._ended and time.monotonic() < until:
-            time.sleep(_LOOK)
-
-    def _abandon(self) -> None:
-        if self._abandoning is None:
-            self._abandoning = self._loop.create_task(self._batch.abandon(_GRACE))
-
-    def _run(self, rows: Iterable[Row | BrokenRow]) -> None:
-        try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self._batch.run(rows))
-        except BaseException as error:  # handed to the thread that waits
-            self._error = error
-        finally:
-            self._ended = True
+        while not self._has_ended and time.monotonic() < until:
+            time.sleep(_LOOK_EVERY_SECONDS)

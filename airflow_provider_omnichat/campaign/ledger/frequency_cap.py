@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
+from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, Ledger
 from airflow_provider_omnichat.campaign.ledger.retake import doubts_among, still_in_doubt
-from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 
 _PERIOD = re.compile(r"\s*(\d{1,5})\s*(h|d|w)\s*", re.IGNORECASE)
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
@@ -48,9 +49,12 @@ class FrequencyCap:
         raise ValueError(f"max_per_recipient: must be like {_FORM}; not {given!r}")
 
     @property
-    def reason(self) -> str:
-        """Why somebody gets no more, for people."""
-        return f"has got {self.most} or more invites in the last {_shown(self.period)} (max_per_recipient)"
+    def reason(self) -> Reason:
+        """Why somebody gets no more."""
+        return Reason(
+            ReasonCode.FREQUENCY_CAP,
+            f"has got {self.most} or more invites in the last {_shown(self.period)} (max_per_recipient)",
+        )
 
     def over(self, counts: Mapping[str, int], claimed: int = 0) -> set[str]:
         """
@@ -62,9 +66,22 @@ class FrequencyCap:
         return {number for number, count in counts.items() if count - claimed >= self.most}
 
 
+class CountingLedger(Ledger, Protocol):
+    """A ledger that knows what people have got before, in other campaigns, too."""
+
+    def count_recent(self, numbers: Collection[str], since: datetime) -> Mapping[str, int]:
+        """
+        Count invites that were sent, or may have been.
+
+        :param numbers: to count for, by which people are known.
+        :param since: from when on.
+        :return: by number; those without an invite may be left out.
+        """
+
+
 class CappedLedger:
     """
-    A SQL ledger whose :meth:`claim` keeps the cap.
+    A ledger whose :meth:`claim` keeps the cap.
 
     Claims are counted when they are in the table, so that two campaigns which claim the same person at the same moment
     see each other: the cap holds, and at worst both let go. A claim that is let go counts as not sent: a later try may
@@ -76,7 +93,7 @@ class CappedLedger:
     """
 
     def __init__(
-        self, ledger: SqlLedger, cap: FrequencyCap, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self, ledger: CountingLedger, cap: FrequencyCap, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self._ledger = ledger
         self._cap = cap
@@ -100,7 +117,7 @@ class CappedLedger:
         let_go = [claim.recipient for claim in won if claim.identity in over]
         if not let_go:
             return taken
-        in_doubt = {one: still_in_doubt(doubts[one], self._cap.reason) for one in let_go if one in doubts}
+        in_doubt = {name: still_in_doubt(doubts[name], self._cap.reason) for name in let_go if name in doubts}
         not_sent = Entry.now(Outcome.NOT_SENT, reason=self._cap.reason, attempts=0)
         self._ledger.record({**dict.fromkeys(let_go, not_sent), **in_doubt})
         self._ledger.flush()

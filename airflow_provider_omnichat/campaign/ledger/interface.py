@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason
 
 CERTAINLY_NOT_SENT: frozenset[Outcome | None] = frozenset({Outcome.NOT_SENT, Outcome.HELD})
 """Outcomes after which a later try sends: the vendor certainly did not take these."""
@@ -43,8 +44,8 @@ class Entry(NamedTuple):
     :param outcome: how it ended; None while it is claimed and nobody has said how it ended.
     :param at: when that was written.
     :param answer: the vendor's answer where there was one and the ledger keeps it, without the number.
-    :param reason: why it was not accepted, for people. A claim that nobody ended has one when it was taken of an
-        invite that was in doubt.
+    :param reason: why it was not accepted; of a doubt the first one, and what became of it since. A claim that nobody
+        ended has one when it was taken of an invite that was in doubt.
     :param attempts: requests made for it.
     :param same_task: whether an earlier try of this same task instance wrote it; False where another task or run did.
     """
@@ -52,7 +53,7 @@ class Entry(NamedTuple):
     outcome: Outcome | None
     at: datetime
     answer: InviteAnswer | None = None
-    reason: str | None = None
+    reason: Reason | None = None
     attempts: int = 1
     same_task: bool = True
 
@@ -61,7 +62,7 @@ class Entry(NamedTuple):
         cls,
         outcome: Outcome | None,
         answer: InviteAnswer | None = None,
-        reason: str | None = None,
+        reason: Reason | None = None,
         attempts: int = 1,
     ) -> Entry:
         """Make an entry of this moment."""
@@ -73,7 +74,7 @@ class Entry(NamedTuple):
         if self.answer is not None:
             data["answer"] = {name: value for name, value in self.answer.to_json().items() if name != "to"}
         if self.reason is not None:
-            data["reason"] = self.reason
+            data["reason"] = self.reason.to_json()
         return data
 
     @classmethod
@@ -90,7 +91,7 @@ class Entry(NamedTuple):
                 outcome=None if data["outcome"] == "claimed" else Outcome(data["outcome"]),
                 at=datetime.fromisoformat(data["at"]),
                 answer=InviteAnswer.from_json(data["answer"]) if "answer" in data else None,
-                reason=data.get("reason"),
+                reason=Reason.from_json(data["reason"]) if "reason" in data else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise LedgerError(f"The ledger holds an entry that cannot be read ({error!r}); nothing was sent") from error

@@ -7,19 +7,20 @@ stays in doubt, whatever became of it in this try.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, Ledger
 
-NEVER_ENDED = "An earlier try was about to send this invite and ended before it could say how"
-_NO_REASON = "An earlier try may have sent this invite"
+NEVER_ENDED = Reason(
+    ReasonCode.CLAIM_NEVER_ENDED, "An earlier try was about to send this invite and ended before it could say how"
+)
+_NOT_KNOWN = Reason(ReasonCode.NOT_KNOWN, "An earlier try may have sent this invite")
 _NOT_AGAIN = "It was to be sent again and was not: "
 _NEVER_ENDED_AGAIN = "It was to be sent again, and that try ended before it could say how"
 _SENT_AGAIN = "It was sent again: "
-_LATER = re.compile(rf"\.? (?:{_NOT_AGAIN}|{_NEVER_ENDED_AGAIN}|{_SENT_AGAIN})")
 
 
 class Claimed(NamedTuple):
@@ -48,8 +49,8 @@ def claim(ledger: Ledger, claims: Sequence[Claim], resend_unknown: bool) -> Clai
         return Claimed(ledger.claim(claims, CERTAINLY_NOT_SENT), {})
     # Only these may be taken again: what a twin of this task leaves in doubt a moment later is not. And they come
     # first: if the claim of the others fails, these are open claims, which is to say in doubt.
-    taken = dict(ledger.claim([one for one in claims if one.recipient in doubts], CERTAINLY_NOT_SENT | IN_DOUBT))
-    taken |= ledger.claim([one for one in claims if one.recipient not in doubts], CERTAINLY_NOT_SENT)
+    taken = dict(ledger.claim([each for each in claims if each.recipient in doubts], CERTAINLY_NOT_SENT | IN_DOUBT))
+    taken |= ledger.claim([each for each in claims if each.recipient not in doubts], CERTAINLY_NOT_SENT)
     return Claimed(taken, {recipient: doubt for recipient, doubt in doubts.items() if recipient not in taken})
 
 
@@ -62,45 +63,45 @@ def doubts_among(ledger: Ledger, claims: Sequence[Claim]) -> dict[str, Entry]:
     }
 
 
-def first_reason(reason: str) -> str:
-    """
-    Give why an invite came into doubt, without what became of it since.
-
-    :param reason: of an entry.
-    """
-    return _LATER.split(reason, maxsplit=1)[0].rstrip(".")
-
-
-def reason_of(doubt: Entry) -> str:
+def reason_of(doubt: Entry) -> Reason:
     """
     Say why an invite is in doubt: the first reason, and the last thing that became of it since.
 
     :param doubt: what the ledger has of it. A claim that nobody ended has a reason when it was taken of a doubt.
     """
     if doubt.outcome is not None:
-        return doubt.reason or _NO_REASON
-    return f"{first_reason(doubt.reason)}. {_NEVER_ENDED_AGAIN}" if doubt.reason else NEVER_ENDED
+        return doubt.reason or _NOT_KNOWN
+    return doubt.reason._replace(since=_NEVER_ENDED_AGAIN) if doubt.reason else NEVER_ENDED
 
 
-def still_in_doubt(doubt: Entry, reason: str | None) -> Entry:
+def still_in_doubt(doubt: Entry, reason: Reason | None) -> Entry:
     """
     Give the entry of an invite that was not sent again: the earlier one, with the answer and the time that it had.
 
     :param doubt: what the ledger had of it.
-    :param reason: why it was not sent now, for people.
+    :param reason: why it was not sent now.
     """
     return doubt._replace(
         outcome=Outcome.UNKNOWN,
-        reason=f"{first_reason(reason_of(doubt))}. {_NOT_AGAIN}{reason}",
+        reason=reason_of(doubt)._replace(since=f"{_NOT_AGAIN}{reason}"),
         attempts=0 if doubt.outcome is None else doubt.attempts,
     )
 
 
-def doubted_again(doubt: Entry, reason: str | None) -> str:
+def doubted_again(doubt: Entry, reason: Reason | None) -> Reason:
     """
     Give the reason of an invite that was sent again, and may have been sent twice now.
 
     :param doubt: what the ledger had of it.
     :param reason: why it is in doubt now.
     """
-    return f"{first_reason(reason_of(doubt))}. {_SENT_AGAIN}{reason}"
+    return reason_of(doubt)._replace(since=f"{_SENT_AGAIN}{reason}")
+
+
+def already_invited(detail: str = "") -> Reason:
+    """
+    Give the reason of an invite that this campaign has sent already, or is sending.
+
+    :param detail: by whom and when, where that is known.
+    """
+    return Reason(ReasonCode.ALREADY_INVITED, "already invited in this campaign", detail=detail)

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry, LedgerError
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE, SqlTable
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
@@ -142,7 +143,9 @@ class SqlLedger:
 
     def _insert(self, cursor: Any, claims: Sequence[Claim], claim_id: str, now: str) -> None:
         for part in self._parts(claims):
-            rows = [(self._campaign, one.identity, storable(one.key), 0, self._owner, claim_id, now) for one in part]
+            rows = [
+                (self._campaign, claim.identity, storable(claim.key), 0, self._owner, claim_id, now) for claim in part
+            ]
             cursor.execute(self._table.claim(len(part)), flat(rows))
 
     def _retake(
@@ -155,7 +158,7 @@ class SqlLedger:
         if own_open:
             of_own.append(self._began)
         for part in self._parts(claims):
-            numbers = [one.identity for one in part]
+            numbers = [claim.identity for claim in part]
             cursor.execute(
                 self._table.retake(len(part), len(retakable_by_all), len(own), own_open),
                 (self._owner, claim_id, now, self._campaign, *numbers, *map(str, retakable_by_all), *of_own),
@@ -177,10 +180,10 @@ class SqlLedger:
 
     def _read(self, cursor: Any, claims: Sequence[Claim]) -> dict[str, tuple[Entry, str]]:
         """Give entry and claim id by recipient."""
-        names = {one.identity: one.recipient for one in claims}
+        names = {claim.identity: claim.recipient for claim in claims}
         found: dict[str, tuple[Entry, str]] = {}
         for part in self._parts(claims):
-            cursor.execute(self._table.read(len(part)), (self._campaign, *(one.identity for one in part)))
+            cursor.execute(self._table.read(len(part)), (self._campaign, *(claim.identity for claim in part)))
             for number, claim_id, *rest in map(row_values, cursor.fetchall()):
                 if names[number] in found:
                     raise LedgerError(
@@ -194,7 +197,9 @@ class SqlLedger:
         self,
         outcome: str | None,
         attempts: int,
+        code: str | None,
         error: str | None,
+        since: str | None,
         answer: str | None,
         claimed_by: str,
         claimed_at: object,
@@ -205,7 +210,7 @@ class SqlLedger:
                 outcome=None if outcome is None else Outcome(outcome),
                 at=_moment(claimed_at if ended_at is None else ended_at),
                 answer=None if answer is None else InviteAnswer.from_json(json.loads(answer)),
-                reason=error,
+                reason=None if code is None else Reason(ReasonCode(code), error or "", since=since or ""),
                 attempts=int(attempts),
                 same_task=claimed_by == self._owner,
             )
@@ -219,6 +224,7 @@ class SqlLedger:
         """Give the values of a whole row, in the order of the table's columns."""
         answer = entry.answer
         status = answer.status if answer else None
+        reason = entry.reason
         return (
             self._campaign,
             held.claim.identity,
@@ -230,7 +236,9 @@ class SqlLedger:
             storable(status.name, _TEXT_LENGTH) if status else None,
             integer(answer.message_count) if answer else None,
             entry.attempts,
-            storable(entry.reason),
+            reason.code.value if reason else None,
+            storable(reason.first) if reason else None,
+            storable(reason.since) or None if reason else None,
             _json_of(answer) if answer else None,
             self._owner,
             held.claim_id,

@@ -24,7 +24,9 @@ _COLUMNS = (
     ("status_name", "VARCHAR(255)"),
     ("message_count", "INTEGER"),
     ("attempts", "INTEGER NOT NULL"),
+    ("reason_code", "VARCHAR(40)"),
     ("error", "TEXT"),
+    ("since", "TEXT"),
     ("answer", "TEXT"),
     ("claimed_by", f"VARCHAR({NAME_LENGTH}) NOT NULL"),
     ("claim_id", "CHAR(32) NOT NULL"),
@@ -38,7 +40,9 @@ READ_COLUMNS = (
     "claim_id",
     "outcome",
     "attempts",
+    "reason_code",
     "error",
+    "since",
     "answer",
     "claimed_by",
     "claimed_at",
@@ -47,6 +51,8 @@ READ_COLUMNS = (
 _CLAIM_ONLY = ("campaign", "recipient", "claimed_by", "claim_id", "claimed_at")
 # The outcome last: MySQL assigns from left to right, and the condition looks at the old one.
 _OUTCOME_COLUMNS = (*(name for name in COLUMNS if name not in {*_CLAIM_ONLY, "outcome"}), "outcome")
+
+_REASON = ("reason_code", "error", "since")
 
 # No date type means the same in all three. These are without a zone, and hold UTC.
 _TIME = {"sqlite": "TEXT", "postgresql": "TIMESTAMP(6)", "mysql": "DATETIME(6)"}
@@ -134,9 +140,9 @@ class SqlTable:
         anybody, then of the own ones: claimed_by, the outcomes, and the time before which an open claim was written, if
         *own_open*. What was in doubt keeps its reason: should this try end before it can say how, the doubt is older.
         """
-        kept = "error = CASE WHEN outcome IS NULL OR outcome = 'unknown' THEN error END"
-        others = (name for name in _OUTCOME_COLUMNS if name not in {"row_key", "attempts", "error"})
-        emptied = ", ".join([kept, *(f"{name} = NULL" for name in others)])
+        kept = [f"{name} = CASE WHEN outcome IS NULL OR outcome = 'unknown' THEN {name} END" for name in _REASON]
+        others = (name for name in _OUTCOME_COLUMNS if name not in {"row_key", "attempts", *_REASON})
+        emptied = ", ".join([*kept, *(f"{name} = NULL" for name in others)])
         allowed = [f"outcome IN ({self._marks(retakable_by_all)})"] if retakable_by_all else []
         of_own = [f"outcome IN ({self._marks(own)})"] if own else []
         if own_open:

@@ -2,9 +2,9 @@
 The ledger of a batch in Airflow's task state store: many invites in few, compact values.
 
 A value of the store costs about 12 ms to write, so a key for each invite would be the slowest part of sending. Here up
-to :data:`SEGMENT` invites share one value: ten bytes of hash each in base64, and one letter for the outcome, together
-14.4 bytes an invite. Why invites are in doubt is written once for all of a value that have the same reason. Numbers are
-never in it.
+to :data:`SEGMENT_INVITES` invites share one value: ten bytes of hash each in base64, and one letter for the outcome,
+together 14.4 bytes an invite. Why invites are in doubt is written once for all of a value that have the same reason.
+Numbers are never in it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError
-from airflow_provider_omnichat.campaign.ledger.retake import first_reason
 from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, StateStore
 
-SEGMENT = 4000
+SEGMENT_INVITES = 4000
 """Invites in one value: with them, and some reasons, it stays below the 65,535 bytes that Airflow lets a value have."""
 
-_MOST_REASONS_SIZE = 7000
+_MOST_REASONS_BYTES = 7000
 _LONGEST_REASON = 500
 
 _HASH_BYTES = 10
@@ -54,7 +54,7 @@ class StateStoreJournal:
         self._store = CheckedStore(store)
         self._name = "omnichat:batch:" + hashlib.blake2b(campaign.encode(), digest_size=8).hexdigest()
         self._earlier: dict[bytes, str] = {}
-        self._reasons: dict[bytes, str] = {}
+        self._reasons: dict[bytes, Reason] = {}
         self._open: dict[bytes, tuple[_Segment, int]] = {}
         self._dirty: dict[str, _Segment] = {}
         self._segments = self._counted = 0
@@ -93,7 +93,7 @@ class StateStoreJournal:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
         for segment in list(self._dirty.values()):
             self._write(segment)
-        if self._last is not None and 2 * len(self._last.letters) > SEGMENT:
+        if self._last is not None and 2 * len(self._last.letters) > SEGMENT_INVITES:
             self._count(self._segments + 1)  # the next claims need not wait for it then
 
     def close(self) -> None:
@@ -102,10 +102,10 @@ class StateStoreJournal:
     def _append(self, shorts: Sequence[bytes]) -> list[_Segment]:
         """Put claims into segments and give these, one if that is possible: the senders wait for each."""
         last, touched = self._last, {}
-        if last is not None and len(last.letters) + len(shorts) > SEGMENT >= len(shorts):
+        if last is not None and len(last.letters) + len(shorts) > SEGMENT_INVITES >= len(shorts):
             last = None
         for short in shorts:
-            if last is None or len(last.letters) >= SEGMENT:
+            if last is None or len(last.letters) >= SEGMENT_INVITES:
                 # The count goes ahead of the segment: a segment that is counted and missing is noticed, one that is not
                 # counted would be read as "nobody was claimed".
                 self._count(self._segments + 1)
@@ -145,7 +145,7 @@ class StateStoreJournal:
                 outcome = _OUTCOMES[self._earlier.get(short, _LETTERS[Outcome.NOT_SENT])]
                 self._end(short, outcome, self._reasons.get(short))
 
-    def _end(self, short: bytes, outcome: Outcome | None, reason: str | None) -> None:
+    def _end(self, short: bytes, outcome: Outcome | None, reason: Reason | None) -> None:
         segment, place = self._open.pop(short)
         doubt = segment.letter_of(reason) if outcome is Outcome.UNKNOWN and reason else None
         segment.letters[place] = ord(doubt or _LETTERS[outcome])
@@ -164,7 +164,7 @@ class StateStoreJournal:
             self._take_in(*_read_segment(key, data))
             self._segments = number + 1
 
-    def _take_in(self, letters: dict[bytes, str], reasons: dict[bytes, str]) -> None:
+    def _take_in(self, letters: dict[bytes, str], reasons: dict[bytes, Reason]) -> None:
         """Take in a segment. A doubt keeps its reason while it is one: also when it was claimed again."""
         self._earlier.update(letters)
         self._reasons.update(reasons)
@@ -183,31 +183,35 @@ class _Segment:
         self.key = key
         self.hashes = bytearray()
         self.letters = bytearray()
-        self.reasons: list[str] = []
-        self._room = _MOST_REASONS_SIZE
+        self.reasons: list[Reason] = []
+        self._room = _MOST_REASONS_BYTES
 
-    def letter_of(self, reason: str) -> str | None:
-        """Give the letter of a doubt's reason, or else of its first; None where the value has no room for either."""
-        for text in (reason, first_reason(reason)):
-            text = text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
-            size = len(json.dumps(text)) + 2
-            if text not in self.reasons and size <= self._room and len(self.reasons) < len(_REASON_LETTERS):
-                self.reasons.append(text)
+    def letter_of(self, reason: Reason) -> str | None:
+        """
+        Give the letter of a doubt's reason; None where the value has no room for it.
+
+        Without room for what became of it since, of the reason alone.
+        """
+        short = Reason(reason.code, _cut(reason.first), since=_cut(reason.since))
+        for each in (short, short._replace(since="")):
+            size = len(json.dumps(each.to_json())) + 2
+            if each not in self.reasons and size <= self._room and len(self.reasons) < len(_REASON_LETTERS):
+                self.reasons.append(each)
                 self._room -= size
-            if text in self.reasons:
-                return _REASON_LETTERS[self.reasons.index(text)]
+            if each in self.reasons:
+                return _REASON_LETTERS[self.reasons.index(each)]
         return None
 
     def to_json(self) -> dict[str, Any]:
-        reasons = {"reasons": self.reasons} if self.reasons else {}
+        reasons = {"reasons": [reason.to_json() for reason in self.reasons]} if self.reasons else {}
         return {"hashes": b64encode(self.hashes).decode(), "outcomes": self.letters.decode(), **reasons}
 
 
-def _read_segment(key: str, data: Any) -> tuple[dict[bytes, str], dict[bytes, str]]:
+def _read_segment(key: str, data: Any) -> tuple[dict[bytes, str], dict[bytes, Reason]]:
     """Give outcomes by hash, as letters, and the reasons of doubts."""
     try:
         hashes, letters = b64decode(data["hashes"], validate=True), data["outcomes"]
-        by_letter = dict(zip(_REASON_LETTERS, map(str, data.get("reasons", ())), strict=False))
+        by_letter = dict(zip(_REASON_LETTERS, map(Reason.from_json, data.get("reasons", ())), strict=False))
         if len(hashes) != len(letters) * _HASH_BYTES or not set(letters) <= {*_OUTCOMES, *by_letter}:
             raise ValueError("hashes and outcomes do not match")
     except (KeyError, TypeError, ValueError) as error:
@@ -215,6 +219,10 @@ def _read_segment(key: str, data: Any) -> tuple[dict[bytes, str], dict[bytes, st
     found = {hashes[i * _HASH_BYTES : (i + 1) * _HASH_BYTES]: letter for i, letter in enumerate(letters)}
     reasons = {short: by_letter[letter] for short, letter in found.items() if letter in by_letter} if by_letter else {}
     return found | dict.fromkeys(reasons, _LETTERS[Outcome.UNKNOWN]), reasons
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
 
 
 def _short(recipient: str) -> bytes:

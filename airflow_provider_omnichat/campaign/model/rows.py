@@ -6,14 +6,16 @@ There is one of each for every row, so they are named tuples: a frozen dataclass
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 
 
 class Row(NamedTuple):
@@ -46,7 +48,20 @@ class BrokenRow:
     """
 
     position: int
-    reason: str
+    reason: Reason
+
+
+class RowSource(Protocol):
+    """What gives the rows of a list: a list in memory, a file, a query, a function."""
+
+    def open(self, *, reads_twice: bool) -> AbstractContextManager[Iterable[Row | BrokenRow]]:
+        """
+        Give the rows, for as long as the context lasts.
+
+        :param reads_twice: whether they are read more than once, each time from the first.
+        :raises RowSourceError: it is no list, or lacks a column; also while the first row is read.
+        :raises ListFailedError: what gives it has failed; also while rows are read.
+        """
 
 
 class Wait(NamedTuple):
@@ -61,9 +76,9 @@ class Wait(NamedTuple):
     until: str
 
     @property
-    def reason(self) -> str:
+    def reason(self) -> Reason:
         """The wait as the reason of a row."""
-        return f"outside the send window until {self.until}"
+        return Reason(ReasonCode.OUTSIDE_SEND_WINDOW, "outside the send window until it opens", detail=self.until)
 
 
 class Candidate(NamedTuple):
@@ -93,11 +108,11 @@ class Refusal:
     Why a row that could be sent shall not be.
 
     :param outcome: how the row ends.
-    :param reason: for people; no number in it, and the same text for all rows that end for the same reason.
+    :param reason: why.
     """
 
     outcome: Outcome
-    reason: str
+    reason: Reason
 
 
 class Result(NamedTuple):
@@ -115,7 +130,7 @@ class Result(NamedTuple):
     :param status_name: for people; code decides by group and id.
     :param message_count: number of SMS segments as the vendor counted them.
     :param attempts: requests made in the try that ended it.
-    :param error: why it was not accepted, for people.
+    :param reason: why it was not accepted; None where it was, or where nobody knows.
     """
 
     position: int
@@ -129,4 +144,9 @@ class Result(NamedTuple):
     status_name: str | None = None
     message_count: int | None = None
     attempts: int = 0
-    error: str | None = None
+    reason: Reason | None = None
+
+    @property
+    def error(self) -> str | None:
+        """Why it was not accepted, for people."""
+        return None if self.reason is None else str(self.reason)

@@ -111,10 +111,7 @@ def refused_length(message: str, link_placeholder: str) -> str | None:
         return None
     over = [f"{least.parts} SMS in {least.encoding}"] if least.parts > MOST_PARTS else []
     over += [f"{least.size_bytes:,} bytes in UTF-8"] if least.size_bytes > MOST_BYTES else []
-    return (
-        f"is too long: {' and '.join(over)} without the link; the vendor takes at most {MOST_PARTS} SMS and"
-        f" {MOST_BYTES:,} bytes. Shorten it"
-    )
+    return f"{' and '.join(over)} without the link. Shorten it"
 
 
 def outside_gsm7(text: str) -> list[str]:

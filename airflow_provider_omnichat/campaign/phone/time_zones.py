@@ -9,10 +9,12 @@ from functools import lru_cache
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.privacy import describe_text, scrub
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 
 _OFFSET = re.compile(r"([+-])(0[0-9]|1[0-4]):([0-5][0-9])")
 _NO_PLACES = frozenset({"Factory", "localtime"})
 _LONGEST_SHOWN = 40
+_ADVICE = "write an IANA name such as Europe/Zurich, or an offset such as +02:00"
 
 
 def checked_zone(name: object) -> str:
@@ -35,7 +37,7 @@ def checked_zone(name: object) -> str:
         return text
     # What has spaces or is long may be anything, a message or a name of a person among it.
     is_name = len(text) <= _LONGEST_SHOWN and not any(map(str.isspace, text))
-    raise _not_a_zone(f"is no known time zone: {scrub(text) if is_name else describe_text(text)}")
+    raise _not_a_zone("is no known time zone", scrub(text) if is_name else describe_text(text))
 
 
 @lru_cache(maxsize=2048)
@@ -66,7 +68,6 @@ def known_zones() -> Mapping[str, str]:
     return {name.casefold(): name for name in pendulum.timezones() if name not in _NO_PLACES}
 
 
-def _not_a_zone(problem: str) -> InvalidInviteError:
-    return InvalidInviteError(
-        f"{problem}; write an IANA name such as Europe/Zurich, or an offset such as +02:00", "time_zone"
-    )
+def _not_a_zone(problem: str, shown: str = "") -> InvalidInviteError:
+    text, detail = (problem, f"{shown}; {_ADVICE}") if shown else (f"{problem}; {_ADVICE}", "")
+    return InvalidInviteError(Reason(ReasonCode.NOT_A_TIME_ZONE, text, field="time_zone", detail=detail))

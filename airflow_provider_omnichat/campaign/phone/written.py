@@ -9,6 +9,7 @@ from numbers import Integral, Real
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.privacy import mask_number
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.model.blank import is_blank
 from airflow_provider_omnichat.campaign.phone.country_codes import country_code_of
 
@@ -45,7 +46,8 @@ _ZEROS_AT_THE_END = re.compile(r".*\. ?(0+)")
 _LONGEST_AREA_CODE = 5
 _REST_OF_NUMBER = re.compile(r" ?[1-9](?:[ .-]?\d){4,}")
 _OR_ANOTHER = re.compile(r"\d{4,} ?- ?\d{4,}")
-MORE_THAN_ONE = "is more than one plain number; give one number, without an extension"
+_NO_PHONE_NUMBER = "is not a phone number"
+_ONLY = "only digits, a plus and separators are taken"
 _AS_TEXT = "read the column as text, so that no digit is lost"
 
 
@@ -65,9 +67,9 @@ def plain_text(number: object) -> str:
     if text[:4].lower() == "tel:":
         text = text[4:].lstrip()
     if not text:
-        raise InvalidInviteError("is blank", "to")
+        raise _invalid(ReasonCode.NO_NUMBER, "is blank")
     if len(text) > _LONGEST_INPUT:
-        raise InvalidInviteError(f"is not a phone number: {len(text)} characters; give one number only", "to")
+        raise _invalid(ReasonCode.NOT_A_NUMBER, _NO_PHONE_NUMBER, f"{len(text)} characters; give one number only")
     text = _without_decimal_tail(text, number)
     _check_characters(text, number)
     return _without_slash(text, number)
@@ -96,32 +98,57 @@ def reads_as_number(text: str) -> bool:
     return sum(map(str.isdigit, plain)) >= _FEWEST_DIGITS_OF_A_WHOLE_NUMBER
 
 
-def invalid_number(number: object, problem: str) -> InvalidInviteError:
+def invalid_number(number: object, code: ReasonCode, problem: str) -> InvalidInviteError:
     """
     Make the error of a number.
 
     :param number: as it was written; shown masked.
-    :param problem: what is wrong and what to do.
+    :param code: of the reason.
+    :param problem: what is wrong and what to do; nothing of the number.
     """
-    return InvalidInviteError(f"{mask_number(number)} {problem}", "to")
+    return InvalidInviteError(Reason(code, problem, field="to", subject=mask_number(number)))
+
+
+def more_than_one(number: object) -> InvalidInviteError:
+    """
+    Make the error of what is more than one number.
+
+    :param number: as it was written; shown masked.
+    """
+    return invalid_number(
+        number, ReasonCode.SEVERAL_NUMBERS, "is more than one plain number; give one number, without an extension"
+    )
+
+
+def _invalid(code: ReasonCode, problem: str, detail: str = "") -> InvalidInviteError:
+    return InvalidInviteError(Reason(code, problem, field="to", detail=detail))
+
+
+def _not_a_number(number: object, problem: str) -> InvalidInviteError:
+    return invalid_number(number, ReasonCode.NOT_A_NUMBER, problem)
 
 
 def _as_text(number: object) -> str:
     if is_blank(number):
-        raise InvalidInviteError("is missing", "to")
+        raise _invalid(ReasonCode.NO_NUMBER, "is missing")
     if isinstance(number, str):
         return number
     if isinstance(number, bool) or not isinstance(number, Real | Decimal):
-        raise InvalidInviteError(f"must be one phone number as a text, is a {type(number).__name__}", "to")
+        raise _invalid(ReasonCode.NOT_A_NUMBER, f"must be one phone number as a text, is a {type(number).__name__}")
     if isinstance(number, Integral):
         if abs(int(number)) >= 10**_LONGEST_INPUT:  # Python would not even write it
-            raise InvalidInviteError(f"is not a phone number: more than {_LONGEST_INPUT} digits", "to")
+            raise _invalid(ReasonCode.NOT_A_NUMBER, _NO_PHONE_NUMBER, f"more than {_LONGEST_INPUT} digits")
         return str(int(number))
     if not isinstance(number, float | Decimal):
         # Of 32 bits, such as numpy's float32: it has digits, and not all of them are those of the number.
-        raise InvalidInviteError(f"is a {type(number).__name__}, which cannot hold a phone number; {_AS_TEXT}", "to")
+        raise _invalid(
+            ReasonCode.NUMBER_LOST_DIGITS,
+            f"is a {type(number).__name__}, which cannot hold a phone number; {_AS_TEXT}",
+        )
     if not _is_whole(number):
-        raise InvalidInviteError(f"is a {type(number).__name__} that is not a whole number; {_AS_TEXT}", "to")
+        raise _invalid(
+            ReasonCode.NUMBER_LOST_DIGITS, f"is a {type(number).__name__} that is not a whole number; {_AS_TEXT}"
+        )
     return str(int(number))
 
 
@@ -137,7 +164,11 @@ def _visible(text: str, given: object) -> str:
         return text.strip()
     text = text.strip()
     if _NEXT_CELL.search(text):
-        raise invalid_number(given, "has a tab or a line break in it, as between two numbers; give one number")
+        raise invalid_number(
+            given,
+            ReasonCode.SEVERAL_NUMBERS,
+            "has a tab or a line break in it, as between two numbers; give one number",
+        )
     text = text.replace("\u200b", " ")  # a space without a width, and so perhaps a gap between two numbers
     seen = "".join(c for c in _INVISIBLE.sub("", text) if unicodedata.category(c) != "Cf")
     plain = (" " if c.isspace() else str(unicodedata.decimal(c)) if c.isdecimal() else c for c in seen)
@@ -148,26 +179,36 @@ def _without_decimal_tail(text: str, given: object) -> str:
     if whole := _WHOLE.fullmatch(text):
         return whole[1]
     if _FRACTION.fullmatch(text):
-        raise invalid_number(given, f"has digits behind a decimal point, so it was calculated with; {_AS_TEXT}")
+        raise invalid_number(
+            given,
+            ReasonCode.NUMBER_LOST_DIGITS,
+            f"has digits behind a decimal point, so it was calculated with; {_AS_TEXT}",
+        )
     if _SHORTENED.fullmatch(text):
-        raise invalid_number(given, "was shortened by a spreadsheet, as 4.18E+10; format its column as text there")
+        raise invalid_number(
+            given,
+            ReasonCode.NUMBER_LOST_DIGITS,
+            "was shortened by a spreadsheet, as 4.18E+10; format its column as text there",
+        )
     if (zeros := _ZEROS_AT_THE_END.fullmatch(text)) and not re.search(rf"\.\d{{{len(zeros[1])}}}\.0+$", text):
         raise invalid_number(
-            given, "ends in a dot and zeros, which may belong to it or not; write it like +41793026727"
+            given,
+            ReasonCode.NUMBER_AMBIGUOUS,
+            "ends in a dot and zeros, which may belong to it or not; write it like +41793026727",
         )
     return text
 
 
 def _check_characters(text: str, given: object) -> None:
     if any(character.isalpha() for character in text):
-        raise invalid_number(given, "has letters in it; only digits, a plus and separators are taken")
+        raise _not_a_number(given, f"has letters in it; {_ONLY}")
     if (beginning := _BEGINNING.match(text)) and beginning[1]:
-        raise invalid_number(given, f"has {_named(beginning[1])} before its first digit; write it like +41793026727")
+        raise _not_a_number(given, f"has {_named(beginning[1])} before its first digit; write it like +41793026727")
     if "+" in text.lstrip("([ ")[1:] or any(character in _BETWEEN_NUMBERS for character in text):
-        raise invalid_number(given, MORE_THAN_ONE)
+        raise more_than_one(given)
     for character in text:
         if character not in _OF_A_NUMBER:
-            raise invalid_number(given, f"has {_named(character)} in it; only digits, a plus and separators are taken")
+            raise _not_a_number(given, f"has {_named(character)} in it; {_ONLY}")
 
 
 def _without_slash(text: str, given: object) -> str:
@@ -176,7 +217,7 @@ def _without_slash(text: str, given: object) -> str:
         return text
     code = _area_code("".join(filter(str.isdigit, area)), "+" in area)
     if not 1 <= len(code) <= _LONGEST_AREA_CODE or not _REST_OF_NUMBER.fullmatch(rest) or _OR_ANOTHER.search(rest):
-        raise invalid_number(given, MORE_THAN_ONE)
+        raise more_than_one(given)
     return f"{area.rstrip()} {rest.lstrip()}"
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.model.rows import Result
 
 COLUMNS = (
@@ -20,6 +21,7 @@ COLUMNS = (
     "status_name",
     "message_count",
     "attempts",
+    "reason_code",
     "error",
     "at",
     "row",
@@ -42,6 +44,7 @@ class RowFormat(Protocol):
 
 def _values(result: Result) -> tuple[Any, ...]:
     """Give the values in the order of COLUMNS."""
+    reason = result.reason
     return (
         result.to,
         result.outcome.value,
@@ -51,7 +54,8 @@ def _values(result: Result) -> tuple[Any, ...]:
         result.status_name,
         result.message_count,
         result.attempts,
-        result.error,
+        None if reason is None else reason.code.value,
+        None if reason is None else str(reason),
         result.at,
         result.position,
     )
@@ -172,6 +176,7 @@ def read_csv(lines: Iterable[str]) -> Iterator[tuple[int, Result | None]]:
 
 
 def _result(row: Mapping[str, Any], key: str | None) -> Result:
+    code = row["reason_code"]
     return Result(
         position=row["row"],
         key=key,
@@ -184,5 +189,5 @@ def _result(row: Mapping[str, Any], key: str | None) -> Result:
         status_name=row["status_name"],
         message_count=row["message_count"],
         attempts=row["attempts"],
-        error=row["error"],
+        reason=Reason(ReasonCode(code), row["error"] or "") if code else None,
     )

@@ -28,8 +28,8 @@ from airflow_provider_omnichat.campaign.sql.values import fitted, flat, integer,
 
 _MOST_WAITING = 20_000
 _PART_OF_THE_TIME = 0.1
-_DELETED_AT_ONCE = 250
-_READ_AT_ONCE = 2000
+_DELETE_ROWS = 250
+_READ_ROWS = 2000
 
 
 class ResultTableError(OmnichatError):
@@ -111,7 +111,7 @@ class ResultTable:
         def read(cursor: Any) -> tuple[Mapping[str, Outcome], set[str]]:
             known, stale = KnownOutcomes(), set()
             cursor.execute(self._sql.read(), (self._batch,))
-            while rows := cursor.fetchmany(_READ_AT_ONCE):
+            while rows := cursor.fetchmany(_READ_ROWS):
                 for recipient, word, try_id in map(row_values, rows):
                     outcome = self._outcome(word)
                     if outcome in FINAL_OUTCOMES:
@@ -176,13 +176,13 @@ class ResultTable:
     def _write_waiting(self, cursor: Any) -> None:
         rows = self._waiting
         if self._may_be_there:
-            for part in _parts(rows, _DELETED_AT_ONCE):
+            for part in _parts(rows, _DELETE_ROWS):
                 places = [row.position for row in part]
                 cursor.execute(self._sql.delete_own(len(part)), (self._batch, self._try, *places))
         self._may_be_there = True  # until it is known: a commit may arrive although its answer does not
         if self._stale:
             statement = self._sql.delete_replaced
-            for part in _parts(rows, _DELETED_AT_ONCE):
+            for part in _parts(rows, _DELETE_ROWS):
                 places, recipients = [row.position for row in part], [_recipient(row) for row in part]
                 cursor.execute(
                     statement(len(self._stale), len(part)), (self._batch, *self._stale, *places, *recipients)
@@ -209,6 +209,7 @@ class ResultTable:
             storable(row.status_name, 255),
             integer(row.message_count),
             row.attempts,
+            row.reason.code.value if row.reason else None,
             storable(row.error, 1000),
             # SQLite has no type for times; all drivers of others take a datetime.
             stamp(at) if self._sql.dialect == "sqlite" else at.replace(tzinfo=None),

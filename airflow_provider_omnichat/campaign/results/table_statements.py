@@ -28,6 +28,7 @@ _COLUMNS = (
     ("status_name", "VARCHAR(255)"),
     ("message_count", "INTEGER"),
     ("attempts", "INTEGER NOT NULL"),
+    ("reason_code", "VARCHAR(40)"),
     ("error", "VARCHAR(1000)"),
     ("ended_at", "{time} NOT NULL"),
     ("try_id", "VARCHAR(40) NOT NULL"),

@@ -59,7 +59,7 @@ class Tally:
             examples.append(f"{name} {mask_number(result.to)}: {result.error or 'no reason given'}")
 
     @property
-    def so_far(self) -> dict[str, Any]:
+    def carried_over(self) -> dict[str, Any]:
         """What a later part of the same try goes on from; the parameters of this class."""
         return {
             "sent_this_try": self.sent_this_try,
@@ -89,8 +89,8 @@ class Tally:
 
     def summary(self) -> str:
         """Give the counts that are not zero, in one line."""
-        told = [f"{count} {outcome.replace('_', ' ')}" for outcome, count in self.counts.items() if count]
-        return f"{self.rows} rows: " + (", ".join(told) or "nothing to do")
+        counts = [f"{count} {outcome.replace('_', ' ')}" for outcome, count in self.counts.items() if count]
+        return f"{self.rows} rows: " + (", ".join(counts) or "nothing to do")
 
     def examples(self, *outcomes: Outcome) -> str:
         """

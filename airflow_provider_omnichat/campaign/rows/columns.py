@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.model.column_names import (
     MOST_NAMES_SHOWN,
     TwoColumnsError,
@@ -123,7 +124,7 @@ class RowColumns:
             if not others:
                 yield row
             elif isinstance(others, str):
-                yield BrokenRow(row.position, others)
+                yield BrokenRow(row.position, Reason(ReasonCode.ROW_HAS_TWO_COLUMNS, others))
             else:
                 fields = row.fields
                 yield Row(row.position, {**fields, **{field: fields[name] for field, name in others.items()}})

@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 
+from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
 from airflow_provider_omnichat.campaign.phone.written import reads_as_number
 from airflow_provider_omnichat.campaign.rows.columns import RowColumns
 from airflow_provider_omnichat.campaign.rows.file_content import what_else
-from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW, Lines, RowTooLongError
+from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW, Lines, RowTooLongError, problem
 
 
 def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | None) -> Iterator[Row | BrokenRow]:
@@ -38,26 +39,26 @@ def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | Non
     position = 0
     while True:
         lines.next_row()
-        reason = None
+        reason: Reason | None = None
         try:
             cells = next(reader)
         except StopIteration:
             return
         except (csv.Error, RowTooLongError) as error:
-            reason = _unreadable(lines, error)
+            reason = problem(_unreadable(lines, error))
             lines.give_back(1)
         else:
             if not any(cells):
                 continue
             if len(cells) != width and (len(cells) < width or any(cells[width:])):
-                reason = f"cells in it: {len(cells)}, columns in the header: {width}"
+                reason = problem("does not have as many cells as the header", f"{len(cells)}, not {width}")
             elif fault := lines.fault:
-                reason = fault[1] + _which(lines, fault[0])
+                reason = problem(fault[1], _which(lines, fault[0]))
         position += 1
         if reason is None:
             yield Row(position, dict(zip(names, cells_of(cells), strict=False)))
         else:
-            yield BrokenRow(position, f"line {lines.first_line}: {reason}")
+            yield lines.broken_row(position, reason)
 
 
 def _chooser(places: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]:
@@ -82,7 +83,7 @@ def _unreadable(lines: Lines, error: Exception) -> str:
 
 
 def _which(lines: Lines, line: int) -> str:
-    return "" if line == lines.first_line else f" (line {line})"
+    return "" if line == lines.first_line else f"line {line}"
 
 
 def _delimiter(lines: Lines, name: str, delimiters: str) -> str | None:

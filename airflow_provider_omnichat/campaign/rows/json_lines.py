@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
 from airflow_provider_omnichat.campaign.rows.file_content import what_else
-from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW, Lines, RowTooLongError
+from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW, Lines, RowTooLongError, problem
 
 
 def json_rows(lines: Lines, name: str, ending: str) -> Iterator[Row | BrokenRow]:
@@ -23,23 +24,21 @@ def json_rows(lines: Lines, name: str, ending: str) -> Iterator[Row | BrokenRow]
     position = 0
     while True:
         lines.next_row()
-        row = None
         try:
             line = next(lines)
         except StopIteration:
             return
         except RowTooLongError:
-            problem = f"is longer than {LONGEST_ROW:,} characters"
+            found: Mapping[str, Any] | Reason = problem(f"is longer than {LONGEST_ROW:,} characters")
         else:
             if line.isspace():
                 continue
             if position == 0:
                 _check_first_line(line, name, ending)
-            row, problem = _json_object(line)
-            if fault := lines.fault:
-                row, problem = None, fault[1]
+            fault = lines.fault
+            found = problem(fault[1]) if fault else _json_object(line)
         position += 1
-        yield Row(position, row) if row is not None else BrokenRow(position, f"line {lines.first_line}: {problem}")
+        yield lines.broken_row(position, found) if isinstance(found, Reason) else Row(position, found)
 
 
 def _check_first_line(line: str, name: str, ending: str) -> None:
@@ -53,16 +52,18 @@ def _check_first_line(line: str, name: str, ending: str) -> None:
         )
 
 
-def _json_object(line: str) -> tuple[Mapping[str, Any] | None, str]:
+def _json_object(line: str) -> Mapping[str, Any] | Reason:
     try:
         found = _DECODER.decode(line)
     except json.JSONDecodeError as error:
-        return None, f"is not JSON: {error.msg} at character {error.pos + 1}"
-    except (ValueError, RecursionError) as error:
-        return None, str(error) if isinstance(error, _NameTwiceError) else "is JSON that no invite would need"
+        return problem(f"is not JSON: {error.msg}", f"character {error.pos + 1}")
+    except _NameTwiceError:
+        return problem("has the same name twice in one object")
+    except (ValueError, RecursionError):
+        return problem("is JSON that no invite would need")
     if not isinstance(found, dict):
-        return None, f"must be a JSON object, is a {type(found).__name__}"
-    return found, ""
+        return problem(f"must be a JSON object, is a {type(found).__name__}")
+    return found
 
 
 class _NameTwiceError(ValueError):
@@ -73,7 +74,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # Python would take the last one and keep silent: with "to" twice that is the wrong person.
     made = dict(pairs)
     if len(made) != len(pairs):
-        raise _NameTwiceError("has the same name twice in one object")
+        raise _NameTwiceError
     return made
 
 

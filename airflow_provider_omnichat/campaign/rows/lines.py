@@ -6,11 +6,19 @@ import re
 from collections import deque
 from typing import IO
 
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
+from airflow_provider_omnichat.campaign.model.rows import BrokenRow
+
 LONGEST_ROW = 65_536
 """Characters in a row with its line end. Far beyond any invite; it bounds memory where a quote or a line never ends."""
 
 # What bytes that are not UTF-8 become while they are read, so that one bad row does not end the list.
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
+
+
+def problem(text: str, detail: str = "") -> Reason:
+    """Say what is wrong with a row."""
+    return Reason(ReasonCode.ROW_UNREADABLE, text, detail=detail)
 
 
 class RowTooLongError(Exception):
@@ -58,6 +66,10 @@ class Lines:
     def first_line(self) -> int:
         """The number, from 1, of the first line of this row."""
         return self.read - len(self._again) - len(self.taken) + 1
+
+    def broken_row(self, position: int, problem: Reason) -> BrokenRow:
+        """Give this row as one that cannot be read, with the number of its first line."""
+        return BrokenRow(position, problem._replace(subject=f"line {self.first_line}:"))
 
     @property
     def fault(self) -> tuple[int, str] | None:

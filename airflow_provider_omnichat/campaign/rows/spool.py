@@ -22,7 +22,7 @@ from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row
 
 T = TypeVar("T")
 
-_BLOCK = 1000
+_BLOCK_ROWS = 1000
 _SIZE_BYTES = 8
 
 
@@ -100,7 +100,7 @@ class Spool:
                 names, values = tuple(row.fields), tuple(row.fields.values())
                 block.append((row.position, shapes.setdefault(names, names), values))
             self._count += 1
-            if len(block) == _BLOCK:
+            if len(block) == _BLOCK_ROWS:
                 self._write(block)
                 block, shapes = [], {}
         if block:

@@ -11,11 +11,15 @@ from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError, SendError
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.model.rows import Candidate
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
 
 _DOUBTS_IN_A_ROW = 20
 _SHORT_WAIT = 5.0
+_BUG = "an error in the provider, please report it"
+_WINDOW_CLOSED = Reason(ReasonCode.OUTSIDE_SEND_WINDOW, "the send window closed before its turn came")
+_IN_FLIGHT = Reason(ReasonCode.STOPPED_IN_FLIGHT, "The request was under way when the task was stopped")
 
 
 class Ended(NamedTuple):
@@ -23,14 +27,14 @@ class Ended(NamedTuple):
     How a claimed invite ended in this try.
 
     :param answer: of the vendor, where there was one.
-    :param error: why it was not accepted, for people.
+    :param reason: why it was not accepted; None where it was.
     :param attempts: requests made.
     """
 
     candidate: Candidate
     outcome: Outcome
     answer: InviteAnswer | None
-    error: str | None
+    reason: Reason | None
     attempts: int
 
 
@@ -83,6 +87,11 @@ class Sender:
     def put(self, candidate: Candidate) -> None:
         """Queue a claimed invite."""
         self._queue.put_nowait(candidate)
+
+    @property
+    def not_begun(self) -> Reason:
+        """Why an invite was not sent: because sending was stopped before its turn came."""
+        return Reason(ReasonCode.SENDING_STOPPED, "Sending was stopped", detail=self.stop_reason or "")
 
     @property
     def waiting(self) -> int:
@@ -142,7 +151,8 @@ class Sender:
                 ended = await self._send(candidate, turn)
             except Exception as bug:  # no row may be lost, whatever goes wrong
                 self._stop_for(bug)
-                ended = Ended(candidate, Outcome.UNKNOWN, None, self.stop_reason, 1)
+                reason = Reason(ReasonCode.PROVIDER_ERROR, _BUG, detail=type(bug).__name__)
+                ended = Ended(candidate, Outcome.UNKNOWN, None, reason, 1)
             self._ended(ended)
             self._queue.task_done()
 
@@ -170,7 +180,7 @@ class Sender:
         return candidate
 
     def _stop_for(self, bug: Exception) -> None:
-        self.stop(f"an error in the provider, please report it: {type(bug).__name__}")
+        self.stop(f"{_BUG}: {type(bug).__name__}")
 
     async def _turn(self) -> float | None:
         try:
@@ -184,29 +194,28 @@ class Sender:
     async def _send(self, candidate: Candidate, turn: float | None) -> Ended:
         attempts = 0
         begin = turn
-        error: str | None = None
+        reason: Reason | None = None
         while turn is not None:
             if candidate.closes_at is not None and time() >= candidate.closes_at:
-                return Ended(candidate, Outcome.HELD, None, "the send window closed before its turn came", attempts)
+                return Ended(candidate, Outcome.HELD, None, _WINDOW_CLOSED, attempts)
             attempts += 1
             try:
                 answer = await self._client.send_once(candidate.invite)
             except InviteNotSentError as refusal:
-                error = str(refusal)
+                reason = refusal.reason
                 if not self._goes_on_after(refusal, turn, begin or turn):
                     break
                 turn = await self._turn()
             except (InviteRejectedError, InviteUnknownError) as failure:
                 self._note(failure)
-                return Ended(candidate, failure.outcome, failure.answer, str(failure), attempts)
+                return Ended(candidate, failure.outcome, failure.answer, failure.reason, attempts)
             except asyncio.CancelledError:  # see _turn
-                doubt = "The request was under way when the task was stopped"
-                return Ended(candidate, Outcome.UNKNOWN, None, doubt, attempts)
+                return Ended(candidate, Outcome.UNKNOWN, None, _IN_FLIGHT, attempts)
             else:
                 self._note_taken()
                 self._pacer.accepted()
                 return Ended(candidate, Outcome.ACCEPTED, answer, None, attempts)
-        return Ended(candidate, Outcome.NOT_SENT, None, error or f"Sending was stopped: {self.stop_reason}", attempts)
+        return Ended(candidate, Outcome.NOT_SENT, None, reason or self.not_begun, attempts)
 
     def _goes_on_after(self, refusal: InviteNotSentError, turn: float, begin: float) -> bool:
         self.refusals += 1

@@ -40,10 +40,10 @@ def give_up(connection: Any, cursor: Any = None) -> None:
     unread: Any = getattr(cursor, "_result", None)
     if hasattr(unread, "unbuffered_active"):
         unread.unbuffered_active = False  # PyMySQL's result would go on reading when it is forgotten
-    for one in (connection, cursor):
-        if one is not None:
+    for opened in (connection, cursor):
+        if opened is not None:
             with suppress(Exception):  # it is given up, and what it says about that helps nobody
-                one.close()
+                opened.close()
 
 
 def row_values(row: Any) -> tuple[Any, ...]:

@@ -21,6 +21,7 @@ NO_CODE = "has no country code; write it like +41793026727, or give default_regi
 HALF = "has half a character in it (a lone surrogate); mend the source's encoding"
 ODD_PATH = "is blank, dots or has unprintable characters; copy it again from the vendor's portal"
 
+TOO_LONG = "message: is too long, the vendor takes at most 25 SMS and 4,000 bytes"
 BAD_INVITES: list[tuple[dict[str, Any], str]] = [
     ({"to": None}, "to: is missing"),
     ({"to": ""}, "to: is missing"),
@@ -60,15 +61,21 @@ BAD_INVITES: list[tuple[dict[str, Any], str]] = [
     ({"message": b"<link>"}, "message: must be a text, is a bytes"),
     ({"message": "<link> \ud83d"}, f"message: {HALF}"),
     ({"message": "<link>\x00"}, "message: has a NUL character in it; mend the source's encoding"),
-    ({"message": "Hello"}, "message: does not contain the link placeholder '<link>', so that the SMS would have no"),
-    ({"message": "Hello <LINK>"}, "message: does not contain the link placeholder '<link>'"),
-    ({"message": "字" * 1340 + "<link>"}, "message: is too long: 4,020 bytes in UTF-8 without the link; the vendor"),
-    ({"message": "a" * 3826 + "<link>"}, "message: is too long: 26 SMS in GSM-7 without the link; the vendor takes"),
-    ({"message": "ж" * 1676 + "<link>"}, "message: is too long: 26 SMS in UCS-2 without the link; the vendor takes"),
+    ({"message": "Hello"}, "message: does not contain the link placeholder, so that the SMS would have no link: '<l"),
+    (
+        {"message": "Hello <LINK>"},
+        "message: does not contain the link placeholder, so that the SMS would have no link: '<link>'",
+    ),
+    ({"message": "字" * 1340 + "<link>"}, f"{TOO_LONG}: 4,020 bytes in UTF-8 without the link."),
+    ({"message": "a" * 3826 + "<link>"}, f"{TOO_LONG}: 26 SMS in GSM-7 without the link."),
+    ({"message": "ж" * 1676 + "<link>"}, f"{TOO_LONG}: 26 SMS in UCS-2 without the link."),
     ({"link_placeholder": ""}, "link_placeholder: is empty"),
     ({"link_placeholder": " "}, "link_placeholder: is empty"),
     ({"link_placeholder": None}, "link_placeholder: is missing"),
-    ({"link_placeholder": "x" * 200}, "message: does not contain the link placeholder (200 characters), so that"),
+    (
+        {"link_placeholder": "x" * 200},
+        "message: does not contain the link placeholder, so that the SMS would have no link: (200",
+    ),
     ({"application_key": None}, "application_key: is missing; give it here or in the connection's extra"),
     ({"application_key": ""}, "application_key: is missing; give it here or in the connection's extra"),
     ({"application_key": " "}, f"application_key: {ODD_PATH}"),
@@ -86,7 +93,7 @@ def test_a_bad_invite_is_refused_with_words_that_help(given, said):
     with pytest.raises(InvalidInviteError) as raised:
         check_invite(**{**GOOD, **given})
     assert str(raised.value).startswith(said)
-    assert raised.value.field == said.partition(":")[0]
+    assert raised.value.reason.field == said.partition(":")[0]
     assert "3026727" not in repr(raised.value).replace("like +41793026727", "")
 
 

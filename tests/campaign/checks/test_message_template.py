@@ -115,7 +115,7 @@ def test_values_are_written_as_people_write_them(value, shown):
 def test_a_field_that_is_empty_makes_the_row_invalid(value):
     with pytest.raises(InvalidInviteError) as raised:
         render("Hello {first_name}", first_name=value)
-    assert raised.value.field == "message"
+    assert raised.value.reason.field == "message"
     assert str(raised.value) == "message: needs the field 'first_name', which is empty in this row"
 
 

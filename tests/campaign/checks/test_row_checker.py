@@ -16,6 +16,7 @@ from airflow_provider_omnichat.campaign.checks.partition import Partition
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
 from airflow_provider_omnichat.campaign.checks.send_window_rule import WindowRule
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Result, Row
+from tests.support.reasons import why
 from tests.support.row_checks import NOON, SWISS, check
 
 
@@ -34,7 +35,7 @@ def opening(one: Candidate | Result) -> datetime:
 def reason(one: Candidate | Result) -> str:
     assert isinstance(one, Candidate)
     assert one.wait is not None
-    return one.wait.reason
+    return str(one.wait.reason)
 
 
 # suppression
@@ -97,7 +98,7 @@ def test_the_number_of_an_opt_out_row_is_in_the_column_or_in_the_only_one(rows, 
     [
         (Row(3, {"phone": "1", "name": "x"}), "row 3 has no column 'to' (it has 'phone', 'name')"),
         (Row(3, {"+41793026727": True, "b": 1}), "(it has '+4179****27', 'b')"),
-        (BrokenRow(4, "line 5: is not UTF-8"), "row 4 cannot be read: line 5: is not UTF-8"),
+        (BrokenRow(4, why("line 5: is not UTF-8")), "row 4 cannot be read: line 5: is not UTF-8"),
     ],
 )
 def test_an_opt_out_row_whose_number_cannot_be_found_stops_everything(row, words):
@@ -122,7 +123,7 @@ def test_who_is_inside_the_window_goes_and_until_when_is_known():
 def test_who_is_outside_waits_until_the_window_opens_there():
     found = check([{"to": "12125550123"}, {"to": SWISS}, {"to": "819012345678"}], rules=[window()])
     assert [outcome(one) for one in found] == ["waits", "goes", "goes"]
-    assert reason(found[0]) == "outside the send window until 2026-07-01 09:00 (America/New_York)"
+    assert reason(found[0]) == "outside the send window until it opens: 2026-07-01 09:00 (America/New_York)"
     assert opening(found[0]) == datetime(2026, 7, 1, 13, tzinfo=UTC)
 
 
@@ -136,7 +137,7 @@ def test_a_number_with_several_zones_must_be_inside_in_all_of_them():
     spanish = {"to": "34612345678"}  # 09:30 in Madrid, 08:30 on the Canary Islands
     (early,) = check([spanish], rules=[window(now=datetime(2026, 7, 1, 7, 30, tzinfo=UTC))])
     assert opening(early) == datetime(2026, 7, 1, 8, tzinfo=UTC)
-    assert reason(early) == "outside the send window until 2026-07-01 08:00 UTC (2 time zones)"
+    assert reason(early) == "outside the send window until it opens: 2026-07-01 08:00 UTC (2 time zones)"
     (late,) = check([spanish], rules=[window(now=datetime(2026, 7, 1, 17, 59, tzinfo=UTC))])
     assert isinstance(late, Candidate)
     assert late.closes_at == datetime(2026, 7, 1, 18, tzinfo=UTC).timestamp()  # 20:00 in Madrid
@@ -251,7 +252,7 @@ def test_a_rule_sees_the_rows_fields_and_its_error_is_the_rows():
     class Odd:
         def check(self, candidate: Candidate, fields: Any) -> Candidate:
             if fields["n"] % 2:
-                raise InvalidInviteError("is odd", "n")
+                raise InvalidInviteError(why("is odd")._replace(field="n"))
             return candidate
 
     found = check([{"to": SWISS, "n": 1}, {"to": "41793026728", "n": 2}], rules=[Odd()])

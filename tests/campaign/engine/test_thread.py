@@ -1,4 +1,4 @@
-"""A batch beside the thread that Airflow watches, and what an exception of a signal's handler does to it."""
+"""A campaign beside the thread that Airflow watches, and what an exception of a signal's handler does to it."""
 
 from __future__ import annotations
 
@@ -7,38 +7,29 @@ import signal
 import threading
 import time
 from types import FrameType
-from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.campaign.engine.thread import BatchThread
+from airflow_provider_omnichat.campaign.engine import thread
+from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
+from airflow_provider_omnichat.campaign.engine.thread import run_beside
 
 
-class Batch:
-    """Runs until it is abandoned, and then needs a while to record."""
+class Campaign:
+    """Runs until it is asked to stop, and then needs a while to record."""
 
     def __init__(self, records: float = 0.5, error: BaseException | None = None) -> None:
         self.recorded = False
-        self.abandoned_with: list[float] = []
+        self.stop = StopSignal()
         self._records = records
         self._error = error
-        self._stop: asyncio.Event | None = None
-        self._given_up = False
 
-    async def run(self, rows: Any) -> None:
+    async def run(self) -> None:
         if self._error:
             raise self._error
-        self._stop = asyncio.Event()
-        if not self._given_up:
-            await self._stop.wait()
+        await self.stop.wait()
         await asyncio.sleep(self._records)
         self.recorded = True
-
-    async def abandon(self, seconds: float) -> None:
-        self.abandoned_with.append(seconds)
-        self._given_up = True
-        if self._stop:
-            self._stop.set()
 
 
 class Late(BaseException):
@@ -57,43 +48,44 @@ def alarm():
 
 
 @pytest.mark.parametrize("moment", [0.01, 0.1, 0.3])
-def test_an_exception_in_the_waiting_thread_is_raised_after_everything_is_recorded(alarm, moment):
-    batch: Any = Batch()
+def test_an_exception_in_the_waiting_thread_is_given_back_after_everything_is_recorded(alarm, moment):
+    campaign = Campaign()
     alarm(moment)
-    with pytest.raises(Late):
-        BatchThread(batch).run(iter(()))
-    assert batch.recorded
-    assert len(batch.abandoned_with) == 1
+    assert isinstance(run_beside(campaign.run, campaign.stop), Late)
+    assert campaign.recorded
 
 
-def test_a_batch_that_does_not_end_is_not_waited_for_for_ever(alarm, monkeypatch):
-    monkeypatch.setattr("airflow_provider_omnichat.campaign.engine.thread._GRACE", 0.2)
-    monkeypatch.setattr("airflow_provider_omnichat.campaign.engine.thread._LAST_WRITES", 0.2)
-    batch: Any = Batch(records=3)
+def test_a_campaign_that_does_not_end_is_not_waited_for_for_ever(alarm, monkeypatch):
+    monkeypatch.setattr(thread, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(thread, "_LAST_WRITES_SECONDS", 0.2)
+    campaign = Campaign(records=3)
     alarm(0.1)
-    begin = time.monotonic()
-    with pytest.raises(Late):
-        BatchThread(batch).run(iter(()))
-    assert time.monotonic() - begin < 60
-    while not batch.recorded:
+    assert isinstance(run_beside(campaign.run, campaign.stop), Late)
+    assert not campaign.recorded
+    while not campaign.recorded:
         time.sleep(0.05)
 
 
 def test_stop_before_the_start_and_after_the_end_and_twice():
-    batch: Any = Batch(records=0)
-    thread = BatchThread(batch)
-    thread.stop()
-    thread.run(iter(()))
-    thread.stop()
-    assert batch.recorded
-    assert len(batch.abandoned_with) == 1
+    campaign = Campaign(records=0)
+    campaign.stop.set()
+    assert run_beside(campaign.run, campaign.stop) is None
+    campaign.stop.set()
+    assert campaign.recorded
 
 
-def test_an_error_of_the_batch_is_raised_in_the_waiting_thread():
-    batch: Any = Batch(error=ValueError("x"))
+def test_stop_from_another_thread_while_it_runs():
+    campaign = Campaign(records=0)
+    threading.Timer(0.2, campaign.stop.set).start()
+    assert run_beside(campaign.run, campaign.stop) is None
+    assert campaign.recorded
+
+
+def test_an_error_of_the_campaign_is_raised_in_the_waiting_thread():
+    campaign = Campaign(error=ValueError("x"))
     with pytest.raises(ValueError, match="x"):
-        BatchThread(batch).run(iter(()))
-    for thread in threading.enumerate():
-        if thread.name == "omnichat-batch":
-            thread.join(5)
-            assert not thread.is_alive()
+        run_beside(campaign.run, campaign.stop)
+    for running in threading.enumerate():
+        if running.name == "omnichat-batch":
+            running.join(5)
+            assert not running.is_alive()

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.engine.preview_campaign import known_to
+from airflow_provider_omnichat.campaign.engine.preview_campaign import lookup_in
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger, FrequencyCap
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.model.rows import Candidate
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
+from tests.support.reasons import why
 from tests.support.row_checks import check
 from tests.support.sql_servers import Target
 
@@ -81,7 +82,7 @@ def test_the_reason_says_the_rule(ledger):
         CappedLedger(ledger("three"), TWICE_A_WEEK).claim(claims("three", NUMBERS[:1]), CERTAINLY_NOT_SENT).values()
     )
     assert entry.same_task
-    assert entry.reason == "has got 2 or more invites in the last 7 days (max_per_recipient)"
+    assert str(entry.reason) == "has got 2 or more invites in the last 7 days (max_per_recipient)"
 
 
 def test_when_the_period_is_over_there_is_room_again_also_for_a_later_try_of_the_same_task(ledger):
@@ -129,7 +130,7 @@ def test_what_may_have_been_sent_stays_in_doubt_when_the_cap_keeps_it_from_being
     first = ledger("one")
     first.claim(wanted, CERTAINLY_NOT_SENT)
     if ended:
-        first.record({wanted[0].recipient: Entry.now(Outcome.UNKNOWN, reason="timed out")})
+        first.record({wanted[0].recipient: Entry.now(Outcome.UNKNOWN, reason=why("timed out"))})
         first.flush()
     send(ledger("two"), "two", NUMBERS[:1])
     (told,) = CappedLedger(ledger("one"), once).claim(wanted, CERTAINLY_NOT_SENT | IN_DOUBT).values()
@@ -137,7 +138,7 @@ def test_what_may_have_been_sent_stays_in_doubt_when_the_cap_keeps_it_from_being
     (kept,) = ledger("one").claim(wanted, CERTAINLY_NOT_SENT).values()
     assert kept.outcome is Outcome.UNKNOWN
     before = "timed out" if ended else "An earlier try was about to send this invite and ended before it could say how"
-    assert kept.reason == told.reason == f"{before}. It was to be sent again and was not: {once.reason}"
+    assert str(kept.reason) == str(told.reason) == f"{before}. It was to be sent again and was not: {once.reason}"
 
 
 def test_two_campaigns_at_the_same_moment_do_not_both_get_the_last_place(ledger):
@@ -172,7 +173,7 @@ def test_a_dry_run_knows_whom_the_ledger_would_leave_out_and_claims_nobody(ledge
     candidates = [
         one for one in check([{"to": number} for number in NUMBERS], campaign="three") if isinstance(one, Candidate)
     ]
-    lookup = known_to(ledger("three"), TWICE_A_WEEK)
+    lookup = lookup_in(ledger("three"), TWICE_A_WEEK)
     for _ in range(2):
         found = {
             one.invite.to: refusal.outcome for one in candidates if (refusal := lookup(candidates).get(one.recipient))

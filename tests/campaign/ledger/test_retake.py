@@ -8,6 +8,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry
 from airflow_provider_omnichat.campaign.ledger.retake import claim, still_in_doubt
 from tests.support.ledger_homes import FREE, LAST, LATE, NOT_AGAIN, NUMBERS, OPEN, Home, claims, leave_doubts
+from tests.support.reasons import why
 
 
 def test_only_what_was_in_doubt_is_told_to_be(any_home):
@@ -37,13 +38,13 @@ def test_a_doubt_that_a_twin_leaves_while_this_one_claims_is_not_taken_from_it(t
     def find(wanted: Sequence[Claim]) -> Mapping[str, Entry]:
         found = real(wanted)
         twin.claim([third], CERTAINLY_NOT_SENT)
-        twin.record({third.recipient: Entry.now(Outcome.UNKNOWN, reason="the twin's")})
+        twin.record({third.recipient: Entry.now(Outcome.UNKNOWN, reason=why("the twin's"))})
         twin.flush()
         return found
 
     ours.find = find  # type: ignore[assignment, method-assign]
     taken, doubts = claim(ours, claims(NUMBERS), resend_unknown=True)
-    assert {recipient: entry.reason for recipient, entry in taken.items()} == {third.recipient: "the twin's"}
+    assert {recipient: entry.reason for recipient, entry in taken.items()} == {third.recipient: why("the twin's")}
     assert len(doubts) == 2
     home.close()
 
@@ -86,8 +87,10 @@ def test_what_a_twin_is_sending_is_neither_claimed_nor_told_to_be(tmp_path):
 
 
 def test_a_reason_says_what_was_before_and_what_kept_it_and_does_not_grow():
-    doubt = Entry.now(Outcome.UNKNOWN, reason="no answer came.")
-    first = still_in_doubt(doubt, "one")
-    assert first == doubt._replace(reason=f"no answer came. {NOT_AGAIN}one")
-    assert still_in_doubt(first, "two").reason == f"no answer came. {NOT_AGAIN}two"
-    assert still_in_doubt(Entry.now(None), "one").outcome is Outcome.UNKNOWN
+    doubt = Entry.now(Outcome.UNKNOWN, reason=why("no answer came."))
+    first = still_in_doubt(doubt, why("one"))
+    assert str(first.reason) == f"no answer came. {NOT_AGAIN}one"
+    second = still_in_doubt(first, why("two"))
+    assert second == doubt._replace(reason=why("no answer came.")._replace(since=f"{NOT_AGAIN}two"))
+    assert str(second.reason) == f"no answer came. {NOT_AGAIN}two"
+    assert still_in_doubt(Entry.now(None), why("one")).outcome is Outcome.UNKNOWN

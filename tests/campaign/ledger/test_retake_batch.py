@@ -28,6 +28,7 @@ from tests.support.ledger_homes import (
     leave_open,
 )
 from tests.support.played_batches import BUSY, LOCKED_OUT, LOST, REFUSED, Tried, attempt
+from tests.support.reasons import why
 from tests.support.wire_server import ACCEPTED
 
 
@@ -54,11 +55,11 @@ KEPT: dict[str, dict[str, Any]] = {
 def test_what_was_to_be_sent_again_and_was_not_stays_in_doubt(home, kept_by):
     leave_doubts(home)
     second = attempt(home.ledger, numbers=NUMBERS[:4], resend=True, **KEPT[kept_by])
-    assert second.batch.failure is None
+    assert second.report.failure is None
     sure = "held" if kept_by == "held" else "not_sent"
     assert second.outcomes() == {LATE: "unknown", OPEN: "unknown", FREE: sure, LAST: sure}
-    assert second.batch.tally.counts[Outcome.UNKNOWN] == 2
-    assert second.batch.tally.due == {**{Outcome.NOT_SENT: 0, Outcome.HELD: 0}, Outcome(sure): 4}
+    assert second.report.tally.counts[Outcome.UNKNOWN] == 2
+    assert second.report.tally.due == {**{Outcome.NOT_SENT: 0, Outcome.HELD: 0}, Outcome(sure): 4}
     why = str(second.rows[FREE][0].error)
     for number, before in ((LATE, "no answer came"), (OPEN, NEVER_ENDED)):
         told = str(second.rows[number][0].error)
@@ -97,7 +98,7 @@ def test_abandoned_in_the_middle_leaves_doubts_in_doubt(home):
         def put(candidate: Candidate) -> None:
             real(candidate)
             if not tasks:
-                tasks.append(asyncio.get_running_loop().create_task(batch.abandon(0)))
+                tasks.append(asyncio.get_running_loop().create_task(batch._sender.abandon(0)))
 
         batch._sender.put = put  # type: ignore[method-assign]
 
@@ -113,7 +114,7 @@ def test_a_claim_that_failed_leaves_doubts_in_doubt(home):
     leave_doubts(home)
     home.fail_next_claim()
     second = attempt(home.ledger, numbers=NUMBERS[:4], resend=True)
-    assert isinstance(second.batch.failure, LedgerError)
+    assert isinstance(second.report.failure, LedgerError)
     assert second.asked == []
     assert {home.known().get(number) for number in (LATE, OPEN)} <= {Outcome.UNKNOWN, None}
     third = attempt(home.ledger, numbers=NUMBERS[:4])
@@ -128,7 +129,7 @@ def test_doubts_that_come_up_after_the_sending_has_stopped_are_told_as_doubts_th
     second = attempt(home.ledger, lambda to: LOCKED_OUT, numbers=many, resend=True)
     assert len(second.asked) == 1
     assert Counter(second.outcomes().values()) == {"unknown": 40}
-    assert second.batch.tally.due[Outcome.NOT_SENT] == 40
+    assert second.report.tally.due[Outcome.NOT_SENT] == 40
     assert "Sending was stopped: The invite was not sent: HTTP 401" in str(second.rows[many[-1]][0].error)
     assert attempt(home.ledger, numbers=many).asked == []
 
@@ -145,7 +146,7 @@ def test_the_answer_and_the_time_of_the_doubt_are_kept(tmp_path):
     (late,) = claims([LATE])
     first = home.ledger()
     first.claim([late], CERTAINLY_NOT_SENT)
-    first.record({late.recipient: Entry.now(Outcome.UNKNOWN, accepted(LATE), "status 29", attempts=3)})
+    first.record({late.recipient: Entry.now(Outcome.UNKNOWN, accepted(LATE), why("status 29"), attempts=3)})
     first.flush()
     before = home.ledger().find([late])[late.recipient]
     for _ in range(2):  # the reason does not grow from try to try
@@ -153,7 +154,7 @@ def test_the_answer_and_the_time_of_the_doubt_are_kept(tmp_path):
         (row,) = second.rows[LATE]
         assert row.message_id == ACCEPTED["messageId"]
         after = home.ledger().find([late])[late.recipient]
-        assert after == before._replace(reason=f"status 29. {NOT_AGAIN}{BUSY}")
+        assert after == before._replace(reason=why("status 29")._replace(since=f"{NOT_AGAIN}{BUSY}"))
     home.close()
 
 
@@ -163,7 +164,9 @@ def reasons(tried: Tried) -> dict[str, str]:
 
 
 def test_a_doubt_keeps_its_first_reason_over_all_later_tries(home):
-    lost = {number: InviteUnknownError(f"The invite may have been sent, or not: {number[-1]}.") for number in NUMBERS}
+    lost = {
+        number: InviteUnknownError(why(f"The invite may have been sent, or not: {number[-1]}.")) for number in NUMBERS
+    }
     first = {number: str(lost[number]).rstrip(".") for number in NUMBERS}
     attempt(home.ledger, lost.get)
     for _ in range(2):
@@ -197,7 +200,7 @@ def test_a_doubt_keeps_its_first_reason_over_all_later_tries(home):
 def test_a_claim_that_fails_and_a_stop_leave_the_first_reason(home):
     attempt(home.ledger, lambda to: LOST, numbers=[LATE])
     home.fail_next_claim()
-    assert attempt(home.ledger, numbers=NUMBERS[:2], resend=True).batch.failure is not None
+    assert attempt(home.ledger, numbers=NUMBERS[:2], resend=True).report.failure is not None
     assert reasons(attempt(home.ledger, numbers=[LATE]))[LATE].startswith(str(LOST))
     attempt(home.ledger, numbers=NUMBERS[:2], resend=True, meanwhile=stop_at_once)
     assert reasons(attempt(home.ledger, numbers=[LATE]))[LATE].startswith(f"{LOST}. {NOT_AGAIN}")

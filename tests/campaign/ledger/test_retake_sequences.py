@@ -92,13 +92,13 @@ def test_whatever_happens_nobody_who_may_have_been_reached_is_sent_to_unless_tha
             resend=resend,
             closing=chance.sample(NUMBERS, chance.choice([0, 0, 3, 8])),
         )
-        if tried.batch.stop_reason:  # an assertion in the client would be taken for a bug of the provider
-            assert "please report it" not in tried.batch.stop_reason
+        if tried.report.stop_reason:  # an assertion in the client would be taken for a bug of the provider
+            assert "please report it" not in tried.report.stop_reason
         found = home.known()
         if killed:
             kinds["killed"] += 1
             truth.settle({one for one in NUMBERS if found.get(one) in (Outcome.ACCEPTED, Outcome.REJECTED)})
-        elif tried.batch.failure is not None:
+        elif tried.report.failure is not None:
             kinds["failed"] += 1
         else:
             kinds["resent" if resend else "held"] += 1

@@ -72,7 +72,7 @@ def test_a_single_invite_keeps_its_first_reason_over_all_later_tries(any_home):
             once(any_home.ledger(), given, resend=resend)
         sent, told = once(any_home.ledger(), None)
         assert (sent, type(told)) == (0, InviteUnknownError)
-        assert str(told).endswith(f"nothing was sent now. {words}")
+        assert str(told).endswith(f" UTC. {words}")
     sent, told = once(any_home.ledger(), LOST, resend=True)
     assert (sent, str(told)) == (1, f"{LOST}. It was sent again: {LOST}")
 

@@ -14,6 +14,7 @@ from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, LedgerError
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
+from tests.support.reasons import why
 from tests.support.sql_claims import CAMPAIGN, answer_of, claims_of
 from tests.support.sql_servers import Target
 from tests.support.sql_spies import Spied
@@ -80,13 +81,13 @@ class TestClaim:
         claim = Claim("r", "41790000000", "a\x00b \ud800 '; DROP TABLE x; -- \U0001f600")
         sut.claim([claim], CERTAINLY_NOT_SENT)
         answer = answer_of(messageId="x" * 300, messageCount=2**40, odd="\x00\ud800")
-        sut.record({"r": Entry.now(Outcome.ACCEPTED, answer, "why\x00 %s ? \U0001f600")})
+        sut.record({"r": Entry.now(Outcome.ACCEPTED, answer, why("why\x00 %s ? \U0001f600"))})
         sut.flush()
         kept = ledger().find([claim])["r"]
         assert kept.answer is not None
         assert kept.answer.message_id == "x" * 300
         assert kept.answer.raw["odd"] == "\x00\ud800"
-        assert kept.reason == "why\N{REPLACEMENT CHARACTER} %s ? \U0001f600"
+        assert str(kept.reason) == "why\N{REPLACEMENT CHARACTER} %s ? \U0001f600"
 
 
 class TestRecord:
@@ -111,7 +112,7 @@ class TestRecord:
         (claim,) = claims_of(1)
         sut.claim([claim], CERTAINLY_NOT_SENT)
         assert target.run(f"SELECT outcome, ended_at FROM {table}") == [(None, None)]
-        sut.record({claim.recipient: Entry.now(Outcome.REJECTED, answer_of(group=5), "refused", attempts=2)})
+        sut.record({claim.recipient: Entry.now(Outcome.REJECTED, answer_of(group=5), why("refused"), attempts=2)})
         sut.flush()
         columns = (
             "campaign, recipient, row_key, outcome, message_id, status_group, status_id, status_name, message_count,"
@@ -140,7 +141,7 @@ class TestRecord:
         sut = ledger()
         first, second = claims_of(2)
         sut.claim([first], CERTAINLY_NOT_SENT)
-        sut.record({first.recipient: Entry.now(Outcome.UNKNOWN, None, "time-out")})
+        sut.record({first.recipient: Entry.now(Outcome.UNKNOWN, None, why("time-out"))})
         sut.claim([second], CERTAINLY_NOT_SENT)  # nobody waits for outcomes when senders wait for claims
         assert ledger().find([first])[first.recipient].outcome is None
         sut.flush()
@@ -247,7 +248,7 @@ class TestOnce:
 
     def test_doubt_of_another_run_is_not_resent(self, ledger: Callable[..., SqlLedger]) -> None:
         def breaks(_: Invite) -> InviteAnswer:
-            raise InviteUnknownError("read time-out")
+            raise InviteUnknownError(why("read time-out"))
 
         with pytest.raises(InviteUnknownError):
             send_at_most_once(INVITE, send=breaks, ledger=ledger("monday"), campaign=CAMPAIGN)
@@ -256,7 +257,7 @@ class TestOnce:
 
     def test_what_the_first_run_could_not_send_the_second_does(self, ledger: Callable[..., SqlLedger]) -> None:
         def refused(_: Invite) -> InviteAnswer:
-            raise InviteNotSentError("429")
+            raise InviteNotSentError(why("429"))
 
         with pytest.raises(InviteNotSentError):
             send_at_most_once(INVITE, send=refused, ledger=ledger("monday"), campaign=CAMPAIGN)

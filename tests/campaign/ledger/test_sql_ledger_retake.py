@@ -9,6 +9,7 @@ import pytest
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
+from tests.support.reasons import why
 from tests.support.sql_claims import answer_of, claims_of
 from tests.support.sql_servers import Target
 
@@ -18,7 +19,7 @@ class TestRetake:
         (claim,) = claims_of(1)
         sut.claim([claim], CERTAINLY_NOT_SENT)
         if outcome is not None:
-            sut.record({claim.recipient: Entry.now(outcome, answer_of(), "why")})
+            sut.record({claim.recipient: Entry.now(outcome, answer_of(), why("why"))})
             sut.flush()
         return claim
 

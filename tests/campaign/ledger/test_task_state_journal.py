@@ -9,8 +9,9 @@ import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, LedgerError
-from airflow_provider_omnichat.campaign.ledger.task_state_journal import SEGMENT, StateStoreJournal
+from airflow_provider_omnichat.campaign.ledger.task_state_journal import SEGMENT_INVITES, StateStoreJournal
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
+from tests.support.reasons import why
 from tests.support.state_store import Store
 
 
@@ -54,7 +55,7 @@ def test_another_campaign_has_a_journal_of_its_own():
 
 def test_neither_number_nor_whole_hash_is_in_the_store_and_an_invite_takes_less_than_fifteen_bytes():
     store = Store()
-    many = [Claim(recipient_key("c", f"4179{i:07d}"), f"4179{i:07d}") for i in range(3 * SEGMENT)]
+    many = [Claim(recipient_key("c", f"4179{i:07d}"), f"4179{i:07d}") for i in range(3 * SEGMENT_INVITES)]
     journal = StateStoreJournal(store, "c")
     for start in range(0, len(many), 500):
         journal.claim(many[start : start + 500], CERTAINLY_NOT_SENT)
@@ -67,18 +68,18 @@ def test_neither_number_nor_whole_hash_is_in_the_store_and_an_invite_takes_less_
 
 def test_reasons_of_doubts_do_not_make_a_value_larger_than_airflow_takes():
     store = Store()
-    many = claims(*range(SEGMENT))
+    many = claims(*range(SEGMENT_INVITES))
     journal = StateStoreJournal(store, "c")
     journal.claim(many, CERTAINLY_NOT_SENT)
     texts = ["no answer came", *(f"{n} \u2019" * 60 for n in range(100)), "x" * 5000]
     for n, one in enumerate(many):
         reason = texts[n] if n < len(texts) else "no answer came"
-        journal.record({one.recipient: Entry.now(Outcome.UNKNOWN, reason=reason)})
+        journal.record({one.recipient: Entry.now(Outcome.UNKNOWN, reason=why(reason))})
     journal.flush()
     assert all(len(json.dumps(value)) <= 65_535 for value in store.values())
     found = StateStoreJournal(store, "c").find(many)
     assert {entry.outcome for entry in found.values()} == {Outcome.UNKNOWN}
-    told = [found[one.recipient].reason for one in many]
+    told = [reason and reason.text for one in many for reason in [found[one.recipient].reason]]
     assert told[:5] == texts[:5]
     assert set(told[len(texts) :]) == {"no answer came"}
     assert None in told, "those for which there is no room are in doubt without a reason"
@@ -90,7 +91,7 @@ def test_a_reason_without_room_leaves_the_first_one():
     journal.claim(claims(*range(30)), CERTAINLY_NOT_SENT)
     journal.record(
         {
-            one.recipient: Entry.now(Outcome.UNKNOWN, reason=f"no answer {n % 20}")
+            one.recipient: Entry.now(Outcome.UNKNOWN, reason=why(f"no answer {n % 20}"))
             for n, one in enumerate(claims(*range(30)))
         }
     )
@@ -98,8 +99,8 @@ def test_a_reason_without_room_leaves_the_first_one():
     later = StateStoreJournal(store, "c")
     later.claim(claims(*range(30)), CERTAINLY_NOT_SENT | IN_DOUBT)
     for n, one in enumerate(claims(*range(30))):
-        text = f"no answer {n % 20}. It was to be sent again and was not: {n}"
-        later.record({one.recipient: Entry.now(Outcome.UNKNOWN, reason=text)})
+        reason = why(f"no answer {n % 20}")._replace(since=f"It was to be sent again and was not: {n}")
+        later.record({one.recipient: Entry.now(Outcome.UNKNOWN, reason=reason)})
     later.flush()
     found = StateStoreJournal(store, "c").find(claims(*range(30)))
     for n, one in enumerate(claims(*range(30))):

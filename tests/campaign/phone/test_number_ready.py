@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
-from airflow_provider_omnichat.campaign.phone.number import _parsed_digits, _ready_digits
+from airflow_provider_omnichat.campaign.phone.number import _parsed_digits
+from airflow_provider_omnichat.campaign.phone.ready_number import ready_digits
 
 
 def by_parsing(number: object, region: str | None) -> str | None:
@@ -43,13 +44,13 @@ def test_examples_of_every_region_and_kind_are_as_parsing_has_them():
     assert len(numbers) > 1000
     for number in numbers:
         for written in (number, "00" + number[1:], number[1:], f"{number[:4]} {number[4:7]}-{number[7:]}"):
-            assert _ready_digits(written, None) in (None, by_parsing(written, None)), written
+            assert ready_digits(written, None) in (None, by_parsing(written, None)), written
 
 
 def test_mobile_numbers_of_every_country_need_no_parsing():
     numbers = examples([phonenumbers.PhoneNumberType.MOBILE])
     assert {phonenumbers.parse(number).country_code for number in numbers} == set(COUNTRY_CODES)
-    assert [number for number in numbers if not _ready_digits(number, None)] == []
+    assert [number for number in numbers if not ready_digits(number, None)] == []
 
 
 @pytest.mark.parametrize(
@@ -83,14 +84,14 @@ def test_mobile_numbers_of_every_country_need_no_parsing():
     ],
 )
 def test_what_is_ready_without_parsing_is_what_parsing_gives(written, ready):
-    assert _ready_digits(written, None) == ready
+    assert ready_digits(written, None) == ready
     if ready:
         assert by_parsing(written, None) == ready
 
 
 def test_digits_without_a_plus_are_read_with_the_region_where_one_is_given():
-    assert _ready_digits("41793026727", None) == "41793026727"
-    assert _ready_digits("41793026727", "CH") is None
+    assert ready_digits("41793026727", None) == "41793026727"
+    assert ready_digits("41793026727", "CH") is None
 
 
 @settings(max_examples=3000, deadline=None)
@@ -105,5 +106,5 @@ def test_no_number_is_ready_that_parsing_would_refuse_or_change(prefix, code, re
     digits = f"{code}{rest}"
     for at, separator in separators:
         digits = digits[:at] + separator + digits[at:]
-    ready = _ready_digits(prefix + digits, region)
+    ready = ready_digits(prefix + digits, region)
     assert ready in (None, by_parsing(prefix + digits, region))

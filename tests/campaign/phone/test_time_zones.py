@@ -58,7 +58,7 @@ def test_a_zone_as_people_write_it(written, zone):
 def test_what_is_no_zone_is_refused_by_name(written, complaint):
     with pytest.raises(InvalidInviteError) as raised:
         checked_zone(written)
-    assert raised.value.field == "time_zone"
+    assert raised.value.reason.field == "time_zone"
     assert str(raised.value).startswith("time_zone: ")
     assert complaint in str(raised.value)
     assert str(raised.value).endswith("; write an IANA name such as Europe/Zurich, or an offset such as +02:00")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 import tracemalloc
@@ -13,18 +14,23 @@ from hypothesis import strategies as st
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.model.rows import Candidate, Result
+from airflow_provider_omnichat.api.reasons import Reason
+from airflow_provider_omnichat.campaign.ledger.retake import already_invited
+from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Result
 from airflow_provider_omnichat.campaign.phone.country_codes import country_of
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
 from airflow_provider_omnichat.campaign.preview.statistics import Preview
+from airflow_provider_omnichat.campaign.rows.files import rows_of_stream
+from tests.support.reasons import why
 
 
 def candidate(position: int, to: str = "41793026727", message: str = "Hello, follow us at <link>") -> Candidate:
     return Candidate(position, None, Invite(to, message, "<link>", "KEY", "FACEBOOK"), "")
 
 
-def left_out(position: int, error: str | None, outcome: Outcome = Outcome.INVALID) -> Result:
-    return Result(position, None, "41793026727", outcome, "2026-07-30T12:00:00+00:00", error=error)
+def left_out(position: int, reason: str | Reason | None, outcome: Outcome = Outcome.INVALID) -> Result:
+    reason = why(reason) if isinstance(reason, str) else reason
+    return Result(position, None, "41793026727", outcome, "2026-07-30T12:00:00+00:00", reason=reason)
 
 
 def preview(*checked: Candidate | Result, **options: Any) -> Preview:
@@ -116,24 +122,22 @@ def test_equal_reasons_are_counted_together_without_what_belongs_to_one_person()
     for number in ("+41 79 3", "+41 78 2", "+4177", "+41793026727123456789"):
         with pytest.raises(InvalidInviteError) as error:
             normalise_number(number)
-        errors.append(str(error.value))
+        errors.append(error.value.reason)
     rows = [left_out(row, error) for row, error in enumerate(errors, 1)]
-    rows += [
-        left_out(row, f"line {row}: is not JSON: Expecting ',' delimiter at character {row}") for row in range(5, 8)
-    ]
+    broken = rows_of_stream(io.StringIO("{}\n" + "".join(f'{{"to": {"1" * n} 2}}\n' for n in range(1, 4))), "due.jsonl")
+    rows += [left_out(row.position, row.reason) for row in broken if isinstance(row, BrokenRow)]
     rows += [left_out(8, None)]
     rows += [
-        left_out(row, f"already invited by another run (accepted at 2026-07-{row} 10:00:00 UTC)", Outcome.DUPLICATE)
-        for row in (10, 11)
+        left_out(row, already_invited(f"accepted at 2026-07-{row} 10:00:00 UTC"), Outcome.DUPLICATE) for row in (10, 11)
     ]
-    reasons = {(one["outcome"], one["reason"]): one["rows"] for one in preview(*rows).to_json()["reasons"]}
-    assert reasons == {
-        ("invalid", "to: is too short for a number of +41"): 3,
-        ("invalid", "to: is not a phone number"): 1,
-        ("invalid", "is not JSON: Expecting ',' delimiter at character …"): 3,
-        ("invalid", ""): 1,
-        ("duplicate", "already invited by another run (accepted at … UTC)"): 2,
-    }
+    reasons = [tuple(each.values()) for each in preview(*rows).to_json()["reasons"]]
+    assert sorted(reasons, key=str) == [
+        ("duplicate", "already_invited", "already invited in this campaign", 2),
+        ("invalid", "not_a_number", "to: is not a phone number; write it like +41793026727", 1),
+        ("invalid", "number_too_short", "to: is too short for a number of +41", 3),
+        ("invalid", "row_unreadable", "is not JSON: Expecting ',' delimiter", 3),
+        ("invalid", None, "", 1),
+    ]
 
 
 def test_the_ten_most_frequent_reasons_are_given_and_the_others_counted():
@@ -179,7 +183,8 @@ def test_samples_mask_numbers_keep_dates_and_end_somewhere():
 @example("", "12.12.2026 79", "")
 @given(st.text(max_size=60), st.from_regex(r"\+?[1-9](?:[ .()/-]?[0-9]){8,13}", fullmatch=True), st.text(max_size=60))
 def test_no_whole_number_leaves_it(before, number, after):
-    made = preview(candidate(1, message=f"{before} {number} {after} <link>"), left_out(2, f"{before} {number} {after}"))
+    reason = why("is wrong")._replace(subject=number, detail=f"{before} {number} {after}")
+    made = preview(candidate(1, message=f"{before} {number} {after} <link>"), left_out(2, reason))
     digits = re.sub(r"\D", "", number)
     for text in (json.dumps(made.to_json()), made.to_markdown()):
         assert number not in text

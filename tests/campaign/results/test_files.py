@@ -3,9 +3,11 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.results.files import ResultFiles, read_results
 from airflow_provider_omnichat.campaign.results.format import COLUMNS
 from airflow_provider_omnichat.campaign.results.sink import ResultSink
+from tests.support.reasons import why
 from tests.support.result_files import lines, names
 from tests.support.result_rows import give, key_of, made
 
@@ -18,7 +20,7 @@ FULL = made(
     status_name="REJECTED_DESTINATION",
     message_count=2,
     attempts=1,
-    error='Invalid, "really"',
+    reason=why('Invalid, "really"', ReasonCode.HTTP_REJECTED),
 )
 
 
@@ -28,7 +30,7 @@ def test_it_is_a_result_sink(files):
 
 
 def test_rows_are_read_back_as_they_were_written(files, directory):
-    results = [made(1), FULL, made(2, Outcome.INVALID, to="+41 (0)79 x", key=None, error="to: has letters")]
+    results = [made(1), FULL, made(2, Outcome.INVALID, to="+41 (0)79 x", key=None, reason=why("to: has letters"))]
     sink = files()
     sink.write(give(*results[:2]))
     sink.write([(None, results[2])])
@@ -52,6 +54,7 @@ def test_the_columns_stand_in_their_order_after_the_users_key(files, directory):
         "status_name": "REJECTED_DESTINATION",
         "message_count": "2",
         "attempts": "1",
+        "reason_code": "http_rejected",
         "error": 'Invalid, "really"',
         "at": "2026-07-30T12:00:00.250+00:00",
         "row": "3",
@@ -104,7 +107,7 @@ def test_a_later_try_keeps_what_was_decided_and_writes_the_rest_anew(files, dire
 
 def test_a_try_that_did_not_see_the_whole_list_leaves_what_the_one_before_wrote(files, directory):
     first = files(1)
-    first.write(give(made(1, Outcome.NOT_SENT), made(2, Outcome.NOT_SENT, error="old")))
+    first.write(give(made(1, Outcome.NOT_SENT), made(2, Outcome.NOT_SENT, reason=why("old"))))
     first.close()
     second = files(2)
     second.write(give(made(1, Outcome.UNKNOWN)))
@@ -112,7 +115,7 @@ def test_a_try_that_did_not_see_the_whole_list_leaves_what_the_one_before_wrote(
     found = {row.position: (row.outcome, row.error) for row in read_results(directory)}
     assert found == {1: (Outcome.UNKNOWN, None), 2: (Outcome.NOT_SENT, "old")}
     third = files(3)
-    third.write(give(made(1), made(2, Outcome.NOT_SENT, error="new")))
+    third.write(give(made(1), made(2, Outcome.NOT_SENT, reason=why("new"))))
     third.close()
     assert sorted(int(row["row"]) for row in lines(directory)) == [1, 2]
 

@@ -18,6 +18,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.results.directory import ResultFileError
 from airflow_provider_omnichat.campaign.results.files import ResultFiles, read_results
 from airflow_provider_omnichat.campaign.results.sink import FINAL_OUTCOMES
+from tests.support.reasons import why
 from tests.support.result_files import FORMATS, lines, names
 from tests.support.result_rows import give, key_of, made
 
@@ -105,7 +106,7 @@ def test_however_the_tries_crash_all_files_together_hold_each_row_once_in_the_en
                     outcome = ledger[position] = data.draw(OUTCOMES)
                     if outcome is Outcome.NOT_SENT:
                         del ledger[position]
-                row = made(position, outcome, error="x, \n y", key=None)
+                row = made(position, outcome, reason=why("x, \n y"), key=None)
                 if key_of(row.to) not in earlier:
                     sink.write(give(row))
                     written.add(position)

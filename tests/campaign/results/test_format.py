@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.results.files import ResultFiles, read_results
+from tests.support.reasons import why
 from tests.support.result_files import FORMATS, lines
 from tests.support.result_rows import give, key_of, made
 
@@ -39,7 +41,7 @@ from tests.support.result_rows import give, key_of, made
 )
 def test_no_text_from_outside_is_a_formula_in_a_spreadsheet(tmp_path, text, cell):
     sink = ResultFiles(tmp_path, format="csv", try_number=1, recipient_of=key_of, key_column="id")
-    row = made(1, Outcome.INVALID, to="x", key=text, error=text, status_name=text, message_id=text)
+    row = made(1, Outcome.INVALID, to="x", key=text, reason=why(text), status_name=text, message_id=text)
     sink.write([(None, row)])
     sink.close()
     (raw,) = lines(tmp_path)
@@ -65,7 +67,7 @@ ANYTHING = st.text(max_size=20) | st.text(alphabet="'=+-@ \t\r\n,\"1a;\x00\x1c\u
             status_id=st.none() | st.integers(0, 200),
             status_name=st.none() | ANYTHING,
             attempts=st.integers(0, 9),
-            error=st.none() | ANYTHING,
+            reason=st.none() | st.builds(why, ANYTHING, st.sampled_from(ReasonCode)),
         ),
         max_size=5,
         unique_by=lambda row: row.position,

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.results import table as result_table
 from airflow_provider_omnichat.campaign.results.sink import ResultSink
 from airflow_provider_omnichat.campaign.results.table_statements import COLUMNS
+from tests.support.reasons import why
 from tests.support.result_rows import give, key_of, made
 from tests.support.result_tables import BATCH, expected, rows
 
@@ -25,7 +27,7 @@ FULL = made(
     status_name="REJECTED_DESTINATION",
     message_count=2,
     attempts=1,
-    error='Invalid, "really"; it\'s 100% so',
+    reason=why('Invalid, "really"; it\'s 100% so', ReasonCode.HTTP_REJECTED),
 )
 
 
@@ -53,6 +55,7 @@ def test_a_row_has_its_values_in_named_columns(sink, database, table):
         "status_name": "REJECTED_DESTINATION",
         "message_count": 2,
         "attempts": 1,
+        "reason_code": "http_rejected",
         "error": 'Invalid, "really"; it\'s 100% so',
     }
     assert writing.location == f"table {table} of connection warehouse"
@@ -76,7 +79,7 @@ def test_what_no_column_takes_is_made_to_fit(sink, database, table):
         key="k" * 2000 + "\ud800",
         message_id="m" * 400,
         status_id=2**40,
-        error="e" * 2000,
+        reason=why("e" * 2000),
     )
     writing = sink(batch="b" * 400)
     writing.earlier()
@@ -183,7 +186,7 @@ def test_killed_between_any_two_statements_each_row_is_there_once_in_the_end(
     """Some tries, each killed at a random statement or ended; the last one ends. No row is lost at any moment."""
     chance = random.Random(seed)
     people = {position: f"41790000{position:03d}" for position in range(1, 60)}
-    monkeypatch.setattr(result_table, "_DELETED_AT_ONCE", 7)
+    monkeypatch.setattr(result_table, "_DELETE_ROWS", 7)
     seen: set[int] = set()
     for number in range(1, 9):
         last = number == 8

@@ -13,6 +13,7 @@ from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSou
 from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
 from airflow_provider_omnichat.campaign.rows.lists import ListedRows, rows_of_list
 from airflow_provider_omnichat.campaign.rows.spool import Spool
+from tests.support.reasons import why
 
 
 def columns(*names: str) -> RowColumns:
@@ -21,7 +22,7 @@ def columns(*names: str) -> RowColumns:
 
 def fitted(items: Any, *names: str) -> list[Any]:
     rows = rows_of_list(items if isinstance(items, Iterator) else list(items))
-    return [row.fields if isinstance(row, Row) else row.reason for row in columns(*names).fitted(rows, "invites")]
+    return [row.fields if isinstance(row, Row) else str(row.reason) for row in columns(*names).fitted(rows, "invites")]
 
 
 # one column
@@ -96,7 +97,7 @@ def test_a_list_of_empty_rows_lacks_its_columns_and_one_without_rows_does_not():
         fitted([{}, {}], "to")
     assert fitted([], "to") == []
     assert fitted(iter([]), "to") == []
-    broken = BrokenRow(1, "line 1: is not JSON")
+    broken = BrokenRow(1, why("line 1: is not JSON"))
     assert list(columns("to").fitted(iter([broken]), "x.jsonl")) == [broken]
 
 

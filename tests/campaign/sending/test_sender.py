@@ -15,6 +15,7 @@ from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.campaign.model.rows import Candidate
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
 from airflow_provider_omnichat.campaign.sending.sender import Ended, Sender
+from tests.support.reasons import why
 from tests.support.wire_server import ACCEPTED
 
 OK = InviteAnswer.from_json(ACCEPTED)
@@ -121,7 +122,7 @@ def test_an_error_of_the_pacer_loses_no_invite_and_hangs_nobody(method):
         raise ZeroDivisionError("x")
 
     setattr(Broken, method, fail)
-    refusal = InviteNotSentError("no", retryable=True, http_status=None if method == "unreachable" else 429)
+    refusal = InviteNotSentError(why("no"), retryable=True, http_status=None if method == "unreachable" else 429)
     client = Client(lambda to, attempt: OK if method == "accepted" else refusal)
     _, ended = send(50, client, pacer=Broken())
     assert len(ended) == 50
@@ -132,10 +133,10 @@ def test_an_error_of_the_pacer_loses_no_invite_and_hangs_nobody(method):
 
 def test_only_what_was_certainly_not_taken_is_repeated():
     kinds = [
-        InviteUnknownError("?"),
-        InviteRejectedError("no"),
+        InviteUnknownError(why("?")),
+        InviteRejectedError(why("no")),
         OK,
-        InviteNotSentError("busy", retryable=True, http_status=429),
+        InviteNotSentError(why("busy"), retryable=True, http_status=429),
     ]
     client = Client(lambda to, attempt: kinds[int(to) % 4] if attempt == 1 else OK)
     _, ended = send(16, client, retry_budget=20.0)
@@ -168,7 +169,7 @@ def test_abandon_lets_requests_end_that_do():
 
 
 def test_abandon_while_everybody_waits_for_a_turn():
-    client = Client(lambda to, attempt: InviteNotSentError("busy", retryable=True, http_status=429, retry_after=5))
+    client = Client(lambda to, attempt: InviteNotSentError(why("busy"), retryable=True, http_status=429, retry_after=5))
 
     async def work(sender: Sender) -> None:
         await asyncio.sleep(0.1)
@@ -189,11 +190,11 @@ def test_closing_with_work_left_begins_no_further_request_and_loses_none():
 
 
 def test_nineteen_doubts_and_an_answer_go_on_and_twenty_stop():
-    client = Client(lambda to, attempt: OK if int(to) % 20 == 19 else InviteUnknownError("?"))
+    client = Client(lambda to, attempt: OK if int(to) % 20 == 19 else InviteUnknownError(why("?")))
     sender, ended = send(100, client, concurrency=1)
     assert outcomes(ended) == {"unknown": 95, "accepted": 5}
     assert sender.stop_reason is None
-    sender, ended = send(100, Client(lambda to, attempt: InviteUnknownError("?")), concurrency=1)
+    sender, ended = send(100, Client(lambda to, attempt: InviteUnknownError(why("?"))), concurrency=1)
     assert outcomes(ended) == {"unknown": 20, "not_sent": 80}
 
 
@@ -207,7 +208,7 @@ def test_nobody_is_sent_to_whose_window_has_closed_meanwhile():
 
 def test_a_refused_invite_is_not_tried_again_after_its_window_has_closed():
     closes_at = time() + 0.3
-    refused = InviteNotSentError("429", http_status=429, retryable=True, retry_after=0.5)
+    refused = InviteNotSentError(why("429"), http_status=429, retryable=True, retry_after=0.5)
     client = Client(lambda to, attempt: refused)
     _, ended = send(1, client, closes_at=closes_at, retry_budget=5.0)
     assert client.sent.total() == 1

@@ -1,0 +1,122 @@
+"""
+Why an invite was not accepted: a code for programs, a sentence for people.
+
+Made where the fact is known, handed on as it is, and turned into text where a person reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+
+class ReasonCode(StrEnum):
+    """The codes of all reasons; they stay as they are from version to version. ``docs/results.md`` has their table."""
+
+    ROW_UNREADABLE = "row_unreadable"
+    ROW_HAS_TWO_COLUMNS = "row_has_two_columns"
+
+    NO_NUMBER = "no_number"
+    NOT_A_NUMBER = "not_a_number"
+    NUMBER_TOO_SHORT = "number_too_short"
+    NUMBER_TOO_LONG = "number_too_long"
+    NUMBER_OF_WRONG_LENGTH = "number_of_wrong_length"
+    NUMBER_LOST_DIGITS = "number_lost_digits"
+    NUMBER_AMBIGUOUS = "number_ambiguous"
+    SEVERAL_NUMBERS = "several_numbers"
+    NO_COUNTRY_CODE = "no_country_code"
+    UNKNOWN_COUNTRY_CODE = "unknown_country_code"
+    NOT_A_NUMBER_OF_COUNTRY = "not_a_number_of_country"
+    UNKNOWN_COUNTRY = "unknown_country"
+
+    NO_TEXT = "no_text"
+    NOT_A_TEXT = "not_a_text"
+    NO_FIELD_FOR_TEXT = "no_field_for_text"
+    NO_LINK_PLACEHOLDER = "no_link_placeholder"
+    MESSAGE_TOO_LONG = "message_too_long"
+    NO_APPLICATION = "no_application"
+    UNUSABLE_APPLICATION = "unusable_application"
+
+    NOT_A_TIME_ZONE = "not_a_time_zone"
+    NO_TIME_ZONE = "no_time_zone"
+    NEVER_IN_SEND_WINDOW = "never_in_send_window"
+    OUTSIDE_SEND_WINDOW = "outside_send_window"
+
+    DUPLICATE_IN_LIST = "duplicate_in_list"
+    ALREADY_INVITED = "already_invited"
+    OPTED_OUT = "opted_out"
+    FREQUENCY_CAP = "frequency_cap"
+
+    NO_CONNECTION = "no_connection"
+    NO_TOKEN = "no_token"  # noqa: S105 - no secret
+    RATE_LIMITED = "rate_limited"
+    SERVICE_UNAVAILABLE = "service_unavailable"
+    HTTP_ACCOUNT_REFUSED = "http_account_refused"
+    SENDING_STOPPED = "sending_stopped"
+
+    REJECTED_BY_VENDOR = "rejected_by_vendor"
+    HTTP_REJECTED = "http_rejected"
+
+    READ_TIMEOUT = "read_timeout"
+    CONNECTION_BROKEN = "connection_broken"
+    HTTP_SERVER_ERROR = "http_server_error"
+    HTTP_UNCLEAR = "http_unclear"
+    UNREADABLE_ANSWER = "unreadable_answer"
+    STATUS_UNCLEAR = "status_unclear"
+    STOPPED_IN_FLIGHT = "stopped_in_flight"
+    PROVIDER_ERROR = "provider_error"
+    CLAIM_NEVER_ENDED = "claim_never_ended"
+    NOT_KNOWN = "not_known"
+
+
+class Reason(NamedTuple):
+    """
+    Why an invite was not accepted.
+
+    A named tuple, since bad lists have one for each row: a frozen dataclass takes four times as long to make.
+
+    :param code: for programs.
+    :param text: for people, and the same for all rows with this reason: no number, line or moment stands in it.
+    :param field: the field at fault, such as ``to``; empty for none.
+    :param subject: what of this row it is about, before the text: ``41793****27``, ``line 3:``.
+    :param detail: what else belongs to this row, behind the text.
+    :param since: what became since of an invite that came into doubt for this reason; empty for nothing.
+    """
+
+    code: ReasonCode
+    text: str
+    field: str = ""
+    subject: str = ""
+    detail: str = ""
+    since: str = ""
+
+    @property
+    def general(self) -> str:
+        """The sentence without what belongs to one row: equal for equal reasons, to be counted and shown."""
+        return f"{self.field}: {self.text}" if self.field else self.text
+
+    @property
+    def first(self) -> str:
+        """The sentence of this row, without what became of it since."""
+        field = f"{self.field}: " if self.field else ""
+        subject = f"{self.subject} " if self.subject else ""
+        return f"{field}{subject}{self.text}" + (f": {self.detail}" if self.detail else "")
+
+    def __str__(self) -> str:
+        return f"{self.first.rstrip('.')}. {self.since}" if self.since else self.first
+
+    def to_json(self) -> dict[str, str]:
+        """Give plain data for a store."""
+        data = {"code": self.code.value, "text": self.first}
+        return {**data, "since": self.since} if self.since else data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Reason:
+        """
+        Read what :meth:`to_json` gave; the sentence comes back as a whole.
+
+        :raises ValueError: when the code is none.
+        :raises KeyError: when it is something else.
+        """
+        return cls(ReasonCode(data["code"]), str(data["text"]), since=str(data.get("since", "")))

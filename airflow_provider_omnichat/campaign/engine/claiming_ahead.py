@@ -1,0 +1,94 @@
+"""How much of a list is claimed ahead of the senders: enough to keep them busy, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import monotonic
+
+from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.campaign.model.rows import Candidate, ListFailedError, Result
+from airflow_provider_omnichat.campaign.sending.pacer import Pacer
+from airflow_provider_omnichat.campaign.sending.sender import Sender
+
+LARGEST_BLOCK = 2000
+"""Rows that are read, claimed or written at once, at most."""
+
+_AHEAD_SECONDS = 0.25
+_FIRST_LOOK_SECONDS = 0.1
+# Shares of a block that still wait when more is claimed: this at the earliest, this at the latest.
+_EARLIEST = 0.75
+_LATEST = 0.2
+# What is kept of the longest time that a refill took, from one to the next.
+_FADES = 0.8
+
+
+class ClaimingAhead:
+    """
+    Says how large the next block is, and when it is time for it.
+
+    A block is what is sent in a quarter of a second, and that is what a killed worker leaves in doubt.
+
+    :param pacer: knows the pace, once there is one.
+    :param sender: knows what was sent and what waits.
+    :param concurrency: requests under way at most.
+    """
+
+    def __init__(self, pacer: Pacer, sender: Sender, concurrency: int) -> None:
+        self._pacer = pacer
+        self._sender = sender
+        self._concurrency = concurrency
+        self._refill_began = 0.0
+        self._refill_seconds = _AHEAD_SECONDS / 4
+
+    def block_size(self) -> int:
+        """Give how many invites the next block should have."""
+        if self._sender.stopped.is_set():
+            return LARGEST_BLOCK
+        if self._pacer.rate is not None:
+            return max(1, min(LARGEST_BLOCK, int(self._pacer.rate * _AHEAD_SECONDS) + 1))
+        seconds = max(monotonic() - self._sender.started, _FIRST_LOOK_SECONDS)
+        pace = self._sender.taken / seconds
+        return max(2 * self._concurrency, min(LARGEST_BLOCK, int(pace * _AHEAD_SECONDS)))
+
+    def low_mark(self, size: int) -> int:
+        """
+        Give how many invites still wait when it is time to claim more: what is sent in twice the time that it takes.
+
+        :param size: of a block.
+        """
+        share = min(_EARLIEST, max(_LATEST, 2 * self._refill_seconds / _AHEAD_SECONDS))
+        return max(1, int(size * share))
+
+    def refill_begins(self) -> None:
+        """Note that a block is read now."""
+        self._refill_began = monotonic()
+
+    def refilled(self) -> None:
+        """Note that the block is claimed, and waits to be sent."""
+        self._refill_seconds = max(monotonic() - self._refill_began, _FADES * self._refill_seconds)
+
+
+def next_block(
+    checked: Iterator[Candidate | Result], size: int
+) -> tuple[list[Candidate | Result], OmnichatError | None]:
+    """
+    Take rows until so many of them can be sent.
+
+    :param checked: the rows that are left.
+    :param size: of the block.
+    :return: the rows, and what kept it from reading on, so that no row that was read is lost.
+    """
+    block: list[Candidate | Result] = []
+    try:
+        for row in checked:
+            block.append(row)
+            size -= isinstance(row, Candidate) and row.wait is None
+            if size <= 0 or len(block) >= LARGEST_BLOCK:
+                break
+    except OmnichatError as error:
+        return block, error
+    except Exception as error:  # whatever a file, a database or a network raises: what is sent must be recorded
+        why = f"{type(error).__name__}: {scrub(str(error))}"
+        return block, ListFailedError(f"The list cannot be read to its end ({why})")
+    return block, None

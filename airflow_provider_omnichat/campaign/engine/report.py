@@ -1,0 +1,57 @@
+"""How a campaign stands: what callers are given at its end, and can look at before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.campaign.results.tally import Tally
+
+
+@dataclass(slots=True)
+class CampaignReport:
+    """
+    One try of a campaign.
+
+    :param location: where its rows are, for people; None when nobody asked for rows.
+    :param total: rows of the list, where that is known.
+    :param tally: counts the rows that have ended.
+    :param read: rows that were read of the list, and belong to this task's part of it.
+    :param is_complete: whether the list was read to its end.
+    :param failure: of the list, the ledger or the results, for which it ended early.
+    :param stop_reason: why sending stopped before the list ended.
+    :param was_stopped: whether somebody asked it to stop.
+    :param opens_at: when to look again at those who have to wait for their send window; None when nobody has to.
+    :param interrupt: what was raised meanwhile in the thread that waited for the campaign, such as a time-out of the
+        task; to be raised again.
+    """
+
+    location: str | None = None
+    total: int | None = None
+    tally: Tally = field(default_factory=Tally)
+    read: int = 0
+    is_complete: bool = False
+    failure: OmnichatError | None = None
+    stop_reason: str | None = None
+    was_stopped: bool = False
+    opens_at: datetime | None = None
+    interrupt: BaseException | None = None
+
+    @property
+    def missing(self) -> int | None:
+        """
+        Rows of the list that have no outcome, because this try ended before they had one.
+
+        0 for a list that was brought to its end; None where nobody knows how long the rest of it is.
+        """
+        rows = self.read if self.is_complete else self.total
+        return None if rows is None else rows - self.tally.rows
+
+    def fail(self, failure: OmnichatError) -> None:
+        """Note why the campaign ends early; the first reason counts."""
+        self.failure = self.failure or failure
+
+    def wait_until(self, moment: datetime) -> None:
+        """Note when somebody's send window opens; the earliest counts."""
+        self.opens_at = min(self.opens_at or moment, moment)

@@ -1,0 +1,71 @@
+"""A campaign from its plan to its report, for whoever calls: an operator, a command, a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
+from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.campaign.engine.batch import run_batch
+from airflow_provider_omnichat.campaign.engine.gc_tuning import rarely_collected
+from airflow_provider_omnichat.campaign.engine.measuring import check_list, measure_list
+from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
+from airflow_provider_omnichat.campaign.engine.progress import Log
+from airflow_provider_omnichat.campaign.engine.report import CampaignReport
+from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
+from airflow_provider_omnichat.campaign.engine.thread import run_beside
+from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSource, RowSourceError
+from airflow_provider_omnichat.campaign.results.tally import Tally
+
+
+class CampaignRefusedError(OmnichatError):
+    """The campaign cannot be sent as it is planned, and another try will not change that; nothing was sent."""
+
+
+def send_campaign(
+    plan: CampaignPlan,
+    source: RowSource,
+    *,
+    client: AsyncOmnichatClient,
+    log: Log,
+    stop: StopSignal | None = None,
+    tally: Tally | None = None,
+) -> CampaignReport:
+    """
+    Bring every row of a list to its outcome, each recipient at most once.
+
+    :param plan: of the campaign.
+    :param source: of its rows.
+    :param client: not entered yet.
+    :param log: where progress is logged.
+    :param stop: asks the campaign to end early; what was sent is recorded all the same.
+    :param tally: counts on from what was sent before a wait for the send window.
+    :return: how the campaign stands; see its ``failure``, and raise its ``interrupt``.
+    :raises CampaignRefusedError: the list is none, is larger than the budget, or not the approved one.
+    :raises OmnichatError: at the start the list, the way out, the ledger or earlier results failed; nothing was sent.
+    """
+    with rarely_collected(), ExitStack() as opened:
+        try:
+            rows = opened.enter_context(source.open(reads_twice=plan.rules.measures_list))
+            if plan.rules.measures_list:
+                measure = measure_list(plan.whole_list_checker, rows)
+                check_list(measure, plan.rules.budget, plan.rules.approved)
+        except ValueError as error:
+            raise CampaignRefusedError(str(error)) from None
+        report = CampaignReport(
+            plan.records.location, _length(rows) if plan.rules.partition is None else None, tally or Tally()
+        )
+        stop = stop or StopSignal()
+        campaign = partial(run_batch, plan, rows, client=client, report=report, log=log, stop=stop)
+        report.interrupt = run_beside(campaign, stop)
+    if isinstance(report.failure, RowSourceError) and not report.tally.rows:
+        raise CampaignRefusedError(str(report.failure))
+    return report
+
+
+def _length(rows: Iterable[Row | BrokenRow]) -> int | None:
+    sized: Any = rows
+    return len(sized) if hasattr(rows, "__len__") else None

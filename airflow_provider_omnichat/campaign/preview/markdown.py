@@ -1,0 +1,147 @@
+"""The summary of a dry run for people, in Markdown. What comes from the rows is escaped: it is shown, not rendered."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from airflow_provider_omnichat.campaign.model.segments import MOST_BYTES, MOST_PARTS, Encoding
+from airflow_provider_omnichat.campaign.phone.country_codes import NO_COUNTRY
+
+if TYPE_CHECKING:
+    from airflow_provider_omnichat.campaign.preview.statistics import Preview
+
+MOST_REASONS = 10
+MOST_CHARACTERS = 10
+_MOST_COUNTRIES = 15
+_MARKUP = re.compile(r"[\\`*_\[\]#~|!]")
+_LIST_OR_RULE = re.compile(r"([-+=])|(\d+)([.)])")
+
+
+def markdown_of(preview: Preview) -> str:
+    """
+    Give the summary of a dry run.
+
+    :param preview: that has taken in all rows.
+    """
+    blocks = [
+        _headline(preview),
+        *_where(preview),
+        *_when(preview),
+        *_length(preview),
+        *_who_not(preview),
+        *_examples(preview),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _headline(preview: Preview) -> str:
+    left_out = preview.rows - preview.invites
+    of = f" of {preview.rows:,} rows" if left_out else ""
+    total = preview.segments.total()
+    cost = f", about **{total:,} SMS** to pay for" if total else ""
+    if total and preview.cost is not None:
+        cost += f", together about **{preview.cost:,.2f}** at {preview.price:,g} each"
+    tail = f" {left_out:,} {'is' if left_out == 1 else 'are'} left out." if left_out else ""
+    people = "person" if preview.invites == 1 else "people"
+    return f"## Dry run: nothing was sent\n\n**{preview.invites:,}** {people}{of} would be invited{cost}.{tail}"
+
+
+def _where(preview: Preview) -> list[str]:
+    shown = preview.countries.most_common(_MOST_COUNTRIES)
+    lines = [_line(_country_name(country), f"{count:,}", _share(preview, count)) for country, count in shown]
+    others = preview.invites - sum(count for _, count in shown)
+    if others:
+        names = len(preview.countries) - len(shown)
+        lines.append(_line(f"{names} others", f"{others:,}", _share(preview, others)))
+    return ["### Where", _table(("Country", "Invites", "Share"), lines)] if lines else []
+
+
+def _when(preview: Preview) -> list[str]:
+    if not preview.later:
+        return []
+    shown = preview.later.most_common(MOST_REASONS)
+    lines = [_line("at once", f"{preview.invites - preview.later.total():,}")]
+    lines += [_line(f"from {_escaped(moment)}", f"{count:,}") for moment, count in shown]
+    if others := preview.later.total() - sum(count for _, count in shown):
+        lines.append(_line("at other times", f"{others:,}"))
+    return ["### When", _table(("When", "Invites"), lines)]
+
+
+def _length(preview: Preview) -> list[str]:
+    if not preview.invites:
+        return []
+    lines = [
+        _line(encoding, f"{preview.messages[encoding]:,}", f"{preview.segments[encoding]:,}")
+        for encoding in Encoding
+        if preview.messages[encoding]
+    ]
+    notes = [
+        f"An estimate: the vendor puts a link of unknown length in, taken as {preview.link_length} characters."
+        f" The longest message takes {preview.longest} SMS."
+    ]
+    if preview.outside:
+        characters = ", ".join(
+            f"{_character(character)} in {count:,}" for character, count in preview.outside.most_common(MOST_CHARACTERS)
+        )
+        notes.append(f"UCS-2 has 70 characters in an SMS where GSM-7 has 160. What makes messages UCS-2: {characters}.")
+    if preview.too_long:
+        notes.append(
+            f"**{preview.too_long:,} over {MOST_PARTS} SMS or {MOST_BYTES:,} bytes with a link of that length: the"
+            " vendor refuses these.**"
+        )
+    return ["### How long", _table(("Encoding", "Messages", "SMS"), lines), *notes]
+
+
+def _who_not(preview: Preview) -> list[str]:
+    shown = preview.reasons.most_common(MOST_REASONS)
+    lines = [
+        _line(f"{count:,}", outcome.replace("_", " "), _escaped(" ".join(text.split())) or "no reason given")
+        for (outcome, _, text), count in shown
+    ]
+    others = preview.left_out.total() - sum(count for _, count in shown)
+    if others:
+        lines.append(_line(f"{others:,}", "", "for other reasons"))
+    return ["### Who is left out, and why", _table(("Rows", "Outcome", "Reason"), lines)] if lines else []
+
+
+def _examples(preview: Preview) -> list[str]:
+    samples = preview.samples
+    blocks = ["### What it reads like"] if samples else []
+    for sample in samples:
+        parts = sample.segments.parts
+        head = f"Row {sample.row:,}, to {_escaped(sample.to)} ({_country_name(sample.country)}), {parts} SMS:"
+        text = "  \n".join(f"> {_escaped(line)}" for line in sample.message.split("\n"))
+        blocks.append(f"{head}\n\n{text}")
+    return blocks
+
+
+def _share(preview: Preview, count: int) -> str:
+    return f"{100 * count / preview.invites:.1f}%"
+
+
+def _country_name(code: str) -> str:
+    return {NO_COUNTRY: "unknown", "001": "international"}.get(code, code)
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _character(character: str) -> str:
+    code = f"U+{ord(character):04X}"
+    return f"{_escaped(character)} ({code})" if character.isprintable() else code
+
+
+def _table(head: tuple[str, ...], lines: list[str]) -> str:
+    return "\n".join([_line(*head), _line(*["---"] * len(head)), *lines])
+
+
+def _escaped(text: str) -> str:
+    """Make a line one that Markdown and HTML show as it is, in a paragraph or a cell of a table."""
+    text = _MARKUP.sub(r"\\\g<0>", text.strip())
+    begins = _LIST_OR_RULE.match(text)
+    if begins:
+        at = begins.end() - 1
+        text = f"{text[:at]}\\{text[at:]}"
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,55 @@
+"""From the address of a folder to the result files of a task."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from airflow_provider_omnichat.campaign.phone.identity import recipient_key
+from airflow_provider_omnichat.campaign.results.files import ResultFiles
+from airflow_provider_omnichat.campaign.results.sink import NoResults, ResultSink
+from airflow_provider_omnichat.tasks.given_files import check_address, storage_path
+from airflow_provider_omnichat.tasks.ledger import task_identity
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._=+-]")
+
+
+class WritesResultFiles(Protocol):
+    """What is used of an operator."""
+
+    results_format: Literal["jsonl", "csv"]
+    resend_key: str
+    key_column: str | None
+
+    def private(self, name: str) -> Any:
+        """Give the true value of a private field."""
+
+
+def result_files(operator: WritesResultFiles, context: Context, campaign: str) -> ResultSink:
+    """
+    Give the files of this task instance, in a folder of its own below ``results_path``.
+
+    :param operator: whose arguments say where.
+    :param context: of the task.
+    :param campaign: the campaign's name.
+    :raises ValueError: there is nothing that could be written to at the address.
+    """
+    results_path = operator.private("results_path")
+    if not results_path:
+        return NoResults()
+    check_address(str(results_path), "results_path", takes_query=False)
+    parts = [*task_identity(context).split("/"), *([operator.resend_key] if operator.resend_key else [])]
+    return ResultFiles(
+        storage_path(str(results_path)).joinpath(*(_file_name(part) for part in parts)),
+        format=operator.results_format,
+        try_number=context["ti"].try_number,
+        key_column=operator.key_column,
+        recipient_of=lambda to: recipient_key(campaign, to),
+    )
+
+
+def _file_name(part: str) -> str:
+    return _NOT_IN_A_NAME.sub("_", part).strip(".") or "_"
