@@ -41,6 +41,7 @@ def invites(sql: str = "SELECT id, mobile, first_name FROM people ORDER BY id", 
         "key_column": "id",
         "retry_budget": 1.0,
         "concurrency": 4,
+        "ledger_patience": 0,
         **given,
     }
     return SqlToOmnichatInviteOperator(sql=sql, **fields)

@@ -18,6 +18,7 @@ from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejec
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.batch import Batch
+from airflow_provider_omnichat.campaign.engine.patience import Patience
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace, Records
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
@@ -41,6 +42,7 @@ from airflow_provider_omnichat.campaign.model.rows import Candidate, Result
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.campaign.results.sink import NoResults
 from airflow_provider_omnichat.campaign.rows.lists import rows_of_list
+from airflow_provider_omnichat.campaign.sending.pacer import Pacer
 from tests.campaign.checks.test_row_checker import gate
 from tests.campaign.ledger.test_sql_ledger import Spied
 from tests.campaign.ledger.test_task_state_journal import Store
@@ -207,13 +209,14 @@ def attempt(
 
     async def main() -> None:
         reader, writer = WorkerThread("reader"), WorkerThread("writer")
-        storage = await writer.call(Storage.open, plan, report)
-        batch = Batch(plan, storage, vendor, report, reader, writer)  # type: ignore[arg-type]
+        log, pacer = logging.getLogger(__name__), Pacer()
+        storage = await writer.call(Storage.open, plan, report, Patience(0, pacer.hold, log))
+        batch = Batch(plan, storage, vendor, pacer, report, reader, writer)  # type: ignore[arg-type]
         if meanwhile is not None:
             meanwhile(batch)
         checked = gate(rules=[Closing(closing)]).checked(rows_of_list([{"to": f"+{number}"} for number in numbers]))
         async with asyncio.timeout(20):
-            await batch.run(checked, logging.getLogger(__name__), StopSignal())
+            await batch.run(checked, log, StopSignal())
         reader.close()
         writer.close()
 
