@@ -49,9 +49,9 @@ class ClaimingAhead:
         """Give how many invites the next block should have."""
         if self._sender.stopped.is_set():
             return LARGEST_BLOCK
-        if self._pacer.rate is not None:
-            return max(1, min(LARGEST_BLOCK, int(self._pacer.rate * _AHEAD_SECONDS) + 1))
-        return self._size
+        if self._pacer.rate is None:
+            return self._size
+        return max(1, min(self._size, int(self._pacer.rate * _AHEAD_SECONDS) + 1))
 
     def low_mark(self, size: int) -> int:
         """
