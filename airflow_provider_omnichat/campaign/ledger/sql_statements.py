@@ -210,6 +210,18 @@ class SqlTable:
             f" OR (outcome IS NULL AND claimed_at >= {self.placeholder})) GROUP BY recipient"
         )
 
+    def count_outcomes(self) -> str:
+        """Count a campaign's invites by outcome. Parameters: campaign."""
+        return f"SELECT outcome, COUNT(*) FROM {self._table} WHERE campaign = {self.placeholder} GROUP BY outcome"  # noqa: S608 - as above
+
+    def doubts(self) -> str:
+        """Read what of a campaign may have been sent, or not, the oldest first. Parameters: campaign."""
+        return (
+            f"SELECT recipient, row_key, outcome, reason_code, error, claimed_at FROM {self._table}"  # noqa: S608 - as above
+            f" WHERE campaign = {self.placeholder} AND (outcome IS NULL OR outcome = 'unknown')"
+            " ORDER BY claimed_at, recipient"
+        )
+
     @property
     def _table(self) -> str:
         return ".".join(map(self._quoted, check_table_name(self.name)))
