@@ -75,6 +75,8 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         *ledger_conn_id*. This task instance if None. (templated)
     :param ledger_conn_id: a database connection; the ledger is a table in it, made if missing. (templated)
     :param ledger_table: the name of that table, with a schema if need be. (templated)
+    :param ledger_patience: seconds that the ledger, or the place for results, may be away in the middle of sending:
+        nothing is sent meanwhile, and what is known is written again until it is there.
     :param results_path: a directory, on any storage that Airflow knows, below which one row is written for each row
         of the list, in a folder of this task instance. (templated)
     :param results_format: ``"jsonl"`` or ``"csv"``.
@@ -163,6 +165,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         campaign: str | None = None,
         ledger_conn_id: str | None = None,
         ledger_table: str = DEFAULT_TABLE,
+        ledger_patience: float = 60.0,
         results_path: str | None = None,
         results_format: Literal["jsonl", "csv"] = "jsonl",
         rate_limit: float | None = None,
@@ -212,6 +215,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         self.campaign = campaign
         self.ledger_conn_id = ledger_conn_id
         self.ledger_table = ledger_table
+        self.ledger_patience = seconds_of("ledger_patience", ledger_patience)
         self.results_path = results_path
         self.results_format = results_format
         self.rate_limit = rate_limit
@@ -313,6 +317,8 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         ending = Ending(report)
         if report.interrupt is not None and not report.was_stopped:
             raise report.interrupt
+        for outcome, names in report.unwritten.items():
+            self.log.error("Not written to the ledger, %s: %s", outcome, ", ".join(names))
         manifest = tally.manifest(plan.campaign, report.location, report.missing)
         self._push(context, "return_value", manifest)  # an error, too, leaves it for others to read
         if report.interrupt is not None:  # a time-out of the task, or its end by a signal

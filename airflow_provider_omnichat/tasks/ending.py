@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _NO_ROWS = "Give results_path (or results_table, where the list is a query) to have a row for each invite"
 
 
+_MOST_NAMES = 50
+
+
 class Ending:
     """
     Red when it failed: the worst first, and what another try can mend before what it cannot.
@@ -54,6 +57,7 @@ class Ending:
             "Sending was stopped" if report.failure is not None else None,
             f"So far, {self._tally.summary()}",
             self._not_read(),
+            *self._not_written(),
             self._where,
         )
 
@@ -73,6 +77,14 @@ class Ending:
             f"{report.read} rows of the list were read; {unread} no outcome and no row in the results, and another try"
             " takes them up"
         )
+
+    def _not_written(self) -> list[str]:
+        return [
+            f"{len(names)} outcomes ({outcome.replace('_', ' ')}) could not be written to the ledger, so that another"
+            f" try takes these for in doubt, unless the results have them: {', '.join(names[:_MOST_NAMES])}"
+            + (f" and {len(names) - _MOST_NAMES} more, see the log" if len(names) > _MOST_NAMES else "")
+            for outcome, names in self._report.unwritten.items()
+        ]
 
     def _still_due(self) -> list[str]:
         not_sent = self._tally.counts[Outcome.NOT_SENT]

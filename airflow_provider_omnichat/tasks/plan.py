@@ -43,6 +43,7 @@ class ListArguments(KeepsBatchLedger, Protocol):
     concurrency: int
     retry_budget: float
     on_unknown: str
+    ledger_patience: float
 
     def private(self, name: str) -> Any:
         """Give the true value of a private field."""
@@ -81,7 +82,7 @@ def campaign_plan(
             operator.retry_budget,
             resend_unknown=operator.on_unknown == "resend",
         ),
-        Records(batch_ledger(operator, context, campaign), results, _ledger_place(operator)),
+        Records(batch_ledger(operator, context, campaign), results, _ledger_place(operator), operator.ledger_patience),
     )
 
 

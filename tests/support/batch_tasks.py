@@ -23,8 +23,15 @@ def people(count: int, **fields: Any) -> list[dict[str, Any]]:
 
 
 def batch(invites: Any, **given: Any) -> SendInviteBatchOperator:
-    fields = {"task_id": "invite", "message": MESSAGE, "retry_budget": 1.0, "concurrency": 4, **given}
-    return SendInviteBatchOperator(invites=invites, **fields)
+    fields = {
+        "task_id": "invite",
+        "message": MESSAGE,
+        "retry_budget": 1.0,
+        "concurrency": 4,
+        "ledger_patience": 0,
+        **given,
+    }
+    return SendInviteBatchOperator(invites=invites, **{**fields, **given})
 
 
 def counts(run: TaskRun) -> dict[str, int]:

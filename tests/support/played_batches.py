@@ -12,6 +12,7 @@ from typing import Any
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.campaign.engine.batch import Batch
+from airflow_provider_omnichat.campaign.engine.patience import Patience
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace, Records
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
@@ -21,6 +22,7 @@ from airflow_provider_omnichat.campaign.ledger.interface import Ledger
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result
 from airflow_provider_omnichat.campaign.results.sink import NoResults
 from airflow_provider_omnichat.campaign.rows.lists import rows_of_list
+from airflow_provider_omnichat.campaign.sending.pacer import Pacer
 from tests.support.ledger_homes import NUMBERS, accepted
 from tests.support.reasons import why
 from tests.support.row_checks import gate
@@ -111,13 +113,14 @@ def attempt(
 
     async def main() -> None:
         reader, writer = WorkerThread("reader"), WorkerThread("writer")
-        storage = await writer.call(Storage.open, plan, report)
-        batch = Batch(plan, storage, vendor, report, reader, writer)  # type: ignore[arg-type]
+        log, pacer = logging.getLogger(__name__), Pacer()
+        storage = await writer.call(Storage.open, plan, report, Patience(0, pacer.hold, log))
+        batch = Batch(plan, storage, vendor, pacer, report, reader, writer)  # type: ignore[arg-type]
         if meanwhile is not None:
             meanwhile(batch)
         checked = gate(rules=[Closing(closing)]).checked(rows_of_list([{"to": f"+{number}"} for number in numbers]))
         async with asyncio.timeout(20):
-            await batch.run(checked, logging.getLogger(__name__), StopSignal())
+            await batch.run(checked, log, StopSignal())
         reader.close()
         writer.close()
 

@@ -23,6 +23,7 @@ def invites(sql: str = "SELECT id, mobile, first_name FROM people ORDER BY id", 
         "to_column": "mobile",
         "key_column": "id",
         "retry_budget": 1.0,
+        "ledger_patience": 0,
         "concurrency": 4,
         **given,
     }

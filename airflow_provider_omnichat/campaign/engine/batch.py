@@ -15,6 +15,7 @@ from time import monotonic
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.claiming_ahead import ClaimingAhead, next_block
+from airflow_provider_omnichat.campaign.engine.patience import Patience
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.progress import Log, log_progress
 from airflow_provider_omnichat.campaign.engine.recorder import Recorder
@@ -56,8 +57,13 @@ async def run_batch(
     reader, writer = WorkerThread("omnichat-rows"), WorkerThread("omnichat-ledger")
     try:
         async with client:  # first: it may refuse the way out, and then there is nothing to close
-            storage = await writer.call(Storage.open, plan, report)
-            batch = Batch(plan, storage, client, report, reader, writer)
+            pacer, loop = Pacer(plan.pace.rate_limit), asyncio.get_running_loop()
+            patience = Patience(
+                plan.records.patience, lambda is_held: loop.call_soon_threadsafe(pacer.hold, is_held), log
+            )
+            storage = await writer.call(Storage.open, plan, report, patience)
+            batch = Batch(plan, storage, client, pacer, report, reader, writer)
+            stop.listen(patience.end)
             await batch.run(plan.row_checker().checked(rows), log, stop)
     finally:
         reader.close()
@@ -71,6 +77,7 @@ class Batch:
     :param plan: of the campaign.
     :param storage: of the campaign; used in *writer*.
     :param client: entered.
+    :param pacer: gives out the turns.
     :param report: takes how the campaign stands.
     :param reader: reads the list.
     :param writer: writes to the storage.
@@ -81,6 +88,7 @@ class Batch:
         plan: CampaignPlan,
         storage: Storage,
         client: AsyncOmnichatClient,
+        pacer: Pacer,
         report: CampaignReport,
         reader: WorkerThread,
         writer: WorkerThread,
@@ -92,7 +100,6 @@ class Batch:
         self._reader = reader
         self._writer = writer
         self._recorder = Recorder(report, storage.earlier, pace.resend_unknown)
-        pacer = Pacer(pace.rate_limit)
         self._sender = Sender(
             client,
             pacer,
@@ -100,7 +107,7 @@ class Batch:
             retry_budget=pace.retry_budget,
             ended=self._recorder.add_sent,
         )
-        self._ahead = ClaimingAhead(pacer, self._sender, pace.concurrency)
+        self._ahead = ClaimingAhead(pacer, self._sender)
         self._commit_lock = asyncio.Lock()
         self._committed_at = monotonic()
 
@@ -122,7 +129,9 @@ class Batch:
             await self._sender.close()
             await self._commit()
             self._report.stop_reason = self._sender.stop_reason
-            await self._writer.call(self._storage.close, self._recorder.rows())
+            if await self._writer.call(self._storage.close, self._recorder.rows()):
+                self._recorder.note_written()
+            self._report.unwritten = self._recorder.unwritten()
 
     async def _end_at(self, stop: StopSignal) -> None:
         """Once somebody asks for it, begin no new request, and leave those under way some seconds."""
@@ -176,15 +185,14 @@ class Batch:
                 self._recorder.add_doubts(claimed.doubts)
                 self._queue(candidates, claimed.taken, is_sending)
                 # The senders are busy again; what ended before these claims becomes durable meanwhile.
-                await self._writer.call(self._storage.flush)
+                if await self._writer.call(self._storage.flush):
+                    self._recorder.note_written()
             if self._report.failure is not None:
                 # What the ledger has of claims that failed is not known, so these rows have no outcome.
                 self._sender.stop(str(self._report.failure))
 
     def _queue(self, candidates: Sequence[Candidate], taken: Mapping[str, Entry], is_sending: bool) -> None:
         """Queue what could be claimed, and record of the others what the ledger has of them."""
-        if candidates:
-            self._ahead.refilled()
         for candidate in candidates:
             entry = taken.get(candidate.recipient)
             if candidate.wait is not None:
@@ -195,6 +203,8 @@ class Batch:
                 self._recorder.add_earlier(candidate, entry)
             else:
                 self._sender.put(candidate)
+        if candidates:
+            self._ahead.refilled()
 
     async def _commit_regularly(self) -> None:
         while True:

@@ -15,7 +15,8 @@ LARGEST_BLOCK = 2000
 """Rows that are read, claimed or written at once, at most."""
 
 _AHEAD_SECONDS = 0.25
-_FIRST_LOOK_SECONDS = 0.1
+_FIRST_INVITES = 4
+_MOST_GROWTH = 4
 # Shares of a block that still wait when more is claimed: this at the earliest, this at the latest.
 _EARLIEST = 0.75
 _LATEST = 0.2
@@ -27,17 +28,20 @@ class ClaimingAhead:
     """
     Says how large the next block is, and when it is time for it.
 
-    A block is what is sent in a quarter of a second, and that is what a killed worker leaves in doubt.
+    A block is what is sent in a quarter of a second, because what is claimed and not sent is what a killed worker
+    leaves in doubt for nothing. The first one is small, and each at most some times as large as the one before it: how
+    fast it goes is known only once something was sent.
 
     :param pacer: knows the pace, once there is one.
-    :param sender: knows what was sent and what waits.
-    :param concurrency: requests under way at most.
+    :param sender: knows what waits.
     """
 
-    def __init__(self, pacer: Pacer, sender: Sender, concurrency: int) -> None:
+    def __init__(self, pacer: Pacer, sender: Sender) -> None:
         self._pacer = pacer
         self._sender = sender
-        self._concurrency = concurrency
+        self._size = _FIRST_INVITES
+        self._waiting_then: int | None = None
+        self._refilled_at = 0.0
         self._refill_began = 0.0
         self._refill_seconds = _AHEAD_SECONDS / 4
 
@@ -45,11 +49,9 @@ class ClaimingAhead:
         """Give how many invites the next block should have."""
         if self._sender.stopped.is_set():
             return LARGEST_BLOCK
-        if self._pacer.rate is not None:
-            return max(1, min(LARGEST_BLOCK, int(self._pacer.rate * _AHEAD_SECONDS) + 1))
-        seconds = max(monotonic() - self._sender.started, _FIRST_LOOK_SECONDS)
-        pace = self._sender.taken / seconds
-        return max(2 * self._concurrency, min(LARGEST_BLOCK, int(pace * _AHEAD_SECONDS)))
+        if self._pacer.rate is None:
+            return self._size
+        return max(1, min(self._size, int(self._pacer.rate * _AHEAD_SECONDS) + 1))
 
     def low_mark(self, size: int) -> int:
         """
@@ -62,11 +64,16 @@ class ClaimingAhead:
 
     def refill_begins(self) -> None:
         """Note that a block is read now."""
-        self._refill_began = monotonic()
+        self._refill_began = now = monotonic()
+        if self._waiting_then is not None:
+            pace = (self._waiting_then - self._sender.waiting) / max(now - self._refilled_at, 0.001)
+            self._size = max(1, min(int(pace * _AHEAD_SECONDS) + 1, _MOST_GROWTH * self._size, LARGEST_BLOCK))
 
     def refilled(self) -> None:
         """Note that the block is claimed, and waits to be sent."""
-        self._refill_seconds = max(monotonic() - self._refill_began, _FADES * self._refill_seconds)
+        self._refilled_at = now = monotonic()
+        self._waiting_then = self._sender.waiting
+        self._refill_seconds = max(now - self._refill_began, _FADES * self._refill_seconds)
 
 
 def next_block(

@@ -106,11 +106,13 @@ class Records:
     :param ledger: makes the ledger, in the thread that uses it.
     :param results: takes the result rows.
     :param place: where rows are to be found if not in *results*, for people; None for nowhere.
+    :param patience: seconds that the ledger or the results may be away in the middle of sending.
     """
 
     ledger: Callable[[], Ledger] = NoLedger
     results: ResultSink = field(default_factory=NoResults)
     place: str | None = None
+    patience: float = 60.0
 
     @property
     def location(self) -> str | None:

@@ -17,6 +17,9 @@ class Log(Protocol):
     def info(self, message: str, /, *args: object) -> object:
         """Log a line."""
 
+    def warning(self, message: str, /, *args: object) -> object:
+        """Log a line that somebody should read."""
+
 
 async def log_progress(report: CampaignReport, sender: Sender, log: Log, every: float) -> None:
     """

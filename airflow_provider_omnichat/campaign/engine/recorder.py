@@ -16,7 +16,7 @@ from airflow_provider_omnichat.campaign.engine.row_results import (
 )
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Entry
 from airflow_provider_omnichat.campaign.ledger.retake import doubted_again, still_in_doubt
-from airflow_provider_omnichat.campaign.model.rows import Candidate, Result
+from airflow_provider_omnichat.campaign.model.rows import Candidate, Result, row_name
 from airflow_provider_omnichat.campaign.sending.sender import Ended
 
 
@@ -35,6 +35,7 @@ class Recorder:
         self._resend_unknown = resend_unknown
         self._doubts: dict[str, Entry] = {}
         self._ended: list[Ended] = []
+        self._unwritten: list[Ended] = []
         self._rows: list[tuple[str | None, Result]] = []
 
     @property
@@ -86,7 +87,19 @@ class Recorder:
         """Take out, by recipient, what the ledger has to know of invites that have ended; their rows are written."""
         at = datetime.now(UTC)
         ended, self._ended = self._ended, []
+        self._unwritten += ended
         return {each.candidate.recipient: self._entry(each, at) for each in ended}
+
+    def note_written(self) -> None:
+        """Note that all entries that were taken out are in the ledger."""
+        self._unwritten.clear()
+
+    def unwritten(self) -> dict[Outcome, list[str]]:
+        """Name, by outcome, the rows whose entries were taken out and are not in the ledger."""
+        names: dict[Outcome, list[str]] = {}
+        for each in self._unwritten:
+            names.setdefault(each.outcome, []).append(row_name(each.candidate.position, each.candidate.key))
+        return names
 
     def rows(self) -> list[tuple[str | None, Result]]:
         """Take out the rows that have to be written, each with its recipient key."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.results.tally import Tally
 
 
@@ -23,6 +25,8 @@ class CampaignReport:
     :param stop_reason: why sending stopped before the list ended.
     :param was_stopped: whether somebody asked it to stop.
     :param opens_at: when to look again at those who have to wait for their send window; None when nobody has to.
+    :param unwritten: rows, by outcome, whose outcome is known and could not be written to the ledger; another try takes
+        them for in doubt.
     :param interrupt: what was raised meanwhile in the thread that waited for the campaign, such as a time-out of the
         task; to be raised again.
     """
@@ -36,6 +40,7 @@ class CampaignReport:
     stop_reason: str | None = None
     was_stopped: bool = False
     opens_at: datetime | None = None
+    unwritten: Mapping[Outcome, Sequence[str]] = field(default_factory=dict)
     interrupt: BaseException | None = None
 
     @property

@@ -12,18 +12,27 @@ class StopSignal:
 
     def __init__(self) -> None:
         self._is_set = False
-        self._wake_ups: list[Callable[[], object]] = []
+        self._listeners: list[Callable[[], object]] = []
 
     def set(self) -> None:
-        """Ask whoever waits, or will wait, to stop."""
+        """Ask whoever listens, or will listen, to stop."""
         self._is_set = True
-        for wake_up in tuple(self._wake_ups):
+        for listener in tuple(self._listeners):
             with contextlib.suppress(RuntimeError):  # its event loop has ended
-                wake_up()
+                listener()
+
+    def listen(self, listener: Callable[[], object]) -> None:
+        """
+        Be called when it is set; at once if it is.
+
+        :param listener: may be called from any thread, and more than once.
+        """
+        self._listeners.append(listener)
+        if self._is_set:
+            listener()
 
     async def wait(self) -> None:
         """Return when it is set."""
         event, loop = asyncio.Event(), asyncio.get_running_loop()
-        self._wake_ups.append(lambda: loop.call_soon_threadsafe(event.set))
-        if not self._is_set:
-            await event.wait()
+        self.listen(lambda: loop.call_soon_threadsafe(event.set))
+        await event.wait()

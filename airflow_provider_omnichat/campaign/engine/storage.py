@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from typing import cast
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.engine.patience import Patience, PatientLedger, PatientResults
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
-from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger, CountingLedger
+from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger
 from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger
 from airflow_provider_omnichat.campaign.ledger.retake import Claimed, claim
 from airflow_provider_omnichat.campaign.model.rows import Result
-from airflow_provider_omnichat.campaign.results.sink import ResultSink
 
 Rows = Sequence[tuple[str | None, Result]]
 """Result rows, each with its recipient key; None for a row without one, such as an invalid number."""
@@ -38,7 +37,7 @@ class Storage:
     def __init__(
         self,
         ledger: Ledger,
-        results: ResultSink,
+        results: PatientResults,
         earlier: Mapping[str, Outcome],
         resend_unknown: bool,
         report: CampaignReport,
@@ -50,23 +49,24 @@ class Storage:
         self._report = report
 
     @classmethod
-    def open(cls, plan: CampaignPlan, report: CampaignReport) -> Storage:
+    def open(cls, plan: CampaignPlan, report: CampaignReport, patience: Patience) -> Storage:
         """
         Open what the plan names.
 
         :param plan: of the campaign.
         :param report: takes later failures.
+        :param patience: with later outages.
         :raises OmnichatError: the ledger or earlier results cannot be read.
         """
         results, cap = plan.records.results, plan.rules.frequency_cap
-        ledger = plan.records.ledger()
+        patient = PatientLedger(plan.records.ledger(), patience)
+        ledger: Ledger = CappedLedger(patient, cap) if cap else patient
         try:
-            if cap is not None:
-                ledger = CappedLedger(cast("CountingLedger", ledger), cap)
-            return cls(ledger, results, results.earlier(), plan.pace.resend_unknown, report)
+            earlier = results.earlier()
         except BaseException:
             ledger.close()
             raise
+        return cls(ledger, PatientResults(results, patience), earlier, plan.pace.resend_unknown, report)
 
     def write(
         self, rows: Rows, entries: Mapping[str, Entry], to_claim: Sequence[Claim], to_find: Sequence[Claim]
@@ -96,16 +96,18 @@ class Storage:
             self._report.failure = error
             return _NOTHING
 
-    def flush(self) -> None:
-        """Make what was recorded in the ledger durable."""
+    def flush(self) -> bool:
+        """Make what was recorded in the ledger durable, and tell whether it is."""
         try:
             self._ledger.flush()
         except OmnichatError as error:
             self._report.fail(error)
+            return False
+        return True
 
-    def close(self, rows: Rows) -> None:
+    def close(self, rows: Rows) -> bool:
         """
-        Write the last rows, and make everything durable.
+        Write the last rows, make everything durable, and tell whether the ledger is.
 
         :param rows: for the results.
         """
@@ -115,16 +117,20 @@ class Storage:
                 self._results.close(whole=self._report.is_complete and self._report.failure is None)
             except OmnichatError as error:
                 self._report.fail(error)
-            self.flush()
+            return self.flush()
 
     def _claim(self, claims: Sequence[Claim]) -> Claimed:
         # What a result row says was decided is never sent again, although a crash kept it out of the ledger.
         decided = [each for each in claims if each.recipient in self.earlier] if self.earlier else []
-        if not decided:
-            return claim(self._ledger, claims, self._resend_unknown)
-        free = [each for each in claims if each.recipient not in self.earlier]
+        free = [each for each in claims if each.recipient not in self.earlier] if decided else claims
         claimed = claim(self._ledger, free, self._resend_unknown)
-        return claimed._replace(taken={**self._find(decided), **claimed.taken})
+        self._end_what_nobody_ended(free, claimed.taken)
+        return claimed._replace(taken={**self._find(decided), **claimed.taken}) if decided else claimed
+
+    def _end_what_nobody_ended(self, claims: Sequence[Claim], taken: Mapping[str, Entry]) -> None:
+        """Claims of a try that was killed are doubts; else they would stand as claimed when the campaign is over."""
+        if open_claims := {name for name, entry in taken.items() if entry.outcome is None and entry.same_task}:
+            self._ledger.leave_in_doubt([each for each in claims if each.recipient in open_claims])
 
     def _find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         if not claims:

@@ -100,6 +100,7 @@ class CappedLedger:
         self._now = now
         self.find = ledger.find
         self.record = ledger.record
+        self.leave_in_doubt = ledger.leave_in_doubt
         self.flush = ledger.flush
         self.close = ledger.close
 

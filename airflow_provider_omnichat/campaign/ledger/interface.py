@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
-from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
+from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 
 CERTAINLY_NOT_SENT: frozenset[Outcome | None] = frozenset({Outcome.NOT_SENT, Outcome.HELD})
 """Outcomes after which a later try sends: the vendor certainly did not take these."""
@@ -18,7 +18,7 @@ IN_DOUBT: frozenset[Outcome | None] = frozenset({Outcome.UNKNOWN, None})
 """Outcomes after which a later try sends only if the user says so; None is a claim that nobody ended."""
 
 
-class LedgerError(OmnichatError):
+class LedgerError(StorageError):
     """The ledger cannot be read or written. That is not an empty ledger: nothing more is sent."""
 
 
@@ -102,7 +102,8 @@ class Ledger(Protocol):
     Where claims and outcomes live.
 
     Calls come from one thread at a time, each of them may block, and each raises :class:`LedgerError` when the ledger
-    cannot be read or written: nothing more may be sent then.
+    cannot be read or written: nothing more may be sent then. One that says ``is_outage`` lets the same call be made
+    again.
     """
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
@@ -127,6 +128,14 @@ class Ledger(Protocol):
         :param entries: by recipient; each was claimed through this ledger object.
         """
 
+    def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
+        """
+        Write ``unknown`` for claims that nobody ended; durable on return.
+
+        :param claims: each recipient once, claimed by an earlier try of this task instance. What a twin of this task
+            has claimed since it began is left as it is.
+        """
+
     def flush(self) -> None:
         """Make everything that was recorded durable."""
 
@@ -146,6 +155,9 @@ class NoLedger:
         return {}
 
     def record(self, entries: Mapping[str, Entry]) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+
+    def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
 
     def flush(self) -> None:

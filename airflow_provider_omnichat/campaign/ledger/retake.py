@@ -19,7 +19,7 @@ NEVER_ENDED = Reason(
 )
 _NOT_KNOWN = Reason(ReasonCode.NOT_KNOWN, "An earlier try may have sent this invite")
 _NOT_AGAIN = "It was to be sent again and was not: "
-_NEVER_ENDED_AGAIN = "It was to be sent again, and that try ended before it could say how"
+NEVER_ENDED_AGAIN = "It was to be sent again, and that try ended before it could say how"
 _SENT_AGAIN = "It was sent again: "
 
 
@@ -71,7 +71,16 @@ def reason_of(doubt: Entry) -> Reason:
     """
     if doubt.outcome is not None:
         return doubt.reason or _NOT_KNOWN
-    return doubt.reason._replace(since=_NEVER_ENDED_AGAIN) if doubt.reason else NEVER_ENDED
+    return doubt.reason._replace(since=NEVER_ENDED_AGAIN) if doubt.reason else NEVER_ENDED
+
+
+def doubt_of_open(claimed: Entry) -> Entry:
+    """
+    Give the doubt that a claim is which nobody ended.
+
+    :param claimed: what the ledger has of it.
+    """
+    return claimed._replace(outcome=Outcome.UNKNOWN, reason=reason_of(claimed), attempts=0)
 
 
 def still_in_doubt(doubt: Entry, reason: Reason | None) -> Entry:

@@ -20,6 +20,7 @@ from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry, LedgerError
+from airflow_provider_omnichat.campaign.ledger.retake import NEVER_ENDED, NEVER_ENDED_AGAIN
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE, SqlTable
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
@@ -62,6 +63,7 @@ class SqlLedger:
         self._owner = fitted(owner)
         self._began = stamp(datetime.now(UTC))
         self._held: dict[str, _Held] = {}
+        self._unsure: tuple[list[Claim], str, str] | None = None
         self._ended: dict[str, Entry] = {}
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
@@ -76,7 +78,9 @@ class SqlLedger:
         # Each transaction locks its rows in the order of the numbers, so that tasks with the same list wait for each
         # other and never in a circle; hence outcomes have one of their own.
         ordered = sorted(claims, key=lambda claim: claim.identity)
-        claim_id, now = uuid4().hex, stamp(datetime.now(UTC))
+        if self._unsure is None or self._unsure[0] != ordered:
+            self._unsure = ordered, uuid4().hex, stamp(datetime.now(UTC))
+        _, claim_id, now = self._unsure  # a call that is made again is the same claim: the first one may have arrived
 
         def work(cursor: Any) -> dict[str, tuple[Entry, str]]:
             self._insert(cursor, ordered, claim_id, now)
@@ -92,6 +96,7 @@ class SqlLedger:
             return known
 
         known = self._session.write(work)
+        self._unsure = None
         taken = {recipient: entry for recipient, (entry, holder) in known.items() if holder != claim_id}
         self._held |= {claim.recipient: _Held(claim, claim_id, now) for claim in claims if claim.recipient not in taken}
         return taken
@@ -108,6 +113,18 @@ class SqlLedger:
         if strangers := sum(recipient not in self._held for recipient in entries):
             raise LedgerError(f"{strangers} outcomes are of invites that were not claimed through this ledger")
         self._ended.update(entries)
+
+    def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+
+        def work(cursor: Any) -> None:
+            for part in self._parts(sorted(claim.identity for claim in claims)):
+                why = NEVER_ENDED_AGAIN, str(NEVER_ENDED), NEVER_ENDED.code.value
+                cursor.execute(
+                    self._table.leave_in_doubt(len(part)), (*why, self._campaign, self._owner, self._began, *part)
+                )
+
+        self._session.write(work)
 
     def flush(self) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""

@@ -184,6 +184,23 @@ class SqlTable:
             f" ON CONFLICT (campaign, recipient) DO UPDATE SET {updates} WHERE {condition}"
         )
 
+    def leave_in_doubt(self, rows: int) -> str:
+        """
+        End open claims of earlier tries as unknown; what was a doubt before keeps its reason.
+
+        Parameters: what became of such a doubt since, text and code of the reason of the others, campaign, claimed_by,
+        the time before which the claim was written, the recipients.
+        """
+        # What is assigned first is looked at last: MySQL assigns from left to right.
+        mark, unless_known = self.placeholder, "CASE WHEN reason_code IS NULL THEN {} ELSE {} END"
+        return (
+            f"UPDATE {self._table} SET since = {unless_known.format('since', mark)},"  # noqa: S608 - as above
+            f" error = {unless_known.format(mark, 'error')}, reason_code = COALESCE(reason_code, {mark}),"
+            " ended_at = claimed_at, outcome = 'unknown'"
+            f" WHERE campaign = {mark} AND claimed_by = {mark} AND outcome IS NULL AND claimed_at < {mark}"
+            f" AND recipient IN ({self._marks(rows)})"
+        )
+
     def count_recent(self, rows: int) -> str:
         """Count invites by recipient. Parameters: the recipients, since when twice."""
         return (
@@ -191,6 +208,18 @@ class SqlTable:
             f" WHERE recipient IN ({self._marks(rows)})"
             f" AND ((outcome IN ('accepted', 'unknown') AND ended_at >= {self.placeholder})"
             f" OR (outcome IS NULL AND claimed_at >= {self.placeholder})) GROUP BY recipient"
+        )
+
+    def count_outcomes(self) -> str:
+        """Count a campaign's invites by outcome. Parameters: campaign."""
+        return f"SELECT outcome, COUNT(*) FROM {self._table} WHERE campaign = {self.placeholder} GROUP BY outcome"  # noqa: S608 - as above
+
+    def doubts(self) -> str:
+        """Read what of a campaign may have been sent, or not, the oldest first. Parameters: campaign."""
+        return (
+            f"SELECT recipient, row_key, outcome, reason_code, error, claimed_at FROM {self._table}"  # noqa: S608 - as above
+            f" WHERE campaign = {self.placeholder} AND (outcome IS NULL OR outcome = 'unknown')"
+            " ORDER BY claimed_at, recipient"
         )
 
     @property

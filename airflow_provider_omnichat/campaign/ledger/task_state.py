@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError
+from airflow_provider_omnichat.campaign.ledger.retake import doubt_of_open
 
 KEEP_FOREVER = timedelta.max
 """What Airflow calls ``NEVER_EXPIRE``: an entry lives as long as its DAG run, not just 30 days."""
@@ -43,7 +44,7 @@ class CheckedStore:
             return self._store.get(key)
         except Exception as error:  # whatever a store raises, nothing may be sent after it
             raise LedgerError(
-                f"The task state store cannot be read ({type(error).__name__}); nothing was sent"
+                f"The task state store cannot be read ({type(error).__name__}); nothing was sent", is_outage=True
             ) from error
 
     def set(self, key: str, value: Any) -> None:
@@ -51,7 +52,9 @@ class CheckedStore:
         try:
             self._store.set(key, value, retention=KEEP_FOREVER)
         except Exception as error:  # see above
-            raise LedgerError(f"The task state store cannot be written ({type(error).__name__})") from error
+            raise LedgerError(
+                f"The task state store cannot be written ({type(error).__name__})", is_outage=True
+            ) from error
 
     def set_and_see(self, key: str, value: Any) -> None:
         """
@@ -95,6 +98,10 @@ class StateStoreLedger:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
         for recipient, entry in entries.items():
             self._store.set(_key(recipient), entry.to_json())
+
+    def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        self.record({name: doubt_of_open(entry) for name, entry in self.find(claims).items() if entry.outcome is None})
 
     def flush(self) -> None:
         """Nothing is left to do: each record is written at once."""

@@ -19,6 +19,7 @@ from typing import Any
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError
+from airflow_provider_omnichat.campaign.ledger.retake import reason_of
 from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, StateStore
 
 SEGMENT_INVITES = 4000
@@ -88,6 +89,14 @@ class StateStoreJournal:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
         for recipient, entry in entries.items():
             self._end(_short(recipient), entry.outcome, entry.reason)
+
+    def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        left = {_short(name): entry for name, entry in self.find(claims).items() if entry.outcome is None}
+        self._append(list(left))
+        for short, entry in left.items():
+            self._end(short, Outcome.UNKNOWN, reason_of(entry))
+        self.flush()
 
     def flush(self) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""

@@ -30,6 +30,16 @@ class Row(NamedTuple):
     fields: Mapping[str, Any]
 
 
+def row_name(position: int, key: str | None) -> str:
+    """
+    Name a row for people.
+
+    :param position: in the list, from 1.
+    :param key: the user's name of the row; None where there is none.
+    """
+    return f"row {position} ({key})" if key else f"row {position}"
+
+
 class RowSourceError(OmnichatError, ValueError):
     """The list as a whole cannot be read as what it claims to be; the text says where, and shows none of its rows."""
 

@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
-from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.model.known_outcomes import KnownOutcomes
 from airflow_provider_omnichat.campaign.model.rows import Result
+from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 from airflow_provider_omnichat.campaign.results.sink import FINAL_OUTCOMES
 from airflow_provider_omnichat.campaign.results.table_statements import KEY_LENGTH, ResultDialect, ResultTableSql
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
@@ -32,7 +32,7 @@ _DELETE_ROWS = 250
 _READ_ROWS = 2000
 
 
-class ResultTableError(OmnichatError):
+class ResultTableError(StorageError):
     """Result rows cannot be written to a table or read from it; the text names the table and what the driver raised."""
 
 

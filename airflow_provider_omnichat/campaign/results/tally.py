@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import mask_number
-from airflow_provider_omnichat.campaign.model.rows import Result
+from airflow_provider_omnichat.campaign.model.rows import Result, row_name
 
 _EXAMPLES = 10
 _FAILURES = (Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.REJECTED, Outcome.INVALID)
@@ -55,7 +55,7 @@ class Tally:
             self.segments += result.message_count or 0
         examples = self._examples.get(result.outcome)
         if examples is not None and len(examples) < _EXAMPLES:
-            name = f"row {result.position}" + (f" ({result.key})" if result.key else "")
+            name = row_name(result.position, result.key)
             examples.append(f"{name} {mask_number(result.to)}: {result.error or 'no reason given'}")
 
     @property

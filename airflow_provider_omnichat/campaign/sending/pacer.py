@@ -89,6 +89,7 @@ class Pacer:
         self._queue = asyncio.Lock()
         self._next = 0.0
         self._paused_until = 0.0
+        self._is_held = False
         self._setbacks = 0
         # The start ends with the first step, or when enough was accepted.
         self._starting = True
@@ -154,6 +155,14 @@ class Pacer:
             async with asyncio.timeout(seconds):
                 await self._heard.wait()
 
+    def hold(self, is_held: bool) -> None:
+        """
+        Give out no turns for a while.
+
+        :param is_held: False to go on.
+        """
+        self._is_held = is_held
+
     def accepted(self) -> None:
         """Note that the vendor let an invite through, whatever else it answered."""
         self._accepted += 1
@@ -210,6 +219,8 @@ class Pacer:
 
     def _take(self, now: float) -> float:
         """Take a turn, or give the seconds until there may be one."""
+        if self._is_held:
+            return _LOOK_AROUND
         wait = max(self._paused_until, self._next) - now
         if wait > 0:
             return wait

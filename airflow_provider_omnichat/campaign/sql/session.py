@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 from airflow_provider_omnichat.campaign.sql.cursor import streaming_cursor
 from airflow_provider_omnichat.campaign.sql.dialect import Dialect
 from airflow_provider_omnichat.campaign.sql.failure import (
@@ -25,6 +26,9 @@ T = TypeVar("T")
 
 CONFLICT_SECONDS = 60
 """How long a block is tried again while other tasks hold what it needs."""
+
+
+_UNREACHABLE = "See that the database is up and the connection right; then a retry or a clear goes on where this ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class Words:
     :param rights: what the user must be allowed to do with it.
     """
 
-    error: type[OmnichatError]
+    error: type[StorageError]
     table: str
     rights: str
 
@@ -227,13 +231,16 @@ class SqlSession:
     def _create(self, cursor: Any) -> None:
         cursor.execute(self._table.create())
 
-    def _error(self, doing: str, failure: Exception) -> OmnichatError:
+    def _error(self, doing: str, failure: Exception) -> StorageError:
+        advice = self._advice(failure)
         return self._words.error(
             f"The {self._words.table} table {self._table.name}{self._at} cannot be {doing} ({failure_name(failure)});"
-            f" nothing more is sent. {self._advice(failure)}"
+            f" nothing more is sent. {advice or _UNREACHABLE}",
+            is_outage=advice is None,
         )
 
-    def _advice(self, error: Exception) -> str:
+    def _advice(self, error: Exception) -> str | None:
+        """Say what to do about what will not pass by itself; None for what may."""
         if of_the_file := advice_on_sqlite(error):
             return of_the_file
         if lacks_rights(error):
@@ -245,4 +252,4 @@ class SqlSession:
                 "See that its schema is there, that its name is no reserved word of the database, and that it has the"
                 " columns that the documentation shows: no other table can be taken for it"
             )
-        return "See that the database is up and the connection right; then a retry or a clear goes on where this ended"
+        return None

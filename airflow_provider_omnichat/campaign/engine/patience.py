@@ -1,0 +1,157 @@
+"""
+What a campaign does while the ledger or the place for results is away for a moment.
+
+What is known is then only in memory: that an invite was sent, or certainly was not. If it is lost, that person is in
+doubt for good. So nothing more is sent, and what is known is written again until it is there, or patience ends.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from time import monotonic
+from typing import TypeVar, cast
+
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.engine.progress import Log
+from airflow_provider_omnichat.campaign.ledger.frequency_cap import CountingLedger
+from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger
+from airflow_provider_omnichat.campaign.model.rows import Result
+from airflow_provider_omnichat.campaign.model.sentences import sentences
+from airflow_provider_omnichat.campaign.model.storage_error import StorageError
+from airflow_provider_omnichat.campaign.results.sink import ResultSink
+
+T = TypeVar("T")
+
+_FIRST_WAIT_SECONDS = 0.2
+_LONGEST_WAIT_SECONDS = 5.0
+
+
+class Patience:
+    """
+    Makes calls again that failed in an outage; used from one thread.
+
+    An outage that is there from the first call on is no outage: then the address may be wrong, and nothing was sent.
+
+    :param seconds: that an outage may last.
+    :param hold: called with True when one begins, and with False when it is over.
+    :param log: where that is logged.
+    """
+
+    def __init__(self, seconds: float, hold: Callable[[bool], object], log: Log) -> None:
+        self._seconds = seconds
+        self._hold = hold
+        self._log = log
+        self._has_worked = False
+        self._began: float | None = None
+        self._ends = threading.Event()
+
+    def end(self) -> None:
+        """Wait no more; from any thread."""
+        self._ends.set()
+
+    def call(self, function: Callable[[], T]) -> T:
+        """
+        Call until it works.
+
+        :param function: may be called again after a :class:`StorageError` that says ``is_outage``.
+        :raises StorageError: as *function* raised it at last.
+        """
+        wait = _FIRST_WAIT_SECONDS
+        while True:
+            try:
+                result = function()
+            except StorageError as error:
+                if not (error.is_outage and self._has_worked and self._is_worth_a_wait(error, wait)):
+                    raise
+                wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
+            else:
+                self._note_that_it_works()
+                return result
+
+    def _is_worth_a_wait(self, error: StorageError, wait: float) -> bool:
+        now = monotonic()
+        if self._began is None:
+            self._began = now
+            if self._seconds:
+                self._hold(True)
+                ahead = f"It is tried again for up to {self._seconds:g} seconds, and nothing is sent meanwhile"
+                self._log.warning("%s", sentences(str(error), ahead))
+        left = self._began + self._seconds - now
+        return left > 0 and not self._ends.wait(min(wait, left))
+
+    def _note_that_it_works(self) -> None:
+        self._has_worked = True
+        began, self._began = self._began, None
+        if began is not None and self._seconds:
+            self._hold(False)
+            self._log.info("All that is known is recorded again, after %.1f seconds", monotonic() - began)
+
+
+class PatientLedger:
+    """
+    A ledger whose calls outlast an outage.
+
+    :param ledger: to call.
+    :param patience: to have.
+    """
+
+    def __init__(self, ledger: Ledger, patience: Patience) -> None:
+        self._ledger = ledger
+        self._patience = patience
+
+    def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        return self._patience.call(lambda: self._ledger.claim(claims, retake))
+
+    def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        return self._patience.call(lambda: self._ledger.find(claims))
+
+    def record(self, entries: Mapping[str, Entry]) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        self._ledger.record(entries)
+
+    def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        self._patience.call(lambda: self._ledger.leave_in_doubt(claims))
+
+    def flush(self) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        self._patience.call(self._ledger.flush)
+
+    def close(self) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        self._ledger.close()
+
+    def count_recent(self, numbers: Collection[str], since: datetime) -> Mapping[str, int]:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.frequency_cap.CountingLedger`."""
+        return self._patience.call(lambda: cast("CountingLedger", self._ledger).count_recent(numbers, since))
+
+
+class PatientResults:
+    """
+    A place for results whose calls outlast an outage.
+
+    :param results: to call.
+    :param patience: to have.
+    """
+
+    def __init__(self, results: ResultSink, patience: Patience) -> None:
+        self._results = results
+        self._patience = patience
+
+    def write(self, rows: Sequence[tuple[str | None, Result]]) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.results.sink.ResultSink`."""
+        given = list(rows)
+
+        def write() -> None:
+            rows, given[:] = list(given), []  # what fails is kept by the sink, and must not be given again
+            self._results.write(rows)
+
+        self._patience.call(write)
+
+    def close(self, whole: bool) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.results.sink.ResultSink`."""
+        self._patience.call(lambda: self._results.close(whole))
