@@ -15,7 +15,7 @@ export PYTHON
 IN_NEW_HOME = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && export AIRFLOW_HOME="$$home" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-ui test test-slow proof-faults proof-two proof-million lint types format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth constraints build clean
+.PHONY: help env demo demo-ui test test-slow proof-faults proof-two proof-million lint types format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth benchmark-pace constraints build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9%.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -89,6 +89,9 @@ benchmark: $(READY) ## invites a second, beside other ways to send them, into do
 
 benchmark-growth: $(READY) ## time and memory for 1k to 100k rows (BENCHMARK_ARGS=--million for 1M, too)
 	@$(BIN)/python -m benchmarks growth $(BENCHMARK_ARGS)
+
+benchmark-pace: $(READY) ## the pace under limits and refusals by chance: the real sender in virtual time, about a minute
+	@$(BIN)/python -m benchmarks pace
 
 constraints: $(READY) ## resolve constraints/*.txt anew (then: make matrix)
 	tools/constraints.sh $(BIN)/python airflow-3.3 airflow-3.0 airflow-2.11 lowest

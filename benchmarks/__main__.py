@@ -1,4 +1,4 @@
-"""``python -m benchmarks compare`` and ``python -m benchmarks growth``."""
+"""``python -m benchmarks compare``, ``growth`` and ``pace``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 
-from benchmarks import table
+from benchmarks import pace, table
 from benchmarks.compare import LATENCIES, Comparison
 from benchmarks.growth import grow
 
@@ -24,11 +24,14 @@ def main() -> None:
     growth.add_argument("--million", action="store_true", help="1,000,000 rows, too: some ten minutes more")
     growth.add_argument("--rows", type=int, action="append", help="instead of 1,000, 10,000 and 100,000; repeatable")
     growth.add_argument("--results", action="store_true", help="with result files")
+    commands.add_parser("pace", help="what tasks make of what a vendor allows, in a model")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that what was started is stopped, too
     if given.command == "compare":
         comparison = Comparison(given.rounds, given.scale, tuple(given.latency or LATENCIES), given.only)
         text = table.comparison(comparison.run(), comparison.notes)
+    elif given.command == "pace":
+        text = table.pace(pace.measure_all(), pace.former())
     else:
         sizes = given.rows or [1_000, 10_000, 100_000, *([1_000_000] if given.million else [])]
         costs = grow(sizes, given.results)

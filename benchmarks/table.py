@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
 from benchmarks.compare import Table
+from benchmarks.pace import Cell, Found
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 
@@ -50,6 +51,32 @@ def growth(rows: Sequence[tuple[int, float, float, float, float]]) -> str:
             f" {1000 * cpu / invites:.2f} | {peak:.0f} | {peak - before:.0f} |"
         )
     return "\n".join([*lines, "", _where("one run each")])
+
+
+def pace(found: Mapping[Cell, Found], former: Mapping[Cell, Found]) -> str:
+    """Write what tasks make of what is allowed, beside what they made of it before."""
+    lines = [
+        "| vendor | tasks | allowed/s | refused by chance | used | before | refused above the limit | before |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    pairs = [(cell, cell._replace(retry_after=1.0)) for cell in found if cell.retry_after is None]
+    for pair in sorted(pairs, key=lambda pair: (pair[0].vendor != "token bucket", *pair[0][:4])):
+        cell = pair[0]
+        used, used_before = (_both([of[each].used for each in pair]) for of in (found, former))
+        refused, refused_before = (_both([of[each].refused for each in pair]) for of in (found, former))
+        lines.append(
+            f"| {cell.vendor} | {cell.tasks} | {cell.limit:,} | {cell.by_chance:.0%} | {used} | {used_before} |"
+            f" {refused} | {refused_before} |"
+        )
+    reached, reached_before = (
+        sum(cell.used >= 0.6 and cell.refused < 0.05 for cell in of.values()) for of in (found, former)
+    )
+    aim = "at least 60 % used and less than 5 % refused above the limit"
+    return "\n".join([*lines, "", f"Of {len(found)} cases {reached} have {aim}; before, {reached_before}."])
+
+
+def _both(shares: Sequence[float]) -> str:
+    return " / ".join(f"{100 * share:.{0 if share >= 0.1 else 1}f}" for share in shares) + " %"
 
 
 def put_into_page(marker: str, text: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from math import inf, sqrt
 from time import monotonic
 
@@ -15,64 +14,40 @@ from airflow_provider_omnichat.api.retry import Backoff
 _FIRST = 4
 _MORE = 0.25
 _STARTED = 100
-# A step: to so much of what was let through, which is taken for so much of the pace at least; seconds between two.
-_BELOW = 0.95
-_SMALL_STEP = 0.95
-_BETWEEN = 1.0
+# Each refusal adds 1 to the score, each acceptance takes this away: what is refused below 7 % leaves no trace for long.
+_DRAIN = 0.08
+# A step where the score passes 1 + this * sqrt(pace): chance, too, gets further where more is sent.
+_BOUND = 0.5
+_STEP = 0.6
+# A wall, so many refusals in a row, is met as soon as the pace is a little too high.
+_WALL = 6
+_STEP_AT_WALL = 0.85
+# Between two steps, at least: of tasks that share an account, the slowest must not step again and again for others.
+_BETWEEN_STEPS_SECONDS = 8.0
 _SLOWEST = 0.2
 _NOTHING_KNOWN = 2.0
-# Growth: (seconds since the step / 7) ** 5 invites a second.
-_GROWTH_TIME = 7.0
-_GROWTH_POWER = 5
-# A wall: so many refusals in a row. After it, or soon after a step, so much of the pace is the least.
-_WALL = 6
-_LARGE_STEP = 0.7
-# Background: learned from so many refusals at both paces, if at half the pace so much of the share remains.
-_MANY = 10
-_MUCH_SLOWER = 0.5
-_AS_BAD = 0.6
-_HELPED = 3.0
-_MOST_BACKGROUND = 0.2
-_BACKGROUND_LASTS = 30.0
-_SOME = 4
-_SURE = 4.0
-# Waiting, in seconds.
-_REST = 0.1
-_CATCH_UP = 0.02
-_LOOK_AROUND = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class _Count:
-    accepted: int = 0
-    refused: int = 0
-
-    def plus(self, accepted: int, refused: int) -> _Count:
-        return _Count(self.accepted + accepted, self.refused + refused)
-
-    @property
-    def share(self) -> float:
-        return self.refused / max(1, self.accepted + self.refused)
+# Growth: sqrt(pace after the step) * (seconds since the step / this) ** 2 invites a second.
+_GROWTH_SECONDS = 12.0
+_REST_SECONDS = 0.1
+_CATCH_UP_SECONDS = 0.02
+_LOOK_AROUND_SECONDS = 0.25
 
 
 class Pacer:
     """
     Gives out turns.
 
-    The law is that of H-TCP: a small step down when the vendor says "too many requests", then a growth that depends on
-    nothing but the time since then, slow at first and soon steep.
-
     Without a refusal the pace is the ceiling, or as fast as answers come; only the first few invites wait for answers
-    to others, so that a small account is not flooded. A refusal makes the pace what was let through since the step
-    before, less 5 %. The growth that follows is as many invites a second for all, however fast they are, so that
-    tasks that share an account come to similar shares without knowing of each other: who is fast is refused more
-    often, and grows less.
+    to others, so that a small account is not flooded.
 
-    Not every refusal has to do with the pace. Where step follows step until the pace is half, and the share of refusals
-    is not, slowing down does not help: the former pace comes back, and that share is background for half a minute,
-    above which alone refusals count.
+    A limit refuses nearly everything above it, for as long as the pace is too high; a busy server refuses a few, at any
+    pace. So single refusals change nothing. They add up in a score, which acceptances drain; where it shows that more
+    than 7 % are refused, or many in a row are, the pace takes a step down, and everybody waits for as long as the
+    vendor asked. Then it grows, slowly at first and faster with time, in proportion to the root of the pace: tasks
+    that share an account come to similar shares without knowing of each other, because who is faster is refused more
+    often, takes larger steps and grows less in proportion.
 
-    Where all is refused, it is a wall: everybody waits, longer each time, until something is accepted again.
+    Where nothing comes back but failures, everybody waits, longer each time, until something is accepted again.
 
     :param rate_limit: invites a second at most; None for no ceiling.
     :param backoff: how long to wait when nothing is taken and the vendor does not say how long.
@@ -98,17 +73,12 @@ class Pacer:
         # The pace after the step, and since when it grows; time in which there was nothing to send does not count.
         self._grows_from = self._rate
         self._growing_since = 0.0
-        # The round, from one step to the next.
+        # Since the last change: what was asked for before it says nothing of the new pace.
         self._changed = -inf
         self._counting_since = inf
         self._accepted = 0
-        self._refused = 0
-        self._refused_in_a_row = 0
-        # Refusals that have nothing to do with the pace, and what tells them from others.
-        self._background = 0.0
-        self._background_since = 0.0
-        self._before = self._after = _Count()
-        self._begin_to_compare(self._rate)
+        self._score = 0.0
+        self._failed_in_a_row = 0
 
     @property
     def rate(self) -> float | None:
@@ -132,7 +102,7 @@ class Pacer:
                 wait = self._take(now)
                 if wait <= 0:
                     return now
-                await self._wait(min(wait, _LOOK_AROUND))
+                await self._wait(min(wait, _LOOK_AROUND_SECONDS))
         return None
 
     def turn_at_once(self, stopped: asyncio.Event) -> float | None:
@@ -167,11 +137,13 @@ class Pacer:
         """Note that the vendor let an invite through, whatever else it answered."""
         self._accepted += 1
         self._heard.set()
-        self._refused_in_a_row = 0
-        self._setbacks = 0
+        self._failed_in_a_row = self._setbacks = 0
+        if self._score:
+            self._score = max(0.0, self._score - _DRAIN)
         if self._rate < self._ceiling:
             growing = max(0.0, self._clock() - self._growing_since)
-            self._rate = min(self._grows_from + (growing / _GROWTH_TIME) ** _GROWTH_POWER, self._ceiling)
+            growth = sqrt(self._grows_from) * (growing / _GROWTH_SECONDS) ** 2
+            self._rate = min(self._grows_from + growth, self._ceiling)
 
     def unanswered(self) -> None:
         """Note that an invite ended and nobody knows how: it says nothing of the pace, and is no longer waited for."""
@@ -182,54 +154,48 @@ class Pacer:
         """
         Note that the vendor had enough, which it says with 429.
 
-        Requests that were under way when the pace changed say nothing about the new one.
-
         :param began: what :meth:`turn` gave.
-        :param retry_after: seconds that the vendor asked for; all invites wait, since the limit is the account's.
+        :param retry_after: seconds that the vendor asked for; all invites wait when the pace was too high.
         """
+        if began <= self._changed:
+            return
         now = self._clock()
-        if began > self._changed:
-            self._refused += 1
-            self._refused_in_a_row += 1
-            # Without a pace, the first pause would be followed by another flood.
-            at_once = retry_after is not None and self._rate == inf
-            if self._refused_in_a_row >= _WALL:
-                self._meet_wall(now, retry_after)
-            elif at_once or now - self._counting_since >= _BETWEEN:
-                if retry_after is not None:
-                    self._slow_down(now, _SMALL_STEP)
-                elif self._is_more_than_background(now):
-                    self._slow_down_or_back(now)
-        if retry_after is not None:
-            self._pause(now, retry_after)
+        self._failed_in_a_row += 1
+        self._score += 1
+        is_wall = self._failed_in_a_row >= _WALL
+        if is_wall and not self._accepted and self._rate < inf:
+            self._pause_longer_each_time(now, retry_after)
+        elif is_wall or self._is_too_fast(now):
+            self._change(now, max(_SLOWEST, (_STEP_AT_WALL if is_wall else _STEP) * self._pace(now)))
+            # What is left of a window, or a few tokens of a bucket.
+            self._pause(now, _REST_SECONDS if retry_after is None else retry_after)
 
     def unreachable(self, began: float, retry_after: float | None = None) -> None:
         """
-        Note that no connection came about, or 503 with ``Retry-After``: everybody waits, and the pace stays.
+        Note that no connection came about, or 503 with ``Retry-After``: it says nothing of the pace.
 
         :param began: what :meth:`turn` gave.
-        :param retry_after: seconds that the vendor asked for; without it the wait is longer each time.
+        :param retry_after: seconds that the vendor asked for; all invites wait when nothing else comes back.
         """
-        now = self._clock()
-        if retry_after is not None:
-            self._pause(now, retry_after)
-        elif began > self._changed:
-            self._change(now, self._rate)
-            self._pause_longer_each_time(now)
+        if began <= self._changed:
+            return
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row >= _WALL:
+            self._pause_longer_each_time(self._clock(), retry_after)
 
     def _take(self, now: float) -> float:
         """Take a turn, or give the seconds until there may be one."""
         if self._is_held:
-            return _LOOK_AROUND
+            return _LOOK_AROUND_SECONDS
         wait = max(self._paused_until, self._next) - now
         if wait > 0:
             return wait
         if self._starting and not self._may_start_another(now):
-            return _LOOK_AROUND
+            return _LOOK_AROUND_SECONDS
         late = now - self._next
-        if late > _CATCH_UP:
+        if late > _CATCH_UP_SECONDS:
             # A sleep that took too long is made up for, by a few turns at most.
-            self._next = now - _CATCH_UP
+            self._next = now - _CATCH_UP_SECONDS
             self._growing_since += late
         self._next += 1 / self._rate
         return 0.0
@@ -245,66 +211,28 @@ class Pacer:
         self._sent += 1
         return True
 
-    def _is_more_than_background(self, now: float) -> bool:
-        if now - self._background_since > _BACKGROUND_LASTS:
-            self._background = 0.0
-        expected = self._background * (self._accepted + self._refused)
-        enough = _SOME if self._background else 1
-        return self._refused >= enough and self._refused > expected + _SURE * sqrt(expected)
-
-    def _slow_down_or_back(self, now: float) -> None:
-        if now - self._changed > _HELPED:
-            self._begin_to_compare(self._let_through(now, _SMALL_STEP))
-        if self._rate > self._much_slower:
-            self._before = self._before.plus(self._accepted, self._refused)
-        else:
-            self._after = self._after.plus(self._accepted, self._refused)
-        if self._after.refused >= _MANY:
-            if self._before.refused >= _MANY and _AS_BAD * self._before.share <= self._after.share < _MOST_BACKGROUND:
-                self._background = self._after.share
-                self._background_since = now
-                self._change(now, self._former_rate)
-                return
-            self._much_slower *= _MUCH_SLOWER
-            self._before, self._after = self._after, _Count()
-        # Refusals that go on a second after a step tell what is let through, and that the step was too small.
-        self._slow_down(now, _SMALL_STEP if now - self._changed > _HELPED else _LARGE_STEP)
-
-    def _begin_to_compare(self, pace: float) -> None:
-        self._former_rate = self._rate
-        self._much_slower = _MUCH_SLOWER * pace
-        self._before = self._after = _Count()
-
-    def _meet_wall(self, now: float, retry_after: float | None) -> None:
-        if self._accepted or self._rate == inf:
-            self._slow_down(now, _LARGE_STEP)
-        else:  # it says nothing about how much would be
-            self._change(now, self._rate)
-        self._begin_to_compare(self._rate)
-        if retry_after is None:
-            self._pause_longer_each_time(now)
-
-    def _slow_down(self, now: float, at_least: float) -> None:
-        self._change(now, max(_SLOWEST, _BELOW * self._let_through(now, at_least)))
-        self._pause(now, _REST)  # what is left of a window, or a few tokens of a bucket
-
-    def _let_through(self, now: float, at_least: float) -> float:
+    def _pace(self, now: float) -> float:
+        if self._rate < inf:
+            return self._rate
         # Who comes after a rest is let through at once what would be for a second.
-        measured = self._accepted / max(now - self._counting_since, 1.0) / (1 - self._background)
-        if self._rate == inf:
-            return max(measured, _NOTHING_KNOWN)
-        # Few invites are a bad measure, and who waited for a pause was not slow: one step is never a large one.
-        return min(self._rate, max(measured, at_least * self._rate))
+        return max(_NOTHING_KNOWN, self._accepted / max(now - self._counting_since, 1.0))
+
+    def _is_too_fast(self, now: float) -> bool:
+        # In the first seconds, too, nothing but a wall tells: few answers are a bad measure.
+        is_settled = now - self._counting_since >= _BETWEEN_STEPS_SECONDS
+        return is_settled and self._score >= 1 + _BOUND * sqrt(self._pace(now))
 
     def _change(self, now: float, rate: float) -> None:
         self._rate = self._grows_from = rate
         self._changed = self._counting_since = self._growing_since = now
-        self._accepted = self._refused = self._refused_in_a_row = 0
+        self._accepted = 0
+        self._score = 0.0
         self._starting = False
 
-    def _pause_longer_each_time(self, now: float) -> None:
+    def _pause_longer_each_time(self, now: float, retry_after: float | None) -> None:
+        self._change(now, self._rate)
         self._setbacks += 1
-        self._pause(now, self._backoff.delay(self._setbacks, 0.0) or 0.0)
+        self._pause(now, retry_after or self._backoff.delay(self._setbacks, 0.0) or 0.0)
 
     def _pause(self, now: float, seconds: float) -> None:
         self._paused_until = max(self._paused_until, now + seconds)

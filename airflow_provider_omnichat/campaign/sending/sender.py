@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
 from time import monotonic, time
 from typing import NamedTuple
 
@@ -12,11 +14,12 @@ from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejec
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
+from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.campaign.model.rows import Candidate
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
 
 _DOUBTS_IN_A_ROW = 20
-_SHORT_WAIT = 5.0
+_SHORT_WAIT_SECONDS = 5.0
 _BUG = "an error in the provider, please report it"
 _WINDOW_CLOSED = Reason(ReasonCode.OUTSIDE_SEND_WINDOW, "the send window closed before its turn came")
 _IN_FLIGHT = Reason(ReasonCode.STOPPED_IN_FLIGHT, "The request was under way when the task was stopped")
@@ -38,6 +41,16 @@ class Ended(NamedTuple):
     attempts: int
 
 
+@dataclass(slots=True)
+class _Job:
+    """A claimed invite, and what became of it until now; *began* is the time of its first attempt."""
+
+    candidate: Candidate
+    attempts: int = 0
+    began: float = 0.0
+    refusal: Reason | None = None
+
+
 class Sender:
     """
     A queue and the tasks that empty it.
@@ -45,11 +58,14 @@ class Sender:
     Sending stops by itself when every further invite would meet the same: a failure of the account, nothing taken for
     a whole retry budget, or invite after invite in doubt. What is queued then ends as not sent.
 
+    A refused invite waits by itself for as long as the vendor asked, and then queues again: it holds up nobody.
+
     :param client: entered by the caller.
     :param pacer: gives out the turns.
     :param concurrency: requests under way at most.
     :param retry_budget: seconds within which an invite that was certainly not taken is tried again.
     :param ended: called once for each invite, in the event loop.
+    :param clock: seconds that only go forward, the same as the pacer's.
     """
 
     def __init__(
@@ -60,10 +76,11 @@ class Sender:
         concurrency: int,
         retry_budget: float,
         ended: Callable[[Ended], None],
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.stopped = asyncio.Event()
         self.stop_reason: str | None = None
-        self.started = monotonic()
+        self.started = clock()
         self.taken = 0
         self.refusals = 0
         self._client = client
@@ -71,7 +88,10 @@ class Sender:
         self._concurrency = concurrency
         self._retry_budget = retry_budget
         self._ended = ended
-        self._queue: asyncio.Queue[Candidate] = asyncio.Queue()
+        self._clock = clock
+        self._backoff = Backoff(budget=inf)
+        self._queue: asyncio.Queue[_Job] = asyncio.Queue()
+        self._refused: dict[asyncio.TimerHandle, _Job] = {}
         self._next = asyncio.Lock()
         self._moved = asyncio.Event()
         self._wanted_below = 0
@@ -81,12 +101,12 @@ class Sender:
 
     def start(self) -> None:
         """Begin to send what :meth:`put` brings."""
-        self.started = self._last_taken = monotonic()
+        self.started = self._last_taken = self._clock()
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
 
     def put(self, candidate: Candidate) -> None:
         """Queue a claimed invite."""
-        self._queue.put_nowait(candidate)
+        self._queue.put_nowait(_Job(candidate))
 
     @property
     def not_begun(self) -> Reason:
@@ -95,7 +115,7 @@ class Sender:
 
     @property
     def waiting(self) -> int:
-        """Claimed invites whose request has not begun."""
+        """Claimed invites that wait for nothing but their turn."""
         return self._queue.qsize()
 
     async def room(self, below: int, seconds: float) -> None:
@@ -115,6 +135,9 @@ class Sender:
             self.stop_reason = reason
         self.stopped.set()
         self._moved.set()
+        for timer in list(self._refused):
+            timer.cancel()
+            self._queue_again(timer)
 
     async def finish(self) -> None:
         """Wait until everything that was put has ended."""
@@ -137,7 +160,7 @@ class Sender:
 
     async def close(self) -> None:
         """End the tasks; what is queued ends as not sent."""
-        if self._queue.qsize():
+        if self._queue.qsize() or self._refused:
             self.stop("an error stopped the batch")
         await self._queue.join()
         for task in self._tasks:
@@ -146,17 +169,18 @@ class Sender:
 
     async def _work(self) -> None:
         while True:
-            candidate, turn = self._next_at_once() or await self._next_in_time()
+            job, turn = self._next_at_once() or await self._next_in_time()
             try:
-                ended = await self._send(candidate, turn)
+                ended = await self._send(job, turn)
             except Exception as bug:  # no row may be lost, whatever goes wrong
                 self._stop_for(bug)
                 reason = Reason(ReasonCode.PROVIDER_ERROR, _BUG, detail=type(bug).__name__)
-                ended = Ended(candidate, Outcome.UNKNOWN, None, reason, 1)
-            self._ended(ended)
-            self._queue.task_done()
+                ended = Ended(job.candidate, Outcome.UNKNOWN, None, reason, 1)
+            if ended is not None:
+                self._ended(ended)
+                self._queue.task_done()
 
-    def _next_at_once(self) -> tuple[Candidate, float] | None:
+    def _next_at_once(self) -> tuple[_Job, float] | None:
         # Once somebody has waited for the lock, everybody does, a round of the event loop each: then requests leave one
         # a round, and not all that are ready.
         if self._next.locked() or not self._queue.qsize():
@@ -168,16 +192,24 @@ class Sender:
             return None
         return None if turn is None else (self._off_the_queue(self._queue.get_nowait()), turn)
 
-    async def _next_in_time(self) -> tuple[Candidate, float | None]:
+    async def _next_in_time(self) -> tuple[_Job, float | None]:
         # One at a time takes an invite and waits for a turn; if all did, a slow pace would leave many claimed and
         # unsent.
         async with self._next:
             return self._off_the_queue(await self._queue.get()), await self._turn()
 
-    def _off_the_queue(self, candidate: Candidate) -> Candidate:
+    def _off_the_queue(self, job: _Job) -> _Job:
         if self._queue.qsize() < self._wanted_below:
             self._moved.set()
-        return candidate
+        return job
+
+    def _queue_later(self, job: _Job, seconds: float) -> None:
+        timer: asyncio.TimerHandle = asyncio.get_running_loop().call_later(seconds, lambda: self._queue_again(timer))
+        self._refused[timer] = job
+
+    def _queue_again(self, timer: asyncio.TimerHandle) -> None:
+        self._queue.put_nowait(self._refused.pop(timer))
+        self._queue.task_done()  # the queue counts it anew, and it ends once
 
     def _stop_for(self, bug: Exception) -> None:
         self.stop(f"{_BUG}: {type(bug).__name__}")
@@ -191,50 +223,57 @@ class Sender:
             self._stop_for(bug)
             return None
 
-    async def _send(self, candidate: Candidate, turn: float | None) -> Ended:
-        attempts = 0
-        begin = turn
-        reason: Reason | None = None
-        while turn is not None:
-            if candidate.closes_at is not None and time() >= candidate.closes_at:
-                return Ended(candidate, Outcome.HELD, None, _WINDOW_CLOSED, attempts)
-            attempts += 1
-            try:
-                answer = await self._client.send_once(candidate.invite)
-            except InviteNotSentError as refusal:
-                reason = refusal.reason
-                if not self._goes_on_after(refusal, turn, begin or turn):
-                    break
-                turn = await self._turn()
-            except (InviteRejectedError, InviteUnknownError) as failure:
-                self._note(failure)
-                return Ended(candidate, failure.outcome, failure.answer, failure.reason, attempts)
-            except asyncio.CancelledError:  # see _turn
-                return Ended(candidate, Outcome.UNKNOWN, None, _IN_FLIGHT, attempts)
-            else:
-                self._note_taken()
-                self._pacer.accepted()
-                return Ended(candidate, Outcome.ACCEPTED, answer, None, attempts)
-        return Ended(candidate, Outcome.NOT_SENT, None, reason or self.not_begun, attempts)
+    async def _send(self, job: _Job, turn: float | None) -> Ended | None:
+        """Make one request; None when the invite waits to be tried again."""
+        candidate = job.candidate
+        if turn is None:
+            return self._not_sent(job)
+        if candidate.closes_at is not None and time() >= candidate.closes_at:
+            return Ended(candidate, Outcome.HELD, None, _WINDOW_CLOSED, job.attempts)
+        if not job.attempts:
+            job.began = turn
+        job.attempts += 1
+        try:
+            answer = await self._client.send_once(candidate.invite)
+        except InviteNotSentError as refusal:
+            job.refusal = refusal.reason
+            self._note_refusal(refusal, turn)
+            if self._is_given_up(job, refusal):
+                return self._not_sent(job)
+            self._queue_later(job, self._backoff.delay(job.attempts, 0.0, refusal.retry_after) or 0.0)
+            return None
+        except (InviteRejectedError, InviteUnknownError) as failure:
+            self._note(failure)
+            return Ended(candidate, failure.outcome, failure.answer, failure.reason, job.attempts)
+        except asyncio.CancelledError:  # see _turn
+            return Ended(candidate, Outcome.UNKNOWN, None, _IN_FLIGHT, job.attempts)
+        self._note_taken()
+        self._pacer.accepted()
+        return Ended(candidate, Outcome.ACCEPTED, answer, None, job.attempts)
 
-    def _goes_on_after(self, refusal: InviteNotSentError, turn: float, begin: float) -> bool:
+    def _not_sent(self, job: _Job) -> Ended:
+        return Ended(job.candidate, Outcome.NOT_SENT, None, job.refusal or self.not_begun, job.attempts)
+
+    def _note_refusal(self, refusal: InviteNotSentError, turn: float) -> None:
         self.refusals += 1
         if refusal.account_fault or not refusal.retryable:
             self.stop(str(refusal))
-            return False
-        if refusal.retry_after is not None and refusal.retry_after > max(self._retry_budget, _SHORT_WAIT):
+            return
+        if refusal.retry_after is not None and refusal.retry_after > max(self._retry_budget, _SHORT_WAIT_SECONDS):
             self.stop(f"the vendor asks to wait {refusal.retry_after:.0f} seconds, longer than retry_budget: {refusal}")
-            return False
+            return
         if refusal.http_status in (None, 503):
             self._pacer.unreachable(turn, refusal.retry_after)
         else:
             self._pacer.refused(turn, refusal.retry_after)
-        now = monotonic()
-        if now - begin < self._retry_budget:
-            return True
+
+    def _is_given_up(self, job: _Job, refusal: InviteNotSentError) -> bool:
+        now = self._clock()
+        if now - job.began < self._retry_budget:
+            return self.stopped.is_set()
         if now - self._last_taken >= self._retry_budget:
             self.stop(f"nothing was taken for {self._retry_budget:g} seconds; at last: {refusal}")
-        return False
+        return True
 
     def _note(self, failure: SendError) -> None:
         if failure.http_status is None:
@@ -252,5 +291,5 @@ class Sender:
 
     def _note_taken(self) -> None:
         self.taken += 1
-        self._last_taken = monotonic()
+        self._last_taken = self._clock()
         self._doubts_in_a_row = 0

@@ -213,3 +213,46 @@ def test_a_refused_invite_is_not_tried_again_after_its_window_has_closed():
     _, ended = send(1, client, closes_at=closes_at, retry_budget=5.0)
     assert client.sent.total() == 1
     assert (ended[0].outcome, ended[0].attempts) == ("held", 1)
+
+
+def test_a_refused_invite_waits_alone_and_holds_no_worker():
+    refused = InviteNotSentError(why("429"), http_status=429, retryable=True, retry_after=0.5)
+    order: list[str] = []
+
+    class Noting(Client):
+        async def send_once(self, invite: Invite) -> InviteAnswer:
+            order.append(invite.to)
+            return await super().send_once(invite)
+
+    client = Noting(lambda to, attempt: refused if to == "0" and attempt == 1 else OK)
+    begin = time()
+    _, ended = send(50, client, concurrency=1, retry_budget=20.0)
+    assert outcomes(ended) == {"accepted": 50}
+    assert order == [*map(str, range(50)), "0"]
+    assert ended[0].attempts == 2
+    assert time() - begin >= 0.5
+
+
+def test_refused_invites_that_wait_end_as_not_sent_at_once_when_sending_stops():
+    refused = InviteNotSentError(why("429"), http_status=429, retryable=True, retry_after=5)
+    client = Client(lambda to, attempt: refused if int(to) % 10 == 0 else OK)
+
+    async def work(sender: Sender) -> None:
+        await asyncio.sleep(0.5)
+        sender.stop("enough")
+        async with asyncio.timeout(0.5):
+            await sender.finish()
+
+    _, ended = send(30, client, work, retry_budget=20.0)
+    assert outcomes(ended) == {"accepted": 27, "not_sent": 3}
+    assert {str(ended[index].reason) for index in (0, 10, 20)} == {"429"}
+    assert set(client.sent.values()) == {1}
+
+
+def test_one_wait_longer_than_the_budget_stops_all():
+    refused = InviteNotSentError(why("429"), http_status=429, retryable=True, retry_after=30)
+    sender, ended = send(20, Client(lambda to, attempt: refused), concurrency=1, retry_budget=10.0)
+    assert outcomes(ended) == {"not_sent": 20}
+    assert sender.stop_reason is not None
+    assert "asks to wait 30 seconds, longer than retry_budget" in sender.stop_reason
+    assert sender.refusals == 1
