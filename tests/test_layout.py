@@ -11,8 +11,6 @@ import pytest
 TESTS = Path(__file__).parent
 SUPPORT = "tests.support"
 
-"""Waits for the tests of the pacer, which are being rewritten; an entry that is used no more must go."""
-
 
 def imported(code: str) -> Iterator[str]:
     """Every module of the tests that the code imports, wherever in it."""
