@@ -1,4 +1,8 @@
-"""The operator that sends a list of invites from one task."""
+"""
+The operator that sends a list of invites from one task.
+
+Two thirds of the file are its parameters, with what each of them means: users read them here, in one place.
+"""
 
 from __future__ import annotations
 

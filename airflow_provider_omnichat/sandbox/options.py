@@ -87,6 +87,13 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    _add_addresses(parser)
+    _add_behaviour(parser)
+    _add_records(parser)
+    return parser
+
+
+def _add_addresses(parser: argparse.ArgumentParser) -> None:
     listening = parser.add_argument_group("where it listens")
     listening.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     listening.add_argument(
@@ -109,6 +116,8 @@ def _parser() -> argparse.ArgumentParser:
         help="an integration that is set up; repeatable (default: FACEBOOK and TELEGRAM)",
     )
 
+
+def _add_behaviour(parser: argparse.ArgumentParser) -> None:
     behaviour = parser.add_argument_group("how it behaves")
     behaviour.add_argument("--fault", action="append", default=[], metavar="NAME[:RATE[:ARG]]", help="repeatable")
     behaviour.add_argument("--seed", type=int, help="seed of the faults: same seed, same requests, same faults")
@@ -121,6 +130,8 @@ def _parser() -> argparse.ArgumentParser:
         "--flood-filter", action="store_true", help="refuse the 7th identical or 21st different text to a number"
     )
 
+
+def _add_records(parser: argparse.ArgumentParser) -> None:
     keeping = parser.add_argument_group("what it keeps and says")
     keeping.add_argument(
         "--keep",
@@ -134,4 +145,3 @@ def _parser() -> argparse.ArgumentParser:
     talk = keeping.add_mutually_exclusive_group()
     talk.add_argument("--verbose", action="store_true", help="one line for each invite request, number masked")
     talk.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    return parser
