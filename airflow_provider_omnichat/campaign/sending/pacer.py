@@ -23,7 +23,9 @@ _STEP = 0.6
 _WALL = 6
 _STEP_AT_WALL = 0.85
 # Between two steps, at least: of tasks that share an account, the slowest must not step again and again for others.
+# After a wall it may come sooner: what a bucket had saved was let through before it, and made the pace look too high.
 _BETWEEN_STEPS_SECONDS = 8.0
+_AFTER_WALL_SECONDS = 2.0
 _SLOWEST = 0.2
 _NOTHING_KNOWN = 2.0
 # Growth: sqrt(pace after the step) * (seconds since the step / this) ** 2 invites a second.
@@ -79,6 +81,7 @@ class Pacer:
         self._accepted = 0
         self._score = 0.0
         self._failed_in_a_row = 0
+        self._was_wall = False
 
     @property
     def rate(self) -> float | None:
@@ -166,6 +169,7 @@ class Pacer:
         if is_wall and not self._accepted and self._rate < inf:
             self._pause_longer_each_time(now, retry_after)
         elif is_wall or self._is_too_fast(now):
+            self._was_wall = is_wall
             self._change(now, max(_SLOWEST, (_STEP_AT_WALL if is_wall else _STEP) * self._pace(now)))
             # What is left of a window, or a few tokens of a bucket.
             self._pause(now, _REST_SECONDS if retry_after is None else retry_after)
@@ -219,7 +223,8 @@ class Pacer:
 
     def _is_too_fast(self, now: float) -> bool:
         # In the first seconds, too, nothing but a wall tells: few answers are a bad measure.
-        is_settled = now - self._counting_since >= _BETWEEN_STEPS_SECONDS
+        wait = _AFTER_WALL_SECONDS if self._was_wall else _BETWEEN_STEPS_SECONDS
+        is_settled = now - self._counting_since >= wait
         return is_settled and self._score >= 1 + _BOUND * sqrt(self._pace(now))
 
     def _change(self, now: float, rate: float) -> None:
