@@ -107,7 +107,7 @@ class Batch:
             retry_budget=pace.retry_budget,
             ended=self._recorder.add_sent,
         )
-        self._ahead = ClaimingAhead(pacer, self._sender)
+        self._ahead = ClaimingAhead(pacer, self._sender, pace.concurrency)
         self._commit_lock = asyncio.Lock()
         self._committed_at = monotonic()
 
@@ -142,9 +142,9 @@ class Batch:
     async def _feed(self, checked: Iterator[Candidate | Result]) -> None:
         while not self._report.was_stopped and self._report.failure is None:
             size = self._ahead.block_size()
-            low = self._ahead.low_mark(size)
-            if self._sender.waiting >= low and not self._sender.stopped.is_set():
-                await self._sender.room(low, _COMMIT_EVERY_SECONDS)
+            room = self._ahead.room(size)
+            if not self._sender.has_room(*room):
+                await self._sender.room(*room, _COMMIT_EVERY_SECONDS)
                 continue
             self._ahead.refill_begins()
             block, failure = await self._reader.call(next_block, checked, size)

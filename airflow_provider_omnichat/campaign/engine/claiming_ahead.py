@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from time import monotonic
 
@@ -17,6 +18,9 @@ LARGEST_BLOCK = 2000
 _AHEAD_SECONDS = 0.25
 _FIRST_INVITES = 4
 _MOST_GROWTH = 4
+# The pace is that of the last second, of this part of a second at least.
+_MEASURED_SECONDS = 1.0
+_SHORTEST_SECONDS = 0.05
 # Shares of a block that still wait when more is claimed: this at the earliest, this at the latest.
 _EARLIEST = 0.75
 _LATEST = 0.2
@@ -30,18 +34,20 @@ class ClaimingAhead:
 
     A block is what is sent in a quarter of a second, because what is claimed and not sent is what a killed worker
     leaves in doubt for nothing. The first one is small, and each at most some times as large as the one before it: how
-    fast it goes is known only once something was sent.
+    fast it goes is known only once something was sent. For the same reason no more is claimed while many invites that
+    the vendor has refused wait to be tried again.
 
     :param pacer: knows the pace, once there is one.
-    :param sender: knows what waits.
+    :param sender: knows what was sent and what waits.
+    :param concurrency: requests under way at most.
     """
 
-    def __init__(self, pacer: Pacer, sender: Sender) -> None:
+    def __init__(self, pacer: Pacer, sender: Sender, concurrency: int) -> None:
         self._pacer = pacer
         self._sender = sender
+        self._concurrency = concurrency
         self._size = _FIRST_INVITES
-        self._waiting_then: int | None = None
-        self._refilled_at = 0.0
+        self._marks: deque[tuple[float, int]] = deque()
         self._refill_began = 0.0
         self._refill_seconds = _AHEAD_SECONDS / 4
 
@@ -53,27 +59,33 @@ class ClaimingAhead:
             return self._size
         return max(1, min(self._size, int(self._pacer.rate * _AHEAD_SECONDS) + 1))
 
-    def low_mark(self, size: int) -> int:
+    def room(self, size: int) -> tuple[int, int]:
         """
-        Give how many invites still wait when it is time to claim more: what is sent in twice the time that it takes.
+        Say when it is time for the next block: what :meth:`Sender.has_room` asks for.
 
-        :param size: of a block.
+        Fewer must wait than are sent in twice the time that a refill takes.
+
+        :param size: of the block.
         """
         share = min(_EARLIEST, max(_LATEST, 2 * self._refill_seconds / _AHEAD_SECONDS))
-        return max(1, int(size * share))
+        return max(1, int(size * share)), max(self._concurrency, size)
 
     def refill_begins(self) -> None:
         """Note that a block is read now."""
         self._refill_began = now = monotonic()
-        if self._waiting_then is not None:
-            pace = (self._waiting_then - self._sender.waiting) / max(now - self._refilled_at, 0.001)
-            self._size = max(1, min(int(pace * _AHEAD_SECONDS) + 1, _MOST_GROWTH * self._size, LARGEST_BLOCK))
+        marks, taken = self._marks, self._sender.taken
+        marks.append((now, taken))
+        while now - marks[0][0] > _MEASURED_SECONDS and len(marks) > 2:
+            marks.popleft()
+        began, taken_then = marks[0]
+        if now - began >= _SHORTEST_SECONDS:
+            pace = (taken - taken_then) / (now - began)
+            least = _FIRST_INVITES if now - self._sender.started < _MEASURED_SECONDS else 1  # answers are on their way
+            self._size = max(least, min(int(pace * _AHEAD_SECONDS) + 1, _MOST_GROWTH * self._size, LARGEST_BLOCK))
 
     def refilled(self) -> None:
         """Note that the block is claimed, and waits to be sent."""
-        self._refilled_at = now = monotonic()
-        self._waiting_then = self._sender.waiting
-        self._refill_seconds = max(now - self._refill_began, _FADES * self._refill_seconds)
+        self._refill_seconds = max(monotonic() - self._refill_began, _FADES * self._refill_seconds)
 
 
 def next_block(

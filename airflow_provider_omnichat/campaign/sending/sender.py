@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from time import monotonic, time
@@ -118,16 +119,23 @@ class Sender:
         """Claimed invites that wait for nothing but their turn."""
         return self._queue.qsize()
 
-    async def room(self, below: int, seconds: float) -> None:
-        """Wait until fewer than *below* invites wait, or *seconds* have passed."""
+    def has_room(self, below: int, set_aside: int) -> bool:
+        """
+        Tell whether more may be claimed.
+
+        :param below: fewer invites than this wait for their turn.
+        :param set_aside: no more than these were refused and wait to be tried again.
+        """
+        return self.stopped.is_set() or (self._queue.qsize() < below and len(self._refused) <= set_aside)
+
+    async def room(self, below: int, set_aside: int, seconds: float) -> None:
+        """Wait until there is room, see :meth:`has_room`, or *seconds* have passed."""
         self._wanted_below = below
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._queue.qsize() >= below and not self.stopped.is_set():
+                while not self.has_room(below, set_aside):
                     self._moved.clear()
                     await self._moved.wait()
-        except TimeoutError:
-            pass
 
     def stop(self, reason: str) -> None:
         """Begin no further request; those under way are left to end. The first reason counts."""
@@ -209,6 +217,7 @@ class Sender:
 
     def _queue_again(self, timer: asyncio.TimerHandle) -> None:
         self._queue.put_nowait(self._refused.pop(timer))
+        self._moved.set()
         self._queue.task_done()  # the queue counts it anew, and it ends once
 
     def _stop_for(self, bug: Exception) -> None:
