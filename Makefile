@@ -15,7 +15,7 @@ export PYTHON
 IN_NEW_HOME = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && export AIRFLOW_HOME="$$home" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-ui test test-slow proof-faults proof-two proof-million lint types format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth benchmark-pace constraints build clean
+.PHONY: help env demo demo-ui test test-slow proof-faults proof-two proof-million proof-outage lint types format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth benchmark-pace constraints build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9%.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,14 @@ proof-two: $(READY) ## two tasks at once: on one limited account, and on one led
 
 proof-million: $(READY) ## a million rows from PostgreSQL: dry, and sent (PROOF_MILLION_SENT=1000000 for all of them), with the peak of memory
 	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m slow tests/proofs/test_million_rows.py $(PYTEST_ARGS)
+
+.outage/env/.ready: pyproject.toml constraints/airflow-3.3.txt tools/env.sh
+	@tools/env.sh .outage/env constraints/airflow-3.3.txt outage "3.11 3.12 3.13"
+	@touch $@
+
+# Needs redis-server and PostgreSQL. OUTAGE_ARGS="--invites 2000" is a quick look.
+proof-outage: .outage/env/.ready ## 20,000 invites by Celery, Redis and PostgreSQL: a worker is killed, the ledger goes away for 4 s
+	@.outage/env/bin/python tools/outage.py $(OUTAGE_ARGS)
 
 lint: $(READY) ## formatting, lint and the layers
 	$(BIN)/ruff format --check .
@@ -100,5 +108,5 @@ build: $(READY) ## sdist and wheel, into dist/
 	$(BIN)/python -m build --no-isolation
 
 clean: ## remove everything that make made
-	rm -rf .venv .matrix .demo build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov
+	rm -rf .venv .matrix .demo .outage build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -144,21 +144,37 @@ class Processes:
         for number, handler in kept.items():
             signal.signal(number, handler)
 
-    def start(self, name: str, command: Sequence[str], work: Path, environment: dict[str, str]) -> None:
+    def start(
+        self, name: str, command: Sequence[str], work: Path, environment: dict[str, str]
+    ) -> subprocess.Popen[bytes]:
         """Start ``python -m command`` with its output in ``work/name.log``."""
+        return self.start_program(name, [sys.executable, "-m", *command], work, environment)
+
+    def start_program(
+        self, name: str, command: Sequence[str], work: Path, environment: dict[str, str], **options: Any
+    ) -> subprocess.Popen[bytes]:
+        """Start a program with its output in ``work/name.log``; *options* are those of ``Popen``."""
         log = work / f"{name.replace(' ', '-')}.log"
         with log.open("ab") as output:
             popen = subprocess.Popen(
-                [sys.executable, "-m", *command],
-                cwd=work,
+                command,
+                cwd=options.pop("cwd", work),
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 # A group of its own: Ctrl-C goes to the demo alone, and the children of the child can be stopped.
                 start_new_session=True,
+                **options,
             )
         self._running.append(_Process(name, popen, log))
+        return popen
+
+    def end(self, popen: subprocess.Popen[bytes], number: signal.Signals) -> None:
+        """Send a signal to a program alone, and wait until it has ended."""
+        self._running = [process for process in self._running if process.popen is not popen]
+        popen.send_signal(number)
+        popen.wait(60)
 
     def run(
         self,

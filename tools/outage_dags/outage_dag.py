@@ -1,0 +1,32 @@
+"""One list in eight parts over two Celery workers, each with a queue of its own."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+import pendulum
+from airflow.providers.common.compat.sdk import dag
+
+from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
+
+PARTS = 8
+
+
+@dag(schedule="@once", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), catchup=False)
+def outage() -> None:
+    for queue, parts in (("left", range(PARTS // 2)), ("right", range(PARTS // 2, PARTS))):
+        SendInviteBatchOperator.partial(
+            task_id=f"send_{queue}",
+            queue=queue,
+            invites=os.environ["OUTAGE_PEOPLE"],
+            message="Hi {name}, chat with us: <link>",
+            campaign="outage",
+            ledger_conn_id="ledger",
+            on_unknown="hold",
+            retries=5,
+            retry_delay=timedelta(seconds=2),
+        ).expand(partition=[[part, PARTS] for part in parts])
+
+
+outage()
