@@ -31,7 +31,7 @@ def batch(invites: Any, **given: Any) -> SendInviteBatchOperator:
         "ledger_patience": 0,
         **given,
     }
-    return SendInviteBatchOperator(invites=invites, **{**fields, **given})
+    return SendInviteBatchOperator(invites=invites, **fields)
 
 
 def counts(run: TaskRun) -> dict[str, int]:

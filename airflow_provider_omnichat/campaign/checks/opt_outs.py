@@ -42,7 +42,7 @@ class NationalOptOut:
 
 class Suppression:
     """
-    A rule of the gate: refuses whoever is on the opt-out list.
+    A rule: refuses whoever is on the opt-out list.
 
     Numbers are compared after normalising, so they may be written in another way than in the list of invites.
 

@@ -1,4 +1,4 @@
-"""The send window as a rule of the gate: nobody is written to at night, wherever they live."""
+"""The send window as a rule: nobody is written to at night, wherever they live."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def run_beside(campaign: Callable[[], Coroutine[None, None, None]], stop: StopSi
     try:
         thread.start()
         thread.wait(float("inf"))
-    except BaseException as interrupt:  # the caller raises it once it has told what there is
+    except BaseException as interrupt:  # the caller raises it once it has said what there is
         stop.set()
         thread.wait(GRACE_SECONDS + _LAST_WRITES_SECONDS)
         return interrupt

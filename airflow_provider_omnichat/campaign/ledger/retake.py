@@ -1,5 +1,5 @@
 """
-Invites that an earlier try may have sent, and that this one is told to send again.
+Invites that an earlier try may have sent, and that this one shall send again.
 
 That they are not sent now does not make it certain that they never were: until the vendor has answered for one, it
 stays in doubt, whatever became of it in this try.

@@ -93,7 +93,7 @@ class Wait(NamedTuple):
 
 class Candidate(NamedTuple):
     """
-    A row that passed the gate.
+    A row that passed the checks.
 
     :param position: of its row in the list, from 1.
     :param key: the user's name of the row, such as a customer id; None where there is none.

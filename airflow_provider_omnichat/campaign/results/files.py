@@ -134,9 +134,9 @@ class ResultFiles:
         _each(writer.close for writer in (self._sent, self._rest) if writer)
         if not whole:
             return
-        mine = self._begin().run
+        own_run = self._begin().run
         for name in file_names(self._directory):
-            if name.kind == "rest" and name.run < mine:
+            if name.kind == "rest" and name.run < own_run:
                 path = self._directory / str(name)
                 try:
                     path.unlink()

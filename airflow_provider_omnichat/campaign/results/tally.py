@@ -1,4 +1,4 @@
-"""What is told of a batch: the manifest, and the text of an error."""
+"""What is said of a batch: counts and examples, for the manifest and for the text of an error."""
 
 from __future__ import annotations
 
