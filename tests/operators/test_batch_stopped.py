@@ -26,7 +26,7 @@ def test_execution_timeout_records_what_was_sent_and_the_next_try_sends_only_the
     at_sandbox.set_faults(["latency:1:0.25"])
     store: dict[str, Any] = {}
     given = {"retries": 1, "results_path": str(tmp_path), "concurrency": 4}
-    task = batch(people(200), execution_timeout=timedelta(seconds=3), **given)
+    task = batch(people(200), execution_timeout=timedelta(seconds=5), **given)
     first = run_task(task, store=store, retries=1)
     assert first.state == "up_for_retry"
     assert type(first.error).__name__ == "AirflowTaskTimeout"
