@@ -1,0 +1,105 @@
+"""The SQL of the page for operations is run; the rights that it grants are enough for the ledger, and no more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry
+from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
+from airflow_provider_omnichat.campaign.phone.identity import recipient_key
+from tests.support import sql_servers
+from tests.support.sql_servers import Target
+
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+CAMPAIGN = "welcome-2026"
+SENT, NOT_SENT = "41793026727", "41793026728"
+
+
+@pytest.fixture(params=["postgresql", "mysql"])
+def owner(request: pytest.FixtureRequest) -> Iterator[Target]:
+    """The owner of a database with the tables that the page speaks of, and two invites in doubt."""
+    if request.param == "mysql":
+        pytest.importorskip("pymysql")
+        with sql_servers.mariadb() as options:
+            owner = with_tables(Target("mysql", "pymysql", options))
+            # A new MariaDB has a user without a name, who comes before 'name'@'%' for whoever is on this machine.
+            owner.run("DELETE FROM mysql.global_priv WHERE User = ''")
+            owner.run("FLUSH PRIVILEGES")
+            yield owner
+    else:
+        pytest.importorskip("psycopg2")
+        with sql_servers.postgresql() as options:
+            yield with_tables(Target("postgresql", "psycopg2", options))
+
+
+def with_tables(owner: Target) -> Target:
+    claims = [claim_of(SENT), claim_of(NOT_SENT)]
+    claim_and_end(owner, claims, CAMPAIGN, Outcome.UNKNOWN)
+    owner.run("UPDATE omnichat_invites SET reason_code = 'claim_never_ended'")
+    owner.run("CREATE TABLE invited (batch VARCHAR(250))")
+    return owner
+
+
+def claim_of(number: str, campaign: str = CAMPAIGN) -> Claim:
+    return Claim(recipient_key(campaign, number), number, f"customer-{number[-4:]}")
+
+
+def claim_and_end(user: Target, claims: list[Claim], campaign: str, outcome: Outcome) -> None:
+    ledger = SqlLedger(user.database(), campaign, "dag/run/task/-1")
+    ledger.claim(claims, CERTAINLY_NOT_SENT)
+    ledger.record({claim.recipient: Entry.now(outcome) for claim in claims})
+    ledger.flush()
+    ledger.close()
+
+
+def statements(owner: Target, *kinds: str) -> list[str]:
+    """Give the page's statements for this database, or for all, that begin with these words."""
+    own, other = ("MySQL", "PostgreSQL") if owner.dialect == "mysql" else ("PostgreSQL", "MySQL")
+    before, *blocks = re.split(r"\n *```(?:sql)?\n", PAGE)
+    found = []
+    for sql, after in zip(blocks[::2], blocks[1::2], strict=True):
+        introduction, before = before.strip().splitlines()[-1:], after
+        if any(own in line or other not in line for line in introduction or [own]):
+            found += [statement.strip() for statement in sql.split(";")]
+    return [statement for statement in found if statement.startswith(kinds)]
+
+
+def outcomes(owner: Target) -> dict[str, str]:
+    return {
+        str(number): str(outcome) for number, outcome in owner.run("SELECT recipient, outcome FROM omnichat_invites")
+    }
+
+
+def test_the_runbook_finds_the_doubts_and_settles_them(owner: Target) -> None:
+    groups, people = (owner.run(statement) for statement in statements(owner, "SELECT"))
+    assert [(row[1], row[2]) for row in groups] == [("claim_never_ended", 2)]
+    assert [row[1] for row in people] == [SENT, NOT_SENT]
+    for statement in statements(owner, "UPDATE"):
+        owner.run(statement)
+    assert outcomes(owner) == {SENT: "accepted", NOT_SENT: "not_sent"}
+
+
+def test_a_campaign_that_ended_long_ago_is_deleted_whole_and_no_other(owner: Target) -> None:
+    (delete,) = statements(owner, "DELETE")
+    owner.run("UPDATE omnichat_invites SET claimed_at = '2020-01-01 00:00:00' WHERE recipient = ?", SENT)
+    owner.run(delete)
+    assert set(outcomes(owner)) == {SENT, NOT_SENT}
+    owner.run("UPDATE omnichat_invites SET claimed_at = '2020-01-01 00:00:00'")
+    owner.run(delete)
+    assert outcomes(owner) == {}
+
+
+def test_the_rights_are_enough_for_the_ledger_and_do_not_delete(owner: Target) -> None:
+    for statement in statements(owner, "CREATE", "GRANT"):
+        owner.run(statement.replace("%", "%%"))  # for the driver, a % begins a parameter
+    user = Target(owner.dialect, owner.driver, {**owner.options, "user": "omnichat_ledger", "password": "change-me"})
+    number = "41793026729"
+    claim_and_end(user, [claim_of(number, "another")], "another", Outcome.ACCEPTED)
+    assert outcomes(owner)[number] == "accepted"
+    with pytest.raises(Exception, match=r"(?i)denied"):
+        user.run("DELETE FROM omnichat_invites")
