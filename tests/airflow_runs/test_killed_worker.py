@@ -30,7 +30,8 @@ def test_worker_killed_while_the_answer_hangs_leaves_an_unknown_that_is_never_re
     # Red after the second try although there is a third: to try again is no use.
     assert deployment.tries("killed_in_flight", run_id, "invite") == {-1: ("failed", 2)}
     log = deployment.log("killed_in_flight", run_id, attempt=2)
-    assert "was about to send this invite and ended before it could say how; nothing was sent now" in log
+    assert "Already in doubt since an earlier try, nothing was sent now" in log
+    assert "An earlier try was about to send this invite and ended before it could say how" in log
     assert 'set on_unknown=\\"resend\\"' in log
     assert sandbox.requests_seen == 1
     assert len(sandbox.accepted) == 1

@@ -52,8 +52,11 @@ def send_at_most_once(
         :class:`InviteNotSentError` is of this try alone: what was in doubt before stays so.
     """
     key = recipient_key(campaign, invite.to)
-    taken, doubts = claim(ledger, [Claim(key, identity_of(invite.to))], resend_unknown)
+    claims = [Claim(key, identity_of(invite.to))]
+    taken, doubts = claim(ledger, claims, resend_unknown)
     if key in taken:
+        if taken[key].outcome is None and taken[key].same_task:  # of a try that was killed
+            ledger.leave_in_doubt(claims)
         return Sent(_answer_of(taken[key], invite), earlier=True)
     try:
         answer = send(invite)
