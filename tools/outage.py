@@ -17,6 +17,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 
@@ -74,23 +75,31 @@ def run(processes: Processes, work: Path, databases: Path, invites: int, code: P
         }
         step.says = sandbox.url
     judge = Judge(metadata, ledger, outbox, invites)
+    with closing(airflow):
+        send(processes, sandbox, airflow, ledger, judge)
+    return 0 if judge.print_table() else 1
+
+
+def send(
+    processes: Processes, sandbox: SandboxAddress, airflow: CeleryAirflow, ledger: PostgreSQL, judge: Judge
+) -> None:
+    """Let Airflow send the campaign, and do to it what is shown."""
     with Step("Airflow with two workers") as step:
         airflow.start()
         wait_until_accepted(processes, sandbox, step, 1)
     with Step(f"The worker of send_left is killed at {KILL_AT_SHARE:.0%}") as step:
-        wait_until_accepted(processes, sandbox, step, int(KILL_AT_SHARE * invites))
+        wait_until_accepted(processes, sandbox, step, int(KILL_AT_SHARE * judge.invites))
         airflow.kill_worker("left")
         step.says = f"{judge.note_kill('send_left')} claims are open"
         time.sleep(WORKER_AWAY_SECONDS)
         airflow.start_worker("left")
     with Step(f"The ledger goes away at {OUTAGE_AT_SHARE:.0%}") as step:
-        wait_until_accepted(processes, sandbox, step, int(OUTAGE_AT_SHARE * invites))
+        wait_until_accepted(processes, sandbox, step, int(OUTAGE_AT_SHARE * judge.invites))
         ledger.stop_at_once()
         time.sleep(LEDGER_AWAY_SECONDS)
         ledger.start()
     with Step("The end") as step:
         processes.wait_for(judge.has_ended, lambda: step.wait(progress(sandbox)), timeout=3600)
-    return 0 if judge.print_table() else 1
 
 
 def wait_until_accepted(processes: Processes, sandbox: SandboxAddress, step: Step, count: int) -> None:

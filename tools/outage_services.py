@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -157,8 +157,15 @@ class CeleryAirflow:
         family = psutil.Process(worker.pid).children(recursive=True)
         self._processes.end(worker, signal.SIGKILL)
         for process in family:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # it has ended with its parent
+                process.kill()
         psutil.wait_procs(family, timeout=10)
+
+    def close(self) -> None:
+        """End the workers with their tasks, which have process groups of their own and would go on."""
+        for queue, worker in list(self._workers.items()):
+            if worker.poll() is None:
+                self.kill_worker(queue)
 
 
 def ledger_connection(ledger: PostgreSQL) -> str:
