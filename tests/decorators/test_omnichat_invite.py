@@ -161,8 +161,8 @@ def test_a_function_that_failed_is_called_again_by_the_retry_and_nobody_gets_a_s
 @needs_runner
 @pytest.mark.parametrize("how", ["at once", "midway"])
 @pytest.mark.parametrize(("error", "state"), [(AirflowSkipException, "skipped"), (AirflowFailException, "failed")])
-def test_what_the_function_says_to_airflow_holds(at_sandbox, how, error, state):
-    run = run_task(task_of(failing(how, error("not today")), retries=2, max_invites=100), retries=2)
+def test_what_the_function_says_to_airflow_holds(at_sandbox, ledger, how, error, state):
+    run = run_task(task_of(failing(how, error("not today")), retries=2, max_invites=100, **ledger), retries=2)
     assert (run.state, at_sandbox.requests_seen) == (state, 0)
 
 
