@@ -193,6 +193,7 @@ class Batch:
 
     def _queue(self, candidates: Sequence[Candidate], taken: Mapping[str, Entry], is_sending: bool) -> None:
         """Queue what could be claimed, and record of the others what the ledger has of them."""
+        queued = 0
         for candidate in candidates:
             entry = taken.get(candidate.recipient)
             if candidate.wait is not None:
@@ -203,8 +204,9 @@ class Batch:
                 self._recorder.add_earlier(candidate, entry)
             else:
                 self._sender.put(candidate)
+                queued += 1
         if candidates:
-            self._ahead.refilled()
+            self._ahead.refilled(queued)
 
     async def _commit_regularly(self) -> None:
         while True:

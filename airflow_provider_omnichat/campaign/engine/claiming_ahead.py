@@ -48,6 +48,7 @@ class ClaimingAhead:
         self._concurrency = concurrency
         self._size = _FIRST_INVITES
         self._marks: deque[tuple[float, int]] = deque()
+        self._skips = False
         self._refill_began = 0.0
         self._refill_seconds = _AHEAD_SECONDS / 4
 
@@ -55,9 +56,10 @@ class ClaimingAhead:
         """Give how many invites the next block should have."""
         if self._sender.stopped.is_set():
             return LARGEST_BLOCK
-        if self._pacer.rate is None:
-            return self._size
-        return max(1, min(self._size, int(self._pacer.rate * _AHEAD_SECONDS) + 1))
+        size = self._size
+        if self._pacer.rate is not None:
+            size = max(1, min(size, int(self._pacer.rate * _AHEAD_SECONDS) + 1))
+        return max(size, 2 * self._concurrency) if self._skips else size
 
     def room(self, size: int) -> tuple[int, int]:
         """
@@ -83,8 +85,13 @@ class ClaimingAhead:
             least = _FIRST_INVITES if now - self._sender.started < _MEASURED_SECONDS else 1  # answers are on their way
             self._size = max(least, min(int(pace * _AHEAD_SECONDS) + 1, _MOST_GROWTH * self._size, LARGEST_BLOCK))
 
-    def refilled(self) -> None:
-        """Note that the block is claimed, and waits to be sent."""
+    def refilled(self, queued: int) -> None:
+        """
+        Note that the block is claimed, and waits to be sent.
+
+        :param queued: how many of it wait; where none do, this is the part of the list that earlier tries have sent.
+        """
+        self._skips = not queued
         self._refill_seconds = max(monotonic() - self._refill_began, _FADES * self._refill_seconds)
 
 

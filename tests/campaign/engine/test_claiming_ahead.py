@@ -53,7 +53,7 @@ def sizes(sending: Sending, clock: Clock, pace: float, refills: int, refill_seco
         found.append(size)
         claimed += size
         clock.now += refill_seconds
-        made.refilled()
+        made.refilled(size)
         clock.now += size / pace
         sending.taken = claimed
     return found
@@ -97,13 +97,25 @@ def test_more_is_claimed_earlier_where_that_takes_longer_and_not_while_many_refu
     assert made.room(4) == (2, 32)
     made.refill_begins()
     clock.now += 0.5
-    made.refilled()
+    made.refilled(4)
     assert made.room(100) == (75, 100)
     for _ in range(30):
         made.refill_begins()
-        made.refilled()
+        made.refilled(4)
     assert made.room(100) == (20, 100)
     assert made.room(1) == (1, 32)
+
+
+def test_what_earlier_tries_have_sent_is_not_gone_through_one_by_one(clock):
+    made = ahead(Sending())
+    for _ in range(50):
+        made.refill_begins()
+        clock.now += 0.1
+        made.refilled(0)
+        assert made.block_size() == 64
+    made.refill_begins()
+    made.refilled(64)
+    assert made.block_size() == 1
 
 
 def candidate(position: int) -> Candidate:
