@@ -68,21 +68,26 @@ def campaign_plan(
     return CampaignPlan(
         campaign,
         InviteDefaults(
-            MessageTemplate(message) if message else None,
-            operator.link_placeholder,
-            operator.application_key or account.application_key,
-            operator.integration_type or account.integration_type,
-            operator.default_region,
+            template=MessageTemplate(message) if message else None,
+            link_placeholder=operator.link_placeholder,
+            application_key=operator.application_key or account.application_key,
+            integration_type=operator.integration_type or account.integration_type,
+            default_region=operator.default_region,
         ),
         Columns(operator.to_column, operator.region_column, operator.key_column),
         _rules(operator),
         Pace(
-            operator.rate_limit,
-            operator.concurrency,
-            operator.retry_budget,
+            rate_limit=operator.rate_limit,
+            concurrency=operator.concurrency,
+            retry_budget=operator.retry_budget,
             resend_unknown=operator.on_unknown == "resend",
         ),
-        Records(batch_ledger(operator, context, campaign), results, _ledger_place(operator), operator.ledger_patience),
+        Records(
+            ledger=batch_ledger(operator, context, campaign),
+            results=results,
+            place=_ledger_place(operator),
+            patience=operator.ledger_patience,
+        ),
     )
 
 
@@ -107,13 +112,13 @@ def named_columns(operator: ListArguments, *others: Need) -> RowColumns:
 
 def _rules(operator: ListArguments) -> Rules:
     return Rules(
-        _opt_outs(operator),
-        _window(operator),
-        operator.on_closed == "defer",
-        operator.max_per_recipient,
-        Partition.of(operator.partition),
-        operator.budget,
-        operator.approved,
+        opt_outs=_opt_outs(operator),
+        send_window=_window(operator),
+        waits=operator.on_closed == "defer",
+        frequency_cap=operator.max_per_recipient,
+        partition=Partition.of(operator.partition),
+        budget=operator.budget,
+        approved=operator.approved,
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator, SendInviteOperator
 from airflow_provider_omnichat.transfers.sql_to_omnichat import SqlToOmnichatInviteOperator
 from tests.support.airflow_harness import START, TaskRun, run_task
-from tests.support.airflow_versions import needs_runner
+from tests.support.airflow_versions import AIRFLOW, needs_runner
 
 MESSAGE = "Hi <link>"
 NUMBER = "+41793026727"
@@ -207,9 +207,11 @@ def test_what_is_no_text_is_refused_by_name(at_sandbox, ledger, in_native_dag, n
 )
 def test_a_native_nothing_is_nothing(at_sandbox, ledger, in_native_dag, template, now):
     run = run_task(in_native_dag(batch(campaign="{{ " + template + " }}", **ledger)))
-    said = f"Nothing was sent. campaign: was given and is {now} now", "'not_there' is undefined"  # Airflow 3.0 itself
+    if template == "not_there" and AIRFLOW == (3, 0):  # which refuses it itself
+        assert str(run.error) == "'not_there' is undefined"
+    else:
+        assert f"Nothing was sent. campaign: was given and is {now} now" in str(run.error)
     assert run.state == "failed"
-    assert any(text in str(run.error) for text in said)
     assert at_sandbox.requests_seen == 0
 
 

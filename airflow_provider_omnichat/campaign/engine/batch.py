@@ -193,7 +193,7 @@ class Batch:
 
     def _queue(self, candidates: Sequence[Candidate], taken: Mapping[str, Entry], is_sending: bool) -> None:
         """Queue what could be claimed, and record of the others what the ledger has of them."""
-        queued = 0
+        was_starved, queued = self._sender.is_starved, 0
         for candidate in candidates:
             entry = taken.get(candidate.recipient)
             if candidate.wait is not None:
@@ -206,7 +206,7 @@ class Batch:
                 self._sender.put(candidate)
                 queued += 1
         if candidates:
-            self._ahead.refilled(queued)
+            self._ahead.refilled(len(candidates), queued, was_starved)
 
     async def _commit_regularly(self) -> None:
         while True:

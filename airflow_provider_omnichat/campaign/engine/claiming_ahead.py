@@ -32,10 +32,10 @@ class ClaimingAhead:
     """
     Says how large the next block is, and when it is time for it.
 
-    A block is what is sent in a quarter of a second, because what is claimed and not sent is what a killed worker
-    leaves in doubt for nothing. The first one is small, and each at most some times as large as the one before it: how
-    fast it goes is known only once something was sent. For the same reason no more is claimed while many invites that
-    the vendor has refused wait to be tried again.
+    A block is what is sent in a quarter of a second, or in as long as a claim takes: what is claimed and not sent is
+    what a killed worker leaves in doubt for nothing. The first one is small, since how fast it goes is known only once
+    something was sent; where the senders have nothing to do although the block was all sent, the next is twice as
+    large. No more is claimed while many invites that the vendor has refused wait to be tried again.
 
     :param pacer: knows the pace, once there is one.
     :param sender: knows what was sent and what waits.
@@ -49,6 +49,7 @@ class ClaimingAhead:
         self._size = _FIRST_INVITES
         self._marks: deque[tuple[float, int]] = deque()
         self._skips = False
+        self._least = 1
         self._refill_began = 0.0
         self._refill_seconds = _AHEAD_SECONDS / 4
 
@@ -58,7 +59,7 @@ class ClaimingAhead:
             return LARGEST_BLOCK
         size = self._size
         if self._pacer.rate is not None:
-            size = max(1, min(size, int(self._pacer.rate * _AHEAD_SECONDS) + 1))
+            size = min(size, self._sent_ahead(self._pacer.rate))
         return max(size, 2 * self._concurrency) if self._skips else size
 
     def room(self, size: int) -> tuple[int, int]:
@@ -82,17 +83,25 @@ class ClaimingAhead:
         began, taken_then = marks[0]
         if now - began >= _SHORTEST_SECONDS:
             pace = (taken - taken_then) / (now - began)
-            least = _FIRST_INVITES if now - self._sender.started < _MEASURED_SECONDS else 1  # answers are on their way
-            self._size = max(least, min(int(pace * _AHEAD_SECONDS) + 1, _MOST_GROWTH * self._size, LARGEST_BLOCK))
+            self._size = min(self._sent_ahead(pace), _MOST_GROWTH * self._size)
+            if now - self._sender.started < _MEASURED_SECONDS:  # answers are on their way
+                self._size = max(_FIRST_INVITES, self._size)
+        self._size = max(self._least, self._size)
 
-    def refilled(self, queued: int) -> None:
+    def refilled(self, candidates: int, queued: int, was_starved: bool) -> None:
         """
-        Note that the block is claimed, and waits to be sent.
+        Note that a block is claimed, and waits to be sent.
 
-        :param queued: how many of it wait; where none do, this is the part of the list that earlier tries have sent.
+        :param candidates: how many it had.
+        :param queued: how many of them wait; where few do, this is a part of the list that earlier tries have sent.
+        :param was_starved: whether the senders had nothing to do before it came.
         """
-        self._skips = not queued
+        self._skips = 2 * queued < candidates
         self._refill_seconds = max(monotonic() - self._refill_began, _FADES * self._refill_seconds)
+        self._least = min(2 * candidates, LARGEST_BLOCK) if was_starved and not self._skips else 1
+
+    def _sent_ahead(self, pace: float) -> int:
+        return min(int(pace * max(_AHEAD_SECONDS, self._refill_seconds)) + 1, LARGEST_BLOCK)
 
 
 def next_block(

@@ -32,8 +32,6 @@ class Patience:
     """
     Makes calls again that failed in an outage; used from one thread.
 
-    An outage that is there from the first call on is no outage: then the address may be wrong, and nothing was sent.
-
     :param seconds: that an outage may last.
     :param hold: called with True when one begins, and with False when it is over.
     :param log: where that is logged.
@@ -43,7 +41,6 @@ class Patience:
         self._seconds = seconds
         self._hold = hold
         self._log = log
-        self._has_worked = False
         self._began: float | None = None
         self._ends = threading.Event()
 
@@ -63,14 +60,15 @@ class Patience:
             try:
                 result = function()
             except StorageError as error:
-                if not (error.is_outage and self._has_worked and self._is_worth_a_wait(error, wait)):
+                if not (error.is_outage and self._has_waited(error, wait)):
                     raise
                 wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
             else:
                 self._note_that_it_works()
                 return result
 
-    def _is_worth_a_wait(self, error: StorageError, wait: float) -> bool:
+    def _has_waited(self, error: StorageError, wait: float) -> bool:
+        """Wait for a while; False where patience has ended."""
         now = monotonic()
         if self._began is None:
             self._began = now
@@ -82,14 +80,30 @@ class Patience:
         return left > 0 and not self._ends.wait(min(wait, left))
 
     def _note_that_it_works(self) -> None:
-        self._has_worked = True
         began, self._began = self._began, None
         if began is not None and self._seconds:
             self._hold(False)
             self._log.info("All that is known is recorded again, after %.1f seconds", monotonic() - began)
 
 
-class PatientLedger:
+class _Patient:
+    """
+    Has patience from its second call on: where the first one fails, the address may be wrong, and nothing was sent.
+
+    :param patience: to have.
+    """
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._has_worked = False
+
+    def _call(self, function: Callable[[], T]) -> T:
+        result = self._patience.call(function) if self._has_worked else function()
+        self._has_worked = True
+        return result
+
+
+class PatientLedger(_Patient):
     """
     A ledger whose calls outlast an outage.
 
@@ -98,16 +112,16 @@ class PatientLedger:
     """
 
     def __init__(self, ledger: Ledger, patience: Patience) -> None:
+        super().__init__(patience)
         self._ledger = ledger
-        self._patience = patience
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
-        return self._patience.call(lambda: self._ledger.claim(claims, retake))
+        return self._call(lambda: self._ledger.claim(claims, retake))
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
-        return self._patience.call(lambda: self._ledger.find(claims))
+        return self._call(lambda: self._ledger.find(claims))
 
     def record(self, entries: Mapping[str, Entry]) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
@@ -115,11 +129,11 @@ class PatientLedger:
 
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
-        self._patience.call(lambda: self._ledger.leave_in_doubt(claims))
+        self._call(lambda: self._ledger.leave_in_doubt(claims))
 
     def flush(self) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
-        self._patience.call(self._ledger.flush)
+        self._call(self._ledger.flush)
 
     def close(self) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
@@ -127,10 +141,10 @@ class PatientLedger:
 
     def count_recent(self, numbers: Collection[str], since: datetime) -> Mapping[str, int]:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.frequency_cap.CountingLedger`."""
-        return self._patience.call(lambda: cast("CountingLedger", self._ledger).count_recent(numbers, since))
+        return self._call(lambda: cast("CountingLedger", self._ledger).count_recent(numbers, since))
 
 
-class PatientResults:
+class PatientResults(_Patient):
     """
     A place for results whose calls outlast an outage.
 
@@ -139,8 +153,8 @@ class PatientResults:
     """
 
     def __init__(self, results: ResultSink, patience: Patience) -> None:
+        super().__init__(patience)
         self._results = results
-        self._patience = patience
 
     def write(self, rows: Sequence[tuple[str | None, Result]]) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.results.sink.ResultSink`."""
@@ -150,8 +164,8 @@ class PatientResults:
             rows, given[:] = list(given), []  # what fails is kept by the sink, and must not be given again
             self._results.write(rows)
 
-        self._patience.call(write)
+        self._call(write)
 
     def close(self, whole: bool) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.results.sink.ResultSink`."""
-        self._patience.call(lambda: self._results.close(whole))
+        self._call(lambda: self._results.close(whole))

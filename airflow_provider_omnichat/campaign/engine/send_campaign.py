@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sized
 from contextlib import ExitStack
 from functools import partial
-from typing import Any
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.errors import OmnichatError
@@ -17,7 +16,7 @@ from airflow_provider_omnichat.campaign.engine.progress import Log
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
 from airflow_provider_omnichat.campaign.engine.thread import run_beside
-from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSource, RowSourceError
+from airflow_provider_omnichat.campaign.model.rows import RowSource, RowSourceError
 from airflow_provider_omnichat.campaign.results.tally import Tally
 
 
@@ -56,7 +55,9 @@ def send_campaign(
         except ValueError as error:
             raise CampaignRefusedError(str(error)) from None
         report = CampaignReport(
-            plan.records.location, _length(rows) if plan.rules.partition is None else None, tally or Tally()
+            plan.records.location,
+            len(rows) if isinstance(rows, Sized) and plan.rules.partition is None else None,
+            tally or Tally(),
         )
         stop = stop or StopSignal()
         campaign = partial(run_batch, plan, rows, client=client, report=report, log=log, stop=stop)
@@ -64,8 +65,3 @@ def send_campaign(
     if isinstance(report.failure, RowSourceError) and not report.tally.rows:
         raise CampaignRefusedError(str(report.failure))
     return report
-
-
-def _length(rows: Iterable[Row | BrokenRow]) -> int | None:
-    sized: Any = rows
-    return len(sized) if hasattr(rows, "__len__") else None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.privacy import scrub, secrets_in, shown_address
+from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 
+# What does not pass by itself; anything else of a disk, a network or a storage may.
+_LASTING = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
+_LASTING_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.EINVAL})
 _NAME = re.compile(r"(sent|rest)-try-(\d+)-(\d+)-([0-9a-f]+)-(\d+)\.(jsonl|csv)")
 
 
-class ResultFileError(OmnichatError):
+class ResultFileError(StorageError):
     """Result rows cannot be written or read; the text names the file and the reason."""
 
 
@@ -96,4 +100,10 @@ def raise_file_error(path: Any, what: str, error: Exception) -> NoReturn:
     said = (error.strerror if isinstance(error, OSError) else None) or str(error)
     reason = scrub(said, secrets_in(path)) or type(error).__name__
     # The library's own text has the whole address in it.
-    raise ResultFileError(f"{shown(path)} cannot be {what}: {reason}") from None
+    raise ResultFileError(f"{shown(path)} cannot be {what}: {reason}", is_outage=_may_pass(error)) from None
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return not isinstance(error, _LASTING) and error.errno not in _LASTING_ERRNOS
+    return not isinstance(error, ValueError | TypeError | ImportError | NotImplementedError)

@@ -165,13 +165,12 @@ class ResultTable:
         if not self._waiting:
             return
         began = monotonic()
-        try:
-            self._session.write(self._write_waiting)
-            self._waiting.clear()
-            self._may_be_there = False
-        finally:
-            self._ended = monotonic()
-            self._took = self._ended - began
+        self._took = 0.0  # after a failure the next call writes, and does not wait for a larger block
+        self._session.write(self._write_waiting)
+        self._waiting.clear()
+        self._may_be_there = False
+        self._ended = monotonic()
+        self._took = self._ended - began
 
     def _write_waiting(self, cursor: Any) -> None:
         rows = self._waiting

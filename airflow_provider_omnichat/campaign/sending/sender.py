@@ -96,6 +96,8 @@ class Sender:
         self._next = asyncio.Lock()
         self._moved = asyncio.Event()
         self._wanted_below = 0
+        self._busy = 0
+        self._waits_for_turn = False
         self._tasks: list[asyncio.Task[None]] = []
         self._last_taken = self.started
         self._doubts_in_a_row = 0
@@ -118,6 +120,11 @@ class Sender:
     def waiting(self) -> int:
         """Claimed invites that wait for nothing but their turn."""
         return self._queue.qsize()
+
+    @property
+    def is_starved(self) -> bool:
+        """Whether requests could begin, and there is nothing to send."""
+        return not (self._queue.qsize() or self._waits_for_turn) and self._busy < self._concurrency
 
     def has_room(self, below: int, set_aside: int) -> bool:
         """
@@ -178,12 +185,14 @@ class Sender:
     async def _work(self) -> None:
         while True:
             job, turn = self._next_at_once() or await self._next_in_time()
+            self._busy += 1
             try:
                 ended = await self._send(job, turn)
             except Exception as bug:  # no row may be lost, whatever goes wrong
                 self._stop_for(bug)
                 reason = Reason(ReasonCode.PROVIDER_ERROR, _BUG, detail=type(bug).__name__)
                 ended = Ended(job.candidate, Outcome.UNKNOWN, None, reason, 1)
+            self._busy -= 1
             if ended is not None:
                 self._ended(ended)
                 self._queue.task_done()
@@ -204,7 +213,11 @@ class Sender:
         # One at a time takes an invite and waits for a turn; if all did, a slow pace would leave many claimed and
         # unsent.
         async with self._next:
-            return self._off_the_queue(await self._queue.get()), await self._turn()
+            job = self._off_the_queue(await self._queue.get())
+            self._waits_for_turn = True
+            turn = await self._turn()
+            self._waits_for_turn = False
+            return job, turn
 
     def _off_the_queue(self, job: _Job) -> _Job:
         if self._queue.qsize() < self._wanted_below:

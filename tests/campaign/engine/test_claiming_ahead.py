@@ -53,7 +53,7 @@ def sizes(sending: Sending, clock: Clock, pace: float, refills: int, refill_seco
         found.append(size)
         claimed += size
         clock.now += refill_seconds
-        made.refilled(size)
+        made.refilled(size, size, was_starved=False)
         clock.now += size / pace
         sending.taken = claimed
     return found
@@ -97,11 +97,11 @@ def test_more_is_claimed_earlier_where_that_takes_longer_and_not_while_many_refu
     assert made.room(4) == (2, 32)
     made.refill_begins()
     clock.now += 0.5
-    made.refilled(4)
+    made.refilled(4, 4, was_starved=False)
     assert made.room(100) == (75, 100)
     for _ in range(30):
         made.refill_begins()
-        made.refilled(4)
+        made.refilled(4, 4, was_starved=False)
     assert made.room(100) == (20, 100)
     assert made.room(1) == (1, 32)
 
@@ -111,11 +111,27 @@ def test_what_earlier_tries_have_sent_is_not_gone_through_one_by_one(clock):
     for _ in range(50):
         made.refill_begins()
         clock.now += 0.1
-        made.refilled(0)
+        made.refilled(64, 1, was_starved=True)
         assert made.block_size() == 64
     made.refill_begins()
-    made.refilled(64)
+    made.refilled(64, 64, was_starved=False)
     assert made.block_size() == 1
+
+
+def test_a_ledger_that_takes_longer_than_a_block_lasts_gets_larger_blocks_until_the_senders_are_busy(clock):
+    """A claim takes 0.4 seconds, and 1,000 invites a second could be sent."""
+    sending = Sending()
+    made, found = ahead(sending), []
+    for _ in range(15):
+        made.refill_begins()
+        size = made.block_size()
+        found.append(size)
+        sent = min(size, 400)  # in the time of the claim
+        clock.now += 0.4
+        sending.taken += sent
+        made.refilled(size, size, was_starved=size < 400)
+    assert all(before <= later for before, later in pairwise(found[:8]))
+    assert 300 <= found[-1] <= 800
 
 
 def candidate(position: int) -> Candidate:

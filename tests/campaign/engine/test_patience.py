@@ -43,12 +43,7 @@ def holds() -> list[bool]:
 
 @pytest.fixture
 def patience(holds: list[bool]) -> Callable[[float], Patience]:
-    def make(seconds: float) -> Patience:
-        made = Patience(seconds, holds.append, LOG)
-        made.call(lambda: None)  # all is well at first
-        return made
-
-    return make
+    return lambda seconds: Patience(seconds, holds.append, LOG)
 
 
 def test_a_call_is_made_again_until_it_works_and_nothing_is_sent_meanwhile(patience, holds, caplog):
@@ -61,11 +56,13 @@ def test_a_call_is_made_again_until_it_works_and_nothing_is_sent_meanwhile(patie
     assert back.startswith("All that is known is recorded again, after ")
 
 
-def test_an_outage_from_the_first_call_on_is_an_error_at_once(holds):
-    flaky = Flaky(1)
+def test_a_first_call_that_fails_is_an_error_at_once_whatever_else_has_worked(patience, holds):
+    made, results = patience(600), Keeping(0)
+    PatientResults(results, made).write(ROWS)
+    failing = Keeping(1)
     with pytest.raises(LedgerError):
-        Patience(60, holds.append, LOG).call(flaky)
-    assert (flaky.calls, holds) == (1, [])
+        PatientResults(failing, made).write(ROWS)
+    assert (failing.written, holds) == ([], [])
 
 
 def test_what_does_not_pass_by_itself_is_not_waited_for(patience, holds):
@@ -111,6 +108,9 @@ class Keeping(NoResults):
         self._kept: list[Any] = []
         self.written: list[Any] = []
 
+    def fails(self, times: int) -> None:
+        self._flaky = Flaky(times)
+
     def write(self, results: Any) -> None:
         self._kept += results
         self._flaky()
@@ -119,6 +119,9 @@ class Keeping(NoResults):
 
 
 def test_rows_that_a_sink_keeps_are_not_given_to_it_again(patience):
-    results = Keeping(2)
-    PatientResults(results, patience(60)).write(ROWS)
+    results = Keeping(0)
+    patient = PatientResults(results, patience(60))
+    patient.write(ROWS[:1])
+    results.fails(2)
+    patient.write(ROWS[1:])
     assert results.written == ROWS

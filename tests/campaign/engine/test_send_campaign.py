@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
 from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression
 from airflow_provider_omnichat.campaign.checks.partition import Partition
-from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Columns, InviteDefaults, Pace, Records, Rules
+from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace, Records, Rules
 from airflow_provider_omnichat.campaign.engine.preview_campaign import preview_campaign
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.send_campaign import CampaignRefusedError, send_campaign
@@ -28,62 +23,18 @@ from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.model.rows import ListFailedError, RowSourceError
 from airflow_provider_omnichat.campaign.preview.budget import Budget
 from airflow_provider_omnichat.campaign.results.tally import Tally
-from airflow_provider_omnichat.campaign.rows.lists import ListedRows
-from airflow_provider_omnichat.sandbox.server import Sandbox
-from airflow_provider_omnichat.sandbox.settings import Settings
+from tests.support.planned_campaigns import Listed, plan
 from tests.support.sql_servers import Target
 
 LOG = logging.getLogger(__name__)
 
 
-class Listed:
-    """A list in memory, as a source; knows how often it was opened, and how."""
-
-    def __init__(self, *numbers: str, error: Exception | None = None) -> None:
-        self.opened: list[bool] = []
-        self._rows = [{"mobile": number, "name": f"P{number[-2:]}", "id": number[-2:]} for number in numbers]
-        self._error = error
-
-    @contextmanager
-    def open(self, *, reads_twice: bool) -> Iterator[ListedRows]:
-        self.opened.append(reads_twice)
-        if self._error:
-            raise self._error
-        yield ListedRows(self._rows)
-
-
-APPLICATION = "0123456789ABCDEF0123456789ABCDEF"
 NUMBERS = [f"+417930267{i:02d}" for i in range(40)]
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(seed=1, settings=Settings(application_key=APPLICATION)) as server:
-        yield server
-
-
-@pytest.fixture
-def client(sandbox: Sandbox) -> AsyncOmnichatClient:
-    given = json.loads(sandbox.airflow_connection)
-    account = Account.from_fields(
-        host=given["host"],
-        schema=given.get("schema"),
-        port=given.get("port"),
-        login=given.get("login"),
-        password=given.get("password"),
-        extra=given["extra"],
-    )
-    return AsyncOmnichatClient(account)
-
-
-def plan(ledger: Path | None = None, **groups: Any) -> CampaignPlan:
-    defaults = InviteDefaults(MessageTemplate("Hi {name}, follow us: <link>"), "<link>", APPLICATION, "FACEBOOK")
-    records = Records()
-    if ledger is not None:
-        database = Target("sqlite", "sqlite3", {"database": str(ledger)}).database()
-        records = Records(lambda: SqlLedger(database, "c", "dag/run/task"), place="table omnichat_invites")
-    given = {"invite": defaults, "columns": Columns("mobile", key="id"), "records": records, **groups}
-    return CampaignPlan("c", **given)
+def in_ledger(path: Path) -> Records:
+    database = Target("sqlite", "sqlite3", {"database": str(path)}).database()
+    return Records(lambda: SqlLedger(database, "c", "dag/run/task"), place="table omnichat_invites")
 
 
 def send(of: CampaignPlan, source: Listed, client: AsyncOmnichatClient, **given: Any) -> CampaignReport:
@@ -105,7 +56,7 @@ def test_a_plan_is_sent_and_reported(sandbox, client):
 
 
 def test_a_ledger_makes_a_second_campaign_send_nothing(sandbox, client, tmp_path):
-    of = plan(tmp_path / "ledger.sqlite")
+    of = plan(records=in_ledger(tmp_path / "ledger.sqlite"))
     assert send(of, Listed(*NUMBERS), client).location == "table omnichat_invites"
     again = send(of, Listed(*NUMBERS), client)
     assert counts(again.tally) == {"accepted": 40}
@@ -135,7 +86,7 @@ def test_what_is_beyond_the_budget_or_not_approved_is_refused_before_anything_is
 
 
 def test_a_preview_sends_nothing_and_its_fingerprint_approves(sandbox, client, tmp_path):
-    of = plan(tmp_path / "ledger.sqlite", rules=Rules(budget=Budget(max_invites=40)))
+    of = plan(records=in_ledger(tmp_path / "ledger.sqlite"), rules=Rules(budget=Budget(max_invites=40)))
     send(of, Listed(NUMBERS[0]), client)
     preview = preview_campaign(of, Listed(*NUMBERS, "nobody"))
     assert counts(preview.tally) == {"not_sent": 39, "duplicate": 1, "invalid": 1}
@@ -143,7 +94,7 @@ def test_a_preview_sends_nothing_and_its_fingerprint_approves(sandbox, client, t
     assert preview.size is not None
     assert preview.size.invites == 40  # of the whole list: what the ledger leaves out needs no new approval
     assert len(sandbox.accepted) == 1
-    approved = plan(tmp_path / "ledger.sqlite", rules=Rules(approved=preview.fingerprint))
+    approved = plan(records=in_ledger(tmp_path / "ledger.sqlite"), rules=Rules(approved=preview.fingerprint))
     assert counts(send(approved, Listed(*NUMBERS, "nobody"), client).tally) == {"accepted": 40, "invalid": 1}
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,41 +12,13 @@ from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
-from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, Ledger
-from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
-from airflow_provider_omnichat.campaign.ledger.task_state import StateStoreLedger
-from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
+from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
-from tests.support.sql_servers import Target
+from tests.support.ledger_homes import Home
 
 NUMBERS = [f"4179302{i:04d}" for i in range(4)]
 CLAIMS = [Claim(recipient_key("c", number), number, f"C-{number[-1]}") for number in NUMBERS]
 LOST = Reason(ReasonCode.READ_TIMEOUT, "no answer")
-
-
-class Store(dict[str, Any]):
-    """Airflow's task state store, as JSON."""
-
-    def set(self, key: str, value: Any, **_: Any) -> None:
-        self[key] = json.dumps(value)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return json.loads(self[key]) if key in self else default
-
-
-class Home:
-    def __init__(self, kind: str, folder: Path) -> None:
-        self.path = folder / "ledger.sqlite"
-        self._kind = kind
-        self._store = Store()
-        self._target = Target("sqlite", "sqlite3", {"database": str(self.path)})
-
-    def ledger(self, owner: str = "dag/run/task") -> Ledger:
-        if self._kind == "journal":
-            return StateStoreJournal(self._store, "c")
-        if self._kind == "state store":
-            return StateStoreLedger(self._store)
-        return SqlLedger(self._target.database(), "c", owner)
 
 
 @pytest.fixture(params=["journal", "state store", "sql"])
@@ -102,7 +72,7 @@ def test_in_a_database_only_what_is_older_and_of_this_task_is_ended_and_its_outc
     assert home.ledger().find(CLAIMS)[CLAIMS[1].recipient].outcome is None
     twin.record({CLAIMS[0].recipient: Entry.now(Outcome.NOT_SENT)})  # it lived on after all, and knows
     twin.flush()
-    (row,) = sqlite3.connect(home.path).execute(
+    (row,) = sqlite3.connect(tmp_path / "ledger.sqlite").execute(
         "SELECT outcome, reason_code, since FROM omnichat_invites WHERE row_key = 'C-0'"
     )
     assert row == ("not_sent", None, None)

@@ -1,0 +1,44 @@
+"""A campaign from a list in memory to the sandbox, by its plan and without Airflow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from airflow_provider_omnichat.api.account import Account
+from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
+from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
+from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Columns, InviteDefaults
+from airflow_provider_omnichat.campaign.rows.lists import ListedRows
+from airflow_provider_omnichat.sandbox.server import Sandbox
+
+APPLICATION = "0123456789ABCDEF0123456789ABCDEF"
+
+
+class Listed:
+    """A list in memory, as a source; knows how often it was opened, and how."""
+
+    def __init__(self, *numbers: str, error: Exception | None = None) -> None:
+        self.opened: list[bool] = []
+        self._rows = [{"mobile": number, "name": f"P{number[-2:]}", "id": number[-2:]} for number in numbers]
+        self._error = error
+
+    @contextmanager
+    def open(self, *, reads_twice: bool) -> Iterator[ListedRows]:
+        self.opened.append(reads_twice)
+        if self._error:
+            raise self._error
+        yield ListedRows(self._rows)
+
+
+def plan(**groups: Any) -> CampaignPlan:
+    defaults = InviteDefaults(MessageTemplate("Hi {name}, follow us: <link>"), "<link>", APPLICATION, "FACEBOOK")
+    return CampaignPlan("c", **{"invite": defaults, "columns": Columns("mobile", key="id"), **groups})
+
+
+def client_of(sandbox: Sandbox) -> AsyncOmnichatClient:
+    given = json.loads(sandbox.airflow_connection)
+    fields = {name: given.get(name) for name in ("host", "schema", "port", "login", "password", "extra")}
+    return AsyncOmnichatClient(Account.from_fields(**fields))
