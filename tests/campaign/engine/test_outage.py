@@ -20,6 +20,7 @@ from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.results.files import ResultFiles, read_results
 from airflow_provider_omnichat.campaign.results.table import ResultDatabase, ResultTable
+from airflow_provider_omnichat.campaign.sending.pacer import Pacer
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from airflow_provider_omnichat.sandbox.server import Sandbox
 from tests.support.planned_campaigns import Listed, plan
@@ -85,13 +86,24 @@ def outcomes(path: Path) -> dict[str | None, int]:
         return dict(database.execute("SELECT outcome, count(*) FROM omnichat_invites GROUP BY outcome"))
 
 
-def test_a_ledger_that_is_away_for_a_moment_costs_that_moment_and_nothing_else(sandbox, client, line, tmp_path, caplog):
+def test_a_ledger_that_is_away_for_a_moment_costs_that_moment_and_nothing_else(
+    sandbox, client, line, tmp_path, caplog, monkeypatch
+):
     caplog.set_level(logging.INFO)
+    held: list[bool] = []
+    hold = Pacer.hold
+
+    def note(pacer: Pacer, is_held: bool) -> None:
+        held.append(is_held)
+        hold(pacer, is_held)
+
+    monkeypatch.setattr(Pacer, "hold", note)
     line.cut(sandbox, 2.0)
     report = send(sandbox, client, Records(ledger(line, tmp_path / "l.sqlite"), patience=60))
     assert (report.failure, report.unwritten, report.missing) == (None, {}, 0)
     assert outcomes(tmp_path / "l.sqlite") == {"accepted": 300}
     assert len(sandbox.accepted) == sandbox.requests_seen == 300
+    assert held == [True, False]
     assert 60 <= line.cut_at == line.seen_at_end < 300, "nothing is sent while it is away"
     said = [record.getMessage() for record in caplog.records if record.name == __name__]
     assert sum("nothing is sent meanwhile" in text for text in said) == 1

@@ -314,3 +314,17 @@ def test_turns_are_cheap():
 
     # Measured: a few microseconds; the bound leaves room for a busy machine.
     assert min(asyncio.run(main()) for _ in range(3)) < 20e-6
+
+
+def test_a_pacer_that_is_held_gives_no_turn_until_it_is_let_go():
+    async def main() -> None:
+        pacer, stopped = Pacer(rate_limit=100), asyncio.Event()
+        assert pacer.turn_at_once(stopped) is not None
+        pacer.hold(True)
+        waiting = asyncio.create_task(pacer.turn(stopped))
+        await asyncio.sleep(0.6)
+        assert not waiting.done()
+        pacer.hold(False)
+        assert await asyncio.wait_for(waiting, 5) is not None
+
+    asyncio.run(main())
