@@ -57,7 +57,7 @@ class Ending:
             "Sending was stopped" if report.failure is not None else None,
             f"So far, {self._tally.summary()}",
             self._not_read(),
-            *self._not_written(),
+            self._not_written(),
             self._where,
         )
 
@@ -78,13 +78,18 @@ class Ending:
             " takes them up"
         )
 
-    def _not_written(self) -> list[str]:
-        return [
-            f"{len(names)} outcomes ({outcome.replace('_', ' ')}) could not be written to the ledger, so that another"
-            f" try takes these for in doubt, unless the results have them: {', '.join(names[:_MOST_NAMES])}"
-            + (f" and {len(names) - _MOST_NAMES} more, see the log" if len(names) > _MOST_NAMES else "")
-            for outcome, names in self._report.unwritten.items()
-        ]
+    def _not_written(self) -> str | None:
+        """Name the rows whose outcome only this process knew."""
+        kinds = []
+        for outcome, names in self._report.unwritten.items():
+            more = f" and {len(names) - _MOST_NAMES} more, see the log" if len(names) > _MOST_NAMES else ""
+            kinds.append(f"{outcome.replace('_', ' ')} {', '.join(names[:_MOST_NAMES])}{more}")
+        if not kinds:
+            return None
+        return (
+            "The ledger does not know how these ended, so that another try takes them for in doubt, unless the results"
+            f" have them: {'; '.join(kinds)}"
+        )
 
     def _still_due(self) -> list[str]:
         not_sent = self._tally.counts[Outcome.NOT_SENT]

@@ -256,3 +256,17 @@ def test_the_json_of_a_manifest_says_that_it_is_not_known_how_many_are_missing()
     made = ended({Outcome.ACCEPTED: 1}, "x")
     made.failure = OmnichatError("x")
     assert json.loads(json.dumps(made.tally.manifest("c", None, made.missing)))["missing"] is None
+
+
+def test_rows_whose_outcome_could_not_be_written_are_named():
+    made = ended({Outcome.ACCEPTED: 3}, "x")
+    made.failure = LedgerError("The ledger is away")
+    made.unwritten = {Outcome.ACCEPTED: [f"row {i} (C-{i})" for i in range(1, 53)], Outcome.NOT_SENT: ["row 60"]}
+    text = text_of(Ending(made).raise_if_another_try_helps)
+    assert_reads_well(text)
+    assert (
+        "The ledger does not know how these ended, so that another try takes them for in doubt, unless the results have"
+        " them: accepted row 1 (C-1), row 2 (C-2), "
+    ) in text
+    assert "row 50 (C-50) and 2 more, see the log; not sent row 60." in text
+    assert "C-51" not in text
