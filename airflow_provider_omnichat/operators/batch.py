@@ -288,6 +288,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         from airflow_provider_omnichat.api.errors import AccountError
         from airflow_provider_omnichat.campaign.engine.send_campaign import CampaignRefusedError, send_campaign
         from airflow_provider_omnichat.campaign.results.tally import Tally
+        from airflow_provider_omnichat.tasks.live_progress import progress_of
         from airflow_provider_omnichat.tasks.plan import campaign_plan
 
         self.refuse_missing_arguments()
@@ -309,6 +310,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
                 source,
                 client=hook.get_async_conn(self.concurrency),
                 log=self.log,
+                publish=progress_of(self, context, campaign, plan.records.results.location),
                 stop=self._stop,
                 tally=Tally(**carried_over),
             )

@@ -8,14 +8,12 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
+from airflow_provider_omnichat.campaign.ledger.ledger_pages import CLAIMED
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE, SqlTable
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.failure import failure_name
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from airflow_provider_omnichat.campaign.sql.values import fitted
-
-CLAIMED = "claimed"
-"""Stands for the outcome of a claim that nobody has ended yet."""
 
 
 class Doubt(NamedTuple):

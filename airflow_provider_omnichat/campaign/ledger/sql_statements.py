@@ -222,6 +222,20 @@ class SqlTable:
             " ORDER BY claimed_at, recipient"
         )
 
+    def page(self, columns: str, conditions: Sequence[str], order: str, rows: int, skipped: int) -> str:
+        """
+        Read some rows.
+
+        :param columns: names and expressions of ours.
+        :param conditions: of ours, with placeholders.
+        :param order: likewise.
+        """
+        where = " AND ".join(conditions)
+        return (
+            f"SELECT {columns} FROM {self._table} WHERE {where} ORDER BY {order}"  # noqa: S608 - as above
+            f" LIMIT {rows} OFFSET {skipped}"
+        )
+
     @property
     def _table(self) -> str:
         return ".".join(map(self._quoted, check_table_name(self.name)))

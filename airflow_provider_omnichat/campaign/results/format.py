@@ -143,36 +143,68 @@ def _uncell(text: str) -> str:
 
 def read_json(lines: Iterable[str]) -> Iterator[tuple[int, Result | None]]:
     """Give the number and the row of each line that :class:`JsonLines` wrote; None for one that is no whole row."""
-    key_column: str | None = None
     for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            if number == 1:
-                key_column = next((name for name in row if name not in COLUMNS), None)
-            yield number, _result(row, row.get(key_column) if key_column else None) if line.endswith("\n") else None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            yield number, None
+        yield number, json_row(line)
+
+
+def json_row(line: str) -> Result | None:
+    """
+    Read a line that :class:`JsonLines` wrote.
+
+    :param line: with its end.
+    :return: the row; None for a line that is no whole row.
+    """
+    try:
+        row = json.loads(line)
+        first = next(iter(row))
+        return _result(row, None if first in COLUMNS else row[first]) if line.endswith("\n") else None
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        return None
 
 
 def read_csv(lines: Iterable[str]) -> Iterator[tuple[int, Result | None]]:
     """Give the number and the row of each line that :class:`Csv` wrote; None for one that is no whole row."""
-    columns: list[str] = []
+    columns: list[str] | None = None
     for number, line in enumerate(lines, 1):
-        try:
-            cells = next(csv.reader([line], strict=True))
-            if not line.endswith("\n"):
+        if columns is not None:
+            yield number, csv_row(line, columns)
+        else:
+            columns = csv_columns(line)
+            if columns is None:
                 yield number, None
-            elif not columns:
-                columns = cells
-            else:
-                row: dict[str, Any] = {
-                    name: (int(cell) if name in _WHOLE_NUMBERS else _uncell(cell)) if cell else None
-                    for name, cell in zip(columns, cells, strict=True)
-                }
-                row["to"] = row["to"] or ""
-                yield number, _result(row, None if columns[0] in COLUMNS else row[columns[0]])
-        except (csv.Error, ValueError, KeyError, StopIteration):
-            yield number, None
+
+
+def csv_columns(line: str) -> list[str] | None:
+    """
+    Read the first line of a file that :class:`Csv` wrote.
+
+    :param line: with its end.
+    :return: the names of the columns; None for a line that is not whole.
+    """
+    try:
+        return next(csv.reader([line], strict=True)) if line.endswith("\n") else None
+    except (csv.Error, StopIteration):
+        return None
+
+
+def csv_row(line: str, columns: Sequence[str]) -> Result | None:
+    """
+    Read a line that :class:`Csv` wrote.
+
+    :param line: with its end.
+    :param columns: of the file.
+    :return: the row; None for a line that is no whole row.
+    """
+    try:
+        cells = next(csv.reader([line], strict=True))
+        row: dict[str, Any] = {
+            name: (int(cell) if name in _WHOLE_NUMBERS else _uncell(cell)) if cell else None
+            for name, cell in zip(columns, cells, strict=True)
+        }
+        row["to"] = row["to"] or ""
+        return _result(row, None if columns[0] in COLUMNS else row[columns[0]]) if line.endswith("\n") else None
+    except (csv.Error, ValueError, KeyError, StopIteration):
+        return None
 
 
 def _result(row: Mapping[str, Any], key: str | None) -> Result:
