@@ -57,7 +57,9 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
 
     The return value (XCom) is the manifest, without personal data: ``campaign``, ``rows``, ``counts`` (by outcome;
     they add up to ``rows``), ``missing`` (rows of the list without an outcome, because the try ended before; None where
-    it is not known how many), ``results`` (where the rows are), ``segments`` (SMS segments that the vendor counted in
+    it is not known how many), ``reasons`` (why rows were not accepted: the most frequent ones of each outcome, with
+    ``outcome``, ``code``, ``name`` of the vendor's status, ``count`` and the keys of the ``first`` rows, or their
+    positions), ``results`` (where the rows are), ``segments`` (SMS segments that the vendor counted in
     this try), ``sent_this_try``, ``started_at``, ``finished_at``. It is pushed before an error is raised, too.
 
     :param invites: a list of dicts, the output of another task or of mapped ones that give a list each, a dict that is
@@ -333,7 +335,8 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         ending.raise_if_another_try_helps()
         if not is_resumed:  # else it was not empty before the wait, and those who were sent to may have left it since
             raise_if_empty(tally, self.on_empty)
-        self.log.info("%s", ending.summary)
+        for line in (ending.summary, *tally.reason_lines()):
+            self.log.info("%s", line)
         if tally.due[Outcome.HELD] and self.on_closed == "defer":
             ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
             self._sleep(tally, report.opens_at)

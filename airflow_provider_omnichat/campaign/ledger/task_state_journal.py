@@ -3,7 +3,8 @@ The ledger of a batch in Airflow's task state store: many invites in few, compac
 
 A value of the store costs about 12 ms to write, so a key for each invite would be the slowest part of sending. Here up
 to :data:`SEGMENT_INVITES` invites share one value: ten bytes of hash each in base64, and one letter for the outcome,
-together 14.4 bytes an invite. Why invites are in doubt is written once for all of a value that have the same reason.
+together 14.4 bytes an invite. Why invites are in doubt or were rejected is written once for all of a value that have
+the same reason.
 Numbers are never in it.
 """
 
@@ -26,6 +27,8 @@ SEGMENT_INVITES = 4000
 """Invites in one value: with them, and some reasons, it stays below the 65,535 bytes that Airflow lets a value have."""
 
 _MOST_REASONS_BYTES = 7000
+# Of the letters below, so that the vendor's many refusals leave room for doubts.
+_MOST_REFUSALS = 10
 _LONGEST_REASON = 500
 
 _HASH_BYTES = 10
@@ -38,7 +41,7 @@ _LETTERS: dict[Outcome | None, str] = {
     Outcome.HELD: "h",
 }
 _OUTCOMES = {letter: outcome for outcome, letter in _LETTERS.items()}
-# Each stands for "unknown" for one of the reasons that a value has.
+# Each stands for "unknown" or "rejected" for one of the reasons that a value has.
 _REASON_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -156,8 +159,7 @@ class StateStoreJournal:
 
     def _end(self, short: bytes, outcome: Outcome | None, reason: Reason | None) -> None:
         segment, place = self._open.pop(short)
-        doubt = segment.letter_of(reason) if outcome is Outcome.UNKNOWN and reason else None
-        segment.letters[place] = ord(doubt or _LETTERS[outcome])
+        segment.letters[place] = ord((segment.letter_of(outcome, reason) if reason else None) or _LETTERS[outcome])
         self._dirty[segment.key] = segment
 
     def _load(self) -> None:
@@ -176,15 +178,15 @@ class StateStoreJournal:
     def _take_in(self, letters: dict[bytes, str], reasons: dict[bytes, Reason]) -> None:
         """Take in a segment. A doubt keeps its reason while it is one: also when it was claimed again."""
         self._earlier.update(letters)
-        self._reasons.update(reasons)
         if self._reasons:
             for short in self._reasons.keys() & letters.keys():
                 if _OUTCOMES[letters[short]] not in IN_DOUBT:
                     del self._reasons[short]
+        self._reasons.update(reasons)
 
 
 class _Segment:
-    """Hashes and letters, side by side, and the reasons of doubts that letters stand for."""
+    """Hashes and letters, side by side, and the reasons of doubts and refusals that letters stand for."""
 
     __slots__ = ("_room", "hashes", "key", "letters", "reasons")
 
@@ -192,42 +194,57 @@ class _Segment:
         self.key = key
         self.hashes = bytearray()
         self.letters = bytearray()
-        self.reasons: list[Reason] = []
+        self.reasons: list[tuple[Outcome, Reason]] = []
         self._room = _MOST_REASONS_BYTES
 
-    def letter_of(self, reason: Reason) -> str | None:
+    def letter_of(self, outcome: Outcome | None, reason: Reason) -> str | None:
         """
-        Give the letter of a doubt's reason; None where the value has no room for it.
+        Give the letter of a doubt's or a refusal's reason; None for other outcomes, and where there is no room for it.
 
-        Without room for what became of it since, of the reason alone.
+        Without room for what became of a doubt since, of the reason alone.
         """
-        short = Reason(reason.code, _cut(reason.first), since=_cut(reason.since))
-        for each in (short, short._replace(since="")):
-            size = len(json.dumps(each.to_json())) + 2
-            if each not in self.reasons and size <= self._room and len(self.reasons) < len(_REASON_LETTERS):
+        if outcome is not Outcome.UNKNOWN and outcome is not Outcome.REJECTED:
+            return None
+        short = Reason(reason.code, _cut(reason.first), since=_cut(reason.since), status=_cut(reason.status))
+        for kept in (short, short._replace(since="")):
+            each = (outcome, kept)
+            size = len(json.dumps(_reason_json(*each))) + 2
+            if each not in self.reasons and size <= self._room and self._has_letter(outcome):
                 self.reasons.append(each)
                 self._room -= size
             if each in self.reasons:
                 return _REASON_LETTERS[self.reasons.index(each)]
         return None
 
+    def _has_letter(self, outcome: Outcome) -> bool:
+        refusals = sum(kind is Outcome.REJECTED for kind, _ in self.reasons)
+        is_full = outcome is Outcome.REJECTED and refusals >= _MOST_REFUSALS
+        return not is_full and len(self.reasons) < len(_REASON_LETTERS)
+
     def to_json(self) -> dict[str, Any]:
-        reasons = {"reasons": [reason.to_json() for reason in self.reasons]} if self.reasons else {}
+        reasons = {"reasons": [_reason_json(*each) for each in self.reasons]} if self.reasons else {}
         return {"hashes": b64encode(self.hashes).decode(), "outcomes": self.letters.decode(), **reasons}
 
 
 def _read_segment(key: str, data: Any) -> tuple[dict[bytes, str], dict[bytes, Reason]]:
-    """Give outcomes by hash, as letters, and the reasons of doubts."""
+    """Give outcomes by hash, as letters, and the reasons of doubts and refusals."""
     try:
         hashes, letters = b64decode(data["hashes"], validate=True), data["outcomes"]
-        by_letter = dict(zip(_REASON_LETTERS, map(Reason.from_json, data.get("reasons", ())), strict=False))
+        by_letter = {
+            letter: (_LETTERS[Outcome(each["outcome"])], Reason.from_json(each))
+            for letter, each in zip(_REASON_LETTERS, data.get("reasons", ()), strict=False)
+        }
         if len(hashes) != len(letters) * _HASH_BYTES or not set(letters) <= {*_OUTCOMES, *by_letter}:
             raise ValueError("hashes and outcomes do not match")
     except (KeyError, TypeError, ValueError) as error:
         raise LedgerError(f"Part {key} of the task state store's journal cannot be read; nothing was sent") from error
     found = {hashes[i * _HASH_BYTES : (i + 1) * _HASH_BYTES]: letter for i, letter in enumerate(letters)}
-    reasons = {short: by_letter[letter] for short, letter in found.items() if letter in by_letter} if by_letter else {}
-    return found | dict.fromkeys(reasons, _LETTERS[Outcome.UNKNOWN]), reasons
+    kept = {short: by_letter[letter] for short, letter in found.items() if letter in by_letter} if by_letter else {}
+    return found | {short: each[0] for short, each in kept.items()}, {short: each[1] for short, each in kept.items()}
+
+
+def _reason_json(outcome: Outcome, reason: Reason) -> dict[str, str]:
+    return {"outcome": outcome.value, **reason.to_json()}
 
 
 def _cut(text: str) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import mask_number
-from airflow_provider_omnichat.campaign.model.rows import Result, row_name
+from airflow_provider_omnichat.campaign.model.rows import Result, row_name, shown_key
+from airflow_provider_omnichat.campaign.results.reason_counts import ReasonCounts
 
 _EXAMPLES = 10
 _FAILURES = (Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.REJECTED, Outcome.INVALID)
@@ -31,6 +32,7 @@ class Tally:
         self.sent_this_try = sent_this_try
         self.started_at = datetime.fromisoformat(started_at) if started_at else datetime.now(UTC)
         self._examples: dict[Outcome, list[str]] = {outcome: [] for outcome in _FAILURES}
+        self._reasons = ReasonCounts()
 
     @property
     def rows(self) -> int:
@@ -53,10 +55,27 @@ class Tally:
         if sent_now:
             self.sent_this_try += 1
             self.segments += result.message_count or 0
+        if result.outcome is Outcome.ACCEPTED:
+            return
+        self._reasons.add(result)
         examples = self._examples.get(result.outcome)
         if examples is not None and len(examples) < _EXAMPLES:
-            name = row_name(result.position, result.key)
+            name = row_name(result.position, shown_key(result.key, result.to))
             examples.append(f"{name} {mask_number(result.to)}: {result.error or 'no reason given'}")
+
+    @property
+    def reasons(self) -> list[dict[str, Any]]:
+        """
+        The five most frequent reasons of each outcome, the worst outcome first, as plain data without numbers.
+
+        Of each: ``outcome``, ``code`` (of the reason), ``name`` (of the vendor's status; None where there is none),
+        ``count`` (rows) and ``first`` (at most five of the user's keys, as text, or positions, as numbers).
+        """
+        return self._reasons.to_json()
+
+    def reason_lines(self) -> list[str]:
+        """Give the same for people, a line for each outcome."""
+        return list(self._reasons.lines(self.counts))
 
     @property
     def carried_over(self) -> dict[str, Any]:
@@ -80,6 +99,7 @@ class Tally:
             "rows": self.rows,
             "missing": missing,
             "counts": {str(outcome): count for outcome, count in self.counts.items()},
+            "reasons": self.reasons,
             "results": location,
             "segments": self.segments,
             "sent_this_try": self.sent_this_try,
