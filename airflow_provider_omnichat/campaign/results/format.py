@@ -106,14 +106,14 @@ class Csv:
     def __init__(self, key_column: str | None) -> None:
         self._with_key = key_column is not None
         columns = COLUMNS if key_column is None else (key_column, *COLUMNS)
-        self.head = (",".join(map(_cell, columns)) + "\n").encode(errors="backslashreplace")
+        self.head = (",".join(map(csv_cell, columns)) + "\n").encode(errors="backslashreplace")
 
     def encode(self, results: Sequence[Result]) -> bytes:
         """See :class:`RowFormat`."""
         lines = []
         for result in results:
             values = (result.key, *_values(result)) if self._with_key else _values(result)
-            lines.append(",".join(map(_cell, values)) + "\n")
+            lines.append(",".join(map(csv_cell, values)) + "\n")
         return "".join(lines).encode(errors="backslashreplace")
 
 
@@ -123,7 +123,12 @@ _SIGNED_NUMBER = re.compile(r"[+-][\d\s().\-/]*")
 _BREAKS = re.compile(r"[\r\n]+")
 
 
-def _cell(value: object) -> str:
+def csv_cell(value: object) -> str:
+    """
+    Give a value as a cell: on one line, and nothing that a spreadsheet would take for a formula.
+
+    :param value: None is an empty cell.
+    """
     if value is None:
         return ""
     if not isinstance(value, str):

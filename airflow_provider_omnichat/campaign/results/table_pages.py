@@ -15,9 +15,7 @@ from airflow_provider_omnichat.campaign.sql.failure import failure_name
 from airflow_provider_omnichat.campaign.sql.like import contains
 from airflow_provider_omnichat.campaign.sql.values import fitted
 
-_COLUMNS = (
-    "row_key, list_row, recipient, outcome, reason_code, error, status_name, message_id, ended_at"  # of ShownRow
-)
+_COLUMNS = "row_key, list_row, recipient, outcome, reason_code, error, status_name, message_id, ended_at"  # of ShownRow
 _SORTED: dict[Order, str] = {
     "list": "list_row",
     "key": "row_key",

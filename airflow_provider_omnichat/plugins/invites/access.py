@@ -70,9 +70,7 @@ def write_token(user: GetUserDep, dag_id: str) -> str:
     return _signer().dumps([str(user.get_id()), dag_id])
 
 
-def check_write_token(
-    request: Request, user: GetUserDep, x_csrf_token: Annotated[str | None, Header()] = None
-) -> None:
+def check_write_token(request: Request, user: GetUserDep, x_csrf_token: Annotated[str | None, Header()] = None) -> None:
     """
     Refuse a write that does not come from our page.
 

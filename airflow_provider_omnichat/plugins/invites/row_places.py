@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from airflow_provider_omnichat.api.privacy import shown_address
 from airflow_provider_omnichat.campaign.ledger.ledger_pages import LedgerPages
@@ -50,18 +50,17 @@ def row_place(task: SendingTask) -> RowPlace:
 
 
 def _found(task: SendingTask) -> RowPlace:
-    fields = task.rendered
-    if not fields:
+    if not task.rendered:
         return RowPlace(None, "Airflow no longer has the rendered fields of this task, which say where its rows are")
-    if table := _text(fields, "results_table"):
-        conn_id = _text(fields, "results_conn_id") or _text(fields, "conn_id") or ""
-        resend_key = _text(fields, "resend_key")
+    if table := rendered_text(task, "results_table"):
+        conn_id = rendered_text(task, "results_conn_id") or rendered_text(task, "conn_id") or ""
+        resend_key = rendered_text(task, "resend_key")
         batch = f"{task.identity}#{resend_key}" if resend_key else task.identity
         return RowPlace(TablePages(result_database(conn_id), table, batch))
-    if rendered_path := _text(fields, "results_path"):
+    if rendered_path := rendered_text(task, "results_path"):
         return _files(rendered_path, task.progress.results)
-    if conn_id := _text(fields, "ledger_conn_id"):
-        table = _text(fields, "ledger_table") or DEFAULT_TABLE
+    if conn_id := rendered_text(task, "ledger_conn_id"):
+        table = rendered_text(task, "ledger_table") or DEFAULT_TABLE
         return RowPlace(LedgerPages(ledger_database(conn_id), task.progress.campaign, task.identity, table))
     return RowPlace(
         None,
@@ -84,6 +83,11 @@ def _files(rendered_path: str, location: str | None) -> RowPlace:
     return RowPlace(FilePages(path))
 
 
-def _text(fields: Any, name: str) -> str | None:
-    value = fields.get(name)
-    return value if isinstance(value, str) and value else None
+def rendered_text(task: SendingTask, name: str) -> str | None:
+    """
+    Give a rendered field of a task; None where it is empty, or no text.
+
+    :param name: of the field.
+    """
+    value = task.rendered.get(name)
+    return value if isinstance(value, str) and value and value != "None" else None

@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY
 
 _MOST_TASKS = 2000
-_STATES_AT_WORK = frozenset({"queued", "running", "restarting", "deferred", "scheduled", "up_for_reschedule"})
+STATES_AT_WORK = frozenset({"queued", "running", "restarting", "deferred", "scheduled", "up_for_reschedule"})
+"""In which a task is sending, or will go on by itself."""
 
 
 class ReasonCount(BaseModel):
@@ -30,7 +31,7 @@ class ReasonCount(BaseModel):
     code: str | None = None
     name: str | None = None
     count: int = 0
-    first: list[str] = Field(default_factory=list)
+    first: list[str | int] = Field(default_factory=list)
 
 
 class Timeline(BaseModel):
@@ -90,7 +91,7 @@ class SendingTask:
     @property
     def is_at_work(self) -> bool:
         """Whether it is sending, or will go on by itself."""
-        return self.state in _STATES_AT_WORK
+        return self.state in STATES_AT_WORK
 
     @property
     def identity(self) -> str:
