@@ -18,9 +18,11 @@ from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
-from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError
+from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import reason_of
+from airflow_provider_omnichat.campaign.ledger.settle import settle_each
 from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, StateStore
+from airflow_provider_omnichat.campaign.ledger.task_state_settled import Place, Settled, SettledInvites
 
 SEGMENT_INVITES = 4000
 """Invites in one value: with them, and some reasons, it stays below the 65,535 bytes that Airflow lets a value have."""
@@ -56,6 +58,7 @@ class StateStoreJournal:
         self._name = "omnichat:batch:" + hashlib.blake2b(campaign.encode(), digest_size=8).hexdigest()
         self._earlier: dict[bytes, str] = {}
         self._reasons: dict[bytes, Reason] = {}
+        self._settlements: dict[bytes, Settlement] = {}
         self._open: dict[bytes, tuple[_Segment, int]] = {}
         self._dirty: dict[str, _Segment] = {}
         self._segments = self._counted = 0
@@ -82,7 +85,12 @@ class StateStoreJournal:
             short = _short(claim.recipient)
             letter = self._earlier.get(short)
             if letter is not None:
-                found[claim.recipient] = Entry(_OUTCOMES[letter], datetime.now(UTC), reason=self._reasons.get(short))
+                found[claim.recipient] = Entry(
+                    _OUTCOMES[letter],
+                    datetime.now(UTC),
+                    reason=self._reasons.get(short),
+                    settlement=self._settlements.get(short),
+                )
         return found
 
     def record(self, entries: Mapping[str, Entry]) -> None:
@@ -95,8 +103,28 @@ class StateStoreJournal:
         left = {_short(name): entry for name, entry in self.find(claims).items() if entry.outcome is None}
         self._append(list(left))
         for short, entry in left.items():
-            self._end(short, Outcome.UNKNOWN, reason_of(entry))
+            reason = reason_of(entry)
+            self._end(short, Outcome.UNKNOWN, reason)
+            self._earlier[short], self._reasons[short] = _LETTERS[Outcome.UNKNOWN], reason
         self.flush()
+
+    def settle(
+        self, claims: Sequence[Claim], settlements: Mapping[str, Settlement], *, no_try_runs: bool = False
+    ) -> Mapping[str, str]:
+        """
+        See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`.
+
+        Not from outside of the task while a try of it runs, which would not see it. What that try records is newer.
+
+        :param no_try_runs: the caller knows that no try of the task runs: claims that nobody ended are settled, too.
+        """
+        entries, refused = settle_each(self.find(claims), settlements, no_try_runs=no_try_runs)
+        if entries:
+            shorts = {_short(name): settlements[name] for name in entries}
+            changed = {short: Settled(self._earlier[short], settlement) for short, settlement in shorts.items()}
+            self._settled.add(self._end_of_journal(), changed)
+            self._apply(changed)
+        return refused
 
     def flush(self) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
@@ -165,22 +193,49 @@ class StateStoreJournal:
         if not isinstance(count, int):
             raise LedgerError("The task state store holds something else than this batch's journal; nothing was sent")
         self._counted = count
+        self._settled = SettledInvites(self._store, self._name, is_new=not count)
+        later = list(self._settled.blocks)
         for number in range(count):
             key = f"{self._name}:{number}"
             data = self._store.get(key)
             if data is None and number == count - 1:
                 break  # a crash between counting it and writing it: nothing of it was sent, and its place is free
-            self._take_in(*_read_segment(key, data))
+            shorts, letters, reasons = _read_segment(key, data)
+            begin = 0
+            while later and later[0][0].segment == number:
+                place, invites = later.pop(0)
+                self._take_in(shorts[begin : place.letters], letters[begin : place.letters], reasons)
+                self._apply(invites)
+                begin = place.letters
+            self._take_in(shorts[begin:], letters[begin:], reasons)
             self._segments = number + 1
+        for _, invites in later:
+            self._apply(invites)
 
-    def _take_in(self, letters: dict[bytes, str], reasons: dict[bytes, Reason]) -> None:
-        """Take in a segment. A doubt keeps its reason while it is one: also when it was claimed again."""
-        self._earlier.update(letters)
+    def _end_of_journal(self) -> Place:
+        return Place(self._segments, 0) if self._last is None else Place(self._segments - 1, len(self._last.letters))
+
+    def _apply(self, invites: Mapping[bytes, Settled]) -> None:
+        """Take in what was settled, of invites that are in doubt as they were then."""
+        for short, (letter, settlement) in invites.items():
+            if self._earlier.get(short) == letter:
+                self._settlements[short] = settlement
+                self._earlier[short] = _LETTERS[Outcome.ACCEPTED if settlement.was_sent else Outcome.NOT_SENT]
+                if not settlement.was_sent:
+                    self._reasons.pop(short, None)
+
+    def _take_in(self, shorts: Sequence[bytes], letters: str, by_letter: Mapping[str, Reason]) -> None:
+        """Take in invites. A doubt keeps its reason while it is one: also when it was claimed again."""
+        found = dict(zip(shorts, letters, strict=True))
+        reasons = {short: by_letter[letter] for short, letter in found.items() if letter in by_letter}
+        found |= dict.fromkeys(reasons, _LETTERS[Outcome.UNKNOWN])
+        self._earlier.update(found)
         self._reasons.update(reasons)
-        if self._reasons:
-            for short in self._reasons.keys() & letters.keys():
-                if _OUTCOMES[letters[short]] not in IN_DOUBT:
-                    del self._reasons[short]
+        for short in self._reasons.keys() & found.keys() if self._reasons else ():
+            if _OUTCOMES[found[short]] not in IN_DOUBT:
+                del self._reasons[short]
+        for short in self._settlements.keys() & found.keys():
+            del self._settlements[short]
 
 
 class _Segment:
@@ -216,8 +271,8 @@ class _Segment:
         return {"hashes": b64encode(self.hashes).decode(), "outcomes": self.letters.decode(), **reasons}
 
 
-def _read_segment(key: str, data: Any) -> tuple[dict[bytes, str], dict[bytes, Reason]]:
-    """Give outcomes by hash, as letters, and the reasons of doubts."""
+def _read_segment(key: str, data: Any) -> tuple[list[bytes], str, dict[str, Reason]]:
+    """Give hashes and letters, side by side, and what the letters of reasons stand for."""
     try:
         hashes, letters = b64decode(data["hashes"], validate=True), data["outcomes"]
         by_letter = dict(zip(_REASON_LETTERS, map(Reason.from_json, data.get("reasons", ())), strict=False))
@@ -225,9 +280,7 @@ def _read_segment(key: str, data: Any) -> tuple[dict[bytes, str], dict[bytes, Re
             raise ValueError("hashes and outcomes do not match")
     except (KeyError, TypeError, ValueError) as error:
         raise LedgerError(f"Part {key} of the task state store's journal cannot be read; nothing was sent") from error
-    found = {hashes[i * _HASH_BYTES : (i + 1) * _HASH_BYTES]: letter for i, letter in enumerate(letters)}
-    reasons = {short: by_letter[letter] for short, letter in found.items() if letter in by_letter} if by_letter else {}
-    return found | dict.fromkeys(reasons, _LETTERS[Outcome.UNKNOWN]), reasons
+    return [hashes[at : at + _HASH_BYTES] for at in range(0, len(hashes), _HASH_BYTES)], letters, by_letter
 
 
 def _cut(text: str) -> str:
