@@ -74,7 +74,9 @@ class Page:
 
     async def text(self) -> str:
         """Give what stands on the page, and in the frame in it."""
-        inner = "[...document.querySelectorAll('iframe')].map((frame) => frame.contentDocument?.body?.innerText).join(' ')"
+        inner = (
+            "[...document.querySelectorAll('iframe')].map((frame) => frame.contentDocument?.body?.innerText).join(' ')"
+        )
         return str(await self.value(f"(document.body?.innerText ?? '') + ' ' + {inner}"))[:2000]
 
     async def draw(self, path: Path) -> None:
@@ -118,8 +120,11 @@ async def browser() -> AsyncIterator[Page]:
 
 async def _port(file: Path) -> str:
     for _ in range(_PATIENCE_SECONDS * 5):
-        lines = file.read_text().splitlines() if file.exists() else []
-        if lines:
+        if lines := await asyncio.to_thread(_lines, file):
             return lines[0]
         await asyncio.sleep(0.2)
     raise BrowserError("The browser did not start")
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []

@@ -100,17 +100,32 @@ class AsyncOmnichatClient:
             helps.
         :raises InviteUnknownError: it may have been sent, or not.
         """
-        request = invite_request(invite)
-        authorization = self._authorization or await self._bearer()
         try:
-            response = await self._exchange(request, authorization)
-            if response.status == 401 and self._token.end(authorization):
-                # The token may have ended early. 401 means that nothing was taken, so once more with a new one is safe.
-                response = await self._exchange(request, await self._bearer())
+            response = await self.exchange(invite_request(invite))
         except TransportError as error:
             raise error_of_transport(error) from error
-        hidden = (invite.to, invite.message, *self._secrets, self._token.value or "")
-        return read_invite_response(response, hidden)
+        return read_invite_response(response, (invite.to, invite.message, *self.secrets))
+
+    async def exchange(self, request: HttpRequest) -> HttpResponse:
+        """
+        Send one request of this account once.
+
+        :param request: without credentials, which are added here.
+        :return: the response, whatever its status.
+        :raises TransportError: no answer came.
+        :raises InviteNotSentError: no OAuth2 token could be had.
+        """
+        authorization = self._authorization or await self._bearer()
+        response = await self._exchange(request, authorization)
+        if response.status == 401 and self._token.end(authorization):
+            # The token may have ended early. 401 means that nothing was taken, so once more with a new one is safe.
+            response = await self._exchange(request, await self._bearer())
+        return response
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not show in an error."""
+        return (*self._secrets, self._token.value or "")
 
     async def _bearer(self) -> str:
         credentials = self.account.credentials

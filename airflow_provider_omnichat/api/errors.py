@@ -67,6 +67,23 @@ class TransportError(OmnichatError):
         return self.problem
 
 
+class SmsLogsError(OmnichatError):
+    """
+    The vendor's SMS logs could not be read; it says nothing of the messages.
+
+    :param problem: what happened and what to do about it.
+    :param http_status: HTTP status of the answer; None when none came.
+    """
+
+    def __init__(self, problem: str, http_status: int | None = None) -> None:
+        super().__init__(problem, http_status)
+        self.problem = problem
+        self.http_status = http_status
+
+    def __str__(self) -> str:
+        return self.problem
+
+
 class SendError(OmnichatError):
     """
     An invite that was not accepted; see the subclasses.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_omnichat.api.outcomes import Outcome, outcome_of_status
+from airflow_provider_omnichat.api.outcomes import Delivery, Outcome, delivery_of_status, outcome_of_status
 from airflow_provider_omnichat.api.privacy import describe_text, mask_number
 
 
@@ -61,11 +61,11 @@ class Status:
         """Read leniently: a field of the wrong type counts as missing, and stays in ``raw``."""
         return cls(
             group_id=as_int(payload.get("groupId")),
-            group_name=_as_text(payload.get("groupName")),
+            group_name=as_text(payload.get("groupName")),
             id=as_int(payload.get("id")),
-            name=_as_text(payload.get("name")),
-            description=_as_text(payload.get("description")),
-            action=_as_text(payload.get("action")),
+            name=as_text(payload.get("name")),
+            description=as_text(payload.get("description")),
+            action=as_text(payload.get("action")),
             raw=dict(payload),
         )
 
@@ -73,6 +73,11 @@ class Status:
     def outcome(self) -> Outcome:
         """Accepted, rejected or unknown."""
         return outcome_of_status(self.group_id, self.id)
+
+    @property
+    def delivery(self) -> Delivery:
+        """How far the SMS has come."""
+        return delivery_of_status(self.group_id, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,7 @@ class InviteAnswer:
             message_id=message_id,
             status=status,
             message_count=as_int(payload.get("messageCount")),
-            to=_as_text(payload.get("to")),
+            to=as_text(payload.get("to")),
             raw=dict(payload),
         )
 
@@ -146,5 +151,6 @@ def as_int(value: object) -> int | None:
     return None
 
 
-def _as_text(value: object) -> str | None:
+def as_text(value: object) -> str | None:
+    """Give a text; anything else is None."""
     return value if isinstance(value, str) else None

@@ -18,6 +18,26 @@ class Outcome(StrEnum):
     HELD = "held"
 
 
+class Delivery(StrEnum):
+    """How far an accepted invite has come, as the vendor's SMS logs tell it."""
+
+    DELIVERED = "delivered"
+    UNDELIVERABLE = "undeliverable"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    #: Final: the operator never told what happened. Not a failure.
+    UNKNOWN = "unknown"
+    #: On its way, or in a status that nobody knows yet.
+    PENDING = "pending"
+    #: Not in the logs: they lag, and whether invites stand there is not documented. Not a failure.
+    NOT_SEEN = "not_seen"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more is to be expected."""
+        return self not in {Delivery.PENDING, Delivery.NOT_SEEN}
+
+
 class StatusGroup(IntEnum):
     """
     The vendor's ``groupId``.
@@ -36,6 +56,15 @@ class StatusGroup(IntEnum):
 EXPIRED_DLR_UNKNOWN = 29
 """A status id of group EXPIRED that means the opposite of final: the operator never told what happened."""
 
+_DELIVERED_TO_OPERATOR = 2
+"""A status id of group DELIVERED that is not final: the operator has the SMS, the phone does not."""
+
+_DELIVERY_OF_GROUP = {
+    StatusGroup.UNDELIVERABLE: Delivery.UNDELIVERABLE,
+    StatusGroup.DELIVERED: Delivery.DELIVERED,
+    StatusGroup.EXPIRED: Delivery.EXPIRED,
+    StatusGroup.REJECTED: Delivery.REJECTED,
+}
 _ACCEPTED_GROUPS = frozenset({StatusGroup.ACCEPTED, StatusGroup.PENDING, StatusGroup.DELIVERED})
 _REJECTED_GROUPS = frozenset({StatusGroup.UNDELIVERABLE, StatusGroup.EXPIRED, StatusGroup.REJECTED})
 
@@ -55,3 +84,17 @@ def outcome_of_status(group_id: int | None, status_id: int | None) -> Outcome:
     if group_id in _REJECTED_GROUPS and status_id != EXPIRED_DLR_UNKNOWN:
         return Outcome.REJECTED
     return Outcome.UNKNOWN
+
+
+def delivery_of_status(group_id: int | None, status_id: int | None) -> Delivery:
+    """
+    Decide by group, then by id, never by name.
+
+    :param group_id: ``status.groupId`` of a row of the logs.
+    :param status_id: ``status.id`` of a row of the logs.
+    """
+    if group_id == StatusGroup.EXPIRED and status_id == EXPIRED_DLR_UNKNOWN:
+        return Delivery.UNKNOWN
+    if group_id == StatusGroup.DELIVERED and status_id == _DELIVERED_TO_OPERATOR:
+        return Delivery.PENDING
+    return _DELIVERY_OF_GROUP.get(group_id, Delivery.PENDING)  # type: ignore[call-overload, no-any-return]

@@ -47,6 +47,7 @@ class ReasonCode(StrEnum):
     ALREADY_INVITED = "already_invited"
     OPTED_OUT = "opted_out"
     FREQUENCY_CAP = "frequency_cap"
+    FORGOTTEN = "forgotten"
 
     NO_CONNECTION = "no_connection"
     NO_TOKEN = "no_token"  # noqa: S105 - no secret
@@ -68,6 +69,8 @@ class ReasonCode(StrEnum):
     PROVIDER_ERROR = "provider_error"
     CLAIM_NEVER_ENDED = "claim_never_ended"
     NOT_KNOWN = "not_known"
+
+    SETTLED_AS_SENT = "settled_as_sent"
 
 
 class Reason(NamedTuple):

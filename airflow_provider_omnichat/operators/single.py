@@ -156,7 +156,10 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
             raise AirflowFailException(sentences(str(error), advice)) from error
         finally:
             hook.close()
-        self._say(invite, sent.answer, sent.earlier)
+        if sent.settled is not None:
+            self.log.info("Invite to %s: %s; nothing was sent now", mask_number(invite.to), sent.settled)
+        else:
+            self._say(invite, sent.answer, sent.earlier)
         self._push(context, sent.answer)
         return sent.answer.to_json()
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from airflow_provider_omnichat.sandbox.delivery import DeliveryPlan
 from airflow_provider_omnichat.sandbox.gate import Gate
-from airflow_provider_omnichat.sandbox.limits import FloodFilter, TokenBucket
+from airflow_provider_omnichat.sandbox.limits import FloodFilter, TokenBucket, Window
 from airflow_provider_omnichat.sandbox.outbox import Outbox, Receipt
+from airflow_provider_omnichat.sandbox.sent_index import SentIndex
 from airflow_provider_omnichat.sandbox.settings import Settings, new_application_key
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ class Account:
         self.gate = Gate(settings.credentials, settings.token_lifetime)
         self.bucket = TokenBucket(settings.rate_limit) if settings.rate_limit is not None else None
         self.flood_filter = FloodFilter() if settings.flood_filter else None
+        self.delivery = DeliveryPlan(settings.delivery_after, settings.delivery, settings.logs_lag, plan.seed)
+        self.logs_window = Window(settings.logs_limit, seconds=60.0)
+        self.sent = SentIndex(self.outbox)
         self.listeners: list[Callable[[Receipt], None]] = []
         self._applications = {settings.application_key: "sandbox"}
         self._waits = random.Random(plan.seed)  # noqa: S311 - reproducible on purpose, guards nothing
@@ -56,6 +61,7 @@ class Account:
     def clear(self) -> None:
         """Forget what was sent; faults and script stay."""
         self.outbox.clear()
+        self.sent.clear()
         if self.flood_filter is not None:
             self.flood_filter.clear()
 

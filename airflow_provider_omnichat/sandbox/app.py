@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from airflow_provider_omnichat.sandbox import control, send, surroundings
+from airflow_provider_omnichat.sandbox import control, logs, send, surroundings
 from airflow_provider_omnichat.sandbox.account import ACCOUNT, Account
 
 _APPLICATIONS = "/omnichat/1/applications"
@@ -21,6 +21,7 @@ def build_app(account: Account) -> web.Application:
             web.post(_APPLICATIONS, surroundings.create_application),
             web.post("/auth/1/oauth2/token", surroundings.oauth2_token),
             web.post("/auth/1/session", surroundings.session),
+            web.get("/sms/3/logs", logs.read_logs),
             web.get("/", control.page),
             web.get("/__outbox", control.read_outbox),
             web.delete("/__outbox", control.clear_outbox),

@@ -26,6 +26,22 @@ class TokenBucket:
         return True
 
 
+class Window:
+    """Lets so many requests through within any stretch of time, as the vendor limits the reading of its logs."""
+
+    def __init__(self, requests: int, seconds: float) -> None:
+        self._taken: deque[float] = deque(maxlen=requests)
+        self._seconds = seconds
+
+    def takes(self) -> bool:
+        """Take a place; False when there is none."""
+        now = time.monotonic()
+        if len(self._taken) == self._taken.maxlen and (not self._taken or now - self._taken[0] < self._seconds):
+            return False
+        self._taken.append(now)
+        return True
+
+
 class FloodFilter:
     """The vendor's flooding filter, for each destination number. What it refuses counts on, as at the vendor."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from math import isfinite
 
+from airflow_provider_omnichat.sandbox.delivery import parse_shares
+
 
 def number(text: str) -> float:
     """Read a number of 0 or more."""
@@ -30,6 +32,14 @@ def count(text: str) -> int:
     return value
 
 
+def shares(text: str) -> dict[str, float]:
+    """Read how accepted invites end."""
+    try:
+        return parse_shares(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def port(text: str) -> int:
     """Read a port."""
     value = int(text)
@@ -38,7 +48,7 @@ def port(text: str) -> int:
     return value
 
 
-def latency(text: str) -> tuple[float, float]:
+def seconds(text: str) -> tuple[float, float]:
     """Read seconds, or a range of them such as ``0.01-0.2``."""
     shortest, dash, longest = text.partition("-")
     try:

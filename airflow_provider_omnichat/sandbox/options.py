@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from airflow_provider_omnichat.sandbox.delivery import ENDINGS
 from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan
 from airflow_provider_omnichat.sandbox.fault_table import as_text
 from airflow_provider_omnichat.sandbox.faults import FaultError
-from airflow_provider_omnichat.sandbox.option_values import count, latency, port, positive
+from airflow_provider_omnichat.sandbox.option_values import count, number, port, positive, seconds, shares
 from airflow_provider_omnichat.sandbox.settings import Credentials, Settings, is_loopback, new_application_key
 
 if TYPE_CHECKING:
@@ -64,6 +65,11 @@ def read_options(arguments: Sequence[str] | None = None) -> Command:
         rate_limit_retry_after=given.rate_limit_retry_after,
         latency=given.latency,
         flood_filter=given.flood_filter,
+        delivery=given.delivery,
+        delivery_after=given.delivery_after,
+        logs_lag=given.logs_lag,
+        logs_limit=given.logs_limit,
+        logs_scope=not given.no_logs_scope,
         token_lifetime=given.token_lifetime,
         keep=given.keep,
         outbox_file=given.outbox_file,
@@ -89,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_addresses(parser)
     _add_behaviour(parser)
+    _add_delivery(parser)
     _add_records(parser)
     return parser
 
@@ -124,11 +131,28 @@ def _add_behaviour(parser: argparse.ArgumentParser) -> None:
     behaviour.add_argument("--rate-limit", type=positive, metavar="N", help="invites a second; beyond it 429")
     behaviour.add_argument("--rate-limit-retry-after", action="store_true", help="that 429 carries Retry-After: 1")
     behaviour.add_argument(
-        "--latency", type=latency, default=(0.0, 0.0), metavar="SECONDS", help="of each answer: 0.05, or 0.01-0.2"
+        "--latency", type=seconds, default=(0.0, 0.0), metavar="SECONDS", help="of each answer: 0.05, or 0.01-0.2"
     )
     behaviour.add_argument(
         "--flood-filter", action="store_true", help="refuse the 7th identical or 21st different text to a number"
     )
+
+
+def _add_delivery(parser: argparse.ArgumentParser) -> None:
+    delivery = parser.add_argument_group("what becomes of accepted invites (GET /sms/3/logs)")
+    delivery.add_argument(
+        "--delivery",
+        type=shares,
+        default={},
+        metavar="NAME:SHARE,...",
+        help=f"how they end, the rest is delivered; NAME is one of {', '.join(ENDINGS)}",
+    )
+    delivery.add_argument(
+        "--delivery-after", type=seconds, default=(5.0, 30.0), metavar="SECONDS", help="default: 5-30"
+    )
+    delivery.add_argument("--logs-lag", type=number, default=0.0, metavar="SECONDS", help="until the logs have them")
+    delivery.add_argument("--logs-limit", type=count, default=120, metavar="N", help="requests a minute; beyond it 429")
+    delivery.add_argument("--no-logs-scope", action="store_true", help="the credentials may not read the logs: 403")
 
 
 def _add_records(parser: argparse.ArgumentParser) -> None:

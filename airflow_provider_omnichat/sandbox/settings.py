@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from airflow_provider_omnichat.sandbox.delivery import check_shares
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -43,6 +45,11 @@ class Settings:
     :param rate_limit_retry_after: whether that 429 carries ``Retry-After``
     :param latency: shortest and longest wait before each answer to an invite, in seconds
     :param flood_filter: refuse the 7th identical or 21st different text to a number within 60 minutes
+    :param delivery: how accepted invites end: the share of each ending; what is left of 1 is delivered
+    :param delivery_after: shortest and longest time until the final status, in seconds
+    :param logs_lag: seconds until an accepted invite stands in the SMS logs
+    :param logs_limit: requests for the SMS logs within a minute before 429
+    :param logs_scope: whether the credentials may read the SMS logs; 403 if not
     :param token_lifetime: seconds until an OAuth2 or IBSSO token expires
     :param keep: how many invite requests the outbox keeps; its totals are never cut
     :param outbox_file: JSON lines file to which each invite request is appended
@@ -58,6 +65,11 @@ class Settings:
     rate_limit_retry_after: bool = False
     latency: tuple[float, float] = (0.0, 0.0)
     flood_filter: bool = False
+    delivery: Mapping[str, float] = field(default_factory=dict)
+    delivery_after: tuple[float, float] = (5.0, 30.0)
+    logs_lag: float = 0.0
+    logs_limit: int = 120
+    logs_scope: bool = True
     token_lifetime: float = 3600.0
     keep: int = 100_000
     outbox_file: Path | None = None
@@ -67,6 +79,7 @@ class Settings:
             raise ValueError(f"{self.host} is not a loopback address: others could read the outbox")
         if isinstance(self.integration_types, str):
             raise TypeError("integration_types is a list of names, not one string")
+        check_shares(self.delivery)
 
 
 def is_loopback(host: str) -> bool:

@@ -16,7 +16,7 @@ from typing import TypeVar, cast
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.progress import Log
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CountingLedger
-from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger
+from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger, Settlement
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
@@ -130,6 +130,10 @@ class PatientLedger(_Patient):
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
         self._call(lambda: self._ledger.leave_in_doubt(claims))
+
+    def settle(self, claims: Sequence[Claim], settlements: Mapping[str, Settlement]) -> Mapping[str, str]:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        return self._call(lambda: self._ledger.settle(claims, settlements))
 
     def flush(self) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""

@@ -9,6 +9,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.ledger.interface import Entry
 from airflow_provider_omnichat.campaign.ledger.retake import already_invited, reason_of
+from airflow_provider_omnichat.campaign.ledger.settle import reason_of_settled
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result
 from airflow_provider_omnichat.campaign.sending.sender import Ended
 
@@ -43,7 +44,7 @@ def result_of_earlier(candidate: Candidate, entry: Entry, written: Outcome | Non
     outcome = written or entry.outcome
     if outcome is None:
         return _result(candidate, Outcome.UNKNOWN, entry.at, reason_of(entry))
-    reason = reason_of(entry) if outcome is Outcome.UNKNOWN else entry.reason
+    reason = reason_of(entry) if outcome is Outcome.UNKNOWN else reason_of_settled(entry)
     return _result(candidate, outcome, entry.at, reason, entry.answer, entry.attempts)
 
 

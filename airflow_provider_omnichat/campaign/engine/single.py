@@ -6,12 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError, SendError
-from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+from airflow_provider_omnichat.api.errors import (
+    InvalidInviteError,
+    InviteNotSentError,
+    InviteRejectedError,
+    InviteUnknownError,
+    SendError,
+)
+from airflow_provider_omnichat.api.models import Invite, InviteAnswer, Status
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger, LedgerError
 from airflow_provider_omnichat.campaign.ledger.retake import claim, doubted_again, reason_of, still_in_doubt
+from airflow_provider_omnichat.campaign.ledger.settle import reason_of_settled
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.campaign.phone.identity import identity_of, recipient_key
 
@@ -23,12 +30,14 @@ class Sent:
     """
     An accepted invite.
 
-    :param answer: of the vendor.
+    :param answer: of the vendor; empty but for the number where somebody settled the doubt and has not seen one.
     :param earlier: True when an earlier try had sent it, and this one sent nothing.
+    :param settled: who says that the earlier try had sent it, where it was in doubt.
     """
 
     answer: InviteAnswer
     earlier: bool
+    settled: Reason | None = None
 
 
 def send_at_most_once(
@@ -48,6 +57,7 @@ def send_at_most_once(
     :param campaign: the name under which one number is invited at most once.
     :param resend_unknown: send also when an earlier try may have sent it.
     :raises LedgerError: the ledger cannot be read or written.
+    :raises InvalidInviteError: the ledger says that this number shall get none.
     :raises SendError: the invite was not accepted, now or by an earlier try; then the text says so. An
         :class:`InviteNotSentError` is of this try alone: what was in doubt before stays so.
     """
@@ -57,7 +67,7 @@ def send_at_most_once(
     if key in taken:
         if taken[key].outcome is None and taken[key].same_task:  # of a try that was killed
             ledger.leave_in_doubt(claims)
-        return Sent(_answer_of(taken[key], invite), earlier=True)
+        return Sent(_answer_of(taken[key], invite), earlier=True, settled=reason_of_settled(taken[key]))
     try:
         answer = send(invite)
     except InviteNotSentError as error:
@@ -109,6 +119,10 @@ def _answer_of(entry: Entry, invite: Invite) -> InviteAnswer:
     when = f"{entry.at:%Y-%m-%d %H:%M:%S} UTC"
     if entry.outcome is Outcome.ACCEPTED and entry.answer is not None:
         return InviteAnswer.from_json({"to": invite.to, **entry.answer.to_json()})
+    if entry.outcome is Outcome.ACCEPTED:
+        return InviteAnswer("", Status.from_json({}), message_count=None, to=invite.to, raw={"to": invite.to})
+    if entry.outcome is Outcome.SUPPRESSED and entry.reason is not None:
+        raise InvalidInviteError(entry.reason._replace(field="to"))
     if entry.outcome is Outcome.REJECTED:
         code = entry.reason.code if entry.reason else ReasonCode.REJECTED_BY_VENDOR
         said = sentences(when, str(entry.reason or ""))

@@ -101,6 +101,7 @@ class CappedLedger:
         self.find = ledger.find
         self.record = ledger.record
         self.leave_in_doubt = ledger.leave_in_doubt
+        self.settle = ledger.settle
         self.flush = ledger.flush
         self.close = ledger.close
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -16,6 +17,8 @@ CERTAINLY_NOT_SENT: frozenset[Outcome | None] = frozenset({Outcome.NOT_SENT, Out
 
 IN_DOUBT: frozenset[Outcome | None] = frozenset({Outcome.UNKNOWN, None})
 """Outcomes after which a later try sends only if the user says so; None is a claim that nobody ended."""
+
+_MOST_CHARACTERS = 500
 
 
 class LedgerError(StorageError):
@@ -37,6 +40,41 @@ class Claim(NamedTuple):
     key: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """
+    What somebody has found out about an invite that was in doubt.
+
+    :param was_sent: whether it went out. If not, the next try sends it.
+    :param by: who says so: a person, or the task that looked it up.
+    :param why: how they know.
+    :param at: when it was said.
+    :param answer: what the vendor's log has of it; None where it was found elsewhere.
+    """
+
+    was_sent: bool
+    by: str
+    why: str
+    at: datetime
+    answer: InviteAnswer | None = field(default=None, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain data for a store, without the answer: that is the entry's."""
+        texts = {"by": self.by[:_MOST_CHARACTERS], "why": self.why[:_MOST_CHARACTERS]}
+        return {"was_sent": self.was_sent, **texts, "at": self.at.isoformat()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Settlement:
+        """
+        Read what :meth:`to_json` gave.
+
+        :raises KeyError: when it is something else.
+        :raises ValueError: likewise.
+        """
+        at = datetime.fromisoformat(data["at"])
+        return cls(was_sent=bool(data["was_sent"]), by=str(data["by"]), why=str(data["why"]), at=at)
+
+
 class Entry(NamedTuple):
     """
     What the ledger knows of one invite.
@@ -48,6 +86,7 @@ class Entry(NamedTuple):
         ended has one when it was taken of an invite that was in doubt.
     :param attempts: requests made for it.
     :param same_task: whether an earlier try of this same task instance wrote it; False where another task or run did.
+    :param settlement: who says so, where it was in doubt and then settled; *reason* is that of the doubt then.
     """
 
     outcome: Outcome | None
@@ -56,6 +95,7 @@ class Entry(NamedTuple):
     reason: Reason | None = None
     attempts: int = 1
     same_task: bool = True
+    settlement: Settlement | None = None
 
     @classmethod
     def now(
@@ -75,6 +115,8 @@ class Entry(NamedTuple):
             data["answer"] = {name: value for name, value in self.answer.to_json().items() if name != "to"}
         if self.reason is not None:
             data["reason"] = self.reason.to_json()
+        if self.settlement is not None:
+            data["settlement"] = self.settlement.to_json()
         return data
 
     @classmethod
@@ -92,6 +134,7 @@ class Entry(NamedTuple):
                 at=datetime.fromisoformat(data["at"]),
                 answer=InviteAnswer.from_json(data["answer"]) if "answer" in data else None,
                 reason=Reason.from_json(data["reason"]) if "reason" in data else None,
+                settlement=Settlement.from_json(data["settlement"]) if "settlement" in data else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise LedgerError(f"The ledger holds an entry that cannot be read ({error!r}); nothing was sent") from error
@@ -136,6 +179,15 @@ class Ledger(Protocol):
             has claimed since it began is left as it is.
         """
 
+    def settle(self, claims: Sequence[Claim], settlements: Mapping[str, Settlement]) -> Mapping[str, str]:
+        """
+        Write what was found out about invites in doubt; durable on return.
+
+        :param claims: each recipient once.
+        :param settlements: by recipient; each is of one of *claims*.
+        :return: why some were not settled, by recipient: they are not in doubt, or may be being sent right now.
+        """
+
     def flush(self) -> None:
         """Make everything that was recorded durable."""
 
@@ -159,6 +211,10 @@ class NoLedger:
 
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+
+    def settle(self, claims: Sequence[Claim], settlements: Mapping[str, Settlement]) -> Mapping[str, str]:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        return {}
 
     def flush(self) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""

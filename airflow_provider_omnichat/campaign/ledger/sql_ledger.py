@@ -9,27 +9,33 @@ arrived: what did arrive has the id already.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry, LedgerError
+from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk, forgotten_name
+from airflow_provider_omnichat.campaign.ledger.interface import (
+    CERTAINLY_NOT_SENT,
+    Claim,
+    Entry,
+    LedgerError,
+    Settlement,
+)
 from airflow_provider_omnichat.campaign.ledger.retake import NEVER_ENDED, NEVER_ENDED_AGAIN
+from airflow_provider_omnichat.campaign.ledger.sql_entries import answer_values, entry_of
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE, SqlTable
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
-from airflow_provider_omnichat.campaign.sql.values import fitted, flat, integer, stamp, storable
+from airflow_provider_omnichat.campaign.sql.values import fitted, flat, stamp, storable
 
 T = TypeVar("T")
 
-_TEXT_LENGTH = 255
 _WORDS = Words(LedgerError, "ledger", "select, insert and update")
+_FORGOTTEN = Reason(ReasonCode.FORGOTTEN, "was erased from the ledger, and gets no second invite of this campaign")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +65,14 @@ class SqlLedger:
     def __init__(self, database: SqlDatabase, campaign: str, owner: str, table: str = DEFAULT_TABLE) -> None:
         self._table = SqlTable(table, database.dialect, database.placeholder)
         self._session = SqlSession(database.connect, self._table, _WORDS, database.location)
+        self._desk = LedgerDesk(database, table)
         self._campaign = fitted(campaign)
         self._owner = fitted(owner)
         self._began = stamp(datetime.now(UTC))
         self._held: dict[str, _Held] = {}
         self._unsure: tuple[list[Claim], str, str] | None = None
         self._ended: dict[str, Entry] = {}
+        self._any_forgotten: bool | None = None
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
         """
@@ -82,12 +90,15 @@ class SqlLedger:
             self._unsure = ordered, uuid4().hex, stamp(datetime.now(UTC))
         _, claim_id, now = self._unsure  # a call that is made again is the same claim: the first one may have arrived
 
+        forgotten = self._forgotten(ordered)
+        new = [claim for claim in ordered if claim.recipient not in forgotten] if forgotten else ordered
+
         def work(cursor: Any) -> dict[str, tuple[Entry, str]]:
-            self._insert(cursor, ordered, claim_id, now)
-            known = self._read_all(cursor, ordered)
+            self._insert(cursor, new, claim_id, now)
+            known = self._read_all(cursor, new)
             again = [
                 claim
-                for claim in ordered
+                for claim in new
                 if known[claim.recipient][1] != claim_id and known[claim.recipient][0].outcome in retake
             ]
             if again:
@@ -97,7 +108,7 @@ class SqlLedger:
 
         known = self._session.write(work)
         self._unsure = None
-        taken = {recipient: entry for recipient, (entry, holder) in known.items() if holder != claim_id}
+        taken = {recipient: entry for recipient, (entry, holder) in known.items() if holder != claim_id} | forgotten
         self._held |= {claim.recipient: _Held(claim, claim_id, now) for claim in claims if claim.recipient not in taken}
         return taken
 
@@ -106,7 +117,7 @@ class SqlLedger:
         if not claims:
             return {}
         found = self._session.read(lambda cursor: self._read(cursor, claims))
-        return {recipient: entry for recipient, (entry, _) in found.items()}
+        return {recipient: entry for recipient, (entry, _) in found.items()} | self._forgotten(claims)
 
     def record(self, entries: Mapping[str, Entry]) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
@@ -125,6 +136,12 @@ class SqlLedger:
                 )
 
         self._session.write(work)
+
+    def settle(self, claims: Sequence[Claim], settlements: Mapping[str, Settlement]) -> Mapping[str, str]:
+        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        names = {claim.identity: claim.recipient for claim in claims if claim.recipient in settlements}
+        of_numbers = {identity: settlements[recipient] for identity, recipient in names.items()}
+        return {names[identity]: why for identity, why in self._desk.settle(self._campaign, of_numbers).items()}
 
     def flush(self) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
@@ -157,6 +174,7 @@ class SqlLedger:
     def close(self) -> None:
         """Close the connection; what was recorded and not flushed is not written. A later call connects anew."""
         self._session.close()
+        self._desk.close()
 
     def _insert(self, cursor: Any, claims: Sequence[Claim], claim_id: str, now: str) -> None:
         for part in self._parts(claims):
@@ -207,73 +225,47 @@ class SqlLedger:
                         f"The ledger table {self._table.name} has a recipient twice in one campaign; nothing more is"
                         " sent. It lacks the primary key that the documentation shows"
                     )
-                found[names[number]] = self._entry(*rest), claim_id
+                found[names[number]] = entry_of(tuple(rest), self._owner, self._table.name), claim_id
         return found
-
-    def _entry(
-        self,
-        outcome: str | None,
-        attempts: int,
-        code: str | None,
-        error: str | None,
-        since: str | None,
-        answer: str | None,
-        claimed_by: str,
-        claimed_at: object,
-        ended_at: object,
-    ) -> Entry:
-        try:
-            return Entry(
-                outcome=None if outcome is None else Outcome(outcome),
-                at=_moment(claimed_at if ended_at is None else ended_at),
-                answer=None if answer is None else InviteAnswer.from_json(json.loads(answer)),
-                reason=None if code is None else Reason(ReasonCode(code), error or "", since=since or ""),
-                attempts=int(attempts),
-                same_task=claimed_by == self._owner,
-            )
-        except (TypeError, ValueError):
-            raise LedgerError(
-                f"The ledger table {self._table.name} has a row of this campaign that cannot be read; nothing more is"
-                " sent"
-            ) from None
 
     def _row(self, held: _Held, entry: Entry) -> tuple[Any, ...]:
         """Give the values of a whole row, in the order of the table's columns."""
-        answer = entry.answer
-        status = answer.status if answer else None
-        reason = entry.reason
         return (
             self._campaign,
             held.claim.identity,
             storable(held.claim.key),
-            None if entry.outcome is None else str(entry.outcome),
-            storable(answer.message_id, _TEXT_LENGTH) if answer else None,
-            integer(status.group_id) if status else None,
-            integer(status.id) if status else None,
-            storable(status.name, _TEXT_LENGTH) if status else None,
-            integer(answer.message_count) if answer else None,
-            entry.attempts,
-            reason.code.value if reason else None,
-            storable(reason.first) if reason else None,
-            storable(reason.since) or None if reason else None,
-            _json_of(answer) if answer else None,
+            *answer_values(entry),
             self._owner,
             held.claim_id,
             held.at,
             None if entry.outcome is None else stamp(entry.at),
         )
 
+    def _forgotten(self, claims: Sequence[Claim]) -> dict[str, Entry]:
+        """
+        Give those whose number was erased: nobody knows any more how it ended, and nobody gets it twice.
+
+        In a transaction of its own: one that reads first does not see, in MySQL, what others insert meanwhile.
+        """
+        if self._any_forgotten is None:
+            self._any_forgotten = self._session.read(self._reads_any_forgotten)
+        if not self._any_forgotten:
+            return {}
+        names = {forgotten_name(self._campaign, claim.identity): claim.recipient for claim in claims}
+        found = self._session.read(lambda cursor: self._read_names(cursor, list(names)))
+        return {names[name]: Entry.now(Outcome.SUPPRESSED, reason=_FORGOTTEN, attempts=0) for name in found}
+
+    def _reads_any_forgotten(self, cursor: Any) -> bool:
+        cursor.execute(self._table.any_forgotten())
+        return bool(cursor.fetchall())
+
+    def _read_names(self, cursor: Any, names: Sequence[str]) -> list[str]:
+        found: list[str] = []
+        for part in self._parts(names):
+            cursor.execute(self._table.read(len(part)), (self._campaign, *part))
+            found += [row_values(row)[0] for row in cursor.fetchall()]
+        return found
+
     def _parts(self, items: Sequence[T]) -> Iterator[Sequence[T]]:
         size = self._table.rows_a_statement
         return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def _json_of(answer: InviteAnswer) -> str:
-    """The whole answer without the number, which has its own column."""
-    return json.dumps({name: value for name, value in answer.to_json().items() if name != "to"}, separators=(",", ":"))
-
-
-def _moment(value: object) -> datetime:
-    """Read a time: a driver gives a datetime or a text."""
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    return moment.replace(tzinfo=UTC)

@@ -32,8 +32,15 @@ _COLUMNS = (
     ("claim_id", "CHAR(32) NOT NULL"),
     ("claimed_at", "{time} NOT NULL"),
     ("ended_at", "{time}"),
+    ("settled_as", "VARCHAR(8)"),
+    ("settled_by", f"VARCHAR({NAME_LENGTH})"),
+    ("settled_at", "{time}"),
+    ("settled_why", "TEXT"),
 )
 COLUMNS = tuple(name for name, _ in _COLUMNS)
+SETTLED_COLUMNS = ("settled_as", "settled_by", "settled_at", "settled_why")
+"""Written when somebody settles a doubt, and kept when the invite is claimed again."""
+RECORD_COLUMNS = tuple(name for name in COLUMNS if name not in SETTLED_COLUMNS)
 CLAIM_COLUMNS = ("campaign", "recipient", "row_key", "attempts", "claimed_by", "claim_id", "claimed_at")
 READ_COLUMNS = (
     "recipient",
@@ -47,12 +54,17 @@ READ_COLUMNS = (
     "claimed_by",
     "claimed_at",
     "ended_at",
+    *SETTLED_COLUMNS,
 )
 _CLAIM_ONLY = ("campaign", "recipient", "claimed_by", "claim_id", "claimed_at")
 # The outcome last: MySQL assigns from left to right, and the condition looks at the old one.
-_OUTCOME_COLUMNS = (*(name for name in COLUMNS if name not in {*_CLAIM_ONLY, "outcome"}), "outcome")
+_OUTCOME_COLUMNS = (*(name for name in RECORD_COLUMNS if name not in {*_CLAIM_ONLY, "outcome"}), "outcome")
 
 _REASON = ("reason_code", "error", "since")
+_PERSONAL = ("row_key", "message_id", "error", "since", "answer", "settled_why")
+
+FORGOTTEN = "x"
+"""With what a recipient begins that was forgotten: numbers have digits only, and sort before it everywhere."""
 
 # No date type means the same in all three. These are without a zone, and hold UTC.
 _TIME = {"sqlite": "TEXT", "postgresql": "TIMESTAMP(6)", "mysql": "DATETIME(6)"}
@@ -103,7 +115,7 @@ class SqlTable:
 
         SQLite takes 999 parameters in old builds; psycopg becomes slower a row with thousands of them.
         """
-        return 999 // len(COLUMNS) if self.dialect == "sqlite" else 250
+        return 999 // len(RECORD_COLUMNS) if self.dialect == "sqlite" else 250
 
     def create(self) -> str:
         """
@@ -164,7 +176,7 @@ class SqlTable:
 
     def record(self, rows: int) -> str:
         """
-        Write how claims ended. Parameters: those of :data:`COLUMNS` for each row.
+        Write how claims ended. Parameters: those of :data:`RECORD_COLUMNS` for each row.
 
         A claim that was meanwhile retaken is not touched, unless to say that it was accepted, and nothing replaces an
         accepted. A row that somebody deleted is written again: the invite may have gone out.
@@ -174,7 +186,7 @@ class SqlTable:
             f"({new.format('outcome')} = 'accepted' OR ({old}claim_id = {new.format('claim_id')}"
             f" AND ({old}outcome IS NULL OR {old}outcome <> 'accepted')))"
         )
-        insert = self._values(COLUMNS, rows)
+        insert = self._values(RECORD_COLUMNS, rows)
         if self.dialect == "mysql":
             updates = ", ".join(f"{name} = IF({condition}, VALUES({name}), {name})" for name in _OUTCOME_COLUMNS)
             return f"INSERT INTO {self._table} {insert} ON DUPLICATE KEY UPDATE {updates}"
@@ -201,6 +213,46 @@ class SqlTable:
             f" AND recipient IN ({self._marks(rows)})"
         )
 
+    def settle(self) -> str:
+        """
+        Write what somebody has found out about a doubt, if it still is one.
+
+        Parameters: outcome to answer in the order of :data:`COLUMNS`, those of :data:`SETTLED_COLUMNS`, campaign,
+        recipient, and the claim id that was read.
+        """
+        names = [name for name in RECORD_COLUMNS if name not in {*_CLAIM_ONLY, "row_key", "ended_at"}]
+        values = ", ".join(f"{name} = {self.placeholder}" for name in (*names, *SETTLED_COLUMNS))
+        return (
+            # MySQL assigns from left to right, and its condition is looked at before.
+            f"UPDATE {self._table} SET ended_at = COALESCE(ended_at, claimed_at), {values}"  # noqa: S608 - as above
+            f" WHERE campaign = {self.placeholder} AND recipient = {self.placeholder}"
+            f" AND claim_id = {self.placeholder} AND (outcome IS NULL OR outcome = 'unknown')"
+        )
+
+    def any_forgotten(self) -> str:
+        """Read one recipient that was forgotten, if there is one: by the key, whatever the size of the table."""
+        return f"SELECT recipient FROM {self._table} WHERE recipient >= '{FORGOTTEN}' LIMIT 1"  # noqa: S608 - as above
+
+    def forgotten(self) -> str:
+        """Read campaign and recipient of all that were forgotten."""
+        return f"SELECT campaign, recipient FROM {self._table} WHERE recipient >= '{FORGOTTEN}'"  # noqa: S608 - as above
+
+    def forget(self) -> str:
+        """Take away whose row it is. Parameters: what stands for the number from now on, campaign, recipient."""
+        emptied = ", ".join(f"{name} = NULL" for name in _PERSONAL)
+        return (
+            f"UPDATE {self._table} SET recipient = {self.placeholder}, {emptied}"  # noqa: S608 - as above
+            f" WHERE campaign = {self.placeholder} AND recipient = {self.placeholder}"
+        )
+
+    def delete(self) -> str:
+        """Delete a row. Parameters: campaign, recipient."""
+        return f"DELETE FROM {self._table} WHERE campaign = {self.placeholder} AND recipient = {self.placeholder}"  # noqa: S608 - as above
+
+    def about(self) -> str:
+        """Read all rows of a recipient. Parameters: recipient."""
+        return f"SELECT {', '.join(COLUMNS)} FROM {self._table} WHERE recipient = {self.placeholder}"  # noqa: S608 - as above
+
     def count_recent(self, rows: int) -> str:
         """Count invites by recipient. Parameters: the recipients, since when twice."""
         return (
@@ -210,30 +262,12 @@ class SqlTable:
             f" OR (outcome IS NULL AND claimed_at >= {self.placeholder})) GROUP BY recipient"
         )
 
-    def count_outcomes(self) -> str:
-        """Count a campaign's invites by outcome. Parameters: campaign."""
-        return f"SELECT outcome, COUNT(*) FROM {self._table} WHERE campaign = {self.placeholder} GROUP BY outcome"  # noqa: S608 - as above
-
-    def doubts(self) -> str:
-        """Read what of a campaign may have been sent, or not, the oldest first. Parameters: campaign."""
+    def prune(self) -> str:
+        """Delete of a campaign what is older. Parameters: campaign, before when three times."""
+        mark = self.placeholder
         return (
-            f"SELECT recipient, row_key, outcome, reason_code, error, claimed_at FROM {self._table}"  # noqa: S608 - as above
-            f" WHERE campaign = {self.placeholder} AND (outcome IS NULL OR outcome = 'unknown')"
-            " ORDER BY claimed_at, recipient"
-        )
-
-    def page(self, columns: str, conditions: Sequence[str], order: str, rows: int, skipped: int) -> str:
-        """
-        Read some rows.
-
-        :param columns: names and expressions of ours.
-        :param conditions: of ours, with placeholders.
-        :param order: likewise.
-        """
-        where = " AND ".join(conditions)
-        return (
-            f"SELECT {columns} FROM {self._table} WHERE {where} ORDER BY {order}"  # noqa: S608 - as above
-            f" LIMIT {rows} OFFSET {skipped}"
+            f"DELETE FROM {self._table} WHERE campaign = {mark} AND claimed_at < {mark}"  # noqa: S608 - as above
+            f" AND (ended_at IS NULL OR ended_at < {mark}) AND (settled_at IS NULL OR settled_at < {mark})"
         )
 
     @property

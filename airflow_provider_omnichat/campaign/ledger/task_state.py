@@ -11,8 +11,9 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError
+from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import doubt_of_open
+from airflow_provider_omnichat.campaign.ledger.settle import settle_each
 
 KEEP_FOREVER = timedelta.max
 """What Airflow calls ``NEVER_EXPIRE``: an entry lives as long as its DAG run, not just 30 days."""
@@ -102,6 +103,18 @@ class StateStoreLedger:
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
         self.record({name: doubt_of_open(entry) for name, entry in self.find(claims).items() if entry.outcome is None})
+
+    def settle(
+        self, claims: Sequence[Claim], settlements: Mapping[str, Settlement], *, no_try_runs: bool = False
+    ) -> Mapping[str, str]:
+        """
+        See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`.
+
+        Not from outside of the task while a try of it runs: the store knows no transactions.
+        """
+        entries, refused = settle_each(self.find(claims), settlements, no_try_runs=no_try_runs)
+        self.record(entries)
+        return refused
 
     def flush(self) -> None:
         """Nothing is left to do: each record is written at once."""

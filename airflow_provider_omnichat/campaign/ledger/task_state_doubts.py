@@ -7,22 +7,20 @@ Used while the task is not at work: a batch that is at work has the end of its j
 from __future__ import annotations
 
 import re
-from base64 import b64decode
 from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
-from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError, Settlement
+from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import NEVER_ENDED, reason_of
 from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, StateStore, StateStoreLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import (
     HASH_BYTES,
     LETTERS,
-    REASON_LETTERS,
     StateStoreJournal,
     journal_name,
+    read_segment,
 )
 from airflow_provider_omnichat.campaign.ledger.task_state_settled import Place, SettledInvites
 
@@ -31,7 +29,6 @@ SHORT_DIGITS = 2 * HASH_BYTES
 
 _SINGLE = "omnichat:invite:"
 _KEY_DIGITS = 32
-_IN_DOUBT = re.compile(f"[{re.escape(LETTERS[None])}{LETTERS[Outcome.UNKNOWN]}{REASON_LETTERS}]")
 
 
 class ListedStore(StateStore, Protocol):
@@ -94,13 +91,14 @@ def _single_doubts(store: ListedStore) -> Iterator[StateDoubt]:
 def _batch_doubts(store: CheckedStore, name: str) -> Iterator[StateDoubt]:
     """Give the doubts of a journal: of the same invite, what is written later counts."""
     found: dict[bytes, tuple[Reason | None, Place]] = {}
-    for number, hashes, letters, reasons in _segments(store, name):
-        for place in range(len(letters)) if found else ():
-            found.pop(hashes[place * HASH_BYTES : (place + 1) * HASH_BYTES], None)
-        for match in _IN_DOUBT.finditer(letters):
-            short = hashes[match.start() * HASH_BYTES : match.end() * HASH_BYTES]
-            found[short] = (reasons.get(match.group()), Place(number, match.end()))
-    for after, invites in SettledInvites(store, name).blocks:
+    for number, (shorts, letters, explained) in enumerate(_segments(store, name)):
+        for short in shorts if found else ():
+            found.pop(short, None)
+        doubtful = {LETTERS[outcome]: None for outcome in IN_DOUBT}
+        doubts = doubtful | {letter: reason for letter, (plain, reason) in explained.items() if plain in doubtful}
+        for match in re.finditer(f"[{re.escape(''.join(doubts))}]", letters):
+            found[shorts[match.start()]] = (doubts[match.group()], Place(number, match.end()))
+    for after, invites in SettledInvites(store, name, is_new=False).blocks:
         for short in invites.keys() & found.keys():
             if found[short][1] <= after:  # else it was claimed again since, and is in doubt anew
                 del found[short]
@@ -108,15 +106,11 @@ def _batch_doubts(store: CheckedStore, name: str) -> Iterator[StateDoubt]:
         yield StateDoubt(short.hex(), reason or NEVER_ENDED, None)
 
 
-def _segments(store: CheckedStore, name: str) -> Iterator[tuple[int, bytes, str, dict[str, Reason]]]:
+def _segments(store: CheckedStore, name: str) -> Iterator[tuple[list[bytes], str, dict[str, tuple[str, Reason]]]]:
     count = store.get(f"{name}:count") or 0
     for number in range(count if isinstance(count, int) else 0):
-        data = store.get(f"{name}:{number}")
+        key = f"{name}:{number}"
+        data = store.get(key)
         if data is None and number == count - 1:
             return  # counted and never written: nothing of it was sent
-        try:
-            hashes, letters = b64decode(data["hashes"], validate=True), data["outcomes"]
-            reasons = dict(zip(REASON_LETTERS, map(Reason.from_json, data.get("reasons", ())), strict=False))
-        except (KeyError, TypeError, ValueError) as error:
-            raise LedgerError("The task state store's journal cannot be read here; is it kept elsewhere?") from error
-        yield number, hashes, letters, reasons
+        yield read_segment(key, data)

@@ -19,9 +19,11 @@ from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
-from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError
+from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import reason_of
+from airflow_provider_omnichat.campaign.ledger.settle import settle_each
 from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, StateStore
+from airflow_provider_omnichat.campaign.ledger.task_state_settled import Place, Settled, SettledInvites
 
 SEGMENT_INVITES = 4000
 """Invites in one value: with them, and some reasons, it stays below the 65,535 bytes that Airflow lets a value have."""
@@ -31,8 +33,8 @@ _MOST_REASONS_BYTES = 7000
 _MOST_REFUSALS = 10
 _LONGEST_REASON = 500
 
-_HASH_BYTES = 10
-_LETTERS: dict[Outcome | None, str] = {
+HASH_BYTES = 10
+LETTERS: dict[Outcome | None, str] = {
     None: ".",
     Outcome.ACCEPTED: "a",
     Outcome.REJECTED: "r",
@@ -40,9 +42,9 @@ _LETTERS: dict[Outcome | None, str] = {
     Outcome.UNKNOWN: "u",
     Outcome.HELD: "h",
 }
-_OUTCOMES = {letter: outcome for outcome, letter in _LETTERS.items()}
+_OUTCOMES = {letter: outcome for outcome, letter in LETTERS.items()}
 # Each stands for "unknown" or "rejected" for one of the reasons that a value has.
-_REASON_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+REASON_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class StateStoreJournal:
@@ -56,13 +58,14 @@ class StateStoreJournal:
 
     def __init__(self, store: StateStore, campaign: str) -> None:
         self._store = CheckedStore(store)
-        self._name = "omnichat:batch:" + hashlib.blake2b(campaign.encode(), digest_size=8).hexdigest()
+        self._name = journal_name(campaign)
         self._earlier: dict[bytes, str] = {}
         self._reasons: dict[bytes, Reason] = {}
-        self._open: dict[bytes, tuple[_Segment, int]] = {}
-        self._dirty: dict[str, _Segment] = {}
+        self._settlements: dict[bytes, Settlement] = {}
+        self._open: dict[bytes, tuple[Segment, int]] = {}
+        self._dirty: dict[str, Segment] = {}
         self._segments = self._counted = 0
-        self._last: _Segment | None = None
+        self._last: Segment | None = None
         self._seen_back = False
         self._load()
 
@@ -85,7 +88,12 @@ class StateStoreJournal:
             short = _short(claim.recipient)
             letter = self._earlier.get(short)
             if letter is not None:
-                found[claim.recipient] = Entry(_OUTCOMES[letter], datetime.now(UTC), reason=self._reasons.get(short))
+                found[claim.recipient] = Entry(
+                    _OUTCOMES[letter],
+                    datetime.now(UTC),
+                    reason=self._reasons.get(short),
+                    settlement=self._settlements.get(short),
+                )
         return found
 
     def record(self, entries: Mapping[str, Entry]) -> None:
@@ -98,8 +106,28 @@ class StateStoreJournal:
         left = {_short(name): entry for name, entry in self.find(claims).items() if entry.outcome is None}
         self._append(list(left))
         for short, entry in left.items():
-            self._end(short, Outcome.UNKNOWN, reason_of(entry))
+            reason = reason_of(entry)
+            self._end(short, Outcome.UNKNOWN, reason)
+            self._earlier[short], self._reasons[short] = LETTERS[Outcome.UNKNOWN], reason
         self.flush()
+
+    def settle(
+        self, claims: Sequence[Claim], settlements: Mapping[str, Settlement], *, no_try_runs: bool = False
+    ) -> Mapping[str, str]:
+        """
+        See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`.
+
+        Not from outside of the task while a try of it runs, which would not see it. What that try records is newer.
+
+        :param no_try_runs: the caller knows that no try of the task runs: claims that nobody ended are settled, too.
+        """
+        entries, refused = settle_each(self.find(claims), settlements, no_try_runs=no_try_runs)
+        if entries:
+            shorts = {_short(name): settlements[name] for name in entries}
+            changed = {short: Settled(self._earlier[short], settlement) for short, settlement in shorts.items()}
+            self._settled.add(self._end_of_journal(), changed)
+            self._apply(changed)
+        return refused
 
     def flush(self) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
@@ -111,7 +139,7 @@ class StateStoreJournal:
     def close(self) -> None:
         """Nothing is open: the task's own connection to Airflow is used."""
 
-    def _append(self, shorts: Sequence[bytes]) -> list[_Segment]:
+    def _append(self, shorts: Sequence[bytes]) -> list[Segment]:
         """Put claims into segments and give these, one if that is possible: the senders wait for each."""
         last, touched = self._last, {}
         if last is not None and len(last.letters) + len(shorts) > SEGMENT_INVITES >= len(shorts):
@@ -121,7 +149,7 @@ class StateStoreJournal:
                 # The count goes ahead of the segment: a segment that is counted and missing is noticed, one that is not
                 # counted would be read as "nobody was claimed".
                 self._count(self._segments + 1)
-                last = self._last = _Segment(f"{self._name}:{self._segments}")
+                last = self._last = Segment(f"{self._name}:{self._segments}")
                 self._segments += 1
             self._open[short] = (last, len(last.letters))
             last.hashes += short
@@ -134,7 +162,7 @@ class StateStoreJournal:
             self._put(f"{self._name}:count", segments)
             self._counted = segments
 
-    def _write(self, segment: _Segment) -> None:
+    def _write(self, segment: Segment) -> None:
         self._put(segment.key, segment.to_json())
         self._seen_back = True
         del self._dirty[segment.key]
@@ -154,12 +182,12 @@ class StateStoreJournal:
         """
         for short in shorts:
             if short in self._open:
-                outcome = _OUTCOMES[self._earlier.get(short, _LETTERS[Outcome.NOT_SENT])]
+                outcome = _OUTCOMES[self._earlier.get(short, LETTERS[Outcome.NOT_SENT])]
                 self._end(short, outcome, self._reasons.get(short))
 
     def _end(self, short: bytes, outcome: Outcome | None, reason: Reason | None) -> None:
         segment, place = self._open.pop(short)
-        segment.letters[place] = ord((segment.letter_of(outcome, reason) if reason else None) or _LETTERS[outcome])
+        segment.letters[place] = ord((segment.letter_of(outcome, reason) if reason else None) or LETTERS[outcome])
         self._dirty[segment.key] = segment
 
     def _load(self) -> None:
@@ -167,25 +195,52 @@ class StateStoreJournal:
         if not isinstance(count, int):
             raise LedgerError("The task state store holds something else than this batch's journal; nothing was sent")
         self._counted = count
+        self._settled = SettledInvites(self._store, self._name, is_new=not count)
+        later = list(self._settled.blocks)
         for number in range(count):
             key = f"{self._name}:{number}"
             data = self._store.get(key)
             if data is None and number == count - 1:
                 break  # a crash between counting it and writing it: nothing of it was sent, and its place is free
-            self._take_in(*_read_segment(key, data))
+            shorts, letters, reasons = read_segment(key, data)
+            begin = 0
+            while later and later[0][0].segment == number:
+                place, invites = later.pop(0)
+                self._take_in(shorts[begin : place.letters], letters[begin : place.letters], reasons)
+                self._apply(invites)
+                begin = place.letters
+            self._take_in(shorts[begin:], letters[begin:], reasons)
             self._segments = number + 1
+        for _, invites in later:
+            self._apply(invites)
 
-    def _take_in(self, letters: dict[bytes, str], reasons: dict[bytes, Reason]) -> None:
-        """Take in a segment. A doubt keeps its reason while it is one: also when it was claimed again."""
-        self._earlier.update(letters)
-        if self._reasons:
-            for short in self._reasons.keys() & letters.keys():
-                if _OUTCOMES[letters[short]] not in IN_DOUBT:
-                    del self._reasons[short]
-        self._reasons.update(reasons)
+    def _end_of_journal(self) -> Place:
+        return Place(self._segments, 0) if self._last is None else Place(self._segments - 1, len(self._last.letters))
+
+    def _apply(self, invites: Mapping[bytes, Settled]) -> None:
+        """Take in what was settled, of invites that are in doubt as they were then."""
+        for short, (letter, settlement) in invites.items():
+            if self._earlier.get(short) == letter:
+                self._settlements[short] = settlement
+                self._earlier[short] = LETTERS[Outcome.ACCEPTED if settlement.was_sent else Outcome.NOT_SENT]
+                if not settlement.was_sent:
+                    self._reasons.pop(short, None)
+
+    def _take_in(self, shorts: Sequence[bytes], letters: str, by_letter: Mapping[str, tuple[str, Reason]]) -> None:
+        """Take in invites. A doubt keeps its reason while it is one: also when it was claimed again."""
+        found = dict(zip(shorts, letters, strict=True))
+        explained = {short: by_letter[letter] for short, letter in found.items() if letter in by_letter}
+        found |= {short: letter for short, (letter, _) in explained.items()}
+        self._earlier.update(found)
+        for short in self._reasons.keys() & found.keys() if self._reasons else ():
+            if _OUTCOMES[found[short]] not in IN_DOUBT:
+                del self._reasons[short]
+        self._reasons.update((short, reason) for short, (_, reason) in explained.items())
+        for short in self._settlements.keys() & found.keys():
+            del self._settlements[short]
 
 
-class _Segment:
+class Segment:
     """Hashes and letters, side by side, and the reasons of doubts and refusals that letters stand for."""
 
     __slots__ = ("_room", "hashes", "key", "letters", "reasons")
@@ -213,34 +268,48 @@ class _Segment:
                 self.reasons.append(each)
                 self._room -= size
             if each in self.reasons:
-                return _REASON_LETTERS[self.reasons.index(each)]
+                return REASON_LETTERS[self.reasons.index(each)]
         return None
 
     def _has_letter(self, outcome: Outcome) -> bool:
         refusals = sum(kind is Outcome.REJECTED for kind, _ in self.reasons)
         is_full = outcome is Outcome.REJECTED and refusals >= _MOST_REFUSALS
-        return not is_full and len(self.reasons) < len(_REASON_LETTERS)
+        return not is_full and len(self.reasons) < len(REASON_LETTERS)
 
     def to_json(self) -> dict[str, Any]:
+        """Give plain data for the store."""
         reasons = {"reasons": [_reason_json(*each) for each in self.reasons]} if self.reasons else {}
         return {"hashes": b64encode(self.hashes).decode(), "outcomes": self.letters.decode(), **reasons}
 
 
-def _read_segment(key: str, data: Any) -> tuple[dict[bytes, str], dict[bytes, Reason]]:
-    """Give outcomes by hash, as letters, and the reasons of doubts and refusals."""
+def read_segment(key: str, data: Any) -> tuple[list[bytes], str, dict[str, tuple[str, Reason]]]:
+    """
+    Give hashes and letters, side by side, and the letters that stand for an outcome with a reason.
+
+    :param key: of the value, for the error.
+    :param data: what :meth:`Segment.to_json` gave.
+    :raises LedgerError: it is something else.
+    """
     try:
         hashes, letters = b64decode(data["hashes"], validate=True), data["outcomes"]
         by_letter = {
-            letter: (_LETTERS[Outcome(each["outcome"])], Reason.from_json(each))
-            for letter, each in zip(_REASON_LETTERS, data.get("reasons", ()), strict=False)
+            letter: (LETTERS[Outcome(each["outcome"])], Reason.from_json(each))
+            for letter, each in zip(REASON_LETTERS, data.get("reasons", ()), strict=False)
         }
-        if len(hashes) != len(letters) * _HASH_BYTES or not set(letters) <= {*_OUTCOMES, *by_letter}:
+        if len(hashes) != len(letters) * HASH_BYTES or not set(letters) <= {*_OUTCOMES, *by_letter}:
             raise ValueError("hashes and outcomes do not match")
     except (KeyError, TypeError, ValueError) as error:
         raise LedgerError(f"Part {key} of the task state store's journal cannot be read; nothing was sent") from error
-    found = {hashes[i * _HASH_BYTES : (i + 1) * _HASH_BYTES]: letter for i, letter in enumerate(letters)}
-    kept = {short: by_letter[letter] for short, letter in found.items() if letter in by_letter} if by_letter else {}
-    return found | {short: each[0] for short, each in kept.items()}, {short: each[1] for short, each in kept.items()}
+    return [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)], letters, by_letter
+
+
+def journal_name(campaign: str) -> str:
+    """
+    Give what the keys of a campaign's journal begin with.
+
+    :param campaign: its name.
+    """
+    return "omnichat:batch:" + hashlib.blake2b(campaign.encode(), digest_size=8).hexdigest()
 
 
 def _reason_json(outcome: Outcome, reason: Reason) -> dict[str, str]:
@@ -252,4 +321,4 @@ def _cut(text: str) -> str:
 
 
 def _short(recipient: str) -> bytes:
-    return bytes.fromhex(recipient[: 2 * _HASH_BYTES])
+    return bytes.fromhex(recipient[: 2 * HASH_BYTES])

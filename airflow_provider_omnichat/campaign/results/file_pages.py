@@ -56,9 +56,10 @@ class FilePages:
     def sorts(self) -> bool:
         """Up to some ten megabytes; in more of it, sorting would keep the server busy for too long."""
         try:
-            return sum((self._directory / str(name)).stat().st_size for name in self._names()) <= _MOST_SORTED_BYTES
+            sizes: list[int] = [(self._directory / str(name)).stat().st_size for name in self._names()]
         except OSError:
             return False
+        return sum(sizes) <= _MOST_SORTED_BYTES
 
     def page(self, query: PageQuery) -> Page:
         """See :class:`~airflow_provider_omnichat.campaign.model.pages.RowPages`."""

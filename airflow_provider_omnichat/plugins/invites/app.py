@@ -121,9 +121,7 @@ def show_campaigns(
     return pages.campaigns(tasks[:_MOST_CAMPAIGNS], days, part, are_more=len(tasks) > _MOST_CAMPAIGNS)
 
 
-def task_as_json(
-    session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: str = "-1"
-) -> dict[str, Any]:
+def task_as_json(session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: str = "-1") -> dict[str, Any]:
     """Give what a task instance has pushed, for programs."""
     task = _one(session, dag_id, run_id, task_id, map_index)
     return {

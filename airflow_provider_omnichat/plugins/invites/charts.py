@@ -31,8 +31,8 @@ def outcome_bar(found: Sequence[Share]) -> Markup:
         parts.append(f'<rect class="fill-{known}" x="{x:.1f}" width="{width:.1f}" y="0" height="24"/>')
         x += width
     return Markup(  # noqa: S704 - numbers, and names of ours
-        f'<svg class="bar" viewBox="0 0 {max(x, 1):.1f} 24" preserveAspectRatio="none" aria-hidden="true" focusable="false">'
-        f"{''.join(parts)}</svg>"
+        f'<svg class="bar" viewBox="0 0 {max(x, 1):.1f} 24" preserveAspectRatio="none" aria-hidden="true"'
+        f' focusable="false">{"".join(parts)}</svg>'
     )
 
 
@@ -60,16 +60,16 @@ def rate_chart(timeline: Timeline) -> Markup:
     refusals = " ".join(point(at, rate) for at, rate in zip(middles, refused, strict=True))
     grid = "".join(_grid_line(top * part, point(0, top * part), point(seconds, top * part)) for part in (0, 0.5, 1))
     ticks = "".join(
-        f'<text class="tick" x="{point(seconds * part, 0).partition(",")[0]}" y="{_HEIGHT - 6}" text-anchor="{anchor}">'
-        f"{_span(seconds * part)}</text>"
+        f'<text class="tick" x="{point(seconds * part, 0).partition(",")[0]}" y="{_HEIGHT - 6}"'
+        f' text-anchor="{anchor}">{_span(seconds * part)}</text>'
         for part, anchor in ((0, "start"), (0.5, "middle"), (1, "end"))
     )
     second_line = f'<polyline class="line-refused" points="{refusals}"/>' if any(refused) else ""
     return Markup(  # noqa: S704 - numbers alone
         f'<svg class="rate" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="Accepted invites a second over time,'
         f' at most {max(accepted):.0f}"><title>Accepted invites a second over time</title>{grid}'
-        f'<polygon class="area-accepted" points="{area}"/><polyline class="line-accepted" points="{line}"/>{second_line}'
-        f"{ticks}</svg>"
+        f'<polygon class="area-accepted" points="{area}"/><polyline class="line-accepted" points="{line}"/>'
+        f"{second_line}{ticks}</svg>"
     )
 
 

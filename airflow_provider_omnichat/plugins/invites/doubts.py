@@ -78,7 +78,7 @@ def ledger_table(task: SendingTask) -> str:
 
 def _of_table(task: SendingTask, conn_id: str) -> Iterator[ShownDoubt]:
     audit = LedgerAudit(ledger_database(conn_id), ledger_table(task))
-    for row in audit.doubts(task.progress.campaign):
+    for row in audit.doubts(task.progress.campaign, task.identity):
         number = None if row.is_forgotten else row.recipient
         name = row.row_key or "without a key"
         recipient = recipient_key(task.progress.campaign, row.recipient)

@@ -31,13 +31,13 @@ class Share(NamedTuple):
 
     :param outcome: the word of the results.
     :param label: for people.
-    :param count: rows.
+    :param rows: how many.
     :param percent: of all rows that are shown.
     """
 
     outcome: str
     label: str
-    count: int
+    rows: int
     percent: float
 
 

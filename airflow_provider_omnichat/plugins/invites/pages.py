@@ -25,6 +25,7 @@ from airflow_provider_omnichat.plugins.invites.row_query import RowsWanted
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 
 _MOST_INSTANCES = 200
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -186,8 +187,7 @@ def _line(tasks: list[SendingTask]) -> dict[str, Any]:
 
 
 def _at(task: SendingTask) -> datetime:
-    at = task.progress.at or task.start_date or datetime.min
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return task.progress.at or task.start_date or _LONG_AGO
 
 
 def _rate(task: SendingTask) -> float | None:

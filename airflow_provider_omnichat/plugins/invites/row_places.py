@@ -41,11 +41,11 @@ def row_place(task: SendingTask) -> RowPlace:
         return _found(task)
     except PageError as error:
         return RowPlace(None, str(error))
-    except Exception as error:  # no such connection, a provider that the API server lacks: the page is there without it
+    except Exception as error:  # no such connection, or a provider that the API server lacks
         return RowPlace(
             None,
-            f"Airflow's API server cannot reach the rows ({type(error).__name__}). It needs the connection that the task"
-            " uses, and the provider of its type",
+            f"Airflow's API server cannot reach the rows ({type(error).__name__}). It needs the connection that the"
+            " task uses, and the provider of its type",
         )
 
 
@@ -53,15 +53,15 @@ def _found(task: SendingTask) -> RowPlace:
     if not task.rendered:
         return RowPlace(None, "Airflow no longer has the rendered fields of this task, which say where its rows are")
     if table := rendered_text(task, "results_table"):
-        conn_id = rendered_text(task, "results_conn_id") or rendered_text(task, "conn_id") or ""
+        database = result_database(rendered_text(task, "results_conn_id") or rendered_text(task, "conn_id") or "")
         resend_key = rendered_text(task, "resend_key")
         batch = f"{task.identity}#{resend_key}" if resend_key else task.identity
-        return RowPlace(TablePages(result_database(conn_id), table, batch))
+        return RowPlace(TablePages(database, table, batch))
     if rendered_path := rendered_text(task, "results_path"):
         return _files(rendered_path, task.progress.results)
     if conn_id := rendered_text(task, "ledger_conn_id"):
-        table = rendered_text(task, "ledger_table") or DEFAULT_TABLE
-        return RowPlace(LedgerPages(ledger_database(conn_id), task.progress.campaign, task.identity, table))
+        name = rendered_text(task, "ledger_table") or DEFAULT_TABLE
+        return RowPlace(LedgerPages(ledger_database(conn_id), task.progress.campaign, task.identity, name))
     return RowPlace(
         None,
         "This task keeps no rows: Airflow's task state store knows them only by a hash of their numbers. Give the task"
@@ -77,8 +77,9 @@ def _files(rendered_path: str, location: str | None) -> RowPlace:
     if not path.exists():
         return RowPlace(
             None,
-            f"The result files are out of the reach of Airflow's API server, or not there yet: {shown_address(location)}."
-            " On a disk of a worker, only that worker has them; a bucket, or results_table, can be read from here",
+            f"The result files are out of the reach of Airflow's API server, or not there yet:"
+            f" {shown_address(location)}. Those on the disk of a worker are read by that worker alone; a bucket, or"
+            " results_table, can be read from here",
         )
     return RowPlace(FilePages(path))
 

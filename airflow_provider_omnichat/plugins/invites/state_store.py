@@ -1,4 +1,4 @@
-"""The task state store of a task instance, read and written where Airflow keeps it: in the API server, not in the task."""
+"""The task state store of a task instance, as the API server reads and writes it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,269 @@
+"""
+The vendor's SMS logs (``GET /sms/3/logs``): what became of messages, as often as one asks.
+
+Experimental: that invites stand in these logs is not documented, so a miss says nothing. The reports of the vendor
+(``/sms/1/reports``, ``/sms/3/reports``) are never read: each is given once, and would be missing elsewhere.
+
+https://www.infobip.com/docs/api/channels/sms/logs-and-status-reports/get-outbound-sms-message-logs-v3
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
+from airflow_provider_omnichat.api.errors import InviteNotSentError, SmsLogsError, TransportError
+from airflow_provider_omnichat.api.hints import http_hint
+from airflow_provider_omnichat.api.models import Status, as_int, as_text
+from airflow_provider_omnichat.api.outcomes import Delivery
+from airflow_provider_omnichat.api.privacy import mask_number
+from airflow_provider_omnichat.api.request_limit import RequestLimit
+from airflow_provider_omnichat.api.retry import Backoff
+from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse, read_error_body
+
+REQUESTS_A_MINUTE = 120
+"""As the vendor documents it, for the account."""
+
+REACH = timedelta(hours=48)
+"""How far back the logs go."""
+
+LONGEST_FILTER_CHARACTERS = 2048
+"""Of the message ids of one request, with the commas between them."""
+
+# Half of what the vendor gives: an answer with long texts stays below the largest body that is read.
+ROWS_A_PAGE = 500
+
+_MOST_PAGES = 200
+_PATIENCE_SECONDS = 300.0
+_HINTS = {
+    403: (
+        "reading the SMS logs needs the scope sms:logs:read (or sms:manage): add it to the API key or user in the"
+        " vendor's portal; or these credentials are not allowed from this IP address"
+    ),
+    404: "this host has no SMS logs; check the host of the connection",
+}
+
+
+class LoggedMessage(NamedTuple):
+    """
+    One row of the logs; its ``repr`` masks the number.
+
+    :param destination: the number, whole; None when it was not given.
+    :param status: where the SMS stands; ``status.delivery`` says it in one word.
+    :param sent_at: when the vendor sent it; None when it was not given.
+    :param done_at: when it came to this status; None when it was not given.
+    :param price: of all its parts: ``pricePerMessage`` times ``messageCount``; None where one of them was not given.
+    :param currency: of the price.
+    """
+
+    message_id: str
+    destination: str | None
+    status: Status
+    sent_at: datetime | None
+    done_at: datetime | None
+    price: Decimal | None
+    currency: str | None
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> LoggedMessage:
+        """Read leniently: a field of the wrong type counts as missing."""
+        status, price = row.get("status"), row.get("price")
+        price = price if isinstance(price, dict) else {}
+        return cls(
+            message_id=str(row["messageId"]),
+            destination=as_text(row.get("destination")),
+            status=Status.from_json(status if isinstance(status, dict) else {}),
+            sent_at=_as_moment(row.get("sentAt")),
+            done_at=_as_moment(row.get("doneAt")),
+            price=_whole_price(price.get("pricePerMessage"), as_int(row.get("messageCount"))),
+            currency=as_text(price.get("currency")),
+        )
+
+    @property
+    def delivery(self) -> Delivery:
+        """How far the SMS has come."""
+        return self.status.delivery
+
+    def __repr__(self) -> str:
+        number = mask_number(self.destination or "")
+        return f"LoggedMessage(message_id={self.message_id!r}, destination={number!r}, status={self.status!r})"
+
+
+class SmsLogs:
+    """
+    Reads the logs of one account, one request after the other and within the vendor's limit.
+
+    What fails on the way or is refused for a time is asked again for five minutes: reading changes nothing.
+
+    :param client: an entered client.
+    :param limit: the vendor's limit on requests; shared by all that is read through this object.
+    :param backoff: how long requests are repeated, by the clock of *limit*.
+    """
+
+    def __init__(
+        self, client: AsyncOmnichatClient, limit: RequestLimit | None = None, backoff: Backoff | None = None
+    ) -> None:
+        self._client = client
+        self._limit = limit or RequestLimit(REQUESTS_A_MINUTE, seconds=60.0)
+        self._backoff = backoff or Backoff(budget=_PATIENCE_SECONDS, first=1.0)
+        #: Message ids that cannot be asked for: blank, longer than the filter, or with a comma in them.
+        self.not_asked: list[str] = []
+
+    async def by_message_ids(self, message_ids: Iterable[str]) -> AsyncIterator[LoggedMessage]:
+        """
+        Read what became of messages; those that are not in the logs do not come.
+
+        :param message_ids: of the vendor; any number of them, read as they are needed.
+        :raises SmsLogsError: the logs cannot be read.
+        """
+        for ids in pack(message_ids, self.not_asked):
+            missing = set(ids)
+            async with aclosing(self._read({"messageId": ",".join(ids)})) as messages:
+                async for message in messages:
+                    if message.message_id in missing:
+                        missing.discard(message.message_id)
+                        yield message
+                    if not missing:
+                        break  # a further page could hold nothing new, and would count against the limit
+
+    async def by_destination(
+        self, numbers: Iterable[str], since: datetime, until: datetime
+    ) -> AsyncIterator[LoggedMessage]:
+        """
+        Read what was sent to numbers, one request for each: the filter is documented for one number.
+
+        :param numbers: in international format, digits only.
+        :param since: the earliest time of sending, with a time zone.
+        :param until: the latest time of sending, with a time zone.
+        :raises SmsLogsError: the logs cannot be read.
+        """
+        span = {"sentSince": _as_filter(since), "sentUntil": _as_filter(until)}
+        for number in numbers:
+            async for message in self._read({"destination": number, **span}, hidden=(number,)):
+                yield message
+
+    async def _read(self, filters: Mapping[str, str], hidden: tuple[str, ...] = ()) -> AsyncGenerator[LoggedMessage]:
+        cursor: str | None = None
+        for _ in range(_MOST_PAGES):
+            page = {**filters, "limit": str(ROWS_A_PAGE), "useCursor": "true"}
+            rows, following = _page_of(await self._get(page if cursor is None else {**page, "cursor": cursor}, hidden))
+            for row in rows:
+                if isinstance(row, dict) and row.get("messageId"):
+                    yield LoggedMessage.from_json(row)
+            if not rows or not following:
+                return
+            if following == cursor:
+                break
+            cursor = following
+        raise SmsLogsError("The SMS logs cannot be read: the vendor's pages do not end; ask the vendor's support")
+
+    async def _get(self, filters: Mapping[str, str], hidden: tuple[str, ...]) -> HttpResponse:
+        query = urlencode(filters, quote_via=quote, safe=",")
+        request = HttpRequest("GET", f"/sms/3/logs?{query}", {"Accept": "application/json"})
+        began, attempt = self._limit.clock(), 0
+        while True:
+            attempt += 1
+            await self._limit.wait()
+            try:
+                response = await self._client.exchange(request)
+                if 200 <= response.status < 300 and response.body is not None:
+                    return response
+                error, may_repeat = self._refusal(response, hidden)
+                retry_after = response.retry_after
+            except TransportError as failure:
+                error, may_repeat, retry_after = _unreadable(failure.problem), True, None
+            except InviteNotSentError as failure:  # no access token: as the clients say it of an invite
+                error, may_repeat = _unreadable(str(failure.reason), failure.http_status), failure.retryable
+                retry_after = failure.retry_after
+            finally:
+                self._limit.count()
+            wait = self._backoff.delay(attempt, self._limit.clock() - began, retry_after)
+            if not may_repeat or wait is None:
+                raise error
+            await self._limit.sleep(wait)
+
+    def _refusal(self, response: HttpResponse, hidden: tuple[str, ...]) -> tuple[SmsLogsError, bool]:
+        """Give the error of an answer that is no page of the logs, and whether it may pass."""
+        status = response.status
+        said = ": ".join(filter(None, read_error_body(response, (*hidden, *self._client.secrets))))
+        hint = _HINTS.get(status) or (None if status == 429 else http_hint(status))
+        if 200 <= status < 300:
+            hint = "the answer broke off or is too large"
+        text = f"HTTP {status}" + (f" {said}" if said else "") + (f" ({hint})" if hint else "")
+        return _unreadable(text, status), status < 300 or status in {408, 425, 429} or status >= 500
+
+
+def pack(message_ids: Iterable[str], not_asked: list[str]) -> Iterator[list[str]]:
+    """
+    Pack message ids into as few requests as the filter and the rows of a page allow; each id once in a request.
+
+    :param message_ids: as the vendor gave them.
+    :param not_asked: gets those that cannot be asked for.
+    """
+    packed: dict[str, None] = {}
+    left = LONGEST_FILTER_CHARACTERS + 1
+    for message_id in message_ids:
+        length = len(quote(message_id, safe="")) + 1
+        if not message_id.strip() or "," in message_id or length > LONGEST_FILTER_CHARACTERS + 1:
+            not_asked.append(message_id)
+            continue
+        if message_id in packed:
+            continue
+        if length > left or len(packed) == ROWS_A_PAGE:
+            yield list(packed)
+            packed.clear()
+            left = LONGEST_FILTER_CHARACTERS + 1
+        packed[message_id] = None
+        left -= length
+    if packed:
+        yield list(packed)
+
+
+def _page_of(response: HttpResponse) -> tuple[list[Any], str | None]:
+    """Give the rows and the cursor of the next page."""
+    try:
+        body = response.json()
+    except ValueError as error:
+        raise _unreadable(f"HTTP {response.status}, but {error}; is this the vendor's host?", response.status) from None
+    rows = body.get("results") if isinstance(body, dict) else None
+    if not isinstance(rows, list):
+        raise _unreadable(
+            f"HTTP {response.status}, but the body has no list of results; is this the vendor's host?", response.status
+        )
+    cursor = body.get("cursor")
+    return rows, as_text(cursor.get("nextCursor")) if isinstance(cursor, dict) else None
+
+
+def _unreadable(what: str, http_status: int | None = None) -> SmsLogsError:
+    return SmsLogsError(f"The SMS logs cannot be read: {what}", http_status)
+
+
+def _as_filter(moment: datetime) -> str:
+    if moment.tzinfo is None:
+        raise ValueError("a time without a time zone can be read in several ways; give one with a time zone")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "+0000")
+
+
+def _as_moment(value: object) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _whole_price(per_message: object, count: int | None) -> Decimal | None:
+    if count is None or isinstance(per_message, bool) or not isinstance(per_message, int | float | str):
+        return None
+    try:
+        price = Decimal(str(per_message))
+    except InvalidOperation:
+        return None
+    return price * count if price.is_finite() else None

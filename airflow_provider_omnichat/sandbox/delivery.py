@@ -1,0 +1,96 @@
+"""What becomes of an accepted invite after it was taken: its status moves on as time passes."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_omnichat.sandbox.statuses import PENDING, REFUSALS, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_omnichat.sandbox.outbox import Receipt
+
+TO_OPERATOR = Status(3, 2, "DELIVERED_TO_OPERATOR", "Message delivered to operator")
+DELIVERED = Status(3, 5, "DELIVERED_TO_HANDSET", "Message delivered to handset")
+
+NOT_SEEN = "not-seen"
+ENDINGS: dict[str, Status | None] = {
+    "delivered": DELIVERED,
+    "undeliverable": REFUSALS[9],
+    "expired": REFUSALS[15],
+    "rejected": REFUSALS[4],
+    "unknown": REFUSALS[29],
+    "pending": PENDING,
+    NOT_SEEN: None,
+}
+"""What an invite can come to; ``pending`` never ends, and ``not-seen`` never stands in the logs."""
+
+
+@dataclass(frozen=True)
+class DeliveryPlan:
+    """How accepted invites end, and when.
+
+    :param after: shortest and longest time until the final status, in seconds
+    :param shares: of each ending; what is left of 1 is delivered
+    :param lag: seconds until an invite stands in the logs at all
+    :param seed: same seed, same order of invites, same endings
+    """
+
+    after: tuple[float, float]
+    shares: Mapping[str, float]
+    lag: float
+    seed: int
+
+    def at(self, receipt: Receipt, now: float) -> tuple[Status, float | None] | None:
+        """Return the status of an accepted invite, and when it became final; None while the logs do not have it."""
+        chance = random.Random(f"{self.seed}/{receipt.sequence}")  # noqa: S311 - reproducible on purpose
+        ending = self._ending(chance.random())
+        done = receipt.time + chance.uniform(*self.after)
+        final = ENDINGS[ending]
+        if final is None or now < receipt.time + self.lag:
+            return None
+        if final is PENDING:
+            return PENDING, None
+        if now >= done:
+            return final, done
+        half_way = (receipt.time + done) / 2
+        return (TO_OPERATOR if now >= half_way and final is DELIVERED else PENDING), None
+
+    def _ending(self, drawn: float) -> str:
+        for name, share in self.shares.items():
+            if drawn < share:
+                return name
+            drawn -= share
+        return "delivered"
+
+
+def parse_shares(spec: str) -> dict[str, float]:
+    """Read ``undeliverable:0.05,expired:0.01``.
+
+    :raises ValueError: when an ending is not known, a share is no number of 0 to 1, or they add up to more than 1
+    """
+    shares: dict[str, float] = {}
+    for part in spec.split(","):
+        name, colon, share = part.strip().partition(":")
+        if name not in ENDINGS:
+            raise ValueError(f"{name!r} is no ending; there are {', '.join(ENDINGS)}")
+        try:
+            shares[name] = float(share) if colon else 1.0
+        except ValueError:
+            raise ValueError(f"{share!r} is no share, 0 to 1") from None
+    check_shares(shares)
+    return shares
+
+
+def check_shares(shares: Mapping[str, float]) -> None:
+    """Refuse shares that cannot be.
+
+    :raises ValueError: when an ending is not known, a share is below 0, or they add up to more than 1
+    """
+    if unknown := [name for name in shares if name not in ENDINGS]:
+        raise ValueError(f"{unknown[0]!r} is no ending; there are {', '.join(ENDINGS)}")
+    if not all(0 <= share <= 1 for share in shares.values()) or sum(shares.values()) > 1 + 1e-9:
+        raise ValueError("shares are numbers of 0 to 1 that add up to at most 1")
