@@ -20,6 +20,7 @@ from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TAB
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.campaign.preview.budget import Budget
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
+from airflow_provider_omnichat.operators.links import InvitesLink, ResultsLink, SandboxLink
 from airflow_provider_omnichat.tasks.arguments import cap_of, is_number, one_of, seconds_of, window_of, zone_of
 from airflow_provider_omnichat.tasks.asset_events import add_to_asset_events
 from airflow_provider_omnichat.tasks.ending import Ending, raise_if_empty
@@ -153,7 +154,10 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
     }
     may_become_empty: ClassVar = frozenset({"resend_key"})
     not_texts: ClassVar = frozenset({"invites", "suppression", "partition"})
+    operator_extra_links = (InvitesLink(), ResultsLink(), SandboxLink())
     ui_color = "#ffe3d3"
+
+    sandbox_url: str | None = None
 
     def __init__(
         self,
@@ -300,6 +304,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
             source = self.row_source(context)
             results = self.result_sink(context, campaign)
             plan = campaign_plan(self, context, campaign=campaign, account=hook.account, results=results)
+            self.sandbox_url = hook.account.base_url if hook.account.is_on_this_machine else None
         except AccountError:
             raise  # may be mended while Airflow waits for the next try
         except ValueError as error:

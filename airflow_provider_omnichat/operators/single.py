@@ -12,6 +12,7 @@ from airflow_provider_omnichat.api.privacy import describe_text, mask_number
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
+from airflow_provider_omnichat.operators.links import InvitesLink, SandboxLink
 from airflow_provider_omnichat.tasks.arguments import one_of, seconds_of
 from airflow_provider_omnichat.tasks.ledger import campaign_name, invite_ledger
 from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
@@ -81,7 +82,10 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
     private_fields: ClassVar = {"to": mask_number, "message": describe_text}
     may_become_empty: ClassVar = frozenset({"resend_key"})
     not_texts: ClassVar = frozenset({"to"})  # a whole number is one, too
+    operator_extra_links = (InvitesLink(), SandboxLink())
     ui_color = "#ffe3d3"
+
+    sandbox_url: str | None = None
 
     _hook: OmnichatHook | None = None
     _killed = False
