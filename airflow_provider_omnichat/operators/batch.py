@@ -60,7 +60,8 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
     it is not known how many), ``reasons`` (why rows were not accepted: the most frequent ones of each outcome, with
     ``outcome``, ``code``, ``name`` of the vendor's status, ``count`` and the keys of the ``first`` rows, or their
     positions), ``results`` (where the rows are), ``segments`` (SMS segments that the vendor counted in
-    this try), ``sent_this_try``, ``started_at``, ``finished_at``. It is pushed before an error is raised, too.
+    this try), ``sent_this_try``, ``started_at``, ``finished_at``. XCom ``summary`` says the same in one line of
+    Markdown. Both are pushed before an error is raised, too.
 
     :param invites: a list of dicts, the output of another task or of mapped ones that give a list each, a dict that is
         the only row, or a CSV or JSON-lines file on any storage that Airflow knows, read as a stream: its address
@@ -327,6 +328,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
             self.log.error("Not written to the ledger, %s: %s", outcome, ", ".join(names))
         manifest = tally.manifest(plan.campaign, report.location, report.missing)
         self._push(context, "return_value", manifest)  # an error, too, leaves it for others to read
+        self._push(context, "summary", tally.to_markdown(report.missing))
         if report.interrupt is not None:  # a time-out of the task, or its end by a signal
             self.log.error("%s", ending.stopped())
             raise report.interrupt
@@ -367,6 +369,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
             "preview": preview.statistics.to_json(),
         }
         self._push(context, "return_value", manifest)
+        self._push(context, "summary", f"Dry run, nothing was sent: {preview.statistics.headline()}")
         self._push(context, "markdown", preview.statistics.to_markdown())
         self._push(context, "fingerprint", preview.fingerprint)
         self.log.info("%s", sentences("Dry run, nothing was sent", preview.tally.summary()))

@@ -25,7 +25,7 @@ def markdown_of(preview: Preview) -> str:
     :param preview: that has taken in all rows.
     """
     blocks = [
-        _headline(preview),
+        f"## Dry run: nothing was sent\n\n{headline_of(preview)}",
         *_where(preview),
         *_when(preview),
         *_length(preview),
@@ -35,7 +35,8 @@ def markdown_of(preview: Preview) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _headline(preview: Preview) -> str:
+def headline_of(preview: Preview) -> str:
+    """Give the first line of the summary: how many people, how many SMS."""
     left_out = preview.rows - preview.invites
     of = f" of {preview.rows:,} rows" if left_out else ""
     total = preview.segments.total()
@@ -44,7 +45,7 @@ def _headline(preview: Preview) -> str:
         cost += f", together about **{preview.cost:,.2f}** at {preview.price:,g} each"
     tail = f" {left_out:,} {'is' if left_out == 1 else 'are'} left out." if left_out else ""
     people = "person" if preview.invites == 1 else "people"
-    return f"## Dry run: nothing was sent\n\n**{preview.invites:,}** {people}{of} would be invited{cost}.{tail}"
+    return f"**{preview.invites:,}** {people}{of} would be invited{cost}.{tail}"
 
 
 def _where(preview: Preview) -> list[str]:

@@ -14,7 +14,7 @@ from airflow_provider_omnichat.campaign.model.segments import (
     outside_gsm7,
 )
 from airflow_provider_omnichat.campaign.phone.country_codes import country_of
-from airflow_provider_omnichat.campaign.preview.markdown import MOST_CHARACTERS, MOST_REASONS, markdown_of
+from airflow_provider_omnichat.campaign.preview.markdown import MOST_CHARACTERS, MOST_REASONS, headline_of, markdown_of
 from airflow_provider_omnichat.campaign.preview.samples import Sample, Samples
 
 _MOST_KINDS = 1000
@@ -130,6 +130,10 @@ class Preview:
     def samples(self) -> list[Sample]:
         """At most five invites, as they may be shown."""
         return self._samples.chosen()
+
+    def headline(self) -> str:
+        """Give the first line of it."""
+        return headline_of(self)
 
     def to_markdown(self) -> str:
         """Give the summary for people."""

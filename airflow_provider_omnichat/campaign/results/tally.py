@@ -8,9 +8,10 @@ from typing import Any
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.model.rows import Result, row_name, shown_key
-from airflow_provider_omnichat.campaign.results.reason_counts import ReasonCounts
+from airflow_provider_omnichat.campaign.results.reason_counts import WORST_FIRST, ReasonCounts
 
 _EXAMPLES = 10
+_ACCEPTED = Outcome.ACCEPTED  # to look it up takes longer than to count a row
 _FAILURES = (Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.REJECTED, Outcome.INVALID)
 
 
@@ -49,14 +50,14 @@ class Tally:
             None if it was not to be sent again.
         """
         self.counts[result.outcome] += 1
-        due = kept_by or result.outcome
-        if due in self.due:
-            self.due[due] += 1
         if sent_now:
             self.sent_this_try += 1
             self.segments += result.message_count or 0
-        if result.outcome is Outcome.ACCEPTED:
+        if result.outcome is _ACCEPTED:
             return
+        due = kept_by or result.outcome
+        if due in self.due:
+            self.due[due] += 1
         self._reasons.add(result)
         examples = self._examples.get(result.outcome)
         if examples is not None and len(examples) < _EXAMPLES:
@@ -111,6 +112,23 @@ class Tally:
         """Give the counts that are not zero, in one line."""
         counts = [f"{count} {outcome.replace('_', ' ')}" for outcome, count in self.counts.items() if count]
         return f"{self.rows} rows: " + (", ".join(counts) or "nothing to do")
+
+    def to_markdown(self, missing: int | None = 0) -> str:
+        """
+        Give the same for people, in one line of Markdown: doubts first.
+
+        :param missing: rows of the list that have no outcome; None where it is not known how many.
+        """
+        bold = (Outcome.UNKNOWN, Outcome.ACCEPTED)
+        order = (*bold, *(outcome for outcome in WORST_FIRST if outcome not in bold))
+        shown = []
+        for outcome in order:
+            if count := self.counts[outcome]:
+                name = "in doubt" if outcome is Outcome.UNKNOWN else outcome.replace("_", " ")
+                shown.append(f"**{count:,} {name}**" if outcome in bold else f"{count:,} {name}")
+        if missing != 0:
+            shown.append("the rest of the list not read" if missing is None else f"{missing:,} without an outcome")
+        return f"{', '.join(shown) or 'nothing to do'}; {self.rows:,} rows"
 
     def examples(self, *outcomes: Outcome) -> str:
         """
