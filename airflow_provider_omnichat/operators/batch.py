@@ -20,13 +20,22 @@ from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TAB
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.campaign.preview.budget import Budget
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
-from airflow_provider_omnichat.tasks.arguments import cap_of, is_number, one_of, seconds_of, window_of, zone_of
+from airflow_provider_omnichat.tasks.arguments import (
+    cap_of,
+    is_number,
+    one_of,
+    refuse_wrong_message,
+    seconds_of,
+    window_of,
+    zone_of,
+)
 from airflow_provider_omnichat.tasks.asset_events import add_to_asset_events
 from airflow_provider_omnichat.tasks.ending import Ending, raise_if_empty
 from airflow_provider_omnichat.tasks.ledger import campaign_name
 from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
 from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
+from airflow_provider_omnichat.tasks.short_errors import shorten
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -67,7 +76,8 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         the only row, or a CSV or JSON-lines file on any storage that Airflow knows, read as a stream: its address
         (``s3://conn_id@bucket/list.csv``), a ``Path`` or an ``ObjectStoragePath``. Fields: ``to`` (see *to_column*),
         ``message`` and ``link_placeholder`` where a row has its own, and any others. (templated; shown as a count)
-    :param message: the text for rows without their own; ``{first_name}`` takes the row's field. (templated; not shown)
+    :param message: the text for rows without their own; ``{first_name}`` takes the row's field. One that is wrong
+        for each row, such as one without the placeholder, is refused before the list is read. (templated; not shown)
     :param link_placeholder: the piece of the text in whose place the server puts the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
     :param integration_type: the channel that the invites lead to; that of the connection if None. (templated)
@@ -243,10 +253,15 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         self.partition = partition
         self.is_dry_run = dry_run
         self.refuse_what_is_no_text()
+        refuse_wrong_message(message, link_placeholder)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the list; see the class."""
-        return self._run(context, {})
+        try:
+            return self._run(context, {})
+        except Exception as error:
+            shorten(error)
+            raise
 
     def resume(self, context: Context, event: Any = None, **carried_over: Any) -> dict[str, Any]:
         """
@@ -255,7 +270,11 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         :param event: that ended the deferral.
         :param carried_over: what the manifest says of before it.
         """
-        return self._run(context, carried_over)
+        try:
+            return self._run(context, carried_over)
+        except Exception as error:
+            shorten(error)
+            raise
 
     @cached_property
     def _stop(self) -> StopSignal:
@@ -335,7 +354,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         ending.raise_if_another_try_helps()
         if not is_resumed:  # else it was not empty before the wait, and those who were sent to may have left it since
             raise_if_empty(tally, self.on_empty)
-        for line in (ending.summary, *tally.reason_lines()):
+        for line in (*ending.summary.splitlines(), *tally.reason_lines()):
             self.log.info("%s", line)
         if tally.due[Outcome.HELD] and self.on_closed == "defer":
             ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)

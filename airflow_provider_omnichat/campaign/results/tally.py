@@ -1,4 +1,4 @@
-"""What is said of a batch: counts and examples, for the manifest and for the text of an error."""
+"""What is said of a batch: counts and reasons, for the manifest and for the text of an error."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.api.privacy import mask_number
-from airflow_provider_omnichat.campaign.model.rows import Result, row_name, shown_key
+from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.results.reason_counts import WORST_FIRST, ReasonCounts
 
-_EXAMPLES = 10
 _ACCEPTED = Outcome.ACCEPTED  # to look it up takes longer than to count a row
-_FAILURES = (Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.REJECTED, Outcome.INVALID)
 
 
 class Tally:
     """
-    Counts rows as they end, and keeps a few examples of those that did not go well.
+    Counts rows as they end, and why those that were not accepted were not.
 
     :param sent_this_try: sent and accepted before, if this try goes on after a rest.
     :param segments: SMS that the vendor counted of these.
@@ -32,7 +29,6 @@ class Tally:
         self.segments = segments
         self.sent_this_try = sent_this_try
         self.started_at = datetime.fromisoformat(started_at) if started_at else datetime.now(UTC)
-        self._examples: dict[Outcome, list[str]] = {outcome: [] for outcome in _FAILURES}
         self._reasons = ReasonCounts()
 
     @property
@@ -59,10 +55,6 @@ class Tally:
         if due in self.due:
             self.due[due] += 1
         self._reasons.add(result)
-        examples = self._examples.get(result.outcome)
-        if examples is not None and len(examples) < _EXAMPLES:
-            name = row_name(result.position, shown_key(result.key, result.to))
-            examples.append(f"{name} {mask_number(result.to)}: {result.error or 'no reason given'}")
 
     @property
     def reasons(self) -> list[dict[str, Any]]:
@@ -130,11 +122,11 @@ class Tally:
             shown.append("the rest of the list not read" if missing is None else f"{missing:,} without an outcome")
         return f"{', '.join(shown) or 'nothing to do'}; {self.rows:,} rows"
 
-    def examples(self, *outcomes: Outcome) -> str:
+    def causes(self, *outcomes: Outcome, said: str | None = None) -> str:
         """
-        Give at most ten examples, one a line.
+        Give the most frequent reasons of some outcomes, one a line.
 
-        :param outcomes: the ones to take them from, in this order.
+        :param outcomes: in this order.
+        :param said: what the reader knows already; a reason that says it again is named without its text.
         """
-        found = [f"  {outcome}: {text}" for outcome in outcomes for text in self._examples[outcome]]
-        return "\n".join(found[:_EXAMPLES])
+        return "\n".join(line for outcome in outcomes for line in self._reasons.causes(outcome, said))
