@@ -1,4 +1,4 @@
-"""What is wrong with the text of a list is said once, before the list is read; of a constant, when the DAG is parsed."""
+"""What is wrong with the text of a list is said once: when the DAG is parsed, or before the list is read."""
 
 from __future__ import annotations
 
