@@ -123,6 +123,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
     :param max_invites: people; a longer list is refused before the first send.
     :param max_segments: SMS of the whole list, as they are estimated; likewise.
     :param price_per_segment: of one SMS, in your currency; for the preview, and for *max_cost*.
+    :param currency: the name of it, such as ``"EUR"``, for the preview and errors; nothing is converted.
     :param max_cost: of the whole list, in the same currency, as it is estimated; likewise.
     :param approved: the ``fingerprint`` that a dry run gave (XCom); a list with other people or texts is refused before
         the first send. (templated)
@@ -202,6 +203,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         max_invites: int | None = None,
         max_segments: int | None = None,
         price_per_segment: float | None = None,
+        currency: str | None = None,
         max_cost: float | None = None,
         approved: str | None = None,
         partition: tuple[int, int] | None = None,
@@ -248,7 +250,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         self.default_time_zone = zone_of("default_time_zone", default_time_zone)
         self.on_closed = on_closed
         self.max_per_recipient = cap_of(max_per_recipient, ledger_conn_id)
-        self.budget = Budget(max_invites, max_segments, price_per_segment, max_cost)
+        self.budget = Budget(max_invites, max_segments, price_per_segment, max_cost, currency)
         self.approved = approved
         self.partition = partition
         self.is_dry_run = dry_run
