@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from airflow_provider_omnichat.api.privacy import describe_text, mask_number
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
-from airflow_provider_omnichat.campaign.model.sentences import sentences
+from airflow_provider_omnichat.campaign.model.sentences import paragraphs, sentences
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.links import InvitesLink, SandboxLink
 from airflow_provider_omnichat.tasks.arguments import one_of, seconds_of
@@ -18,6 +18,7 @@ from airflow_provider_omnichat.tasks.ledger import campaign_name, invite_ledger
 from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
 from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
+from airflow_provider_omnichat.tasks.short_errors import shorten
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -127,6 +128,13 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the invite; see the class."""
+        try:
+            return self._send(context)
+        except Exception as error:
+            shorten(error)
+            raise
+
+    def _send(self, context: Context) -> dict[str, Any]:
         from airflow_provider_omnichat.api.errors import (
             InvalidInviteError,
             InviteNotSentError,
@@ -157,7 +165,7 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
         except SendError as error:
             self._push(context, error.answer)
             advice = _UNKNOWN_ADVICE if isinstance(error, InviteUnknownError) else None
-            raise AirflowFailException(sentences(str(error), advice)) from error
+            raise AirflowFailException(paragraphs(str(error), advice)) from None
         finally:
             hook.close()
         if sent.settled is not None:

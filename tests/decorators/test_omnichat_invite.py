@@ -135,7 +135,7 @@ def test_a_function_that_fails_is_an_ordinary_failure_without_its_numbers(at_san
     assert SECRET[1:] not in shown
     assert at_sandbox.requests_seen == 0
     if how != "at once" and not given:
-        assert "Sending was stopped. So far, 3 rows: 3 not sent." in told
+        assert "Sending was stopped.\nSo far, 3 rows: 3 not sent." in told
     else:  # where in the user's code
         assert "in at_once" in shown or "in midway" in shown
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_omnichat.campaign.results.tally import Tally
 from tests.support.airflow_harness import run_task
-from tests.support.airflow_versions import HAS_STATE_STORE, needs_store
+from tests.support.airflow_versions import HAS_STATE_STORE, needs_runner, needs_store
 from tests.support.batch_tasks import batch, counts, number, people
 from tests.support.send_windows import DAY, HOURS, NIGHT
 
@@ -34,6 +35,30 @@ def test_the_manifest_and_the_end_of_the_log_say_why(at_sandbox, capfd, caplog):
     assert f"3 rejected: {dnd[2]} 2 (c1, c3), {wrong[2]} 1 (c2)" in log
     assert "1 invalid: not a number 1 (c9)" in log
     assert number(1) not in json.dumps(run.xcom)
+
+
+@needs_runner
+def test_the_summary_is_one_line_with_doubts_first_also_when_the_task_is_red(at_sandbox):
+    at_sandbox.script("ok", "drop-after", "rejected:10", "ok")
+    run = run_task(batch([*people(1300), {"to": "nobody"}], concurrency=1))
+    assert run.state == "failed"
+    assert run.xcom["summary"] == "**1 in doubt**, **1,298 accepted**, 1 rejected, 1 invalid; 1,301 rows"
+    empty = run_task(batch([], on_empty="succeed"))
+    assert empty.xcom["summary"] == "nothing to do; 0 rows"
+
+
+def test_the_summary_of_a_dry_run_says_that_nothing_was_sent(at_sandbox):
+    run = run_task(batch([*people(3), {"to": "nobody"}], dry_run=True))
+    assert run.xcom["summary"] == (
+        "Dry run, nothing was sent: **3** people of 4 rows would be invited, about **3 SMS** to pay for. 1 is left out."
+    )
+    assert at_sandbox.requests_seen == 0
+
+
+def test_what_has_no_outcome_is_in_the_summary():
+    tally = Tally()
+    assert tally.to_markdown(97) == "97 without an outcome; 0 rows"
+    assert tally.to_markdown(None) == "the rest of the list not read; 0 rows"
 
 
 @needs_store

@@ -49,7 +49,9 @@ def test_a_row_may_have_its_own_message_and_placeholder_and_they_are_not_evaluat
 @needs_runner
 @pytest.mark.parametrize("template", ["{name.__class__}", "{0}", "{}", "{name!r}", "{name:>9}", "Hi {", "{name[0]}"])
 def test_a_template_that_reaches_for_more_than_a_field_fails_before_anything_is_sent(at_sandbox, template):
-    run = run_task(batch(people(3), message=f"{template} <link>", retries=2), retries=2)
+    run = run_task(
+        batch(people(3), message="{{ params.text }} <link>", params={"text": template}, retries=2), retries=2
+    )
     assert run.state == "failed"
     assert "Nothing was sent" in str(run.error)
     assert at_sandbox.requests_seen == 0

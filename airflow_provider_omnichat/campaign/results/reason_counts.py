@@ -121,6 +121,18 @@ class ReasonCounts:
                 parts.append(f"others {others:,}")
             yield f"{counts[outcome]:,} {outcome.replace('_', ' ')}: {', '.join(parts)}"
 
+    def causes(self, outcome: Outcome, said: str | None) -> Iterator[str]:
+        """
+        Give a line for each of the most frequent reasons, with its text.
+
+        :param outcome: of the rows.
+        :param said: what the reader knows already; a reason that says it again is named without its text.
+        """
+        for kind, counted in self.most_frequent(outcome):
+            text = str(counted.reason)
+            is_known = said is not None and said in text
+            yield f"  {outcome.replace('_', ' ')}: {_said(kind, counted)}" + ("" if is_known else f": {text}")
+
 
 def _said(kind: Kind, counted: Counted) -> str:
     keys = [key if isinstance(key, str) else f"row {key}" for key in counted.first]

@@ -75,7 +75,7 @@ def test_a_key_that_is_the_number_is_not_shown(key):
     tally = Tally()
     tally.add(row(7, Outcome.REJECTED, REJECTED, key, "call 41792000007"))
     assert tally.reasons[0]["first"] == [7]
-    shown = json.dumps(tally.reasons) + "".join(tally.reason_lines()) + tally.examples(Outcome.REJECTED)
+    shown = json.dumps(tally.reasons) + "".join(tally.reason_lines()) + tally.causes(Outcome.REJECTED)
     assert "2000007" not in shown.replace(" ", "")
 
 
