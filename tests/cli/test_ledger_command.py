@@ -236,15 +236,15 @@ def test_what_is_wrong_is_told_in_a_line(run, arguments: tuple[str, ...], code: 
     ended, shown, error = run(*arguments)
     assert ended == code
     assert says in error
-    assert shown == ""
+    assert "INVITES" not in shown
     assert "Traceback" not in error
     assert not any(number in error for number in NUMBERS)
 
 
 def test_a_connection_that_is_not_there_is_told_in_a_line(run, monkeypatch) -> None:
     monkeypatch.delenv("_AIRFLOW_PROCESS_CONTEXT")
-    code, shown, error = run("status", "welcome", "--conn-id", "nowhere")
-    assert (code, shown) == (1, "")
+    code, _, error = run("status", "welcome", "--conn-id", "nowhere")
+    assert code == 1
     assert "nowhere" in error
 
 
