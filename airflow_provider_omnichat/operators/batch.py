@@ -26,6 +26,7 @@ from airflow_provider_omnichat.tasks.arguments import (
     is_number,
     one_of,
     refuse_wrong_message,
+    ratio_of,
     seconds_of,
     window_of,
     zone_of,
@@ -107,6 +108,8 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         SMS a number. (templated)
     :param on_empty: what an empty list does: ``"skip"`` the task, ``"succeed"`` or ``"fail"``.
     :param max_rejected_ratio: the task fails when the vendor rejected more than this part of what it was sent, 0 to 1.
+    :param max_unknown_ratio: the task fails when more than this part of what was sent is in doubt, 0 to 1. Fewer are
+        listed all the same, first in the counts, and stay in doubt.
     :param suppression: the opt-out list: numbers, as a list, the output of other tasks, a CSV or JSON-lines file as
         *invites* has it (the column *to_column*, or its only one), or a query ``{"conn_id": "...", "sql": "..."}``. A
         national number is of the country in its *region_column*, else of *default_region*. (templated; shown as a
@@ -197,6 +200,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         resend_key: str = "",
         on_empty: str = "skip",
         max_rejected_ratio: float = 0.1,
+        max_unknown_ratio: float = 0.0,
         suppression: Any = None,
         send_window: tuple[str, str] | None = None,
         send_days: str | Sequence[str] | None = None,
@@ -223,8 +227,6 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
             raise ValueError(f"rate_limit must be above 0 invites a second, or None, not {rate_limit!r}")
         if type(concurrency) is not int or not 1 <= concurrency <= 1000:
             raise ValueError(f"concurrency must be a whole number between 1 and 1000, not {concurrency!r}")
-        if not is_number(max_rejected_ratio) or not 0 <= max_rejected_ratio <= 1:
-            raise ValueError(f"max_rejected_ratio must be between 0 and 1, not {max_rejected_ratio!r}")
         self.invites = invites
         self.message = message
         self.link_placeholder = link_placeholder
@@ -247,7 +249,8 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         self.on_unknown = on_unknown
         self.resend_key = resend_key
         self.on_empty = on_empty
-        self.max_rejected_ratio = max_rejected_ratio
+        self.max_rejected_ratio = ratio_of("max_rejected_ratio", max_rejected_ratio)
+        self.max_unknown_ratio = ratio_of("max_unknown_ratio", max_unknown_ratio)
         self.suppression = suppression
         self.send_window = window_of(send_window, send_days)
         self.time_zone_column = time_zone_column
@@ -368,9 +371,11 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         if tally.due[Outcome.HELD] and self.on_closed == "defer":
             ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
             self._sleep(tally, report.opens_at)
-        ending.raise_if_in_doubt()
+        ending.raise_if_in_doubt(self.max_unknown_ratio)
         ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
         ending.raise_if_no_row_was_fit()
+        if ending.accepted_doubts:
+            self.log.warning("%s", ending.accepted_doubts)
         add_to_asset_events(context, self.outlets or (), manifest)
         return manifest
 

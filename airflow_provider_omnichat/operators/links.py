@@ -1,4 +1,4 @@
-"""The buttons on a task instance in Airflow's UI: its tab *Invites*, its results, and the sandbox where it sent to one."""
+"""The buttons on a task instance in Airflow's UI: its tab *Invites*, its results, the sandbox that it sent to."""
 
 from __future__ import annotations
 

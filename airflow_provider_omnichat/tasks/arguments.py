@@ -22,6 +22,19 @@ def seconds_of(name: str, value: object) -> float:
     return float(value)
 
 
+def ratio_of(name: str, value: object) -> float:
+    """
+    Give a part of a whole.
+
+    :param name: of the argument, for the error.
+    :param value: as it was given.
+    :raises ValueError: when it is no number from 0 to 1.
+    """
+    if not is_number(value) or not 0 <= value <= 1:
+        raise ValueError(f"{name} must be between 0 and 1, not {value!r}")
+    return float(value)
+
+
 def is_number(value: object) -> TypeGuard[float]:
     """
     Tell whether a value is a number: True and NaN are none.

@@ -27,6 +27,11 @@ _OF_THE_TEXT = frozenset(
         ReasonCode.MESSAGE_TOO_LONG,
     }
 )
+_ADVICE_ON_DOUBTS = (
+    "See in the vendor's portal, and settle them with omnichat-ledger where there is a ledger_conn_id; or clear the"
+    " task with on_unknown='lookup', which asks the vendor's SMS logs, or on_unknown='resend', at the risk of a second"
+    " SMS for them"
+)
 
 
 class Ending:
@@ -130,17 +135,36 @@ class Ending:
                 )
             )
 
-    def raise_if_in_doubt(self) -> None:
-        """Raise when invites may have been sent, or not."""
-        if unknown := self._tally.counts[Outcome.UNKNOWN]:
+    def raise_if_in_doubt(self, max_ratio: float = 0.0) -> None:
+        """
+        Raise when more invites than somebody allowed for may have been sent, or not.
+
+        :param max_ratio: of what was sent or may have been, 0 to 1.
+        """
+        unknown = self._tally.counts[Outcome.UNKNOWN]
+        if unknown and unknown / self._tried > max_ratio:
+            limit = f" (more than max_unknown_ratio {max_ratio:g} of {self._tried})" if max_ratio else ""
             raise AirflowFailException(
                 self._ending(
                     (Outcome.UNKNOWN,),
-                    f"{unknown} invites may have been sent, or not, and are not sent again by themselves",
-                    "See in the vendor's portal; to risk a second SMS for them, clear the task with"
-                    " on_unknown='resend'",
+                    f"{unknown} invites may have been sent, or not{limit}, and are not sent again by themselves",
+                    _ADVICE_ON_DOUBTS,
                 )
             )
+
+    @property
+    def accepted_doubts(self) -> str | None:
+        """What is said of invites in doubt that are so few that the task is green; None where there are none."""
+        unknown = self._tally.counts[Outcome.UNKNOWN]
+        if not unknown:
+            return None
+        said = f"{unknown} of {self._tried} invites may have been sent, or not, as max_unknown_ratio allows"
+        return self._ending((Outcome.UNKNOWN,), said, _ADVICE_ON_DOUBTS)
+
+    @property
+    def _tried(self) -> int:
+        counts = self._tally.counts
+        return counts[Outcome.ACCEPTED] + counts[Outcome.REJECTED] + counts[Outcome.UNKNOWN]
 
     def raise_if_no_row_was_fit(self) -> None:
         """Raise when all rows are invalid: then it is probably another list, another column or another text."""

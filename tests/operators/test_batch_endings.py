@@ -238,3 +238,37 @@ def test_a_short_retry_after_is_waited_for_and_nothing_is_lost(at_sandbox):
     assert time.monotonic() - begin >= 0.3  # two refused invites, each waiting for itself
     assert counts(run) == {"accepted": 4}
     assert len(at_sandbox.accepted) == 4
+
+
+@needs_store
+@pytest.mark.parametrize(("allowed", "state"), [(0.0, "failed"), (0.04, "failed"), (0.05, "success"), (1, "success")])
+def test_few_doubts_are_green_where_somebody_allows_for_them_and_are_listed_first(at_sandbox, allowed, state):
+    from airflow.providers.common.compat.sdk import Asset
+
+    at_sandbox.script("ok", "drop-after", "rejected:52")
+    given = {"max_unknown_ratio": allowed, "max_rejected_ratio": 0.5, "outlets": [Asset("invites_sent")]}
+    store: dict[str, Any] = {}
+    run = run_task(batch(people(20), **given), store=store)
+    assert run.state == state, run.error
+    assert next(iter(run.xcom["return_value"]["counts"].items())) == ("unknown", 1)
+    if state == "success":
+        assert next(iter(run.outlet_events[0]["extra"]["counts"].items())) == ("unknown", 1)
+    else:
+        assert "1 invites may have been sent, or not" in str(run.error)
+        assert (f"more than max_unknown_ratio {allowed:g} of 20" in str(run.error)) is bool(allowed)
+    again = run_task(batch(people(20), **given), store=store, try_number=2)  # and they stay in doubt
+    assert (again.state, counts(again)) == (state, {"unknown": 1, "accepted": 18, "rejected": 1})
+    assert at_sandbox.requests_seen == 20
+
+
+def test_green_with_doubts_names_them_in_the_log(at_sandbox, capfd):
+    at_sandbox.script("ok", "drop-after")
+    run = run_task(batch(people(20), max_unknown_ratio=0.1))
+    assert run.succeeded, run.error
+    assert "1 of 20 invites may have been sent, or not, as max_unknown_ratio allows" in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.1, "0.1", True, None])
+def test_a_ratio_is_a_part(wrong):
+    with pytest.raises(ValueError, match="max_unknown_ratio must be between 0 and 1"):
+        batch(people(1), max_unknown_ratio=wrong)

@@ -119,7 +119,7 @@ def _answer_of(entry: Entry, invite: Invite) -> InviteAnswer:
     when = f"{entry.at:%Y-%m-%d %H:%M:%S} UTC"
     if entry.outcome is Outcome.ACCEPTED and entry.answer is not None:
         return InviteAnswer.from_json({"to": invite.to, **entry.answer.to_json()})
-    if entry.outcome is Outcome.ACCEPTED:
+    if entry.outcome is Outcome.ACCEPTED and entry.settlement is not None:
         return InviteAnswer("", Status.from_json({}), message_count=None, to=invite.to, raw={"to": invite.to})
     if entry.outcome is Outcome.SUPPRESSED and entry.reason is not None:
         raise InvalidInviteError(entry.reason._replace(field="to"))

@@ -22,7 +22,8 @@ class Tally:
     """
 
     def __init__(self, sent_this_try: int = 0, segments: int = 0, started_at: str | None = None) -> None:
-        self.counts: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
+        self.counts: dict[Outcome, int] = dict.fromkeys((Outcome.UNKNOWN, *Outcome), 0)
+        """Rows by outcome, those in doubt first, wherever it is shown."""
         self.due: dict[Outcome, int] = {Outcome.NOT_SENT: 0, Outcome.HELD: 0}
         """Rows that are still to be sent: by another try, or when their window opens. Among them those that stay
         ``unknown`` because something kept them from being sent again."""

@@ -66,8 +66,9 @@ def rate_chart(timeline: Timeline) -> Markup:
     )
     second_line = f'<polyline class="line-refused" points="{refusals}"/>' if any(refused) else ""
     return Markup(  # noqa: S704 - numbers alone
-        f'<svg class="rate" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="Accepted invites a second over time,'
-        f' at most {max(accepted):.0f}"><title>Accepted invites a second over time</title>{grid}'
+        f'<svg class="rate" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"'
+        f' aria-label="Accepted invites a second over time, at most {max(accepted):.0f}">'
+        f"<title>Accepted invites a second over time</title>{grid}"
         f'<polygon class="area-accepted" points="{area}"/><polyline class="line-accepted" points="{line}"/>'
         f"{second_line}{ticks}</svg>"
     )

@@ -1,0 +1,1 @@
+"""The command ``omnichat-ledger``: how campaigns stand, and who is in doubt."""

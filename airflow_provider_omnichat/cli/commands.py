@@ -1,0 +1,153 @@
+"""What the command takes, told once for its own parser and for Airflow's."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
+
+NAME = "omnichat-ledger"
+HELP = "See how campaigns of omnichat invites stand in the SQL ledger, and settle who is in doubt"
+
+_CONNECTION_VARIABLE = "OMNICHAT_LEDGER_CONN_ID"
+_AGE = re.compile(r"(\d{1,5})([dw])")
+
+
+def age(text: str) -> timedelta:
+    """
+    Read ``400d`` or ``52w``.
+
+    :param text: as it was given.
+    :raises argparse.ArgumentTypeError: it is none.
+    """
+    found = _AGE.fullmatch(text)
+    if not found or not int(found[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no age; write days or weeks: 400d, 52w")
+    return timedelta(**{{"d": "days", "w": "weeks"}[found[2]]: int(found[1])})
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """
+    One argument of a command.
+
+    :param flags: its names.
+    :param options: what :meth:`argparse.ArgumentParser.add_argument` takes besides.
+    """
+
+    flags: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """
+    One thing to do.
+
+    :param name: as it is written behind the command.
+    :param help: what it does, in a line.
+    :param arguments: what it takes.
+    :param changes: whether it changes the ledger.
+    """
+
+    name: str
+    help: str
+    arguments: tuple[Argument, ...]
+    changes: bool = False
+
+    @property
+    def all_arguments(self) -> tuple[Argument, ...]:
+        """Its own, and those that all commands have."""
+        return (*self.arguments, *((_YES,) if self.changes else ()), _connection(), _TABLE)
+
+
+_CAMPAIGN = Argument(("campaign",), {"help": "the campaign's name, as the task has it"})
+_NUMBER = Argument(("number",), {"help": "a phone number with its country code: '+41 79 302 67 27'"})
+_TABLE = Argument(("--table",), {"default": DEFAULT_TABLE, "help": f"of the ledger; {DEFAULT_TABLE} if not given"})
+_YES = Argument(("--yes",), {"action": "store_true", "help": "do it without asking; otherwise it is only shown first"})
+
+
+def _connection() -> Argument:
+    default = os.environ.get(_CONNECTION_VARIABLE)
+    text = f"the Airflow connection to the ledger's database; {_CONNECTION_VARIABLE} if not given"
+    return Argument(("--conn-id",), {"default": default, "required": default is None, "help": text})
+
+
+COMMANDS = (
+    Command("status", "count a campaign's invites by outcome and reason", (_CAMPAIGN,)),
+    Command(
+        "doubts",
+        "list the invites of a campaign that may have been sent, or not",
+        (
+            _CAMPAIGN,
+            Argument(("--csv",), {"action": "store_true", "help": "as CSV"}),
+            Argument(("--whole-numbers",), {"action": "store_true", "help": "do not mask them"}),
+        ),
+    ),
+    Command(
+        "settle",
+        "say of invites in doubt that they were sent, or not",
+        (
+            _CAMPAIGN,
+            Argument(("--row-key",), {"action": "append", "help": "the row's key; may be given several times"}),
+            Argument(("--number",), {"action": "append", "help": "the number; likewise"}),
+            Argument(("--reason",), {"metavar": "CODE", "help": "all that are in doubt for this reason"}),
+            Argument(
+                ("--as",),
+                {
+                    "dest": "settle_as",
+                    "choices": ("sent", "not-sent"),
+                    "required": True,
+                    "help": "sent: it never goes out again; not-sent: the next try of the task sends it",
+                },
+            ),
+            Argument(("--why",), {"required": True, "help": "how you know; kept with it"}),
+            Argument(("--by",), {"help": "who says so; your user on this machine if not given"}),
+            Argument(
+                ("--no-task-runs",),
+                {
+                    "action": "store_true",
+                    "help": "you have seen that no task of the campaign runs: claims that are younger than an hour and"
+                    " that nobody has ended are settled, too",
+                },
+            ),
+        ),
+        changes=True,
+    ),
+    Command("forget", "erase a number; it still gets no second invite of a campaign", (_NUMBER,), changes=True),
+    Command("export", "give all that is held of a number, as JSON", (_NUMBER,)),
+    Command(
+        "prune",
+        "delete campaigns of which nothing happened for long",
+        (
+            Argument(
+                ("--older-than",),
+                {"type": age, "required": True, "metavar": "AGE", "help": "in days or weeks: 400d, 52w"},
+            ),
+            Argument(("--with-doubts",), {"action": "store_true", "help": "those with invites in doubt, too"}),
+        ),
+        changes=True,
+    ),
+)
+
+
+def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """
+    Read the command line.
+
+    :param arguments: that of the process if None.
+    :return: with the command's name as ``command``.
+    """
+    parser = argparse.ArgumentParser(NAME, description=f"{HELP}.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        own = commands.add_parser(command.name, help=command.help, description=f"{command.help.capitalize()}.")
+        for argument in command.all_arguments:
+            own.add_argument(*argument.flags, **argument.options)
+    return parser.parse_args(arguments)

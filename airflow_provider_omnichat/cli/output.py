@@ -1,0 +1,62 @@
+"""What the command shows in a terminal, and asks there."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable, Sequence
+
+_WIDEST = 60
+
+
+def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> None:
+    """
+    Print columns side by side.
+
+    :param heads: of the columns.
+    :param rows: what stands below.
+    :param right: columns that stand to the right, as numbers do.
+    """
+    lines = [list(heads), *([_short(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    for line in lines:
+        cells = [
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        print(("  " + "  ".join(cells)).rstrip())
+
+
+def print_csv(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """
+    Print CSV.
+
+    :param heads: of the columns.
+    :param rows: what stands below.
+    """
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(heads)
+    writer.writerows(rows)
+
+
+def is_confirmed(question: str, yes: bool) -> bool:
+    """
+    Tell whether something shall be changed; without ``--yes`` a person in a terminal is asked.
+
+    :param question: to ask.
+    :param yes: whether it was said already.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        print("Nothing was changed. With --yes it is.", file=sys.stderr)
+        return False
+    if input(f"{question} [y/N] ").strip().lower() in ("y", "yes"):
+        return True
+    print("Nothing was changed.", file=sys.stderr)
+    return False
+
+
+def _short(cell: object) -> str:
+    text = " ".join(str("" if cell is None else cell).split())
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"

@@ -1,0 +1,260 @@
+"""``omnichat-ledger`` as a process of its own, in a terminal, and behind Airflow's own command."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
+from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
+from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry
+from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
+from airflow_provider_omnichat.campaign.phone.identity import recipient_key
+from airflow_provider_omnichat.cli.__main__ import main
+from airflow_provider_omnichat.cli.commands import COMMANDS
+from tests.support.sql_servers import Target
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "airflow_provider_omnichat.cli"]
+NUMBERS = [f"4179302{i:04d}" for i in range(5)]
+LOST = Reason(ReasonCode.READ_TIMEOUT, "no answer in time")
+
+
+@pytest.fixture
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
+    """A ledger with five invites: accepted, rejected, two unknown, one claimed."""
+    path = tmp_path / "ledger.sqlite"
+    monkeypatch.setenv("AIRFLOW_CONN_OMNICHAT_LEDGER", json.dumps({"conn_type": "sqlite", "host": str(path)}))
+    monkeypatch.setenv("OMNICHAT_LEDGER_CONN_ID", "omnichat_ledger")
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
+    found = Target("sqlite", "sqlite3", {"database": str(path)})
+    ledger = SqlLedger(found.database(), "welcome", "dag/run/task")
+    claims = [Claim(recipient_key("welcome", number), number, f"C-{i}") for i, number in enumerate(NUMBERS)]
+    ledger.claim(claims, CERTAINLY_NOT_SENT)
+    outcomes = [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.UNKNOWN, Outcome.UNKNOWN]
+    ledger.record(
+        {
+            claim.recipient: Entry.now(outcome, reason=LOST if outcome is Outcome.UNKNOWN else None)
+            for claim, outcome in zip(claims, outcomes, strict=False)
+        }
+    )
+    ledger.flush()
+    ledger.close()
+    return found
+
+
+@pytest.fixture
+def run(target: Target, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the command in this process; give its code, and what it wrote."""
+
+    def run_command(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            code = main(arguments)
+        except SystemExit as ended:
+            code = int(str(ended.code))
+        written = capsys.readouterr()
+        return code, written.out, written.err
+
+    return run_command
+
+
+def outcomes(target: Target) -> dict[str, str]:
+    return {str(row.row_key): row.outcome for row in LedgerAudit(target.database()).rows("welcome")}
+
+
+def process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False
+    )
+
+
+def in_terminal(answer: str, *arguments: str) -> tuple[int, str]:
+    """Run the command with a terminal, in which somebody types an answer."""
+    leader, follower = pty.openpty()
+    with os.fdopen(leader, "r+b", buffering=0) as terminal:
+        running = subprocess.Popen([*COMMAND, *arguments], stdin=follower, stdout=follower, stderr=follower)
+        os.close(follower)
+        terminal.write(answer.encode())
+        written = b""
+        try:
+            while block := terminal.read(4096):
+                written += block
+        except OSError:  # the other end was closed
+            pass
+        return running.wait(60), written.decode()
+
+
+def test_status_counts_doubts_first(target: Target) -> None:
+    done = process("status", "welcome")
+    assert (done.returncode, done.stderr) == (0, "")
+    _, campaign, counts = done.stdout.partition("Campaign")  # Airflow says first that it is being tested
+    assert (campaign + counts).splitlines()[:7] == [
+        "Campaign welcome: 5 invites, 3 in doubt",
+        "",
+        "  INVITES  OUTCOME   REASON",
+        "        1  claimed",
+        "        2  unknown   read_timeout",
+        "        1  accepted",
+        "        1  rejected",
+    ]
+
+
+def test_without_a_terminal_and_without_yes_nothing_is_changed(target: Target) -> None:
+    done = process("settle", "welcome", "--row-key", "C-2", "--as", "sent", "--why", "seen in the portal")
+    assert (done.returncode, done.stderr) == (1, "Nothing was changed. With --yes it is.\n")
+    assert "C-2      41793****02  unknown" in done.stdout
+    assert outcomes(target)["C-2"] == "unknown"
+
+
+@pytest.mark.parametrize(("answer", "code", "outcome"), [("y\n", 0, "accepted"), ("\n", 1, "unknown")])
+def test_in_a_terminal_somebody_is_asked(target: Target, answer: str, code: int, outcome: str) -> None:
+    ended, shown = in_terminal(
+        answer, "settle", "welcome", "--reason", "read_timeout", "--as", "sent", "--why", "seen in the portal"
+    )
+    assert "Settle 2 invites as sent, and never send them again? [y/N]" in shown
+    assert ended == code
+    assert outcomes(target) == {
+        "C-0": "accepted",
+        "C-1": "rejected",
+        "C-2": outcome,
+        "C-3": outcome,
+        "C-4": "claimed",
+    }
+
+
+@pytest.mark.airflow
+def test_airflows_own_command_has_the_same(target: Target) -> None:
+    config = pytest.importorskip("airflow.cli.cli_parser")
+    if "omnichat-ledger" not in config.ALL_COMMANDS_DICT:
+        pytest.skip("this Airflow takes no commands of providers, or the provider is not installed")
+    airflow = [sys.executable, "-m", "airflow", "omnichat-ledger"]
+    done = subprocess.run([*airflow, "status", "welcome"], capture_output=True, text=True, timeout=90, check=False)
+    assert "Campaign welcome: 5 invites, 3 in doubt" in done.stdout
+    assert done.returncode == 0
+    done = subprocess.run([*airflow, "status", "nobodys"], capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 1
+    assert "There are no invites of the campaign 'nobodys'" in done.stderr
+
+
+def test_doubts_are_masked_and_as_csv_hold_all_that_helps(run) -> None:
+    code, shown, _ = run("doubts", "welcome")
+    assert code == 0
+    assert not any(number in shown for number in NUMBERS)
+    assert "3 invites in doubt" in shown
+    _, shown, _ = run("doubts", "welcome", "--csv")
+    rows = list(csv.DictReader(io.StringIO(shown)))
+    assert [(row["row_key"], row["recipient"], row["outcome"], row["reason_code"]) for row in rows] == [
+        ("C-2", "41793****02", "unknown", "read_timeout"),
+        ("C-3", "41793****03", "unknown", "read_timeout"),
+        ("C-4", "41793****04", "claimed", ""),
+    ]
+    _, shown, _ = run("doubts", "welcome", "--csv", "--whole-numbers")
+    assert [row["recipient"] for row in csv.DictReader(io.StringIO(shown))] == NUMBERS[2:]
+
+
+def test_settled_is_kept_with_who_and_why(run, target: Target) -> None:
+    common = ("--yes", "--why", "the portal", "--by", "ann")
+    assert run("settle", "welcome", "--row-key", "C-2", "--as", "sent", *common)[0] == 0
+    assert run("settle", "welcome", "--number", "+41 79 302 00 03", "--as", "not-sent", *common)[0] == 0
+    code, shown, error = run("settle", "welcome", "--row-key", "C-1", "--row-key", "C-4", "--as", "sent", *common)
+    assert code == 1
+    assert "C-1 is not in doubt: rejected since" in error
+    assert "C-4 may be being sent right now" in error
+    assert "0 invites settled as sent" in shown
+    assert run("settle", "welcome", "--row-key", "C-4", "--as", "sent", "--no-task-runs", *common)[0] == 0
+    assert outcomes(target) == {
+        "C-0": "accepted",
+        "C-1": "rejected",
+        "C-2": "accepted",
+        "C-3": "not_sent",
+        "C-4": "accepted",
+    }
+    settled = {row.row_key: (row.settled_as, row.settled_by) for row in LedgerAudit(target.database()).rows("welcome")}
+    assert settled["C-3"] == ("not_sent", "ann")
+    assert run("doubts", "welcome")[1] == "Nobody is in doubt.\n"
+
+
+def test_a_number_is_exported_and_forgotten(run, target: Target) -> None:
+    code, shown, _ = run("export", "+41 79 302 00 00")
+    assert code == 0
+    assert [(row["campaign"], row["recipient"]) for row in json.loads(shown)] == [("welcome", NUMBERS[0])]
+    code, shown, _ = run("forget", NUMBERS[0], "--yes")
+    assert code == 0
+    assert "41793****00 is erased from 1 rows" in shown
+    assert NUMBERS[0] not in shown
+    assert NUMBERS[0] not in str(target.run("SELECT * FROM omnichat_invites"))
+    assert run("forget", NUMBERS[0], "--yes")[1] == "41793****00 is not in the ledger.\n"
+    assert "welcome" in run("export", NUMBERS[0])[1]  # what is left of it
+
+
+def test_old_campaigns_are_pruned_and_those_with_doubts_are_kept(run, target: Target) -> None:
+    assert run("prune", "--older-than", "1d", "--yes") == (0, "Nothing to delete: no campaign is that old.\n", "")
+    long_ago = f"{datetime.now(UTC) - timedelta(days=500):%Y-%m-%d %H:%M:%S}"
+    target.run("UPDATE omnichat_invites SET claimed_at = ?, ended_at = ?", long_ago, long_ago)
+    code, shown, _ = run("prune", "--older-than", "400d", "--yes")
+    assert (code, "stays: settle its doubts" in shown) == (0, True)
+    assert len(outcomes(target)) == 5
+    code, shown, _ = run("prune", "--older-than", "57w", "--with-doubts", "--yes")
+    assert (code, "5 invites deleted." in shown) == (0, True)
+    assert outcomes(target) == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("status", "nobodys"), 1, "There are no invites of the campaign 'nobodys' in the table omnichat_invites"),
+        (
+            ("status", "welcome", "--table", "elsewhere"),
+            1,
+            "The ledger table elsewhere of connection",
+        ),
+        (("status", "welcome", "--table", "no name"), 1, "must be named table or schema.table"),
+        (("settle", "welcome", "--as", "sent", "--why", "x", "--yes"), 1, "Say who: --row-key, --number or --reason"),
+        (("settle", "welcome", "--as", "sent", "--why", "x", "--row-key", "C-9"), 1, "'C-9' is not in the campaign"),
+        (("settle", "welcome", "--row-key", "C-2", "--as", "maybe", "--why", "x"), 2, "invalid choice: 'maybe'"),
+        (("settle", "welcome", "--row-key", "C-2", "--as", "sent"), 2, "--why"),
+        (("forget", "079 302 00 00", "--yes"), 1, "country"),
+        (("prune", "--older-than", "0d"), 2, "is no age; write days or weeks"),
+        (("nothing",), 2, "nothing"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_line(run, arguments: tuple[str, ...], code: int, says: str) -> None:
+    ended, shown, error = run(*arguments)
+    assert ended == code
+    assert says in error
+    assert "INVITES" not in shown
+    assert "Traceback" not in error
+    assert not any(number in error for number in NUMBERS)
+
+
+def test_a_connection_that_is_not_there_is_told_in_a_line(run, monkeypatch) -> None:
+    monkeypatch.delenv("_AIRFLOW_PROCESS_CONTEXT")
+    code, _, error = run("status", "welcome", "--conn-id", "nowhere")
+    assert code == 1
+    assert "nowhere" in error
+
+
+def test_the_connection_must_be_named(run, monkeypatch) -> None:
+    monkeypatch.delenv("OMNICHAT_LEDGER_CONN_ID")
+    code, _, error = run("status", "welcome")
+    assert code == 2
+    assert "--conn-id" in error
+
+
+def test_every_command_that_changes_something_takes_yes() -> None:
+    changing = {command.name for command in COMMANDS if command.changes}
+    assert changing == {"settle", "forget", "prune"}
