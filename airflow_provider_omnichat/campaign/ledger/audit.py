@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
@@ -12,7 +12,7 @@ from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TAB
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.failure import failure_name
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
-from airflow_provider_omnichat.campaign.sql.values import fitted
+from airflow_provider_omnichat.campaign.sql.values import fitted, moment
 
 CLAIMED = "claimed"
 """Stands for the outcome of a claim that nobody has ended yet."""
@@ -69,8 +69,7 @@ class LedgerAudit:
         :raises LedgerError: the table is missing, or cannot be read.
         """
         for number, key, outcome, code, error, at in self._read(self._table.doubts(), [fitted(campaign)]):
-            moment = at if isinstance(at, datetime) else datetime.fromisoformat(str(at))
-            yield Doubt(number, key, outcome or CLAIMED, code, error, moment.replace(tzinfo=UTC))
+            yield Doubt(number, key, outcome or CLAIMED, code, error, moment(at))
 
     def _read(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:

@@ -106,14 +106,14 @@ class Csv:
     def __init__(self, key_column: str | None) -> None:
         self._with_key = key_column is not None
         columns = COLUMNS if key_column is None else (key_column, *COLUMNS)
-        self.head = (",".join(map(_cell, columns)) + "\n").encode(errors="backslashreplace")
+        self.head = (",".join(map(cell, columns)) + "\n").encode(errors="backslashreplace")
 
     def encode(self, results: Sequence[Result]) -> bytes:
         """See :class:`RowFormat`."""
         lines = []
         for result in results:
             values = (result.key, *_values(result)) if self._with_key else _values(result)
-            lines.append(",".join(map(_cell, values)) + "\n")
+            lines.append(",".join(map(cell, values)) + "\n")
         return "".join(lines).encode(errors="backslashreplace")
 
 
@@ -123,7 +123,12 @@ _SIGNED_NUMBER = re.compile(r"[+-][\d\s().\-/]*")
 _BREAKS = re.compile(r"[\r\n]+")
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """
+    Write a value as a cell of a CSV file; see :class:`Csv`.
+
+    :param value: None is empty.
+    """
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -137,7 +142,12 @@ def _cell(value: object) -> str:
     return '"' + text.replace('"', '""') + '"' if "," in text or '"' in text else text
 
 
-def _uncell(text: str) -> str:
+def uncell(text: str) -> str:
+    """
+    Read a cell, without the apostrophe that :func:`cell` has put before what looks like a formula.
+
+    :param text: as the file has it.
+    """
     return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
 
 
@@ -166,7 +176,7 @@ def read_csv(lines: Iterable[str]) -> Iterator[tuple[int, Result | None]]:
                 columns = cells
             else:
                 row: dict[str, Any] = {
-                    name: (int(cell) if name in _WHOLE_NUMBERS else _uncell(cell)) if cell else None
+                    name: (int(cell) if name in _WHOLE_NUMBERS else uncell(cell)) if cell else None
                     for name, cell in zip(columns, cells, strict=True)
                 }
                 row["to"] = row["to"] or ""
