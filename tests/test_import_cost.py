@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-AIRFLOW = "from airflow.providers.common.compat.sdk import BaseHook, BaseOperator, AirflowFailException, mask_secret\n"
+AIRFLOW = (
+    "from airflow.providers.common.compat.sdk import"
+    " AirflowFailException, BaseHook, BaseOperator, BaseSensorOperator, mask_secret\n"
+)
 HEAVY = {"requests", "urllib3", "aiohttp", "phonenumbers", "pendulum", "wtforms", "flask_appbuilder", "sqlalchemy"}
 
 

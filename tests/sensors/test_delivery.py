@@ -97,6 +97,8 @@ def test_what_is_still_pending_after_the_trigger_is_waited_for_again(vendor):
     first = run_task(task)
     again = run_task(task, resume=first.deferral)
     assert again.state == "deferred"
+    assert first.deferral is not None
+    assert again.deferral is not None
     assert again.deferral.next_kwargs == first.deferral.next_kwargs  # the time is up when it was to be at first
 
 

@@ -17,12 +17,14 @@ def sensor(invites: Any = None, **given: Any) -> InviteDeliverySensor:
     return InviteDeliverySensor(invites=invites, **fields)
 
 
-def triggered(deferral: Deferral, seconds: float = 60) -> dict[str, Any]:
+def triggered(deferral: Deferral | None, seconds: float = 60) -> dict[str, Any]:
     """
     Run a trigger from what Airflow stores of it; give its event.
 
     :param seconds: after which the triggerer ends.
     """
+
+    assert deferral is not None, "it did not go to sleep"
 
     async def first_event() -> Any:
         module, _, name = deferral.classpath.rpartition(".")
@@ -45,8 +47,9 @@ def run_through(task: Any, **given: Any) -> TaskRun:
     return run
 
 
-def time_is_up(deferral: Deferral) -> Deferral:
+def time_is_up(deferral: Deferral | None) -> Deferral:
     """The same deferral, at its end."""
+    assert deferral is not None, "it did not go to sleep"
     past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
     return Deferral(deferral.classpath, {**deferral.trigger, "until": past}, deferral.next_method, {"until": past})
 
