@@ -21,6 +21,12 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {"integration-name": integration, "python-modules": ["airflow_provider_omnichat.operators.omnichat"]}
         ],
+        "sensors": [
+            {"integration-name": integration, "python-modules": ["airflow_provider_omnichat.sensors.omnichat"]}
+        ],
+        "triggers": [
+            {"integration-name": integration, "python-modules": ["airflow_provider_omnichat.triggers.omnichat"]}
+        ],
         "task-decorators": [
             {
                 "name": "omnichat_invite",

@@ -25,15 +25,15 @@ from airflow_provider_omnichat.tasks.arguments import (
     cap_of,
     is_number,
     one_of,
-    refuse_wrong_message,
     ratio_of,
+    refuse_wrong_message,
     seconds_of,
     window_of,
     zone_of,
 )
 from airflow_provider_omnichat.tasks.asset_events import add_to_asset_events
 from airflow_provider_omnichat.tasks.ending import Ending, raise_if_empty
-from airflow_provider_omnichat.tasks.ledger import campaign_name
+from airflow_provider_omnichat.tasks.ledger import campaign_name, task_identity
 from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
 from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
@@ -70,9 +70,9 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
     they add up to ``rows``), ``missing`` (rows of the list without an outcome, because the try ended before; None where
     it is not known how many), ``reasons`` (why rows were not accepted: the most frequent ones of each outcome, with
     ``outcome``, ``code``, ``name`` of the vendor's status, ``count`` and the keys of the ``first`` rows, or their
-    positions), ``results`` (where the rows are), ``segments`` (SMS segments that the vendor counted in
-    this try), ``sent_this_try``, ``started_at``, ``finished_at``. XCom ``summary`` says the same in one line of
-    Markdown. Both are pushed before an error is raised, too.
+    positions), ``results`` (where the rows are), ``rows_in`` (the same for other tasks), ``segments`` (SMS segments that
+    the vendor counted in this try), ``sent_this_try``, ``started_at``, ``finished_at``. XCom ``summary`` says the same in
+    one line of Markdown. Both are pushed before an error is raised, too.
 
     :param invites: a list of dicts, the output of another task or of mapped ones that give a list each, a dict that is
         the only row, or a CSV or JSON-lines file on any storage that Airflow knows, read as a stream: its address
@@ -315,6 +315,21 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
 
         return result_files(self, context, campaign)
 
+    def rows_in(self, context: Context, campaign: str, location: str | None) -> dict[str, str] | None:
+        """
+        Say for other tasks where the rows are, and how they are found there; None where nobody else can read them.
+
+        :param context: of the task.
+        :param campaign: the campaign's name.
+        :param location: of the results, or of the ledger; None where nobody else can read them.
+        """
+        if location and self.private("results_path"):
+            return {"kind": "files", "path": location}
+        if self.ledger_conn_id:
+            ledger = {"conn_id": self.ledger_conn_id, "table": self.ledger_table, "campaign": campaign}
+            return {"kind": "ledger", **ledger, "owner": task_identity(context)}
+        return None
+
     def _run(self, context: Context, carried_over: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_omnichat.api.errors import AccountError
         from airflow_provider_omnichat.campaign.engine.send_campaign import CampaignRefusedError, send_campaign
@@ -358,6 +373,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         for outcome, names in report.unwritten.items():
             self.log.error("Not written to the ledger, %s: %s", outcome, ", ".join(names))
         manifest = tally.manifest(plan.campaign, report.location, report.missing)
+        manifest["rows_in"] = self.rows_in(context, plan.campaign, report.location)
         self._push(context, "return_value", manifest)  # an error, too, leaves it for others to read
         self._push(context, "summary", tally.to_markdown(report.missing))
         if report.interrupt is not None:  # a time-out of the task, or its end by a signal

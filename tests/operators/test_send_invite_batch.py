@@ -22,12 +22,12 @@ def test_each_row_is_sent_once_and_the_manifest_tells_it(at_sandbox):
     assert run.succeeded, run.error
     manifest = run.xcom["return_value"]
     assert set(manifest) == {
-        *("campaign", "rows", "missing", "counts", "reasons", "results", "segments", "sent_this_try"),
+        *("campaign", "rows", "missing", "counts", "reasons", "results", "rows_in", "segments", "sent_this_try"),
         *("started_at", "finished_at"),
     }
     assert manifest["campaign"] == "invites/run-1/invite"
     assert manifest["rows"] == manifest["sent_this_try"] == manifest["segments"] == 300
-    assert manifest["results"] is None
+    assert manifest["results"] is manifest["rows_in"] is None
     assert set(manifest["counts"]) == {
         *("accepted", "rejected", "not_sent", "unknown", "invalid", "duplicate", "suppressed", "held")
     }

@@ -40,7 +40,9 @@ class Timeline:
         :param seconds: of now; stands at the end.
         :param totals: of now.
         """
-        samples = [*(sample for sample in self._samples if sample[0] < seconds), (seconds, totals)]
+        # Two moments that are too near to each other would make a rate of noise.
+        until = seconds - self._every_seconds / 2
+        samples = [*(sample for sample in self._samples if sample[0] < until), (seconds, totals)]
         columns = zip(*(values for _, values in samples), strict=True)
         return {
             "seconds": [round(at, 1) for at, _ in samples],

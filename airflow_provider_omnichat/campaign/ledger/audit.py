@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 from airflow_provider_omnichat.campaign.ledger.audit_statements import ROW_COLUMNS, AuditStatements, Order
 from airflow_provider_omnichat.campaign.ledger.desk import forgotten_name
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
-from airflow_provider_omnichat.campaign.ledger.sql_entries import moment
 from airflow_provider_omnichat.campaign.ledger.sql_statements import COLUMNS, DEFAULT_TABLE, FORGOTTEN
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.failure import failure_name
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
-from airflow_provider_omnichat.campaign.sql.values import fitted, stamp
+from airflow_provider_omnichat.campaign.sql.values import fitted, moment, stamp
 
 CLAIMED = "claimed"
 """Stands for the outcome of a claim that nobody has ended yet."""

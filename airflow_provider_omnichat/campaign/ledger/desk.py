@@ -8,12 +8,12 @@ from typing import Any
 
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.settle import OPEN_CLAIM_MINUTES, settle_each
-from airflow_provider_omnichat.campaign.ledger.sql_entries import answer_values, entry_of, moment, settlement_values
+from airflow_provider_omnichat.campaign.ledger.sql_entries import answer_values, entry_of, settlement_values
 from airflow_provider_omnichat.campaign.ledger.sql_statements import COLUMNS, DEFAULT_TABLE, FORGOTTEN, SqlTable
 from airflow_provider_omnichat.campaign.phone.identity import identity_of, recipient_key
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
-from airflow_provider_omnichat.campaign.sql.values import fitted, stamp
+from airflow_provider_omnichat.campaign.sql.values import fitted, moment, stamp
 
 _WORDS = Words(LedgerError, "ledger", "select, update and delete")
 _RECIPIENT_LENGTH = 32

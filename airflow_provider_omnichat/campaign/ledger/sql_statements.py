@@ -41,6 +41,13 @@ COLUMNS = tuple(name for name, _ in _COLUMNS)
 SETTLED_COLUMNS = ("settled_as", "settled_by", "settled_at", "settled_why")
 """Written when somebody settles a doubt, and kept when the invite is claimed again."""
 RECORD_COLUMNS = tuple(name for name in COLUMNS if name not in SETTLED_COLUMNS)
+# What became of an accepted invite later; nothing that sends touches it.
+_DELIVERY_COLUMNS = (
+    ("delivery", "VARCHAR(16)"),
+    ("delivered_at", "{time}"),
+    ("price", "DECIMAL(18, 6)"),
+    ("currency", "VARCHAR(8)"),
+)
 CLAIM_COLUMNS = ("campaign", "recipient", "row_key", "attempts", "claimed_by", "claim_id", "claimed_at")
 READ_COLUMNS = (
     "recipient",
@@ -125,14 +132,15 @@ class SqlTable:
         (PostgreSQL, with a new table, read all of the campaign for each block), and counting a number's invites over
         campaigns needs no index more.
         """
-        lines = [f"    {name} {kind.format(time=_TIME[self.dialect])}" for name, kind in _COLUMNS]
+        lines = [f"    {name} {kind.format(time=_TIME[self.dialect])}" for name, kind in _COLUMNS + _DELIVERY_COLUMNS]
         lines.append("    PRIMARY KEY (recipient, campaign)")
         options = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin" if self.dialect == "mysql" else ""
         return f"CREATE TABLE IF NOT EXISTS {self._table} (\n" + ",\n".join(lines) + f"\n){options}"
 
     def probe(self) -> str:
         """Read nothing, and fail where the table or a column of it is missing."""
-        return f"SELECT {', '.join(COLUMNS)} FROM {self._table} WHERE 1 = 0"  # noqa: S608 - checked names only
+        columns = ", ".join([*COLUMNS, *(name for name, _ in _DELIVERY_COLUMNS)])
+        return f"SELECT {columns} FROM {self._table} WHERE 1 = 0"  # noqa: S608 - checked names only
 
     def claim(self, rows: int) -> str:
         """Insert claims, and leave alone what is there. Parameters: those of :data:`CLAIM_COLUMNS` for each row."""
@@ -269,6 +277,36 @@ class SqlTable:
             f"DELETE FROM {self._table} WHERE campaign = {mark} AND claimed_at < {mark}"  # noqa: S608 - as above
             f" AND (ended_at IS NULL OR ended_at < {mark}) AND (settled_at IS NULL OR settled_at < {mark})"
         )
+
+    def unfinished(self, rows: int, by_owner: bool) -> str:
+        """
+        Read accepted invites without a final status, in the order of their numbers.
+
+        Parameters: campaign, claimed_by if *by_owner*, the number after which to go on.
+        """
+        return (
+            f"SELECT recipient, message_id, ended_at FROM {self._table} WHERE {self._sent(by_owner)}"  # noqa: S608 - as above
+            f" AND delivery IS NULL AND recipient > {self.placeholder} ORDER BY recipient LIMIT {rows}"
+        )
+
+    def deliver(self) -> str:
+        """Write a final status. Parameters: delivery, time, price, currency, campaign, recipient, message_id."""
+        mark = self.placeholder
+        return (
+            f"UPDATE {self._table} SET delivery = {mark}, delivered_at = {mark}, price = {mark}, currency = {mark}"  # noqa: S608 - as above
+            f" WHERE campaign = {mark} AND recipient = {mark} AND message_id = {mark}"
+        )
+
+    def count_deliveries(self, by_owner: bool) -> str:
+        """Count final statuses. Parameters: campaign, claimed_by if *by_owner*."""
+        return (
+            f"SELECT delivery, COUNT(*) FROM {self._table} WHERE {self._sent(by_owner)}"  # noqa: S608 - as above
+            " AND delivery IS NOT NULL GROUP BY delivery"
+        )
+
+    def _sent(self, by_owner: bool) -> str:
+        owner = f" AND claimed_by = {self.placeholder}" if by_owner else ""
+        return f"campaign = {self.placeholder}{owner} AND outcome = 'accepted' AND message_id IS NOT NULL"
 
     @property
     def _table(self) -> str:

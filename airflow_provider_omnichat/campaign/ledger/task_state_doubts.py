@@ -44,12 +44,14 @@ class StateDoubt(NamedTuple):
 
     :param recipient: its recipient key, of which a journal keeps the first :data:`SHORT_DIGITS`.
     :param reason: why.
+    :param is_open: whether it was claimed, and nobody has said how it ended.
     :param at: when that was written; None where the store does not keep it for each invite.
     """
 
     recipient: str
     reason: Reason
-    at: datetime | None
+    is_open: bool
+    at: datetime | None = None
 
 
 def doubts_in_store(store: ListedStore, campaign: str, most: int) -> list[StateDoubt]:
@@ -85,25 +87,26 @@ def _single_doubts(store: ListedStore) -> Iterator[StateDoubt]:
     for key in store.keys(_SINGLE):
         entry = Entry.from_json(checked.get(key))
         if entry.outcome in IN_DOUBT:
-            yield StateDoubt(key.removeprefix(_SINGLE), reason_of(entry), entry.at)
+            yield StateDoubt(key.removeprefix(_SINGLE), reason_of(entry), entry.outcome is None, entry.at)
 
 
 def _batch_doubts(store: CheckedStore, name: str) -> Iterator[StateDoubt]:
     """Give the doubts of a journal: of the same invite, what is written later counts."""
-    found: dict[bytes, tuple[Reason | None, Place]] = {}
+    found: dict[bytes, tuple[Reason | None, bool, Place]] = {}
     for number, (shorts, letters, explained) in enumerate(_segments(store, name)):
         for short in shorts if found else ():
             found.pop(short, None)
         doubtful = {LETTERS[outcome]: None for outcome in IN_DOUBT}
         doubts = doubtful | {letter: reason for letter, (plain, reason) in explained.items() if plain in doubtful}
         for match in re.finditer(f"[{re.escape(''.join(doubts))}]", letters):
-            found[shorts[match.start()]] = (doubts[match.group()], Place(number, match.end()))
+            letter = match.group()
+            found[shorts[match.start()]] = (doubts[letter], letter == LETTERS[None], Place(number, match.end()))
     for after, invites in SettledInvites(store, name, is_new=False).blocks:
         for short in invites.keys() & found.keys():
-            if found[short][1] <= after:  # else it was claimed again since, and is in doubt anew
+            if found[short][2] <= after:  # else it was claimed again since, and is in doubt anew
                 del found[short]
-    for short, (reason, _) in found.items():
-        yield StateDoubt(short.hex(), reason or NEVER_ENDED, None)
+    for short, (reason, is_open, _) in found.items():
+        yield StateDoubt(short.hex(), reason or NEVER_ENDED, is_open)
 
 
 def _segments(store: CheckedStore, name: str) -> Iterator[tuple[list[bytes], str, dict[str, tuple[str, Reason]]]]:

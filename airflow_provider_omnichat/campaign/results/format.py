@@ -106,14 +106,14 @@ class Csv:
     def __init__(self, key_column: str | None) -> None:
         self._with_key = key_column is not None
         columns = COLUMNS if key_column is None else (key_column, *COLUMNS)
-        self.head = (",".join(map(csv_cell, columns)) + "\n").encode(errors="backslashreplace")
+        self.head = (",".join(map(cell, columns)) + "\n").encode(errors="backslashreplace")
 
     def encode(self, results: Sequence[Result]) -> bytes:
         """See :class:`RowFormat`."""
         lines = []
         for result in results:
             values = (result.key, *_values(result)) if self._with_key else _values(result)
-            lines.append(",".join(map(csv_cell, values)) + "\n")
+            lines.append(",".join(map(cell, values)) + "\n")
         return "".join(lines).encode(errors="backslashreplace")
 
 
@@ -123,7 +123,7 @@ _SIGNED_NUMBER = re.compile(r"[+-][\d\s().\-/]*")
 _BREAKS = re.compile(r"[\r\n]+")
 
 
-def csv_cell(value: object) -> str:
+def cell(value: object) -> str:
     """
     Give a value as a cell: on one line, and nothing that a spreadsheet would take for a formula.
 
@@ -142,7 +142,12 @@ def csv_cell(value: object) -> str:
     return '"' + text.replace('"', '""') + '"' if "," in text or '"' in text else text
 
 
-def _uncell(text: str) -> str:
+def uncell(text: str) -> str:
+    """
+    Read a cell, without the apostrophe that :func:`cell` has put before what looks like a formula.
+
+    :param text: as the file has it.
+    """
     return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
 
 
@@ -203,7 +208,7 @@ def csv_row(line: str, columns: Sequence[str]) -> Result | None:
     try:
         cells = next(csv.reader([line], strict=True))
         row: dict[str, Any] = {
-            name: (int(cell) if name in _WHOLE_NUMBERS else _uncell(cell)) if cell else None
+            name: (int(cell) if name in _WHOLE_NUMBERS else uncell(cell)) if cell else None
             for name, cell in zip(columns, cells, strict=True)
         }
         row["to"] = row["to"] or ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_omnichat.campaign.model.pages import Order, Page, PageError, PageQuery, ShownRow
@@ -13,7 +12,7 @@ from airflow_provider_omnichat.campaign.results.table_statements import check_re
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.failure import failure_name
 from airflow_provider_omnichat.campaign.sql.like import contains
-from airflow_provider_omnichat.campaign.sql.values import fitted
+from airflow_provider_omnichat.campaign.sql.values import fitted, moment
 
 _COLUMNS = "row_key, list_row, recipient, outcome, reason_code, error, status_name, message_id, ended_at"  # of ShownRow
 _SORTED: dict[Order, str] = {
@@ -98,7 +97,6 @@ class TablePages:
 
 def _shown(row: Sequence[Any]) -> ShownRow:
     key, position, number, outcome, code, error, status, message_id, at = row
-    moment = at if isinstance(at, datetime) or at is None else datetime.fromisoformat(str(at))
     return ShownRow(
         key=key,
         position=position,
@@ -108,5 +106,5 @@ def _shown(row: Sequence[Any]) -> ShownRow:
         reason=error,
         status=status,
         message_id=message_id,
-        at=moment.replace(tzinfo=UTC) if moment else None,
+        at=None if at is None else moment(at),
     )

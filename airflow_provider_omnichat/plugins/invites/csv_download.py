@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airflow_provider_omnichat.campaign.model.pages import PageQuery, RowPages, ShownRow
-from airflow_provider_omnichat.campaign.results.format import csv_cell
+from airflow_provider_omnichat.campaign.results.format import cell
 from airflow_provider_omnichat.plugins.invites.numbers import shown_number
 
 _COLUMNS = ("key", "row", "number", "outcome", "reason_code", "reason", "status", "message_id", "at")
@@ -41,4 +41,4 @@ def _line(row: ShownRow) -> str:
         row.message_id,
         row.at.isoformat(timespec="seconds") if row.at else None,
     )
-    return ",".join(map(csv_cell, values)) + "\n"
+    return ",".join(map(cell, values)) + "\n"

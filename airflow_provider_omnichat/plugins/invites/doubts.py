@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.errors import OmnichatError
-from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
+from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import SHORT_DIGITS, doubts_in_store
 from airflow_provider_omnichat.campaign.model.pages import PageError, PageQuery, ShownRow
@@ -79,6 +79,8 @@ def ledger_table(task: SendingTask) -> str:
 def _of_table(task: SendingTask, conn_id: str) -> Iterator[ShownDoubt]:
     audit = LedgerAudit(ledger_database(conn_id), ledger_table(task))
     for row in audit.doubts(task.progress.campaign, task.identity):
+        if row.outcome == CLAIMED and task.is_at_work:
+            continue  # it is being sent
         number = None if row.is_forgotten else row.recipient
         name = row.row_key or "without a key"
         recipient = recipient_key(task.progress.campaign, row.recipient)
@@ -91,6 +93,8 @@ def _of_store(session: Session, task: SendingTask) -> Iterator[ShownDoubt]:
     doubts = doubts_in_store(ServerSideStore(session, task), task.progress.campaign, MOST_DOUBTS + 1)
     named = _named(task) if doubts else {}
     for doubt in doubts:
+        if doubt.is_open and task.is_at_work:
+            continue  # it is being sent
         row = named.get(doubt.recipient[:SHORT_DIGITS])
         yield ShownDoubt(
             doubt.recipient,
