@@ -70,9 +70,9 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
     they add up to ``rows``), ``missing`` (rows of the list without an outcome, because the try ended before; None where
     it is not known how many), ``reasons`` (why rows were not accepted: the most frequent ones of each outcome, with
     ``outcome``, ``code``, ``name`` of the vendor's status, ``count`` and the keys of the ``first`` rows, or their
-    positions), ``results`` (where the rows are), ``rows_in`` (the same for other tasks), ``segments`` (SMS segments that
-    the vendor counted in this try), ``sent_this_try``, ``started_at``, ``finished_at``. XCom ``summary`` says the same in
-    one line of Markdown. Both are pushed before an error is raised, too.
+    positions), ``results`` (where the rows are), ``rows_in`` (the same for other tasks), ``segments`` (SMS segments
+    that the vendor counted in this try), ``sent_this_try``, ``started_at``, ``finished_at``. XCom ``summary`` says the
+    same in one line of Markdown. Both are pushed before an error is raised, too.
 
     :param invites: a list of dicts, the output of another task or of mapped ones that give a list each, a dict that is
         the only row, or a CSV or JSON-lines file on any storage that Airflow knows, read as a stream: its address
