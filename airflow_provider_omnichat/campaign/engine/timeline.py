@@ -41,7 +41,7 @@ class Timeline:
         :param totals: of now.
         """
         # Two moments that are too near to each other would make a rate of noise.
-        until = seconds - self._every_seconds / 2
+        until = seconds - self._every_seconds * 0.9
         samples = [*(sample for sample in self._samples if sample[0] < until), (seconds, totals)]
         columns = zip(*(values for _, values in samples), strict=True)
         return {
