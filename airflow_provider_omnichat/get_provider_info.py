@@ -21,6 +21,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {"integration-name": integration, "python-modules": ["airflow_provider_omnichat.operators.omnichat"]}
         ],
+        "notifications": ["airflow_provider_omnichat.notifications.omnichat.OmnichatInviteNotifier"],
         "task-decorators": [
             {
                 "name": "omnichat_invite",

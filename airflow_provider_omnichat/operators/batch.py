@@ -77,7 +77,8 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         (``s3://conn_id@bucket/list.csv``), a ``Path`` or an ``ObjectStoragePath``. Fields: ``to`` (see *to_column*),
         ``message`` and ``link_placeholder`` where a row has its own, and any others. (templated; shown as a count)
     :param message: the text for rows without their own; ``{first_name}`` takes the row's field. One that is wrong
-        for each row, such as one without the placeholder, is refused before the list is read. (templated; not shown)
+        for each row, such as one without the placeholder, is refused before the list is read. (templated; shown with
+        no field filled in, or as its length)
     :param link_placeholder: the piece of the text in whose place the server puts the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
     :param integration_type: the channel that the invites lead to; that of the connection if None. (templated)
@@ -163,6 +164,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         "results_path": shown_address,
         "suppression": _shown_opt_outs,
     }
+    shown_templates: ClassVar = {"message": ("{",)}
     may_become_empty: ClassVar = frozenset({"resend_key"})
     not_texts: ClassVar = frozenset({"invites", "suppression", "partition"})
     ui_color = "#ffe3d3"
