@@ -30,10 +30,10 @@ class OmnichatInviteNotifier(TextStaysTextMixin, BaseNotifier):
     """
     Invite a person by SMS about a task or DAG: for ``on_failure_callback``, other callbacks, and deadlines.
 
-    A number gets at most one SMS for each task instance and try; for each run, or each deadline, where there is no
-    task. What remembers it is the table of *ledger_conn_id*, else the task state store (Airflow 3.3+, callbacks of
-    tasks in the worker), else this process alone: a callback that Airflow runs again in another process then sends
-    again.
+    A number gets at most one SMS for each task instance and try, and one for a callback of the DAG itself; for each
+    run, or each deadline, where there is no task. What remembers it is the table of *ledger_conn_id*, else the task
+    state store (Airflow 3.3+, callbacks of tasks in the worker), else this process alone: a callback that Airflow runs
+    again in another process then sends again.
 
     It never raises: what goes wrong is an error in the log, with the number masked. What may have been sent is not sent
     again, and so is what cannot be looked up.
@@ -106,8 +106,7 @@ class OmnichatInviteNotifier(TextStaysTextMixin, BaseNotifier):
         Fill in the templates.
 
         :param context: of the callback.
-        :param jinja_env: made for the DAG if None. In callbacks of DAGs under ``dag.test()`` Airflow gives a DAG that has
-            none.
+        :param jinja_env: made for the DAG if None; under ``dag.test()``, a DAG's own callback is given one without.
         """
         if jinja_env is None and not hasattr(context.get("dag"), "get_template_env"):
             jinja_env = self.get_template_env()
@@ -170,7 +169,9 @@ class OmnichatInviteNotifier(TextStaysTextMixin, BaseNotifier):
 
         if self.ledger_conn_id is not None:
             return SqlLedger(ledger_database(self.ledger_conn_id), f"notifier/{subject}", subject, self.ledger_table)
-        store = context.get("task_state_store")
+        # Only the worker that ran the task can reach the store, and only there Airflow says how the task ended.
+        # Contexts that the DAG processor makes have a store as well, and to ask it might break the processor.
+        store = context.get("task_state_store") if "exception" in context else None
         return NoLedger() if store is None else StateStoreLedger(store)
 
     def _say_failed(self, subject: str, error: Exception) -> None:
@@ -183,7 +184,9 @@ def _subject(context: Context) -> str:
     ti = context.get("ti") or context.get("task_instance")
     if ti is not None:
         map_index = ti.map_index if ti.map_index is not None and ti.map_index >= 0 else None
-        parts = [ti.dag_id, ti.run_id, ti.task_id, map_index, f"try {ti.try_number}"]
+        # A DAG's own callback, which has a reason, is given the task that failed last.
+        whole = "whole run" if "reason" in context else None
+        parts = [ti.dag_id, ti.run_id, whole, ti.task_id, map_index, f"try {ti.try_number}"]
     elif deadline := _value(context, "deadline", "id"):
         parts = ["deadline", deadline]
     else:
