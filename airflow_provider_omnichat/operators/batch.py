@@ -261,11 +261,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the list; see the class."""
-        try:
-            return self._run(context, {})
-        except Exception as error:
-            shorten(error)
-            raise
+        return self._run(context, {})
 
     def resume(self, context: Context, event: Any = None, **carried_over: Any) -> dict[str, Any]:
         """
@@ -274,11 +270,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         :param event: that ended the deferral.
         :param carried_over: what the manifest says of before it.
         """
-        try:
-            return self._run(context, carried_over)
-        except Exception as error:
-            shorten(error)
-            raise
+        return self._run(context, carried_over)
 
     @cached_property
     def _stop(self) -> StopSignal:
@@ -311,6 +303,13 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         return result_files(self, context, campaign)
 
     def _run(self, context: Context, carried_over: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self._send(context, carried_over)
+        except Exception as error:
+            shorten(error)
+            raise
+
+    def _send(self, context: Context, carried_over: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_omnichat.api.errors import AccountError
         from airflow_provider_omnichat.campaign.engine.send_campaign import CampaignRefusedError, send_campaign
         from airflow_provider_omnichat.campaign.results.tally import Tally
