@@ -27,6 +27,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {"integration-name": integration, "python-modules": ["airflow_provider_omnichat.triggers.omnichat"]}
         ],
+        "notifications": ["airflow_provider_omnichat.notifications.omnichat.OmnichatInviteNotifier"],
         "task-decorators": [
             {
                 "name": "omnichat_invite",

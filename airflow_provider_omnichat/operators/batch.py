@@ -79,7 +79,8 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         (``s3://conn_id@bucket/list.csv``), a ``Path`` or an ``ObjectStoragePath``. Fields: ``to`` (see *to_column*),
         ``message`` and ``link_placeholder`` where a row has its own, and any others. (templated; shown as a count)
     :param message: the text for rows without their own; ``{first_name}`` takes the row's field. One that is wrong
-        for each row, such as one without the placeholder, is refused before the list is read. (templated; not shown)
+        for each row, such as one without the placeholder, is refused before the list is read. (templated; shown with
+        no field filled in, or as its length)
     :param link_placeholder: the piece of the text in whose place the server puts the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
     :param integration_type: the channel that the invites lead to; that of the connection if None. (templated)
@@ -167,6 +168,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         "results_path": shown_address,
         "suppression": _shown_opt_outs,
     }
+    shown_templates: ClassVar = {"message": ("{",)}
     may_become_empty: ClassVar = frozenset({"resend_key"})
     not_texts: ClassVar = frozenset({"invites", "suppression", "partition"})
     operator_extra_links = (InvitesLink(), ResultsLink(), SandboxLink())
@@ -266,11 +268,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the list; see the class."""
-        try:
-            return self._run(context, {})
-        except Exception as error:
-            shorten(error)
-            raise
+        return self._run(context, {})
 
     def resume(self, context: Context, event: Any = None, **carried_over: Any) -> dict[str, Any]:
         """
@@ -279,11 +277,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         :param event: that ended the deferral.
         :param carried_over: what the manifest says of before it.
         """
-        try:
-            return self._run(context, carried_over)
-        except Exception as error:
-            shorten(error)
-            raise
+        return self._run(context, carried_over)
 
     @cached_property
     def _stop(self) -> StopSignal:
@@ -331,6 +325,13 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         return None
 
     def _run(self, context: Context, carried_over: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self._send(context, carried_over)
+        except Exception as error:
+            shorten(error)
+            raise
+
+    def _send(self, context: Context, carried_over: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_omnichat.api.errors import AccountError
         from airflow_provider_omnichat.campaign.engine.send_campaign import CampaignRefusedError, send_campaign
         from airflow_provider_omnichat.campaign.results.tally import Tally

@@ -36,14 +36,15 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
     one try can see is covered.
 
     XCom: ``messageId`` (str) and ``status`` (dict, the vendor's status object), also of an invite that the vendor
-    rejected; the return value is the vendor's whole answer, the number included (``do_xcom_push=False`` keeps all of
-    it out).
+    rejected; the return value is the vendor's whole answer, the number included: it is what the vendor said. With
+    *mask_to* the number in it is masked; ``do_xcom_push=False`` keeps all of it out.
 
     .. seealso:: https://www.infobip.com/docs/api (OMNI Chat)
 
     :param to: phone number as people write it, ``+41 79 302 67 27`` or ``0041793026727``, and with *default_region*
         also ``079 302 67 27``. (templated; shown masked)
-    :param message: the text; must contain *link_placeholder*. (templated; not shown)
+    :param message: the text; must contain *link_placeholder*. (templated; shown with nothing filled in, or as its
+        length)
     :param link_placeholder: the piece of *message* in whose place the server puts the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
     :param integration_type: the channel that the invite leads to, such as ``FACEBOOK``; that of the connection if
@@ -61,6 +62,7 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
     :param ledger_table: the name of that table, with a schema if need be. (templated)
     :param retry_budget: seconds within which an invite that was certainly not taken (no connection, 429, 503 with
         ``Retry-After``) is tried again inside this try; 0 for a single attempt.
+    :param mask_to: mask the number in the return value, which is kept in Airflow's database and shown in its UI.
     :raises AirflowFailException: the invite is invalid, was rejected, or nobody knows; Airflow does not retry the task.
     :raises airflow_provider_omnichat.api.errors.InviteNotSentError: certainly not sent; Airflow retries the task if
         it has retries.
@@ -81,6 +83,7 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
         "ledger_table",
     )
     private_fields: ClassVar = {"to": mask_number, "message": describe_text}
+    shown_templates: ClassVar = {"message": ("{{", "{%")}
     may_become_empty: ClassVar = frozenset({"resend_key"})
     not_texts: ClassVar = frozenset({"to"})  # a whole number is one, too
     operator_extra_links = (InvitesLink(), SandboxLink())
@@ -107,6 +110,7 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
         ledger_conn_id: str | None = None,
         ledger_table: str = DEFAULT_TABLE,
         retry_budget: float = 60.0,
+        mask_to: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -124,6 +128,7 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
         self.ledger_conn_id = ledger_conn_id
         self.ledger_table = ledger_table
         self.retry_budget = seconds_of("retry_budget", retry_budget)
+        self.mask_to = mask_to
         self.refuse_what_is_no_text()
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -173,7 +178,8 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
         else:
             self._say(invite, sent.answer, sent.earlier)
         self._push(context, sent.answer)
-        return sent.answer.to_json()
+        answer = sent.answer.to_json()
+        return {**answer, "to": mask_number(answer["to"])} if self.mask_to and answer.get("to") else answer
 
     def on_kill(self) -> None:
         """Begin no further attempt; a request that is under way may still be answered and recorded."""

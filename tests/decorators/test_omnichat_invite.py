@@ -151,7 +151,7 @@ def test_a_function_that_failed_is_called_again_by_the_retry_and_nobody_gets_a_s
 
     first = run_task(task_of(invite, retries=2, **ledger), retries=2)
     assert first.state == "up_for_retry"
-    assert "The list cannot be read to its end (ValueError: not yet). Sending was stopped" in str(first.error)
+    assert "The list cannot be read to its end (ValueError: not yet).\nSending was stopped." in str(first.error)
     assert 0 < at_sandbox.requests_seen <= 300
     run = run_task(task_of(invite, retries=2, **ledger), retries=2, try_number=2)
     assert run.succeeded, run.error

@@ -42,7 +42,9 @@ def connections() -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("code", [each for each in snippets("python") if "@dag" not in each.values[0]])
+@pytest.mark.parametrize(
+    "code", [each for each in snippets("python") if not re.search("@dag|Notifier", each.values[0])]
+)
 def test_python_snippet_runs_and_all_that_it_sends_is_taken(
     code: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

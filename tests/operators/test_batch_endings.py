@@ -35,6 +35,7 @@ def test_what_was_not_sent_is_an_error_that_airflow_retries_and_the_retry_sends_
         "not sent: sending stopped 69 (row 52, row 53, row 54, row 55, row 56, ...)",
         "not sent: http account refused 1 (row 51)",
     ]
+    assert first.error is not None
     assert "airflow_provider_omnichat" not in "".join(traceback.format_tb(first.error.__traceback__))
     before = {row.position: row.message_id for row in rows_in(tmp_path) if row.message_id}
     at_sandbox.clear_faults()

@@ -15,7 +15,7 @@ from tests.support.send_windows import DAY, HOURS, NIGHT
 
 
 def reasons(run: Any) -> list[tuple[str, str, str | None, int, list[Any]]]:
-    return [tuple(each.values()) for each in run.xcom["return_value"]["reasons"]]  # type: ignore[misc]
+    return [tuple(each.values()) for each in run.xcom["return_value"]["reasons"]]
 
 
 def test_the_manifest_and_the_end_of_the_log_say_why(at_sandbox, capfd, caplog):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.model.size import Size
@@ -42,10 +43,9 @@ class Budget:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):
                 raise ValueError(f"{name} must be a number, 0 or more, or None, not {value!r}")
-        if self.currency is not None and (
-            not isinstance(self.currency, str) or not 0 < len(self.currency.strip()) <= _LONGEST_CURRENCY
-        ):
-            raise ValueError(f"currency must be a name such as 'EUR', or None, not {self.currency!r}")
+        currency: Any = self.currency
+        if currency is not None and not (isinstance(currency, str) and 0 < len(currency.strip()) <= _LONGEST_CURRENCY):
+            raise ValueError(f"currency must be a name such as 'EUR', or None, not {currency!r}")
         if self.max_cost is not None and self.price_per_segment is None:
             raise ValueError("max_cost needs price_per_segment, to know what an SMS costs")
 
