@@ -15,6 +15,7 @@ from time import monotonic
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.claiming_ahead import ClaimingAhead, next_block
+from airflow_provider_omnichat.campaign.engine.doubts import Doubts
 from airflow_provider_omnichat.campaign.engine.patience import Patience
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.progress import Log, log_progress
@@ -108,6 +109,7 @@ class Batch:
             ended=self._recorder.add_sent,
         )
         self._ahead = ClaimingAhead(pacer, self._sender, pace.concurrency)
+        self._doubts = Doubts(client, storage, writer, self._recorder, report, pace)
         self._commit_lock = asyncio.Lock()
         self._committed_at = monotonic()
 
@@ -125,8 +127,10 @@ class Batch:
             async with _running(self._commit_regularly(), progress, self._end_at(stop)):
                 await self._feed(checked)
                 await self._sender.finish()
+                await self._doubts.look_up(log, stop)
         finally:  # after an error, too, what was sent must be recorded
             await self._sender.close()
+            self._doubts.give_up()
             await self._commit()
             self._report.stop_reason = self._sender.stop_reason
             if await self._writer.call(self._storage.close, self._recorder.rows()):
@@ -201,7 +205,8 @@ class Batch:
             elif not is_sending:
                 self._recorder.add_unsent(candidate, entry, Outcome.NOT_SENT, self._sender.not_begun)
             elif entry is not None:
-                self._recorder.add_earlier(candidate, entry)
+                if not self._doubts.takes(candidate, entry):
+                    self._recorder.add_earlier(candidate, entry)
             else:
                 self._sender.put(candidate)
                 queued += 1

@@ -10,11 +10,8 @@ Numbers are never in it.
 from __future__ import annotations
 
 import hashlib
-import json
-from base64 import b64decode, b64encode
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
@@ -22,26 +19,18 @@ from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim,
 from airflow_provider_omnichat.campaign.ledger.retake import reason_of
 from airflow_provider_omnichat.campaign.ledger.settle import settle_each
 from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, StateStore
+from airflow_provider_omnichat.campaign.ledger.task_state_segment import (
+    DECIDED_LETTERS,
+    HASH_BYTES,
+    LETTERS,
+    OUTCOMES,
+    SEGMENT_INVITES,
+    Segment,
+    Span,
+    read_segment,
+    span_of,
+)
 from airflow_provider_omnichat.campaign.ledger.task_state_settled import Place, Settled, SettledInvites
-
-SEGMENT_INVITES = 4000
-"""Invites in one value: with them, and some reasons, it stays below the 65,535 bytes that Airflow lets a value have."""
-
-_MOST_REASONS_BYTES = 7000
-_LONGEST_REASON = 500
-
-_HASH_BYTES = 10
-_LETTERS: dict[Outcome | None, str] = {
-    None: ".",
-    Outcome.ACCEPTED: "a",
-    Outcome.REJECTED: "r",
-    Outcome.NOT_SENT: "n",
-    Outcome.UNKNOWN: "u",
-    Outcome.HELD: "h",
-}
-_OUTCOMES = {letter: outcome for outcome, letter in _LETTERS.items()}
-# Each stands for "unknown" for one of the reasons that a value has.
-_REASON_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class StateStoreJournal:
@@ -59,10 +48,11 @@ class StateStoreJournal:
         self._earlier: dict[bytes, str] = {}
         self._reasons: dict[bytes, Reason] = {}
         self._settlements: dict[bytes, Settlement] = {}
-        self._open: dict[bytes, tuple[_Segment, int]] = {}
-        self._dirty: dict[str, _Segment] = {}
+        self._spans: dict[bytes, Span] = {}
+        self._open: dict[bytes, tuple[Segment, int]] = {}
+        self._dirty: dict[str, Segment] = {}
         self._segments = self._counted = 0
-        self._last: _Segment | None = None
+        self._last: Segment | None = None
         self._seen_back = False
         self._load()
 
@@ -85,11 +75,13 @@ class StateStoreJournal:
             short = _short(claim.recipient)
             letter = self._earlier.get(short)
             if letter is not None:
+                claimed_at, at = self._spans.get(short) or (None, datetime.now(UTC))
                 found[claim.recipient] = Entry(
-                    _OUTCOMES[letter],
-                    datetime.now(UTC),
+                    OUTCOMES[letter],
+                    at,
                     reason=self._reasons.get(short),
                     settlement=self._settlements.get(short),
+                    claimed_at=claimed_at,
                 )
         return found
 
@@ -101,11 +93,16 @@ class StateStoreJournal:
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
         left = {_short(name): entry for name, entry in self.find(claims).items() if entry.outcome is None}
-        self._append(list(left))
+        if not left:
+            return
+        # In a value of their own, which says when they were claimed, and not that it was now.
+        self._last = None
+        self._append(list(left), span_of(list(left.values())))
+        self._last = None
         for short, entry in left.items():
             reason = reason_of(entry)
             self._end(short, Outcome.UNKNOWN, reason)
-            self._earlier[short], self._reasons[short] = _LETTERS[Outcome.UNKNOWN], reason
+            self._earlier[short], self._reasons[short] = LETTERS[Outcome.UNKNOWN], reason
         self.flush()
 
     def settle(
@@ -136,9 +133,11 @@ class StateStoreJournal:
     def close(self) -> None:
         """Nothing is open: the task's own connection to Airflow is used."""
 
-    def _append(self, shorts: Sequence[bytes]) -> list[_Segment]:
+    def _append(self, shorts: Sequence[bytes], span: Span | None = None) -> list[Segment]:
         """Put claims into segments and give these, one if that is possible: the senders wait for each."""
         last, touched = self._last, {}
+        now = datetime.now(UTC)
+        begin, end = span or (now, now)
         if last is not None and len(last.letters) + len(shorts) > SEGMENT_INVITES >= len(shorts):
             last = None
         for short in shorts:
@@ -146,12 +145,14 @@ class StateStoreJournal:
                 # The count goes ahead of the segment: a segment that is counted and missing is noticed, one that is not
                 # counted would be read as "nobody was claimed".
                 self._count(self._segments + 1)
-                last = self._last = _Segment(f"{self._name}:{self._segments}")
+                last = self._last = Segment(f"{self._name}:{self._segments}")
                 self._segments += 1
             self._open[short] = (last, len(last.letters))
             last.hashes += short
             last.letters += b"."
             touched[last.key] = self._dirty[last.key] = last
+        for segment in touched.values():
+            segment.span = min(begin, (segment.span or (begin, end))[0]), end
         return list(touched.values())
 
     def _count(self, segments: int) -> None:
@@ -159,7 +160,7 @@ class StateStoreJournal:
             self._put(f"{self._name}:count", segments)
             self._counted = segments
 
-    def _write(self, segment: _Segment) -> None:
+    def _write(self, segment: Segment) -> None:
         self._put(segment.key, segment.to_json())
         self._seen_back = True
         del self._dirty[segment.key]
@@ -179,13 +180,13 @@ class StateStoreJournal:
         """
         for short in shorts:
             if short in self._open:
-                outcome = _OUTCOMES[self._earlier.get(short, _LETTERS[Outcome.NOT_SENT])]
+                outcome = OUTCOMES[self._earlier.get(short, LETTERS[Outcome.NOT_SENT])]
                 self._end(short, outcome, self._reasons.get(short))
 
     def _end(self, short: bytes, outcome: Outcome | None, reason: Reason | None) -> None:
         segment, place = self._open.pop(short)
         doubt = segment.letter_of(reason) if outcome is Outcome.UNKNOWN and reason else None
-        segment.letters[place] = ord(doubt or _LETTERS[outcome])
+        segment.letters[place] = ord(doubt or LETTERS[outcome])
         self._dirty[segment.key] = segment
 
     def _load(self) -> None:
@@ -200,14 +201,14 @@ class StateStoreJournal:
             data = self._store.get(key)
             if data is None and number == count - 1:
                 break  # a crash between counting it and writing it: nothing of it was sent, and its place is free
-            shorts, letters, reasons = _read_segment(key, data)
+            shorts, letters, reasons, span = read_segment(key, data)
             begin = 0
             while later and later[0][0].segment == number:
                 place, invites = later.pop(0)
-                self._take_in(shorts[begin : place.letters], letters[begin : place.letters], reasons)
+                self._take_in(shorts[begin : place.letters], letters[begin : place.letters], reasons, span)
                 self._apply(invites)
                 begin = place.letters
-            self._take_in(shorts[begin:], letters[begin:], reasons)
+            self._take_in(shorts[begin:], letters[begin:], reasons, span)
             self._segments = number + 1
         for _, invites in later:
             self._apply(invites)
@@ -220,72 +221,25 @@ class StateStoreJournal:
         for short, (letter, settlement) in invites.items():
             if self._earlier.get(short) == letter:
                 self._settlements[short] = settlement
-                self._earlier[short] = _LETTERS[Outcome.ACCEPTED if settlement.was_sent else Outcome.NOT_SENT]
+                self._earlier[short] = LETTERS[Outcome.ACCEPTED if settlement.was_sent else Outcome.NOT_SENT]
                 if not settlement.was_sent:
                     self._reasons.pop(short, None)
 
-    def _take_in(self, shorts: Sequence[bytes], letters: str, by_letter: Mapping[str, Reason]) -> None:
+    def _take_in(self, shorts: Sequence[bytes], letters: str, by_letter: Mapping[str, Reason], span: Span) -> None:
         """Take in invites. A doubt keeps its reason while it is one: also when it was claimed again."""
         found = dict(zip(shorts, letters, strict=True))
         reasons = {short: by_letter[letter] for short, letter in found.items() if letter in by_letter}
-        found |= dict.fromkeys(reasons, _LETTERS[Outcome.UNKNOWN])
+        found |= dict.fromkeys(reasons, LETTERS[Outcome.UNKNOWN])
         self._earlier.update(found)
         self._reasons.update(reasons)
         for short in self._reasons.keys() & found.keys() if self._reasons else ():
-            if _OUTCOMES[found[short]] not in IN_DOUBT:
+            if OUTCOMES[found[short]] not in IN_DOUBT:
                 del self._reasons[short]
         for short in self._settlements.keys() & found.keys():
             del self._settlements[short]
-
-
-class _Segment:
-    """Hashes and letters, side by side, and the reasons of doubts that letters stand for."""
-
-    __slots__ = ("_room", "hashes", "key", "letters", "reasons")
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.hashes = bytearray()
-        self.letters = bytearray()
-        self.reasons: list[Reason] = []
-        self._room = _MOST_REASONS_BYTES
-
-    def letter_of(self, reason: Reason) -> str | None:
-        """
-        Give the letter of a doubt's reason; None where the value has no room for it.
-
-        Without room for what became of it since, of the reason alone.
-        """
-        short = Reason(reason.code, _cut(reason.first), since=_cut(reason.since))
-        for each in (short, short._replace(since="")):
-            size = len(json.dumps(each.to_json())) + 2
-            if each not in self.reasons and size <= self._room and len(self.reasons) < len(_REASON_LETTERS):
-                self.reasons.append(each)
-                self._room -= size
-            if each in self.reasons:
-                return _REASON_LETTERS[self.reasons.index(each)]
-        return None
-
-    def to_json(self) -> dict[str, Any]:
-        reasons = {"reasons": [reason.to_json() for reason in self.reasons]} if self.reasons else {}
-        return {"hashes": b64encode(self.hashes).decode(), "outcomes": self.letters.decode(), **reasons}
-
-
-def _read_segment(key: str, data: Any) -> tuple[list[bytes], str, dict[str, Reason]]:
-    """Give hashes and letters, side by side, and what the letters of reasons stand for."""
-    try:
-        hashes, letters = b64decode(data["hashes"], validate=True), data["outcomes"]
-        by_letter = dict(zip(_REASON_LETTERS, map(Reason.from_json, data.get("reasons", ())), strict=False))
-        if len(hashes) != len(letters) * _HASH_BYTES or not set(letters) <= {*_OUTCOMES, *by_letter}:
-            raise ValueError("hashes and outcomes do not match")
-    except (KeyError, TypeError, ValueError) as error:
-        raise LedgerError(f"Part {key} of the task state store's journal cannot be read; nothing was sent") from error
-    return [hashes[at : at + _HASH_BYTES] for at in range(0, len(hashes), _HASH_BYTES)], letters, by_letter
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
+        if not DECIDED_LETTERS.issuperset(letters):
+            self._spans.update(dict.fromkeys((each for each in found if OUTCOMES[found[each]] in IN_DOUBT), span))
 
 
 def _short(recipient: str) -> bytes:
-    return bytes.fromhex(recipient[: 2 * _HASH_BYTES])
+    return bytes.fromhex(recipient[: 2 * HASH_BYTES])
