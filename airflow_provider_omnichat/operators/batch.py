@@ -105,6 +105,8 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
     :param retry_budget: seconds within which an invite that was certainly not taken is tried again inside this try.
     :param on_unknown: what to do with invites that an earlier try may have sent: ``"hold"`` keeps them as unknown,
         ``"resend"`` sends, at the risk of a second SMS. One that is not sent again after all stays unknown.
+        ``"lookup"`` asks the vendor's SMS logs for them once all others are sent, two a second at most: those found
+        are accepted, the others stay unknown, and nothing is sent because of it.
     :param resend_key: change it, to any text, to send to the whole list again on purpose: for each value at most one
         SMS a number. (templated)
     :param on_empty: what an empty list does: ``"skip"`` the task, ``"succeed"`` or ``"fail"``.
@@ -221,7 +223,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        one_of("on_unknown", on_unknown, ("hold", "resend"))
+        one_of("on_unknown", on_unknown, ("hold", "resend", "lookup"))
         one_of("on_closed", on_closed, ("defer", "skip"))
         one_of("on_empty", on_empty, ("skip", "succeed", "fail"))
         one_of("results_format", results_format, ("jsonl", "csv"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+    from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
 
 
 class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseOperator):
@@ -52,7 +54,8 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
     :param omnichat_conn_id: the ``omnichat`` connection. (templated)
     :param default_region: the country of numbers without a country code, as two letters: ``CH``. (templated)
     :param on_unknown: what to do when an earlier try may have sent the invite: ``"hold"`` fails without sending,
-        ``"resend"`` sends, at the risk of a second SMS. One that is not taken then stays in doubt.
+        ``"resend"`` sends, at the risk of a second SMS. One that is not taken then stays in doubt. ``"lookup"`` asks
+        the vendor's SMS logs, and sends nothing: what is found there was accepted, anything else is held.
     :param resend_key: change it, to any text, to send again on purpose: for each value there is at most one SMS.
         (templated)
     :param campaign: a name within which the number is invited at most once, across runs and DAGs; needs
@@ -114,7 +117,7 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        one_of("on_unknown", on_unknown, ("hold", "resend"))
+        one_of("on_unknown", on_unknown, ("hold", "resend", "lookup"))
         self.to = to
         self.message = message
         self.link_placeholder = link_placeholder
@@ -162,6 +165,7 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
                     ledger=ledger,
                     campaign=campaign,
                     resend_unknown=self.on_unknown == "resend",
+                    **({"look_up": partial(self._look_up, hook)} if self.on_unknown == "lookup" else {}),
                 )
         except InvalidInviteError as error:
             raise AirflowFailException(sentences("Nothing was sent", str(error))) from None
@@ -196,6 +200,16 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
             self.integration_type,
             self.default_region,
         )
+
+    def _look_up(self, hook: OmnichatHook, invite: Invite, doubt: Entry) -> Settlement | None:
+        from airflow_provider_omnichat.api.errors import SmsLogsError
+        from airflow_provider_omnichat.campaign.engine.look_up import look_up_once
+
+        try:
+            return look_up_once(hook.get_async_conn(1), invite.to, doubt, self.retry_budget)
+        except SmsLogsError as error:
+            self.log.warning("%s. The invite stays in doubt", str(error).rstrip("."))
+            return None
 
     def _push(self, context: Context, answer: InviteAnswer | None) -> None:
         if answer is None or not self.do_xcom_push:

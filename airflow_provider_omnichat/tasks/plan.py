@@ -82,6 +82,7 @@ def campaign_plan(
             concurrency=operator.concurrency,
             retry_budget=operator.retry_budget,
             resend_unknown=operator.on_unknown == "resend",
+            looks_up=operator.on_unknown == "lookup",
         ),
         Records(
             ledger=batch_ledger(operator, context, campaign),

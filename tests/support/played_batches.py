@@ -120,7 +120,7 @@ def attempt(
             meanwhile(batch)
         checked = gate(rules=[Closing(closing)]).checked(rows_of_list([{"to": f"+{number}"} for number in numbers]))
         async with asyncio.timeout(20):
-            await batch.run(checked, asyncio.sleep(3600), StopSignal())
+            await batch.run(checked, asyncio.sleep(3600), log, StopSignal())
         reader.close()
         writer.close()
 

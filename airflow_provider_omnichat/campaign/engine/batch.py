@@ -15,6 +15,7 @@ from time import monotonic
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.claiming_ahead import ClaimingAhead, next_block
+from airflow_provider_omnichat.campaign.engine.doubts import Doubts
 from airflow_provider_omnichat.campaign.engine.patience import Patience
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.progress import Log, Progress, Publish
@@ -69,7 +70,7 @@ async def run_batch(
             batch = Batch(plan, storage, client, pacer, report, reader, writer)
             stop.listen(patience.end)
             following = progress.follow(batch.sender, log, plan.pace.progress_every, publish)
-            await batch.run(plan.row_checker().checked(rows), following, stop)
+            await batch.run(plan.row_checker().checked(rows), following, log, stop)
     finally:
         reader.close()
         writer.close()
@@ -112,17 +113,19 @@ class Batch:
             ended=self._recorder.add_sent,
         )
         self._ahead = ClaimingAhead(pacer, self.sender, pace.concurrency)
+        self._doubts = Doubts(client, storage, writer, self._recorder, report, pace)
         self._commit_lock = asyncio.Lock()
         self._committed_at = monotonic()
 
     async def run(
-        self, checked: Iterator[Candidate | Result], following: Coroutine[None, None, None], stop: StopSignal
+        self, checked: Iterator[Candidate | Result], following: Coroutine[None, None, None], log: Log, stop: StopSignal
     ) -> None:
         """
         Bring every row to its outcome.
 
         :param checked: the rows.
         :param following: runs beside; it ends with the batch.
+        :param log: where what was looked up is logged.
         :param stop: asks it to end early.
         """
         self.sender.start()
@@ -130,8 +133,10 @@ class Batch:
             async with _running(self._commit_regularly(), following, self._end_at(stop)):
                 await self._feed(checked)
                 await self.sender.finish()
+                await self._doubts.look_up(log, stop)
         finally:  # after an error, too, what was sent must be recorded
             await self.sender.close()
+            self._doubts.give_up()
             await self._commit()
             self._report.stop_reason = self.sender.stop_reason
             if await self._writer.call(self._storage.close, self._recorder.rows()):
@@ -206,7 +211,8 @@ class Batch:
             elif not is_sending:
                 self._recorder.add_unsent(candidate, entry, Outcome.NOT_SENT, self.sender.not_begun)
             elif entry is not None:
-                self._recorder.add_earlier(candidate, entry)
+                if not self._doubts.takes(candidate, entry):
+                    self._recorder.add_earlier(candidate, entry)
             else:
                 self.sender.put(candidate)
                 queued += 1

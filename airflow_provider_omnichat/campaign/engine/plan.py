@@ -88,6 +88,7 @@ class Pace:
     :param concurrency: requests under way at most.
     :param retry_budget: seconds within which an invite that was certainly not taken is tried again.
     :param resend_unknown: send also where an earlier try may have sent.
+    :param looks_up: ask the vendor's SMS logs what became of what an earlier try may have sent.
     :param progress_every: seconds between two lines of progress in the log.
     """
 
@@ -95,6 +96,7 @@ class Pace:
     concurrency: int = 32
     retry_budget: float = 60.0
     resend_unknown: bool = False
+    looks_up: bool = False
     progress_every: float = 10.0
 
 

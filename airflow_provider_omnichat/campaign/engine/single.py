@@ -16,9 +16,9 @@ from airflow_provider_omnichat.api.errors import (
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer, Status
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger, LedgerError
+from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, Ledger, LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import claim, doubted_again, reason_of, still_in_doubt
-from airflow_provider_omnichat.campaign.ledger.settle import reason_of_settled
+from airflow_provider_omnichat.campaign.ledger.settle import reason_of_settled, settled
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.campaign.phone.identity import identity_of, recipient_key
 
@@ -47,6 +47,7 @@ def send_at_most_once(
     ledger: Ledger,
     campaign: str,
     resend_unknown: bool = False,
+    look_up: Callable[[Invite, Entry], Settlement | None] = lambda invite, doubt: None,
 ) -> Sent:
     """
     Send an invite unless the ledger says that it went out, or may have.
@@ -56,6 +57,7 @@ def send_at_most_once(
     :param ledger: where claims and outcomes live.
     :param campaign: the name under which one number is invited at most once.
     :param resend_unknown: send also when an earlier try may have sent it.
+    :param look_up: finds out whether an earlier try of this task has sent it; None where it cannot tell.
     :raises LedgerError: the ledger cannot be read or written.
     :raises InvalidInviteError: the ledger says that this number shall get none.
     :raises SendError: the invite was not accepted, now or by an earlier try; then the text says so. An
@@ -67,7 +69,12 @@ def send_at_most_once(
     if key in taken:
         if taken[key].outcome is None and taken[key].same_task:  # of a try that was killed
             ledger.leave_in_doubt(claims)
-        return Sent(_answer_of(taken[key], invite), earlier=True, settled=reason_of_settled(taken[key]))
+        entry = taken[key]
+        if entry.same_task and entry.outcome in IN_DOUBT:
+            settlement = look_up(invite, entry)
+            if settlement is not None and not ledger.settle(claims, {key: settlement}):
+                entry = settled(entry, settlement, no_try_runs=True)
+        return Sent(_answer_of(entry, invite), earlier=True, settled=reason_of_settled(entry))
     try:
         answer = send(invite)
     except InviteNotSentError as error:

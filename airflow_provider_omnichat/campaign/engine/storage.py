@@ -11,7 +11,7 @@ from airflow_provider_omnichat.campaign.engine.patience import Patience, Patient
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger
-from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger
+from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import Claimed, claim
 from airflow_provider_omnichat.campaign.model.rows import Result
 
@@ -95,6 +95,19 @@ class Storage:
         except OmnichatError as error:
             self._report.failure = error
             return _NOTHING
+
+    def settle(self, claim: Claim, settlement: Settlement) -> bool:
+        """
+        Write what was found out about an invite in doubt, and tell whether it was still in doubt.
+
+        :param claim: of the invite.
+        :param settlement: what was found.
+        """
+        try:
+            return not self._ledger.settle([claim], {claim.recipient: settlement})
+        except OmnichatError as error:
+            self._report.fail(error)
+            return False
 
     def flush(self) -> bool:
         """Make what was recorded in the ledger durable, and tell whether it is."""

@@ -17,6 +17,7 @@ from airflow_provider_omnichat.campaign.sql.values import fitted, moment, stamp
 
 _WORDS = Words(LedgerError, "ledger", "select, update and delete")
 _RECIPIENT_LENGTH = 32
+_OTHERS = "was looked up, and what was found is the invite of another campaign"
 _CHANGED = "was changed by somebody else at this moment; look at it again"
 
 
@@ -68,6 +69,9 @@ class LedgerDesk:
             }
             entries, refused = settle_each(known, due, no_try_runs=no_try_runs)
             for recipient, entry in sorted(entries.items()):
+                if self._is_of_another_campaign(cursor, name, recipient, due[recipient]):
+                    refused[recipient] = _OTHERS
+                    continue
                 values = (*answer_values(entry), *settlement_values(due[recipient]))
                 cursor.execute(self._table.settle(), (*values, name, recipient, claim_ids[recipient]))
                 if cursor.rowcount != 1:
@@ -132,6 +136,12 @@ class LedgerDesk:
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
+
+    def _is_of_another_campaign(self, cursor: Any, campaign: str, recipient: str, settlement: Settlement) -> bool:
+        if settlement.answer is None:
+            return False
+        cursor.execute(self._table.of_message(), (recipient, settlement.answer.message_id, campaign))
+        return bool(cursor.fetchall())
 
     def _read(self, cursor: Any, campaign: str, recipients: Sequence[str]) -> dict[str, tuple[Any, ...]]:
         found, size = {}, self._table.rows_a_statement

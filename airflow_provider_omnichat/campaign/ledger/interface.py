@@ -87,6 +87,7 @@ class Entry(NamedTuple):
     :param attempts: requests made for it.
     :param same_task: whether an earlier try of this same task instance wrote it; False where another task or run did.
     :param settlement: who says so, where it was in doubt and then settled; *reason* is that of the doubt then.
+    :param claimed_at: when it was claimed, or the earliest time of that; None where the ledger does not keep it.
     """
 
     outcome: Outcome | None
@@ -96,6 +97,7 @@ class Entry(NamedTuple):
     attempts: int = 1
     same_task: bool = True
     settlement: Settlement | None = None
+    claimed_at: datetime | None = None
 
     @classmethod
     def now(

@@ -40,6 +40,7 @@ def entry_of(row: tuple[Any, ...], owner: str, table: str) -> Entry:
             attempts=int(attempts),
             same_task=claimed_by == owner,
             settlement=_settlement(outcome, claimed, *settlement) if settlement[0] else None,
+            claimed_at=claimed,
         )
     except (TypeError, ValueError):
         raise LedgerError(

@@ -237,6 +237,13 @@ class SqlTable:
             f" AND claim_id = {self.placeholder} AND (outcome IS NULL OR outcome = 'unknown')"
         )
 
+    def of_message(self) -> str:
+        """Read the other campaigns in which a message is another invite's. Parameters: recipient, its id, campaign."""
+        return (
+            f"SELECT campaign FROM {self._table} WHERE recipient = {self.placeholder}"  # noqa: S608 - as above
+            f" AND message_id = {self.placeholder} AND campaign <> {self.placeholder}"
+        )
+
     def any_forgotten(self) -> str:
         """Read one recipient that was forgotten, if there is one: by the key, whatever the size of the table."""
         return f"SELECT recipient FROM {self._table} WHERE recipient >= '{FORGOTTEN}' LIMIT 1"  # noqa: S608 - as above

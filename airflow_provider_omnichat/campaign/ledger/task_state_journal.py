@@ -3,19 +3,14 @@ The ledger of a batch in Airflow's task state store: many invites in few, compac
 
 A value of the store costs about 12 ms to write, so a key for each invite would be the slowest part of sending. Here up
 to :data:`SEGMENT_INVITES` invites share one value: ten bytes of hash each in base64, and one letter for the outcome,
-together 14.4 bytes an invite. Why invites are in doubt or were rejected is written once for all of a value that have
-the same reason.
+together 14.4 bytes an invite. Why invites are in doubt is written once for all of a value that have the same reason.
 Numbers are never in it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from base64 import b64decode, b64encode
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
@@ -23,28 +18,20 @@ from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim,
 from airflow_provider_omnichat.campaign.ledger.retake import reason_of
 from airflow_provider_omnichat.campaign.ledger.settle import settle_each
 from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, StateStore
+from airflow_provider_omnichat.campaign.ledger.task_state_segment import (
+    DECIDED_LETTERS,
+    HASH_BYTES,
+    LETTERS,
+    OUTCOMES,
+    SEGMENT_INVITES,
+    Explained,
+    Segment,
+    Span,
+    journal_name,
+    read_segment,
+    span_of,
+)
 from airflow_provider_omnichat.campaign.ledger.task_state_settled import Place, Settled, SettledInvites
-
-SEGMENT_INVITES = 4000
-"""Invites in one value: with them, and some reasons, it stays below the 65,535 bytes that Airflow lets a value have."""
-
-_MOST_REASONS_BYTES = 7000
-# Of the letters below, so that the vendor's many refusals leave room for doubts.
-_MOST_REFUSALS = 10
-_LONGEST_REASON = 500
-
-HASH_BYTES = 10
-LETTERS: dict[Outcome | None, str] = {
-    None: ".",
-    Outcome.ACCEPTED: "a",
-    Outcome.REJECTED: "r",
-    Outcome.NOT_SENT: "n",
-    Outcome.UNKNOWN: "u",
-    Outcome.HELD: "h",
-}
-_OUTCOMES = {letter: outcome for outcome, letter in LETTERS.items()}
-# Each stands for "unknown" or "rejected" for one of the reasons that a value has.
-REASON_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class StateStoreJournal:
@@ -62,6 +49,7 @@ class StateStoreJournal:
         self._earlier: dict[bytes, str] = {}
         self._reasons: dict[bytes, Reason] = {}
         self._settlements: dict[bytes, Settlement] = {}
+        self._spans: dict[bytes, Span] = {}
         self._open: dict[bytes, tuple[Segment, int]] = {}
         self._dirty: dict[str, Segment] = {}
         self._segments = self._counted = 0
@@ -88,11 +76,13 @@ class StateStoreJournal:
             short = _short(claim.recipient)
             letter = self._earlier.get(short)
             if letter is not None:
+                claimed_at, at = self._spans.get(short) or (None, datetime.now(UTC))
                 found[claim.recipient] = Entry(
-                    _OUTCOMES[letter],
-                    datetime.now(UTC),
+                    OUTCOMES[letter],
+                    at,
                     reason=self._reasons.get(short),
                     settlement=self._settlements.get(short),
+                    claimed_at=claimed_at,
                 )
         return found
 
@@ -104,7 +94,12 @@ class StateStoreJournal:
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
         """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
         left = {_short(name): entry for name, entry in self.find(claims).items() if entry.outcome is None}
-        self._append(list(left))
+        if not left:
+            return
+        # In a value of their own, which says when they were claimed, and not that it was now.
+        self._last = None
+        self._append(list(left), span_of(list(left.values())))
+        self._last = None
         for short, entry in left.items():
             reason = reason_of(entry)
             self._end(short, Outcome.UNKNOWN, reason)
@@ -139,9 +134,11 @@ class StateStoreJournal:
     def close(self) -> None:
         """Nothing is open: the task's own connection to Airflow is used."""
 
-    def _append(self, shorts: Sequence[bytes]) -> list[Segment]:
+    def _append(self, shorts: Sequence[bytes], span: Span | None = None) -> list[Segment]:
         """Put claims into segments and give these, one if that is possible: the senders wait for each."""
         last, touched = self._last, {}
+        now = datetime.now(UTC)
+        begin, end = span or (now, now)
         if last is not None and len(last.letters) + len(shorts) > SEGMENT_INVITES >= len(shorts):
             last = None
         for short in shorts:
@@ -155,6 +152,8 @@ class StateStoreJournal:
             last.hashes += short
             last.letters += b"."
             touched[last.key] = self._dirty[last.key] = last
+        for segment in touched.values():
+            segment.span = min(begin, (segment.span or (begin, end))[0]), end
         return list(touched.values())
 
     def _count(self, segments: int) -> None:
@@ -182,7 +181,7 @@ class StateStoreJournal:
         """
         for short in shorts:
             if short in self._open:
-                outcome = _OUTCOMES[self._earlier.get(short, LETTERS[Outcome.NOT_SENT])]
+                outcome = OUTCOMES[self._earlier.get(short, LETTERS[Outcome.NOT_SENT])]
                 self._end(short, outcome, self._reasons.get(short))
 
     def _end(self, short: bytes, outcome: Outcome | None, reason: Reason | None) -> None:
@@ -202,14 +201,14 @@ class StateStoreJournal:
             data = self._store.get(key)
             if data is None and number == count - 1:
                 break  # a crash between counting it and writing it: nothing of it was sent, and its place is free
-            shorts, letters, reasons = read_segment(key, data)
+            shorts, letters, reasons, span = read_segment(key, data)
             begin = 0
             while later and later[0][0].segment == number:
                 place, invites = later.pop(0)
-                self._take_in(shorts[begin : place.letters], letters[begin : place.letters], reasons)
+                self._take_in(shorts[begin : place.letters], letters[begin : place.letters], reasons, span)
                 self._apply(invites)
                 begin = place.letters
-            self._take_in(shorts[begin:], letters[begin:], reasons)
+            self._take_in(shorts[begin:], letters[begin:], reasons, span)
             self._segments = number + 1
         for _, invites in later:
             self._apply(invites)
@@ -226,98 +225,20 @@ class StateStoreJournal:
                 if not settlement.was_sent:
                     self._reasons.pop(short, None)
 
-    def _take_in(self, shorts: Sequence[bytes], letters: str, by_letter: Mapping[str, tuple[str, Reason]]) -> None:
+    def _take_in(self, shorts: Sequence[bytes], letters: str, explained: Explained, span: Span) -> None:
         """Take in invites. A doubt keeps its reason while it is one: also when it was claimed again."""
         found = dict(zip(shorts, letters, strict=True))
-        explained = {short: by_letter[letter] for short, letter in found.items() if letter in by_letter}
-        found |= {short: letter for short, (letter, _) in explained.items()}
+        reasons = {short: explained[letter] for short, letter in found.items() if letter in explained}
+        found |= {short: letter for short, (letter, _) in reasons.items()}
         self._earlier.update(found)
         for short in self._reasons.keys() & found.keys() if self._reasons else ():
-            if _OUTCOMES[found[short]] not in IN_DOUBT:
+            if OUTCOMES[found[short]] not in IN_DOUBT:
                 del self._reasons[short]
-        self._reasons.update((short, reason) for short, (_, reason) in explained.items())
+        self._reasons.update((short, reason) for short, (_, reason) in reasons.items())
         for short in self._settlements.keys() & found.keys():
             del self._settlements[short]
-
-
-class Segment:
-    """Hashes and letters, side by side, and the reasons of doubts and refusals that letters stand for."""
-
-    __slots__ = ("_room", "hashes", "key", "letters", "reasons")
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.hashes = bytearray()
-        self.letters = bytearray()
-        self.reasons: list[tuple[Outcome, Reason]] = []
-        self._room = _MOST_REASONS_BYTES
-
-    def letter_of(self, outcome: Outcome | None, reason: Reason) -> str | None:
-        """
-        Give the letter of a doubt's or a refusal's reason; None for other outcomes, and where there is no room for it.
-
-        Without room for what became of a doubt since, of the reason alone.
-        """
-        if outcome is not Outcome.UNKNOWN and outcome is not Outcome.REJECTED:
-            return None
-        short = Reason(reason.code, _cut(reason.first), since=_cut(reason.since), status=_cut(reason.status))
-        for kept in (short, short._replace(since="")):
-            each = (outcome, kept)
-            size = len(json.dumps(_reason_json(*each))) + 2
-            if each not in self.reasons and size <= self._room and self._has_letter(outcome):
-                self.reasons.append(each)
-                self._room -= size
-            if each in self.reasons:
-                return REASON_LETTERS[self.reasons.index(each)]
-        return None
-
-    def _has_letter(self, outcome: Outcome) -> bool:
-        refusals = sum(kind is Outcome.REJECTED for kind, _ in self.reasons)
-        is_full = outcome is Outcome.REJECTED and refusals >= _MOST_REFUSALS
-        return not is_full and len(self.reasons) < len(REASON_LETTERS)
-
-    def to_json(self) -> dict[str, Any]:
-        """Give plain data for the store."""
-        reasons = {"reasons": [_reason_json(*each) for each in self.reasons]} if self.reasons else {}
-        return {"hashes": b64encode(self.hashes).decode(), "outcomes": self.letters.decode(), **reasons}
-
-
-def read_segment(key: str, data: Any) -> tuple[list[bytes], str, dict[str, tuple[str, Reason]]]:
-    """
-    Give hashes and letters, side by side, and the letters that stand for an outcome with a reason.
-
-    :param key: of the value, for the error.
-    :param data: what :meth:`Segment.to_json` gave.
-    :raises LedgerError: it is something else.
-    """
-    try:
-        hashes, letters = b64decode(data["hashes"], validate=True), data["outcomes"]
-        by_letter = {
-            letter: (LETTERS[Outcome(each["outcome"])], Reason.from_json(each))
-            for letter, each in zip(REASON_LETTERS, data.get("reasons", ()), strict=False)
-        }
-        if len(hashes) != len(letters) * HASH_BYTES or not set(letters) <= {*_OUTCOMES, *by_letter}:
-            raise ValueError("hashes and outcomes do not match")
-    except (KeyError, TypeError, ValueError) as error:
-        raise LedgerError(f"Part {key} of the task state store's journal cannot be read; nothing was sent") from error
-    return [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)], letters, by_letter
-
-
-def journal_name(campaign: str) -> str:
-    """
-    Give what the keys of a campaign's journal begin with.
-
-    :param campaign: its name.
-    """
-    return "omnichat:batch:" + hashlib.blake2b(campaign.encode(), digest_size=8).hexdigest()
-
-
-def _reason_json(outcome: Outcome, reason: Reason) -> dict[str, str]:
-    return {"outcome": outcome.value, **reason.to_json()}
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
+        if not DECIDED_LETTERS.issuperset(letters):
+            self._spans.update(dict.fromkeys((each for each in found if OUTCOMES[found[each]] in IN_DOUBT), span))
 
 
 def _short(recipient: str) -> bytes:

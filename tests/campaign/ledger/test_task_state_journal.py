@@ -9,7 +9,8 @@ import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, LedgerError
-from airflow_provider_omnichat.campaign.ledger.task_state_journal import SEGMENT_INVITES, StateStoreJournal
+from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
+from airflow_provider_omnichat.campaign.ledger.task_state_segment import SEGMENT_INVITES
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.reasons import why
 from tests.support.state_store import Store

@@ -1,0 +1,105 @@
+"""The operator that looks up who is in doubt, after a campaign or on a schedule of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+
+from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
+from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
+from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
+from airflow_provider_omnichat.tasks.arguments import seconds_of
+from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
+from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
+from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class SettleInvitesOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseOperator):
+    """
+    Look up in the vendor's SMS logs who of a campaign is in doubt, and settle those who are found as sent.
+
+    Experimental, as reading the logs is: that invites stand there is not documented. Whoever is not found stays in
+    doubt, and nothing is ever sent because of it. The logs go back 48 hours, and take two numbers a second.
+
+    XCom: ``campaign``, ``found`` and ``still_in_doubt``. It is pushed before an error is raised, too.
+
+    :param campaign: its name, or the manifest of the task that sent it (``send.output``). (templated)
+    :param ledger_conn_id: the database connection of its ledger. (templated)
+    :param ledger_table: the name of the ledger's table, with a schema if need be. (templated)
+    :param omnichat_conn_id: the ``omnichat`` connection; its credentials need the scope ``sms:logs:read``. (templated)
+    :param patience: seconds for which the logs are asked again when they cannot be read.
+    :raises airflow_provider_omnichat.api.errors.SmsLogsError: the logs cannot be read; what was found is settled.
+    :raises airflow_provider_omnichat.campaign.ledger.interface.LedgerError: the ledger cannot be read or written.
+    """
+
+    template_fields: Sequence[str] = ("campaign", "ledger_conn_id", "ledger_table", "omnichat_conn_id")
+    not_texts: ClassVar = frozenset({"campaign"})
+    ui_color = "#ffe3d3"
+
+    def __init__(
+        self,
+        *,
+        campaign: str | Mapping[str, Any],
+        ledger_conn_id: str,
+        ledger_table: str = DEFAULT_TABLE,
+        omnichat_conn_id: str = OmnichatHook.default_conn_name,
+        patience: float = 60.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.campaign = campaign
+        self.ledger_conn_id = ledger_conn_id
+        self.ledger_table = ledger_table
+        self.omnichat_conn_id = omnichat_conn_id
+        self.patience = seconds_of("patience", patience)
+        self.refuse_what_is_no_text()
+
+    @cached_property
+    def _stop(self) -> StopSignal:
+        return StopSignal()
+
+    def on_kill(self) -> None:
+        """Ask no more; what was found is settled."""
+        self._stop.set()
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Look them up; see the class."""
+        from airflow_provider_omnichat.campaign.engine.settle_campaign import Settling, settle_campaign
+        from airflow_provider_omnichat.campaign.engine.thread import run_beside
+        from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
+        from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
+        from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+
+        self.refuse_missing_arguments()
+        campaign = self._campaign_name()
+        database = ledger_database(self.ledger_conn_id)
+        client = OmnichatHook(self.omnichat_conn_id).get_async_conn(1)
+        settling = Settling()
+        with closing(LedgerDesk(database, self.ledger_table)) as desk:
+            audit = LedgerAudit(database, self.ledger_table)
+            work = partial(settle_campaign, campaign, audit, desk, client, self.patience, settling, self._stop)
+            try:
+                interrupt = run_beside(work, self._stop)
+            finally:
+                counts = {"found": settling.found, "still_in_doubt": settling.still_in_doubt}
+                self.log.info("Campaign %s: %s found, %s still in doubt", campaign, *counts.values())
+                if self.do_xcom_push:
+                    context["ti"].xcom_push(key="return_value", value={"campaign": campaign, **counts})
+        if interrupt is not None:
+            raise interrupt
+        return {"campaign": campaign, **counts}
+
+    def _campaign_name(self) -> str:
+        name = self.campaign.get("campaign") if isinstance(self.campaign, Mapping) else self.campaign
+        if not isinstance(name, str) or not name:
+            raise AirflowFailException(
+                "campaign must be the name of a campaign, or the manifest of the task that sent it (its output)"
+            )
+        return name
