@@ -42,7 +42,7 @@ def get_provider_info() -> dict[str, Any]:
                             "Show whole phone numbers on the tab Invites and in its CSV, to everybody who may see the"
                             " task. Else they are masked."
                         ),
-                        "version_added": "1.0.0",
+                        "version_added": "0.1.0",
                         "type": "boolean",
                         "example": None,
                         "default": "False",
