@@ -21,6 +21,13 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {"integration-name": integration, "python-modules": ["airflow_provider_omnichat.operators.omnichat"]}
         ],
+        "sensors": [
+            {"integration-name": integration, "python-modules": ["airflow_provider_omnichat.sensors.omnichat"]}
+        ],
+        "triggers": [
+            {"integration-name": integration, "python-modules": ["airflow_provider_omnichat.triggers.omnichat"]}
+        ],
+        "notifications": ["airflow_provider_omnichat.notifications.omnichat.OmnichatInviteNotifier"],
         "task-decorators": [
             {
                 "name": "omnichat_invite",

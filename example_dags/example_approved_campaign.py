@@ -47,6 +47,7 @@ CAMPAIGN: dict[str, Any] = {
     # More than that would be another list than somebody meant.
     "max_invites": 1000,
     "price_per_segment": 0.06,
+    "currency": "EUR",
     "max_cost": 100.0,
     "retries": 2,
     "retry_delay": timedelta(minutes=1),

@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-AIRFLOW = "from airflow.providers.common.compat.sdk import BaseHook, BaseOperator, AirflowFailException, mask_secret\n"
+AIRFLOW = (
+    "from airflow.providers.common.compat.sdk import"
+    " AirflowFailException, BaseHook, BaseOperator, BaseSensorOperator, mask_secret\n"
+)
 HEAVY = {"requests", "urllib3", "aiohttp", "phonenumbers", "pendulum", "wtforms", "flask_appbuilder", "sqlalchemy"}
 
 
@@ -27,7 +30,9 @@ def by_airflow() -> set[str]:
     return loaded(AIRFLOW)
 
 
-@pytest.mark.parametrize("module", ["operators.omnichat", "hooks.omnichat", "transfers.sql_to_omnichat"])
+@pytest.mark.parametrize(
+    "module", ["operators.omnichat", "hooks.omnichat", "transfers.sql_to_omnichat", "sensors.omnichat"]
+)
 def test_parsing_a_dag_loads_nothing_heavy_that_airflow_has_not_loaded(by_airflow, module):
     ours = loaded(f"{AIRFLOW}import airflow_provider_omnichat.{module}") - by_airflow
     assert f"airflow_provider_omnichat.{module}" in ours

@@ -70,7 +70,8 @@ def print_result(result: Result) -> bool:
     print("\nWhat the sandbox says")
     _row("requests" + (f", {refused} of them answered 429 and repeated" if refused else ""), totals["requests"])
     _row("SMS, " + ("each as in the database" if agree else "NOT THOSE OF THE DATABASE"), len(sms))
-    _row("numbers that got two", totals["numbers_sent_twice"])
+    _row("numbers that got the same message twice", totals["same_message_twice"])
+    _row("numbers that got several messages", totals["several_messages"])
     unsettled = any(row[3] not in ("accepted", *_TITLES) for row in invites)
     return bool(invites) and agree and not totals["numbers_sent_twice"] and not unsettled
 

@@ -18,6 +18,8 @@ from demo_processes import (
     start_sandbox,
 )
 
+from airflow_provider_omnichat.hooks.connection_form import CONN_FIELDS
+
 _PARTS = {
     "api-server": ["api-server"],
     "scheduler": ["scheduler", "--skip-serve-logs"],
@@ -51,8 +53,12 @@ def run_ui(processes: Processes, work: Path, repository: Path, faults: Sequence[
     with Step("Connections, and a pool") as step:
         # In the database, not in the environment, so that they can be seen and changed in the UI.
         file = work / "connections.json"
-        connections = {"omnichat_default": sandbox.airflow_connection, **database_connections(work)}
-        file.write_text(json.dumps({name: json.loads(connection) for name, connection in connections.items()}))
+        given = {"omnichat_default": sandbox.airflow_connection, **database_connections(work)}
+        connections = {name: json.loads(connection) for name, connection in given.items()}
+        # The form under *Edit* has the extra fields that are stored, and no others.
+        defaults = {name: field["schema"].get("default") for name, field in CONN_FIELDS.items()}
+        connections["omnichat_default"]["extra"] = defaults | connections["omnichat_default"]["extra"]
+        file.write_text(json.dumps(connections))
         add = ["airflow", "connections", "import", str(file)]
         processes.run("connections import", add, work, environment, step.wait)
         pool = ["airflow", "pools", "set", "omnichat_senders", "2", "Invites side by side"]
@@ -68,7 +74,7 @@ Open
   {sandbox.url}   what the sandbox received
 
 Try
-  Dags > example_send_invite > Trigger: one invite. Then clear the task send_invite: no second SMS.
+  Dags > example_send_invite > Trigger: a form, one invite. Then clear the task send_invite: no second SMS.
   Dags > example_lifecycle_campaign: today's run has begun by itself; see the log of send_invites.
   Dags > example_approved_campaign > Trigger: when its task approve waits, read and decide under Required Actions.
   Dags > example_mapped_invites > Trigger: one task for each customer.

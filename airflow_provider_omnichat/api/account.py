@@ -37,6 +37,11 @@ class Account:
     integration_type: str | None = None
     timeout: float = field(default=DEFAULT_TIMEOUT_SECONDS)
 
+    @property
+    def is_on_this_machine(self) -> bool:
+        """Whether requests go to this machine: to a sandbox, or a tunnel."""
+        return _is_loopback(urlsplit(self.base_url).hostname or "")
+
     @classmethod
     def from_fields(
         cls,

@@ -131,6 +131,19 @@ class SmsLogs:
                     if not missing:
                         break  # a further page could hold nothing new, and would count against the limit
 
+    async def are_final(self, message_ids: Iterable[str]) -> bool:
+        """
+        Tell whether all messages have a final status.
+
+        :param message_ids: of the vendor.
+        :raises SmsLogsError: the logs cannot be read.
+        """
+        waiting = set(message_ids)
+        async for message in self.by_message_ids(list(waiting)):
+            if message.delivery.is_final:
+                waiting.discard(message.message_id)
+        return not waiting
+
     async def by_destination(
         self, numbers: Iterable[str], since: datetime, until: datetime
     ) -> AsyncIterator[LoggedMessage]:
@@ -198,6 +211,19 @@ class SmsLogs:
         return _unreadable(text, status), status < 300 or status in {408, 425, 429} or status >= 500
 
 
+def can_be_asked(message_id: str) -> bool:
+    """
+    Tell whether the filter takes a message id: not a blank one, nor one with a comma, nor one longer than the filter.
+
+    :param message_id: as the vendor gave it.
+    """
+    return bool(message_id.strip()) and "," not in message_id and _length(message_id) <= LONGEST_FILTER_CHARACTERS
+
+
+def _length(message_id: str) -> int:
+    return len(quote(message_id, safe=""))
+
+
 def pack(message_ids: Iterable[str], not_asked: list[str]) -> Iterator[list[str]]:
     """
     Pack message ids into as few requests as the filter and the rows of a page allow; each id once in a request.
@@ -208,8 +234,8 @@ def pack(message_ids: Iterable[str], not_asked: list[str]) -> Iterator[list[str]
     packed: dict[str, None] = {}
     left = LONGEST_FILTER_CHARACTERS + 1
     for message_id in message_ids:
-        length = len(quote(message_id, safe="")) + 1
-        if not message_id.strip() or "," in message_id or length > LONGEST_FILTER_CHARACTERS + 1:
+        length = _length(message_id) + 1
+        if not can_be_asked(message_id):
             not_asked.append(message_id)
             continue
         if message_id in packed:

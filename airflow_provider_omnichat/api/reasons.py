@@ -85,6 +85,7 @@ class Reason(NamedTuple):
     :param subject: what of this row it is about, before the text: ``41793****27``, ``line 3:``.
     :param detail: what else belongs to this row, behind the text.
     :param since: what became since of an invite that came into doubt for this reason; empty for nothing.
+    :param status: the vendor's name of its status, for people; empty where there is none.
     """
 
     code: ReasonCode
@@ -93,6 +94,7 @@ class Reason(NamedTuple):
     subject: str = ""
     detail: str = ""
     since: str = ""
+    status: str = ""
 
     @property
     def general(self) -> str:
@@ -111,8 +113,8 @@ class Reason(NamedTuple):
 
     def to_json(self) -> dict[str, str]:
         """Give plain data for a store."""
-        data = {"code": self.code.value, "text": self.first}
-        return {**data, "since": self.since} if self.since else data
+        more = {"since": self.since, "status": self.status}
+        return {"code": self.code.value, "text": self.first, **{name: value for name, value in more.items() if value}}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Reason:
@@ -122,4 +124,5 @@ class Reason(NamedTuple):
         :raises ValueError: when the code is none.
         :raises KeyError: when it is something else.
         """
-        return cls(ReasonCode(data["code"]), str(data["text"]), since=str(data.get("since", "")))
+        since, status = str(data.get("since", "")), str(data.get("status", ""))
+        return cls(ReasonCode(data["code"]), str(data["text"]), since=since, status=status)

@@ -289,7 +289,7 @@ def _error_of_status(http_status: int, answer: InviteAnswer, outcome: Outcome, h
         else (InviteUnknownError, ReasonCode.STATUS_UNCLEAR, _UNKNOWN)
     )
     return kind(
-        Reason(code, what, detail="; ".join(facts)),
+        Reason(code, what, detail="; ".join(facts), status=name),
         http_status=http_status,
         code=name,
         vendor_text=vendor_text,

@@ -20,21 +20,24 @@ from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TAB
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.campaign.preview.budget import Budget
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
+from airflow_provider_omnichat.operators.links import InvitesLink, ResultsLink, SandboxLink
 from airflow_provider_omnichat.tasks.arguments import (
     cap_of,
     is_number,
     one_of,
     ratio_of,
+    refuse_wrong_message,
     seconds_of,
     window_of,
     zone_of,
 )
 from airflow_provider_omnichat.tasks.asset_events import add_to_asset_events
 from airflow_provider_omnichat.tasks.ending import Ending, raise_if_empty
-from airflow_provider_omnichat.tasks.ledger import campaign_name
+from airflow_provider_omnichat.tasks.ledger import campaign_name, task_identity
 from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
 from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
+from airflow_provider_omnichat.tasks.short_errors import shorten
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -65,14 +68,19 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
 
     The return value (XCom) is the manifest, without personal data: ``campaign``, ``rows``, ``counts`` (by outcome;
     they add up to ``rows``), ``missing`` (rows of the list without an outcome, because the try ended before; None where
-    it is not known how many), ``results`` (where the rows are), ``segments`` (SMS segments that the vendor counted in
-    this try), ``sent_this_try``, ``started_at``, ``finished_at``. It is pushed before an error is raised, too.
+    it is not known how many), ``reasons`` (why rows were not accepted: the most frequent ones of each outcome, with
+    ``outcome``, ``code``, ``name`` of the vendor's status, ``count`` and the keys of the ``first`` rows, or their
+    positions), ``results`` (where the rows are), ``rows_in`` (the same for other tasks), ``segments`` (SMS segments
+    that the vendor counted in this try), ``sent_this_try``, ``started_at``, ``finished_at``. XCom ``summary`` says the
+    same in one line of Markdown. Both are pushed before an error is raised, too.
 
     :param invites: a list of dicts, the output of another task or of mapped ones that give a list each, a dict that is
         the only row, or a CSV or JSON-lines file on any storage that Airflow knows, read as a stream: its address
         (``s3://conn_id@bucket/list.csv``), a ``Path`` or an ``ObjectStoragePath``. Fields: ``to`` (see *to_column*),
         ``message`` and ``link_placeholder`` where a row has its own, and any others. (templated; shown as a count)
-    :param message: the text for rows without their own; ``{first_name}`` takes the row's field. (templated; not shown)
+    :param message: the text for rows without their own; ``{first_name}`` takes the row's field. One that is wrong
+        for each row, such as one without the placeholder, is refused before the list is read. (templated; shown with
+        no field filled in, or as its length)
     :param link_placeholder: the piece of the text in whose place the server puts the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
     :param integration_type: the channel that the invites lead to; that of the connection if None. (templated)
@@ -122,6 +130,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
     :param max_invites: people; a longer list is refused before the first send.
     :param max_segments: SMS of the whole list, as they are estimated; likewise.
     :param price_per_segment: of one SMS, in your currency; for the preview, and for *max_cost*.
+    :param currency: the name of it, such as ``"EUR"``, for the preview and errors; nothing is converted.
     :param max_cost: of the whole list, in the same currency, as it is estimated; likewise.
     :param approved: the ``fingerprint`` that a dry run gave (XCom); a list with other people or texts is refused before
         the first send. (templated)
@@ -161,9 +170,13 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         "results_path": shown_address,
         "suppression": _shown_opt_outs,
     }
+    shown_templates: ClassVar = {"message": ("{",)}
     may_become_empty: ClassVar = frozenset({"resend_key"})
     not_texts: ClassVar = frozenset({"invites", "suppression", "partition"})
+    operator_extra_links = (InvitesLink(), ResultsLink(), SandboxLink())
     ui_color = "#ffe3d3"
+
+    sandbox_url: str | None = None
 
     def __init__(
         self,
@@ -202,6 +215,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         max_invites: int | None = None,
         max_segments: int | None = None,
         price_per_segment: float | None = None,
+        currency: str | None = None,
         max_cost: float | None = None,
         approved: str | None = None,
         partition: tuple[int, int] | None = None,
@@ -247,11 +261,12 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         self.default_time_zone = zone_of("default_time_zone", default_time_zone)
         self.on_closed = on_closed
         self.max_per_recipient = cap_of(max_per_recipient, ledger_conn_id)
-        self.budget = Budget(max_invites, max_segments, price_per_segment, max_cost)
+        self.budget = Budget(max_invites, max_segments, price_per_segment, max_cost, currency)
         self.approved = approved
         self.partition = partition
         self.is_dry_run = dry_run
         self.refuse_what_is_no_text()
+        refuse_wrong_message(message, link_placeholder)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the list; see the class."""
@@ -296,10 +311,33 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
 
         return result_files(self, context, campaign)
 
+    def rows_in(self, context: Context, campaign: str, location: str | None) -> dict[str, str] | None:
+        """
+        Say for other tasks where the rows are, and how they are found there; None where nobody else can read them.
+
+        :param context: of the task.
+        :param campaign: the campaign's name.
+        :param location: of the results, or of the ledger; None where nobody else can read them.
+        """
+        if location and self.private("results_path"):
+            return {"kind": "files", "path": location}
+        if self.ledger_conn_id:
+            ledger = {"conn_id": self.ledger_conn_id, "table": self.ledger_table, "campaign": campaign}
+            return {"kind": "ledger", **ledger, "owner": task_identity(context)}
+        return None
+
     def _run(self, context: Context, carried_over: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self._send(context, carried_over)
+        except Exception as error:
+            shorten(error)
+            raise
+
+    def _send(self, context: Context, carried_over: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_omnichat.api.errors import AccountError
         from airflow_provider_omnichat.campaign.engine.send_campaign import CampaignRefusedError, send_campaign
         from airflow_provider_omnichat.campaign.results.tally import Tally
+        from airflow_provider_omnichat.tasks.live_progress import progress_of
         from airflow_provider_omnichat.tasks.plan import campaign_plan
 
         self.refuse_missing_arguments()
@@ -309,6 +347,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
             source = self.row_source(context)
             results = self.result_sink(context, campaign)
             plan = campaign_plan(self, context, campaign=campaign, account=hook.account, results=results)
+            self.sandbox_url = hook.account.base_url if hook.account.is_on_this_machine else None
         except AccountError:
             raise  # may be mended while Airflow waits for the next try
         except ValueError as error:
@@ -321,6 +360,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
                 source,
                 client=hook.get_async_conn(self.concurrency),
                 log=self.log,
+                publish=progress_of(self, context, campaign, plan.records.results.location),
                 stop=self._stop,
                 tally=Tally(**carried_over),
             )
@@ -336,14 +376,17 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         for outcome, names in report.unwritten.items():
             self.log.error("Not written to the ledger, %s: %s", outcome, ", ".join(names))
         manifest = tally.manifest(plan.campaign, report.location, report.missing)
+        manifest["rows_in"] = self.rows_in(context, plan.campaign, report.location)
         self._push(context, "return_value", manifest)  # an error, too, leaves it for others to read
+        self._push(context, "summary", tally.to_markdown(report.missing))
         if report.interrupt is not None:  # a time-out of the task, or its end by a signal
             self.log.error("%s", ending.stopped())
             raise report.interrupt
         ending.raise_if_another_try_helps()
         if not is_resumed:  # else it was not empty before the wait, and those who were sent to may have left it since
             raise_if_empty(tally, self.on_empty)
-        self.log.info("%s", ending.summary)
+        for line in (*ending.summary.splitlines(), *tally.reason_lines()):
+            self.log.info("%s", line)
         if tally.due[Outcome.HELD] and self.on_closed == "defer":
             ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
             self._sleep(tally, report.opens_at)
@@ -378,6 +421,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
             "preview": preview.statistics.to_json(),
         }
         self._push(context, "return_value", manifest)
+        self._push(context, "summary", f"Dry run, nothing was sent: {preview.statistics.headline()}")
         self._push(context, "markdown", preview.statistics.to_markdown())
         self._push(context, "fingerprint", preview.fingerprint)
         self.log.info("%s", sentences("Dry run, nothing was sent", preview.tally.summary()))

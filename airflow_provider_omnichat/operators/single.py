@@ -11,13 +11,15 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from airflow_provider_omnichat.api.privacy import describe_text, mask_number
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
-from airflow_provider_omnichat.campaign.model.sentences import sentences
+from airflow_provider_omnichat.campaign.model.sentences import paragraphs, sentences
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
+from airflow_provider_omnichat.operators.links import InvitesLink, SandboxLink
 from airflow_provider_omnichat.tasks.arguments import one_of, seconds_of
 from airflow_provider_omnichat.tasks.ledger import campaign_name, invite_ledger
 from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
 from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
+from airflow_provider_omnichat.tasks.short_errors import shorten
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -36,14 +38,15 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
     one try can see is covered.
 
     XCom: ``messageId`` (str) and ``status`` (dict, the vendor's status object), also of an invite that the vendor
-    rejected; the return value is the vendor's whole answer, the number included (``do_xcom_push=False`` keeps all of
-    it out).
+    rejected; the return value is the vendor's whole answer, the number included: it is what the vendor said. With
+    *mask_to* the number in it is masked; ``do_xcom_push=False`` keeps all of it out.
 
     .. seealso:: https://www.infobip.com/docs/api (OMNI Chat)
 
     :param to: phone number as people write it, ``+41 79 302 67 27`` or ``0041793026727``, and with *default_region*
         also ``079 302 67 27``. (templated; shown masked)
-    :param message: the text; must contain *link_placeholder*. (templated; not shown)
+    :param message: the text; must contain *link_placeholder*. (templated; shown with nothing filled in, or as its
+        length)
     :param link_placeholder: the piece of *message* in whose place the server puts the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
     :param integration_type: the channel that the invite leads to, such as ``FACEBOOK``; that of the connection if
@@ -62,6 +65,7 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
     :param ledger_table: the name of that table, with a schema if need be. (templated)
     :param retry_budget: seconds within which an invite that was certainly not taken (no connection, 429, 503 with
         ``Retry-After``) is tried again inside this try; 0 for a single attempt.
+    :param mask_to: mask the number in the return value, which is kept in Airflow's database and shown in its UI.
     :raises AirflowFailException: the invite is invalid, was rejected, or nobody knows; Airflow does not retry the task.
     :raises airflow_provider_omnichat.api.errors.InviteNotSentError: certainly not sent; Airflow retries the task if
         it has retries.
@@ -82,9 +86,13 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
         "ledger_table",
     )
     private_fields: ClassVar = {"to": mask_number, "message": describe_text}
+    shown_templates: ClassVar = {"message": ("{{", "{%")}
     may_become_empty: ClassVar = frozenset({"resend_key"})
     not_texts: ClassVar = frozenset({"to"})  # a whole number is one, too
+    operator_extra_links = (InvitesLink(), SandboxLink())
     ui_color = "#ffe3d3"
+
+    sandbox_url: str | None = None
 
     _hook: OmnichatHook | None = None
     _killed = False
@@ -105,6 +113,7 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
         ledger_conn_id: str | None = None,
         ledger_table: str = DEFAULT_TABLE,
         retry_budget: float = 60.0,
+        mask_to: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -122,10 +131,18 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
         self.ledger_conn_id = ledger_conn_id
         self.ledger_table = ledger_table
         self.retry_budget = seconds_of("retry_budget", retry_budget)
+        self.mask_to = mask_to
         self.refuse_what_is_no_text()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the invite; see the class."""
+        try:
+            return self._send(context)
+        except Exception as error:
+            shorten(error)
+            raise
+
+    def _send(self, context: Context) -> dict[str, Any]:
         from airflow_provider_omnichat.api.errors import (
             InvalidInviteError,
             InviteNotSentError,
@@ -157,7 +174,7 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
         except SendError as error:
             self._push(context, error.answer)
             advice = _UNKNOWN_ADVICE if isinstance(error, InviteUnknownError) else None
-            raise AirflowFailException(sentences(str(error), advice)) from error
+            raise AirflowFailException(paragraphs(str(error), advice)) from None
         finally:
             hook.close()
         if sent.settled is not None:
@@ -165,7 +182,8 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
         else:
             self._say(invite, sent.answer, sent.earlier)
         self._push(context, sent.answer)
-        return sent.answer.to_json()
+        answer = sent.answer.to_json()
+        return {**answer, "to": mask_number(answer["to"])} if self.mask_to and answer.get("to") else answer
 
     def on_kill(self) -> None:
         """Begin no further attempt; a request that is under way may still be answered and recorded."""

@@ -51,7 +51,7 @@ def summary(totals: Totals) -> str:
     """Return the last line: what came and what would have been sent."""
     return (
         f"stopped: {totals.requests} invite requests, {totals.accepted} accepted, "
-        f"{totals.numbers_sent_twice} numbers accepted more than once"
+        f"{totals.same_message_twice} numbers got the same message twice, {totals.several_messages} several messages"
     )
 
 

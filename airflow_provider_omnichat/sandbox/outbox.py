@@ -72,12 +72,16 @@ class Totals:
 
     :param by_status: count by status name, of the requests that got a status
     :param by_http_status: count by HTTP status; ``none`` where no answer was given
-    :param numbers_sent_twice: how many numbers were accepted more than once
+    :param numbers_sent_twice: how many numbers were accepted more than once, whatever the messages
+    :param same_message_twice: how many of these got the same message more than once, with the same placeholder
+    :param several_messages: how many of these got different messages, as of several campaigns
     """
 
     requests: int
     accepted: int
     numbers_sent_twice: int
+    same_message_twice: int
+    several_messages: int
     by_status: dict[str, int]
     by_http_status: dict[str, int]
     by_fault: dict[str, int]
@@ -100,9 +104,11 @@ class Outbox:
         self.requests_seen = 0
         self._recorded = 0
         self._accepted = 0
-        # Numbers are kept as text in two sets: the only thing beside the counters that grows with the run.
-        self._sent: set[str] = set()
-        self._sent_again: set[str] = set()
+        # Numbers are kept as text, with a hash of the message: the only thing beside the counters that grows with the
+        # run.
+        self._sent: dict[str, int] = {}
+        self._sent_again: dict[str, set[int]] = {}
+        self._same_again: set[str] = set()
         self._by_status: Counter[str] = Counter()
         self._by_http_status: Counter[int | None] = Counter()
         self._by_fault: Counter[str] = Counter()
@@ -122,10 +128,18 @@ class Outbox:
             self._by_fault[receipt.fault] += 1
         if receipt.accepted:
             self._accepted += 1
-            if receipt.to in self._sent:
-                self._sent_again.add(receipt.to)
-            else:
-                self._sent.add(receipt.to)
+            self._count_messages(receipt)
+
+    def _count_messages(self, receipt: Receipt) -> None:
+        message = hash((receipt.message, receipt.link_placeholder))
+        first = self._sent.get(receipt.to)
+        if first is None:
+            self._sent[receipt.to] = message
+            return
+        messages = self._sent_again.setdefault(receipt.to, {first})
+        if message in messages:
+            self._same_again.add(receipt.to)
+        messages.add(message)
 
     def latest(self, limit: int | None = None) -> Iterable[Receipt]:
         """Yield the receipts, newest first."""
@@ -141,6 +155,8 @@ class Outbox:
             requests=self._recorded,
             accepted=self._accepted,
             numbers_sent_twice=len(self._sent_again),
+            same_message_twice=len(self._same_again),
+            several_messages=sum(len(messages) > 1 for messages in self._sent_again.values()),
             by_status=dict(self._by_status),
             by_http_status={str(code or "none"): count for code, count in self._by_http_status.items()},
             by_fault=dict(self._by_fault),

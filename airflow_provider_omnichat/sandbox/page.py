@@ -69,12 +69,13 @@ def _live(account: Account, base_url: str) -> str:
 
 
 def _totals(totals: Totals) -> str:
-    twice = totals.numbers_sent_twice
+    twice = totals.same_message_twice
     cells = (
         ("Requests", totals.requests, ""),
         ("Accepted", totals.accepted, "good" if totals.accepted else ""),
         ("Not accepted", totals.requests - totals.accepted, ""),
-        ("Numbers sent twice", twice, "bad" if twice else ""),
+        ("Got the same message twice", twice, "bad" if twice else ""),
+        ("Got several messages", totals.several_messages, ""),
     )
     tiles = (f'<div><dt>{name}</dt><dd class="{kind}">{count:,}</dd></div>' for name, count, kind in cells)
     return f'<dl class="totals">{"".join(tiles)}</dl>'

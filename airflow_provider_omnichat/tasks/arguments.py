@@ -44,6 +44,22 @@ def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
+def refuse_wrong_message(message: object, link_placeholder: object) -> None:
+    """
+    Refuse the text of a list that is wrong for each of its rows, as far as that can be seen before it is rendered.
+
+    :param message: as it was given.
+    :param link_placeholder: likewise.
+    :raises ValueError: says what is wrong, and what to do.
+    """
+    texts = [text for text in (message, link_placeholder) if isinstance(text, str) and text.strip()]
+    if len(texts) < 2 or any(mark in text for text in texts for mark in ("{{", "{%", "{#")):
+        return
+    from airflow_provider_omnichat.campaign.checks.text import message_template
+
+    message_template(*texts)
+
+
 def one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
     """
     Refuse what is not among the choices.

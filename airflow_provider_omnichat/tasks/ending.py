@@ -8,17 +8,25 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import shown_address
+from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.model.rows import RowSourceError
-from airflow_provider_omnichat.campaign.model.sentences import sentences
+from airflow_provider_omnichat.campaign.model.sentences import paragraphs
 
 if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.engine.report import CampaignReport
     from airflow_provider_omnichat.campaign.results.tally import Tally
 
 _NO_ROWS = "Give results_path (or results_table, where the list is a query) to have a row for each invite"
-
-
 _MOST_NAMES = 50
+_OF_THE_TEXT = frozenset(
+    {
+        ReasonCode.NO_TEXT,
+        ReasonCode.NOT_A_TEXT,
+        ReasonCode.NO_FIELD_FOR_TEXT,
+        ReasonCode.NO_LINK_PLACEHOLDER,
+        ReasonCode.MESSAGE_TOO_LONG,
+    }
+)
 _ADVICE_ON_DOUBTS = (
     "See in the vendor's portal, and settle them with omnichat-ledger where there is a ledger_conn_id; or clear the"
     " task with on_unknown='lookup', which asks the vendor's SMS logs, or on_unknown='resend', at the risk of a second"
@@ -37,7 +45,7 @@ class Ending:
         self._report = report
         self._tally = report.tally
         self._where = f"All rows: {shown_address(report.location)}" if report.location else _NO_ROWS
-        self.summary = sentences(self._tally.summary(), self._where)
+        self.summary = paragraphs(self._tally.summary(), self._where)
 
     def raise_if_another_try_helps(self) -> None:
         """Raise what Airflow retries: the retry sends only what was certainly not sent."""
@@ -49,14 +57,15 @@ class Ending:
         if self._tally.due[Outcome.NOT_SENT]:
             why = f"Sending was stopped: {report.stop_reason}" if report.stop_reason else None
             raise AirflowException(
-                f"{sentences(*self._still_due(), why, self.summary)}\n"
-                f"{self._tally.examples(Outcome.NOT_SENT, Outcome.UNKNOWN)}"
+                self._ending(
+                    (Outcome.NOT_SENT, Outcome.UNKNOWN), why, *self._still_due(), already_said=report.stop_reason
+                )
             )
 
     def stopped(self) -> str:
         """Say what there is of a list that was not brought to its end."""
         report = self._report
-        return sentences(
+        return paragraphs(
             "The task was stopped" if report.was_stopped else None,
             str(report.failure) if report.failure is not None else None,
             "Sending was stopped" if report.failure is not None else None,
@@ -121,7 +130,7 @@ class Ending:
         if sent and rejected / sent > max_ratio:
             raise AirflowFailException(
                 self._ending(
-                    Outcome.REJECTED,
+                    (Outcome.REJECTED,),
                     f"The vendor rejected {rejected} of {sent} invites, more than max_rejected_ratio {max_ratio:g}",
                 )
             )
@@ -137,7 +146,7 @@ class Ending:
             limit = f" (more than max_unknown_ratio {max_ratio:g} of {self._tried})" if max_ratio else ""
             raise AirflowFailException(
                 self._ending(
-                    Outcome.UNKNOWN,
+                    (Outcome.UNKNOWN,),
                     f"{unknown} invites may have been sent, or not{limit}, and are not sent again by themselves",
                     _ADVICE_ON_DOUBTS,
                 )
@@ -150,7 +159,7 @@ class Ending:
         if not unknown:
             return None
         said = f"{unknown} of {self._tried} invites may have been sent, or not, as max_unknown_ratio allows"
-        return self._ending(Outcome.UNKNOWN, said, _ADVICE_ON_DOUBTS)
+        return self._ending((Outcome.UNKNOWN,), said, _ADVICE_ON_DOUBTS)
 
     @property
     def _tried(self) -> int:
@@ -158,17 +167,21 @@ class Ending:
         return counts[Outcome.ACCEPTED] + counts[Outcome.REJECTED] + counts[Outcome.UNKNOWN]
 
     def raise_if_no_row_was_fit(self) -> None:
-        """Raise when all rows are invalid: then it is probably another list, or another column."""
+        """Raise when all rows are invalid: then it is probably another list, another column or another text."""
+        codes = {each["code"] for each in self._tally.reasons}
+        question = "is it the right text?" if codes <= _OF_THE_TEXT else "is it the right list, and the right column?"
         if self._tally.rows and self._tally.counts[Outcome.INVALID] == self._tally.rows:
             raise AirflowFailException(
                 self._ending(
-                    Outcome.INVALID,
-                    f"Not one of {self._tally.rows} rows could be sent; is it the right list, and the right column?",
+                    (Outcome.INVALID,),
+                    f"Not one of {self._tally.rows} rows could be sent; {question}",
                 )
             )
 
-    def _ending(self, outcome: Outcome, *said: str) -> str:
-        return f"{sentences(*said, self.summary)}\n{self._tally.examples(outcome)}"
+    def _ending(self, outcomes: tuple[Outcome, ...], *said: str | None, already_said: str | None = None) -> str:
+        """Say what has happened and what to do, then the causes, each once, then the counts."""
+        causes = self._tally.causes(*outcomes, said=already_said)
+        return "\n".join(filter(None, (paragraphs(*said), causes, self.summary)))
 
 
 def raise_if_empty(tally: Tally, on_empty: str) -> None:

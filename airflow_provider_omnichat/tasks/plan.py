@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
 from airflow_provider_omnichat.campaign.checks.partition import Partition
 from airflow_provider_omnichat.campaign.checks.send_window_rule import WindowRule
+from airflow_provider_omnichat.campaign.checks.text import message_template
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Columns, InviteDefaults, Pace, Records, Rules
 from airflow_provider_omnichat.campaign.phone.number import checked_region
 from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
@@ -68,7 +69,7 @@ def campaign_plan(
     return CampaignPlan(
         campaign,
         InviteDefaults(
-            template=MessageTemplate(message) if message else None,
+            template=message_template(message, operator.link_placeholder) if message else None,
             link_placeholder=operator.link_placeholder,
             application_key=operator.application_key or account.application_key,
             integration_type=operator.integration_type or account.integration_type,

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import PurePath
 from typing import Any, ClassVar
 
+from airflow_provider_omnichat.api.privacy import mask_numbers
+
 
 class PrivateFieldsMixin:
     """
@@ -17,6 +19,9 @@ class PrivateFieldsMixin:
 
     private_fields: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     """Name of each private field, and what makes it fit to be shown; None is shown as it is."""
+    shown_templates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Private fields that are shown as they stand in the DAG file, with nothing filled in, where one of these marks in
+    them says that something will be."""
 
     _private_values: dict[str, Any] | None = None
 
@@ -24,13 +29,24 @@ class PrivateFieldsMixin:
         # Airflow renders plain and mapped tasks through this method alike; render_template_fields is not called for
         # mapped ones.
         if parent is self:
-            self._make_texts_of_paths(kwargs.get("seen_oids") or (args[3] if len(args) > 3 else ()))
+            given = kwargs.get("seen_oids") or (args[3] if len(args) > 3 else ())
+            self._make_texts_of_paths(given)
+            templates = self._templates_to_show(given) if self._private_values is None else {}
         super()._do_render_template_fields(parent, *args, **kwargs)  # type: ignore[misc]
         if parent is self and self._private_values is None:
             self._private_values = {name: getattr(self, name) for name in self.private_fields}
             for name, show in self.private_fields.items():
                 value = self._private_values[name]
-                setattr(self, name, None if value is None else show(value))
+                setattr(self, name, templates.get(name) or (None if value is None else show(value)))
+
+    def _templates_to_show(self, given: Collection[int]) -> dict[str, str]:
+        """Give what is shown of templates; what another task or a mapped argument has given is data."""
+        shown = {}
+        for name, marks in self.shown_templates.items():
+            source = getattr(self, name)
+            if isinstance(source, str) and id(source) not in given and any(mark in source for mark in marks):
+                shown[name] = mask_numbers(source)
+        return shown
 
     def _make_texts_of_paths(self, rendered: Collection[int]) -> None:
         """

@@ -108,11 +108,21 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         from airflow_provider_omnichat.campaign.results.table import ResultTable
         from airflow_provider_omnichat.hooks.result_database import result_database
 
-        identity = task_identity(context)
         return ResultTable(
             result_database(self.results_conn_id or self.conn_id),
             self.results_table,
-            batch=f"{identity}#{self.resend_key}" if self.resend_key else identity,
+            batch=self._batch(context),
             try_number=context["ti"].try_number,
             recipient_of=lambda to: recipient_key(campaign, to),
         )
+
+    def rows_in(self, context: Context, campaign: str, location: str | None) -> dict[str, str] | None:
+        """Say where the rows are; see the operator that this one builds on."""
+        if not self.results_table:
+            return super().rows_in(context, campaign, location)
+        conn_id = self.results_conn_id or self.conn_id
+        return {"kind": "table", "conn_id": conn_id, "table": self.results_table, "batch": self._batch(context)}
+
+    def _batch(self, context: Context) -> str:
+        identity = task_identity(context)
+        return f"{identity}#{self.resend_key}" if self.resend_key else identity

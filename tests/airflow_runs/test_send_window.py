@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_omnichat.campaign.results.files import read_results
 from airflow_provider_omnichat.sandbox.server import Sandbox
 from tests.support.airflow_deployment import Airflow, assert_none_of
-from tests.support.airflow_versions import HAS_STATE_STORE, needs_store
+from tests.support.airflow_versions import HAS_STATE_STORE, needs_store, retries_a_killed_task
 from tests.support.batch_tasks import number
 
 pytestmark = pytest.mark.airflow
@@ -50,6 +50,7 @@ def zone(now: datetime, minutes: int) -> str:
         pytest.param("window_with_database", marks=[pytest.mark.slow] if HAS_STATE_STORE else []),
     ],
 )
+@retries_a_killed_task
 def test_who_sleeps_gets_it_in_the_morning_and_nobody_twice_although_the_worker_is_killed(
     deployment: Airflow, sandbox: Sandbox, dag_id: str
 ) -> None:

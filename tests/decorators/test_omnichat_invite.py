@@ -135,7 +135,7 @@ def test_a_function_that_fails_is_an_ordinary_failure_without_its_numbers(at_san
     assert SECRET[1:] not in shown
     assert at_sandbox.requests_seen == 0
     if how != "at once" and not given:
-        assert "Sending was stopped. So far, 3 rows: 3 not sent." in told
+        assert "Sending was stopped.\nSo far, 3 rows: 3 not sent." in told
     else:  # where in the user's code
         assert "in at_once" in shown or "in midway" in shown
 
@@ -151,7 +151,7 @@ def test_a_function_that_failed_is_called_again_by_the_retry_and_nobody_gets_a_s
 
     first = run_task(task_of(invite, retries=2, **ledger), retries=2)
     assert first.state == "up_for_retry"
-    assert "The list cannot be read to its end (ValueError: not yet). Sending was stopped" in str(first.error)
+    assert "The list cannot be read to its end (ValueError: not yet).\nSending was stopped." in str(first.error)
     assert 0 < at_sandbox.requests_seen <= 300
     run = run_task(task_of(invite, retries=2, **ledger), retries=2, try_number=2)
     assert run.succeeded, run.error

@@ -114,6 +114,7 @@ def test_a_preview_tells_people_who_when_how_much_and_who_not(at_sandbox, ledger
             send_window=HOURS,
             time_zone_column="zone",
             price_per_segment=0.05,
+            currency="CHF",
             **ledger,
         )
     )
@@ -124,8 +125,8 @@ def test_a_preview_tells_people_who_when_how_much_and_who_not(at_sandbox, ledger
     text = run.xcom["markdown"]
     for words in (
         "**4** people of 7 rows would be invited",
-        "about **4 SMS** to pay for, together about **0.20** at 0.05 each",
-        "| at once | 3 |",
+        "about **4 SMS** to pay for, together about **0.20 CHF** at 0.05 CHF each",
+        "| at once |  | 3 |",
         "| from ",
         "is on the opt-out list",
         "already invited in this campaign",

@@ -39,7 +39,7 @@ def test_execution_timeout_records_what_was_sent_and_the_next_try_sends_only_the
     assert manifest["missing"] == 200 - manifest["rows"] > 0
     told = f"of 200 rows of the list were read; {manifest['missing']} have no outcome and no row in the results"
     log = capsys.readouterr()
-    assert f"The task was stopped. So far, {manifest['rows']} rows: " in log.out + log.err
+    assert f"The task was stopped.\nSo far, {manifest['rows']} rows: " in log.out + log.err
     assert told in log.out + log.err
     at_sandbox.clear_faults()
     second = run_task(batch(people(200), **given), store=store, retries=1, try_number=2)

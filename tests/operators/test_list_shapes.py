@@ -271,7 +271,7 @@ def test_an_iterator_with_a_wrong_item_ends_the_task_for_good_and_the_mended_one
     assert run.state == "failed", "a retry would meet it again"
     assert "invites: item 301 must be a dict, is a str" in str(run.error)
     sent = len(at_sandbox.accepted)
-    assert "Sending was stopped. So far, " in str(run.error)
+    assert "Sending was stopped.\nSo far, " in str(run.error)
     assert 0 < sent == len([row for row in rows_in(tmp_path) if row.outcome == "accepted"]) <= 300
     assert counts(run)["accepted"] == sent
     assert "41793026727" not in str(run.error)

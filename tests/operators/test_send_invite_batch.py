@@ -22,11 +22,12 @@ def test_each_row_is_sent_once_and_the_manifest_tells_it(at_sandbox):
     assert run.succeeded, run.error
     manifest = run.xcom["return_value"]
     assert set(manifest) == {
-        *("campaign", "rows", "missing", "counts", "results", "segments", "sent_this_try", "started_at", "finished_at")
+        *("campaign", "rows", "missing", "counts", "reasons", "results", "rows_in", "segments", "sent_this_try"),
+        *("started_at", "finished_at"),
     }
     assert manifest["campaign"] == "invites/run-1/invite"
     assert manifest["rows"] == manifest["sent_this_try"] == manifest["segments"] == 300
-    assert manifest["results"] is None
+    assert manifest["results"] is manifest["rows_in"] is None
     assert set(manifest["counts"]) == {
         *("accepted", "rejected", "not_sent", "unknown", "invalid", "duplicate", "suppressed", "held")
     }
@@ -48,7 +49,9 @@ def test_a_row_may_have_its_own_message_and_placeholder_and_they_are_not_evaluat
 @needs_runner
 @pytest.mark.parametrize("template", ["{name.__class__}", "{0}", "{}", "{name!r}", "{name:>9}", "Hi {", "{name[0]}"])
 def test_a_template_that_reaches_for_more_than_a_field_fails_before_anything_is_sent(at_sandbox, template):
-    run = run_task(batch(people(3), message=f"{template} <link>", retries=2), retries=2)
+    run = run_task(
+        batch(people(3), message="{{ params.text }} <link>", params={"text": template}, retries=2), retries=2
+    )
     assert run.state == "failed"
     assert "Nothing was sent" in str(run.error)
     assert at_sandbox.requests_seen == 0

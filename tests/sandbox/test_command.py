@@ -64,7 +64,9 @@ def test_ready_file_is_enough_to_send_an_invite_and_sigterm_ends_cleanly(tmp_pat
     assert f"{ready['url']}/" in out
     assert "#1 41793****27 200 PENDING_ENROUTE" in out
     assert "41793026727" not in out
-    assert out.endswith("stopped: 1 invite requests, 1 accepted, 0 numbers accepted more than once\n")
+    assert out.endswith(
+        "stopped: 1 invite requests, 1 accepted, 0 numbers got the same message twice, 0 several messages\n"
+    )
     assert not ready_file.exists()
 
 

@@ -28,12 +28,33 @@ def test_outbox_is_newest_first_with_whole_numbers_and_totals(sandbox, post):
         "requests": 4,
         "accepted": 2,
         "numbers_sent_twice": 1,
+        "same_message_twice": 1,
+        "several_messages": 0,
         "by_status": {"PENDING_ENROUTE": 2},
         "by_http_status": {"200": 2, "429": 1, "none": 1},
         "by_fault": {"429": 1, "drop-before": 1},
     }
     assert len(call(sandbox, "GET", "/__outbox?limit=1").json()["invites"]) == 1
     assert call(sandbox, "GET", "/__outbox?limit=x").status_code == 400
+
+
+def test_two_campaigns_for_one_number_are_no_fault_and_the_same_message_again_is(sandbox, post):
+    def counts() -> tuple[int, int, int]:
+        totals = sandbox.totals
+        return totals.numbers_sent_twice, totals.same_message_twice, totals.several_messages
+
+    post(sandbox)
+    post(sandbox, changed={"message": "Another campaign: <link>"})
+    assert counts() == (1, 0, 1)
+    post(sandbox, changed={"to": "41793026728"})
+    assert counts() == (1, 0, 1)
+    post(sandbox, changed={"to": "41793026728", "message": "Hello ##", "linkPlaceholder": "##"})
+    assert counts() == (2, 0, 2)
+    post(sandbox, changed={"message": "Another campaign: <link>"})
+    assert counts() == (2, 1, 2)
+    sandbox.script("rejected:10")
+    post(sandbox)
+    assert counts() == (2, 1, 2), "what is not accepted is nobody's SMS"
 
 
 @pytest.mark.parametrize(("method", "path"), [("DELETE", "/__outbox"), ("POST", "/__outbox/clear")])

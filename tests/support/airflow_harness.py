@@ -22,11 +22,17 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Deferral:
-    """How a task went to sleep: until when, and how it goes on."""
+    """How a task went to sleep: the trigger as Airflow would store it, and how it goes on."""
 
-    moment: datetime
+    classpath: str
+    trigger: dict[str, Any]
     next_method: str
     next_kwargs: Any
+
+    @property
+    def moment(self) -> datetime:
+        """Until when it sleeps, where it waits for a time."""
+        return self.trigger["moment"]  # type: ignore[no-any-return]
 
 
 @dataclass
@@ -255,13 +261,12 @@ def _deferral_of(message: Any) -> Deferral:
         from airflow.serialization.serialized_objects import BaseSerialization
 
         read = BaseSerialization.deserialize
-    assert message.classpath == "airflow.providers.standard.triggers.temporal.DateTimeTrigger"
     sent = message.model_dump()  # before 3.2, what is sent is packed on its way
-    return Deferral(read(sent["trigger_kwargs"])["moment"], sent["next_method"], sent["next_kwargs"])
+    return Deferral(message.classpath, read(sent["trigger_kwargs"]), sent["next_method"], sent["next_kwargs"])
 
 
 def _run_on_airflow_2(task: Any, store: dict[str, Any], resume: Deferral | None) -> TaskRun:
-    from airflow.exceptions import AirflowFailException, TaskDeferred
+    from airflow.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
     from airflow.providers.common.compat.sdk import DAG
     from airflow.utils.context import OutletEventAccessors
 
@@ -289,10 +294,13 @@ def _run_on_airflow_2(task: Any, store: dict[str, Any], resume: Deferral | None)
             value = task.execute(context)
         if task.do_xcom_push:
             xcom["return_value"] = value
-    except AirflowFailException as raised:
+    except (AirflowFailException, AirflowSensorTimeout) as raised:
         state, error = "failed", raised
+    except AirflowSkipException as raised:
+        state, error = "skipped", raised
     except TaskDeferred as raised:
-        state, deferral = "deferred", Deferral(raised.trigger.moment, raised.method_name, raised.kwargs or {})
+        classpath, trigger = raised.trigger.serialize()
+        state, deferral = "deferred", Deferral(classpath, trigger, raised.method_name, raised.kwargs or {})
     except Exception as raised:
         state, error = ("up_for_retry" if task.retries else "failed"), raised
     rendered = {name: getattr(task, name) for name in task.template_fields}

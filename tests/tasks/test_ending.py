@@ -41,12 +41,12 @@ _WRONG = {
 
 
 def assert_reads_well(text: str) -> None:
-    """Sentences, and below them examples, one a line."""
-    head, *examples = text.split("\n")
-    assert head.endswith((".", "?")), text
-    for name, wrong in _WRONG.items():
-        found = wrong.search(head) or next(filter(None, map(wrong.search, (line.strip() for line in examples))), None)
-        assert not found, f"{name} at {found.group()!r} in: {text}"
+    """Sentences, each on a line or some of them together, and below them causes, one a line and set in."""
+    for line in text.split("\n"):
+        assert line.startswith("  ") or line.endswith((".", "?", "!")), text
+        for name, wrong in _WRONG.items():
+            found = wrong.search(line.strip())
+            assert not found, f"{name} at {found.group()!r} in: {text}"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from airflow_provider_omnichat.campaign.engine.claiming_ahead import ClaimingAhe
 from airflow_provider_omnichat.campaign.engine.doubts import Doubts
 from airflow_provider_omnichat.campaign.engine.patience import Patience
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
-from airflow_provider_omnichat.campaign.engine.progress import Log, log_progress
+from airflow_provider_omnichat.campaign.engine.progress import Log, Progress, Publish
 from airflow_provider_omnichat.campaign.engine.recorder import Recorder
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
@@ -40,7 +40,9 @@ async def run_batch(
     *,
     client: AsyncOmnichatClient,
     report: CampaignReport,
+    progress: Progress,
     log: Log,
+    publish: Publish | None,
     stop: StopSignal,
 ) -> None:
     """
@@ -50,7 +52,9 @@ async def run_batch(
     :param rows: of the list; read in a thread of its own.
     :param client: not entered yet.
     :param report: takes how the campaign stands.
+    :param progress: follows it.
     :param log: where progress is logged.
+    :param publish: takes snapshots of the progress.
     :param stop: asks it to end early.
     :raises OmnichatError: at the start the way out cannot be used, or the ledger or earlier results cannot be read, and
         nothing was sent. Later failures are in the report, with all that was sent recorded as far as that was possible.
@@ -63,9 +67,10 @@ async def run_batch(
                 plan.records.patience, lambda is_held: loop.call_soon_threadsafe(pacer.hold, is_held), log
             )
             storage = await writer.call(Storage.open, plan, report, patience)
-            batch = Batch(plan, storage, client, pacer, report, reader, writer)
+            batch = Batch(plan, storage, client, pacer, report, reader, writer, log)
             stop.listen(patience.end)
-            await batch.run(plan.row_checker().checked(rows), log, stop)
+            following = progress.follow(batch.sender, log, plan.pace.progress_every, publish)
+            await batch.run(plan.row_checker().checked(rows), following, stop)
     finally:
         reader.close()
         writer.close()
@@ -82,6 +87,7 @@ class Batch:
     :param report: takes how the campaign stands.
     :param reader: reads the list.
     :param writer: writes to the storage.
+    :param log: where it is said what came of doubts.
     """
 
     def __init__(
@@ -93,46 +99,47 @@ class Batch:
         report: CampaignReport,
         reader: WorkerThread,
         writer: WorkerThread,
+        log: Log,
     ) -> None:
         pace = plan.pace
-        self._progress_every = pace.progress_every
         self._storage = storage
         self._report = report
         self._reader = reader
         self._writer = writer
         self._recorder = Recorder(report, storage.earlier, pace.resend_unknown)
-        self._sender = Sender(
+        self.sender = Sender(
             client,
             pacer,
             concurrency=pace.concurrency,
             retry_budget=pace.retry_budget,
             ended=self._recorder.add_sent,
         )
-        self._ahead = ClaimingAhead(pacer, self._sender, pace.concurrency)
-        self._doubts = Doubts(client, storage, writer, self._recorder, report, pace)
+        self._ahead = ClaimingAhead(pacer, self.sender, pace.concurrency)
+        self._doubts = Doubts(client, storage, writer, self._recorder, report, pace, log)
         self._commit_lock = asyncio.Lock()
         self._committed_at = monotonic()
 
-    async def run(self, checked: Iterator[Candidate | Result], log: Log, stop: StopSignal) -> None:
+    async def run(
+        self, checked: Iterator[Candidate | Result], following: Coroutine[None, None, None], stop: StopSignal
+    ) -> None:
         """
         Bring every row to its outcome.
 
         :param checked: the rows.
-        :param log: where progress is logged.
+        :param following: runs beside; it ends with the batch.
         :param stop: asks it to end early.
         """
-        progress = log_progress(self._report, self._sender, log, self._progress_every)
-        self._sender.start()
+        self.sender.start()
         try:
-            async with _running(self._commit_regularly(), progress, self._end_at(stop)):
+            async with _running(self._commit_regularly(), following, self._end_at(stop)):
                 await self._feed(checked)
-                await self._sender.finish()
-                await self._doubts.look_up(log, stop)
+                await self.sender.finish()
+                await self._doubts.look_up(stop)
         finally:  # after an error, too, what was sent must be recorded
-            await self._sender.close()
+            await self.sender.close()
             self._doubts.give_up()
             await self._commit()
-            self._report.stop_reason = self._sender.stop_reason
+            self._report.stop_reason = self.sender.stop_reason
             if await self._writer.call(self._storage.close, self._recorder.rows()):
                 self._recorder.note_written()
             self._report.unwritten = self._recorder.unwritten()
@@ -141,20 +148,20 @@ class Batch:
         """Once somebody asks for it, begin no new request, and leave those under way some seconds."""
         await stop.wait()
         self._report.was_stopped = True
-        await self._sender.abandon(GRACE_SECONDS)
+        await self.sender.abandon(GRACE_SECONDS)
 
     async def _feed(self, checked: Iterator[Candidate | Result]) -> None:
         while not self._report.was_stopped and self._report.failure is None:
             size = self._ahead.block_size()
             room = self._ahead.room(size)
-            if not self._sender.has_room(*room):
-                await self._sender.room(*room, _COMMIT_EVERY_SECONDS)
+            if not self.sender.has_room(*room):
+                await self.sender.room(*room, _COMMIT_EVERY_SECONDS)
                 continue
             self._ahead.refill_begins()
             block, failure = await self._reader.call(next_block, checked, size)
             self._report.read += len(block)
             if failure is not None:  # what was read and not sent yet gets its row, and is not sent
-                self._sender.stop(str(failure))
+                self.sender.stop(str(failure))
             if block:
                 await self._commit(self._candidates(block))
             if failure is not None:
@@ -176,7 +183,7 @@ class Batch:
         """Record what has ended, claim what comes next, queue what could be claimed."""
         async with self._commit_lock:
             self._committed_at = monotonic()
-            is_sending = not self._sender.stopped.is_set()
+            is_sending = not self.sender.stopped.is_set()
             to_claim: list[Claim] = []
             to_find: list[Claim] = []
             for each in candidates:
@@ -193,22 +200,22 @@ class Batch:
                     self._recorder.note_written()
             if self._report.failure is not None:
                 # What the ledger has of claims that failed is not known, so these rows have no outcome.
-                self._sender.stop(str(self._report.failure))
+                self.sender.stop(str(self._report.failure))
 
     def _queue(self, candidates: Sequence[Candidate], taken: Mapping[str, Entry], is_sending: bool) -> None:
         """Queue what could be claimed, and record of the others what the ledger has of them."""
-        was_starved, queued = self._sender.is_starved, 0
+        was_starved, queued = self.sender.is_starved, 0
         for candidate in candidates:
             entry = taken.get(candidate.recipient)
             if candidate.wait is not None:
                 self._recorder.add_unsent(candidate, entry, Outcome.HELD, candidate.wait.reason)
             elif not is_sending:
-                self._recorder.add_unsent(candidate, entry, Outcome.NOT_SENT, self._sender.not_begun)
+                self._recorder.add_unsent(candidate, entry, Outcome.NOT_SENT, self.sender.not_begun)
             elif entry is not None:
                 if not self._doubts.takes(candidate, entry):
                     self._recorder.add_earlier(candidate, entry)
             else:
-                self._sender.put(candidate)
+                self.sender.put(candidate)
                 queued += 1
         if candidates:
             self._ahead.refilled(len(candidates), queued, was_starved)

@@ -1,14 +1,20 @@
-"""The lines in the log that say how far a campaign is."""
+"""How far a campaign is: lines in the log, and snapshots for whoever shows them."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
+from airflow_provider_omnichat.campaign.engine.timeline import Timeline
 from airflow_provider_omnichat.campaign.sending.sender import Sender
+
+_SAMPLE_EVERY_SECONDS = 1.0
+_PUBLISH_EVERY_SECONDS = 3.0
 
 
 class Log(Protocol):
@@ -21,21 +27,81 @@ class Log(Protocol):
         """Log a line that somebody should read."""
 
 
-async def log_progress(report: CampaignReport, sender: Sender, log: Log, every: float) -> None:
+Publish = Callable[[dict[str, Any]], None]
+"""Takes what :meth:`Progress.snapshot` gives. It may block, and it must not raise."""
+
+
+class Progress:
     """
-    Log a line again and again, until it is cancelled.
+    Follows one campaign.
 
     :param report: of the campaign.
-    :param sender: of the campaign.
-    :param log: to write to.
-    :param every: seconds between two lines.
+    :param rate_limit: invites a second at most; None for no limit.
     """
-    while True:
-        await asyncio.sleep(every)
-        log.info("%s", _progress(report, sender))
+
+    def __init__(self, report: CampaignReport, rate_limit: float | None = None) -> None:
+        self._report = report
+        self._rate_limit = rate_limit
+        self._timeline = Timeline("accepted", "rejected", "unknown", "refused_for_now")
+        self._began = monotonic()
+        self._refusals = 0
+
+    async def follow(self, sender: Sender, log: Log, log_every: float, publish: Publish | None) -> None:
+        """
+        Log and publish again and again, until it is cancelled.
+
+        :param sender: of the campaign.
+        :param log: to write to.
+        :param log_every: seconds between two lines.
+        :param publish: takes snapshots, in a thread of its own; None for nobody.
+        """
+        logged = published = monotonic()
+        while True:
+            await asyncio.sleep(min(_SAMPLE_EVERY_SECONDS, log_every))
+            now, self._refusals = monotonic(), sender.refusals
+            self._timeline.add(now - self._began, *self._totals())
+            if now - logged >= log_every:
+                logged = now
+                log.info("%s", _line(self._report, sender))
+            if publish is not None and now - published >= _PUBLISH_EVERY_SECONDS:
+                published = now
+                await asyncio.to_thread(publish, self.snapshot())
+
+    def snapshot(self) -> dict[str, Any]:
+        """
+        Give how the campaign stands, as plain data without personal ones.
+
+        ``rows`` have ended, of ``total`` where that is known; ``counts`` are by outcome and ``reasons`` by reason;
+        ``timeline`` has the totals of this process at moments in ``seconds`` since ``began_at``.
+        """
+        tally, now = self._report.tally, monotonic()
+        counts = {str(outcome): count for outcome, count in tally.counts.items()}
+        return {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "started_at": tally.started_at.isoformat(timespec="seconds"),
+            "rows": tally.rows,
+            "total": self._report.read if self._report.is_complete else self._report.total,
+            "counts": counts,
+            "reasons": tally.reasons,
+            "sent_this_try": tally.sent_this_try,
+            "segments": tally.segments,
+            "refused_for_now": self._refusals,
+            "rate_limit": self._rate_limit,
+            "stop_reason": self._report.stop_reason,
+            "timeline": self._timeline.to_json(now - self._began, *self._totals()),
+        }
+
+    def _totals(self) -> tuple[int, ...]:
+        tally = self._report.tally
+        return (
+            tally.sent_this_try,
+            tally.counts[Outcome.REJECTED],
+            tally.counts[Outcome.UNKNOWN],
+            self._refusals,
+        )
 
 
-def _progress(report: CampaignReport, sender: Sender) -> str:
+def _line(report: CampaignReport, sender: Sender) -> str:
     seconds = max(monotonic() - sender.started, 0.001)
     counts, rows = report.tally.counts, report.tally.rows
     if report.total is None:

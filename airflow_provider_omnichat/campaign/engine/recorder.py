@@ -16,7 +16,7 @@ from airflow_provider_omnichat.campaign.engine.row_results import (
 )
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Entry
 from airflow_provider_omnichat.campaign.ledger.retake import doubted_again, still_in_doubt
-from airflow_provider_omnichat.campaign.model.rows import Candidate, Result, row_name
+from airflow_provider_omnichat.campaign.model.rows import Candidate, Result, row_name, shown_key
 from airflow_provider_omnichat.campaign.sending.sender import Ended
 
 
@@ -98,7 +98,8 @@ class Recorder:
         """Name, by outcome, the rows whose entries were taken out and are not in the ledger."""
         names: dict[Outcome, list[str]] = {}
         for each in self._unwritten:
-            names.setdefault(each.outcome, []).append(row_name(each.candidate.position, each.candidate.key))
+            key = shown_key(each.candidate.key, each.candidate.invite.to)
+            names.setdefault(each.outcome, []).append(row_name(each.candidate.position, key))
         return names
 
     def rows(self) -> list[tuple[str | None, Result]]:

@@ -12,7 +12,7 @@ from airflow_provider_omnichat.campaign.engine.batch import run_batch
 from airflow_provider_omnichat.campaign.engine.gc_tuning import rarely_collected
 from airflow_provider_omnichat.campaign.engine.measuring import check_list, measure_list
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
-from airflow_provider_omnichat.campaign.engine.progress import Log
+from airflow_provider_omnichat.campaign.engine.progress import Log, Progress, Publish
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
 from airflow_provider_omnichat.campaign.engine.thread import run_beside
@@ -30,6 +30,7 @@ def send_campaign(
     *,
     client: AsyncOmnichatClient,
     log: Log,
+    publish: Publish | None = None,
     stop: StopSignal | None = None,
     tally: Tally | None = None,
 ) -> CampaignReport:
@@ -40,6 +41,7 @@ def send_campaign(
     :param source: of its rows.
     :param client: not entered yet.
     :param log: where progress is logged.
+    :param publish: takes snapshots of the progress, for whoever shows them: now and then, and at the end.
     :param stop: asks the campaign to end early; what was sent is recorded all the same.
     :param tally: counts on from what was sent before a wait for the send window.
     :return: how the campaign stands; see its ``failure``, and raise its ``interrupt``.
@@ -60,8 +62,13 @@ def send_campaign(
             tally or Tally(),
         )
         stop = stop or StopSignal()
-        campaign = partial(run_batch, plan, rows, client=client, report=report, log=log, stop=stop)
+        progress = Progress(report, plan.pace.rate_limit)
+        campaign = partial(
+            run_batch, plan, rows, client=client, report=report, progress=progress, log=log, publish=publish, stop=stop
+        )
         report.interrupt = run_beside(campaign, stop)
+        if publish is not None:
+            publish(progress.snapshot())
     if isinstance(report.failure, RowSourceError) and not report.tally.rows:
         raise CampaignRefusedError(str(report.failure))
     return report

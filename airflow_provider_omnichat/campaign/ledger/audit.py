@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 from airflow_provider_omnichat.campaign.ledger.audit_statements import ROW_COLUMNS, AuditStatements, Order
 from airflow_provider_omnichat.campaign.ledger.desk import forgotten_name
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
-from airflow_provider_omnichat.campaign.ledger.sql_entries import moment
 from airflow_provider_omnichat.campaign.ledger.sql_statements import COLUMNS, DEFAULT_TABLE, FORGOTTEN
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.failure import failure_name
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
-from airflow_provider_omnichat.campaign.sql.values import fitted, stamp
+from airflow_provider_omnichat.campaign.sql.values import fitted, moment, stamp
 
 CLAIMED = "claimed"
 """Stands for the outcome of a claim that nobody has ended yet."""
@@ -35,6 +34,7 @@ class LedgerRow(NamedTuple):
     :param error: the same for people.
     :param since: what became since of what is in doubt.
     :param message_id: of the vendor.
+    :param status_name: of the vendor's status.
     :param claimed_by: the task instance that sent it.
     :param claimed_at: when it was about to be sent, in UTC.
     :param updated: when it was last written to, in UTC.
@@ -50,6 +50,7 @@ class LedgerRow(NamedTuple):
     error: str | None
     since: str | None
     message_id: str | None
+    status_name: str | None
     claimed_by: str
     claimed_at: datetime
     updated: datetime
@@ -119,7 +120,9 @@ class LedgerAudit:
         campaign: str,
         *,
         outcome: str | Sequence[str] | None = None,
+        claimed_by: str | None = None,
         reason: str | None = None,
+        status: str | None = None,
         search: str | None = None,
         order: Order = "claimed_at",
         descending: bool = False,
@@ -133,7 +136,9 @@ class LedgerAudit:
         :param campaign: its name.
         :param outcome: only those that ended so; ``claimed`` for a claim that nobody has ended. Several are one or the
             other.
+        :param claimed_by: only those of this task instance.
         :param reason: only those with this reason code.
+        :param status: only those with this name of the vendor's status.
         :param search: only those whose row key has this in it, or whose number is this.
         :param order: by which column; rows that are alike in it come by recipient.
         :param descending: the last first.
@@ -147,7 +152,9 @@ class LedgerAudit:
         sql, parameters = self._table.page(
             outcomes=[each for each in outcomes if each != CLAIMED],
             open_too=CLAIMED in outcomes,
+            claimed_by=None if claimed_by is None else fitted(claimed_by),
             reason=reason,
+            status=status,
             search=search,
             order=order,
             descending=descending,
@@ -166,15 +173,16 @@ class LedgerAudit:
         """
         return [_row(row) for row in self._read(self._table.by_key(), [fitted(campaign), row_key])]
 
-    def doubts(self, campaign: str) -> Iterator[LedgerRow]:
+    def doubts(self, campaign: str, claimed_by: str | None = None) -> Iterator[LedgerRow]:
         """
         Give the invites of a campaign that may have been sent, or not, the oldest first; in pages, however many.
 
         :param campaign: its name.
+        :param claimed_by: only those of this task instance.
         :raises LedgerError: the table is missing, or cannot be read.
         """
         last = None
-        while page := self.rows(campaign, outcome=("unknown", CLAIMED), limit=_PAGE, after=last):
+        while page := self.rows(campaign, outcome=("unknown", CLAIMED), claimed_by=claimed_by, limit=_PAGE, after=last):
             yield from page
             last = page[-1]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from airflow_provider_omnichat.campaign.ledger.sql_statements import SqlTable
+from airflow_provider_omnichat.campaign.ledger.sql_statements import COLUMNS, FORGOTTEN, SqlTable
+from airflow_provider_omnichat.campaign.sql.like import contains
 
 Order = Literal["claimed_at", "updated", "row_key", "outcome", "reason_code", "recipient"]
 """The columns by which rows can be sorted."""
@@ -30,6 +31,7 @@ ROW_COLUMNS = (
     "error",
     "since",
     "message_id",
+    "status_name",
     "claimed_by",
     "claimed_at",
     "updated",
@@ -56,7 +58,9 @@ class AuditStatements(SqlTable):
         *,
         outcomes: Sequence[str],
         open_too: bool,
+        claimed_by: str | None,
         reason: str | None,
+        status: str | None,
         search: str | None,
         order: Order,
         descending: bool,
@@ -67,7 +71,9 @@ class AuditStatements(SqlTable):
 
         :param outcomes: which; with *open_too* also claims that nobody has ended. All if there is neither.
         :param open_too: see *outcomes*.
+        :param claimed_by: which task instance; None for any.
         :param reason: which code; None for any.
+        :param status: which name of the vendor's status; None for any.
         :param search: a part of the row key, or a whole number; None for all.
         :param order: by what.
         :param descending: the last first.
@@ -82,13 +88,15 @@ class AuditStatements(SqlTable):
         if which:
             conditions.append(f"({' OR '.join(which)})")
             parameters += list(outcomes)
-        if reason is not None:
-            conditions.append(f"reason_code = {mark}")
-            parameters.append(reason)
+        equal = {"claimed_by": claimed_by, "reason_code": reason, "status_name": status}
+        for name, value in equal.items():
+            if value is not None:
+                conditions.append(f"{name} = {mark}")
+                parameters.append(value)
         if search:
-            escaped = "".join(f"!{letter}" if letter in "!%_" else letter for letter in search.lower())
-            conditions.append(f"(LOWER(row_key) LIKE {mark} ESCAPE '!' OR recipient = {mark})")
-            parameters += [f"%{escaped}%", "".join(filter(str.isdigit, search))]
+            condition, pattern = contains("row_key", search, mark)
+            conditions.append(f"({condition} OR recipient = {mark})")
+            parameters += [pattern, "".join(filter(str.isdigit, search))]
         if after is not None:
             conditions.append(f"({column}, recipient) {'<' if descending else '>'} ({mark}, {mark})")
             parameters += list(after)
@@ -112,3 +120,11 @@ class AuditStatements(SqlTable):
             f" FROM {self._table} GROUP BY campaign HAVING MAX({_UPDATED}) < {self.placeholder}"
             " ORDER BY 4, 1"
         )
+
+    def about(self) -> str:
+        """Read all rows of a recipient. Parameters: recipient."""
+        return f"SELECT {', '.join(COLUMNS)} FROM {self._table} WHERE recipient = {self.placeholder}"  # noqa: S608 - as above
+
+    def forgotten(self) -> str:
+        """Read campaign and recipient of all that were forgotten."""
+        return f"SELECT campaign, recipient FROM {self._table} WHERE recipient >= '{FORGOTTEN}'"  # noqa: S608 - as above

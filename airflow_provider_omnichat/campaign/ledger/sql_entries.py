@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.ledger.interface import Entry, LedgerError, Settlement
-from airflow_provider_omnichat.campaign.sql.values import integer, stamp, storable
+from airflow_provider_omnichat.campaign.sql.values import integer, moment, stamp, storable
 
 _TEXT_LENGTH = 255
 _NAME_LENGTH = 250
@@ -75,16 +75,6 @@ def settlement_values(settlement: Settlement) -> tuple[Any, ...]:
         stamp(settlement.at),
         storable(settlement.why),
     )
-
-
-def moment(value: object) -> datetime:
-    """
-    Read a time: a driver gives a datetime or a text.
-
-    :param value: in UTC, without a zone.
-    """
-    read = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    return read.replace(tzinfo=UTC)
 
 
 def _settlement(

@@ -41,6 +41,13 @@ COLUMNS = tuple(name for name, _ in _COLUMNS)
 SETTLED_COLUMNS = ("settled_as", "settled_by", "settled_at", "settled_why")
 """Written when somebody settles a doubt, and kept when the invite is claimed again."""
 RECORD_COLUMNS = tuple(name for name in COLUMNS if name not in SETTLED_COLUMNS)
+# What became of an accepted invite later; nothing that sends touches it.
+_DELIVERY_COLUMNS = (
+    ("delivery", "VARCHAR(16)"),
+    ("delivered_at", "{time}"),
+    ("price", "DECIMAL(18, 6)"),
+    ("currency", "VARCHAR(8)"),
+)
 CLAIM_COLUMNS = ("campaign", "recipient", "row_key", "attempts", "claimed_by", "claim_id", "claimed_at")
 READ_COLUMNS = (
     "recipient",
@@ -56,12 +63,11 @@ READ_COLUMNS = (
     "ended_at",
     *SETTLED_COLUMNS,
 )
-_CLAIM_ONLY = ("campaign", "recipient", "claimed_by", "claim_id", "claimed_at")
+CLAIM_ONLY = ("campaign", "recipient", "claimed_by", "claim_id", "claimed_at")
 # The outcome last: MySQL assigns from left to right, and the condition looks at the old one.
-_OUTCOME_COLUMNS = (*(name for name in RECORD_COLUMNS if name not in {*_CLAIM_ONLY, "outcome"}), "outcome")
+_OUTCOME_COLUMNS = (*(name for name in RECORD_COLUMNS if name not in {*CLAIM_ONLY, "outcome"}), "outcome")
 
 _REASON = ("reason_code", "error", "since")
-_PERSONAL = ("row_key", "message_id", "error", "since", "answer", "settled_why")
 
 FORGOTTEN = "x"
 """With what a recipient begins that was forgotten: numbers have digits only, and sort before it everywhere."""
@@ -125,14 +131,15 @@ class SqlTable:
         (PostgreSQL, with a new table, read all of the campaign for each block), and counting a number's invites over
         campaigns needs no index more.
         """
-        lines = [f"    {name} {kind.format(time=_TIME[self.dialect])}" for name, kind in _COLUMNS]
+        lines = [f"    {name} {kind.format(time=_TIME[self.dialect])}" for name, kind in _COLUMNS + _DELIVERY_COLUMNS]
         lines.append("    PRIMARY KEY (recipient, campaign)")
         options = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin" if self.dialect == "mysql" else ""
         return f"CREATE TABLE IF NOT EXISTS {self._table} (\n" + ",\n".join(lines) + f"\n){options}"
 
     def probe(self) -> str:
         """Read nothing, and fail where the table or a column of it is missing."""
-        return f"SELECT {', '.join(COLUMNS)} FROM {self._table} WHERE 1 = 0"  # noqa: S608 - checked names only
+        columns = ", ".join([*COLUMNS, *(name for name, _ in _DELIVERY_COLUMNS)])
+        return f"SELECT {columns} FROM {self._table} WHERE 1 = 0"  # noqa: S608 - checked names only
 
     def claim(self, rows: int) -> str:
         """Insert claims, and leave alone what is there. Parameters: those of :data:`CLAIM_COLUMNS` for each row."""
@@ -213,52 +220,9 @@ class SqlTable:
             f" AND recipient IN ({self._marks(rows)})"
         )
 
-    def settle(self) -> str:
-        """
-        Write what somebody has found out about a doubt, if it still is one.
-
-        Parameters: outcome to answer in the order of :data:`COLUMNS`, those of :data:`SETTLED_COLUMNS`, campaign,
-        recipient, and the claim id that was read.
-        """
-        names = [name for name in RECORD_COLUMNS if name not in {*_CLAIM_ONLY, "row_key", "ended_at"}]
-        values = ", ".join(f"{name} = {self.placeholder}" for name in (*names, *SETTLED_COLUMNS))
-        return (
-            # MySQL assigns from left to right, and its condition is looked at before.
-            f"UPDATE {self._table} SET ended_at = COALESCE(ended_at, claimed_at), {values}"  # noqa: S608 - as above
-            f" WHERE campaign = {self.placeholder} AND recipient = {self.placeholder}"
-            f" AND claim_id = {self.placeholder} AND (outcome IS NULL OR outcome = 'unknown')"
-        )
-
-    def of_message(self) -> str:
-        """Read the other campaigns in which a message is another invite's. Parameters: recipient, its id, campaign."""
-        return (
-            f"SELECT campaign FROM {self._table} WHERE recipient = {self.placeholder}"  # noqa: S608 - as above
-            f" AND message_id = {self.placeholder} AND campaign <> {self.placeholder}"
-        )
-
     def any_forgotten(self) -> str:
         """Read one recipient that was forgotten, if there is one: by the key, whatever the size of the table."""
         return f"SELECT recipient FROM {self._table} WHERE recipient >= '{FORGOTTEN}' LIMIT 1"  # noqa: S608 - as above
-
-    def forgotten(self) -> str:
-        """Read campaign and recipient of all that were forgotten."""
-        return f"SELECT campaign, recipient FROM {self._table} WHERE recipient >= '{FORGOTTEN}'"  # noqa: S608 - as above
-
-    def forget(self) -> str:
-        """Take away whose row it is. Parameters: what stands for the number from now on, campaign, recipient."""
-        emptied = ", ".join(f"{name} = NULL" for name in _PERSONAL)
-        return (
-            f"UPDATE {self._table} SET recipient = {self.placeholder}, {emptied}"  # noqa: S608 - as above
-            f" WHERE campaign = {self.placeholder} AND recipient = {self.placeholder}"
-        )
-
-    def delete(self) -> str:
-        """Delete a row. Parameters: campaign, recipient."""
-        return f"DELETE FROM {self._table} WHERE campaign = {self.placeholder} AND recipient = {self.placeholder}"  # noqa: S608 - as above
-
-    def about(self) -> str:
-        """Read all rows of a recipient. Parameters: recipient."""
-        return f"SELECT {', '.join(COLUMNS)} FROM {self._table} WHERE recipient = {self.placeholder}"  # noqa: S608 - as above
 
     def count_recent(self, rows: int) -> str:
         """Count invites by recipient. Parameters: the recipients, since when twice."""
@@ -269,13 +233,35 @@ class SqlTable:
             f" OR (outcome IS NULL AND claimed_at >= {self.placeholder})) GROUP BY recipient"
         )
 
-    def prune(self) -> str:
-        """Delete of a campaign what is older. Parameters: campaign, before when three times."""
+    def unfinished(self, rows: int, by_owner: bool) -> str:
+        """
+        Read accepted invites without a final status, in the order of their numbers.
+
+        Parameters: campaign, claimed_by if *by_owner*, the number after which to go on.
+        """
+        return (
+            f"SELECT recipient, message_id, ended_at FROM {self._table} WHERE {self._sent(by_owner)}"  # noqa: S608 - as above
+            f" AND delivery IS NULL AND recipient > {self.placeholder} ORDER BY recipient LIMIT {rows}"
+        )
+
+    def deliver(self) -> str:
+        """Write a final status. Parameters: delivery, time, price, currency, campaign, recipient, message_id."""
         mark = self.placeholder
         return (
-            f"DELETE FROM {self._table} WHERE campaign = {mark} AND claimed_at < {mark}"  # noqa: S608 - as above
-            f" AND (ended_at IS NULL OR ended_at < {mark}) AND (settled_at IS NULL OR settled_at < {mark})"
+            f"UPDATE {self._table} SET delivery = {mark}, delivered_at = {mark}, price = {mark}, currency = {mark}"  # noqa: S608 - as above
+            f" WHERE campaign = {mark} AND recipient = {mark} AND message_id = {mark}"
         )
+
+    def count_deliveries(self, by_owner: bool) -> str:
+        """Count final statuses. Parameters: campaign, claimed_by if *by_owner*."""
+        return (
+            f"SELECT delivery, COUNT(*) FROM {self._table} WHERE {self._sent(by_owner)}"  # noqa: S608 - as above
+            " AND delivery IS NOT NULL GROUP BY delivery"
+        )
+
+    def _sent(self, by_owner: bool) -> str:
+        owner = f" AND claimed_by = {self.placeholder}" if by_owner else ""
+        return f"campaign = {self.placeholder}{owner} AND outcome = 'accepted' AND message_id IS NOT NULL"
 
     @property
     def _table(self) -> str:

@@ -3,7 +3,8 @@ The ledger of a batch in Airflow's task state store: many invites in few, compac
 
 A value of the store costs about 12 ms to write, so a key for each invite would be the slowest part of sending. Here up
 to :data:`SEGMENT_INVITES` invites share one value: ten bytes of hash each in base64, and one letter for the outcome,
-together 14.4 bytes an invite. Why invites are in doubt is written once for all of a value that have the same reason.
+together 14.4 bytes an invite. Why invites are in doubt or were rejected is written once for all of a value that have
+the same reason.
 Numbers are never in it.
 """
 
@@ -44,7 +45,7 @@ class StateStoreJournal:
 
     def __init__(self, store: StateStore, campaign: str) -> None:
         self._store = CheckedStore(store)
-        self._name = "omnichat:batch:" + hashlib.blake2b(campaign.encode(), digest_size=8).hexdigest()
+        self._name = journal_name(campaign)
         self._earlier: dict[bytes, str] = {}
         self._reasons: dict[bytes, Reason] = {}
         self._settlements: dict[bytes, Settlement] = {}
@@ -185,8 +186,7 @@ class StateStoreJournal:
 
     def _end(self, short: bytes, outcome: Outcome | None, reason: Reason | None) -> None:
         segment, place = self._open.pop(short)
-        doubt = segment.letter_of(reason) if outcome is Outcome.UNKNOWN and reason else None
-        segment.letters[place] = ord(doubt or LETTERS[outcome])
+        segment.letters[place] = ord((segment.letter_of(outcome, reason) if reason else None) or LETTERS[outcome])
         self._dirty[segment.key] = segment
 
     def _load(self) -> None:
@@ -225,20 +225,31 @@ class StateStoreJournal:
                 if not settlement.was_sent:
                     self._reasons.pop(short, None)
 
-    def _take_in(self, shorts: Sequence[bytes], letters: str, by_letter: Mapping[str, Reason], span: Span) -> None:
+    def _take_in(
+        self, shorts: Sequence[bytes], letters: str, by_letter: Mapping[str, tuple[str, Reason]], span: Span
+    ) -> None:
         """Take in invites. A doubt keeps its reason while it is one: also when it was claimed again."""
         found = dict(zip(shorts, letters, strict=True))
-        reasons = {short: by_letter[letter] for short, letter in found.items() if letter in by_letter}
-        found |= dict.fromkeys(reasons, LETTERS[Outcome.UNKNOWN])
+        explained = {short: by_letter[letter] for short, letter in found.items() if letter in by_letter}
+        found |= {short: letter for short, (letter, _) in explained.items()}
         self._earlier.update(found)
-        self._reasons.update(reasons)
         for short in self._reasons.keys() & found.keys() if self._reasons else ():
             if OUTCOMES[found[short]] not in IN_DOUBT:
                 del self._reasons[short]
+        self._reasons.update((short, reason) for short, (_, reason) in explained.items())
         for short in self._settlements.keys() & found.keys():
             del self._settlements[short]
         if not DECIDED_LETTERS.issuperset(letters):
             self._spans.update(dict.fromkeys((each for each in found if OUTCOMES[found[each]] in IN_DOUBT), span))
+
+
+def journal_name(campaign: str) -> str:
+    """
+    Give what the keys of a campaign's journal begin with.
+
+    :param campaign: its name.
+    """
+    return "omnichat:batch:" + hashlib.blake2b(campaign.encode(), digest_size=8).hexdigest()
 
 
 def _short(recipient: str) -> bytes:

@@ -1,4 +1,4 @@
-"""One value of the journal: up to 4,000 invites, hashes and letters side by side, and why those in doubt are."""
+"""One value of the journal: up to 4,000 invites, hashes and letters side by side, and reasons of some of them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ SEGMENT_INVITES = 4000
 """Invites in one value: with them, and some reasons, it stays below the 65,535 bytes that Airflow lets a value have."""
 
 _MOST_REASONS_BYTES = 7000
+# Of the letters below, so that the vendor's many refusals leave room for doubts.
+_MOST_REFUSALS = 10
 _LONGEST_REASON = 500
 
 HASH_BYTES = 10
@@ -30,12 +32,12 @@ LETTERS: dict[Outcome | None, str] = {
 OUTCOMES = {letter: outcome for outcome, letter in LETTERS.items()}
 DECIDED_LETTERS = frozenset(letter for outcome, letter in LETTERS.items() if outcome not in IN_DOUBT)
 Span = tuple[datetime, datetime]
-# Each stands for "unknown" for one of the reasons that a value has.
-_REASON_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+# Each stands for "unknown" or "rejected" for one of the reasons that a value has.
+REASON_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class Segment:
-    """Hashes and letters, side by side, and the reasons of doubts that letters stand for."""
+    """Hashes and letters, side by side, and the reasons of doubts and refusals that letters stand for."""
 
     __slots__ = ("_room", "hashes", "key", "letters", "reasons", "span")
 
@@ -43,55 +45,75 @@ class Segment:
         self.key = key
         self.hashes = bytearray()
         self.letters = bytearray()
-        self.reasons: list[Reason] = []
+        self.reasons: list[tuple[Outcome, Reason]] = []
         self.span: Span | None = None
         self._room = _MOST_REASONS_BYTES
 
-    def letter_of(self, reason: Reason) -> str | None:
+    def letter_of(self, outcome: Outcome | None, reason: Reason) -> str | None:
         """
-        Give the letter of a doubt's reason; None where the value has no room for it.
+        Give the letter of a doubt's or a refusal's reason; None for other outcomes, and where there is no room for it.
 
-        Without room for what became of it since, of the reason alone.
+        Without room for what became of a doubt since, of the reason alone.
         """
-        short = Reason(reason.code, _cut(reason.first), since=_cut(reason.since))
-        for each in (short, short._replace(since="")):
-            size = len(json.dumps(each.to_json())) + 2
-            if each not in self.reasons and size <= self._room and len(self.reasons) < len(_REASON_LETTERS):
+        if outcome is not Outcome.UNKNOWN and outcome is not Outcome.REJECTED:
+            return None
+        short = Reason(reason.code, _cut(reason.first), since=_cut(reason.since), status=_cut(reason.status))
+        for kept in (short, short._replace(since="")):
+            each = (outcome, kept)
+            size = len(json.dumps(_reason_json(*each))) + 2
+            if each not in self.reasons and size <= self._room and self._has_letter(outcome):
                 self.reasons.append(each)
                 self._room -= size
             if each in self.reasons:
-                return _REASON_LETTERS[self.reasons.index(each)]
+                return REASON_LETTERS[self.reasons.index(each)]
         return None
+
+    def _has_letter(self, outcome: Outcome) -> bool:
+        refusals = sum(kind is Outcome.REJECTED for kind, _ in self.reasons)
+        is_full = outcome is Outcome.REJECTED and refusals >= _MOST_REFUSALS
+        return not is_full and len(self.reasons) < len(REASON_LETTERS)
 
     def to_json(self) -> dict[str, Any]:
         """Give plain data for the store."""
-        reasons = {"reasons": [reason.to_json() for reason in self.reasons]} if self.reasons else {}
+        reasons = {"reasons": [_reason_json(*each) for each in self.reasons]} if self.reasons else {}
         claimed = [moment.isoformat(timespec="seconds") for moment in self.span or ()]
         hashes, outcomes = b64encode(self.hashes).decode(), self.letters.decode()
         return {"hashes": hashes, "outcomes": outcomes, "claimed": claimed, **reasons}
 
 
-def span_of(entries: Sequence[Entry]) -> Span:
-    """Give when the first was claimed, at the earliest, and the last, at the latest."""
-    return min(entry.claimed_at or entry.at for entry in entries), max(entry.at for entry in entries)
+def read_segment(key: str, data: Any) -> tuple[list[bytes], str, dict[str, tuple[str, Reason]], Span]:
+    """
+    Give hashes and letters, side by side, what letters stand for an outcome with a reason, and when it was claimed.
 
-
-def read_segment(key: str, data: Any) -> tuple[list[bytes], str, dict[str, Reason], Span]:
-    """Give hashes and letters, side by side, what the letters of reasons stand for, and when they were claimed."""
+    :param key: of the value, for the error.
+    :param data: what :meth:`Segment.to_json` gave.
+    :raises LedgerError: it is something else.
+    """
     try:
         begin, end = map(datetime.fromisoformat, data["claimed"])
         hashes, letters = b64decode(data["hashes"], validate=True), data["outcomes"]
-        by_letter = dict(zip(_REASON_LETTERS, map(Reason.from_json, data.get("reasons", ())), strict=False))
+        by_letter = {
+            letter: (LETTERS[Outcome(each["outcome"])], Reason.from_json(each))
+            for letter, each in zip(REASON_LETTERS, data.get("reasons", ()), strict=False)
+        }
         if len(hashes) != len(letters) * HASH_BYTES or not set(letters) <= {*OUTCOMES, *by_letter}:
             raise ValueError("hashes and outcomes do not match")
     except (KeyError, TypeError, ValueError) as error:
         raise LedgerError(f"Part {key} of the task state store's journal cannot be read; nothing was sent") from error
-    return (
-        [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)],
-        letters,
-        by_letter,
-        (begin, end),
-    )
+    return [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)], letters, by_letter, (begin, end)
+
+
+def span_of(entries: Sequence[Entry]) -> Span:
+    """
+    Give when the first was claimed, at the earliest, and the last, at the latest.
+
+    :param entries: at least one.
+    """
+    return min(entry.claimed_at or entry.at for entry in entries), max(entry.at for entry in entries)
+
+
+def _reason_json(outcome: Outcome, reason: Reason) -> dict[str, str]:
+    return {"outcome": outcome.value, **reason.to_json()}
 
 
 def _cut(text: str) -> str:

@@ -17,6 +17,9 @@ from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 
+_SHORTEST_NUMBER = 6
+"""Digits: what is shorter is no number that could be called."""
+
 
 class Row(NamedTuple):
     """
@@ -38,6 +41,24 @@ def row_name(position: int, key: str | None) -> str:
     :param key: the user's name of the row; None where there is none.
     """
     return f"row {position} ({key})" if key else f"row {position}"
+
+
+def shown_key(key: str | None, to: str) -> str | None:
+    """
+    Give the user's name of a row as it may be shown: one that is the phone number itself is left out.
+
+    :param key: the user's name of the row; None where there is none.
+    :param to: the row's number.
+    """
+    key = " ".join(key.split()) if key else ""
+    if not key:
+        return None
+    digits = _digits(key).lstrip("0")
+    return None if len(digits) >= _SHORTEST_NUMBER and _digits(to).endswith(digits) else key
+
+
+def _digits(text: str) -> str:
+    return "".join(filter(str.isdigit, text))
 
 
 class RowSourceError(OmnichatError, ValueError):

@@ -1,4 +1,4 @@
-"""One way to put sentences together, so that no two of them run into each other."""
+"""Two ways to put sentences together, so that no two of them run into each other."""
 
 from __future__ import annotations
 
@@ -14,6 +14,15 @@ def sentences(*texts: str | None) -> str:
     :return: ends with a full stop, unless it is empty.
     """
     return " ".join(_ended(text) for each in texts if each and (text := each.strip(" ,;:\n")))
+
+
+def paragraphs(*texts: str | None) -> str:
+    """
+    Put texts together, each as a sentence on a line of its own: the end of a long line stands off the screen.
+
+    :param texts: as for :func:`sentences`.
+    """
+    return "\n".join(line for each in texts if (line := sentences(each)))
 
 
 def _ended(text: str) -> str:

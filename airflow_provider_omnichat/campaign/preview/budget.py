@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.model.size import Size
+
+_LONGEST_CURRENCY = 20
 
 
 class BudgetError(OmnichatError, ValueError):
@@ -22,12 +25,14 @@ class Budget:
     :param max_segments: SMS at most, as they are estimated.
     :param price_per_segment: of one SMS, in the user's currency.
     :param max_cost: in the same currency, as it is estimated.
+    :param currency: its name, for people; nothing is converted.
     """
 
     max_invites: int | None = None
     max_segments: int | None = None
     price_per_segment: float | None = None
     max_cost: float | None = None
+    currency: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_invites", "max_segments"):
@@ -38,6 +43,9 @@ class Budget:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):
                 raise ValueError(f"{name} must be a number, 0 or more, or None, not {value!r}")
+        currency: Any = self.currency
+        if currency is not None and not (isinstance(currency, str) and 0 < len(currency.strip()) <= _LONGEST_CURRENCY):
+            raise ValueError(f"currency must be a name such as 'EUR', or None, not {currency!r}")
         if self.max_cost is not None and self.price_per_segment is None:
             raise ValueError("max_cost needs price_per_segment, to know what an SMS costs")
 
@@ -62,6 +70,7 @@ class Budget:
             # In decimals: three times 0.1 is not above 0.3.
             cost = size.segments * Decimal(str(self.price_per_segment))
             if cost > Decimal(str(self.max_cost)):
-                problems.append(f"it would cost about {cost:,.2f}, max_cost is {self.max_cost:,.2f}")
+                name = f" {self.currency.strip()}" if self.currency else ""
+                problems.append(f"it would cost about {cost:,.2f}{name}, max_cost is {self.max_cost:,.2f}{name}")
         if problems:
             raise BudgetError(f"{'; '.join(problems)}. See that it is the right list; raise the limit if it is")

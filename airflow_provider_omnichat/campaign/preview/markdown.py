@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from airflow_provider_omnichat.campaign.model.segments import MOST_BYTES, MOST_PARTS, Encoding
@@ -25,7 +27,7 @@ def markdown_of(preview: Preview) -> str:
     :param preview: that has taken in all rows.
     """
     blocks = [
-        _headline(preview),
+        f"## Dry run: nothing was sent\n\n{headline_of(preview)}",
         *_where(preview),
         *_when(preview),
         *_length(preview),
@@ -35,16 +37,18 @@ def markdown_of(preview: Preview) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _headline(preview: Preview) -> str:
+def headline_of(preview: Preview) -> str:
+    """Give the first line of the summary: how many people, how many SMS."""
     left_out = preview.rows - preview.invites
     of = f" of {preview.rows:,} rows" if left_out else ""
     total = preview.segments.total()
     cost = f", about **{total:,} SMS** to pay for" if total else ""
     if total and preview.cost is not None:
-        cost += f", together about **{preview.cost:,.2f}** at {preview.price:,g} each"
+        currency = f" {_escaped(preview.currency)}" if preview.currency else ""
+        cost += f", together about **{preview.cost:,.2f}{currency}** at {preview.price:,g}{currency} each"
     tail = f" {left_out:,} {'is' if left_out == 1 else 'are'} left out." if left_out else ""
     people = "person" if preview.invites == 1 else "people"
-    return f"## Dry run: nothing was sent\n\n**{preview.invites:,}** {people}{of} would be invited{cost}.{tail}"
+    return f"**{preview.invites:,}** {people}{of} would be invited{cost}.{tail}"
 
 
 def _where(preview: Preview) -> list[str]:
@@ -60,12 +64,15 @@ def _where(preview: Preview) -> list[str]:
 def _when(preview: Preview) -> list[str]:
     if not preview.later:
         return []
-    shown = preview.later.most_common(MOST_REASONS)
-    lines = [_line("at once", f"{preview.invites - preview.later.total():,}")]
-    lines += [_line(f"from {_escaped(moment)}", f"{count:,}") for moment, count in shown]
+    shown = sorted(preview.later.most_common(MOST_REASONS))
+    lines = [_line("at once", "", f"{preview.invites - preview.later.total():,}")]
+    lines += [
+        _line(f"from {wait.opens_at.astimezone(UTC):%Y-%m-%d %H:%M}", _escaped(wait.until), f"{count:,}")
+        for wait, count in shown
+    ]
     if others := preview.later.total() - sum(count for _, count in shown):
-        lines.append(_line("at other times", f"{others:,}"))
-    return ["### When", _table(("When", "Invites"), lines)]
+        lines.append(_line("at other times", "", f"{others:,}"))
+    return ["### When", _table(("When (UTC)", "On their clock", "Invites"), lines)]
 
 
 def _length(preview: Preview) -> list[str]:
@@ -99,9 +106,14 @@ def _who_not(preview: Preview) -> list[str]:
         _line(f"{count:,}", outcome.replace("_", " "), _escaped(" ".join(text.split())) or "no reason given")
         for (outcome, _, text), count in shown
     ]
-    others = preview.left_out.total() - sum(count for _, count in shown)
-    if others:
-        lines.append(_line(f"{others:,}", "", "for other reasons"))
+    others = Counter(preview.left_out)
+    for (outcome, _, _), count in shown:
+        others[outcome] -= count
+    lines += [
+        _line(f"{count:,}", outcome.replace("_", " "), "for other reasons")
+        for outcome, count in others.most_common()
+        if count
+    ]
     return ["### Who is left out, and why", _table(("Rows", "Outcome", "Reason"), lines)] if lines else []
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.model.rows import Candidate, Result
+from airflow_provider_omnichat.campaign.model.rows import Candidate, Result, Wait
 from airflow_provider_omnichat.campaign.model.segments import (
     ASSUMED_LINK_LENGTH,
     Encoding,
@@ -14,7 +14,7 @@ from airflow_provider_omnichat.campaign.model.segments import (
     outside_gsm7,
 )
 from airflow_provider_omnichat.campaign.phone.country_codes import country_of
-from airflow_provider_omnichat.campaign.preview.markdown import MOST_CHARACTERS, MOST_REASONS, markdown_of
+from airflow_provider_omnichat.campaign.preview.markdown import MOST_CHARACTERS, MOST_REASONS, headline_of, markdown_of
 from airflow_provider_omnichat.campaign.preview.samples import Sample, Samples
 
 _MOST_KINDS = 1000
@@ -28,12 +28,19 @@ class Preview:
 
     :param link_length: characters that the link is taken to have which the vendor puts in.
     :param price_per_segment: of one SMS, in the user's currency; None where it is not known.
+    :param currency: its name, for people; None where it is not known.
     """
 
-    def __init__(self, link_length: int = ASSUMED_LINK_LENGTH, price_per_segment: float | None = None) -> None:
+    def __init__(
+        self,
+        link_length: int = ASSUMED_LINK_LENGTH,
+        price_per_segment: float | None = None,
+        currency: str | None = None,
+    ) -> None:
         self.link_length = link_length
         self.price = price_per_segment
-        self.later: Counter[str] = Counter()
+        self.currency = currency
+        self.later: Counter[Wait] = Counter()
         self.rows = 0
         self.invites = 0
         self.left_out: Counter[Outcome] = Counter()
@@ -61,7 +68,7 @@ class Preview:
             return
         self.invites += 1
         if checked.wait is not None:
-            _count(self.later, checked.wait.until)
+            _count(self.later, checked.wait)
         invite = checked.invite
         country = country_of(invite.to)
         self.countries[country] += 1
@@ -83,7 +90,7 @@ class Preview:
             (rows by outcome), ``reasons`` (the ten most frequent: ``outcome``, ``code``, ``reason``, ``rows``),
             ``countries`` (invites by ISO 3166 code, ``ZZ`` where it cannot be told, ``001`` for numbers of no country),
             ``segments`` (an estimate: ``total``, ``longest``, ``too_long``, ``by_encoding``, ``outside_gsm7``,
-            ``assumed_link_length``), ``cost`` (an estimate; None without a price) and ``samples``.
+            ``assumed_link_length``), ``cost`` (an estimate; None without a price), ``currency`` and ``samples``.
         """
         return {
             "rows": self.rows,
@@ -108,6 +115,7 @@ class Preview:
                 "outside_gsm7": dict(self.outside.most_common(MOST_CHARACTERS)),
             },
             "cost": self.cost,
+            "currency": self.currency,
             "samples": [
                 {
                     "row": sample.row,
@@ -130,6 +138,10 @@ class Preview:
     def samples(self) -> list[Sample]:
         """At most five invites, as they may be shown."""
         return self._samples.chosen()
+
+    def headline(self) -> str:
+        """Give the first line of it."""
+        return headline_of(self)
 
     def to_markdown(self) -> str:
         """Give the summary for people."""

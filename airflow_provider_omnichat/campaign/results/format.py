@@ -106,14 +106,14 @@ class Csv:
     def __init__(self, key_column: str | None) -> None:
         self._with_key = key_column is not None
         columns = COLUMNS if key_column is None else (key_column, *COLUMNS)
-        self.head = (",".join(map(_cell, columns)) + "\n").encode(errors="backslashreplace")
+        self.head = (",".join(map(cell, columns)) + "\n").encode(errors="backslashreplace")
 
     def encode(self, results: Sequence[Result]) -> bytes:
         """See :class:`RowFormat`."""
         lines = []
         for result in results:
             values = (result.key, *_values(result)) if self._with_key else _values(result)
-            lines.append(",".join(map(_cell, values)) + "\n")
+            lines.append(",".join(map(cell, values)) + "\n")
         return "".join(lines).encode(errors="backslashreplace")
 
 
@@ -123,7 +123,12 @@ _SIGNED_NUMBER = re.compile(r"[+-][\d\s().\-/]*")
 _BREAKS = re.compile(r"[\r\n]+")
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """
+    Give a value as a cell: on one line, and nothing that a spreadsheet would take for a formula.
+
+    :param value: None is an empty cell.
+    """
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -137,42 +142,79 @@ def _cell(value: object) -> str:
     return '"' + text.replace('"', '""') + '"' if "," in text or '"' in text else text
 
 
-def _uncell(text: str) -> str:
+def uncell(text: str) -> str:
+    """
+    Read a cell, without the apostrophe that :func:`cell` has put before what looks like a formula.
+
+    :param text: as the file has it.
+    """
     return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
 
 
 def read_json(lines: Iterable[str]) -> Iterator[tuple[int, Result | None]]:
     """Give the number and the row of each line that :class:`JsonLines` wrote; None for one that is no whole row."""
-    key_column: str | None = None
     for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            if number == 1:
-                key_column = next((name for name in row if name not in COLUMNS), None)
-            yield number, _result(row, row.get(key_column) if key_column else None) if line.endswith("\n") else None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            yield number, None
+        yield number, json_row(line)
+
+
+def json_row(line: str) -> Result | None:
+    """
+    Read a line that :class:`JsonLines` wrote.
+
+    :param line: with its end.
+    :return: the row; None for a line that is no whole row.
+    """
+    try:
+        row = json.loads(line)
+        first = next(iter(row))
+        return _result(row, None if first in COLUMNS else row[first]) if line.endswith("\n") else None
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        return None
 
 
 def read_csv(lines: Iterable[str]) -> Iterator[tuple[int, Result | None]]:
     """Give the number and the row of each line that :class:`Csv` wrote; None for one that is no whole row."""
-    columns: list[str] = []
+    columns: list[str] | None = None
     for number, line in enumerate(lines, 1):
-        try:
-            cells = next(csv.reader([line], strict=True))
-            if not line.endswith("\n"):
+        if columns is not None:
+            yield number, csv_row(line, columns)
+        else:
+            columns = csv_columns(line)
+            if columns is None:
                 yield number, None
-            elif not columns:
-                columns = cells
-            else:
-                row: dict[str, Any] = {
-                    name: (int(cell) if name in _WHOLE_NUMBERS else _uncell(cell)) if cell else None
-                    for name, cell in zip(columns, cells, strict=True)
-                }
-                row["to"] = row["to"] or ""
-                yield number, _result(row, None if columns[0] in COLUMNS else row[columns[0]])
-        except (csv.Error, ValueError, KeyError, StopIteration):
-            yield number, None
+
+
+def csv_columns(line: str) -> list[str] | None:
+    """
+    Read the first line of a file that :class:`Csv` wrote.
+
+    :param line: with its end.
+    :return: the names of the columns; None for a line that is not whole.
+    """
+    try:
+        return next(csv.reader([line], strict=True)) if line.endswith("\n") else None
+    except (csv.Error, StopIteration):
+        return None
+
+
+def csv_row(line: str, columns: Sequence[str]) -> Result | None:
+    """
+    Read a line that :class:`Csv` wrote.
+
+    :param line: with its end.
+    :param columns: of the file.
+    :return: the row; None for a line that is no whole row.
+    """
+    try:
+        cells = next(csv.reader([line], strict=True))
+        row: dict[str, Any] = {
+            name: (int(cell) if name in _WHOLE_NUMBERS else uncell(cell)) if cell else None
+            for name, cell in zip(columns, cells, strict=True)
+        }
+        row["to"] = row["to"] or ""
+        return _result(row, None if columns[0] in COLUMNS else row[columns[0]]) if line.endswith("\n") else None
+    except (csv.Error, ValueError, KeyError, StopIteration):
+        return None
 
 
 def _result(row: Mapping[str, Any], key: str | None) -> Result:

@@ -35,6 +35,12 @@ _COLUMNS = (
 )
 COLUMNS = tuple(name for name, _ in _COLUMNS)
 """The columns, in their order."""
+_DELIVERY_COLUMNS = (
+    ("delivery", "VARCHAR(16)"),
+    ("delivered_at", "{time}"),
+    ("price", "DECIMAL(18, 6)"),
+    ("currency", "VARCHAR(8)"),
+)
 
 # Without a zone, and in UTC.
 _TIME = {"sqlite": "TEXT", "mysql": "DATETIME(6)"}
@@ -88,7 +94,10 @@ class ResultTableSql:
 
     def create(self) -> str:
         """Give the statement that makes the table; it fails where there is one, since not all have IF NOT EXISTS."""
-        lines = [f"    {name} {kind.format(time=_TIME.get(self.dialect, 'TIMESTAMP'))}" for name, kind in _COLUMNS]
+        lines = [
+            f"    {name} {kind.format(time=_TIME.get(self.dialect, 'TIMESTAMP'))}"
+            for name, kind in _COLUMNS + _DELIVERY_COLUMNS
+        ]
         if self.dialect in _KEEPS_A_KEY:
             lines.append("    PRIMARY KEY (batch, list_row, try_id)")
         options = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin" if self.dialect == "mysql" else ""
@@ -96,7 +105,8 @@ class ResultTableSql:
 
     def probe(self) -> str:
         """Read nothing, and fail where the table or a column of it is missing."""
-        return f"SELECT {', '.join(COLUMNS)} FROM {self.name} WHERE 1 = 0"  # noqa: S608 - checked names only
+        columns = ", ".join([*COLUMNS, *(name for name, _ in _DELIVERY_COLUMNS)])
+        return f"SELECT {columns} FROM {self.name} WHERE 1 = 0"  # noqa: S608 - checked names only
 
     def rehearsal(self) -> tuple[str, str]:
         """Delete and insert nothing, and fail where that is not allowed."""
@@ -141,6 +151,32 @@ class ResultTableSql:
             f"DELETE FROM {self.name} WHERE batch = {self.placeholder} AND {_UNDECIDED}"  # noqa: S608
             f" AND try_id IN ({self._marks(tries)})"
         )
+
+    def unfinished(self) -> str:
+        """Read accepted invites without a final status. Parameters: batch."""
+        return (
+            f"SELECT list_row, message_id, ended_at FROM {self.name} WHERE {self._sent}"  # noqa: S608 - as above
+            " AND delivery IS NULL"
+        )
+
+    def deliver(self) -> str:
+        """Write a final status. Parameters: delivery, time, price, currency, batch, list_row, message_id."""
+        mark = self.placeholder
+        return (
+            f"UPDATE {self.name} SET delivery = {mark}, delivered_at = {mark}, price = {mark}, currency = {mark}"  # noqa: S608
+            f" WHERE batch = {mark} AND list_row = {mark} AND message_id = {mark}"
+        )
+
+    def count_deliveries(self) -> str:
+        """Count final statuses. Parameters: batch."""
+        return (
+            f"SELECT delivery, COUNT(*) FROM {self.name} WHERE {self._sent}"  # noqa: S608 - as above
+            " AND delivery IS NOT NULL GROUP BY delivery"
+        )
+
+    @property
+    def _sent(self) -> str:
+        return f"batch = {self.placeholder} AND outcome = 'accepted' AND message_id IS NOT NULL"
 
     def _marks(self, count: int) -> str:
         return ", ".join([self.placeholder] * count)

@@ -1,4 +1,4 @@
-"""What is said of a batch: counts and examples, for the manifest and for the text of an error."""
+"""What is said of a batch: counts and reasons, for the manifest and for the text of an error."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.api.privacy import mask_number
-from airflow_provider_omnichat.campaign.model.rows import Result, row_name
+from airflow_provider_omnichat.campaign.model.rows import Result
+from airflow_provider_omnichat.campaign.results.reason_counts import WORST_FIRST, ReasonCounts
 
-_EXAMPLES = 10
-_FAILURES = (Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.REJECTED, Outcome.INVALID)
+_ACCEPTED = Outcome.ACCEPTED  # to look it up takes longer than to count a row
 
 
 class Tally:
     """
-    Counts rows as they end, and keeps a few examples of those that did not go well.
+    Counts rows as they end, and why those that were not accepted were not.
 
     :param sent_this_try: sent and accepted before, if this try goes on after a rest.
     :param segments: SMS that the vendor counted of these.
@@ -31,7 +30,7 @@ class Tally:
         self.segments = segments
         self.sent_this_try = sent_this_try
         self.started_at = datetime.fromisoformat(started_at) if started_at else datetime.now(UTC)
-        self._examples: dict[Outcome, list[str]] = {outcome: [] for outcome in _FAILURES}
+        self._reasons = ReasonCounts()
 
     @property
     def rows(self) -> int:
@@ -48,16 +47,29 @@ class Tally:
             None if it was not to be sent again.
         """
         self.counts[result.outcome] += 1
-        due = kept_by or result.outcome
-        if due in self.due:
-            self.due[due] += 1
         if sent_now:
             self.sent_this_try += 1
             self.segments += result.message_count or 0
-        examples = self._examples.get(result.outcome)
-        if examples is not None and len(examples) < _EXAMPLES:
-            name = row_name(result.position, result.key)
-            examples.append(f"{name} {mask_number(result.to)}: {result.error or 'no reason given'}")
+        if result.outcome is _ACCEPTED:
+            return
+        due = kept_by or result.outcome
+        if due in self.due:
+            self.due[due] += 1
+        self._reasons.add(result)
+
+    @property
+    def reasons(self) -> list[dict[str, Any]]:
+        """
+        The five most frequent reasons of each outcome, the worst outcome first, as plain data without numbers.
+
+        Of each: ``outcome``, ``code`` (of the reason), ``name`` (of the vendor's status; None where there is none),
+        ``count`` (rows) and ``first`` (at most five of the user's keys, as text, or positions, as numbers).
+        """
+        return self._reasons.to_json()
+
+    def reason_lines(self) -> list[str]:
+        """Give the same for people, a line for each outcome."""
+        return list(self._reasons.lines(self.counts))
 
     @property
     def carried_over(self) -> dict[str, Any]:
@@ -81,6 +93,7 @@ class Tally:
             "rows": self.rows,
             "missing": missing,
             "counts": {str(outcome): count for outcome, count in self.counts.items()},
+            "reasons": self.reasons,
             "results": location,
             "segments": self.segments,
             "sent_this_try": self.sent_this_try,
@@ -93,11 +106,28 @@ class Tally:
         counts = [f"{count} {outcome.replace('_', ' ')}" for outcome, count in self.counts.items() if count]
         return f"{self.rows} rows: " + (", ".join(counts) or "nothing to do")
 
-    def examples(self, *outcomes: Outcome) -> str:
+    def to_markdown(self, missing: int | None = 0) -> str:
         """
-        Give at most ten examples, one a line.
+        Give the same for people, in one line of Markdown: doubts first.
 
-        :param outcomes: the ones to take them from, in this order.
+        :param missing: rows of the list that have no outcome; None where it is not known how many.
         """
-        found = [f"  {outcome}: {text}" for outcome in outcomes for text in self._examples[outcome]]
-        return "\n".join(found[:_EXAMPLES])
+        bold = (Outcome.UNKNOWN, Outcome.ACCEPTED)
+        order = (*bold, *(outcome for outcome in WORST_FIRST if outcome not in bold))
+        shown = []
+        for outcome in order:
+            if count := self.counts[outcome]:
+                name = "in doubt" if outcome is Outcome.UNKNOWN else outcome.replace("_", " ")
+                shown.append(f"**{count:,} {name}**" if outcome in bold else f"{count:,} {name}")
+        if missing != 0:
+            shown.append("the rest of the list not read" if missing is None else f"{missing:,} without an outcome")
+        return f"{', '.join(shown) or 'nothing to do'}; {self.rows:,} rows"
+
+    def causes(self, *outcomes: Outcome, said: str | None = None) -> str:
+        """
+        Give the most frequent reasons of some outcomes, one a line.
+
+        :param outcomes: in this order.
+        :param said: what the reader knows already; a reason that says it again is named without its text.
+        """
+        return "\n".join(line for outcome in outcomes for line in self._reasons.causes(outcome, said))

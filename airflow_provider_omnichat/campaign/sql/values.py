@@ -62,6 +62,16 @@ def stamp(at: datetime) -> str:
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
+def moment(value: object) -> datetime:
+    """
+    Read a time in UTC from a column without a zone; SQLite has texts.
+
+    :param value: as a driver gives it.
+    """
+    at = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+
+
 def flat(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     """
     Give the values of rows one after the other, as a statement with many rows takes them.

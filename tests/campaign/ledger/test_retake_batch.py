@@ -34,13 +34,13 @@ from tests.support.wire_server import ACCEPTED
 
 def stop_at_once(batch: Batch) -> None:
     """Stop the sending when the first block has been claimed and before its first request leaves."""
-    real = batch._sender.put
+    real = batch.sender.put
 
     def put(candidate: Candidate) -> None:
-        batch._sender.stop("the task was stopped")
+        batch.sender.stop("the task was stopped")
         real(candidate)
 
-    batch._sender.put = put  # type: ignore[method-assign]
+    batch.sender.put = put  # type: ignore[method-assign]
 
 
 KEPT: dict[str, dict[str, Any]] = {
@@ -93,14 +93,14 @@ def test_abandoned_in_the_middle_leaves_doubts_in_doubt(home):
     tasks: list[Any] = []
 
     def abandon(batch: Batch) -> None:
-        real = batch._sender.put
+        real = batch.sender.put
 
         def put(candidate: Candidate) -> None:
             real(candidate)
             if not tasks:
-                tasks.append(asyncio.get_running_loop().create_task(batch._sender.abandon(0)))
+                tasks.append(asyncio.get_running_loop().create_task(batch.sender.abandon(0)))
 
-        batch._sender.put = put  # type: ignore[method-assign]
+        batch.sender.put = put  # type: ignore[method-assign]
 
     attempt(home.ledger, numbers=NUMBERS[:4], resend=True, meanwhile=abandon)
     assert tasks

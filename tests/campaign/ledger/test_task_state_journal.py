@@ -224,3 +224,22 @@ def test_a_claim_that_failed_leaves_what_was_in_doubt_in_doubt(how):
     second.flush()
     left = known(store, 5)
     assert left == {0: Outcome.UNKNOWN, 1: None, 2: Outcome.NOT_SENT, 3: Outcome.HELD, 4: Outcome.NOT_SENT}
+
+
+def test_the_next_try_knows_why_an_invite_was_rejected_and_refusals_leave_room_for_doubts():
+    store = Store()
+    journal = StateStoreJournal(store, "c")
+    refused, doubted = claims(*range(30)), claims(*range(30, 40))
+    journal.claim([*refused, *doubted], CERTAINLY_NOT_SENT)
+    for n, each in enumerate(refused):
+        reason = why(f"refused {n}")._replace(status=f"REJECTED_{n}")
+        journal.record({each.recipient: Entry.now(Outcome.REJECTED, reason=reason)})
+    for n, each in enumerate(doubted):
+        journal.record({each.recipient: Entry.now(Outcome.UNKNOWN, reason=why(f"no answer {n}"))})
+    journal.flush()
+    found = StateStoreJournal(store, "c").find([*refused, *doubted])
+    assert {entry.outcome for entry in (found[each.recipient] for each in refused)} == {Outcome.REJECTED}
+    first = found[refused[3].recipient].reason
+    assert first is not None
+    assert (first.text, first.status) == ("refused 3", "REJECTED_3")
+    assert [str(found[each.recipient].reason) for each in doubted] == [f"no answer {n}" for n in range(10)]

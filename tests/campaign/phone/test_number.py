@@ -224,8 +224,8 @@ def test_a_number_is_read_by_its_digits_and_a_plan_or_refused(written, region, s
             assert normalise_number(f"+{sent}") == sent
 
 
-@pytest.mark.parametrize(("written", "region", "code"), [("6582345678", "US", 65), ("5016001234", "CA", 501)])
+@pytest.mark.parametrize(("written", "region", "code"), [("6644923456", "US", 66), ("5016001234", "CA", 501)])
 def test_a_number_of_the_regions_code_that_is_another_regions_may_be_another_countrys(written, region, code):
-    # Jamaica's or Singapore's; Arkansas' or Belize's. Dialled inside +1, it is the first of them.
+    # Montserrat's or Thailand's; Arkansas' or Belize's. Dialled inside +1, it is the first of them.
     assert f"can be a number of {region} and one of +{code}" in refused(written, region)
     assert normalise_number(written, None, region) == f"1{written}"

@@ -48,6 +48,10 @@ def test_a_cost_that_is_the_limit_to_the_last_digit_is_within_it():
         (Budget(max_invites=9), "10 people would be invited, max_invites is 9"),
         (Budget(max_segments=9), "about 10 SMS would be sent, max_segments is 9"),
         (Budget(price_per_segment=0.05, max_cost=0.49), "it would cost about 0.50, max_cost is 0.49"),
+        (
+            Budget(price_per_segment=0.05, max_cost=0.49, currency="EUR"),
+            "it would cost about 0.50 EUR, max_cost is 0.49 EUR",
+        ),
         (Budget(max_invites=0), "10 people would be invited, max_invites is 0"),
     ],
 )
@@ -83,6 +87,9 @@ def test_a_long_text_counts_as_its_sms():
         {"max_segments": -1},
         {"price_per_segment": -0.1},
         {"price_per_segment": "0.1"},
+        {"currency": 978},
+        {"currency": " "},
+        {"currency": "E" * 21},
         {"price_per_segment": 1, "max_cost": float("nan")},
         {"max_cost": 10},
     ],

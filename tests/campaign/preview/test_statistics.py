@@ -144,7 +144,7 @@ def test_the_ten_most_frequent_reasons_are_given_and_the_others_counted():
     made = preview(*[left_out(row, f"reason {chr(97 + row % 12)}") for row in range(30)])
     assert len(made.to_json()["reasons"]) == 10
     assert sum(one["rows"] for one in made.to_json()["reasons"]) == 26
-    assert "| 4 |  | for other reasons |" in made.to_markdown()
+    assert "| 4 | invalid | for other reasons |" in made.to_markdown()
 
 
 def test_samples_show_what_differs_before_what_comes_first():
@@ -297,4 +297,4 @@ def test_memory_does_not_grow_with_the_list():
     summary = made.to_json()
     assert summary["rows"] == 40_000
     assert len(json.dumps(summary)) < 5_000
-    assert "| 19,990 |  | for other reasons |" in made.to_markdown()
+    assert "| 19,990 | invalid | for other reasons |" in made.to_markdown()

@@ -1,0 +1,123 @@
+"""
+What became of the invites of a batch, in files beside its result files.
+
+They stand in the folder ``delivery`` of the results, each block of final statuses in a file of its own: object storage
+cannot append. The result files are left as they are. Rows are joined by ``message_id`` (or by ``row``), and hold no
+number.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_omnichat.api.outcomes import Delivery, Outcome
+from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
+from airflow_provider_omnichat.campaign.results.directory import Directory, file_names, local_path, raise_file_error
+from airflow_provider_omnichat.campaign.results.files import read_results
+from airflow_provider_omnichat.campaign.results.format import cell, uncell
+
+COLUMNS = ("row", "message_id", "delivery", "status_id", "status_name", "delivered_at", "price", "currency")
+
+
+class FileDelivery:
+    """
+    A :class:`~airflow_provider_omnichat.campaign.model.delivery.DeliveryHome`: files beside those of the results.
+
+    :param directory: where :class:`~airflow_provider_omnichat.campaign.results.files.ResultFiles` wrote.
+    """
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._folder: Directory = directory / "delivery"
+        self.location = str(directory)
+        self._known: dict[str, Delivery] | None = None
+
+    def unfinished(self) -> Iterator[SentInvite]:
+        """See :class:`~airflow_provider_omnichat.campaign.model.delivery.DeliveryHome`."""
+        known = self._read()
+        for result in read_results(self._directory):
+            if result.outcome is Outcome.ACCEPTED and result.message_id and result.message_id not in known:
+                yield SentInvite(result.message_id, datetime.fromisoformat(result.at), result.position)
+
+    def write(self, statuses: Sequence[FinalStatus]) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.model.delivery.DeliveryHome`."""
+        ending = "csv" if any(name.format == "csv" for name in file_names(self._directory)) else "jsonl"
+        path = self._folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.{ending}"
+        data = (_as_csv if ending == "csv" else _as_json)(statuses).encode()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            local = local_path(path)
+            if local is None:
+                with path.open("wb") as file:
+                    file.write(data)
+            else:  # for its owner only, as the results are
+                with os.fdopen(os.open(local, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                    file.write(data)
+        except Exception as error:
+            raise_file_error(path, "written", error)
+        self._read().update((each.invite.message_id, each.delivery) for each in statuses)
+
+    def counts(self) -> Mapping[Delivery, int]:
+        """See :class:`~airflow_provider_omnichat.campaign.model.delivery.DeliveryHome`."""
+        counts: dict[Delivery, int] = {}
+        for delivery in self._read().values():
+            counts[delivery] = counts.get(delivery, 0) + 1
+        return counts
+
+    def close(self) -> None:
+        """See :class:`~airflow_provider_omnichat.campaign.model.delivery.DeliveryHome`."""
+
+    def _read(self) -> dict[str, Delivery]:
+        """Give what is known by message id; a line that a crash has torn is left out, and is asked for again."""
+        if self._known is None:
+            self._known = {}
+            for path in self._files():
+                try:
+                    with path.open("rb") as file:
+                        text = file.read().decode("utf-8", "replace")
+                except Exception as error:
+                    raise_file_error(path, "read", error)
+                whole = text[: text.rfind("\n") + 1]
+                is_csv = path.name.endswith(".csv")
+                rows = csv.DictReader(io.StringIO(whole)) if is_csv else map(json.loads, whole.splitlines())
+                self._known.update(
+                    (uncell(row["message_id"]) if is_csv else row["message_id"], Delivery(row["delivery"]))
+                    for row in rows
+                )
+        return self._known
+
+    def _files(self) -> list[Any]:
+        try:
+            return list(self._folder.iterdir()) if self._folder.exists() else []
+        except Exception as error:
+            raise_file_error(self._folder, "listed", error)
+
+
+def _values(status: FinalStatus) -> tuple[Any, ...]:
+    """Give the values in the order of COLUMNS."""
+    return (
+        status.invite.place,
+        status.invite.message_id,
+        status.delivery.value,
+        status.status_id,
+        status.status_name,
+        None if status.done_at is None else status.done_at.astimezone(UTC).isoformat(),
+        None if status.price is None else str(status.price),
+        status.currency,
+    )
+
+
+def _as_json(statuses: Sequence[FinalStatus]) -> str:
+    return "".join(json.dumps(dict(zip(COLUMNS, _values(each), strict=True))) + "\n" for each in statuses)
+
+
+def _as_csv(statuses: Sequence[FinalStatus]) -> str:
+    rows = [COLUMNS, *map(_values, statuses)]
+    return "".join(",".join(map(cell, row)) + "\n" for row in rows)

@@ -1,0 +1,161 @@
+"""Result files, a page at a time: a million rows are not read for the first fifty."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from time import monotonic
+from typing import Any
+
+from airflow_provider_omnichat.campaign.model.pages import Order, Page, PageError, PageQuery, ShownRow
+from airflow_provider_omnichat.campaign.model.rows import Result
+from airflow_provider_omnichat.campaign.results.directory import (
+    Directory,
+    FileName,
+    ResultFileError,
+    file_names,
+    raise_file_error,
+    shown,
+)
+from airflow_provider_omnichat.campaign.results.format import csv_columns, csv_row, json_row
+from airflow_provider_omnichat.campaign.results.sink import FINAL_OUTCOMES
+
+_MOST_SORTED_BYTES = 40_000_000
+_ROWS_BETWEEN_LOOKS_AT_THE_CLOCK = 500
+
+_SORTED = "sorted"
+_KEYS: dict[Order, Callable[[ShownRow], Any]] = {
+    "key": lambda row: (row.key is None, row.key or "", row.position or 0),
+    "outcome": lambda row: (row.outcome, row.position or 0),
+    "time": lambda row: (row.at.timestamp() if row.at else 0.0, row.position or 0),
+}
+
+
+class FilePages:
+    """
+    Reads the files that :class:`~airflow_provider_omnichat.campaign.results.files.ResultFiles` wrote.
+
+    A page goes on where the one before ended: at a byte of a file. Rows that no later try has replaced yet have the
+    number of their try.
+
+    :param directory: where they are.
+    :param seconds: to look for rows before a page is given as it is.
+    """
+
+    def __init__(self, directory: Directory, seconds: float = 2.0) -> None:
+        self._directory = directory
+        self._seconds = seconds
+
+    @property
+    def place(self) -> str:
+        """The directory."""
+        return shown(self._directory)
+
+    @property
+    def sorts(self) -> bool:
+        """Up to some ten megabytes; in more of it, sorting would keep the server busy for too long."""
+        try:
+            sizes: list[int] = [(self._directory / str(name)).stat().st_size for name in self._names()]
+        except OSError:
+            return False
+        return sum(sizes) <= _MOST_SORTED_BYTES
+
+    def page(self, query: PageQuery) -> Page:
+        """See :class:`~airflow_provider_omnichat.campaign.model.pages.RowPages`."""
+        try:
+            names = self._chosen(query.outcome)
+            if query.order == "list":
+                return self._next(names, query)
+            if not self.sorts:
+                raise PageError(
+                    "So many rows of files cannot be sorted here. Filter them instead, or let the rows go to a"
+                    " database: results_table, or ledger_conn_id"
+                )
+            return self._sorted(names, query)
+        except ResultFileError as error:
+            raise PageError(str(error)) from None
+
+    def _names(self) -> list[FileName]:
+        return file_names(self._directory)
+
+    def _chosen(self, outcome: str | None) -> list[FileName]:
+        """Give the files that can have such a row, those of the newest process first."""
+        names = self._names()
+        if outcome is not None:
+            kind = "sent" if outcome in FINAL_OUTCOMES else "rest"
+            names = [name for name in names if name.kind == kind]
+        return sorted(names, key=lambda name: (name.kind != "sent", -name.run, name.token, name.part))
+
+    def _next(self, names: Sequence[FileName], query: PageQuery) -> Page:
+        texts, until = [str(name) for name in names], monotonic() + self._seconds
+        begin, _, offset = query.after.rpartition(":")
+        first = texts.index(begin) if begin in texts else 0
+        start = int(offset) if begin in texts and offset.isdecimal() else 0
+        found: list[ShownRow] = []
+        looked_at = 0
+        newest = max((name.run for name in names), default=0)
+        for name in names[first:]:
+            for end, row in self._rows(name, start, newest):
+                looked_at += 1
+                if row is not None and _is_wanted(row, query):
+                    found.append(row)
+                    if len(found) == query.size:
+                        return Page(found, f"{name}:{end}")
+                if looked_at % _ROWS_BETWEEN_LOOKS_AT_THE_CLOCK == 0 and monotonic() > until:
+                    return Page(found, f"{name}:{end}", looked_at)
+            start = 0
+        return Page(found, None)
+
+    def _sorted(self, names: Sequence[FileName], query: PageQuery) -> Page:
+        kind, _, offset = query.after.rpartition(":")
+        skipped = int(offset) if kind == _SORTED and offset.isdecimal() else 0
+        newest = max((name.run for name in names), default=0)
+        rows = (row for name in names for _, row in self._rows(name, 0, newest) if row and _is_wanted(row, query))
+        choose = heapq.nlargest if query.is_descending else heapq.nsmallest
+        found = choose(skipped + query.size + 1, rows, key=_KEYS[query.order])[skipped:]
+        more = len(found) > query.size
+        return Page(found[: query.size], f"{_SORTED}:{skipped + query.size}" if more else None)
+
+    def _rows(self, name: FileName, start: int, newest: int) -> Iterator[tuple[int, ShownRow | None]]:
+        """Give the rows of a file from a byte on, each with the byte at which the next one begins."""
+        path = self._directory / str(name)
+        is_old = name.kind == "rest" and name.run < newest
+        try:
+            with path.open("rb") as file:
+                columns = csv_columns(file.readline().decode(errors="replace")) if name.format == "csv" else None
+                end = max(start, file.tell())
+                file.seek(end)
+                for line in file:
+                    end += len(line)
+                    text = line.decode(errors="replace")
+                    result = json_row(text) if columns is None else csv_row(text, columns)
+                    yield end, _shown(result, name.try_number if is_old else None) if result else None
+        except FileNotFoundError:
+            return  # a later try has replaced it meanwhile
+        except OSError as error:
+            raise_file_error(path, "read", error)
+
+
+def _shown(result: Result, try_number: int | None) -> ShownRow:
+    return ShownRow(
+        key=result.key,
+        position=result.position,
+        number=result.to,
+        outcome=result.outcome.value,
+        reason_code=result.reason.code.value if result.reason else None,
+        reason=result.error,
+        status=result.status_name,
+        message_id=result.message_id,
+        at=datetime.fromisoformat(result.at),
+        try_number=try_number,
+    )
+
+
+def _is_wanted(row: ShownRow, query: PageQuery) -> bool:
+    return (
+        (query.outcome is None or row.outcome == query.outcome)
+        and (query.reason_code is None or row.reason_code == query.reason_code)
+        and (query.status is None or row.status == query.status)
+        and (not query.search or query.search.casefold() in (row.key or "").casefold())
+    )

@@ -1,0 +1,1 @@
+"""The pages about invites; imported by Airflow's API server alone."""

@@ -1,0 +1,88 @@
+"""
+Who may see and do what: asked of Airflow's auth manager, through Airflow's own dependencies.
+
+Whoever may see a task instance and its XComs in Airflow sees its campaign; whoever may edit the task instance may
+settle its doubts. A write needs a token, too, that only our own page has, so that no other site can send it with the
+user's cookie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.configuration import conf
+from airflow.models.dag import DagModel
+from fastapi import Depends, Header, HTTPException, Request, status
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+
+_TOKEN_SECONDS = 12 * 3600
+
+MAY_READ = [
+    Depends(requires_access_dag("GET", DagAccessEntity.TASK_INSTANCE)),
+    Depends(requires_access_dag("GET", DagAccessEntity.XCOM)),
+]
+"""Dependencies of whatever shows a campaign; they read ``dag_id`` of the query."""
+
+MAY_SETTLE = [*MAY_READ, Depends(requires_access_dag("PUT", DagAccessEntity.TASK_INSTANCE))]
+"""Dependencies of what changes what a ledger has."""
+
+
+def may_settle(user: GetUserDep, dag_id: str) -> bool:
+    """
+    Tell whether a user may edit the task instances of a DAG.
+
+    :param user: who asks.
+    :param dag_id: of the DAG.
+    """
+    return _may("PUT", DagAccessEntity.TASK_INSTANCE, user, dag_id)
+
+
+def readable(user: GetUserDep, dag_ids: Iterable[str]) -> list[str]:
+    """
+    Give those of some DAGs whose campaigns a user may see.
+
+    :param user: who asks.
+    :param dag_ids: of the DAGs.
+    """
+    return [
+        dag_id
+        for dag_id in dag_ids
+        if _may("GET", DagAccessEntity.TASK_INSTANCE, user, dag_id) and _may("GET", DagAccessEntity.XCOM, user, dag_id)
+    ]
+
+
+def _may(method: str, entity: DagAccessEntity, user: GetUserDep, dag_id: str) -> bool:
+    details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
+    return get_auth_manager().is_authorized_dag(method=method, access_entity=entity, details=details, user=user)  # type: ignore[arg-type]
+
+
+def write_token(user: GetUserDep, dag_id: str) -> str:
+    """
+    Make the token that a write needs.
+
+    :param user: who may use it.
+    :param dag_id: for which DAG.
+    """
+    return _signer().dumps([str(user.get_id()), dag_id])
+
+
+def check_write_token(request: Request, user: GetUserDep, x_csrf_token: Annotated[str | None, Header()] = None) -> None:
+    """
+    Refuse a write that does not come from our page.
+
+    :raises HTTPException: 403.
+    """
+    try:
+        given = _signer().loads(x_csrf_token or "", max_age=_TOKEN_SECONDS)
+    except BadSignature:
+        given = None
+    if given != [str(user.get_id()), request.query_params.get("dag_id")]:
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "This page is too old, or not ours: load it again")
+
+
+def _signer() -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(conf.get_mandatory_value("api", "secret_key"), salt="omnichat-settle")

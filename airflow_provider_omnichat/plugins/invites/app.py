@@ -1,0 +1,191 @@
+"""The pages as a FastAPI app, which Airflow's API server mounts under ``/omnichat``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api.security import GetUserDep
+from airflow.api_fastapi.logging.decorators import action_logging
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware.base import RequestResponseEndpoint
+
+from airflow_provider_omnichat.campaign.model.pages import PageError
+from airflow_provider_omnichat.plugins.invites import access, pages
+from airflow_provider_omnichat.plugins.invites.csv_download import csv_lines
+from airflow_provider_omnichat.plugins.invites.row_places import row_place
+from airflow_provider_omnichat.plugins.invites.row_query import RowsWanted
+from airflow_provider_omnichat.plugins.invites.sending_tasks import (
+    SendingTask,
+    dags_with_campaigns,
+    days_before,
+    has_task,
+    recent_tasks,
+    tasks_of_run,
+)
+from airflow_provider_omnichat.plugins.invites.settling import NotSettledError, SettleBody, settle
+
+_MOST_CAMPAIGNS = 200
+
+# Nothing is loaded from elsewhere, and nobody but Airflow's own pages may show these in a frame.
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+        " form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+
+
+def create_app() -> FastAPI:
+    """Make the app."""
+    app = FastAPI(title="Omnichat invites", openapi_url=None, docs_url=None, redoc_url=None)
+    app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static")
+    app.add_api_route("/task", show_task, response_class=HTMLResponse, dependencies=access.MAY_READ)
+    app.add_api_route("/run", show_run, response_class=HTMLResponse, dependencies=access.MAY_READ)
+    app.add_api_route("/task.json", task_as_json, dependencies=access.MAY_READ)
+    app.add_api_route("/rows.csv", download_rows, dependencies=access.MAY_READ)
+    app.add_api_route("/campaigns", show_campaigns, response_class=HTMLResponse)
+    app.add_api_route(
+        "/settle",
+        settle_doubt,
+        methods=["POST"],
+        dependencies=[
+            *access.MAY_SETTLE,
+            Depends(access.check_write_token),
+            Depends(action_logging("omnichat_settle_invite")),
+        ],
+    )
+    app.middleware("http")(_with_headers)
+    return app
+
+
+async def _with_headers(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    response = await call_next(request)
+    response.headers.update(_HEADERS)
+    if not request.url.path.rpartition("/static/")[1]:
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _map_index(text: str) -> int | None:
+    """Read the index of a mapped task; Airflow leaves its placeholder as it is where a page is about all of them."""
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def show_task(
+    session: SessionDep,
+    user: GetUserDep,
+    wanted: Annotated[RowsWanted, Depends()],
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    map_index: str = "",
+    part: str = "",
+) -> HTMLResponse:
+    """Show a task instance, or all instances of a mapped task."""
+    tasks = tasks_of_run(session, dag_id, run_id, task_id, _map_index(map_index))
+    if not tasks:
+        _raise_if_missing(session, dag_id, run_id, task_id)
+        return pages.nothing_sent()
+    if len(tasks) > 1:
+        return pages.many_tasks(tasks, part)
+    return pages.one_task(session, tasks[0], wanted, part, may_settle=access.may_settle(user, dag_id), user=user)
+
+
+def show_run(session: SessionDep, dag_id: str, run_id: str, part: str = "") -> HTMLResponse:
+    """Show all sending tasks of a run."""
+    tasks = tasks_of_run(session, dag_id, run_id)
+    if not tasks:
+        _raise_if_missing(session, dag_id, run_id, None)
+        return pages.nothing_sent("No task of this run has sent invites.")
+    return pages.many_tasks(tasks, part)
+
+
+def show_campaigns(
+    session: SessionDep, user: GetUserDep, days: Annotated[int, Query(ge=1, le=90)] = 7, part: str = ""
+) -> HTMLResponse:
+    """Show the campaigns of the last days, of all DAGs that the user may see."""
+    since = days_before(datetime.now(UTC), days)
+    dag_ids = access.readable(user, sorted(dags_with_campaigns(session, since)))
+    tasks = recent_tasks(session, since, dag_ids, _MOST_CAMPAIGNS + 1)
+    return pages.campaigns(tasks[:_MOST_CAMPAIGNS], days, part, are_more=len(tasks) > _MOST_CAMPAIGNS)
+
+
+def task_as_json(session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: str = "-1") -> dict[str, Any]:
+    """Give what a task instance has pushed, for programs."""
+    task = _one(session, dag_id, run_id, task_id, map_index)
+    return {
+        "dag_id": task.dag_id,
+        "run_id": task.run_id,
+        "task_id": task.task_id,
+        "map_index": task.map_index,
+        "state": task.state,
+        **task.progress.model_dump(mode="json", exclude={"results"}),
+    }
+
+
+def download_rows(
+    session: SessionDep,
+    wanted: Annotated[RowsWanted, Depends()],
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    map_index: str = "-1",
+) -> StreamingResponse:
+    """Give the rows that are chosen as CSV, as a stream."""
+    task = _one(session, dag_id, run_id, task_id, map_index)
+    place = row_place(task)
+    if place.pages is None:
+        raise HTTPException(404, place.why_not)
+    try:
+        lines: Iterator[str] = csv_lines(place.pages, wanted.query())
+        first = next(lines)  # what cannot be read is told now, and not in the middle of a file
+    except PageError as error:
+        raise HTTPException(409, str(error)) from None
+
+    def stream() -> Iterator[str]:
+        yield first
+        yield from lines
+
+    disposition = f'attachment; filename="{pages.file_name(task)}"'
+    return StreamingResponse(stream(), media_type="text/csv", headers={"Content-Disposition": disposition})
+
+
+def settle_doubt(
+    session: SessionDep,
+    user: GetUserDep,
+    body: SettleBody,
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    map_index: str = "-1",
+) -> JSONResponse:
+    """Write that an invite in doubt was sent, or was not."""
+    task = _one(session, dag_id, run_id, task_id, map_index)
+    try:
+        settle(session, task, body, by=user.get_name())
+    except NotSettledError as error:
+        return JSONResponse({"detail": str(error)}, status_code=409)
+    return JSONResponse({"detail": "Settled"})
+
+
+def _one(session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: str) -> SendingTask:
+    tasks = tasks_of_run(session, dag_id, run_id, task_id, _map_index(map_index))
+    if len(tasks) != 1:
+        raise HTTPException(404, "No such task instance has sent invites")
+    return tasks[0]
+
+
+def _raise_if_missing(session: SessionDep, dag_id: str, run_id: str, task_id: str | None) -> None:
+    if not has_task(session, dag_id, run_id, task_id):
+        raise HTTPException(404, "There is no such task or run")

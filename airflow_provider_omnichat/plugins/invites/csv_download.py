@@ -1,0 +1,44 @@
+"""Rows as CSV, for spreadsheets and scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from airflow_provider_omnichat.campaign.model.pages import PageQuery, RowPages, ShownRow
+from airflow_provider_omnichat.campaign.results.format import cell
+from airflow_provider_omnichat.plugins.invites.numbers import shown_number
+
+_COLUMNS = ("key", "row", "number", "outcome", "reason_code", "reason", "status", "message_id", "at")
+_PAGE_ROWS = 1000
+
+
+def csv_lines(rows: RowPages, query: PageQuery) -> Iterator[str]:
+    """
+    Give a header, then the rows that are chosen, a page of them at a time.
+
+    :param rows: where they are.
+    :param query: which; its place and size are not looked at.
+    :raises PageError: they cannot be read.
+    """
+    page = rows.page(query._replace(after="", size=_PAGE_ROWS))
+    yield ",".join(_COLUMNS) + "\n"
+    while True:
+        yield "".join(map(_line, page.rows))
+        if page.after is None:
+            return
+        page = rows.page(query._replace(after=page.after, size=_PAGE_ROWS))
+
+
+def _line(row: ShownRow) -> str:
+    values = (
+        row.key,
+        row.position,
+        shown_number(row.number),
+        row.outcome,
+        row.reason_code,
+        row.reason,
+        row.status,
+        row.message_id,
+        row.at.isoformat(timespec="seconds") if row.at else None,
+    )
+    return ",".join(map(cell, values)) + "\n"

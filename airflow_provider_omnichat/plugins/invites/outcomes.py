@@ -1,0 +1,79 @@
+"""How outcomes are called, ordered and summed on the pages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from airflow_provider_omnichat.plugins.invites.sending_tasks import ReasonCount, SendingTask
+
+LABELS: Mapping[str, str] = {
+    "unknown": "in doubt",
+    "claimed": "being sent",
+    "accepted": "accepted",
+    "rejected": "rejected",
+    "not_sent": "not sent",
+    "held": "held for their window",
+    "invalid": "invalid",
+    "duplicate": "duplicate",
+    "suppressed": "opted out",
+}
+"""Doubts first: somebody has to look at them."""
+
+_MOST_REASONS = 30
+_MOST_KEYS = 5
+
+
+class Share(NamedTuple):
+    """
+    One outcome of a campaign.
+
+    :param outcome: the word of the results.
+    :param label: for people.
+    :param rows: how many.
+    :param percent: of all rows that are shown.
+    """
+
+    outcome: str
+    label: str
+    rows: int
+    percent: float
+
+
+def shares(counts: Mapping[str, int]) -> list[Share]:
+    """
+    Give the outcomes that there are, in the order in which they matter.
+
+    :param counts: by outcome; words that are not known stand at the end.
+    """
+    total = sum(counts.values()) or 1
+    order = [*LABELS, *sorted(set(counts) - set(LABELS))]
+    return [
+        Share(outcome, LABELS.get(outcome, outcome.replace("_", " ")), counts[outcome], 100 * counts[outcome] / total)
+        for outcome in order
+        if counts.get(outcome)
+    ]
+
+
+def summed_counts(tasks: Iterable[SendingTask]) -> dict[str, int]:
+    """Add up the outcomes of tasks."""
+    counts: Counter[str] = Counter()
+    for task in tasks:
+        counts.update(task.progress.counts)
+    return dict(counts)
+
+
+def summed_reasons(tasks: Sequence[SendingTask]) -> list[ReasonCount]:
+    """Add up the reasons of tasks, the most frequent first, doubts before all others."""
+    found: dict[tuple[str, str | None, str | None], ReasonCount] = {}
+    for task in tasks:
+        for reason in task.progress.reasons:
+            name = (reason.outcome, reason.code, reason.name)
+            known = found.get(name)
+            if known is None:
+                found[name] = reason.model_copy(deep=True)
+            else:
+                known.count += reason.count
+                known.first = [*known.first, *reason.first][:_MOST_KEYS]
+    return sorted(found.values(), key=lambda each: (each.outcome != "unknown", -each.count))[:_MOST_REASONS]

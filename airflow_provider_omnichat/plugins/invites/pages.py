@@ -1,0 +1,231 @@
+"""The pages: what is known of tasks, put into templates that escape whatever is put into them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlalchemy.orm import Session
+
+from airflow_provider_omnichat.api.privacy import shown_address
+from airflow_provider_omnichat.campaign.model.pages import Page, PageError
+from airflow_provider_omnichat.plugins.invites import access, charts, outcomes
+from airflow_provider_omnichat.plugins.invites.doubts import doubts_of
+from airflow_provider_omnichat.plugins.invites.numbers import shown_number
+from airflow_provider_omnichat.plugins.invites.row_places import row_place
+from airflow_provider_omnichat.plugins.invites.row_query import RowsWanted
+from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
+
+_MOST_INSTANCES = 200
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        label=lambda outcome: outcomes.LABELS.get(outcome, outcome.replace("_", " ")),
+        outcome_bar=charts.outcome_bar,
+        rate_chart=charts.rate_chart,
+        sparkline=charts.sparkline,
+        shares=outcomes.shares,
+        shown_number=shown_number,
+        task_address=_task_address,
+        tab_address=_tab_address,
+        quote=lambda text: quote(text, safe=""),
+    )
+    environment.filters.update(moment=_moment, clock=_clock, span=_span)
+    return environment
+
+
+def _render(template: str, is_at_work: bool = False, **values: Any) -> HTMLResponse:
+    html = _environment().get_template(template).render(values, is_at_work=is_at_work)
+    # The page renews itself while it says yes.
+    return HTMLResponse(html, headers={"X-At-Work": "yes" if is_at_work else "no"})
+
+
+def nothing_sent(text: str = "This task has sent no invites.") -> HTMLResponse:
+    """
+    Say in one line that there is nothing to show.
+
+    :param text: the line.
+    """
+    return _render("nothing.html", text=text)
+
+
+def one_task(
+    session: Session, task: SendingTask, wanted: RowsWanted, part: str, *, may_settle: bool, user: Any
+) -> HTMLResponse:
+    """
+    Show one task instance.
+
+    :param session: to the metadata database.
+    :param task: the task instance.
+    :param wanted: which of its rows.
+    :param part: ``live`` for the part that changes while the task is at work; empty for all.
+    :param may_settle: whether the user may settle doubts.
+    :param user: who looks.
+    """
+    summary: dict[str, Any] = {
+        "task": task,
+        "is_at_work": task.is_at_work,
+        "progress": task.progress,
+        "found": outcomes.shares(task.progress.counts),
+        "reasons": outcomes.summed_reasons([task]),
+        "rate": _rate(task),
+        "address": _own_address(task),
+    }
+    if part == "live":
+        return _render("task_live.html", **summary)
+    place = row_place(task)
+    page, problem = Page([], None), place.why_not
+    if place.pages is not None:
+        try:
+            page = place.pages.page(wanted.query())
+        except PageError as error:
+            problem = str(error)
+    doubts = doubts_of(session, task) if task.progress.counts.get("unknown") or not task.is_at_work else None
+    return _render(
+        "task.html",
+        **summary,
+        wanted=wanted,
+        page=page,
+        problem=problem,
+        place=shown_address(place.pages.place) if place.pages is not None else "",
+        sorts=place.pages is not None and place.pages.sorts,
+        doubts=doubts,
+        may_settle=may_settle,
+        token=access.write_token(user, task.dag_id) if may_settle else "",
+    )
+
+
+def many_tasks(tasks: Sequence[SendingTask], part: str) -> HTMLResponse:
+    """
+    Show several task instances: their sum, and each.
+
+    :param tasks: of one run.
+    :param part: ``live`` for the part that changes; empty for all.
+    """
+    counts = outcomes.summed_counts(tasks)
+    return _render(
+        "many_live.html" if part == "live" else "many.html",
+        tasks=tasks[:_MOST_INSTANCES],
+        total=len(tasks),
+        found=outcomes.shares(counts),
+        rows=sum(counts.values()),
+        reasons=outcomes.summed_reasons(tasks),
+        is_at_work=any(task.is_at_work for task in tasks),
+    )
+
+
+def campaigns(tasks: Sequence[SendingTask], days: int, part: str, *, are_more: bool) -> HTMLResponse:
+    """
+    Show the campaigns of some days; mapped instances of a task are one line.
+
+    :param tasks: the newest first.
+    :param days: how many.
+    :param part: ``live`` for the part that changes; empty for all.
+    :param are_more: whether older ones were left out.
+    """
+    lines = [
+        _line(list(instances))
+        for _, instances in groupby(
+            sorted(tasks, key=lambda task: (task.dag_id, task.run_id, task.task_id)),
+            key=lambda task: (task.dag_id, task.run_id, task.task_id),
+        )
+    ]
+    # Doubts first, then the newest.
+    lines.sort(key=lambda line: line["at"], reverse=True)
+    lines.sort(key=lambda line: not line["doubts"])
+    return _render(
+        "campaigns_live.html" if part == "live" else "campaigns.html",
+        lines=lines,
+        days=days,
+        are_more=are_more,
+        is_at_work=any(line["is_at_work"] for line in lines),
+    )
+
+
+def file_name(task: SendingTask) -> str:
+    """
+    Name a download after a task.
+
+    :param task: the task instance.
+    """
+    return _NOT_IN_A_NAME.sub("_", f"invites-{task.dag_id}-{task.run_id}-{task.task_id}")[:150] + ".csv"
+
+
+def _line(tasks: list[SendingTask]) -> dict[str, Any]:
+    counts = outcomes.summed_counts(tasks)
+    newest = max(tasks, key=_at)
+    return {
+        "task": newest,
+        "instances": len(tasks),
+        "at": _at(newest),
+        "rows": sum(counts.values()),
+        "total": sum(task.progress.total or task.progress.rows for task in tasks),
+        "found": outcomes.shares(counts),
+        "doubts": counts.get("unknown", 0),
+        "timeline": newest.progress.timeline,
+        "is_at_work": any(task.is_at_work for task in tasks),
+    }
+
+
+def _at(task: SendingTask) -> datetime:
+    return task.progress.at or task.start_date or _LONG_AGO
+
+
+def _rate(task: SendingTask) -> float | None:
+    """Give the invites a second of the last moments of a task at work, or of the whole of one that has ended."""
+    seconds, accepted = task.progress.timeline.seconds, task.progress.timeline.accepted
+    if len(seconds) < 2 or len(seconds) != len(accepted):
+        return None
+    first = max(len(seconds) - 6, 0) if task.is_at_work else 0
+    return (accepted[-1] - accepted[first]) / max(seconds[-1] - seconds[first], 0.1)
+
+
+def _own_address(task: SendingTask) -> str:
+    parts = {"dag_id": task.dag_id, "run_id": task.run_id, "task_id": task.task_id, "map_index": task.map_index}
+    return f"task?{urlencode(parts)}"
+
+
+def _task_address(task: SendingTask, with_instance: bool = True) -> str:
+    """Give the address of a task instance in Airflow's UI, from a page of ours."""
+    parts = [f"../dags/{quote(task.dag_id, safe='')}/runs/{quote(task.run_id, safe='')}"]
+    parts.append(f"tasks/{quote(task.task_id, safe='')}")
+    if task.map_index >= 0:
+        parts.append(f"mapped/{task.map_index}" if with_instance else "mapped")
+    return "/".join(parts)
+
+
+def _tab_address(task: SendingTask, with_instance: bool = True) -> str:
+    return f"{_task_address(task, with_instance)}/plugin/invites"
+
+
+def _moment(at: datetime | None) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at else ""
+
+
+def _clock(at: datetime | None) -> str:
+    return f"{at.astimezone(UTC):%H:%M:%S}" if at else ""
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,219 @@
+"""Task instances that send invites, as Airflow's metadata database has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from airflow.models.dagrun import DagRun
+from airflow.models.renderedtifields import RenderedTaskInstanceFields
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import and_, select
+from sqlalchemy.orm import Session
+
+from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY
+
+_MOST_TASKS = 2000
+STATES_AT_WORK = frozenset({"queued", "running", "restarting", "deferred", "scheduled", "up_for_reschedule"})
+"""In which a task is sending, or will go on by itself."""
+
+
+class ReasonCount(BaseModel):
+    """How many rows ended for one reason."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    outcome: str
+    code: str | None = None
+    name: str | None = None
+    count: int = 0
+    first: list[str | int] = Field(default_factory=list)
+
+
+class Timeline(BaseModel):
+    """Totals at moments of one process."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    seconds: list[float] = Field(default_factory=list)
+    accepted: list[int] = Field(default_factory=list)
+    rejected: list[int] = Field(default_factory=list)
+    unknown: list[int] = Field(default_factory=list)
+    refused_for_now: list[int] = Field(default_factory=list)
+
+
+class TaskProgress(BaseModel):
+    """What a task pushed of how far it is; see ``tasks.live_progress``. Whoever may edit XComs may have changed it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    campaign: str
+    try_number: int = 1
+    results: str | None = None
+    at: datetime | None = None
+    started_at: datetime | None = None
+    rows: int = 0
+    total: int | None = None
+    counts: dict[str, int] = Field(default_factory=dict)
+    reasons: list[ReasonCount] = Field(default_factory=list)
+    sent_this_try: int = 0
+    segments: int = 0
+    refused_for_now: int = 0
+    rate_limit: float | None = None
+    stop_reason: str | None = None
+    timeline: Timeline = Field(default_factory=Timeline)
+
+
+@dataclass(frozen=True, slots=True)
+class SendingTask:
+    """
+    A task instance that sends, or has sent.
+
+    :param state: of Airflow; None before it is scheduled.
+    :param rendered: its rendered template fields, as the worker wrote them.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    state: str | None
+    try_number: int
+    start_date: datetime | None
+    end_date: datetime | None
+    progress: TaskProgress
+    rendered: Mapping[str, Any]
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it is sending, or will go on by itself."""
+        return self.state in STATES_AT_WORK
+
+    @property
+    def identity(self) -> str:
+        """The name that the task has for the ledger and the results; see ``tasks.ledger.task_identity``."""
+        parts = [self.dag_id, self.run_id, self.task_id]
+        return "/".join(parts if self.map_index < 0 else [*parts, str(self.map_index)])
+
+    @classmethod
+    def of(cls, ti: TaskInstance, value: Any, rendered: Any) -> Self | None:
+        """
+        Read what a task pushed.
+
+        :param value: of the XCom.
+        :param rendered: the task's rendered fields; None where Airflow no longer has them.
+        :return: None where the value is something else.
+        """
+        try:
+            progress = TaskProgress.model_validate(value)
+        except ValidationError:
+            return None
+        return cls(
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            task_id=ti.task_id,
+            map_index=ti.map_index,
+            state=str(ti.state) if ti.state else None,
+            try_number=ti.try_number,
+            start_date=ti.start_date,
+            end_date=ti.end_date,
+            progress=progress,
+            rendered=rendered if isinstance(rendered, Mapping) else {},
+        )
+
+
+def tasks_of_run(
+    session: Session, dag_id: str, run_id: str, task_id: str | None = None, map_index: int | None = None
+) -> list[SendingTask]:
+    """
+    Give the sending tasks of a run.
+
+    :param session: to the metadata database.
+    :param task_id: only this one; None for all.
+    :param map_index: only this one; None for all.
+    """
+    conditions = [TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id]
+    if task_id is not None:
+        conditions.append(TaskInstance.task_id == task_id)
+    if map_index is not None:
+        conditions.append(TaskInstance.map_index == map_index)
+    statement = _statement().where(*conditions).order_by(TaskInstance.task_id, TaskInstance.map_index)
+    return _tasks(session.execute(statement.limit(_MOST_TASKS)).all())
+
+
+def recent_tasks(session: Session, since: datetime, dag_ids: Iterable[str], most: int) -> list[SendingTask]:
+    """
+    Give the sending tasks of the last days, the newest first.
+
+    :param session: to the metadata database.
+    :param since: when they pushed last.
+    :param dag_ids: of which DAGs.
+    :param most: tasks at most.
+    """
+    statement = (
+        _statement()
+        .where(XComModel.timestamp >= since, TaskInstance.dag_id.in_(set(dag_ids)))
+        .order_by(XComModel.timestamp.desc())
+        .limit(most)
+    )
+    return _tasks(session.execute(statement).all())
+
+
+def dags_with_campaigns(session: Session, since: datetime) -> set[str]:
+    """
+    Give the DAGs of which a task has pushed how far it is.
+
+    :param session: to the metadata database.
+    :param since: when.
+    """
+    found = select(XComModel.dag_id).where(XComModel.key == PROGRESS_KEY, XComModel.timestamp >= since).distinct()
+    return set(session.scalars(found))
+
+
+def has_task(session: Session, dag_id: str, run_id: str, task_id: str | None) -> bool:
+    """
+    Tell whether there is such a run, and such a task in it.
+
+    :param session: to the metadata database.
+    :param task_id: None for any.
+    """
+    if task_id is None:
+        return session.scalar(select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)) is not None
+    found = select(TaskInstance.task_id).where(
+        TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.task_id == task_id
+    )
+    return session.scalar(found.limit(1)) is not None
+
+
+def days_before(now: datetime, days: int) -> datetime:
+    """Give the moment some days before another."""
+    return now - timedelta(days=days)
+
+
+def _statement() -> Any:
+    is_its_xcom = and_(
+        XComModel.dag_id == TaskInstance.dag_id,
+        XComModel.run_id == TaskInstance.run_id,
+        XComModel.task_id == TaskInstance.task_id,
+        XComModel.map_index == TaskInstance.map_index,
+        XComModel.key == PROGRESS_KEY,
+    )
+    are_its_fields = and_(
+        RenderedTaskInstanceFields.dag_id == TaskInstance.dag_id,
+        RenderedTaskInstanceFields.run_id == TaskInstance.run_id,
+        RenderedTaskInstanceFields.task_id == TaskInstance.task_id,
+        RenderedTaskInstanceFields.map_index == TaskInstance.map_index,
+    )
+    return (
+        select(TaskInstance, XComModel.value, RenderedTaskInstanceFields.rendered_fields)
+        .join(XComModel, is_its_xcom)
+        .outerjoin(RenderedTaskInstanceFields, are_its_fields)
+    )
+
+
+def _tasks(found: Sequence[Any]) -> list[SendingTask]:
+    return [task for ti, value, rendered in found if (task := SendingTask.of(ti, value, rendered)) is not None]

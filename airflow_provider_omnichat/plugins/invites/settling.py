@@ -1,0 +1,101 @@
+"""A doubt that somebody settles on the page."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from airflow.models.taskinstance import TaskInstance
+from pydantic import BaseModel, Field
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
+from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
+from airflow_provider_omnichat.campaign.ledger.interface import Settlement
+from airflow_provider_omnichat.campaign.phone.identity import recipient_key
+from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+from airflow_provider_omnichat.plugins.invites.doubts import ledger_table
+from airflow_provider_omnichat.plugins.invites.row_places import rendered_text
+from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
+
+
+class NotSettledError(Exception):
+    """Nothing was written; the text says why."""
+
+
+class SettleBody(BaseModel):
+    """
+    What a user says of an invite in doubt.
+
+    ``recipient`` is what the page has of it, a hash; ``why`` says how the user knows.
+    """
+
+    recipient: str = Field(pattern=r"^[0-9a-f]{20,32}$")
+    settled_as: Literal["sent", "not_sent"]
+    why: str = Field(min_length=3, max_length=200)
+
+
+def settle(session: Session, task: SendingTask, body: SettleBody, by: str) -> None:
+    """
+    Write how an invite ended that was in doubt.
+
+    :param session: to the metadata database.
+    :param task: the task instance that sent it, or did not.
+    :param body: what is said of it.
+    :param by: the user's name.
+    :raises NotSettledError: the task is at work, or the invite is not in doubt.
+    """
+    _lock(session, task)
+    settlement = Settlement(was_sent=body.settled_as == "sent", by=by, why=body.why.strip(), at=datetime.now(UTC))
+    conn_id = rendered_text(task, "ledger_conn_id")
+    try:
+        refusal = (
+            _in_table(task, conn_id, body.recipient, settlement)
+            if conn_id
+            else _in_store(session, task, body.recipient, settlement)
+        )
+    except OmnichatError as error:
+        raise NotSettledError(str(error)) from None
+    if refusal:
+        raise NotSettledError(f"This invite {refusal}")
+
+
+def _lock(session: Session, task: SendingTask) -> None:
+    """See that the task is not at work, and keep it from beginning until the settlement is committed."""
+    state = session.scalar(
+        select(TaskInstance.state)
+        .where(
+            TaskInstance.dag_id == task.dag_id,
+            TaskInstance.run_id == task.run_id,
+            TaskInstance.task_id == task.task_id,
+            TaskInstance.map_index == task.map_index,
+        )
+        .with_for_update()
+    )
+    if state in STATES_AT_WORK:
+        raise NotSettledError(f"The task is at work ({state}); settle its doubts when it has ended")
+
+
+def _in_table(task: SendingTask, conn_id: str, reference: str, settlement: Settlement) -> str | None:
+    database, table, campaign = ledger_database(conn_id), ledger_table(task), task.progress.campaign
+    found = [
+        row.recipient
+        for row in LedgerAudit(database, table).doubts(campaign)
+        if recipient_key(campaign, row.recipient) == reference
+    ]
+    if not found:
+        return "is not in doubt"
+    desk = LedgerDesk(database, table)
+    try:
+        return desk.settle(campaign, {found[0]: settlement}).get(found[0])
+    finally:
+        desk.close()
+
+
+def _in_store(session: Session, task: SendingTask, reference: str, settlement: Settlement) -> str | None:
+    from airflow_provider_omnichat.campaign.ledger.task_state_doubts import settle_in_store
+    from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore  # Airflow 3.3
+
+    return settle_in_store(ServerSideStore(session, task), task.progress.campaign, reference, settlement)

@@ -1,0 +1,49 @@
+"""
+The plugin: a tab *Invites* on task instances and runs, and a page *Invite campaigns*. Airflow 3.1 and later.
+
+It is found by the entry point group ``airflow.plugins``, which Airflow loads by default; what a provider's info says of
+plugins is loaded only where ``[core] lazy_discover_providers`` is off. Every process of Airflow imports this module, so
+that what only the API server needs is imported where it asks for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from airflow.providers.common.compat.sdk import AirflowPlugin
+
+from airflow_provider_omnichat.tasks.live_progress import has_tabs
+
+URL_PREFIX = "/omnichat"
+
+# Without a slash before them: Airflow's page has a base address, which may be below a path.
+_TASK = "omnichat/task?dag_id={DAG_ID}&run_id={RUN_ID}&task_id={TASK_ID}&map_index={MAP_INDEX}"
+_RUN = "omnichat/run?dag_id={DAG_ID}&run_id={RUN_ID}"
+_ICONS = {"icon": "omnichat/static/invites.svg", "icon_dark_mode": "omnichat/static/invites-dark.svg"}
+
+
+class OmnichatPlugin(AirflowPlugin):
+    """Shows campaigns in Airflow's UI."""
+
+    name = "omnichat"
+    external_views: ClassVar[list[dict[str, Any]]] = [  # type: ignore[misc]  # the base class has plain lists
+        {"name": "Invites", "href": _TASK, "destination": "task_instance", "url_route": "invites", **_ICONS},
+        {"name": "Invites", "href": _RUN, "destination": "dag_run", "url_route": "run-invites", **_ICONS},
+        {
+            "name": "Invite campaigns",
+            "href": "omnichat/campaigns",
+            "destination": "nav",
+            "category": "browse",
+            "url_route": "invite-campaigns",
+            **_ICONS,
+        },
+    ]
+
+    @property
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]  # made when the API server asks
+        """The pages, for Airflow's API server."""
+        if not has_tabs():
+            return []
+        from airflow_provider_omnichat.plugins.invites.app import create_app
+
+        return [{"app": create_app(), "url_prefix": URL_PREFIX, "name": "Omnichat invites"}]

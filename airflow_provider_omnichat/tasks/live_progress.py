@@ -1,0 +1,70 @@
+"""How far a task is, in an XCom of its own, where the tab *Invites* of Airflow's UI reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_omnichat.campaign.engine.progress import Publish
+
+PROGRESS_KEY = "invite_progress"
+"""
+The XCom.
+
+It holds what ``campaign.engine.progress.Progress.snapshot`` gives, with ``campaign``, ``try_number`` and ``results``.
+"""
+
+_FIRST_WITH_TABS = (3, 1)
+
+
+class PushesXComs(Protocol):
+    """What is used of an operator."""
+
+    do_xcom_push: bool
+
+    @property
+    def log(self) -> Any:
+        """Of the task; its type differs between the generations of Airflow."""
+
+
+def has_tabs() -> bool:
+    """Whether this Airflow has tabs that a plugin can add to."""
+    from airflow import __version__
+
+    return tuple(int(part) for part in __version__.split(".")[:2]) >= _FIRST_WITH_TABS
+
+
+def progress_of(operator: PushesXComs, context: Context, campaign: str, results: str | None = None) -> Publish | None:
+    """
+    Give what pushes the progress of a task; None where nobody would look at it.
+
+    :param operator: whose task it is.
+    :param context: of the task.
+    :param campaign: the campaign's name.
+    :param results: where its result rows are.
+    """
+    if not operator.do_xcom_push or not has_tabs():
+        return None
+    ti = context["ti"]
+    push = _Push(operator.log, ti, {"campaign": campaign, "try_number": ti.try_number, "results": results})
+    push({})  # from now on the tab knows the task
+    return push
+
+
+class _Push:
+    def __init__(self, log: Any, ti: Any, head: dict[str, Any]) -> None:
+        self._log = log
+        self._ti = ti
+        self._head = head
+        self._is_working = True
+
+    def __call__(self, snapshot: dict[str, Any]) -> None:
+        if not self._is_working:
+            return
+        try:
+            self._ti.xcom_push(key=PROGRESS_KEY, value={**self._head, **snapshot})
+        except Exception as error:  # that nobody can watch is no reason to stop sending
+            self._is_working = False
+            self._log.warning("The tab Invites no longer shows how far this task is (%s)", type(error).__name__)

@@ -1,0 +1,26 @@
+"""Errors as they stand in a task's log: what has happened and what to do, not where in the provider it was noticed."""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import AirflowException
+
+from airflow_provider_omnichat.api.errors import OmnichatError
+
+_PROVIDER = "airflow_provider_omnichat."
+
+
+def shorten(error: BaseException) -> None:
+    """
+    Leave the provider's own calls out of the traceback of an error that says all by itself.
+
+    What a function of the user's has called stays, and so does all of an error that nobody has thought of.
+
+    :param error: that is about to be raised on.
+    """
+    if not isinstance(error, AirflowException | OmnichatError):
+        return
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_globals.get("__name__", "").startswith(_PROVIDER):
+            error.__traceback__ = traceback.tb_next
+        traceback = traceback.tb_next

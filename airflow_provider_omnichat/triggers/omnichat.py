@@ -1,0 +1,76 @@
+"""The trigger that waits until invites are delivered: it asks the vendor's SMS logs, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
+
+
+class InviteDeliveryTrigger(BaseTrigger):
+    """
+    Wait until some invites have a final status, or the time is up.
+
+    What a trigger is made of stands in Airflow's metadata database, so it gets no more message ids than one request
+    takes: all of a few invites, of many a sample. It keeps nothing; when the triggerer is started again, it begins
+    again. What is behind the sample, and what was found, is for the worker to read and to write.
+
+    :param omnichat_conn_id: the ``omnichat`` connection.
+    :param message_ids: of the vendor.
+    :param poke_interval: seconds between two requests.
+    :param until: when to give up, ISO 8601 with a time zone.
+    """
+
+    def __init__(self, omnichat_conn_id: str, message_ids: list[str], poke_interval: float, until: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own
+        self.omnichat_conn_id = omnichat_conn_id
+        self.message_ids = message_ids
+        self.poke_interval = poke_interval
+        self.until = until
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give what makes the same trigger again."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "omnichat_conn_id": self.omnichat_conn_id,
+                "message_ids": self.message_ids,
+                "poke_interval": self.poke_interval,
+                "until": self.until,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Give one event, when it is time for the worker to look."""
+        from airflow_provider_omnichat.api.errors import OmnichatError
+
+        try:
+            reason = await self._wait()
+        except OmnichatError as error:  # the worker meets the same, and says it where people look
+            self.log.warning("%s", error)
+            reason = "error"
+        yield TriggerEvent({"reason": reason})  # type: ignore[no-untyped-call]  # Airflow's own
+
+    async def _wait(self) -> str:
+        from asgiref.sync import sync_to_async
+
+        from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
+        from airflow_provider_omnichat.api.logs import SmsLogs
+
+        hook = OmnichatHook(self.omnichat_conn_id)
+        # In a thread: some versions of Airflow cannot look a connection up in the event loop.
+        account = await sync_to_async(lambda: hook.account)()
+        until = datetime.fromisoformat(self.until)
+        async with AsyncOmnichatClient(account, concurrency=1) as client:
+            logs = SmsLogs(client)
+            while not await logs.are_final(self.message_ids):
+                left = (until - datetime.now(UTC)).total_seconds()
+                if left <= 0:
+                    return "time"
+                await asyncio.sleep(min(self.poke_interval, left))
+        return "final"
