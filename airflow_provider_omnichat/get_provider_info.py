@@ -28,6 +28,28 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": integration, "python-modules": ["airflow_provider_omnichat.triggers.omnichat"]}
         ],
         "notifications": ["airflow_provider_omnichat.notifications.omnichat.OmnichatInviteNotifier"],
+        "extra-links": [
+            "airflow_provider_omnichat.operators.links.InvitesLink",
+            "airflow_provider_omnichat.operators.links.ResultsLink",
+            "airflow_provider_omnichat.operators.links.SandboxLink",
+        ],
+        "config": {
+            "omnichat": {
+                "description": "What the pages about invites show in Airflow's UI.",
+                "options": {
+                    "show_numbers": {
+                        "description": (
+                            "Show whole phone numbers on the tab Invites and in its CSV, to everybody who may see the"
+                            " task. Else they are masked."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": None,
+                        "default": "False",
+                    }
+                },
+            }
+        },
         "task-decorators": [
             {
                 "name": "omnichat_invite",

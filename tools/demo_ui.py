@@ -79,6 +79,7 @@ Try
   Dags > example_approved_campaign > Trigger: when its task approve waits, read and decide under Required Actions.
   Dags > example_mapped_invites > Trigger: one task for each customer.
   Dags > example_partitioned_campaign > Trigger: one list over four tasks, two at a time.
+  Dags > example_delivery > Trigger: invites, and within a minute what became of them.
   Admin > Connections > omnichat_default: edit it, or test it with the button in the list.
 Logs: {work}
 

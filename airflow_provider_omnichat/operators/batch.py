@@ -355,12 +355,15 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         try:
             if self.is_dry_run:
                 return self._preview(context, plan, source)
+            publish = progress_of(self, context, campaign, plan.records.results.location)
+            if publish is not None:
+                publish({})  # the tab knows the task from now on
             report = send_campaign(
                 plan,
                 source,
                 client=hook.get_async_conn(self.concurrency),
                 log=self.log,
-                publish=progress_of(self, context, campaign, plan.records.results.location),
+                publish=publish,
                 stop=self._stop,
                 tally=Tally(**carried_over),
             )

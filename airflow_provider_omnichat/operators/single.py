@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
+from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_text, mask_number
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.sentences import paragraphs, sentences
@@ -16,6 +17,7 @@ from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.links import InvitesLink, SandboxLink
 from airflow_provider_omnichat.tasks.arguments import one_of, seconds_of
 from airflow_provider_omnichat.tasks.ledger import campaign_name, invite_ledger
+from airflow_provider_omnichat.tasks.live_progress import progress_of
 from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
 from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+    from airflow_provider_omnichat.api.reasons import Reason
     from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
 
 
@@ -157,6 +160,7 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
         if self._killed:
             hook.stop()
         try:
+            self.sandbox_url = hook.account.base_url if hook.account.is_on_this_machine else None
             invite = self._invite(hook)
             with closing(invite_ledger(self, context, campaign)) as ledger:
                 sent = send_at_most_once(
@@ -168,10 +172,13 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
                     **({"look_up": partial(self._look_up, hook)} if self.on_unknown == "lookup" else {}),
                 )
         except InvalidInviteError as error:
+            self._publish(context, campaign, Outcome.INVALID, error.reason)
             raise AirflowFailException(sentences("Nothing was sent", str(error))) from None
-        except InviteNotSentError:
+        except InviteNotSentError as error:
+            self._publish(context, campaign, error.outcome, error.reason)
             raise
         except SendError as error:
+            self._publish(context, campaign, error.outcome, error.reason, error.answer)
             self._push(context, error.answer)
             advice = _UNKNOWN_ADVICE if isinstance(error, InviteUnknownError) else None
             raise AirflowFailException(paragraphs(str(error), advice)) from None
@@ -181,6 +188,7 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
             self.log.info("Invite to %s: %s; nothing was sent now", mask_number(invite.to), sent.settled)
         else:
             self._say(invite, sent.answer, sent.earlier)
+        self._publish(context, campaign, Outcome.ACCEPTED, None, sent.answer, is_sent_now=not sent.earlier)
         self._push(context, sent.answer)
         answer = sent.answer.to_json()
         return {**answer, "to": mask_number(answer["to"])} if self.mask_to and answer.get("to") else answer
@@ -216,6 +224,22 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
             return
         context["ti"].xcom_push(key="messageId", value=answer.message_id)
         context["ti"].xcom_push(key="status", value=dict(answer.status.raw))
+
+    def _publish(
+        self,
+        context: Context,
+        campaign: str,
+        outcome: Outcome,
+        reason: Reason | None,
+        answer: InviteAnswer | None = None,
+        *,
+        is_sent_now: bool = False,
+    ) -> None:
+        """Show the tab *Invites* how the invite ended."""
+        from airflow_provider_omnichat.campaign.engine.snapshot import snapshot_of_one
+
+        if publish := progress_of(self, context, campaign):
+            publish(snapshot_of_one(outcome, reason, answer, is_sent_now=is_sent_now))
 
     def _say(self, invite: Invite, answer: InviteAnswer, earlier: bool) -> None:
         status = answer.status

@@ -48,9 +48,7 @@ def progress_of(operator: PushesXComs, context: Context, campaign: str, results:
     if not operator.do_xcom_push or not has_tabs():
         return None
     ti = context["ti"]
-    push = _Push(operator.log, ti, {"campaign": campaign, "try_number": ti.try_number, "results": results})
-    push({})  # from now on the tab knows the task
-    return push
+    return _Push(operator.log, ti, {"campaign": campaign, "try_number": ti.try_number, "results": results})
 
 
 class _Push:

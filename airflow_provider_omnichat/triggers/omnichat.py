@@ -23,14 +23,19 @@ class InviteDeliveryTrigger(BaseTrigger):
     :param omnichat_conn_id: the ``omnichat`` connection.
     :param message_ids: of the vendor.
     :param poke_interval: seconds between two requests.
-    :param until: when to give up, ISO 8601 with a time zone.
+    :param wake: when to give up, ISO 8601 with a time zone.
+    :param until: when the sensor's time is up, which goes back to it with the event: of what a task carries over a
+        deferral, ``dag.test`` keeps nothing else.
     """
 
-    def __init__(self, omnichat_conn_id: str, message_ids: list[str], poke_interval: float, until: str) -> None:
+    def __init__(
+        self, omnichat_conn_id: str, message_ids: list[str], poke_interval: float, wake: str, until: str
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own
         self.omnichat_conn_id = omnichat_conn_id
         self.message_ids = message_ids
         self.poke_interval = poke_interval
+        self.wake = wake
         self.until = until
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -41,6 +46,7 @@ class InviteDeliveryTrigger(BaseTrigger):
                 "omnichat_conn_id": self.omnichat_conn_id,
                 "message_ids": self.message_ids,
                 "poke_interval": self.poke_interval,
+                "wake": self.wake,
                 "until": self.until,
             },
         )
@@ -54,7 +60,7 @@ class InviteDeliveryTrigger(BaseTrigger):
         except OmnichatError as error:  # the worker meets the same, and says it where people look
             self.log.warning("%s", error)
             reason = "error"
-        yield TriggerEvent({"reason": reason})  # type: ignore[no-untyped-call]  # Airflow's own
+        yield TriggerEvent({"reason": reason, "until": self.until})  # type: ignore[no-untyped-call]  # Airflow's own
 
     async def _wait(self) -> str:
         from asgiref.sync import sync_to_async
@@ -65,11 +71,11 @@ class InviteDeliveryTrigger(BaseTrigger):
         hook = OmnichatHook(self.omnichat_conn_id)
         # In a thread: some versions of Airflow cannot look a connection up in the event loop.
         account = await sync_to_async(lambda: hook.account)()
-        until = datetime.fromisoformat(self.until)
+        wake = datetime.fromisoformat(self.wake)
         async with AsyncOmnichatClient(account, concurrency=1) as client:
             logs = SmsLogs(client)
             while not await logs.are_final(self.message_ids):
-                left = (until - datetime.now(UTC)).total_seconds()
+                left = (wake - datetime.now(UTC)).total_seconds()
                 if left <= 0:
                     return "time"
                 await asyncio.sleep(min(self.poke_interval, left))

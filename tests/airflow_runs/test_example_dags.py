@@ -20,6 +20,7 @@ from tests.support.folders import EXAMPLE_DAGS
 pytestmark = pytest.mark.airflow
 
 CAMPAIGN = "example_lifecycle_campaign"
+DELIVERY = "example_delivery"
 MAPPED = "example_mapped_invites"
 APPROVED = "example_approved_campaign"
 PARTITIONED = "example_partitioned_campaign"
@@ -42,6 +43,24 @@ def test_one_invite(airflow: Airflow, sandbox: Sandbox) -> None:
     assert airflow.xcoms("example_send_invite", run_id, "send_invite", "status") == {-1: sms.status.as_wire()}
     if AIRFLOW != NOISY:
         assert_none_of(["7700900123", "7700 900123", "questions?"], ended.stdout)
+
+
+def test_invites_are_followed_until_they_are_delivered(airflow: Airflow, sandbox: Sandbox) -> None:
+    folder = str(EXAMPLE_DAGS)
+    ended = airflow.cli("dags", "test", DELIVERY, "2026-11-20", AIRFLOW__CORE__DAGS_FOLDER=folder)
+
+    assert ended.returncode == 0, ended.stdout[-3000:]
+    run_id, state = airflow.last_run(DELIVERY)
+    assert state == "success"
+    (counts,) = airflow.xcoms(DELIVERY, run_id, "wait_for_delivery", "return_value").values()
+    assert (counts["delivered"], sum(counts.values())) == (3, 3)
+    with closing(sqlite3.connect(airflow.ledger)) as database:
+        found = database.execute(
+            "SELECT row_key, delivery FROM omnichat_invites WHERE message_id IN (?, ?, ?)",
+            [sms.message_id for sms in sandbox.accepted],
+        ).fetchall()
+    assert dict(found) == dict.fromkeys(("C-1", "C-2", "C-3"), "delivered")
+    assert "What became of them: 3 delivered" in ended.stdout
 
 
 def test_an_invite_for_each_customer(airflow: Airflow, sandbox: Sandbox) -> None:

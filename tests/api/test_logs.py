@@ -18,7 +18,7 @@ from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.sandbox import Sandbox, Settings
 from tests.support.clocks import SkippingClock
 from tests.support.example_invite import MESSAGE, NUMBER
-from tests.support.wire_server import answer, then_close
+from tests.support.wire_server import ACCEPTED, answer, then_close
 
 SINCE = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -64,12 +64,13 @@ def send(hook: Any, count: int) -> list[str]:
 # what is asked for
 
 
-def test_ids_of_the_vendors_length_are_packed_49_to_a_request():
-    ids = [f"{number:040d}" for number in range(100_000)]
+def test_ids_of_the_vendors_length_are_packed_51_to_a_request():
+    ids = [f"{number:039d}" for number in range(100_000)]
     packed = list(pack(ids, []))
     assert [message_id for part in packed for message_id in part] == ids
     assert max(len(",".join(part)) for part in packed) <= 2048
-    assert len(packed) == 2041  # 17 minutes at 120 a minute
+    assert len(packed) == 1961  # 16 minutes at 120 a minute
+    assert len(packed[0][0]) == len(ACCEPTED["messageId"])  # type: ignore[arg-type]
 
 
 def test_short_ids_fill_a_page_and_no_more():

@@ -20,7 +20,7 @@ import pytest
 from airflow_provider_omnichat.sandbox import Sandbox, Settings
 from tests.support.airflow_harness import run_task
 from tests.support.airflow_versions import AIRFLOW, HAS_STATE_STORE
-from tests.support.delivery_tasks import triggered
+from tests.support.delivery_tasks import woken
 from tests.support.folders import ROOT
 from tests.support.snippets import PAGES, snippets
 
@@ -61,8 +61,7 @@ def test_python_snippet_runs_and_all_that_it_sends_is_taken(
         if isinstance(task, BaseOperator):
             run = run_task(task, upstream=given)
             if run.deferral is not None and "Sensor" in code:
-                triggered(run.deferral)
-                run = run_task(task, upstream=given, resume=run.deferral)
+                run = run_task(task, upstream=given, resume=woken(run.deferral))
             given[task.task_id] = run.xcom.get("return_value")
             if not HAS_STATE_STORE and "send_window" in code and "ledger_conn_id" not in code:
                 assert "Give ledger_conn_id" in str(run.error)  # as the page says

@@ -23,7 +23,7 @@ socket.socket.connect = socket.create_connection = sqlite3.connect = refuse
 sys.path.insert(0, sys.argv[1])
 before = set(sys.modules)
 begin = time.perf_counter()
-import example_approved_campaign, example_lifecycle_campaign, example_mapped_invites
+import example_approved_campaign, example_delivery, example_lifecycle_campaign, example_mapped_invites
 import example_partitioned_campaign, example_send_invite
 seconds = time.perf_counter() - begin
 heavy = {"requests", "aiohttp", "phonenumbers"} & (set(sys.modules) - before)

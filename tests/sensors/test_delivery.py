@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from airflow_provider_omnichat.sandbox import Sandbox, Settings
 from airflow_provider_omnichat.sensors.omnichat import InviteDeliverySensor
 from tests.support.airflow_harness import run_task
 from tests.support.batch_tasks import XCom, batch, people
-from tests.support.delivery_tasks import counts, run_through, sensor, time_is_up, triggered
+from tests.support.delivery_tasks import counts, run_through, sensor, time_is_up, triggered, woken
 from tests.support.example_invite import MESSAGE, NUMBER
 
 
@@ -73,10 +74,10 @@ def test_a_message_id_as_text(vendor):
 
 def test_the_trigger_gets_no_more_ids_than_one_request_takes(vendor):
     sandbox = vendor(after=0.0)
-    ids = sent(3) + [f"{number:036d}" for number in range(500)]
+    ids = sent(3) + [f"{number:039d}" for number in range(500)]
     run = run_task(sensor(ids))
     assert run.deferral is not None
-    assert len(run.deferral.trigger["message_ids"]) == 49
+    assert len(run.deferral.trigger["message_ids"]) == 51
     assert set(run.deferral.trigger["message_ids"]) <= set(ids)
     assert len(str(run.deferral.trigger)) < 3000
     assert sandbox.totals.requests == 3
@@ -88,18 +89,22 @@ def test_a_triggerer_that_is_started_again_begins_again_and_nothing_is_lost(vend
     assert run.deferral is not None
     with pytest.raises(TimeoutError):
         triggered(run.deferral, seconds=0.2)
-    assert triggered(run.deferral) == {"reason": "final"}
+    assert triggered(run.deferral)["reason"] == "final"
 
 
-def test_what_is_still_pending_after_the_trigger_is_waited_for_again(vendor):
-    vendor(after=0.5)
+def test_what_is_still_pending_after_the_trigger_is_waited_for_until_the_time_is_up(vendor):
+    vendor(delivery={"pending": 1.0})
     task = sensor(sent(2))
     first = run_task(task)
-    again = run_task(task, resume=first.deferral)
-    assert again.state == "deferred"
     assert first.deferral is not None
+    an_hour_later = replace(first.deferral, trigger={**first.deferral.trigger, "wake": "2026-01-01T00:00:00+00:00"})
+    again = run_task(task, resume=woken(an_hour_later))
+    assert again.state == "deferred"
     assert again.deferral is not None
-    assert again.deferral.next_kwargs == first.deferral.next_kwargs  # the time is up when it was to be at first
+    assert again.deferral.trigger["until"] == first.deferral.trigger["until"]
+
+
+# the time is up when it was to be at first
 
 
 # the time is up
@@ -112,8 +117,8 @@ def test_what_the_time_out_does(vendor, on_timeout, state, deferrable):
     task = sensor(sent(2), on_timeout=on_timeout, deferrable=deferrable, timeout=0.2)
     run = run_task(task)
     if deferrable:
-        assert triggered(time_is_up(run.deferral)) == {"reason": "time"}
-        run = run_task(task, resume=time_is_up(run.deferral))
+        assert triggered(time_is_up(run.deferral))["reason"] == "time"
+        run = run_task(task, resume=woken(time_is_up(run.deferral)))
     assert run.state == state, run.error
     assert counts(run) == {"pending": 2}
     if state == "failed":
@@ -127,7 +132,7 @@ def test_invites_that_are_not_in_the_logs_fail_no_task(vendor, deferrable):
     task = sensor(sent(2), deferrable=deferrable, timeout=0.2, min_delivered_ratio=1.0)
     run = run_task(task)
     if deferrable:
-        run = run_task(task, resume=time_is_up(run.deferral))
+        run = run_task(task, resume=woken(time_is_up(run.deferral)))
     assert run.succeeded, run.error
     assert counts(run) == {"not_seen": 2}
 
@@ -164,8 +169,8 @@ def test_a_missing_scope_is_named_by_the_worker(vendor):
     vendor(logs_scope=False)
     task = sensor(sent(1))
     run = run_task(task)
-    assert triggered(run.deferral) == {"reason": "error"}
-    run = run_task(task, resume=run.deferral)
+    assert triggered(run.deferral)["reason"] == "error"
+    run = run_task(task, resume=woken(run.deferral))
     assert run.state == "failed"
     assert "sms:logs:read" in str(run.error)
 

@@ -289,7 +289,7 @@ def _run_on_airflow_2(task: Any, store: dict[str, Any], resume: Deferral | None)
     try:
         task.render_template_fields(context)
         if resume:
-            value = getattr(task, resume.next_method)(context, event=None, **resume.next_kwargs)
+            value = getattr(task, resume.next_method)(context, **{"event": None, **resume.next_kwargs})
         else:
             value = task.execute(context)
         if task.do_xcom_push:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any
@@ -38,12 +39,18 @@ def triggered(deferral: Deferral | None, seconds: float = 60) -> dict[str, Any]:
     return dict(asyncio.run(asyncio.wait_for(first_event(), seconds)))
 
 
+def woken(deferral: Deferral | None) -> Deferral:
+    """The deferral as it ends: with the event of its trigger."""
+    event = triggered(deferral)
+    assert deferral is not None
+    return replace(deferral, next_kwargs={"event": event})
+
+
 def run_through(task: Any, **given: Any) -> TaskRun:
     """Run a sensor to its end, as worker and triggerer do in turn."""
     run = run_task(task, **given)
     while run.deferral is not None:
-        triggered(run.deferral)
-        run = run_task(task, resume=run.deferral, **given)
+        run = run_task(task, resume=woken(run.deferral), **given)
     return run
 
 
@@ -51,7 +58,7 @@ def time_is_up(deferral: Deferral | None) -> Deferral:
     """The same deferral, at its end."""
     assert deferral is not None, "it did not go to sleep"
     past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
-    return Deferral(deferral.classpath, {**deferral.trigger, "until": past}, deferral.next_method, {"until": past})
+    return replace(deferral, trigger={**deferral.trigger, "wake": past, "until": past})
 
 
 def counts(run: TaskRun) -> dict[str, int]:

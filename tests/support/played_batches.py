@@ -115,12 +115,12 @@ def attempt(
         reader, writer = WorkerThread("reader"), WorkerThread("writer")
         log, pacer = logging.getLogger(__name__), Pacer()
         storage = await writer.call(Storage.open, plan, report, Patience(0, pacer.hold, log))
-        batch = Batch(plan, storage, vendor, pacer, report, reader, writer, log)  # type: ignore[arg-type]
+        batch = Batch(plan, storage, vendor, pacer, report, reader, writer)  # type: ignore[arg-type]
         if meanwhile is not None:
             meanwhile(batch)
         checked = gate(rules=[Closing(closing)]).checked(rows_of_list([{"to": f"+{number}"} for number in numbers]))
         async with asyncio.timeout(20):
-            await batch.run(checked, asyncio.sleep(3600), StopSignal())
+            await batch.run(checked, asyncio.sleep(3600), log, StopSignal())
         reader.close()
         writer.close()
 

@@ -67,10 +67,10 @@ async def run_batch(
                 plan.records.patience, lambda is_held: loop.call_soon_threadsafe(pacer.hold, is_held), log
             )
             storage = await writer.call(Storage.open, plan, report, patience)
-            batch = Batch(plan, storage, client, pacer, report, reader, writer, log)
+            batch = Batch(plan, storage, client, pacer, report, reader, writer)
             stop.listen(patience.end)
             following = progress.follow(batch.sender, log, plan.pace.progress_every, publish)
-            await batch.run(plan.row_checker().checked(rows), following, stop)
+            await batch.run(plan.row_checker().checked(rows), following, log, stop)
     finally:
         reader.close()
         writer.close()
@@ -87,7 +87,6 @@ class Batch:
     :param report: takes how the campaign stands.
     :param reader: reads the list.
     :param writer: writes to the storage.
-    :param log: where it is said what came of doubts.
     """
 
     def __init__(
@@ -99,7 +98,6 @@ class Batch:
         report: CampaignReport,
         reader: WorkerThread,
         writer: WorkerThread,
-        log: Log,
     ) -> None:
         pace = plan.pace
         self._storage = storage
@@ -115,18 +113,19 @@ class Batch:
             ended=self._recorder.add_sent,
         )
         self._ahead = ClaimingAhead(pacer, self.sender, pace.concurrency)
-        self._doubts = Doubts(client, storage, writer, self._recorder, report, pace, log)
+        self._doubts = Doubts(client, storage, writer, self._recorder, report, pace)
         self._commit_lock = asyncio.Lock()
         self._committed_at = monotonic()
 
     async def run(
-        self, checked: Iterator[Candidate | Result], following: Coroutine[None, None, None], stop: StopSignal
+        self, checked: Iterator[Candidate | Result], following: Coroutine[None, None, None], log: Log, stop: StopSignal
     ) -> None:
         """
         Bring every row to its outcome.
 
         :param checked: the rows.
         :param following: runs beside; it ends with the batch.
+        :param log: where what was looked up is logged.
         :param stop: asks it to end early.
         """
         self.sender.start()
@@ -134,7 +133,7 @@ class Batch:
             async with _running(self._commit_regularly(), following, self._end_at(stop)):
                 await self._feed(checked)
                 await self.sender.finish()
-                await self._doubts.look_up(stop)
+                await self._doubts.look_up(log, stop)
         finally:  # after an error, too, what was sent must be recorded
             await self.sender.close()
             self._doubts.give_up()

@@ -33,7 +33,6 @@ class Doubts:
     :param recorder: takes their rows.
     :param report: says whether the campaign shall end early.
     :param pace: says whether they are looked up, and for how long the logs are asked again.
-    :param log: where it is said what came of it.
     """
 
     def __init__(
@@ -44,7 +43,6 @@ class Doubts:
         recorder: Recorder,
         report: CampaignReport,
         pace: Pace,
-        log: Log,
     ) -> None:
         self._is_on = pace.looks_up
         self._look_up = LookUp(SmsLogs(client, backoff=Backoff(budget=pace.retry_budget, first=1.0)))
@@ -52,7 +50,6 @@ class Doubts:
         self._writer = writer
         self._recorder = recorder
         self._report = report
-        self._log = log
         self._waiting: deque[tuple[Candidate, Entry]] = deque()
 
     def takes(self, candidate: Candidate, entry: Entry) -> bool:
@@ -72,19 +69,18 @@ class Doubts:
             self._waiting.append((candidate, entry))
         return is_due
 
-    async def look_up(self, stop: StopSignal) -> None:
+    async def look_up(self, log: Log, stop: StopSignal) -> None:
         """
         Look all of them up that there is time for.
 
+        :param log: where it is said what came of it.
         :param stop: asks it to end early.
         """
         if not self._waiting or self._report.was_stopped or self._report.failure is not None:
             return
         count = len(self._waiting)
-        self._log.info(
-            "%s invites are in doubt since an earlier try; they are looked up in the vendor's SMS logs", count
-        )
-        looking, stopping = asyncio.create_task(self._look_all_up()), asyncio.create_task(stop.wait())
+        log.info("%s invites are in doubt since an earlier try; they are looked up in the vendor's SMS logs", count)
+        looking, stopping = asyncio.create_task(self._look_all_up(log)), asyncio.create_task(stop.wait())
         await asyncio.wait((looking, stopping), return_when=asyncio.FIRST_COMPLETED)
         for task in (looking, stopping):
             task.cancel()
@@ -92,21 +88,21 @@ class Doubts:
         if isinstance(found, Exception):
             raise found
         if isinstance(found, int):
-            self._log.info("%s of %s invites in doubt were found in the vendor's SMS logs", found, count)
+            log.info("%s of %s invites in doubt were found in the vendor's SMS logs", found, count)
 
     def give_up(self) -> None:
         """Record those that were not looked up as they are."""
         while self._waiting:
             self._recorder.add_earlier(*self._waiting.popleft())
 
-    async def _look_all_up(self) -> int:
+    async def _look_all_up(self, log: Log) -> int:
         found = 0
         while self._waiting and self._report.failure is None:
             candidate, entry = self._waiting[0]
             try:
                 settlement = await self._look_up.find(candidate.invite.to, entry)
             except SmsLogsError as error:
-                self._log.warning("%s. %s invites stay in doubt", str(error).rstrip("."), len(self._waiting))
+                log.warning("%s. %s invites stay in doubt", str(error).rstrip("."), len(self._waiting))
                 break
             claim = Claim(candidate.recipient, identity_of(candidate.invite.to), candidate.key)
             if settlement is not None and await self._writer.call(self._storage.settle, claim, settlement):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Protocol
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
+from airflow_provider_omnichat.campaign.engine.snapshot import snapshot
 from airflow_provider_omnichat.campaign.engine.timeline import Timeline
 from airflow_provider_omnichat.campaign.sending.sender import Sender
 
@@ -68,28 +68,9 @@ class Progress:
                 await asyncio.to_thread(publish, self.snapshot())
 
     def snapshot(self) -> dict[str, Any]:
-        """
-        Give how the campaign stands, as plain data without personal ones.
-
-        ``rows`` have ended, of ``total`` where that is known; ``counts`` are by outcome and ``reasons`` by reason;
-        ``timeline`` has the totals of this process at moments in ``seconds`` since ``began_at``.
-        """
-        tally, now = self._report.tally, monotonic()
-        counts = {str(outcome): count for outcome, count in tally.counts.items()}
-        return {
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "started_at": tally.started_at.isoformat(timespec="seconds"),
-            "rows": tally.rows,
-            "total": self._report.read if self._report.is_complete else self._report.total,
-            "counts": counts,
-            "reasons": tally.reasons,
-            "sent_this_try": tally.sent_this_try,
-            "segments": tally.segments,
-            "refused_for_now": self._refusals,
-            "rate_limit": self._rate_limit,
-            "stop_reason": self._report.stop_reason,
-            "timeline": self._timeline.to_json(now - self._began, *self._totals()),
-        }
+        """Give how the campaign stands; see :func:`~airflow_provider_omnichat.campaign.engine.snapshot.snapshot`."""
+        timeline = self._timeline.to_json(monotonic() - self._began, *self._totals())
+        return snapshot(self._report, refusals=self._refusals, rate_limit=self._rate_limit, timeline=timeline)
 
     def _totals(self) -> tuple[int, ...]:
         tally = self._report.tally

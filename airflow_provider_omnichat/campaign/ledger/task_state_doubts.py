@@ -15,8 +15,15 @@ from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import NEVER_ENDED, reason_of
 from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, StateStore, StateStoreLedger
-from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal, journal_name
-from airflow_provider_omnichat.campaign.ledger.task_state_segment import HASH_BYTES, LETTERS, read_segment
+from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
+from airflow_provider_omnichat.campaign.ledger.task_state_segment import (
+    HASH_BYTES,
+    LETTERS,
+    Explained,
+    Span,
+    journal_name,
+    read_segment,
+)
 from airflow_provider_omnichat.campaign.ledger.task_state_settled import Place, SettledInvites
 
 SHORT_DIGITS = 2 * HASH_BYTES
@@ -40,13 +47,20 @@ class StateDoubt(NamedTuple):
     :param recipient: its recipient key, of which a journal keeps the first :data:`SHORT_DIGITS`.
     :param reason: why.
     :param is_open: whether it was claimed, and nobody has said how it ended.
-    :param at: when that was written; None where the store does not keep it for each invite.
+    :param at: when it was claimed; of a batch, when the first of its part of the journal was.
     """
 
     recipient: str
     reason: Reason
     is_open: bool
-    at: datetime | None = None
+    at: datetime
+
+
+class _Found(NamedTuple):
+    reason: Reason | None
+    is_open: bool
+    place: Place
+    claimed: Span
 
 
 def doubts_in_store(store: ListedStore, campaign: str, most: int) -> list[StateDoubt]:
@@ -87,28 +101,29 @@ def _single_doubts(store: ListedStore) -> Iterator[StateDoubt]:
 
 def _batch_doubts(store: CheckedStore, name: str) -> Iterator[StateDoubt]:
     """Give the doubts of a journal: of the same invite, what is written later counts."""
-    found: dict[bytes, tuple[Reason | None, bool, Place]] = {}
-    for number, (shorts, letters, explained) in enumerate(_segments(store, name)):
+    found: dict[bytes, _Found] = {}
+    for number, (shorts, letters, explained, span) in enumerate(_segments(store, name)):
         for short in shorts if found else ():
             found.pop(short, None)
         doubtful = {LETTERS[outcome]: None for outcome in IN_DOUBT}
         doubts = doubtful | {letter: reason for letter, (plain, reason) in explained.items() if plain in doubtful}
         for match in re.finditer(f"[{re.escape(''.join(doubts))}]", letters):
             letter = match.group()
-            found[shorts[match.start()]] = (doubts[letter], letter == LETTERS[None], Place(number, match.end()))
+            place = Place(number, match.end())
+            found[shorts[match.start()]] = _Found(doubts[letter], letter == LETTERS[None], place, span)
     for after, invites in SettledInvites(store, name, is_new=False).blocks:
         for short in invites.keys() & found.keys():
-            if found[short][2] <= after:  # else it was claimed again since, and is in doubt anew
+            if found[short].place <= after:  # else it was claimed again since, and is in doubt anew
                 del found[short]
-    for short, (reason, is_open, _) in found.items():
-        yield StateDoubt(short.hex(), reason or NEVER_ENDED, is_open)
+    for short, doubt in found.items():
+        yield StateDoubt(short.hex(), doubt.reason or NEVER_ENDED, doubt.is_open, doubt.claimed[0])
 
 
-def _segments(store: CheckedStore, name: str) -> Iterator[tuple[list[bytes], str, dict[str, tuple[str, Reason]]]]:
+def _segments(store: CheckedStore, name: str) -> Iterator[tuple[list[bytes], str, Explained, Span]]:
     count = store.get(f"{name}:count") or 0
     for number in range(count if isinstance(count, int) else 0):
         key = f"{name}:{number}"
         data = store.get(key)
         if data is None and number == count - 1:
             return  # counted and never written: nothing of it was sent
-        yield read_segment(key, data)[:3]
+        yield read_segment(key, data)

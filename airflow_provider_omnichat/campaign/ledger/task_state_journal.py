@@ -3,14 +3,12 @@ The ledger of a batch in Airflow's task state store: many invites in few, compac
 
 A value of the store costs about 12 ms to write, so a key for each invite would be the slowest part of sending. Here up
 to :data:`SEGMENT_INVITES` invites share one value: ten bytes of hash each in base64, and one letter for the outcome,
-together 14.4 bytes an invite. Why invites are in doubt or were rejected is written once for all of a value that have
-the same reason.
+together 14.4 bytes an invite. Why invites are in doubt is written once for all of a value that have the same reason.
 Numbers are never in it.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -26,8 +24,10 @@ from airflow_provider_omnichat.campaign.ledger.task_state_segment import (
     LETTERS,
     OUTCOMES,
     SEGMENT_INVITES,
+    Explained,
     Segment,
     Span,
+    journal_name,
     read_segment,
     span_of,
 )
@@ -225,31 +225,20 @@ class StateStoreJournal:
                 if not settlement.was_sent:
                     self._reasons.pop(short, None)
 
-    def _take_in(
-        self, shorts: Sequence[bytes], letters: str, by_letter: Mapping[str, tuple[str, Reason]], span: Span
-    ) -> None:
+    def _take_in(self, shorts: Sequence[bytes], letters: str, explained: Explained, span: Span) -> None:
         """Take in invites. A doubt keeps its reason while it is one: also when it was claimed again."""
         found = dict(zip(shorts, letters, strict=True))
-        explained = {short: by_letter[letter] for short, letter in found.items() if letter in by_letter}
-        found |= {short: letter for short, (letter, _) in explained.items()}
+        reasons = {short: explained[letter] for short, letter in found.items() if letter in explained}
+        found |= {short: letter for short, (letter, _) in reasons.items()}
         self._earlier.update(found)
         for short in self._reasons.keys() & found.keys() if self._reasons else ():
             if OUTCOMES[found[short]] not in IN_DOUBT:
                 del self._reasons[short]
-        self._reasons.update((short, reason) for short, (_, reason) in explained.items())
+        self._reasons.update((short, reason) for short, (_, reason) in reasons.items())
         for short in self._settlements.keys() & found.keys():
             del self._settlements[short]
         if not DECIDED_LETTERS.issuperset(letters):
             self._spans.update(dict.fromkeys((each for each in found if OUTCOMES[found[each]] in IN_DOUBT), span))
-
-
-def journal_name(campaign: str) -> str:
-    """
-    Give what the keys of a campaign's journal begin with.
-
-    :param campaign: its name.
-    """
-    return "omnichat:batch:" + hashlib.blake2b(campaign.encode(), digest_size=8).hexdigest()
 
 
 def _short(recipient: str) -> bytes:

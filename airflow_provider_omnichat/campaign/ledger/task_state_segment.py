@@ -1,10 +1,15 @@
-"""One value of the journal: up to 4,000 invites, hashes and letters side by side, and reasons of some of them."""
+"""
+One value of the journal: up to 4,000 invites, hashes and letters side by side.
+
+Why invites are in doubt or were rejected is written once for all of a value that have the same reason.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -32,8 +37,10 @@ LETTERS: dict[Outcome | None, str] = {
 OUTCOMES = {letter: outcome for outcome, letter in LETTERS.items()}
 DECIDED_LETTERS = frozenset(letter for outcome, letter in LETTERS.items() if outcome not in IN_DOUBT)
 Span = tuple[datetime, datetime]
+Explained = Mapping[str, tuple[str, Reason]]
+"""What letters stand for: the letter of an outcome, and a reason."""
 # Each stands for "unknown" or "rejected" for one of the reasons that a value has.
-REASON_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_REASON_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class Segment:
@@ -65,13 +72,13 @@ class Segment:
                 self.reasons.append(each)
                 self._room -= size
             if each in self.reasons:
-                return REASON_LETTERS[self.reasons.index(each)]
+                return _REASON_LETTERS[self.reasons.index(each)]
         return None
 
     def _has_letter(self, outcome: Outcome) -> bool:
         refusals = sum(kind is Outcome.REJECTED for kind, _ in self.reasons)
         is_full = outcome is Outcome.REJECTED and refusals >= _MOST_REFUSALS
-        return not is_full and len(self.reasons) < len(REASON_LETTERS)
+        return not is_full and len(self.reasons) < len(_REASON_LETTERS)
 
     def to_json(self) -> dict[str, Any]:
         """Give plain data for the store."""
@@ -81,9 +88,14 @@ class Segment:
         return {"hashes": hashes, "outcomes": outcomes, "claimed": claimed, **reasons}
 
 
-def read_segment(key: str, data: Any) -> tuple[list[bytes], str, dict[str, tuple[str, Reason]], Span]:
+def span_of(entries: Sequence[Entry]) -> Span:
+    """Give when the first was claimed, at the earliest, and the last, at the latest."""
+    return min(entry.claimed_at or entry.at for entry in entries), max(entry.at for entry in entries)
+
+
+def read_segment(key: str, data: Any) -> tuple[list[bytes], str, Explained, Span]:
     """
-    Give hashes and letters, side by side, what letters stand for an outcome with a reason, and when it was claimed.
+    Give hashes and letters, side by side, what some letters stand for, and when they were claimed.
 
     :param key: of the value, for the error.
     :param data: what :meth:`Segment.to_json` gave.
@@ -92,24 +104,25 @@ def read_segment(key: str, data: Any) -> tuple[list[bytes], str, dict[str, tuple
     try:
         begin, end = map(datetime.fromisoformat, data["claimed"])
         hashes, letters = b64decode(data["hashes"], validate=True), data["outcomes"]
-        by_letter = {
+        explained = {
             letter: (LETTERS[Outcome(each["outcome"])], Reason.from_json(each))
-            for letter, each in zip(REASON_LETTERS, data.get("reasons", ()), strict=False)
+            for letter, each in zip(_REASON_LETTERS, data.get("reasons", ()), strict=False)
         }
-        if len(hashes) != len(letters) * HASH_BYTES or not set(letters) <= {*OUTCOMES, *by_letter}:
+        if len(hashes) != len(letters) * HASH_BYTES or not set(letters) <= {*OUTCOMES, *explained}:
             raise ValueError("hashes and outcomes do not match")
     except (KeyError, TypeError, ValueError) as error:
         raise LedgerError(f"Part {key} of the task state store's journal cannot be read; nothing was sent") from error
-    return [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)], letters, by_letter, (begin, end)
+    shorts = [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
+    return shorts, letters, explained, (begin, end)
 
 
-def span_of(entries: Sequence[Entry]) -> Span:
+def journal_name(campaign: str) -> str:
     """
-    Give when the first was claimed, at the earliest, and the last, at the latest.
+    Give what the keys of a campaign's journal begin with.
 
-    :param entries: at least one.
+    :param campaign: its name.
     """
-    return min(entry.claimed_at or entry.at for entry in entries), max(entry.at for entry in entries)
+    return "omnichat:batch:" + hashlib.blake2b(campaign.encode(), digest_size=8).hexdigest()
 
 
 def _reason_json(outcome: Outcome, reason: Reason) -> dict[str, str]:

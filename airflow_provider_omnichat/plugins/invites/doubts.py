@@ -101,7 +101,7 @@ def _of_store(session: Session, task: SendingTask) -> Iterator[ShownDoubt]:
             _name(row) if row else f"hash {doubt.recipient[:8]}…",
             row.number if row else None,
             str(doubt.reason),
-            doubt.at or (row.at if row else None),
+            row.at if row else doubt.at,
         )
 
 
