@@ -223,9 +223,9 @@ def _run_on_airflow_3(
         else:
             task_runner.SUPERVISOR_COMMS = before
     rendered: dict[str, Any] = {}
-    for message in supervisor.sent:
-        if type(message).__name__ == "SetRenderedFields":
-            rendered = dict(message.rendered_fields)
+    for each in supervisor.sent:
+        if type(each).__name__ == "SetRenderedFields":
+            rendered = dict(each.rendered_fields)
     return TaskRun(
         str(getattr(state, "value", state)),
         error,
