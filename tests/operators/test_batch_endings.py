@@ -13,7 +13,6 @@ from tests.support.airflow_harness import run_task
 from tests.support.airflow_versions import needs_runner, needs_store
 from tests.support.batch_tasks import batch, counts, number, people, rows_in
 
-
 PROVIDER = "airflow_provider_omnichat"
 
 
