@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_omnichat.campaign.model.pages import PageQuery, RowPages, ShownRow
@@ -21,5 +22,6 @@ def paged(pages: RowPages, **query: Any) -> list[ShownRow]:
         asked = asked._replace(after=page.after)
 
 
-def positions(rows: list[ShownRow]) -> list[int | None]:
-    return [row.position for row in rows]
+def positions(rows: Sequence[ShownRow]) -> list[int]:
+    """Give the places of rows in the list, of which each row has one."""
+    return [row.position or 0 for row in rows]

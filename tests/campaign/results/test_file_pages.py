@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import ReasonCode
-from airflow_provider_omnichat.campaign.model.pages import Order, PageError, PageQuery
+from airflow_provider_omnichat.campaign.model.pages import Order, PageError, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.results import file_pages
 from airflow_provider_omnichat.campaign.results.file_pages import FilePages
@@ -24,7 +24,7 @@ from tests.support.row_pages import paged, positions
 Files = Callable[..., ResultFiles]
 
 OUTCOMES = [Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.REJECTED, Outcome.UNKNOWN, Outcome.INVALID]
-REASONS = {
+REASONS: dict[Outcome, dict[str, Any]] = {
     Outcome.REJECTED: {"reason": why("no", ReasonCode.HTTP_REJECTED), "status_name": "REJECTED_DND"},
     Outcome.UNKNOWN: {"reason": why("no answer")},
 }
@@ -55,7 +55,7 @@ def test_each_row_comes_once_and_as_it_was_written(files: Files, directory: Any,
     rows = results(120)
     wrote(files(), rows)
     found = paged(FilePages(directory), size=size)
-    assert sorted(positions(found), key=int) == list(range(1, 121))
+    assert sorted(positions(found)) == list(range(1, 121))
     by_position = {row.position: row for row in found}
     for row in rows:
         shown = by_position[row.position]
@@ -88,7 +88,7 @@ def test_rows_are_sorted(files: Files, directory: Any, order: Order, column: str
     found = paged(FilePages(directory), order=order, is_descending=is_descending, size=7)
     values = [getattr(row, column) for row in found]
     assert values == sorted(values, reverse=is_descending)
-    assert sorted(positions(found), key=int) == list(range(1, 61))
+    assert sorted(positions(found)) == list(range(1, 61))
 
 
 def test_too_much_is_not_sorted(files: Files, directory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,8 @@ def test_a_rare_row_among_many_is_found_in_steps(tmp_path: Path) -> None:
     rows[150_000] = rows[150_000]._replace(key="needle")
     ResultFiles(tmp_path, format="jsonl", try_number=1, recipient_of=key_of, key_column="id").write(give(*rows))
     pages, query = FilePages(tmp_path, seconds=0.05), PageQuery(search="NEEDLE")
-    found, steps = [], 0
+    found: list[ShownRow] = []
+    steps = 0
     while True:
         page = pages.page(query)
         found += page.rows
