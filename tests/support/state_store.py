@@ -32,3 +32,23 @@ class Store(dict[str, Any]):
         if how == "before" or (how == "after" and kind == "get"):
             raise ConnectionError("no connection")
         return how
+
+
+class ListedStore:
+    """
+    The same as a page sees it, which can also tell its keys.
+
+    :param store: of the task instance.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def get(self, key: str, /) -> Any:
+        return self._store.get(key)
+
+    def set(self, key: str, value: Any, /, *, retention: Any = None) -> None:
+        self._store.set(key, value, retention=retention)
+
+    def keys(self, prefix: str, /) -> list[str]:
+        return sorted(key for key in self._store if key.startswith(prefix))

@@ -43,7 +43,6 @@ class LedgerPages:
 
     def page(self, query: PageQuery) -> Page:
         """See :class:`~airflow_provider_omnichat.campaign.model.pages.RowPages`."""
-        skipped = int(query.after) if query.after.isdecimal() else 0
         try:
             rows = self._audit.rows(
                 self._campaign,
@@ -55,12 +54,12 @@ class LedgerPages:
                 order=_SORTED[query.order],
                 descending=query.is_descending,
                 limit=query.size + 1,
-                offset=skipped,
+                offset=query.skipped,
             )
         except LedgerError as error:
             raise PageError(str(error)) from None
         more = len(rows) > query.size
-        return Page([_shown(row) for row in rows[: query.size]], str(skipped + query.size) if more else None)
+        return Page([_shown(row) for row in rows[: query.size]], str(query.skipped + query.size) if more else None)
 
 
 def _shown(row: LedgerRow) -> ShownRow:

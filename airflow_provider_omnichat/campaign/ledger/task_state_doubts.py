@@ -13,18 +13,12 @@ from typing import NamedTuple, Protocol
 
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, Settlement
-from airflow_provider_omnichat.campaign.ledger.retake import NEVER_ENDED, reason_of
+from airflow_provider_omnichat.campaign.ledger.retake import reason_of
 from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, StateStore, StateStoreLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
-from airflow_provider_omnichat.campaign.ledger.task_state_segment import (
-    HASH_BYTES,
-    LETTERS,
-    Explained,
-    Span,
-    journal_name,
-    read_segment,
-)
-from airflow_provider_omnichat.campaign.ledger.task_state_settled import Place, SettledInvites
+from airflow_provider_omnichat.campaign.ledger.task_state_parts import Part, read_parts, segment_count
+from airflow_provider_omnichat.campaign.ledger.task_state_segment import HASH_BYTES, LETTERS, OUTCOMES, journal_name
+from airflow_provider_omnichat.campaign.ledger.task_state_settled import SettledInvites
 
 SHORT_DIGITS = 2 * HASH_BYTES
 """Hexadecimal digits of a recipient key that a journal keeps."""
@@ -54,13 +48,6 @@ class StateDoubt(NamedTuple):
     reason: Reason
     is_open: bool
     at: datetime
-
-
-class _Found(NamedTuple):
-    reason: Reason | None
-    is_open: bool
-    place: Place
-    claimed: Span
 
 
 def doubts_in_store(store: ListedStore, campaign: str, most: int) -> list[StateDoubt]:
@@ -100,30 +87,32 @@ def _single_doubts(store: ListedStore) -> Iterator[StateDoubt]:
 
 
 def _batch_doubts(store: CheckedStore, name: str) -> Iterator[StateDoubt]:
-    """Give the doubts of a journal: of the same invite, what is written later counts."""
-    found: dict[bytes, _Found] = {}
-    for number, (shorts, letters, explained, span) in enumerate(_segments(store, name)):
-        for short in shorts if found else ():
-            found.pop(short, None)
-        doubtful = {LETTERS[outcome]: None for outcome in IN_DOUBT}
-        doubts = doubtful | {letter: reason for letter, (plain, reason) in explained.items() if plain in doubtful}
-        for match in re.finditer(f"[{re.escape(''.join(doubts))}]", letters):
-            letter = match.group()
-            place = Place(number, match.end())
-            found[shorts[match.start()]] = _Found(doubts[letter], letter == LETTERS[None], place, span)
-    for after, invites in SettledInvites(store, name, is_new=False).blocks:
-        for short in invites.keys() & found.keys():
-            if found[short].place <= after:  # else it was claimed again since, and is in doubt anew
+    """Give the doubts of a journal; see :meth:`StateStoreJournal.find`."""
+    found: dict[bytes, Entry] = {}
+    count = segment_count(store, name)
+    for part in read_parts(store, name, count, SettledInvites(store, name, is_new=not count).blocks):
+        if isinstance(part, Part):
+            _take_in(found, part)
+            continue
+        for short in part.keys() & found.keys():
+            if LETTERS[found[short].outcome] == part[short].letter:
                 del found[short]
-    for short, doubt in found.items():
-        yield StateDoubt(short.hex(), doubt.reason or NEVER_ENDED, doubt.is_open, doubt.claimed[0])
+    for short, entry in found.items():
+        yield StateDoubt(short.hex(), reason_of(entry), entry.outcome is None, entry.at)
 
 
-def _segments(store: CheckedStore, name: str) -> Iterator[tuple[list[bytes], str, Explained, Span]]:
-    count = store.get(f"{name}:count") or 0
-    for number in range(count if isinstance(count, int) else 0):
-        key = f"{name}:{number}"
-        data = store.get(key)
-        if data is None and number == count - 1:
-            return  # counted and never written: nothing of it was sent
-        yield read_segment(key, data)
+def _take_in(found: dict[bytes, Entry], part: Part) -> None:
+    """Take in the doubts among some invites. One keeps its reason while it is one: also when it was claimed again."""
+    before = {short: found.pop(short) for short in part.shorts if short in found} if found else {}
+    doubtful: dict[str, tuple[str, Reason | None]] = {
+        LETTERS[outcome]: (LETTERS[outcome], None) for outcome in IN_DOUBT
+    }
+    doubtful |= {letter: each for letter, each in part.explained.items() if each[0] in doubtful}
+    matches = list(re.finditer(f"[{''.join(doubtful)}]", part.letters))
+    last = {short: place for place, short in enumerate(part.shorts)} if matches else {}
+    for match in matches:
+        short = part.shorts[match.start()]
+        if last[short] == match.start():  # else it was claimed once more in the same value
+            letter, reason = doubtful[match.group()]
+            known = before[short].reason if short in before else None
+            found[short] = Entry(OUTCOMES[letter], part.span[0], reason=reason or known)

@@ -18,17 +18,16 @@ from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim,
 from airflow_provider_omnichat.campaign.ledger.retake import reason_of
 from airflow_provider_omnichat.campaign.ledger.settle import settle_each
 from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, StateStore
+from airflow_provider_omnichat.campaign.ledger.task_state_parts import Part, read_parts, segment_count
 from airflow_provider_omnichat.campaign.ledger.task_state_segment import (
     DECIDED_LETTERS,
     HASH_BYTES,
     LETTERS,
     OUTCOMES,
     SEGMENT_INVITES,
-    Explained,
     Segment,
     Span,
     journal_name,
-    read_segment,
     span_of,
 )
 from airflow_provider_omnichat.campaign.ledger.task_state_settled import Place, Settled, SettledInvites
@@ -136,7 +135,7 @@ class StateStoreJournal:
 
     def _append(self, shorts: Sequence[bytes], span: Span | None = None) -> list[Segment]:
         """Put claims into segments and give these, one if that is possible: the senders wait for each."""
-        last, touched = self._last, {}
+        last, touched = self._last, dict[str, Segment]()
         now = datetime.now(UTC)
         begin, end = span or (now, now)
         if last is not None and len(last.letters) + len(shorts) > SEGMENT_INVITES >= len(shorts):
@@ -144,16 +143,19 @@ class StateStoreJournal:
         for short in shorts:
             if last is None or len(last.letters) >= SEGMENT_INVITES:
                 # The count goes ahead of the segment: a segment that is counted and missing is noticed, one that is not
-                # counted would be read as "nobody was claimed".
+                # counted would be read as "nobody was claimed". Only the last one may be missing when a crash comes.
+                for segment in [each for each in self._dirty.values() if not each.is_written]:
+                    self._write(segment)
+                    touched.pop(segment.key, None)
                 self._count(self._segments + 1)
                 last = self._last = Segment(f"{self._name}:{self._segments}")
                 self._segments += 1
+            if last.key not in touched:
+                touched[last.key] = self._dirty[last.key] = last
+                last.span = min(begin, (last.span or (begin, end))[0]), end
             self._open[short] = (last, len(last.letters))
             last.hashes += short
             last.letters += b"."
-            touched[last.key] = self._dirty[last.key] = last
-        for segment in touched.values():
-            segment.span = min(begin, (segment.span or (begin, end))[0]), end
         return list(touched.values())
 
     def _count(self, segments: int) -> None:
@@ -163,6 +165,7 @@ class StateStoreJournal:
 
     def _write(self, segment: Segment) -> None:
         self._put(segment.key, segment.to_json())
+        segment.is_written = True
         self._seen_back = True
         del self._dirty[segment.key]
 
@@ -190,28 +193,14 @@ class StateStoreJournal:
         self._dirty[segment.key] = segment
 
     def _load(self) -> None:
-        count = self._store.get(f"{self._name}:count") or 0
-        if not isinstance(count, int):
-            raise LedgerError("The task state store holds something else than this batch's journal; nothing was sent")
-        self._counted = count
-        self._settled = SettledInvites(self._store, self._name, is_new=not count)
-        later = list(self._settled.blocks)
-        for number in range(count):
-            key = f"{self._name}:{number}"
-            data = self._store.get(key)
-            if data is None and number == count - 1:
-                break  # a crash between counting it and writing it: nothing of it was sent, and its place is free
-            shorts, letters, reasons, span = read_segment(key, data)
-            begin = 0
-            while later and later[0][0].segment == number:
-                place, invites = later.pop(0)
-                self._take_in(shorts[begin : place.letters], letters[begin : place.letters], reasons, span)
-                self._apply(invites)
-                begin = place.letters
-            self._take_in(shorts[begin:], letters[begin:], reasons, span)
-            self._segments = number + 1
-        for _, invites in later:
-            self._apply(invites)
+        self._counted = segment_count(self._store, self._name)
+        self._settled = SettledInvites(self._store, self._name, is_new=not self._counted)
+        for part in read_parts(self._store, self._name, self._counted, self._settled.blocks):
+            if isinstance(part, Part):
+                self._take_in(part)
+                self._segments = part.number + 1
+            else:
+                self._apply(part)
 
     def _end_of_journal(self) -> Place:
         return Place(self._segments, 0) if self._last is None else Place(self._segments - 1, len(self._last.letters))
@@ -225,9 +214,10 @@ class StateStoreJournal:
                 if not settlement.was_sent:
                     self._reasons.pop(short, None)
 
-    def _take_in(self, shorts: Sequence[bytes], letters: str, explained: Explained, span: Span) -> None:
+    def _take_in(self, part: Part) -> None:
         """Take in invites. A doubt keeps its reason while it is one: also when it was claimed again."""
-        found = dict(zip(shorts, letters, strict=True))
+        found = dict(zip(part.shorts, part.letters, strict=True))
+        explained = part.explained
         reasons = {short: explained[letter] for short, letter in found.items() if letter in explained}
         found |= {short: letter for short, (letter, _) in reasons.items()}
         self._earlier.update(found)
@@ -237,8 +227,8 @@ class StateStoreJournal:
         self._reasons.update((short, reason) for short, (_, reason) in reasons.items())
         for short in self._settlements.keys() & found.keys():
             del self._settlements[short]
-        if not DECIDED_LETTERS.issuperset(letters):
-            self._spans.update(dict.fromkeys((each for each in found if OUTCOMES[found[each]] in IN_DOUBT), span))
+        if not DECIDED_LETTERS.issuperset(part.letters):
+            self._spans.update(dict.fromkeys((each for each in found if OUTCOMES[found[each]] in IN_DOUBT), part.span))
 
 
 def _short(recipient: str) -> bytes:

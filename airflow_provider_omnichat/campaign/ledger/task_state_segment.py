@@ -46,10 +46,11 @@ _REASON_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 class Segment:
     """Hashes and letters, side by side, and the reasons of doubts and refusals that letters stand for."""
 
-    __slots__ = ("_room", "hashes", "key", "letters", "reasons", "span")
+    __slots__ = ("_room", "hashes", "is_written", "key", "letters", "reasons", "span")
 
     def __init__(self, key: str) -> None:
         self.key = key
+        self.is_written = False
         self.hashes = bytearray()
         self.letters = bytearray()
         self.reasons: list[tuple[Outcome, Reason]] = []

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
+_MOST_SKIPPED = 2**31 - 1  # more than there are, and a number that every database takes
+
 Order = Literal["list", "key", "outcome", "time"]
 """``list`` is the order in which they are found fastest: of the list, or of the ends of the invites."""
 
@@ -66,6 +68,11 @@ class PageQuery(NamedTuple):
     is_descending: bool = False
     after: str = ""
     size: int = 50
+
+    @property
+    def skipped(self) -> int:
+        """How many rows stand before the page, where *after* counts them; 0 where it is something else."""
+        return min(int(self.after), _MOST_SKIPPED) if self.after.isdecimal() else 0
 
 
 class Page(NamedTuple):

@@ -54,6 +54,20 @@ class FileName:
         return f"{self.kind}-try-{self.try_number}-{self.run:04d}-{self.token}-{self.part:04d}.{self.format}"
 
 
+def file_name(text: str) -> FileName | None:
+    """
+    Read the name of a result file.
+
+    :param text: without a folder.
+    :return: None for another name.
+    """
+    found = _NAME.fullmatch(text)
+    if not found:
+        return None
+    kind, try_number, run, token, part, ending = found.groups()
+    return FileName(kind, int(run), token, int(part), int(try_number), ending)
+
+
 def file_names(directory: Directory) -> list[FileName]:
     """
     List the result files of a directory, sorted; none where it is not there.
@@ -64,10 +78,9 @@ def file_names(directory: Directory) -> list[FileName]:
     try:
         if directory.exists():
             for path in directory.iterdir():
-                found = _NAME.fullmatch(path.name)
-                if found:
-                    kind, try_number, run, token, part, ending = found.groups()
-                    names.append(FileName(kind, int(run), token, int(part), int(try_number), ending))
+                name = file_name(path.name)
+                if name is not None:
+                    names.append(name)
     except FileNotFoundError:
         pass
     except Exception as error:

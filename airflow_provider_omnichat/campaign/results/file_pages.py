@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from time import monotonic
@@ -14,12 +15,14 @@ from airflow_provider_omnichat.campaign.results.directory import (
     Directory,
     FileName,
     ResultFileError,
+    file_name,
     file_names,
     raise_file_error,
     shown,
 )
 from airflow_provider_omnichat.campaign.results.format import csv_columns, csv_row, json_row
 from airflow_provider_omnichat.campaign.results.sink import FINAL_OUTCOMES
+from airflow_provider_omnichat.campaign.sql.values import clean
 
 _MOST_SORTED_BYTES = 40_000_000
 _ROWS_BETWEEN_LOOKS_AT_THE_CLOCK = 500
@@ -36,8 +39,9 @@ class FilePages:
     """
     Reads the files that :class:`~airflow_provider_omnichat.campaign.results.files.ResultFiles` wrote.
 
-    A page goes on where the one before ended: at a byte of a file. Rows that no later try has replaced yet have the
-    number of their try.
+    A page goes on where the one before ended: at a byte of a file. The files come in the order in which they were
+    begun, so that what a later try writes between two pages is still to come, and no row is missed when that try has
+    removed what the page before was in. Rows that no later try has replaced yet have the number of their try.
 
     :param directory: where they are.
     :param seconds: to look for rows before a page is given as it is.
@@ -57,14 +61,14 @@ class FilePages:
         """Up to some ten megabytes; in more of it, sorting would keep the server busy for too long."""
         try:
             sizes: list[int] = [(self._directory / str(name)).stat().st_size for name in self._names()]
-        except OSError:
+        except (OSError, ResultFileError):
             return False
         return sum(sizes) <= _MOST_SORTED_BYTES
 
     def page(self, query: PageQuery) -> Page:
         """See :class:`~airflow_provider_omnichat.campaign.model.pages.RowPages`."""
         try:
-            names = self._chosen(query.outcome)
+            names = self._names()
             if query.order == "list":
                 return self._next(names, query)
             if not self.sorts:
@@ -77,41 +81,39 @@ class FilePages:
             raise PageError(str(error)) from None
 
     def _names(self) -> list[FileName]:
-        return file_names(self._directory)
-
-    def _chosen(self, outcome: str | None) -> list[FileName]:
-        """Give the files that can have such a row, those of the newest process first."""
-        names = self._names()
-        if outcome is not None:
-            kind = "sent" if outcome in FINAL_OUTCOMES else "rest"
-            names = [name for name in names if name.kind == kind]
-        return sorted(names, key=lambda name: (name.kind != "sent", -name.run, name.token, name.part))
+        return sorted(file_names(self._directory), key=_age)
 
     def _next(self, names: Sequence[FileName], query: PageQuery) -> Page:
-        texts, until = [str(name) for name in names], monotonic() + self._seconds
+        until = monotonic() + self._seconds
         begin, _, offset = query.after.rpartition(":")
-        first = texts.index(begin) if begin in texts else 0
-        start = int(offset) if begin in texts and offset.isdecimal() else 0
+        first = file_name(begin) if offset.isdecimal() else None
         found: list[ShownRow] = []
-        looked_at = 0
-        newest = max((name.run for name in names), default=0)
-        for name in names[first:]:
-            for end, row in self._rows(name, start, newest):
+        looked_at, place = 0, ""
+        for name in _chosen(names, query.outcome):
+            if first is not None and _age(name) < _age(first):
+                continue
+            start = int(offset) if name == first else 0
+            for end, row in self._rows(name, start, _newest_run(names)):
                 looked_at += 1
                 if row is not None and _is_wanted(row, query):
-                    found.append(row)
                     if len(found) == query.size:
-                        return Page(found, f"{name}:{end}")
+                        return Page(found, place)
+                    found.append(row)
+                    place = f"{name}:{end}"
                 if looked_at % _ROWS_BETWEEN_LOOKS_AT_THE_CLOCK == 0 and monotonic() > until:
                     return Page(found, f"{name}:{end}", looked_at)
-            start = 0
         return Page(found, None)
 
     def _sorted(self, names: Sequence[FileName], query: PageQuery) -> Page:
         kind, _, offset = query.after.rpartition(":")
         skipped = int(offset) if kind == _SORTED and offset.isdecimal() else 0
-        newest = max((name.run for name in names), default=0)
-        rows = (row for name in names for _, row in self._rows(name, 0, newest) if row and _is_wanted(row, query))
+        newest = _newest_run(names)
+        rows = (
+            row
+            for name in _chosen(names, query.outcome)
+            for _, row in self._rows(name, 0, newest)
+            if row is not None and _is_wanted(row, query)
+        )
         choose = heapq.nlargest if query.is_descending else heapq.nsmallest
         found = choose(skipped + query.size + 1, rows, key=_KEYS[query.order])[skipped:]
         more = len(found) > query.size
@@ -124,22 +126,42 @@ class FilePages:
         try:
             with path.open("rb") as file:
                 columns = csv_columns(file.readline().decode(errors="replace")) if name.format == "csv" else None
-                end = max(start, file.tell())
-                file.seek(end)
+                end = file.tell()
+                if start > end:
+                    # The rest of a line is no row, though it may look like one.
+                    file.seek(max(min(start, file.seek(0, os.SEEK_END)) - 1, 0))
+                    file.readline()
+                    end = file.tell()
                 for line in file:
+                    if not line.endswith(b"\n"):
+                        return  # it is being written
                     end += len(line)
                     text = line.decode(errors="replace")
                     result = json_row(text) if columns is None else csv_row(text, columns)
                     yield end, _shown(result, name.try_number if is_old else None) if result else None
         except FileNotFoundError:
             return  # a later try has replaced it meanwhile
-        except OSError as error:
+        except Exception as error:  # whatever a storage raises, or a line that somebody has edited
             raise_file_error(path, "read", error)
+
+
+def _age(name: FileName) -> tuple[Any, ...]:
+    return (name.run, name.kind != "sent", name.token, name.part)
+
+
+def _newest_run(names: Sequence[FileName]) -> int:
+    return max((name.run for name in names), default=0)
+
+
+def _chosen(names: Sequence[FileName], outcome: str | None) -> list[FileName]:
+    """Give the files that can have such a row."""
+    kind = "sent" if outcome in FINAL_OUTCOMES else "rest"
+    return [name for name in names if outcome is None or name.kind == kind]
 
 
 def _shown(result: Result, try_number: int | None) -> ShownRow:
     return ShownRow(
-        key=result.key,
+        key=None if result.key is None else clean(result.key),  # half a character can be read, and not be sent on
         position=result.position,
         number=result.to,
         outcome=result.outcome.value,

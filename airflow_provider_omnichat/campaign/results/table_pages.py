@@ -21,6 +21,7 @@ _SORTED: dict[Order, str] = {
     "outcome": "outcome",
     "time": "ended_at",
 }
+_PASSED_AT_ONCE = 1000
 _TAKES_LIMIT = frozenset({"sqlite", "postgresql", "mysql", "duckdb"})
 
 
@@ -52,12 +53,11 @@ class TablePages:
 
     def page(self, query: PageQuery) -> Page:
         """See :class:`~airflow_provider_omnichat.campaign.model.pages.RowPages`."""
-        skipped = int(query.after) if query.after.isdecimal() else 0
-        rows = self._read(*self._statement(query, skipped), skipped, query.size + 1)
+        rows = self._read(*self._statement(query), query.skipped, query.size + 1)
         more = len(rows) > query.size
-        return Page([_shown(row) for row in rows[: query.size]], str(skipped + query.size) if more else None)
+        return Page([_shown(row) for row in rows[: query.size]], str(query.skipped + query.size) if more else None)
 
-    def _statement(self, query: PageQuery, skipped: int) -> tuple[str, list[Any]]:
+    def _statement(self, query: PageQuery) -> tuple[str, list[Any]]:
         mark = self._database.placeholder
         wanted = {
             "batch": self._batch,
@@ -77,15 +77,16 @@ class TablePages:
             f" ORDER BY {_SORTED[query.order]}{direction}, list_row, try_id"
         )
         if self._database.dialect in _TAKES_LIMIT:
-            sql += f" LIMIT {query.size + 1} OFFSET {skipped}"
+            sql += f" LIMIT {query.size + 1} OFFSET {query.skipped}"
         return sql, parameters
 
     def _read(self, sql: str, parameters: Sequence[Any], skipped: int, most: int) -> list[tuple[Any, ...]]:
         try:
             with closing(self._database.connect()) as connection, closing(connection.cursor()) as cursor:
                 cursor.execute(sql, parameters)
-                if self._database.dialect not in _TAKES_LIMIT and skipped:
-                    cursor.fetchmany(skipped)
+                left = 0 if self._database.dialect in _TAKES_LIMIT else skipped
+                while left > 0 and (passed := cursor.fetchmany(min(left, _PASSED_AT_ONCE))):
+                    left -= len(passed)
                 return [row_values(row) for row in cursor.fetchmany(most)]
         except Exception as error:  # whatever a driver raises; its text may have parameters in it
             failure = failure_name(error)

@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.ledger import task_state_journal
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, LedgerError
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
 from airflow_provider_omnichat.campaign.ledger.task_state_segment import SEGMENT_INVITES
@@ -243,3 +244,20 @@ def test_the_next_try_knows_why_an_invite_was_rejected_and_refusals_leave_room_f
     assert first is not None
     assert (first.text, first.status) == ("refused 3", "REJECTED_3")
     assert [str(found[each.recipient].reason) for each in doubted] == [f"no answer {n}" for n in range(10)]
+
+
+@pytest.mark.parametrize("block", [2, 3])
+def test_a_claim_that_fails_in_between_leaves_nothing_that_cannot_be_read(monkeypatch, block):
+    monkeypatch.setattr(task_state_journal, "SEGMENT_INVITES", 2)
+    store = Store()
+    journal = StateStoreJournal(store, "c")
+    journal.claim(claims(0), CERTAINLY_NOT_SENT)
+    again = claims(*range(1, 1 + block))
+    store.fails_at = {store.calls + 2: "before"}  # of two, the value after its count; of three, the second count
+    with pytest.raises(LedgerError):
+        journal.claim(again, CERTAINLY_NOT_SENT)
+    assert known(store, 4) == {0: None}
+    journal.claim(again, CERTAINLY_NOT_SENT)
+    assert known(store, 1 + block) == dict.fromkeys(range(1 + block)), "a crash came before the next flush"
+    journal.flush()
+    assert known(store, 1 + block) == dict.fromkeys(range(1 + block))
