@@ -18,6 +18,7 @@ from uuid import uuid4
 from tests.support.airflow_versions import AIRFLOW
 from tests.support.deferrals import Deferral, deferral_of
 
+_LINK = "_link_"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -33,6 +34,13 @@ class TaskRun:
     sent: list[Any] = field(default_factory=list, repr=False)
     deferral: Deferral | None = None
     outlet_events: list[Any] = field(default_factory=list)
+    links: dict[str, Any] = field(default_factory=dict)
+    """Where the task's buttons in the UI go, by the name of the link's class."""
+
+    def __post_init__(self) -> None:
+        """Airflow keeps links among the XComs, whatever an operator pushes."""
+        names = [name for name in self.xcom if name.startswith(_LINK)]
+        self.links = {name.removeprefix(_LINK): self.xcom.pop(name) for name in names}
 
     @property
     def succeeded(self) -> bool:
