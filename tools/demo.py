@@ -65,7 +65,7 @@ def run_once(processes: Processes, work: Path) -> int:
     with Step("Sandbox, with a few faults") as step:
         sandbox = start_sandbox(processes, work, FAULTS, SEED)
         step.says = sandbox.url
-    environment = airflow_environment(work, REPOSITORY)
+    environment = airflow_environment(work, REPOSITORY / "example_dags")
     environment["AIRFLOW_CONN_OMNICHAT_DEFAULT"] = sandbox.airflow_connection
     for name, connection in database_connections(work).items():
         environment[f"AIRFLOW_CONN_{name.upper()}"] = connection

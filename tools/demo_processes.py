@@ -62,7 +62,7 @@ def database_connections(work: Path) -> dict[str, str]:
     return {name: json.dumps({"conn_type": "sqlite", "host": str(file)}) for name, file in files.items()}
 
 
-def airflow_environment(work: Path, repository: Path) -> dict[str, str]:
+def airflow_environment(work: Path, dags: Path) -> dict[str, str]:
     """Give the environment of an Airflow of its own: what is set for another Airflow does not reach it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
     home = airflow_home(work)
@@ -70,7 +70,7 @@ def airflow_environment(work: Path, repository: Path) -> dict[str, str]:
     no_proxy = ",".join(filter(None, (kept.get("NO_PROXY") or kept.get("no_proxy"), "127.0.0.1", "localhost")))
     return kept | {
         "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(repository / "example_dags"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),

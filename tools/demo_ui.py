@@ -11,6 +11,7 @@ from pathlib import Path
 from demo_processes import (
     Failed,
     Processes,
+    SandboxAddress,
     Step,
     airflow_environment,
     database_connections,
@@ -28,15 +29,44 @@ _PARTS = {
 }
 
 
+_WHAT_TO_TRY = """
+Open
+  {url}   Airflow, without a password
+  {sandbox}   what the sandbox received
+
+Try
+  Dags > example_send_invite > Trigger: a form, one invite. Then clear the task send_invite: no second SMS.
+  Dags > example_lifecycle_campaign: today's run has begun by itself; see send_invites, and its tab Invites.
+  Browse > Invite campaigns: all of them.
+  Dags > example_approved_campaign > Trigger: when its task approve waits, read and decide under Required Actions.
+  Dags > example_mapped_invites > Trigger: one task for each customer.
+  Dags > example_partitioned_campaign > Trigger: one list over four tasks, two at a time.
+  Dags > example_delivery > Trigger: invites, and within a minute what became of them.
+  Admin > Connections > omnichat_default: edit it, or test it with the button in the list.
+Logs: {work}
+
+Stop with Ctrl-C."""
+
+
 def run_ui(processes: Processes, work: Path, repository: Path, faults: Sequence[str], seed: int) -> int:
     """Start everything, say what to click, and stay until Ctrl-C."""
     print("Demo: Airflow's UI beside the sandbox. No SMS goes out, and both listen on this machine only.\n")
+    url, sandbox = start_ui(processes, work, repository / "example_dags", faults, seed)
+    print(_WHAT_TO_TRY.format(url=url, sandbox=sandbox.url, work=work))
+    processes.wait_for(lambda: False, timeout=float("inf"))
+    return 0
+
+
+def start_ui(
+    processes: Processes, work: Path, dags: Path, faults: Sequence[str], seed: int
+) -> tuple[str, SandboxAddress]:
+    """Start a sandbox and an Airflow with all its parts; give their addresses when both work."""
     with Step("Sandbox, with a few faults") as step:
         sandbox = start_sandbox(processes, work, faults, seed, _free_port(8085))
         step.says = sandbox.url
     port = _free_port(8080)
     url = f"http://127.0.0.1:{port}"
-    environment = airflow_environment(work, repository) | {
+    environment = airflow_environment(work, dags) | {
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": url,
@@ -68,24 +98,7 @@ def run_ui(processes: Processes, work: Path, repository: Path, faults: Sequence[
             processes.start(name, ["airflow", *arguments], work, environment)
         processes.wait_for(lambda: _is_up(url), step.wait, timeout=180)
         step.says = url
-    print(f"""
-Open
-  {url}   Airflow, without a password
-  {sandbox.url}   what the sandbox received
-
-Try
-  Dags > example_send_invite > Trigger: a form, one invite. Then clear the task send_invite: no second SMS.
-  Dags > example_lifecycle_campaign: today's run has begun by itself; see the log of send_invites.
-  Dags > example_approved_campaign > Trigger: when its task approve waits, read and decide under Required Actions.
-  Dags > example_mapped_invites > Trigger: one task for each customer.
-  Dags > example_partitioned_campaign > Trigger: one list over four tasks, two at a time.
-  Dags > example_delivery > Trigger: invites, and within a minute what became of them.
-  Admin > Connections > omnichat_default: edit it, or test it with the button in the list.
-Logs: {work}
-
-Stop with Ctrl-C.""")
-    processes.wait_for(lambda: False, timeout=float("inf"))
-    return 0
+    return url, sandbox
 
 
 def _is_up(url: str) -> bool:

@@ -114,7 +114,7 @@ class CeleryAirflow:
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
         redis, port = free_port(), free_port()
         url = f"http://127.0.0.1:{port}"
-        self.environment = airflow_environment(work, code) | {
+        self.environment = airflow_environment(work, code / "tools" / "outage_dags") | {
             "PYTHONPATH": str(code),
             "AIRFLOW__API__BASE_URL": url,
             "AIRFLOW__API__HOST": "127.0.0.1",

@@ -24,7 +24,7 @@ from airflow_provider_omnichat.plugins.invites.sending_tasks import (
     SendingTask,
     dags_with_campaigns,
     days_before,
-    has_task,
+    may_send_yet,
     recent_tasks,
     tasks_of_run,
 )
@@ -95,8 +95,7 @@ def show_task(
     """Show a task instance, or all instances of a mapped task."""
     tasks = tasks_of_run(session, dag_id, run_id, task_id, _map_index(map_index))
     if not tasks:
-        _raise_if_missing(session, dag_id, run_id, task_id)
-        return pages.nothing_sent()
+        return pages.nothing_sent("This task", _may_send_yet(session, dag_id, run_id, task_id))
     if len(tasks) > 1:
         return pages.many_tasks(tasks, part)
     return pages.one_task(session, tasks[0], wanted, part, may_settle=access.may_settle(user, dag_id), user=user)
@@ -106,8 +105,7 @@ def show_run(session: SessionDep, dag_id: str, run_id: str, part: str = "") -> H
     """Show all sending tasks of a run."""
     tasks = tasks_of_run(session, dag_id, run_id)
     if not tasks:
-        _raise_if_missing(session, dag_id, run_id, None)
-        return pages.nothing_sent("No task of this run has sent invites.")
+        return pages.nothing_sent("This run", _may_send_yet(session, dag_id, run_id, None))
     return pages.many_tasks(tasks, part)
 
 
@@ -186,6 +184,8 @@ def _one(session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index:
     return tasks[0]
 
 
-def _raise_if_missing(session: SessionDep, dag_id: str, run_id: str, task_id: str | None) -> None:
-    if not has_task(session, dag_id, run_id, task_id):
+def _may_send_yet(session: SessionDep, dag_id: str, run_id: str, task_id: str | None) -> bool:
+    answer = may_send_yet(session, dag_id, run_id, task_id)
+    if answer is None:
         raise HTTPException(404, "There is no such task or run")
+    return answer

@@ -55,17 +55,19 @@ def _environment() -> Environment:
 
 def _render(template: str, is_at_work: bool = False, **values: Any) -> HTMLResponse:
     html = _environment().get_template(template).render(values, is_at_work=is_at_work)
-    # The page renews itself while it says yes.
-    return HTMLResponse(html, headers={"X-At-Work": "yes" if is_at_work else "no"})
+    # The page renews itself while it says yes, and is loaded anew when it has become another one.
+    headers = {"X-At-Work": "yes" if is_at_work else "no", "X-Page": template.partition("_")[0].partition(".")[0]}
+    return HTMLResponse(html, headers=headers)
 
 
-def nothing_sent(text: str = "This task has sent no invites.") -> HTMLResponse:
+def nothing_sent(what: str, is_at_work: bool) -> HTMLResponse:
     """
     Say in one line that there is nothing to show.
 
-    :param text: the line.
+    :param what: has not sent.
+    :param is_at_work: whether it may send yet.
     """
-    return _render("nothing.html", text=text)
+    return _render("nothing.html", is_at_work, text=f"{what} has sent no invites{' yet' if is_at_work else ''}.")
 
 
 def one_task(

@@ -174,19 +174,25 @@ def dags_with_campaigns(session: Session, since: datetime) -> set[str]:
     return set(session.scalars(found))
 
 
-def has_task(session: Session, dag_id: str, run_id: str, task_id: str | None) -> bool:
+def may_send_yet(session: Session, dag_id: str, run_id: str, task_id: str | None) -> bool | None:
     """
-    Tell whether there is such a run, and such a task in it.
+    Tell whether a task has not ended, or any task of a run.
 
     :param session: to the metadata database.
     :param task_id: None for any.
+    :return: None where there is no such run, or no such task in it.
     """
-    if task_id is None:
-        return session.scalar(select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)) is not None
-    found = select(TaskInstance.task_id).where(
-        TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.task_id == task_id
-    )
-    return session.scalar(found.limit(1)) is not None
+    statement = select(TaskInstance.state).where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
+    if task_id is not None:
+        statement = statement.where(TaskInstance.task_id == task_id)
+    states = session.scalars(statement.distinct()).all()
+    if not states and (task_id is not None or not _has_run(session, dag_id, run_id)):
+        return None
+    return any(state is None or state in STATES_AT_WORK for state in states)
+
+
+def _has_run(session: Session, dag_id: str, run_id: str) -> bool:
+    return session.scalar(select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)) is not None
 
 
 def days_before(now: datetime, days: int) -> datetime:

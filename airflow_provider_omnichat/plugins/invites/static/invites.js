@@ -39,8 +39,9 @@ async function renew() {
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     live.replaceChildren(...page.body.childNodes);
-    // What was at work has ended: the rows and the doubts are complete now.
-    if (answer.headers.get("X-At-Work") === "no") location.reload();
+    // What was at work has ended, so that rows and doubts are complete; or has begun to send.
+    const has_changed = answer.headers.get("X-Page") !== document.body.dataset.page;
+    if (has_changed || answer.headers.get("X-At-Work") === "no") location.reload();
   } catch { /* the next time */ }
 }
 
