@@ -32,6 +32,7 @@ class Window:
     def __init__(self, requests: int, seconds: float) -> None:
         self._taken: deque[float] = deque(maxlen=requests)
         self._seconds = seconds
+        self.passed = 0
 
     def takes(self) -> bool:
         """Take a place; False when there is none."""
@@ -39,6 +40,7 @@ class Window:
         if len(self._taken) == self._taken.maxlen and (not self._taken or now - self._taken[0] < self._seconds):
             return False
         self._taken.append(now)
+        self.passed += 1
         return True
 
 

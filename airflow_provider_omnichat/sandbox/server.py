@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from airflow_provider_omnichat.sandbox.account import Account
 from airflow_provider_omnichat.sandbox.app import listen
+from airflow_provider_omnichat.sandbox.delivery import check_shares
 from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan, FaultSpecs
 from airflow_provider_omnichat.sandbox.journal import Journal
 from airflow_provider_omnichat.sandbox.settings import Credentials, Settings, airflow_connection, base_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from airflow_provider_omnichat.sandbox.outbox import Receipt, Totals
@@ -154,6 +156,11 @@ class Sandbox:
         return self._account.outbox.requests_seen
 
     @property
+    def logs_requests(self) -> int:
+        """How many requests for the SMS logs were let in."""
+        return self._account.logs_window.passed
+
+    @property
     def seed(self) -> int:
         """The seed of the faults."""
         return self._account.plan.seed
@@ -165,6 +172,15 @@ class Sandbox:
             self._account.plan.set(faults)
             if seed is not None:
                 self._account.plan.reseed(seed)
+
+        self._in_loop(work)
+
+    def set_delivery(self, shares: Mapping[str, float], after: tuple[float, float]) -> None:
+        """Change how accepted invites end and when, also those that are there; see `Settings`."""
+        check_shares(shares)
+
+        def work() -> None:
+            self._account.delivery = replace(self._account.delivery, shares=dict(shares), after=after)
 
         self._in_loop(work)
 

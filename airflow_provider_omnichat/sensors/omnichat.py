@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_omnichat.api.outcomes import Delivery
-from airflow_provider_omnichat.api.privacy import describe_list
+from airflow_provider_omnichat.api.privacy import describe_list, shown_address
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
@@ -186,7 +186,7 @@ class InviteDeliverySensor(RequiredArgumentsMixin, PrivateFieldsMixin, TextStays
         with self._homes() as homes:
             report = follow(homes, OmnichatHook(self.omnichat_conn_id).get_async_conn(concurrency=1))
             if homes and not sum(report.counts.values()):
-                places = ", ".join(home.location for home in homes)
+                places = ", ".join(shown_address(home.location) for home in homes)
                 raise AirflowFailException(f"No accepted invite was found in {places}; were the rows removed?")
         self.log.info("%s", _summary(report))
         return report

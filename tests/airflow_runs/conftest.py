@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_omnichat.sandbox import Sandbox, Settings
+from airflow_provider_omnichat.sandbox import Sandbox
 from tests.support.airflow_deployment import Airflow
 from tests.support.airflow_versions import HAS_API_SERVER
 
 
 @pytest.fixture(scope="session")
 def shared_sandbox() -> Iterator[Sandbox]:
-    with Sandbox(seed=1, settings=Settings(delivery_after=(1.0, 5.0))) as server:
+    with Sandbox(seed=1) as server:
         yield server
 
 
@@ -21,6 +21,7 @@ def shared_sandbox() -> Iterator[Sandbox]:
 def sandbox(shared_sandbox: Sandbox) -> Sandbox:
     shared_sandbox.clear()
     shared_sandbox.clear_faults()
+    shared_sandbox.set_delivery({}, after=(1.0, 5.0))
     return shared_sandbox
 
 

@@ -31,3 +31,14 @@ def test_a_task_and_a_dag_that_fail_invite_once_each(airflow: Airflow, sandbox: 
     assert texts[1:] == ["nightly has failed. Talk to us: <link>"], ended.stdout[-3000:]
     assert {sms.to for sms in sandbox.accepted} == {"41793026727"}
     assert_none_of(["41793026727", "302 67 27"], ended.stdout)
+
+
+def test_with_scheduler_worker_and_dag_processor(deployment: Airflow, sandbox: Sandbox) -> None:
+    run_id = deployment.trigger("on_duty")
+    assert deployment.wait_for_run("on_duty", run_id) == "failed"
+
+    deployment.wait_until(lambda: len(sandbox.accepted) >= 2, "the DAG's own callback")
+    assert sorted(sms.message for sms in sandbox.accepted) == ["breaks, try 1: <link>", "on_duty: <link>"]
+    log = deployment.log("on_duty", run_id)
+    assert "; not again" in log
+    assert_none_of(["447700900200", "7700 900200"], log)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
+from airflow_provider_omnichat.cli.__main__ import main
 from tests.support import sql_servers
 from tests.support.sql_servers import Target
 
@@ -75,13 +78,24 @@ def outcomes(owner: Target) -> dict[str, str]:
     }
 
 
-def test_the_runbook_finds_the_doubts_and_settles_them(owner: Target) -> None:
-    groups, people = (owner.run(statement) for statement in statements(owner, "SELECT"))
-    assert [(row[1], row[2]) for row in groups] == [("claim_never_ended", 2)]
-    assert [row[1] for row in people] == [SENT, NOT_SENT]
-    for statement in statements(owner, "UPDATE"):
-        owner.run(statement)
-    assert outcomes(owner) == {SENT: "accepted", NOT_SENT: "not_sent"}
+def test_the_runbooks_commands_list_the_doubts_and_settle_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = Target("sqlite", "sqlite3", {"database": str(tmp_path / "ledger.sqlite")})
+    with_tables(ledger)
+    connection = {"conn_type": "sqlite", "host": ledger.options["database"]}
+    monkeypatch.setenv("AIRFLOW_CONN_OMNICHAT_LEDGER", json.dumps(connection))
+    (named,) = re.findall(r"export (OMNICHAT_LEDGER_CONN_ID)=(\w+)", PAGE)
+    monkeypatch.setenv(*named)
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
+    commands = re.findall(r"^ *omnichat-ledger (.*)", PAGE, re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["status", "doubts", "doubts", "settle", "settle"]
+    for command in commands:
+        assert main(shlex.split(command.partition(" > ")[0])) == 0
+    shown = capsys.readouterr().out
+    assert "2  unknown  claim_never_ended" in shown
+    assert f"customer-6727,{SENT},unknown,claim_never_ended" in shown
+    assert outcomes(ledger) == {SENT: "accepted", NOT_SENT: "not_sent"}
 
 
 def test_a_campaign_that_ended_long_ago_is_deleted_whole_and_no_other(owner: Target) -> None:

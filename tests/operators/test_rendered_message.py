@@ -32,13 +32,13 @@ def test_a_batch_shows_the_template_as_it_stands_in_the_dag_file(at_sandbox, mes
 @pytest.mark.parametrize(
     ("message", "shown"),
     [
-        ("Hi {{ params.name }} <link>", "Hi {{ params.name }} <link>"),
+        ("{{ 'Hi' }} Ada <link>", "{{ 'Hi' }} Ada <link>"),
         ("Hi {Ada} <link>", "<text of 15 characters>"),
         ("Hi Ada <link>", "<text of 13 characters>"),
     ],
 )
 def test_one_invite_shows_the_template_as_it_stands_in_the_dag_file(at_sandbox, message, shown):
-    run = run_task(invite(message=message, params={"name": "Ada"}))
+    run = run_task(invite(message=message))
     assert run.succeeded, run.error
     assert run.rendered["message"] == shown
 

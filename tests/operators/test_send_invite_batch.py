@@ -133,6 +133,8 @@ def test_no_number_text_or_credential_shows_anywhere(at_sandbox, hook_for, tmp_p
     found = [*people(30), {"to": f"{number(99)}99999999999999"}, {"to": f"+{number(98)}"}, {"to": f"{number(97)} x"}]
     run = run_task(batch(XCom(found), message="Dear zebra {name} <link>"), upstream={"find": found})
     shown = capfd.readouterr()
+    # The template with nothing filled in may be seen where Airflow shows what the DAG file says.
+    assert run.rendered.pop("message") == "Dear zebra {name} <link>"
     everything = "\n".join(
         [shown.out, shown.err, caplog.text, str(run.error), repr(run.error), json.dumps(run.xcom), str(run.rendered)]
     ) + json.dumps(run.store)

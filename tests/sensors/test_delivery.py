@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from airflow_provider_omnichat.operators.omnichat import SendInviteOperator
-from airflow_provider_omnichat.sandbox import Sandbox, Settings
 from airflow_provider_omnichat.sensors.omnichat import InviteDeliverySensor
 from tests.support.airflow_harness import run_task
 from tests.support.batch_tasks import XCom, batch, people
 from tests.support.delivery_tasks import counts, run_through, sensor, time_is_up, triggered, woken
 from tests.support.example_invite import MESSAGE, NUMBER
-
-
-@pytest.fixture
-def vendor(hook_for: Any) -> Iterator[Callable[..., Sandbox]]:
-    """Start a sandbox whose invites end as given, with the connection to it."""
-    with ExitStack() as stack:
-
-        def start(after: float = 0.0, **fields: Any) -> Sandbox:
-            settings = Settings(delivery_after=(after, after), **fields)
-            sandbox = stack.enter_context(Sandbox(seed=1, settings=settings))
-            hook_for(sandbox)
-            return sandbox
-
-        yield start
 
 
 def sent(count: int) -> list[str]:

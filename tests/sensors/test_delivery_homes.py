@@ -6,8 +6,7 @@ import csv
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.campaign.results.files import read_results
-from airflow_provider_omnichat.sandbox import Sandbox, Settings
 from tests.support.airflow_harness import run_task
 from tests.support.batch_tasks import batch, people
 from tests.support.delivery_tasks import counts, run_through, sensor, triggered
@@ -24,19 +22,6 @@ from tests.support.queried_people import invites
 from tests.support.sql_connections import CONN_ID
 
 ENDS = {"undeliverable": 0.2, "expired": 0.1, "pending": 0.2}
-
-
-@pytest.fixture
-def vendor(hook_for: Any) -> Iterator[Callable[..., Sandbox]]:
-    with ExitStack() as stack:
-
-        def start(**fields: Any) -> Sandbox:
-            settings = Settings(**{"delivery_after": (0.0, 0.0), **fields})
-            sandbox = stack.enter_context(Sandbox(seed=1, settings=settings))
-            hook_for(sandbox)
-            return sandbox
-
-        yield start
 
 
 def in_ledger(tmp_path: Path, sql: str) -> list[Any]:
@@ -181,7 +166,7 @@ def test_rows_that_are_gone_are_an_error(vendor, ledger, tmp_path):
 
 
 def test_a_killed_worker_and_a_new_triggerer_lose_nothing(vendor, ledger, tmp_path):
-    sandbox = vendor(delivery_after=(0.0, 1.0), delivery={"undeliverable": 0.2})
+    sandbox = vendor(after=(0.0, 1.0), delivery={"undeliverable": 0.2})
     manifest = manifest_of(batch(people(300), **ledger))
     task = sensor(manifest)
     run = run_task(task)

@@ -150,6 +150,12 @@ class Airflow:
         if "triggerer" not in self._services:
             self._start("triggerer", "--skip-serve-logs")
 
+    def restart_triggerer(self) -> None:
+        """Kill it, with all that it starts, and start it again."""
+        os.killpg(self._services["triggerer"].pid, signal.SIGKILL)
+        self._services.pop("triggerer").wait()
+        self.start_triggerer()
+
     def _start(self, name: str, *options: str) -> None:
         with (self.home / f"{name}.log").open("wb") as output:
             self._services[name] = subprocess.Popen(

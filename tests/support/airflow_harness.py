@@ -16,23 +16,10 @@ from typing import Any
 from uuid import uuid4
 
 from tests.support.airflow_versions import AIRFLOW
+from tests.support.deferrals import Deferral, deferral_of
 
+_LINK = "_link_"
 START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Deferral:
-    """How a task went to sleep: the trigger as Airflow would store it, and how it goes on."""
-
-    classpath: str
-    trigger: dict[str, Any]
-    next_method: str
-    next_kwargs: Any
-
-    @property
-    def moment(self) -> datetime:
-        """Until when it sleeps, where it waits for a time."""
-        return self.trigger["moment"]  # type: ignore[no-any-return]
 
 
 @dataclass
@@ -47,6 +34,13 @@ class TaskRun:
     sent: list[Any] = field(default_factory=list, repr=False)
     deferral: Deferral | None = None
     outlet_events: list[Any] = field(default_factory=list)
+    links: dict[str, Any] = field(default_factory=dict)
+    """Where the task's buttons in the UI go, by the name of the link's class."""
+
+    def __post_init__(self) -> None:
+        """Airflow keeps links among the XComs, whatever an operator pushes."""
+        names = [name for name in self.xcom if name.startswith(_LINK)]
+        self.links = {name.removeprefix(_LINK): self.xcom.pop(name) for name in names}
 
     @property
     def succeeded(self) -> bool:
@@ -237,9 +231,9 @@ def _run_on_airflow_3(
         else:
             task_runner.SUPERVISOR_COMMS = before
     rendered: dict[str, Any] = {}
-    for message in supervisor.sent:
-        if type(message).__name__ == "SetRenderedFields":
-            rendered = dict(message.rendered_fields)
+    for each in supervisor.sent:
+        if type(each).__name__ == "SetRenderedFields":
+            rendered = dict(each.rendered_fields)
     return TaskRun(
         str(getattr(state, "value", state)),
         error,
@@ -247,22 +241,9 @@ def _run_on_airflow_3(
         supervisor.store,
         rendered,
         supervisor.sent,
-        _deferral_of(message) if type(message).__name__ == "DeferTask" else None,
+        deferral_of(message) if type(message).__name__ == "DeferTask" else None,
         list(getattr(message, "outlet_events", None) or []),
     )
-
-
-def _deferral_of(message: Any) -> Deferral:
-    """Read what Airflow would store, as the triggerer does."""
-    read: Any
-    try:
-        from airflow.sdk.serde import deserialize as read  # from 3.2 on
-    except ImportError:
-        from airflow.serialization.serialized_objects import BaseSerialization
-
-        read = BaseSerialization.deserialize
-    sent = message.model_dump()  # before 3.2, what is sent is packed on its way
-    return Deferral(message.classpath, read(sent["trigger_kwargs"]), sent["next_method"], sent["next_kwargs"])
 
 
 def _run_on_airflow_2(task: Any, store: dict[str, Any], resume: Deferral | None) -> TaskRun:

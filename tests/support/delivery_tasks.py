@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import Any
 
 from airflow_provider_omnichat.sensors.omnichat import InviteDeliverySensor
-from tests.support.airflow_harness import Deferral, TaskRun, run_task
+from tests.support.airflow_harness import TaskRun, run_task
+from tests.support.deferrals import Deferral, woken_with
 
 
 def sensor(invites: Any = None, **given: Any) -> InviteDeliverySensor:
@@ -43,7 +44,7 @@ def woken(deferral: Deferral | None) -> Deferral:
     """The deferral as it ends: with the event of its trigger."""
     event = triggered(deferral)
     assert deferral is not None
-    return replace(deferral, next_kwargs={"event": event})
+    return woken_with(deferral, event)
 
 
 def run_through(task: Any, **given: Any) -> TaskRun:

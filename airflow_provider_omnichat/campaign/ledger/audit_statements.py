@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from airflow_provider_omnichat.campaign.ledger.sql_statements import SqlTable
+from airflow_provider_omnichat.campaign.ledger.sql_statements import COLUMNS, FORGOTTEN, SqlTable
 from airflow_provider_omnichat.campaign.sql.like import contains
 
 Order = Literal["claimed_at", "updated", "row_key", "outcome", "reason_code", "recipient"]
@@ -120,3 +120,11 @@ class AuditStatements(SqlTable):
             f" FROM {self._table} GROUP BY campaign HAVING MAX({_UPDATED}) < {self.placeholder}"
             " ORDER BY 4, 1"
         )
+
+    def about(self) -> str:
+        """Read all rows of a recipient. Parameters: recipient."""
+        return f"SELECT {', '.join(COLUMNS)} FROM {self._table} WHERE recipient = {self.placeholder}"  # noqa: S608 - as above
+
+    def forgotten(self) -> str:
+        """Read campaign and recipient of all that were forgotten."""
+        return f"SELECT campaign, recipient FROM {self._table} WHERE recipient >= '{FORGOTTEN}'"  # noqa: S608 - as above

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow_provider_omnichat.campaign.ledger.desk_statements import DeskStatements
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.settle import OPEN_CLAIM_MINUTES, settle_each
 from airflow_provider_omnichat.campaign.ledger.sql_entries import answer_values, entry_of, settlement_values
-from airflow_provider_omnichat.campaign.ledger.sql_statements import COLUMNS, DEFAULT_TABLE, FORGOTTEN, SqlTable
+from airflow_provider_omnichat.campaign.ledger.sql_statements import COLUMNS, DEFAULT_TABLE, FORGOTTEN
 from airflow_provider_omnichat.campaign.phone.identity import identity_of, recipient_key
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
@@ -19,14 +20,6 @@ _WORDS = Words(LedgerError, "ledger", "select, update and delete")
 _RECIPIENT_LENGTH = 32
 _OTHERS = "was looked up, and what was found is the invite of another campaign"
 _CHANGED = "was changed by somebody else at this moment; look at it again"
-
-
-class _ExistingTable(SqlTable):
-    """A table that is not made where it is missing: whoever erases or settles has written its name wrong."""
-
-    def create(self) -> str:
-        """Fail where the table is missing."""
-        return self.probe()
 
 
 class LedgerDesk:
@@ -39,7 +32,7 @@ class LedgerDesk:
     """
 
     def __init__(self, database: SqlDatabase, table: str = DEFAULT_TABLE) -> None:
-        self._table = _ExistingTable(table, database.dialect, database.placeholder)
+        self._table = DeskStatements(table, database.dialect, database.placeholder)
         self._session = SqlSession(database.connect, self._table, _WORDS, database.location)
 
     def settle(

@@ -63,12 +63,11 @@ READ_COLUMNS = (
     "ended_at",
     *SETTLED_COLUMNS,
 )
-_CLAIM_ONLY = ("campaign", "recipient", "claimed_by", "claim_id", "claimed_at")
+CLAIM_ONLY = ("campaign", "recipient", "claimed_by", "claim_id", "claimed_at")
 # The outcome last: MySQL assigns from left to right, and the condition looks at the old one.
-_OUTCOME_COLUMNS = (*(name for name in RECORD_COLUMNS if name not in {*_CLAIM_ONLY, "outcome"}), "outcome")
+_OUTCOME_COLUMNS = (*(name for name in RECORD_COLUMNS if name not in {*CLAIM_ONLY, "outcome"}), "outcome")
 
 _REASON = ("reason_code", "error", "since")
-_PERSONAL = ("row_key", "message_id", "error", "since", "answer", "settled_why")
 
 FORGOTTEN = "x"
 """With what a recipient begins that was forgotten: numbers have digits only, and sort before it everywhere."""
@@ -221,52 +220,9 @@ class SqlTable:
             f" AND recipient IN ({self._marks(rows)})"
         )
 
-    def settle(self) -> str:
-        """
-        Write what somebody has found out about a doubt, if it still is one.
-
-        Parameters: outcome to answer in the order of :data:`COLUMNS`, those of :data:`SETTLED_COLUMNS`, campaign,
-        recipient, and the claim id that was read.
-        """
-        names = [name for name in RECORD_COLUMNS if name not in {*_CLAIM_ONLY, "row_key", "ended_at"}]
-        values = ", ".join(f"{name} = {self.placeholder}" for name in (*names, *SETTLED_COLUMNS))
-        return (
-            # MySQL assigns from left to right, and its condition is looked at before.
-            f"UPDATE {self._table} SET ended_at = COALESCE(ended_at, claimed_at), {values}"  # noqa: S608 - as above
-            f" WHERE campaign = {self.placeholder} AND recipient = {self.placeholder}"
-            f" AND claim_id = {self.placeholder} AND (outcome IS NULL OR outcome = 'unknown')"
-        )
-
-    def of_message(self) -> str:
-        """Read the other campaigns in which a message is another invite's. Parameters: recipient, its id, campaign."""
-        return (
-            f"SELECT campaign FROM {self._table} WHERE recipient = {self.placeholder}"  # noqa: S608 - as above
-            f" AND message_id = {self.placeholder} AND campaign <> {self.placeholder}"
-        )
-
     def any_forgotten(self) -> str:
         """Read one recipient that was forgotten, if there is one: by the key, whatever the size of the table."""
         return f"SELECT recipient FROM {self._table} WHERE recipient >= '{FORGOTTEN}' LIMIT 1"  # noqa: S608 - as above
-
-    def forgotten(self) -> str:
-        """Read campaign and recipient of all that were forgotten."""
-        return f"SELECT campaign, recipient FROM {self._table} WHERE recipient >= '{FORGOTTEN}'"  # noqa: S608 - as above
-
-    def forget(self) -> str:
-        """Take away whose row it is. Parameters: what stands for the number from now on, campaign, recipient."""
-        emptied = ", ".join(f"{name} = NULL" for name in _PERSONAL)
-        return (
-            f"UPDATE {self._table} SET recipient = {self.placeholder}, {emptied}"  # noqa: S608 - as above
-            f" WHERE campaign = {self.placeholder} AND recipient = {self.placeholder}"
-        )
-
-    def delete(self) -> str:
-        """Delete a row. Parameters: campaign, recipient."""
-        return f"DELETE FROM {self._table} WHERE campaign = {self.placeholder} AND recipient = {self.placeholder}"  # noqa: S608 - as above
-
-    def about(self) -> str:
-        """Read all rows of a recipient. Parameters: recipient."""
-        return f"SELECT {', '.join(COLUMNS)} FROM {self._table} WHERE recipient = {self.placeholder}"  # noqa: S608 - as above
 
     def count_recent(self, rows: int) -> str:
         """Count invites by recipient. Parameters: the recipients, since when twice."""
@@ -275,14 +231,6 @@ class SqlTable:
             f" WHERE recipient IN ({self._marks(rows)})"
             f" AND ((outcome IN ('accepted', 'unknown') AND ended_at >= {self.placeholder})"
             f" OR (outcome IS NULL AND claimed_at >= {self.placeholder})) GROUP BY recipient"
-        )
-
-    def prune(self) -> str:
-        """Delete of a campaign what is older. Parameters: campaign, before when three times."""
-        mark = self.placeholder
-        return (
-            f"DELETE FROM {self._table} WHERE campaign = {mark} AND claimed_at < {mark}"  # noqa: S608 - as above
-            f" AND (ended_at IS NULL OR ended_at < {mark}) AND (settled_at IS NULL OR settled_at < {mark})"
         )
 
     def unfinished(self, rows: int, by_owner: bool) -> str:

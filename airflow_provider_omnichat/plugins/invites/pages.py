@@ -49,7 +49,7 @@ def _environment() -> Environment:
         tab_address=_tab_address,
         quote=lambda text: quote(text, safe=""),
     )
-    environment.filters.update(moment=_moment, clock=_clock, span=_span)
+    environment.filters.update(moment=_moment, clock=_clock, thousands=_thousands)
     return environment
 
 
@@ -225,7 +225,5 @@ def _clock(at: datetime | None) -> str:
     return f"{at.astimezone(UTC):%H:%M:%S}" if at else ""
 
 
-def _span(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+def _thousands(number: int) -> str:
+    return f"{number:,}"

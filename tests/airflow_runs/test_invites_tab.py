@@ -1,0 +1,206 @@
+"""The tab *Invites* and the page *Invite campaigns* of a real API server: what they show, to whom, what is settled."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from html import unescape
+from typing import Any
+
+import pytest
+
+from airflow_provider_omnichat.sandbox.server import Sandbox
+from tests.support.airflow_deployment import Airflow, assert_none_of
+from tests.support.airflow_versions import HAS_STATE_STORE
+from tests.support.blind_auth_manager import BLIND_USER
+from tests.support.guarded_server import GuardedServer, address_of, guarded_server
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.skipif(not HAS_STATE_STORE, reason="what is tested here of the task state store came with Airflow 3.3"),
+]
+
+# By the first requests of the first batch: two that went out, one that did not, and two refusals.
+ENDINGS = ("500-after", "500-after", "500-before", "rejected:10", "rejected:10")
+HOSTILE = "<script>alert(1)</script>\"'"
+PEOPLE = [{"to": f"+4179222{i:04}", "name": f"P{i}", "customer_id": f"C-{i}"} for i in range(60)]
+PEOPLE[7]["customer_id"] = HOSTILE
+PEOPLE.append({"to": "nobody", "name": "X", "customer_id": "C-nobody"})
+NUMBERS = [person["to"].lstrip("+") for person in PEOPLE]
+
+
+class Campaign:
+    """One run of the DAG, its truth, and who asks."""
+
+    def __init__(self, airflow: Airflow, sandbox: Sandbox, server: GuardedServer, run_id: str) -> None:
+        self.airflow, self.sandbox, self.server, self.run_id = airflow, sandbox, server, run_id
+
+    def page(self, user: str | None, page: str = "task", task_id: str = "to_files", **more: Any) -> Any:
+        return self.server.ask(user, address_of(page, "tab", self.run_id, task_id, **more))
+
+    def token(self, task_id: str = "to_files") -> str:
+        found = re.search(r'data-token="([^"]+)"', self.page("admin", task_id=task_id).text)
+        assert found
+        return unescape(found[1])
+
+    def settle(self, user: str, task_id: str, body: object, **headers: str) -> Any:
+        return self.server.ask(user, address_of("settle", "tab", self.run_id, task_id), body, **headers)
+
+    def doubts(self, task_id: str) -> dict[str, str]:
+        """Give what stands for each doubt, by the masked end of its number."""
+        text = self.page("admin", task_id=task_id).text
+        rows = re.findall(r'<td class="mono">(\S+)</td>.*?data-recipient="([0-9a-f]+)" data-as="sent"', text, re.S)
+        return dict(rows)
+
+
+@pytest.fixture(scope="module")
+def campaign(deployment: Airflow, shared_sandbox: Sandbox) -> Iterator[Campaign]:
+    shared_sandbox.clear()
+    shared_sandbox.clear_faults()
+    shared_sandbox.script(*ENDINGS)
+    (deployment.marks / "tab.jsonl").write_text("".join(json.dumps(person) + "\n" for person in PEOPLE))
+    with guarded_server(deployment) as server:
+        run_id = deployment.trigger("tab")
+        made = Campaign(deployment, shared_sandbox, server, run_id)
+        seen = deployment.wait_until(lambda: watched(made), "the tab shows the batch under way", 90)
+        assert 0 < seen["rows"] < len(PEOPLE)
+        assert seen["state"] == "running"
+        deployment.wait_for_run("tab", run_id)
+        assert deployment.tries("tab", run_id, "to_files")[-1][0] == "failed"
+        yield made
+
+
+def watched(made: Campaign) -> dict[str, Any] | None:
+    answer = made.page("viewer", "task.json")
+    told = json.loads(answer.text) if answer.status == 200 else {}
+    if not 0 < told.get("rows", 0) < len(PEOPLE):
+        return None
+    page = made.page("viewer", part="live")
+    assert (page.status, page.headers["X-At-Work"]) == (200, "yes")
+    return dict(told)
+
+
+def test_the_tab_shows_outcomes_reasons_and_rows_without_a_whole_number(campaign: Campaign) -> None:
+    page = campaign.page("viewer")
+    assert page.status == 200
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.text))
+    for shown in ("3 in doubt", "55 accepted", "2 rejected", "1 invalid", "REJECTED_DND", "C-nobody", "41792****40"):
+        assert shown in text, text
+    assert page.headers["X-At-Work"] == "no"
+    told = campaign.page("viewer", "task.json")
+    assert json.loads(told.text)["counts"]["unknown"] == 3
+    listed = campaign.page("viewer", "rows.csv")
+    assert len(listed.text.splitlines()) == 1 + len(PEOPLE)
+    assert_none_of(NUMBERS[:60], page.text + told.text + listed.text)
+
+
+def test_rows_are_chosen_and_paged(campaign: Campaign) -> None:
+    first = campaign.page("viewer").text
+    after = unescape(re.search(r'href="task\?[^"]*after=([^"&#]+)', first)[1])  # type: ignore[index]
+    found = campaign.page("viewer", after=after.replace("%3A", ":")).text
+    keys = [*re.findall(r"<td>(C-\d+)</td>", first), *re.findall(r"<td>(C-\d+)</td>", found)]
+    assert sorted(keys) == sorted(f"C-{i}" for i in range(60) if i != 7)
+    rejected = campaign.page("viewer", outcome="rejected", status="REJECTED_DND").text
+    rows = rejected[rejected.index('id="rows"') :]
+    assert len(re.findall(r'label is-rejected">rejected</span></td>', rows)) == 2
+    assert "No row is like that" in campaign.page("viewer", q="not there").text
+    assert "<td>C-41</td>" in campaign.page("viewer", q="c-41").text
+
+
+def test_markup_of_others_is_shown_and_not_run(campaign: Campaign) -> None:
+    for page in (
+        campaign.page("viewer"),
+        campaign.page("viewer", q=HOSTILE),
+        campaign.page("viewer", task_id="to_ledger"),
+    ):
+        assert "<script>alert" not in page.text
+    assert "&lt;script&gt;alert(1)" in campaign.page("viewer", q="script").text
+    policy = campaign.page("viewer").headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_the_sql_ledger_mapped_tasks_a_single_invite_and_the_run_are_shown(campaign: Campaign) -> None:
+    in_ledger = campaign.page("viewer", task_id="to_ledger").text
+    assert "ledger omnichat_invites" in in_ledger
+    assert len(re.findall(r"<td>C-\d+</td>", in_ledger)) == 50 - (HOSTILE in unescape(in_ledger))
+    assert re.search(r"<b>1</b>\s*accepted", campaign.page("viewer", task_id="single").text)
+    both = campaign.page("viewer", task_id="parts", map_index="{MAP_INDEX}").text
+    assert "6 rows of 2 tasks" in both
+    assert "parts [1]" in both
+    assert re.search(r"<b>3</b>\s*accepted", campaign.page("viewer", task_id="parts", map_index=1).text)
+    run = campaign.server.ask("viewer", f"omnichat/run?dag_id=tab&run_id={campaign.run_id.replace('+', '%2B')}").text
+    assert "to_files" in run
+    assert "to_ledger" in run
+    assert "129 rows of 5 tasks" in run
+
+
+def test_a_task_that_sent_nothing_says_so_in_one_line_and_one_that_is_not_there_is_missing(campaign: Campaign) -> None:
+    page = campaign.page("viewer", task_id="nothing")
+    assert (page.status, page.text.count("<p")) == (200, 1)
+    assert "has sent no invites" in page.text
+    assert campaign.page("viewer", task_id="not_there").status == 404
+
+
+def test_the_campaigns_page_lists_doubts_first(campaign: Campaign) -> None:
+    text = campaign.server.ask("viewer", "omnichat/campaigns").text
+    assert "3 in doubt" in text
+    assert text.index("to_files") < text.index(f"tab {campaign.run_id}".replace("+", "&#43;")[:8])
+    assert_none_of(NUMBERS[:60], text)
+
+
+def test_who_may_not_see_the_dag_sees_nothing_of_it(campaign: Campaign) -> None:
+    for page in ("task", "task.json", "rows.csv", "run"):
+        assert campaign.page(BLIND_USER, page).status == 403
+        assert campaign.page(None, page).status == 401
+    assert "to_files" not in campaign.server.ask(BLIND_USER, "omnichat/campaigns").text
+    assert campaign.server.ask(None, "omnichat/campaigns").status == 401
+    token = campaign.token()
+    body = {"recipient": "0" * 20, "settled_as": "sent", "why": "because"}
+    assert campaign.settle(BLIND_USER, "to_files", body, X_CSRF_Token=token).status == 403
+
+
+def test_who_may_look_and_not_edit_settles_nothing(campaign: Campaign) -> None:
+    page = campaign.page("viewer").text
+    assert "data-recipient" not in page
+    assert "somebody who may has to settle them" in page
+    body = {"recipient": next(iter(campaign.doubts("to_files").values())), "settled_as": "sent", "why": "because"}
+    assert campaign.settle("viewer", "to_files", body, X_CSRF_Token=campaign.token()).status == 403
+
+
+def test_a_write_needs_the_token_of_our_page(campaign: Campaign) -> None:
+    body = {"recipient": next(iter(campaign.doubts("to_files").values())), "settled_as": "sent", "why": "because"}
+    assert campaign.settle("admin", "to_files", body).status == 403
+    assert campaign.settle("admin", "to_files", body, X_CSRF_Token="made up").status == 403
+    assert len(campaign.doubts("to_files")) == 3
+
+
+@pytest.mark.parametrize("task_id", ["to_files"])
+def test_what_was_settled_is_never_sent_twice_and_what_was_not_sent_goes_out_once(
+    campaign: Campaign, task_id: str
+) -> None:
+    sent = {
+        f"{sms.to[:5]}****{sms.to[-2:]}" for sms in campaign.sandbox.outbox if sms.accepted and sms.http_status == 500
+    }
+    lost = {sms.to for sms in campaign.sandbox.outbox if not sms.accepted and sms.http_status == 500}
+    doubts, token = campaign.doubts(task_id), campaign.token(task_id)
+    assert (len(doubts), len(sent), len(lost)) == (3, 2, 1)
+    for number, recipient in doubts.items():
+        settled_as = "sent" if number in sent else "not_sent"
+        body = {"recipient": recipient, "settled_as": settled_as, "why": "seen in the portal"}
+        assert campaign.settle("admin", task_id, body, X_CSRF_Token=token).status == 200
+        again = campaign.settle("admin", task_id, body, X_CSRF_Token=token)
+        assert (again.status, "not in doubt" in again.text) == (409, True)
+    assert "data-recipient" not in campaign.page("admin", task_id=task_id).text
+    logged = campaign.airflow.query("SELECT owner, task_id, extra FROM log WHERE event = 'omnichat_settle_invite'")
+    assert {(owner, task) for owner, task, _ in logged} == {("admin", task_id)}
+    assert_none_of(NUMBERS[:60], json.dumps(logged))
+
+    before = Counter(sms.to for sms in campaign.sandbox.accepted)
+    campaign.airflow.clear("tab", campaign.run_id, only_failed=True)
+    campaign.airflow.wait_for_run("tab", campaign.run_id)
+    more = Counter(sms.to for sms in campaign.sandbox.accepted) - before
+    assert more == Counter(lost)
+    assert json.loads(campaign.page("viewer", "task.json").text)["counts"]["accepted"] == 58
