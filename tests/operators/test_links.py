@@ -95,10 +95,9 @@ class TestSandbox:
     def test_a_task_that_ran_has_its_links(self, at_sandbox: Any, task: Any) -> None:
         run = run_task(task())
         assert run.succeeded
-        found = {key: value for key, value in run.xcom.items() if key.startswith("_link_")}
-        assert found["_link_SandboxLink"] == at_sandbox.url
-        assert found.get("_link_ResultsLink", "") == ""
-        assert found["_link_InvitesLink"].endswith("/tasks/invite/plugin/invites") == (AIRFLOW >= (3, 1))
+        assert run.links["SandboxLink"] == at_sandbox.url
+        assert run.links.get("ResultsLink", "") == ""
+        assert run.links["InvitesLink"].endswith("/tasks/invite/plugin/invites") == (AIRFLOW >= (3, 1))
 
     def test_a_task_that_sent_to_the_vendor_has_none(self) -> None:
         assert link(SandboxLink(), operator=SimpleNamespace(sandbox_url=None)) == ""
