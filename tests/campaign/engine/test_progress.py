@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
+from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine import progress
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
@@ -81,7 +82,7 @@ def test_refusals_of_a_short_campaign_are_in_the_last_one(sandbox, client):
     sandbox.script("429", "429")
     taken: Snapshots = []
     report = send(client, taken.append, paced(rate=None))
-    assert report.tally.counts["accepted"] == 60
+    assert report.tally.counts[Outcome.ACCEPTED] == 60
     assert taken[-1]["refused_for_now"] == taken[-1]["timeline"]["refused_for_now"][-1] == 2
 
 

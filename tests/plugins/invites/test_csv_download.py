@@ -6,6 +6,7 @@ import csv
 import io
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,8 @@ def test_numbers_are_masked_unless_the_setting_says_otherwise(
 )
 @pytest.mark.parametrize("column", ["key", "reason", "status", "message_id"])
 def test_nothing_is_a_formula(text: str, column: str) -> None:
-    row = ShownRow("c1", 1, None, "rejected")._replace(**{column: text})
+    values: dict[str, Any] = {column: text}
+    row = ShownRow("c1", 1, None, "rejected")._replace(**values)
     _, cells = read(Rows(row))
     assert [cell for cell in cells if cell.lstrip("\t\r ")[:1] in ("=", "+", "-", "@", "\uff1d")] == []
     assert any(text.split("\n")[0].strip() in cell for cell in cells)

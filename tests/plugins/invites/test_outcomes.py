@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,11 +15,11 @@ from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 from tests.support.plugin_tasks import sending
 
 
-def tasks(*fields: dict[str, object]) -> list[SendingTask]:
+def tasks(*fields: dict[str, Any]) -> list[SendingTask]:
     return [task for each in fields if (task := sending(**each)) is not None]
 
 
-def reason(outcome: str, count: int, *first: str | int, name: str | None = None) -> dict[str, object]:
+def reason(outcome: str, count: int, *first: str | int, name: str | None = None) -> dict[str, Any]:
     return {"outcome": outcome, "code": "http_rejected", "name": name, "count": count, "first": list(first)}
 
 

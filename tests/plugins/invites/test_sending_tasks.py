@@ -70,7 +70,7 @@ def test_a_timeline_of_days_is_read() -> None:
         {"timeline": {name: [1] * 10_000 for name in TIMELINE}},
         {"timeline": "none"},
     ],
-    ids=str,
+    ids=lambda fields: str(fields)[:50],
 )
 def test_what_no_task_pushes_is_not_read(fields: dict[str, Any]) -> None:
     assert sending(**fields) is None
