@@ -356,7 +356,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
             if self.is_dry_run:
                 return self._preview(context, plan, source)
             publish = progress_of(self, context, campaign, plan.records.results.location)
-            if publish is not None:
+            if publish is not None and not carried_over:  # else what the tab has of before the wait stays until then
                 publish({})  # the tab knows the task from now on
             report = send_campaign(
                 plan,

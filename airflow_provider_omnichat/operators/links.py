@@ -43,8 +43,9 @@ class ResultsLink(BaseOperatorLink):
         """Give the address; empty for a table, a disk, or no results."""
         manifest: Any = XCom.get_value(key="return_value", ti_key=ti_key)
         location = manifest.get("results") if isinstance(manifest, dict) else None
-        scheme, _, rest = (location or "").partition("://")
-        bucket, _, path = rest.rpartition("@")[2].partition("/")  # without the id of a connection
+        scheme, _, rest = location.partition("://") if isinstance(location, str) else ("", "", "")
+        place, _, path = rest.partition("/")
+        bucket = place.rpartition("@")[2]  # without the id of a connection
         console = _CONSOLES.get(scheme)
         return console.format(bucket=quote(bucket), path=quote(path)) if console else ""
 

@@ -56,13 +56,12 @@ class _Push:
         self._log = log
         self._ti = ti
         self._head = head
-        self._is_working = True
+        self._has_warned = False
 
     def __call__(self, snapshot: dict[str, Any]) -> None:
-        if not self._is_working:
-            return
         try:
             self._ti.xcom_push(key=PROGRESS_KEY, value={**self._head, **snapshot})
         except Exception as error:  # that nobody can watch is no reason to stop sending
-            self._is_working = False
-            self._log.warning("The tab Invites no longer shows how far this task is (%s)", type(error).__name__)
+            if not self._has_warned:
+                self._log.warning("The tab Invites does not show how far this task is (%s)", type(error).__name__)
+            self._has_warned = True

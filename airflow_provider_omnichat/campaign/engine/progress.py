@@ -44,7 +44,7 @@ class Progress:
         self._rate_limit = rate_limit
         self._timeline = Timeline("accepted", "rejected", "unknown", "refused_for_now")
         self._began = monotonic()
-        self._refusals = 0
+        self._sender: Sender | None = None
 
     async def follow(self, sender: Sender, log: Log, log_every: float, publish: Publish | None) -> None:
         """
@@ -55,10 +55,12 @@ class Progress:
         :param log_every: seconds between two lines.
         :param publish: takes snapshots, in a thread of its own; None for nobody.
         """
+        self._sender = sender
         logged = published = monotonic()
+        self._timeline.add(logged - self._began, *self._totals())
         while True:
             await asyncio.sleep(min(_SAMPLE_EVERY_SECONDS, log_every))
-            now, self._refusals = monotonic(), sender.refusals
+            now = monotonic()
             self._timeline.add(now - self._began, *self._totals())
             if now - logged >= log_every:
                 logged = now
@@ -70,7 +72,7 @@ class Progress:
     def snapshot(self) -> dict[str, Any]:
         """Give how the campaign stands; see :func:`~airflow_provider_omnichat.campaign.engine.snapshot.snapshot`."""
         timeline = self._timeline.to_json(monotonic() - self._began, *self._totals())
-        return snapshot(self._report, refusals=self._refusals, rate_limit=self._rate_limit, timeline=timeline)
+        return snapshot(self._report, refusals=self._refusals(), rate_limit=self._rate_limit, timeline=timeline)
 
     def _totals(self) -> tuple[int, ...]:
         tally = self._report.tally
@@ -78,8 +80,11 @@ class Progress:
             tally.sent_this_try,
             tally.counts[Outcome.REJECTED],
             tally.counts[Outcome.UNKNOWN],
-            self._refusals,
+            self._refusals(),
         )
+
+    def _refusals(self) -> int:
+        return self._sender.refusals if self._sender is not None else 0
 
 
 def _line(report: CampaignReport, sender: Sender) -> str:

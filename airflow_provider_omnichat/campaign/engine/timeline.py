@@ -29,7 +29,7 @@ class Timeline:
         if self._samples and seconds - self._samples[-1][0] < self._every_seconds * 0.9:
             return
         self._samples.append((seconds, totals))
-        if len(self._samples) > _MOST_SAMPLES:
+        if len(self._samples) >= _MOST_SAMPLES:  # with that of now they are as many
             self._samples = self._samples[::2]
             self._every_seconds *= 2
 

@@ -95,8 +95,6 @@ def sparkline(timeline: Timeline) -> Markup:
 
 
 def _rates(seconds: Sequence[float], totals: Sequence[int]) -> list[float]:
-    if len(seconds) != len(totals):
-        return []
     steps = zip(pairwise(seconds), pairwise(totals), strict=True)
     return [max(second - first, 0) / max(end - start, 0.1) for (start, end), (first, second) in steps]
 

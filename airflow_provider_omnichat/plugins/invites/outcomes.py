@@ -72,7 +72,7 @@ def summed_reasons(tasks: Sequence[SendingTask]) -> list[ReasonCount]:
             name = (reason.outcome, reason.code, reason.name)
             known = found.get(name)
             if known is None:
-                found[name] = reason.model_copy(deep=True)
+                found[name] = reason.model_copy(update={"first": reason.first[:_MOST_KEYS]})
             else:
                 known.count += reason.count
                 known.first = [*known.first, *reason.first][:_MOST_KEYS]

@@ -195,7 +195,7 @@ def _at(task: SendingTask) -> datetime:
 def _rate(task: SendingTask) -> float | None:
     """Give the invites a second of the last moments of a task at work, or of the whole of one that has ended."""
     seconds, accepted = task.progress.timeline.seconds, task.progress.timeline.accepted
-    if len(seconds) < 2 or len(seconds) != len(accepted):
+    if len(seconds) < 2:
         return None
     first = max(len(seconds) - 6, 0) if task.is_at_work else 0
     return (accepted[-1] - accepted[first]) / max(seconds[-1] - seconds[first], 0.1)

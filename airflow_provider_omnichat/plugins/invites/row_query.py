@@ -52,5 +52,8 @@ class RowsWanted:
         return "".join(
             f"&{urlencode({name: 1 if value is True else value})}"
             for name, value in values.items()
-            if value and value != "list"
+            if value and value != getattr(_DEFAULTS, name)
         )
+
+
+_DEFAULTS = RowsWanted()

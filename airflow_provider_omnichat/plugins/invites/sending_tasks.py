@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Self
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Self
 
 from airflow.models.dagrun import DagRun
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
@@ -20,6 +20,13 @@ from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY
 _MOST_TASKS = 2000
 STATES_AT_WORK = frozenset({"queued", "running", "restarting", "deferred", "scheduled", "up_for_reschedule"})
 """In which a task is sending, or will go on by itself."""
+
+# What pages add, divide, draw and compare; more of it no campaign has.
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
+Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC))]
+_MOST_MOMENTS = 200
+_MOST_WORDS = 100
 
 
 class ReasonCount(BaseModel):
@@ -30,8 +37,8 @@ class ReasonCount(BaseModel):
     outcome: str
     code: str | None = None
     name: str | None = None
-    count: int = 0
-    first: list[str | int] = Field(default_factory=list)
+    count: Count = 0
+    first: list[str | Count] = Field(default_factory=list, max_length=_MOST_WORDS)
 
 
 class Timeline(BaseModel):
@@ -39,11 +46,18 @@ class Timeline(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    seconds: list[float] = Field(default_factory=list)
-    accepted: list[int] = Field(default_factory=list)
-    rejected: list[int] = Field(default_factory=list)
-    unknown: list[int] = Field(default_factory=list)
-    refused_for_now: list[int] = Field(default_factory=list)
+    seconds: list[Seconds] = Field(default_factory=list, max_length=_MOST_MOMENTS)
+    accepted: list[Count] = Field(default_factory=list)
+    rejected: list[Count] = Field(default_factory=list)
+    unknown: list[Count] = Field(default_factory=list)
+    refused_for_now: list[Count] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _has_all_totals_of_each_moment(self) -> Self:
+        totals = (self.accepted, self.rejected, self.unknown, self.refused_for_now)
+        if any(len(each) != len(self.seconds) for each in totals) or sorted(self.seconds) != self.seconds:
+            raise ValueError("there must be a total of each kind for each moment, and moments in their order")
+        return self
 
 
 class TaskProgress(BaseModel):
@@ -54,16 +68,16 @@ class TaskProgress(BaseModel):
     campaign: str
     try_number: int = 1
     results: str | None = None
-    at: datetime | None = None
-    started_at: datetime | None = None
-    rows: int = 0
-    total: int | None = None
-    counts: dict[str, int] = Field(default_factory=dict)
-    reasons: list[ReasonCount] = Field(default_factory=list)
-    sent_this_try: int = 0
-    segments: int = 0
-    refused_for_now: int = 0
-    rate_limit: float | None = None
+    at: Moment | None = None
+    started_at: Moment | None = None
+    rows: Count = 0
+    total: Count | None = None
+    counts: dict[str, Count] = Field(default_factory=dict, max_length=_MOST_WORDS)
+    reasons: list[ReasonCount] = Field(default_factory=list, max_length=_MOST_WORDS)
+    sent_this_try: Count = 0
+    segments: Count = 0
+    refused_for_now: Count = 0
+    rate_limit: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     stop_reason: str | None = None
     timeline: Timeline = Field(default_factory=Timeline)
 

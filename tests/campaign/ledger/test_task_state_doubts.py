@@ -198,10 +198,13 @@ class History:
 
     def __init__(self) -> None:
         self.store = Store()
+        self.was_settled = False
         self.journal = StateStoreJournal(self.store, "c")
-        self.claimed: dict[str, Claim] = {}
+        self.claimed: dict[str, Claim | None] = {}  # of this try, which claims nobody twice; None once it has ended
 
     def claim(self, places: list[int], retake: Any, failing: int) -> None:
+        if self.was_settled:  # by somebody who said that no try runs: what this one still records counts, and no more
+            return
         block = [claims([NUMBERS[place]])[0] for place in places]
         block = [claim for claim in block if claim.recipient not in self.claimed]
         self.store.fails_at = {self.store.calls + failing: "before"} if failing else {}
@@ -212,15 +215,17 @@ class History:
 
     def record(self, places: list[int], outcome: Outcome, reason: Reason | None) -> None:
         for (claim,) in (claims([NUMBERS[place]]) for place in places):
-            if self.claimed.pop(claim.recipient, None):
+            if self.claimed.get(claim.recipient):
+                self.claimed[claim.recipient] = None
                 self.journal.record({claim.recipient: Entry.now(outcome, reason=reason)})
 
     def settle(self, places: list[int], was_sent: bool) -> None:
+        self.was_settled = True
         for place in places:
             settle(self.store, NUMBERS[place], was_sent)
 
     def next_try(self, is_doubting: bool) -> None:
-        self.journal, self.claimed = StateStoreJournal(self.store, "c"), {}
+        self.journal, self.claimed, self.was_settled = StateStoreJournal(self.store, "c"), {}, False
         if is_doubting:
             self.journal.leave_in_doubt(claims(NUMBERS))
 

@@ -1,0 +1,136 @@
+"""Snapshots of a campaign that is being sent, for whoever shows them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.engine import progress
+from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace
+from airflow_provider_omnichat.campaign.engine.report import CampaignReport
+from airflow_provider_omnichat.campaign.engine.send_campaign import send_campaign
+from airflow_provider_omnichat.campaign.results.tally import Tally
+from tests.support.planned_campaigns import Listed, plan
+
+LOG = logging.getLogger(__name__)
+NUMBERS = [f"+417930267{i:02d}" for i in range(60)]
+Snapshots = list[dict[str, Any]]
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_SAMPLE_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(progress, "_PUBLISH_EVERY_SECONDS", 0.1)
+
+
+def paced(rate: float | None = 60.0) -> CampaignPlan:
+    return plan(pace=Pace(rate_limit=rate, concurrency=4, retry_budget=5))
+
+
+def send(client: AsyncOmnichatClient, publish: Any, of: CampaignPlan | None = None, **given: Any) -> CampaignReport:
+    source = Listed(*NUMBERS, NUMBERS[0], "nobody")
+    return send_campaign(of or paced(), source, client=client, log=LOG, publish=publish, **given)
+
+
+def test_they_come_meanwhile_and_at_the_end_and_their_counts_add_up(often, client):
+    taken: Snapshots = []
+    send(client, taken.append)
+    assert len(taken) >= 4
+    for snapshot in taken:
+        assert sum(snapshot["counts"].values()) == snapshot["rows"] <= snapshot["total"] == 62
+        assert (snapshot["rate_limit"], snapshot["stop_reason"]) == (60.0, None)
+        assert {len(column) for column in snapshot["timeline"].values()} == {len(snapshot["timeline"]["seconds"])}
+        assert snapshot["timeline"]["accepted"][-1] == snapshot["sent_this_try"] == snapshot["counts"]["accepted"]
+        json.dumps(snapshot, allow_nan=False)
+    assert all(first["rows"] <= second["rows"] for first, second in pairwise(taken))
+    assert taken[0]["rows"] < 62
+    assert (taken[-1]["rows"], taken[-1]["segments"]) == (62, 60)
+    assert {name: count for name, count in taken[-1]["counts"].items() if count} == {
+        "accepted": 60,
+        "duplicate": 1,
+        "invalid": 1,
+    }
+    assert {reason["outcome"] for reason in taken[-1]["reasons"]} == {"duplicate", "invalid"}
+
+
+def test_nobody_can_be_read_out_of_one(often, client, sandbox):
+    sandbox.set_faults(["rejected:0.5:52"])
+    taken: Snapshots = []
+    send(client, taken.append)
+    assert taken[-1]["counts"]["rejected"]
+    text = json.dumps(taken)
+    assert not [number for number in NUMBERS if number[3:] in text]
+    assert "follow us" not in text
+    assert "P07" not in text
+
+
+def test_the_timeline_begins_before_the_first_invite(client):
+    taken: Snapshots = []
+    send(client, taken.append)
+    assert (taken[-1]["timeline"]["accepted"][0], taken[-1]["timeline"]["accepted"][-1]) == (0, 60)
+
+
+def test_refusals_of_a_short_campaign_are_in_the_last_one(sandbox, client):
+    sandbox.script("429", "429")
+    taken: Snapshots = []
+    report = send(client, taken.append, paced(rate=None))
+    assert report.tally.counts[Outcome.ACCEPTED] == 60
+    assert taken[-1]["refused_for_now"] == taken[-1]["timeline"]["refused_for_now"][-1] == 2
+
+
+def test_one_who_takes_long_does_not_keep_invites_waiting(often, client, sandbox):
+    let_go, during = threading.Event(), []
+
+    def publish(_: dict[str, Any]) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            let_go.wait(20)
+
+    def look() -> None:
+        until = time.monotonic() + 15
+        while len(sandbox.accepted) < len(NUMBERS) and time.monotonic() < until:
+            time.sleep(0.02)
+        during.append(len(sandbox.accepted))
+        let_go.set()
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    send(client, publish)
+    watcher.join()
+    assert during == [len(NUMBERS)], "all were sent before it was let go"
+
+
+def test_one_who_takes_long_is_waited_for_so_that_the_last_one_comes_last(often, client):
+    taken: Snapshots = []
+
+    def publish(snapshot: dict[str, Any]) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(1.5)
+        taken.append(snapshot)
+
+    send(client, publish)
+    assert [snapshot["rows"] for snapshot in taken] == sorted(snapshot["rows"] for snapshot in taken)
+    assert taken[-1]["rows"] == 62
+
+
+def test_after_a_wait_for_the_window_it_counts_on(client):
+    taken: Snapshots = []
+    send(client, taken.append, tally=Tally(40, 44, "2026-11-01T08:00:00+00:00"))
+    last = taken[-1]
+    assert (last["sent_this_try"], last["segments"], last["started_at"]) == (100, 104, "2026-11-01T08:00:00+00:00")
+    assert (last["timeline"]["accepted"][0], last["timeline"]["accepted"][-1]) == (40, 100), "of this process alone"
+
+
+def test_why_it_stopped_is_said(often, client, sandbox):
+    sandbox.set_faults(["401:1"])
+    taken: Snapshots = []
+    report = send(client, taken.append)
+    assert taken[-1]["stop_reason"] == report.stop_reason
+    assert report.stop_reason
