@@ -30,6 +30,7 @@ _WIDTH = 1280
 
 _FRAME = "document.querySelector('iframe')?.contentDocument"
 _TEXT = f"{_FRAME}?.body.innerText"
+_THERE = "document.querySelector('iframe').contentDocument"
 
 
 async def draw(url: str, sandbox: SandboxAddress, folder: Path) -> None:
@@ -43,7 +44,7 @@ async def draw(url: str, sandbox: SandboxAddress, folder: Path) -> None:
         await page.draw(folder / "invites-before.png")
         await page.wait_for(f"Number({_TEXT}?.match(/([0-9,]+) accepted/)?.[1].replace(',', '')) > 700", 180)
         await page.draw(folder / "invites-during.png")
-        await page.wait_for(f"{_FRAME}?.querySelector('button[data-recipient]')", 300)
+        await page.wait_for(f"!!{_FRAME}?.querySelector('button[data-recipient]')", 300)
         await page.resize(_WIDTH, 1500)
         await page.draw(folder / "invites-after.png")
         await page.resize(_WIDTH, 1500, is_dark=True)
@@ -67,17 +68,17 @@ async def draw(url: str, sandbox: SandboxAddress, folder: Path) -> None:
 
 async def settle(page: Page, folder: Path) -> None:
     """Settle three doubts on the page, as a person does."""
-    await page.value(f"{_FRAME}.getElementById('why-settled').value = 'delivery report in the portal'")
+    await page.value(f"{_THERE}.getElementById('why-settled').value = 'delivery report in the portal'")
     for number in range(3):
-        button = f"{_FRAME}.querySelectorAll('button[data-as=sent]')[0]"
+        button = f"{_THERE}.querySelectorAll('button[data-as=sent]')[0]"
         await page.value(f"{button}.click()")
         await page.wait_for(f"{_TEXT}.match(/settled: was sent/g)?.length === {number + 1}")
-    await page.value(f"{_FRAME}.getElementById('doubts').scrollIntoView()")
+    await page.value(f"{_THERE}.getElementById('doubts').scrollIntoView()")
     await page.draw(folder / "invites-settled.png")
 
 
 def _accepted(sandbox: SandboxAddress) -> list[dict[str, str]]:
-    return [sms for sms in sandbox.outbox()["receipts"] if sms["accepted"]]
+    return [sms for sms in sandbox.outbox()["invites"] if sms["accepted"]]
 
 
 def _post(url: str, token: str, body: object) -> None:

@@ -100,13 +100,13 @@ def test_rows_are_chosen_and_paged(campaign: Campaign) -> None:
     first = campaign.page("viewer").text
     after = unescape(re.search(r'href="task\?[^"]*after=([^"&#]+)', first)[1])  # type: ignore[index]
     found = campaign.page("viewer", after=after.replace("%3A", ":")).text
-    keys = [*re.findall(r"<td>(C-\d+)</td>", first), *re.findall(r"<td>(C-\d+)</td>", found)]
+    keys = [*re.findall(r"<td class="key">(C-\d+)</td>", first), *re.findall(r"<td class="key">(C-\d+)</td>", found)]
     assert sorted(keys) == sorted(f"C-{i}" for i in range(60) if i != 7)
     rejected = campaign.page("viewer", outcome="rejected", status="REJECTED_DND").text
     rows = rejected[rejected.index('id="rows"') :]
     assert len(re.findall(r'label is-rejected">rejected</span></td>', rows)) == 2
     assert "No row is like that" in campaign.page("viewer", q="not there").text
-    assert "<td>C-41</td>" in campaign.page("viewer", q="c-41").text
+    assert '<td class="key">C-41</td>' in campaign.page("viewer", q="c-41").text
 
 
 def test_markup_of_others_is_shown_and_not_run(campaign: Campaign) -> None:
@@ -125,7 +125,7 @@ def test_markup_of_others_is_shown_and_not_run(campaign: Campaign) -> None:
 def test_the_sql_ledger_mapped_tasks_a_single_invite_and_the_run_are_shown(campaign: Campaign) -> None:
     in_ledger = campaign.page("viewer", task_id="to_ledger").text
     assert "ledger omnichat_invites" in in_ledger
-    assert len(re.findall(r"<td>C-\d+</td>", in_ledger)) == 50 - (HOSTILE in unescape(in_ledger))
+    assert len(re.findall(r"<td class="key">C-\d+</td>", in_ledger)) == 50 - (HOSTILE in unescape(in_ledger))
     assert re.search(r"<b>1</b>\s*accepted", campaign.page("viewer", task_id="single").text)
     both = campaign.page("viewer", task_id="parts", map_index="{MAP_INDEX}").text
     assert "6 rows of 2 tasks" in both

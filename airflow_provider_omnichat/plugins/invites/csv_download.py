@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from airflow_provider_omnichat.campaign.model.pages import PageQuery, RowPages, ShownRow
 from airflow_provider_omnichat.campaign.results.format import cell
-from airflow_provider_omnichat.plugins.invites.numbers import shown_number
+from airflow_provider_omnichat.plugins.invites.numbers import number_shower
 
 _COLUMNS = ("key", "row", "number", "outcome", "reason_code", "reason", "status", "message_id", "at")
 _PAGE_ROWS = 1000
@@ -22,20 +22,20 @@ def csv_lines(rows: RowPages, query: PageQuery) -> Iterator[str]:
     :raises PageError: they cannot be read.
     """
     query = query._replace(after="", order="list", is_descending=False, size=_PAGE_ROWS)
-    page = rows.page(query)
+    page, shown = rows.page(query), number_shower()
     yield ",".join(_COLUMNS) + "\n"
     while True:
-        yield "".join(map(_line, page.rows))
+        yield "".join([_line(row, shown(row.number)) for row in page.rows])
         if page.after is None:
             return
         page = rows.page(query._replace(after=page.after))
 
 
-def _line(row: ShownRow) -> str:
+def _line(row: ShownRow, number: str) -> str:
     values = (
         row.key,
         row.position,
-        shown_number(row.number),
+        number,
         row.outcome,
         row.reason_code,
         row.reason,

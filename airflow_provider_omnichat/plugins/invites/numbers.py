@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from airflow.configuration import conf
 
 from airflow_provider_omnichat.api.privacy import mask_number
 
 
-def shown_number(number: str | None) -> str:
-    """
-    Give a number as a page shows it.
+def number_shower() -> Callable[[str | None], str]:
+    """Give what shows a number on one page; the setting is read once, and None is a number that is not kept."""
+    shows_all = conf.getboolean("omnichat", "show_numbers", fallback=False)
 
-    :param number: the whole one; None where it is not kept.
-    """
-    if not number:
-        return ""
-    return number if conf.getboolean("omnichat", "show_numbers", fallback=False) else mask_number(number)
+    def shown(number: str | None) -> str:
+        return "" if not number else number if shows_all else mask_number(number)
+
+    return shown

@@ -19,7 +19,7 @@ from airflow_provider_omnichat.api.privacy import shown_address
 from airflow_provider_omnichat.campaign.model.pages import Page, PageError
 from airflow_provider_omnichat.plugins.invites import access, charts, outcomes
 from airflow_provider_omnichat.plugins.invites.doubts import doubts_of
-from airflow_provider_omnichat.plugins.invites.numbers import shown_number
+from airflow_provider_omnichat.plugins.invites.numbers import number_shower
 from airflow_provider_omnichat.plugins.invites.row_places import row_place
 from airflow_provider_omnichat.plugins.invites.row_query import RowsWanted
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
@@ -44,7 +44,6 @@ def _environment() -> Environment:
         rate_chart=charts.rate_chart,
         sparkline=charts.sparkline,
         shares=outcomes.shares,
-        shown_number=shown_number,
         task_address=_task_address,
         tab_address=_tab_address,
         quote=lambda text: quote(text, safe=""),
@@ -112,6 +111,7 @@ def one_task(
         sorts=place.pages is not None and place.pages.sorts,
         doubts=doubts,
         may_settle=may_settle,
+        shown_number=number_shower(),
         token=access.write_token(user, task.dag_id) if may_settle else "",
     )
 
