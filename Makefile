@@ -15,7 +15,7 @@ export PYTHON
 IN_NEW_HOME = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && export AIRFLOW_HOME="$$home" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-ui test test-slow proof-faults proof-two proof-million proof-outage lint types format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth benchmark-pace constraints build clean
+.PHONY: help env demo demo-ui test test-slow proof-faults proof-two proof-million proof-outage lint types format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth benchmark-pace benchmark-pages pictures constraints build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9%.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -101,6 +101,12 @@ benchmark-growth: $(READY) ## time and memory for 1k to 100k rows (BENCHMARK_ARG
 benchmark-pace: $(READY) ## the pace under limits and refusals by chance: the real sender in virtual time, about a minute
 	@$(BIN)/python -m benchmarks pace
 
+benchmark-pages: $(READY) ## the tab Invites with a million rows, beside Airflow's own page: about two minutes
+	@$(BIN)/python -m benchmarks pages
+
+pictures: $(READY) ## the pictures of the docs, by a campaign that is sent and watched; needs Chromium
+	@$(BIN)/python tools/pictures.py
+
 constraints: $(READY) ## resolve constraints/*.txt anew (then: make matrix)
 	tools/constraints.sh $(BIN)/python airflow-3.3 airflow-3.0 airflow-2.11 lowest
 
@@ -108,5 +114,5 @@ build: $(READY) ## sdist and wheel, into dist/
 	$(BIN)/python -m build --no-isolation
 
 clean: ## remove everything that make made
-	rm -rf .venv .matrix .demo .outage build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov
+	rm -rf .venv .matrix .demo .outage .pictures build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

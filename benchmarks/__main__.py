@@ -1,4 +1,4 @@
-"""``python -m benchmarks compare``, ``growth`` and ``pace``."""
+"""``python -m benchmarks compare``, ``growth``, ``pace`` and ``pages``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from benchmarks import pace, table
 from benchmarks.compare import LATENCIES, Comparison
 from benchmarks.growth import grow
+from benchmarks.pages import measure_pages
 
 
 def main() -> None:
@@ -25,6 +26,7 @@ def main() -> None:
     growth.add_argument("--rows", type=int, action="append", help="instead of 1,000, 10,000 and 100,000; repeatable")
     growth.add_argument("--results", action="store_true", help="with result files")
     commands.add_parser("pace", help="what tasks make of what a vendor allows, in a model")
+    commands.add_parser("pages", help="what the tab Invites costs Airflow's API server with a million rows")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that what was started is stopped, too
     if given.command == "compare":
@@ -32,6 +34,8 @@ def main() -> None:
         text = table.comparison(comparison.run(), comparison.notes)
     elif given.command == "pace":
         text = table.pace(pace.measure_all(), pace.former())
+    elif given.command == "pages":
+        text = table.pages(measure_pages(1_000_000))
     else:
         sizes = given.rows or [1_000, 10_000, 100_000, *([1_000_000] if given.million else [])]
         costs = grow(sizes, given.results)

@@ -13,6 +13,7 @@ from statistics import median
 
 from benchmarks.compare import Table
 from benchmarks.pace import Cell, Found
+from benchmarks.pages import PageCost
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 
@@ -73,6 +74,16 @@ def pace(found: Mapping[Cell, Found], former: Mapping[Cell, Found]) -> str:
     )
     aim = "at least 60 % used and less than 5 % refused above the limit"
     return "\n".join([*lines, "", f"Of {len(found)} cases {reached} have {aim}; before, {reached_before}."])
+
+
+def pages(costs: Sequence[PageCost]) -> str:
+    """Write what pages cost."""
+    lines = [
+        "| page, with 1,000,000 rows in result files | seconds | peak of the server's memory rose by, MiB |",
+        "| --- | ---: | ---: |",
+    ]
+    lines += [f"| {cost.name} | {cost.seconds:.3f} | {cost.more:.0f} |" for cost in costs]
+    return "\n".join([*lines, "", _where("medians of 7")])
 
 
 def _both(shares: Sequence[float]) -> str:

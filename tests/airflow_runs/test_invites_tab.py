@@ -25,6 +25,7 @@ pytestmark = [
 # By the first requests of the first batch: two that went out, one that did not, and two refusals.
 ENDINGS = ("500-after", "500-after", "500-before", "rejected:10", "rejected:10")
 HOSTILE = "<script>alert(1)</script>\"'"
+KEY = r'<td class="key">(C-\d+)</td>'
 PEOPLE = [{"to": f"+4179222{i:04}", "name": f"P{i}", "customer_id": f"C-{i}"} for i in range(60)]
 PEOPLE[7]["customer_id"] = HOSTILE
 PEOPLE.append({"to": "nobody", "name": "X", "customer_id": "C-nobody"})
@@ -100,7 +101,7 @@ def test_rows_are_chosen_and_paged(campaign: Campaign) -> None:
     first = campaign.page("viewer").text
     after = unescape(re.search(r'href="task\?[^"]*after=([^"&#]+)', first)[1])  # type: ignore[index]
     found = campaign.page("viewer", after=after.replace("%3A", ":")).text
-    keys = [*re.findall(r"<td class="key">(C-\d+)</td>", first), *re.findall(r"<td class="key">(C-\d+)</td>", found)]
+    keys = [*re.findall(KEY, first), *re.findall(KEY, found)]
     assert sorted(keys) == sorted(f"C-{i}" for i in range(60) if i != 7)
     rejected = campaign.page("viewer", outcome="rejected", status="REJECTED_DND").text
     rows = rejected[rejected.index('id="rows"') :]
@@ -125,7 +126,7 @@ def test_markup_of_others_is_shown_and_not_run(campaign: Campaign) -> None:
 def test_the_sql_ledger_mapped_tasks_a_single_invite_and_the_run_are_shown(campaign: Campaign) -> None:
     in_ledger = campaign.page("viewer", task_id="to_ledger").text
     assert "ledger omnichat_invites" in in_ledger
-    assert len(re.findall(r"<td class="key">C-\d+</td>", in_ledger)) == 50 - (HOSTILE in unescape(in_ledger))
+    assert len(re.findall(KEY, in_ledger)) == 50 - (HOSTILE in unescape(in_ledger))
     assert re.search(r"<b>1</b>\s*accepted", campaign.page("viewer", task_id="single").text)
     both = campaign.page("viewer", task_id="parts", map_index="{MAP_INDEX}").text
     assert "6 rows of 2 tasks" in both

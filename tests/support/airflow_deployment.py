@@ -145,6 +145,15 @@ class Airflow:
             self._start(name, *(["--skip-serve-logs"] if name == "scheduler" else []))
         self.wait_until(self._is_up, "Airflow is up", 120)
 
+    def start_api_server(self) -> None:
+        """Start the API server alone."""
+        self._start("api-server")
+
+    @property
+    def api_server_pid(self) -> int:
+        """The process that serves the API and the UI."""
+        return self._services["api-server"].pid
+
     def start_triggerer(self) -> None:
         """Start what wakes deferred tasks, unless it runs."""
         if "triggerer" not in self._services:
@@ -182,14 +191,22 @@ class Airflow:
 
     def api(self, method: str, path: str, body: object = None) -> Any:
         """Call Airflow's REST API."""
-        request = Request(
+        with urlopen(self.request(method, path, body), timeout=30) as answer:
+            return json.load(answer)
+
+    def request(self, method: str, path: str, body: object = None) -> Request:
+        """Make a request to the API server, as its user."""
+        return Request(
             f"http://127.0.0.1:{self._port}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"},
         )
-        with urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+
+    def log_in(self) -> bool:
+        """Become its user."""
+        self._token = self.api("GET", "/auth/token")["access_token"]
+        return True
 
     def trigger(self, dag_id: str) -> str:
         """Start a run without a logical date, as the UI can; give its id."""

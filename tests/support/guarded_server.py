@@ -43,9 +43,7 @@ class GuardedServer:
         self.address = address
         self._tokens: dict[str, str] = {}
 
-    def ask(
-        self, user: str | None, path: str, body: object = None, *, by_cookie: bool = True, **headers: str
-    ) -> Answer:
+    def ask(self, user: str | None, path: str, body: object = None, **headers: str) -> Answer:
         """Ask with the cookie of a user, as a browser does; None for nobody."""
         request = Request(
             f"{self.address}/{path}",
@@ -56,9 +54,7 @@ class GuardedServer:
             },
         )
         if user is not None:
-            token = self._token(user)
-            name, value = ("Cookie", f"_token={token}") if by_cookie else ("Authorization", f"Bearer {token}")
-            request.add_header(name, value)
+            request.add_header("Cookie", f"_token={self._token(user)}")
         opener = build_opener(HTTPCookieProcessor(CookieJar()))
         try:
             with opener.open(request, timeout=60) as answer:
