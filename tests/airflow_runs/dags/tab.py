@@ -18,11 +18,11 @@ MARKS = Path(os.environ["OMNICHAT_TEST_MARKS"])
 def batch(task_id: str, **given: Any) -> SendInviteBatchOperator:
     return SendInviteBatchOperator(
         task_id=task_id,
-        invites=str(MARKS / "tab.jsonl"),
+        invites=str(MARKS / f"{task_id}.jsonl"),
         message="Dear {name}, come to <link>",
         key_column="customer_id",
         # Slow enough to be watched.
-        rate_limit=12,
+        rate_limit=6,
         concurrency=2,
         **given,
     )
@@ -31,11 +31,19 @@ def batch(task_id: str, **given: Any) -> SendInviteBatchOperator:
 @dag(schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), catchup=False)
 def tab() -> None:
     first = batch("to_files", results_path=str(MARKS / "tab-results"))
-    second = batch("to_ledger", ledger_conn_id="omnichat_ledger", campaign="tab {{ run_id }}", trigger_rule="all_done")
-    parts = SendInviteBatchOperator.partial(task_id="parts", message="Come to <link>", key_column="id").expand(
+    second = batch(
+        "to_ledger",
+        ledger_conn_id="omnichat_ledger",
+        campaign="tab {{ run_id }}",
+        on_unknown="lookup",
+        trigger_rule="all_done",
+    )
+    parts = SendInviteBatchOperator.partial(
+        task_id="parts", message="Come to <link>", key_column="id", trigger_rule="all_done"
+    ).expand(
         invites=[[{"to": f"+41791000{part}{row:02}", "id": f"P{part}-{row}"} for row in range(3)] for part in range(2)]
     )
-    single = SendInviteOperator(task_id="single", to="+41791112233", message="Come to <link>")
+    single = SendInviteOperator(task_id="single", to="+41791112233", message="Come to <link>", trigger_rule="all_done")
     first >> second >> [parts, single]
     EmptyOperator(task_id="nothing")
 
