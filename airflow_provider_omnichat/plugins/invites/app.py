@@ -31,6 +31,7 @@ from airflow_provider_omnichat.plugins.invites.sending_tasks import (
 from airflow_provider_omnichat.plugins.invites.settling import NotSettledError, SettleBody, settle
 
 _MOST_CAMPAIGNS = 200
+_LARGEST_INDEX = 2**31 - 1  # a database refuses larger ones as an error
 
 # Nothing is loaded from elsewhere, and nobody but Airflow's own pages may show these in a frame.
 _HEADERS = {
@@ -77,9 +78,12 @@ async def _with_headers(request: Request, call_next: RequestResponseEndpoint) ->
 def _map_index(text: str) -> int | None:
     """Read the index of a mapped task; Airflow leaves its placeholder as it is where a page is about all of them."""
     try:
-        return int(text)
+        index = int(text)
     except ValueError:
         return None
+    if not -1 <= index <= _LARGEST_INDEX:
+        raise HTTPException(404, "There is no such task instance")
+    return index
 
 
 def show_task(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
@@ -63,7 +64,8 @@ def doubts_of(session: Session, task: SendingTask) -> Doubts:
     """
     try:
         conn_id = rendered_text(task, "ledger_conn_id")
-        found = list(_of_table(task, conn_id) if conn_id else _of_store(session, task))
+        doubts = _of_table(task, conn_id) if conn_id else _of_store(session, task)
+        found = list(islice(doubts, MOST_DOUBTS + 1))  # a ledger may have a million
     except OmnichatError as error:
         return Doubts([], problem=str(error))
     except Exception as error:  # no such connection, or a provider that the API server lacks
