@@ -102,7 +102,9 @@ def show_task(
         return pages.nothing_sent("This task", _may_send_yet(session, dag_id, run_id, task_id))
     if len(tasks) > 1:
         return pages.many_tasks(tasks, part)
-    return pages.one_task(session, tasks[0], wanted, part, may_settle=access.may_settle(user, dag_id), user=user)
+    may_settle = access.may_settle(user, dag_id)
+    session.commit()  # a place of rows that is slow must not keep a connection that all of Airflow's API needs
+    return pages.one_task(session, tasks[0], wanted, part, may_settle=may_settle, user=user)
 
 
 def show_run(session: SessionDep, dag_id: str, run_id: str, part: str = "") -> HTMLResponse:
@@ -146,6 +148,7 @@ def download_rows(
 ) -> StreamingResponse:
     """Give the rows that are chosen as CSV, as a stream."""
     task = _one(session, dag_id, run_id, task_id, map_index)
+    session.commit()  # as above
     place = row_place(task)
     if place.pages is None:
         raise HTTPException(404, place.why_not)

@@ -16,7 +16,7 @@ from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
-from airflow_provider_omnichat.plugins.invites.doubts import ledger_table
+from airflow_provider_omnichat.plugins.invites.doubts import has_state_store, ledger_table
 from airflow_provider_omnichat.plugins.invites.row_places import rendered_text
 from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
 
@@ -103,6 +103,8 @@ def _in_table(session: Session, task: SendingTask, conn_id: str, reference: str,
 
 
 def _in_store(session: Session, task: SendingTask, reference: str, settlement: Settlement) -> str | None:
+    if not has_state_store():
+        return "is in no ledger: this Airflow has no task state store, and the task no ledger_conn_id"
     from airflow_provider_omnichat.campaign.ledger.task_state_doubts import settle_in_store
     from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore  # Airflow 3.3
 
