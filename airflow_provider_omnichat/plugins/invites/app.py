@@ -121,8 +121,8 @@ def show_campaigns(
     """Show the campaigns of the last days, of all DAGs that the user may see."""
     since = days_before(datetime.now(UTC), days)
     dag_ids = access.readable(user, sorted(dags_with_campaigns(session, since)))
-    tasks = recent_tasks(session, since, dag_ids, _MOST_CAMPAIGNS + 1)
-    return pages.campaigns(tasks[:_MOST_CAMPAIGNS], days, part, are_more=len(tasks) > _MOST_CAMPAIGNS)
+    recent = recent_tasks(session, since, dag_ids, _MOST_CAMPAIGNS)
+    return pages.campaigns(recent.tasks, days, part, are_more=recent.are_more)
 
 
 def task_as_json(session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: str = "-1") -> dict[str, Any]:
