@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from airflow.models.taskinstance import TaskInstance
@@ -19,6 +19,9 @@ from airflow_provider_omnichat.hooks.ledger_database import ledger_database
 from airflow_provider_omnichat.plugins.invites.doubts import has_state_store, ledger_table
 from airflow_provider_omnichat.plugins.invites.row_places import rendered_text
 from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
+
+_LAST_WORD_MINUTES = 5
+"""How long a worker may still send of a task that somebody has marked as failed, or that Airflow gave up."""
 
 
 class NotSettledError(Exception):
@@ -64,10 +67,14 @@ def settle(session: Session, task: SendingTask, body: SettleBody, by: str) -> No
         raise NotSettledError(f"This invite {refusal}")
 
 
-def _lock(session: Session, task: SendingTask) -> None:
-    """See that the task is not at work, and keep it from beginning until the settlement is committed."""
-    state = session.scalar(
-        select(TaskInstance.state)
+def _lock(session: Session, task: SendingTask) -> datetime | None:
+    """
+    See that the task is not at work, and keep it from beginning until the settlement is committed.
+
+    :return: when its last try ended, as Airflow has it.
+    """
+    state, end = session.execute(
+        select(TaskInstance.state, TaskInstance.end_date)
         .where(
             TaskInstance.dag_id == task.dag_id,
             TaskInstance.run_id == task.run_id,
@@ -75,9 +82,10 @@ def _lock(session: Session, task: SendingTask) -> None:
             TaskInstance.map_index == task.map_index,
         )
         .with_for_update()
-    )
+    ).one()
     if state in STATES_AT_WORK:
         raise NotSettledError(f"The task is at work ({state}); settle its doubts when it has ended")
+    return end
 
 
 def _in_table(session: Session, task: SendingTask, conn_id: str, reference: str, settlement: Settlement) -> str | None:
@@ -108,5 +116,7 @@ def _in_store(session: Session, task: SendingTask, reference: str, settlement: S
     from airflow_provider_omnichat.campaign.ledger.task_state_doubts import settle_in_store
     from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore  # Airflow 3.3
 
-    _lock(session, task)
-    return settle_in_store(ServerSideStore(session, task), task.progress.campaign, reference, settlement)
+    end = _lock(session, task)
+    is_over = end is not None and settlement.at - end > timedelta(minutes=_LAST_WORD_MINUTES)
+    store = ServerSideStore(session, task)
+    return settle_in_store(store, task.progress.campaign, reference, settlement, no_try_runs=is_over)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import Entry
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
+from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
 from airflow_provider_omnichat.plugins.invites.settling import NotSettledError, SettleBody, settle
+from tests.support.airflow_versions import HAS_STATE_STORE
 from tests.support.plugin_tasks import sending
 from tests.support.sql_claims import CAMPAIGN, claims_of
+from tests.support.state_store import ListedStore, Store
 
 OWN, OTHERS = claims_of(2)
 
@@ -25,12 +29,15 @@ OWN, OTHERS = claims_of(2)
 class Metadata:
     """A session to the metadata database that knows the state of one task; remembers when it was locked."""
 
-    def __init__(self, state: str | None = "failed") -> None:
-        self.state, self.is_locked = state, False
+    def __init__(self, state: str | None = "failed", end: datetime | None = None) -> None:
+        self.state, self.end, self.is_locked = state, end, False
 
-    def scalar(self, _: object) -> str | None:
+    def execute(self, _: object) -> Metadata:
         self.is_locked = True
-        return self.state
+        return self
+
+    def one(self) -> tuple[str | None, datetime | None]:
+        return self.state, self.end
 
 
 @pytest.fixture
@@ -98,3 +105,21 @@ def test_a_body_names_no_task_since_the_audit_log_would_believe_it(name: str) ->
     assert SettleBody.model_validate(body)
     with pytest.raises(ValidationError):
         SettleBody.model_validate({**body, name: "another"})
+
+
+@pytest.mark.skipif(not HAS_STATE_STORE, reason="the task state store came with Airflow 3.3")
+@pytest.mark.parametrize(("minutes", "is_settled"), [(None, False), (0, False), (4, False), (6, True)])
+def test_a_claim_of_a_worker_that_may_still_send_is_not_settled(
+    monkeypatch: pytest.MonkeyPatch, minutes: int | None, is_settled: bool
+) -> None:
+    from airflow_provider_omnichat.plugins.invites import state_store
+
+    store = Store()
+    journal = StateStoreJournal(store, CAMPAIGN)
+    journal.claim([OWN], ())
+    journal.flush()
+    monkeypatch.setattr(state_store, "ServerSideStore", lambda *_: ListedStore(store))
+    end = None if minutes is None else datetime.now(UTC) - timedelta(minutes=minutes)
+    refusal = settled(Metadata(end=end), OWN.recipient, conn_id="")
+    assert bool(refusal) != is_settled
+    assert is_settled or "may be being sent right now" in refusal
