@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fastapi import HTTPException
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
@@ -84,6 +85,6 @@ def test_without_a_ledger_and_a_state_store_only_real_doubts_are_a_problem(
 
 @pytest.mark.parametrize("index", ["-2", str(2**31), str(2**70)])
 def test_an_index_that_no_database_takes_is_not_found(index: str) -> None:
-    with pytest.raises(app.HTTPException, match="404"):
+    with pytest.raises(HTTPException, match="404"):
         app._map_index(index)
     assert [app._map_index(text) for text in ("-1", "7", "{MAP_INDEX}", "")] == [-1, 7, None, None]
