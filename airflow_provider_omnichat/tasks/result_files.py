@@ -41,14 +41,24 @@ def result_files(operator: WritesResultFiles, context: Context, campaign: str) -
     if not results_path:
         return NoResults()
     check_address(str(results_path), "results_path", takes_query=False)
-    parts = [*task_identity(context).split("/"), *([operator.resend_key] if operator.resend_key else [])]
+    names = folder_names(task_identity(context), operator.resend_key)
     return ResultFiles(
-        storage_path(str(results_path)).joinpath(*(_file_name(part) for part in parts)),
+        storage_path(str(results_path)).joinpath(*names),
         format=operator.results_format,
         try_number=context["ti"].try_number,
         key_column=operator.key_column,
         recipient_of=lambda to: recipient_key(campaign, to),
     )
+
+
+def folder_names(identity: str, resend_key: str | None) -> list[str]:
+    """
+    Name the folders from ``results_path`` to the files of a task instance.
+
+    :param identity: of the task instance; see :func:`~airflow_provider_omnichat.tasks.ledger.task_identity`.
+    :param resend_key: the user's word for sending on purpose once more; empty for none.
+    """
+    return [_file_name(part) for part in [*identity.split("/"), *([resend_key] if resend_key else [])]]
 
 
 def _file_name(part: str) -> str:

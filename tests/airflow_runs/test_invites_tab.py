@@ -167,6 +167,19 @@ def test_who_may_not_see_the_dag_sees_nothing_of_it(campaign: Campaign) -> None:
     for page in ("task", "task.json", "rows.csv", "run"):
         assert campaign.page(BLIND_USER, page).status == 403
         assert campaign.page(None, page).status == 401
+    # The rights are asked for the DAG that is read, however often the address names one.
+    own = f"run_id={campaign.run_id.replace('+', '%2B')}&task_id=to_files"
+    for dag_ids in (
+        "dag_id=tab",
+        "dag_id=mine&dag_id=tab",
+        "dag_id=tab&dag_id=mine",
+        "dag_id=~",
+        "dag_id=",
+        "dag_id=%74ab",
+    ):
+        for page in ("task", "run", "task.json", "rows.csv"):
+            answer = campaign.server.ask(BLIND_USER, f"omnichat/{page}?{dag_ids}&{own}")
+            assert answer.status in (403, 404), (page, dag_ids)
     assert "to_files" not in campaign.server.ask(BLIND_USER, "omnichat/campaigns").text
     assert campaign.server.ask(None, "omnichat/campaigns").status == 401
     token = campaign.token()
@@ -186,6 +199,11 @@ def test_a_write_needs_the_token_of_our_page(campaign: Campaign) -> None:
     body = {"recipient": next(iter(campaign.doubts("to_files").values())), "settled_as": "sent", "why": "because"}
     assert campaign.settle("admin", "to_files", body).status == 403
     assert campaign.settle("admin", "to_files", body, X_CSRF_Token="made up").status == 403
+    # What the audit log would not read, or would take for the name of another DAG.
+    token = campaign.token()
+    odd = campaign.settle("admin", "to_files", body, X_CSRF_Token=token, Content_Type="application/x+json")
+    assert odd.status == 415
+    assert campaign.settle("admin", "to_files", {**body, "dag_id": "another"}, X_CSRF_Token=token).status == 422
     assert len(campaign.doubts("to_files")) == 3
 
 

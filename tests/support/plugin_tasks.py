@@ -26,8 +26,8 @@ def pushed(**fields: Any) -> dict[str, Any]:
     return {**given, **numbers, "counts": counts, "reasons": [reason], "timeline": timeline, **fields}
 
 
-def sending(map_index: int = -1, **fields: Any) -> SendingTask | None:
-    """Read such an XCom of a task instance."""
+def sending(map_index: int = -1, rendered: Any = None, **fields: Any) -> SendingTask | None:
+    """Read such an XCom of a task instance, with its rendered fields."""
     names = {"dag_id": "invites", "run_id": "run", "task_id": "invite", "map_index": map_index}
     ti: Any = SimpleNamespace(**names, state="success", try_number=1, start_date=None, end_date=None)
-    return SendingTask.of(ti, pushed(**fields), None)
+    return SendingTask.of(ti, pushed(**fields), rendered)

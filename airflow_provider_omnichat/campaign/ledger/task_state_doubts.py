@@ -62,20 +62,23 @@ def doubts_in_store(store: ListedStore, campaign: str, most: int) -> list[StateD
     return [*_single_doubts(store), *_batch_doubts(CheckedStore(store), journal_name(campaign))][:most]
 
 
-def settle_in_store(store: ListedStore, campaign: str, recipient: str, settlement: Settlement) -> str | None:
+def settle_in_store(
+    store: ListedStore, campaign: str, recipient: str, settlement: Settlement, *, no_try_runs: bool = True
+) -> str | None:
     """
-    Write how an invite ended that was in doubt. No try of the task may be running.
+    Write how an invite ended that was in doubt. No try of the task may be at work, as Airflow has it.
 
     :param store: of the task instance.
     :param campaign: whose journal it has.
     :param recipient: of the doubt.
     :param settlement: what is said of it.
+    :param no_try_runs: nor may a worker still end what it had begun: claims that nobody ended are settled, too.
     :return: why it was not settled; None if it was.
     :raises LedgerError: the store cannot be read or written.
     """
     key = recipient.ljust(_KEY_DIGITS, "0")
     ledger = StateStoreLedger(store) if store.keys(_SINGLE + recipient) else StateStoreJournal(store, campaign)
-    return ledger.settle([Claim(key, "")], {key: settlement}, no_try_runs=True).get(key)
+    return ledger.settle([Claim(key, "")], {key: settlement}, no_try_runs=no_try_runs).get(key)
 
 
 def _single_doubts(store: ListedStore) -> Iterator[StateDoubt]:

@@ -74,8 +74,10 @@ def check_write_token(request: Request, user: GetUserDep, x_csrf_token: Annotate
     """
     Refuse a write that does not come from our page.
 
-    :raises HTTPException: 403.
+    :raises HTTPException: 403; 415 for a body that the audit log would not read.
     """
+    if "application/json" not in request.headers.get("content-type", ""):
+        raise HTTPException(status.HTTP_415_UNSUPPORTED_MEDIA_TYPE, "Send application/json")
     try:
         given = _signer().loads(x_csrf_token or "", max_age=_TOKEN_SECONDS)
     except BadSignature:

@@ -31,6 +31,7 @@ from airflow_provider_omnichat.plugins.invites.sending_tasks import (
 from airflow_provider_omnichat.plugins.invites.settling import NotSettledError, SettleBody, settle
 
 _MOST_CAMPAIGNS = 200
+_LARGEST_INDEX = 2**31 - 1  # a database refuses larger ones as an error
 
 # Nothing is loaded from elsewhere, and nobody but Airflow's own pages may show these in a frame.
 _HEADERS = {
@@ -77,9 +78,12 @@ async def _with_headers(request: Request, call_next: RequestResponseEndpoint) ->
 def _map_index(text: str) -> int | None:
     """Read the index of a mapped task; Airflow leaves its placeholder as it is where a page is about all of them."""
     try:
-        return int(text)
+        index = int(text)
     except ValueError:
         return None
+    if not -1 <= index <= _LARGEST_INDEX:
+        raise HTTPException(404, "There is no such task instance")
+    return index
 
 
 def show_task(
@@ -98,7 +102,9 @@ def show_task(
         return pages.nothing_sent("This task", _may_send_yet(session, dag_id, run_id, task_id))
     if len(tasks) > 1:
         return pages.many_tasks(tasks, part)
-    return pages.one_task(session, tasks[0], wanted, part, may_settle=access.may_settle(user, dag_id), user=user)
+    may_settle = access.may_settle(user, dag_id)
+    session.commit()  # a place of rows that is slow must not keep a connection that all of Airflow's API needs
+    return pages.one_task(session, tasks[0], wanted, part, may_settle=may_settle, user=user)
 
 
 def show_run(session: SessionDep, dag_id: str, run_id: str, part: str = "") -> HTMLResponse:
@@ -115,8 +121,8 @@ def show_campaigns(
     """Show the campaigns of the last days, of all DAGs that the user may see."""
     since = days_before(datetime.now(UTC), days)
     dag_ids = access.readable(user, sorted(dags_with_campaigns(session, since)))
-    tasks = recent_tasks(session, since, dag_ids, _MOST_CAMPAIGNS + 1)
-    return pages.campaigns(tasks[:_MOST_CAMPAIGNS], days, part, are_more=len(tasks) > _MOST_CAMPAIGNS)
+    recent = recent_tasks(session, since, dag_ids, _MOST_CAMPAIGNS)
+    return pages.campaigns(recent.tasks, days, part, are_more=recent.are_more)
 
 
 def task_as_json(session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: str = "-1") -> dict[str, Any]:
@@ -142,6 +148,7 @@ def download_rows(
 ) -> StreamingResponse:
     """Give the rows that are chosen as CSV, as a stream."""
     task = _one(session, dag_id, run_id, task_id, map_index)
+    session.commit()  # as above
     place = row_place(task)
     if place.pages is None:
         raise HTTPException(404, place.why_not)

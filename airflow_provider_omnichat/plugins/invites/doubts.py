@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from importlib.util import find_spec
+from itertools import islice
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
@@ -20,6 +22,10 @@ from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 
 MOST_DOUBTS = 100
 _MOST_NAMED = 1000
+_NOBODY_KNOWS = (
+    "This Airflow has no task state store (it came with 3.3), and the task no ledger_conn_id: its rows and its log say"
+    " who is in doubt, and there is nothing to be settled"
+)
 
 
 class ShownDoubt(NamedTuple):
@@ -61,14 +67,22 @@ def doubts_of(session: Session, task: SendingTask) -> Doubts:
     :param session: to the metadata database.
     :param task: the task instance.
     """
+    conn_id = rendered_text(task, "ledger_conn_id")
+    if not conn_id and not has_state_store():
+        return Doubts([], problem=_NOBODY_KNOWS if task.progress.counts.get("unknown") else "")
     try:
-        conn_id = rendered_text(task, "ledger_conn_id")
-        found = list(_of_table(task, conn_id) if conn_id else _of_store(session, task))
+        doubts = _of_table(task, conn_id) if conn_id else _of_store(session, task)
+        found = list(islice(doubts, MOST_DOUBTS + 1))  # a ledger may have a million
     except OmnichatError as error:
         return Doubts([], problem=str(error))
     except Exception as error:  # no such connection, or a provider that the API server lacks
         return Doubts([], problem=f"Airflow's API server cannot reach the ledger ({type(error).__name__})")
     return Doubts(found[:MOST_DOUBTS], len(found) > MOST_DOUBTS)
+
+
+def has_state_store() -> bool:
+    """Tell whether this Airflow has a task state store: 3.3 and later."""
+    return find_spec("airflow.models.task_state_store") is not None
 
 
 def ledger_table(task: SendingTask) -> str:

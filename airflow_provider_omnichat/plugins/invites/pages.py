@@ -22,7 +22,7 @@ from airflow_provider_omnichat.plugins.invites.doubts import doubts_of
 from airflow_provider_omnichat.plugins.invites.numbers import number_shower
 from airflow_provider_omnichat.plugins.invites.row_places import row_place
 from airflow_provider_omnichat.plugins.invites.row_query import RowsWanted
-from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
+from airflow_provider_omnichat.plugins.invites.sending_tasks import MOST_TASKS, SendingTask
 
 _MOST_INSTANCES = 200
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -128,6 +128,7 @@ def many_tasks(tasks: Sequence[SendingTask], part: str) -> HTMLResponse:
         "many_live.html" if part == "live" else "many.html",
         tasks=tasks[:_MOST_INSTANCES],
         total=len(tasks),
+        most_tasks=MOST_TASKS,
         found=outcomes.shares(counts),
         rows=sum(counts.values()),
         reasons=outcomes.summed_reasons(tasks),

@@ -14,6 +14,7 @@ from airflow_provider_omnichat.hooks.ledger_database import ledger_database
 from airflow_provider_omnichat.hooks.result_database import result_database
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 from airflow_provider_omnichat.tasks.given_files import storage_path
+from airflow_provider_omnichat.tasks.result_files import folder_names
 
 
 class RowPlace(NamedTuple):
@@ -58,7 +59,7 @@ def _found(task: SendingTask) -> RowPlace:
         batch = f"{task.identity}#{resend_key}" if resend_key else task.identity
         return RowPlace(TablePages(database, table, batch))
     if rendered_path := rendered_text(task, "results_path"):
-        return _files(rendered_path, task.progress.results)
+        return _files(task, rendered_path, task.progress.results)
     if conn_id := rendered_text(task, "ledger_conn_id"):
         name = rendered_text(task, "ledger_table") or DEFAULT_TABLE
         return RowPlace(LedgerPages(ledger_database(conn_id), task.progress.campaign, task.identity, name))
@@ -69,9 +70,12 @@ def _found(task: SendingTask) -> RowPlace:
     )
 
 
-def _files(rendered_path: str, location: str | None) -> RowPlace:
-    # The rendered path lacks the id of a connection; the pushed one must lie below it.
-    if not location or not shown_address(location).startswith(f"{rendered_path.rstrip('/')}/"):
+def _files(task: SendingTask, rendered_path: str, location: str | None) -> RowPlace:
+    # The rendered path lacks the id of a connection, so that the pushed one is opened; it must be the task's own folder
+    # below the rendered path: beside it are those of other DAGs.
+    own = "/".join(["", *folder_names(task.identity, rendered_text(task, "resend_key"))])
+    root = (location or "").rstrip("/").removesuffix(own)
+    if not location or root == location.rstrip("/") or shown_address(root).rstrip("/") != rendered_path.rstrip("/"):
         return RowPlace(None, f"The result files below {rendered_path} cannot be told from others; see them there")
     path = storage_path(location)
     if not path.exists():

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Self
+from itertools import accumulate
+from typing import Annotated, Any, NamedTuple, Self
 
 from airflow.models.dagrun import DagRun
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from sqlalchemy import and_, select
+from sqlalchemy import and_, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY
 
-_MOST_TASKS = 2000
+MOST_TASKS = 2000
+"""Instances that are read and summed at most."""
+
 STATES_AT_WORK = frozenset({"queued", "running", "restarting", "deferred", "scheduled", "up_for_reschedule"})
 """In which a task is sending, or will go on by itself."""
 
@@ -156,25 +159,46 @@ def tasks_of_run(
     if map_index is not None:
         conditions.append(TaskInstance.map_index == map_index)
     statement = _statement().where(*conditions).order_by(TaskInstance.task_id, TaskInstance.map_index)
-    return _tasks(session.execute(statement.limit(_MOST_TASKS)).all())
+    return _tasks(session.execute(statement.limit(MOST_TASKS)).all())
 
 
-def recent_tasks(session: Session, since: datetime, dag_ids: Iterable[str], most: int) -> list[SendingTask]:
+class Recent(NamedTuple):
     """
-    Give the sending tasks of the last days, the newest first.
+    The sending tasks of some days.
+
+    :param tasks: all instances of each.
+    :param are_more: whether there are older ones.
+    """
+
+    tasks: Sequence[SendingTask]
+    are_more: bool
+
+
+def recent_tasks(session: Session, since: datetime, dag_ids: Iterable[str], most: int) -> Recent:
+    """
+    Give the sending tasks of the last days: of mapped ones all instances, so that what is summed is a whole.
 
     :param session: to the metadata database.
     :param since: when they pushed last.
     :param dag_ids: of which DAGs.
-    :param most: tasks at most.
+    :param most: tasks at most; a mapped one counts once.
     """
-    statement = (
-        _statement()
-        .where(XComModel.timestamp >= since, TaskInstance.dag_id.in_(set(dag_ids)))
-        .order_by(XComModel.timestamp.desc())
-        .limit(most)
+    names = (XComModel.dag_id, XComModel.run_id, XComModel.task_id)
+    newest = (
+        select(*names, func.count())
+        .where(XComModel.key == PROGRESS_KEY, XComModel.timestamp >= since, XComModel.dag_id.in_(set(dag_ids)))
+        .group_by(*names)
+        .order_by(func.max(XComModel.timestamp).desc())
+        .limit(most + 1)
     )
-    return _tasks(session.execute(statement).all())
+    found = [(tuple(name), count) for *name, count in session.execute(newest)]
+    instances = accumulate(count for _, count in found)
+    chosen = [
+        name for (name, count), sum_of in zip(found[:most], instances, strict=False) if sum_of - count < MOST_TASKS
+    ]
+    these = tuple_(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id).in_(chosen)
+    ordered = _statement().where(these).order_by(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id)
+    return Recent(_tasks(session.execute(ordered).all()), len(chosen) < len(found))
 
 
 def dags_with_campaigns(session: Session, since: datetime) -> set[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from airflow.models.taskinstance import TaskInstance
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -16,9 +16,12 @@ from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
-from airflow_provider_omnichat.plugins.invites.doubts import ledger_table
+from airflow_provider_omnichat.plugins.invites.doubts import has_state_store, ledger_table
 from airflow_provider_omnichat.plugins.invites.row_places import rendered_text
 from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
+
+_LAST_WORD_MINUTES = 5
+"""How long a worker may still send of a task that somebody has marked as failed, or that Airflow gave up."""
 
 
 class NotSettledError(Exception):
@@ -31,6 +34,9 @@ class SettleBody(BaseModel):
 
     ``recipient`` is what the page has of it, a hash; ``why`` says how the user knows.
     """
+
+    # The audit log takes what it names of the address, and then of the body: a body must not name another task.
+    model_config = ConfigDict(extra="forbid")
 
     recipient: str = Field(pattern=r"^[0-9a-f]{20,32}$")
     settled_as: Literal["sent", "not_sent"]
@@ -47,12 +53,11 @@ def settle(session: Session, task: SendingTask, body: SettleBody, by: str) -> No
     :param by: the user's name.
     :raises NotSettledError: the task is at work, or the invite is not in doubt.
     """
-    _lock(session, task)
     settlement = Settlement(was_sent=body.settled_as == "sent", by=by, why=body.why.strip(), at=datetime.now(UTC))
     conn_id = rendered_text(task, "ledger_conn_id")
     try:
         refusal = (
-            _in_table(task, conn_id, body.recipient, settlement)
+            _in_table(session, task, conn_id, body.recipient, settlement)
             if conn_id
             else _in_store(session, task, body.recipient, settlement)
         )
@@ -62,10 +67,14 @@ def settle(session: Session, task: SendingTask, body: SettleBody, by: str) -> No
         raise NotSettledError(f"This invite {refusal}")
 
 
-def _lock(session: Session, task: SendingTask) -> None:
-    """See that the task is not at work, and keep it from beginning until the settlement is committed."""
-    state = session.scalar(
-        select(TaskInstance.state)
+def _lock(session: Session, task: SendingTask) -> datetime | None:
+    """
+    See that the task is not at work, and keep it from beginning until the settlement is committed.
+
+    :return: when its last try ended, as Airflow has it.
+    """
+    state, end = session.execute(
+        select(TaskInstance.state, TaskInstance.end_date)
         .where(
             TaskInstance.dag_id == task.dag_id,
             TaskInstance.run_id == task.run_id,
@@ -73,29 +82,41 @@ def _lock(session: Session, task: SendingTask) -> None:
             TaskInstance.map_index == task.map_index,
         )
         .with_for_update()
-    )
+    ).one()
     if state in STATES_AT_WORK:
         raise NotSettledError(f"The task is at work ({state}); settle its doubts when it has ended")
+    return end
 
 
-def _in_table(task: SendingTask, conn_id: str, reference: str, settlement: Settlement) -> str | None:
-    database, table, campaign = ledger_database(conn_id), ledger_table(task), task.progress.campaign
-    found = [
-        row.recipient
-        for row in LedgerAudit(database, table).doubts(campaign)
-        if recipient_key(campaign, row.recipient) == reference
-    ]
-    if not found:
-        return "is not in doubt"
-    desk = LedgerDesk(database, table)
+def _in_table(session: Session, task: SendingTask, conn_id: str, reference: str, settlement: Settlement) -> str | None:
+    campaign = task.progress.campaign
     try:
-        return desk.settle(campaign, {found[0]: settlement}).get(found[0])
+        database, table = ledger_database(conn_id), ledger_table(task)
+        audit, desk = LedgerAudit(database, table), LedgerDesk(database, table)
+    except OmnichatError:
+        raise
+    except Exception as error:  # no such connection or table, or a provider that the API server lacks
+        why = f"Airflow's API server cannot reach the ledger ({type(error).__name__}); nothing was written"
+        raise NotSettledError(why) from None
+    # Only what this task has claimed: the campaign's name is of an XCom, and may have become that of another DAG.
+    doubts = audit.doubts(campaign, task.identity)
+    found = next((row.recipient for row in doubts if recipient_key(campaign, row.recipient) == reference), None)
+    if found is None:
+        return "is not in doubt"
+    try:
+        _lock(session, task)  # not before: while the ledger is slow, the scheduler would wait for the task's row
+        return desk.settle(campaign, {found: settlement}).get(found)
     finally:
         desk.close()
 
 
 def _in_store(session: Session, task: SendingTask, reference: str, settlement: Settlement) -> str | None:
+    if not has_state_store():
+        return "is in no ledger: this Airflow has no task state store, and the task no ledger_conn_id"
     from airflow_provider_omnichat.campaign.ledger.task_state_doubts import settle_in_store
     from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore  # Airflow 3.3
 
-    return settle_in_store(ServerSideStore(session, task), task.progress.campaign, reference, settlement)
+    end = _lock(session, task)
+    is_over = end is not None and settlement.at - end > timedelta(minutes=_LAST_WORD_MINUTES)
+    store = ServerSideStore(session, task)
+    return settle_in_store(store, task.progress.campaign, reference, settlement, no_try_runs=is_over)

@@ -58,13 +58,13 @@ document.querySelector("table[data-settle]")?.addEventListener("click", async (e
     method: "POST",
     headers: { "Content-Type": "application/json", "X-CSRF-Token": table.dataset.token },
     body: JSON.stringify({ recipient: button.dataset.recipient, settled_as: button.dataset.as, why: why.value }),
-  });
-  if (answer.ok) {
+  }).catch(() => null); // the server cannot be reached
+  if (answer?.ok) {
     button.closest("td").textContent = `settled: ${button.textContent}`;
     return;
   }
   buttons.forEach((each) => { each.disabled = false; });
-  const detail = await answer.json().then((body) => body.detail, () => null);
-  said.textContent = typeof detail === "string" ? detail : `That did not work (${answer.status}).`;
+  const detail = await answer?.json().then((body) => body.detail, () => null);
+  said.textContent = typeof detail === "string" ? detail : `That did not work (${answer?.status ?? "no answer"}).`;
   said.hidden = false;
 });
