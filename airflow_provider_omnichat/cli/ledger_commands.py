@@ -21,6 +21,7 @@ from airflow_provider_omnichat.cli.output import is_confirmed, print_csv, print_
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
 
 _IN_DOUBT = ("unknown", CLAIMED)
+_SHORTEST_NUMBER = 7
 _SHOWN_ROWS = 20
 
 
@@ -118,6 +119,8 @@ class LedgerCommands:
         what = "sent, and never send them again" if was_sent else "not sent, and let the next try send them"
         if not is_confirmed(f"\nSettle {_invites(len(rows))} as {what}?", arguments.yes):
             return 1
+        if not arguments.why.strip():
+            raise ValueError("--why is empty: say how you know; it is kept, and nobody can ask you later")
         now = Settlement(was_sent, arguments.by or getpass.getuser(), arguments.why, datetime.now(UTC))
         with closing(LedgerDesk(self._database, self._table)) as desk:
             refused = desk.settle(
@@ -240,4 +243,7 @@ def _invites(count: int) -> str:
 
 def _identity(given: str) -> str:
     """Give the number by which a person is known; one that a country does not have any more may still be there."""
-    return identity_of(given if given.isascii() and given.isdigit() else normalise_number(given))
+    is_international = (
+        given.isascii() and given.isdigit() and not given.startswith("0") and len(given) >= _SHORTEST_NUMBER
+    )
+    return identity_of(given if is_international else normalise_number(given))

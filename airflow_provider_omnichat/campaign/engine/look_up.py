@@ -17,8 +17,12 @@ from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
 
-BEFORE = timedelta(minutes=5)
-"""How long before its claim a message may have been sent and still be the invite's: clocks differ."""
+BEFORE = timedelta(minutes=1)
+"""
+How long before its claim a message may have been sent and still be the invite's: clocks differ.
+
+More of it would take what another campaign has sent to the same number shortly before for the invite.
+"""
 
 AFTER = timedelta(minutes=15)
 """How long after it: an invite waits for its turn, and is tried again while the vendor does not take it."""

@@ -176,8 +176,14 @@ def file_name(task: SendingTask) -> str:
 def _line(tasks: list[SendingTask]) -> dict[str, Any]:
     counts = outcomes.summed_counts(tasks)
     newest = max(tasks, key=_at)
+    campaign = newest.progress.campaign
+    if len(tasks) > 1:  # unless somebody has named it, a campaign is named after one instance
+        campaign = campaign.removesuffix(f"/{newest.map_index}")
     return {
         "task": newest,
+        "campaign": campaign,
+        # One that is at work, else one that is red: a green instance says nothing of the others.
+        "state_of": min(tasks, key=lambda task: (not task.is_at_work, task.state == "success")),
         "instances": len(tasks),
         "at": _at(newest),
         "rows": sum(counts.values()),
@@ -209,15 +215,21 @@ def _own_address(task: SendingTask) -> str:
 
 def _task_address(task: SendingTask, with_instance: bool = True) -> str:
     """Give the address of a task instance in Airflow's UI, from a page of ours."""
-    parts = [f"../dags/{quote(task.dag_id, safe='')}/runs/{quote(task.run_id, safe='')}"]
-    parts.append(f"tasks/{quote(task.task_id, safe='')}")
+    parts = [_run_address(task), f"tasks/{quote(task.task_id, safe='')}"]
     if task.map_index >= 0:
         parts.append(f"mapped/{task.map_index}" if with_instance else "mapped")
     return "/".join(parts)
 
 
+def _run_address(task: SendingTask) -> str:
+    return f"../dags/{quote(task.dag_id, safe='')}/runs/{quote(task.run_id, safe='')}"
+
+
 def _tab_address(task: SendingTask, with_instance: bool = True) -> str:
-    return f"{_task_address(task, with_instance)}/plugin/invites"
+    """Give the address of the tab; Airflow has none for all instances of a mapped task, and its run's has them."""
+    if task.map_index >= 0 and not with_instance:
+        return f"{_run_address(task)}/plugin/run-invites"
+    return f"{_task_address(task)}/plugin/invites"
 
 
 def _moment(at: datetime | None) -> str:

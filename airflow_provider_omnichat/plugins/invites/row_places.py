@@ -65,8 +65,8 @@ def _found(task: SendingTask) -> RowPlace:
         return RowPlace(LedgerPages(ledger_database(conn_id), task.progress.campaign, task.identity, name))
     return RowPlace(
         None,
-        "This task keeps no rows: Airflow's task state store knows them only by a hash of their numbers. Give the task"
-        " results_path, results_table or ledger_conn_id, and they are listed here",
+        "This task keeps no rows that could be listed: Airflow's task state store knows them by a hash of their numbers"
+        " alone. With ledger_conn_id they stand here, and those of a batch with results_path or results_table, too",
     )
 
 
