@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -73,7 +74,7 @@ def _asked(airflow: BenchmarkAirflow, run_id: str) -> list[PageCost]:
     }
     for address in pages.values():
         airflow_page(airflow, address)  # what is loaded once is not counted
-    return [_cost(name, lambda address=address: airflow_page(airflow, address), pid) for name, address in pages.items()]
+    return [_cost(name, partial(airflow_page, airflow, address), pid) for name, address in pages.items()]
 
 
 def _cost(name: str, ask: Callable[[], None], pid: int) -> PageCost:

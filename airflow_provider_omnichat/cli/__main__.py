@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 from airflow_provider_omnichat.cli.commands import NAME, read_arguments
@@ -35,6 +36,10 @@ def run(command: str, arguments: argparse.Namespace) -> int:
     # Airflow 3 looks into its own database for connections only in processes that say they are of the server's side, as
     # its own commands do.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    from airflow import configuration  # noqa: F401 - it sets filters of its own
+
+    # What Airflow deprecates in itself is no part of what was asked.
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"airflow\.")
     from airflow.providers.common.compat.sdk import AirflowException
 
     from airflow_provider_omnichat.api.errors import OmnichatError
