@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -36,6 +37,9 @@ def run(command: str, arguments: argparse.Namespace) -> int:
     # Airflow 3 looks into its own database for connections only in processes that say they are of the server's side, as
     # its own commands do.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    # Some releases of Airflow write their log to the standard output, where the answer goes.
+    log_level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     from airflow import configuration  # noqa: F401 - it sets filters of its own
 
     # What Airflow deprecates in itself is no part of what was asked.
@@ -53,6 +57,8 @@ def run(command: str, arguments: argparse.Namespace) -> int:
         sys.stdout = None
     except KeyboardInterrupt:
         print(f"{NAME}: ended; nothing was changed", file=sys.stderr)
+    finally:
+        logging.disable(log_level)
     return 1
 
 
