@@ -14,8 +14,7 @@ from airflow_provider_omnichat.sandbox.outbox import Receipt
 from airflow_provider_omnichat.sandbox.server import Sandbox
 from tests.support.airflow_deployment import Airflow, assert_none_of
 from tests.support.airflow_versions import HAS_STATE_STORE
-from tests.support.blind_auth_manager import BLIND_USER
-from tests.support.guarded_server import GuardedServer, address_of, guarded_server
+from tests.support.guarded_server import BLIND_USER, GuardedServer, address_of, guarded_server
 
 pytestmark = [
     pytest.mark.airflow,

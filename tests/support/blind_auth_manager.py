@@ -6,8 +6,7 @@ from typing import Any
 
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 
-HIDDEN_DAG = "tab"
-BLIND_USER = "blind"
+from tests.support.guarded_server import BLIND_USER, HIDDEN_DAG
 
 
 class BlindAuthManager(SimpleAuthManager):

@@ -19,10 +19,11 @@ from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, Request, build_opener
 
 from tests.support.airflow_deployment import Airflow
-from tests.support.blind_auth_manager import BLIND_USER
 from tests.support.folders import ROOT
 
 PATH = "/below"
+HIDDEN_DAG = "tab"
+BLIND_USER = "blind"
 PASSWORDS = {"admin": "pw-admin", "viewer": "pw-viewer", BLIND_USER: "pw-blind"}
 
 
