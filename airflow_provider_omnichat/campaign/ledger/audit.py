@@ -35,6 +35,7 @@ class LedgerRow(NamedTuple):
     :param since: what became since of what is in doubt.
     :param message_id: of the vendor.
     :param status_name: of the vendor's status.
+    :param delivery: what became of it after it was accepted, where somebody asked.
     :param claimed_by: the task instance that sent it.
     :param claimed_at: when it was about to be sent, in UTC.
     :param updated: when it was last written to, in UTC.
@@ -51,6 +52,7 @@ class LedgerRow(NamedTuple):
     since: str | None
     message_id: str | None
     status_name: str | None
+    delivery: str | None
     claimed_by: str
     claimed_at: datetime
     updated: datetime

@@ -32,6 +32,7 @@ ROW_COLUMNS = (
     "since",
     "message_id",
     "status_name",
+    "delivery",
     "claimed_by",
     "claimed_at",
     "updated",

@@ -73,4 +73,5 @@ def _shown(row: LedgerRow) -> ShownRow:
         status=row.status_name,
         message_id=row.message_id,
         at=row.updated,
+        delivery=row.delivery,
     )

@@ -14,7 +14,9 @@ from airflow_provider_omnichat.campaign.sql.failure import failure_name
 from airflow_provider_omnichat.campaign.sql.like import contains
 from airflow_provider_omnichat.campaign.sql.values import fitted, moment
 
-_COLUMNS = "row_key, list_row, recipient, outcome, reason_code, error, status_name, message_id, ended_at"  # of ShownRow
+_COLUMNS = (  # of ShownRow
+    "row_key, list_row, recipient, outcome, reason_code, error, status_name, message_id, ended_at, delivery"
+)
 _SORTED: dict[Order, str] = {
     "list": "list_row",
     "key": "row_key",
@@ -97,7 +99,7 @@ class TablePages:
 
 
 def _shown(row: Sequence[Any]) -> ShownRow:
-    key, position, number, outcome, code, error, status, message_id, at = row
+    key, position, number, outcome, code, error, status, message_id, at, delivery = row
     return ShownRow(
         key=key,
         position=position,
@@ -108,4 +110,5 @@ def _shown(row: Sequence[Any]) -> ShownRow:
         status=status,
         message_id=message_id,
         at=None if at is None else moment(at),
+        delivery=delivery,
     )

@@ -8,12 +8,14 @@ from uuid import uuid4
 
 import pytest
 
-from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.outcomes import Delivery, Outcome
 from airflow_provider_omnichat.api.reasons import ReasonCode
+from airflow_provider_omnichat.campaign.ledger.delivery import LedgerDelivery
 from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry
 from airflow_provider_omnichat.campaign.ledger.ledger_pages import LedgerPages
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
+from airflow_provider_omnichat.campaign.model.delivery import FinalStatus
 from airflow_provider_omnichat.campaign.model.pages import Order, PageError, PageQuery
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.ledger_homes import accepted
@@ -81,6 +83,15 @@ def test_each_invite_comes_once(target: Target, table: str, campaign: str, both:
         assert row.reason == [None, "no", "no answer", None][at % 4]
         assert row.at is not None
         assert row.at > before
+
+
+def test_what_became_of_an_invite_stands_beside_it(target: Target, table: str, campaign: str, both: None) -> None:
+    home = LedgerDelivery(target.database(), campaign, table)
+    first = next(iter(home.unfinished()))
+    home.write([FinalStatus(first, Delivery.DELIVERED, 5, "DELIVERED_TO_HANDSET", None, None, None)])
+    home.close()
+    found = {row.number: row.delivery for row in paged(LedgerPages(target.database(), campaign, table=table))}
+    assert found == {number: "delivered" if number == first.place else None for number in PEOPLE}
 
 
 def test_a_task_shows_what_it_claimed_itself(target: Target, table: str, campaign: str, both: None) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.outcomes import Delivery, Outcome
 from airflow_provider_omnichat.api.reasons import ReasonCode
+from airflow_provider_omnichat.campaign.model.delivery import FinalStatus
 from airflow_provider_omnichat.campaign.model.pages import Order, PageError, PageQuery
 from airflow_provider_omnichat.campaign.model.rows import Result
+from airflow_provider_omnichat.campaign.results.delivery_table import TableDelivery
 from airflow_provider_omnichat.campaign.results.table import ResultDatabase
 from airflow_provider_omnichat.campaign.results.table_pages import TablePages
 from tests.support.reasons import why
@@ -74,6 +76,17 @@ def test_each_row_of_the_batch_comes_once_and_as_it_was_written(database, sink, 
         assert (shown.reason, shown.status) == (row.error, row.status_name)
         assert shown.at is not None
         assert shown.at.isoformat() == "2026-07-30T12:00:00.250000+00:00"
+
+
+def test_what_became_of_an_invite_stands_beside_it(database, sink, table):
+    wrote(sink, [made(at, outcome=Outcome.ACCEPTED, message_id=f"m-{at}") for at in (1, 2)])
+    known = ResultDatabase(database.connect, DIALECTS[database.driver], database.placeholder, "connection warehouse")
+    home = TableDelivery(known, table, BATCH)
+    first = next(iter(home.unfinished()))
+    home.write([FinalStatus(first, Delivery.EXPIRED, 15, "EXPIRED_EXPIRED", None, None, None)])
+    home.close()
+    found = {row.position: row.delivery for row in paged(pages_of(database, table))}
+    assert found == {1: None, 2: None} | {first.place: "expired"}
 
 
 def test_rows_are_filtered(database, sink, table):
