@@ -9,7 +9,7 @@ import pytest
 
 AIRFLOW = (
     "from airflow.providers.common.compat.sdk import"
-    " AirflowFailException, BaseHook, BaseOperator, BaseSensorOperator, mask_secret\n"
+    " AirflowFailException, BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator, mask_secret\n"
 )
 HEAVY = {"requests", "urllib3", "aiohttp", "phonenumbers", "pendulum", "wtforms", "flask_appbuilder", "sqlalchemy"}
 
