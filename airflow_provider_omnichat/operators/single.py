@@ -169,7 +169,7 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
                     ledger=ledger,
                     campaign=campaign,
                     resend_unknown=self.on_unknown == "resend",
-                    **({"look_up": partial(self._look_up, hook)} if self.on_unknown == "lookup" else {}),
+                    look_up=partial(self._look_up, hook) if self.on_unknown == "lookup" else None,
                 )
         except InvalidInviteError as error:
             self._publish(context, campaign, Outcome.INVALID, error.reason)

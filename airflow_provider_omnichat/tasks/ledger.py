@@ -65,6 +65,16 @@ def campaign_name(context: Context, campaign: str | None, resend_key: str, ledge
             " instance remembers whom it has invited, and another run would invite the same people again"
         )
     name = campaign or task_identity(context)
+    return with_resend_key(name, resend_key)
+
+
+def with_resend_key(name: str, resend_key: str | None) -> str:
+    """
+    Set apart what is sent once more on purpose.
+
+    :param name: of a campaign, or of a batch.
+    :param resend_key: the user's word for it; empty for none.
+    """
     return f"{name}#{resend_key}" if resend_key else name
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_omnichat.api.privacy import describe_list, mask_numbers
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
-from airflow_provider_omnichat.tasks.ledger import task_identity
+from airflow_provider_omnichat.tasks.ledger import task_identity, with_resend_key
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -124,5 +124,4 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         return {"kind": "table", "conn_id": conn_id, "table": self.results_table, "batch": self._batch(context)}
 
     def _batch(self, context: Context) -> str:
-        identity = task_identity(context)
-        return f"{identity}#{self.resend_key}" if self.resend_key else identity
+        return with_resend_key(task_identity(context), self.resend_key)

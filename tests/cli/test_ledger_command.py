@@ -166,6 +166,21 @@ def test_doubts_are_masked_and_as_csv_hold_all_that_helps(run) -> None:
     assert [row["recipient"] for row in csv.DictReader(io.StringIO(shown))] == NUMBERS[2:]
 
 
+def test_who_settles_says_how_they_know(run) -> None:
+    code, shown, error = run("settle", "welcome", "--row-key", "C-2", "--as", "sent", "--yes", "--why", "  ")
+    assert (code, "--why is empty" in error) == (1, True)
+    assert "settled as" not in shown
+    assert run("status", "welcome")[1].startswith("Campaign welcome: 5 invites, 3 in doubt")
+
+
+@pytest.mark.parametrize("number", ["0770090", "12345"])
+def test_what_is_no_international_number_is_not_looked_for(run, number: str) -> None:
+    for command in (("export", number), ("forget", number, "--yes")):
+        code, shown, error = run(*command)
+        assert (code, shown) == (1, "")
+        assert error.count("\n") == 1
+
+
 def test_settled_is_kept_with_who_and_why(run, target: Target) -> None:
     common = ("--yes", "--why", "the portal", "--by", "ann")
     assert run("settle", "welcome", "--row-key", "C-2", "--as", "sent", *common)[0] == 0

@@ -47,7 +47,7 @@ def send_at_most_once(
     ledger: Ledger,
     campaign: str,
     resend_unknown: bool = False,
-    look_up: Callable[[Invite, Entry], Settlement | None] = lambda invite, doubt: None,
+    look_up: Callable[[Invite, Entry], Settlement | None] | None = None,
 ) -> Sent:
     """
     Send an invite unless the ledger says that it went out, or may have.
@@ -57,7 +57,8 @@ def send_at_most_once(
     :param ledger: where claims and outcomes live.
     :param campaign: the name under which one number is invited at most once.
     :param resend_unknown: send also when an earlier try may have sent it.
-    :param look_up: finds out whether an earlier try of this task has sent it; None where it cannot tell.
+    :param look_up: finds out whether an earlier try of this task has sent it; gives None where it cannot
+        tell. None: nobody looks.
     :raises LedgerError: the ledger cannot be read or written.
     :raises InvalidInviteError: the ledger says that this number shall get none.
     :raises SendError: the invite was not accepted, now or by an earlier try; then the text says so. An
@@ -70,7 +71,7 @@ def send_at_most_once(
         if taken[key].outcome is None and taken[key].same_task:  # of a try that was killed
             ledger.leave_in_doubt(claims)
         entry = taken[key]
-        if entry.same_task and entry.outcome in IN_DOUBT:
+        if look_up is not None and entry.same_task and entry.outcome in IN_DOUBT:
             settlement = look_up(invite, entry)
             if settlement is not None and not ledger.settle(claims, {key: settlement}):
                 entry = settled(entry, settlement, no_try_runs=True)

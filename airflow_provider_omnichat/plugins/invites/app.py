@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +23,6 @@ from airflow_provider_omnichat.plugins.invites.row_query import RowsWanted
 from airflow_provider_omnichat.plugins.invites.sending_tasks import (
     SendingTask,
     dags_with_campaigns,
-    days_before,
     may_send_yet,
     recent_tasks,
     tasks_of_run,
@@ -119,7 +118,7 @@ def show_campaigns(
     session: SessionDep, user: GetUserDep, days: Annotated[int, Query(ge=1, le=90)] = 7, part: str = ""
 ) -> HTMLResponse:
     """Show the campaigns of the last days, of all DAGs that the user may see."""
-    since = days_before(datetime.now(UTC), days)
+    since = datetime.now(UTC) - timedelta(days=days)
     dag_ids = access.readable(user, sorted(dags_with_campaigns(session, since)))
     recent = recent_tasks(session, since, dag_ids, _MOST_CAMPAIGNS)
     return pages.campaigns(recent.tasks, days, part, are_more=recent.are_more)

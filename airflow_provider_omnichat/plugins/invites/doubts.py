@@ -12,12 +12,11 @@ from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit
-from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import SHORT_DIGITS, doubts_in_store
 from airflow_provider_omnichat.campaign.model.pages import PageError, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
-from airflow_provider_omnichat.plugins.invites.row_places import rendered_text, row_place
+from airflow_provider_omnichat.plugins.invites.row_places import RowPlace, ledger_table, rendered_text
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 
 MOST_DOUBTS = 100
@@ -60,18 +59,19 @@ class Doubts(NamedTuple):
     problem: str = ""
 
 
-def doubts_of(session: Session, task: SendingTask) -> Doubts:
+def doubts_of(session: Session, task: SendingTask, place: RowPlace) -> Doubts:
     """
     Give who is in doubt of a task.
 
     :param session: to the metadata database.
     :param task: the task instance.
+    :param place: where its rows are: they have the names that a task state store has not.
     """
     conn_id = rendered_text(task, "ledger_conn_id")
     if not conn_id and not has_state_store():
         return Doubts([], problem=_NOBODY_KNOWS if task.progress.counts.get("unknown") else "")
     try:
-        doubts = _of_table(task, conn_id) if conn_id else _of_store(session, task)
+        doubts = _of_table(task, conn_id) if conn_id else _of_store(session, task, place)
         found = list(islice(doubts, MOST_DOUBTS + 1))  # a ledger may have a million
     except OmnichatError as error:
         return Doubts([], problem=str(error))
@@ -85,11 +85,6 @@ def has_state_store() -> bool:
     return find_spec("airflow.models.task_state_store") is not None
 
 
-def ledger_table(task: SendingTask) -> str:
-    """Give the name of the table of a task's ledger."""
-    return rendered_text(task, "ledger_table") or DEFAULT_TABLE
-
-
 def _of_table(task: SendingTask, conn_id: str) -> Iterator[ShownDoubt]:
     audit = LedgerAudit(ledger_database(conn_id), ledger_table(task))
     for row in audit.doubts(task.progress.campaign, task.identity):
@@ -101,11 +96,11 @@ def _of_table(task: SendingTask, conn_id: str) -> Iterator[ShownDoubt]:
         yield ShownDoubt(recipient, name, number, row.error or "It was claimed, and has not ended", row.claimed_at)
 
 
-def _of_store(session: Session, task: SendingTask) -> Iterator[ShownDoubt]:
+def _of_store(session: Session, task: SendingTask, place: RowPlace) -> Iterator[ShownDoubt]:
     from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore  # Airflow 3.3
 
     doubts = doubts_in_store(ServerSideStore(session, task), task.progress.campaign, MOST_DOUBTS + 1)
-    named = _named(task) if doubts else {}
+    named = _named(task, place) if doubts else {}
     for doubt in doubts:
         if doubt.is_open and task.is_at_work:
             continue  # it is being sent
@@ -119,9 +114,8 @@ def _of_store(session: Session, task: SendingTask) -> Iterator[ShownDoubt]:
         )
 
 
-def _named(task: SendingTask) -> dict[str, ShownRow]:
+def _named(task: SendingTask, place: RowPlace) -> dict[str, ShownRow]:
     """Give the rows in doubt by what stands for them in the task state store, where the results have them."""
-    place = row_place(task)
     if place.pages is None:
         return {}
     try:

@@ -100,7 +100,7 @@ def one_task(
             page = place.pages.page(wanted.query())
         except PageError as error:
             problem = str(error)
-    doubts = doubts_of(session, task) if task.progress.counts.get("unknown") or not task.is_at_work else None
+    doubts = doubts_of(session, task, place) if task.progress.counts.get("unknown") or not task.is_at_work else None
     return _render(
         "task.html",
         **summary,

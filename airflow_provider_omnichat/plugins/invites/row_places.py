@@ -14,6 +14,7 @@ from airflow_provider_omnichat.hooks.ledger_database import ledger_database
 from airflow_provider_omnichat.hooks.result_database import result_database
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 from airflow_provider_omnichat.tasks.given_files import storage_path
+from airflow_provider_omnichat.tasks.ledger import with_resend_key
 from airflow_provider_omnichat.tasks.result_files import folder_names
 
 
@@ -55,14 +56,13 @@ def _found(task: SendingTask) -> RowPlace:
         return RowPlace(None, "Airflow no longer has the rendered fields of this task, which say where its rows are")
     if table := rendered_text(task, "results_table"):
         database = result_database(rendered_text(task, "results_conn_id") or rendered_text(task, "conn_id") or "")
-        resend_key = rendered_text(task, "resend_key")
-        batch = f"{task.identity}#{resend_key}" if resend_key else task.identity
+        batch = with_resend_key(task.identity, rendered_text(task, "resend_key"))
         return RowPlace(TablePages(database, table, batch))
     if rendered_path := rendered_text(task, "results_path"):
         return _files(task, rendered_path, task.progress.results)
     if conn_id := rendered_text(task, "ledger_conn_id"):
-        name = rendered_text(task, "ledger_table") or DEFAULT_TABLE
-        return RowPlace(LedgerPages(ledger_database(conn_id), task.progress.campaign, task.identity, name))
+        pages = LedgerPages(ledger_database(conn_id), task.progress.campaign, task.identity, ledger_table(task))
+        return RowPlace(pages)
     return RowPlace(
         None,
         "This task keeps no rows that could be listed: Airflow's task state store knows them by a hash of their numbers"
@@ -86,6 +86,11 @@ def _files(task: SendingTask, rendered_path: str, location: str | None) -> RowPl
             " results_table, can be read from here",
         )
     return RowPlace(FilePages(path))
+
+
+def ledger_table(task: SendingTask) -> str:
+    """Give the name of the table of a task's ledger."""
+    return rendered_text(task, "ledger_table") or DEFAULT_TABLE
 
 
 def rendered_text(task: SendingTask, name: str) -> str | None:

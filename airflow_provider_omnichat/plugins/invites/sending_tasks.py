@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -231,11 +231,6 @@ def may_send_yet(session: Session, dag_id: str, run_id: str, task_id: str | None
 
 def _has_run(session: Session, dag_id: str, run_id: str) -> bool:
     return session.scalar(select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)) is not None
-
-
-def days_before(now: datetime, days: int) -> datetime:
-    """Give the moment some days before another."""
-    return now - timedelta(days=days)
 
 
 def _statement() -> Any:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 from airflow.models.taskinstance import TaskInstance
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -16,8 +16,8 @@ from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
-from airflow_provider_omnichat.plugins.invites.doubts import has_state_store, ledger_table
-from airflow_provider_omnichat.plugins.invites.row_places import rendered_text
+from airflow_provider_omnichat.plugins.invites.doubts import has_state_store
+from airflow_provider_omnichat.plugins.invites.row_places import ledger_table, rendered_text
 from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
 
 _LAST_WORD_MINUTES = 5
@@ -40,7 +40,7 @@ class SettleBody(BaseModel):
 
     recipient: str = Field(pattern=r"^[0-9a-f]{20,32}$")
     settled_as: Literal["sent", "not_sent"]
-    why: str = Field(min_length=3, max_length=200)
+    why: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=200)]
 
 
 def settle(session: Session, task: SendingTask, body: SettleBody, by: str) -> None:
@@ -53,7 +53,7 @@ def settle(session: Session, task: SendingTask, body: SettleBody, by: str) -> No
     :param by: the user's name.
     :raises NotSettledError: the task is at work, or the invite is not in doubt.
     """
-    settlement = Settlement(was_sent=body.settled_as == "sent", by=by, why=body.why.strip(), at=datetime.now(UTC))
+    settlement = Settlement(was_sent=body.settled_as == "sent", by=by, why=body.why, at=datetime.now(UTC))
     conn_id = rendered_text(task, "ledger_conn_id")
     try:
         refusal = (

@@ -107,6 +107,14 @@ def test_a_body_names_no_task_since_the_audit_log_would_believe_it(name: str) ->
         SettleBody.model_validate({**body, name: "another"})
 
 
+def test_what_is_blank_says_not_how_somebody_knows() -> None:
+    body = {"recipient": "0" * 20, "settled_as": "sent", "why": "  a call  "}
+    assert SettleBody.model_validate(body).why == "a call"
+    for blank in ("", "    ", "\n\n\n\n", " x  "):
+        with pytest.raises(ValidationError):
+            SettleBody.model_validate({**body, "why": blank})
+
+
 @pytest.mark.skipif(not HAS_STATE_STORE, reason="the task state store came with Airflow 3.3")
 @pytest.mark.parametrize(("minutes", "is_settled"), [(None, False), (0, False), (4, False), (6, True)])
 def test_a_claim_of_a_worker_that_may_still_send_is_not_settled(

@@ -78,7 +78,7 @@ def test_without_a_ledger_and_a_state_store_only_real_doubts_are_a_problem(
     monkeypatch.setattr(doubts, "has_state_store", lambda: False)
     task, session = sending(counts={"accepted": 9, "unknown": unknown}, rendered={"conn_id": "c"}), None
     assert task is not None
-    problem = doubts.doubts_of(session, task).problem  # type: ignore[arg-type]
+    problem = doubts.doubts_of(session, task, RowPlace(None)).problem  # type: ignore[arg-type]
     assert says in problem
     assert bool(problem) == bool(says)
 
