@@ -22,9 +22,9 @@ PY
 }
 
 for name in "$@"; do
-    groups="--group test"
+    groups="--group test --group mysqlclient"
     case $name in
-        airflow-3.3) groups="--group dev --group outage"; echo "apache-airflow==3.3.2" ;;
+        airflow-3.3) groups="--group dev --group mysqlclient --group outage"; echo "apache-airflow==3.3.2" ;;
         # 3.0 passes PyJWT a list as issuer (TypeError from 2.11 on), its page uses the old form of starlette's TemplateResponse
         # (gone in 1.0), and its tasks send JSON without naming it as such (refused by FastAPI from 0.132 on).
         airflow-3.0) printf '%s\n' "apache-airflow==3.0.6" "pyjwt<2.11" "starlette<1" "fastapi<0.132" ;;
@@ -36,7 +36,7 @@ for name in "$@"; do
     printf 'pip\nuv\n' >> "$pins/$name.in" # what installs the rest
     # One file for every Python from 3.11 on: what differs between them carries a marker.
     "$python" -m uv pip compile pyproject.toml "$pins/$name.in" --all-extras $groups \
-        --universal --python-version 3.11 --no-header --no-annotate --quiet --upgrade \
+        --universal --python-version 3.11 --no-header --no-annotate --quiet ${UPGRADE---upgrade} \
         --output-file "constraints/$name.txt"
     printf 'constraints/%s.txt: %s pins\n' "$name" "$(wc -l < "constraints/$name.txt")"
 done

@@ -66,5 +66,15 @@ with_pip() {
     step "a pip that knows dependency groups" "${pip[@]}" --upgrade pip
     step "Airflow, the provider and the tools" "$dir/bin/python" -m pip install "${what[@]}"
 }
+# Has no wheels, and is only needed for the tests of that driver.
+with_mysqlclient() {
+    printf '  %-58s ' "mysqlclient, where it can be built"
+    if "$dir/bin/python" -m pip install --constraint "$constraints" mysqlclient > "$log" 2>&1; then
+        echo "yes"
+    else
+        echo "no: it needs a C compiler, pkg-config and the MariaDB client library (Debian: libmariadb-dev)"
+    fi
+}
 with_uv || with_pip
+case $group in test | dev) with_mysqlclient ;; esac
 rm -f "$log"
