@@ -30,6 +30,11 @@ from tests.support.sql_connections import database, mariadb_server, postgresql_s
 from tests.support.wire_server import Play, WireServer  # noqa: E402
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest: the tests of a real Airflow, of which one process of pytest starts one for all."""
+    items.sort(key=lambda item: item.get_closest_marker("airflow") is None)
+
+
 @pytest.fixture(autouse=True)
 def new_secrets_masker() -> None:
     """
