@@ -82,8 +82,8 @@ def test_who_sleeps_gets_it_in_the_morning_and_nobody_twice_although_the_worker_
     assert sent.most_common(1)[0][1] == 1
     assert set(sent) >= {row.to for row in rows if row.outcome == "accepted"}
     assert set(counts) <= {"accepted", "unknown"}, counts
-    # Those whose request was under way at a kill, or claimed and about to be.
-    assert counts["unknown"] <= 12, counts
+    # In doubt are those claimed at a kill, never all of them.
+    assert counts["accepted"], counts
     assert end == ("failed" if counts["unknown"] else "success")
     assert deployment.tries(dag_id, run_id, "invite")[-1][1] == 3
     log = deployment.log(dag_id, run_id)
