@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +82,16 @@ class OmnichatHook(BaseHook):
         from airflow_provider_omnichat.api.errors import AccountError
 
         conn = self.get_connection(self.omnichat_conn_id)
-        extra = conn.extra_dejson
+        extra: Any = conn.extra_dejson
+        if isinstance(extra, str):  # an object that was written as a text is still one
+            with suppress(ValueError):
+                extra = json.loads(extra or "{}")
+        extra = {} if extra is None else extra
+        if not isinstance(extra, dict):
+            raise AccountError(
+                f"Connection {self.omnichat_conn_id!r} cannot be used: extra must be a JSON object, such as"
+                f' {{"application_key": "..."}}, and is a {type(extra).__name__}'
+            )
         if unknown := sorted(set(extra) - set(CONN_FIELDS)):
             self.log.warning(
                 "Connection %r: extra has fields that are not known and not used: %s",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import traceback
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import AirflowException, BaseHook
+
+from airflow_provider_omnichat.api.privacy import scrub
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -44,3 +47,21 @@ def sql_hook(conn_id: str, purpose: str, takes: str, error: type[Exception]) -> 
             f" takes {takes}"
         )
     return hook, conn_type
+
+
+def connect(hook: DbApiHook, conn_id: str, error: type[Exception]) -> Any:
+    """
+    Make a connection to the database.
+
+    :param hook: of the connection.
+    :param conn_id: of the connection, for the error.
+    :param error: what is raised when Airflow itself refuses the connection: its reason may be told, a driver's is not.
+    """
+    try:
+        return hook.get_conn()
+    except (ImportError, LookupError, RuntimeError, TypeError, ValueError, AirflowException) as failure:
+        frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(failure.__traceback__)]
+        if not frames[-1].startswith("airflow."):
+            raise
+        reason = f"{type(failure).__name__}: {scrub(str(failure))}"
+    raise error(f"Airflow refuses connection {conn_id!r} ({reason}); nothing was sent. Correct the connection")

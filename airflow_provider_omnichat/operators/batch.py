@@ -34,10 +34,10 @@ from airflow_provider_omnichat.tasks.arguments import (
 from airflow_provider_omnichat.tasks.asset_events import add_to_asset_events
 from airflow_provider_omnichat.tasks.ending import Ending, raise_if_empty
 from airflow_provider_omnichat.tasks.ledger import campaign_name, task_identity
-from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
 from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
 from airflow_provider_omnichat.tasks.short_errors import shorten
+from airflow_provider_omnichat.tasks.templates import TemplatesMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -58,7 +58,7 @@ def _shown_opt_outs(given: Any) -> Any:
     return describe_list(given)
 
 
-class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseOperator):
+class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TemplatesMixin, BaseOperator):
     """
     Send SMS invites to a list of any length: each recipient at most once, each row to exactly one outcome.
 

@@ -21,9 +21,9 @@ from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TAB
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.tasks.arguments import is_number, one_of
-from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
 from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
+from airflow_provider_omnichat.tasks.templates import TemplatesMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -42,7 +42,7 @@ def _shown(invites: Any) -> str:
     return invites if isinstance(invites, str) else describe_list(invites, of="invites")
 
 
-class InviteDeliverySensor(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseSensorOperator):
+class InviteDeliverySensor(RequiredArgumentsMixin, PrivateFieldsMixin, TemplatesMixin, BaseSensorOperator):
     """
     Wait until sent invites have a final status, or the time is up.
 

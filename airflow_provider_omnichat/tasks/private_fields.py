@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any, ClassVar
 
 from airflow_provider_omnichat.api.privacy import mask_numbers
+from airflow_provider_omnichat.tasks.templates import provided_fields
 
 
 class PrivateFieldsMixin:
@@ -55,7 +56,7 @@ class PrivateFieldsMixin:
         Airflow does not look into a path, and before 3.3 calls its ``resolve``, which fails where there is no file yet.
         What another task has given is data, and has been rendered.
         """
-        for name in getattr(self, "template_fields", ()):
+        for name in provided_fields(self):
             value = getattr(self, name, None)
             if isinstance(value, PurePath) and id(value) not in rendered:
                 setattr(self, name, str(value))
