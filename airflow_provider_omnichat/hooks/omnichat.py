@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
+from airflow_provider_omnichat.api.tracebacks import leaves_no_locals
 from airflow_provider_omnichat.hooks.connection_form import CONN_FIELDS, legacy_field_behaviour, wtforms_widgets
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ class OmnichatHook(BaseHook):
             client.stop()
         return client
 
+    @leaves_no_locals
     def check_invite(
         self,
         to: object,
@@ -150,6 +152,7 @@ class OmnichatHook(BaseHook):
             default_region=default_region,
         )
 
+    @leaves_no_locals
     def send_invite(
         self,
         to: str,

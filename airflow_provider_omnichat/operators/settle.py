@@ -15,6 +15,7 @@ from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.tasks.arguments import seconds_of
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
 from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
+from airflow_provider_omnichat.tasks.short_errors import short_errors
 from airflow_provider_omnichat.tasks.templates import TemplatesMixin
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class SettleInvitesOperator(RequiredArgumentsMixin, PrivateFieldsMixin, Template
         """Ask no more; what was found is settled."""
         self._stop.set()
 
+    @short_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Look them up; see the class."""
         from airflow_provider_omnichat.campaign.engine.settle_campaign import Settling, settle_campaign

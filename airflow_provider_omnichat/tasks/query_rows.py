@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_omnichat.campaign.engine.progress import Log
@@ -27,8 +27,8 @@ class QueryRows:
     """
 
     conn_id: str
-    sql: str
-    parameters: Sequence[Any] | Mapping[str, Any] | None
+    sql: str = field(repr=False)
+    parameters: Sequence[Any] | Mapping[str, Any] | None = field(repr=False)
     columns: RowColumns
     log: Log
 
