@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 
@@ -34,11 +33,11 @@ def held_by(value: Any, *, most: int = 8) -> Iterator[str]:
     seen: set[int] = set()
 
     def walk(each: Any, depth: int) -> Iterator[str]:
-        if id(each) in seen or depth > most:
+        is_context = type(each) is dict and "ti" in each  # of Airflow, some of which asks a supervisor that is gone
+        if id(each) in seen or depth > most or is_context:
             return
         seen.add(id(each))
-        with suppress(Exception):  # some of Airflow's objects ask a supervisor that is gone
-            yield str(each) if isinstance(each, str | bytes | int) else repr(each)
+        yield str(each) if isinstance(each, str | bytes | int) else repr(each)
         if isinstance(each, Mapping):
             parts = [*each, *each.values()]
         elif isinstance(each, list | tuple | set | frozenset):

@@ -20,7 +20,7 @@ from tests.support.airflow_versions import needs_runner
 
 NUMBER = "+41793026727"
 MESSAGE = "Hi <link>"
-QUERY = {"conn_id": "ledger", "sql": "SELECT 1"}
+QUERY: dict[str, Any] = {"conn_id": "ledger", "sql": "SELECT 1"}
 
 
 def batch(**given: Any) -> Any:
@@ -59,7 +59,7 @@ def run_in_dag(task: Any, values: dict[str, Any] | None = None, **dag: Any) -> T
     return run_task(task)
 
 
-TEXTS = [
+TEXTS: list[tuple[Any, str, Any]] = [
     (batch, "message", "Hi {x}, <link>"),
     (single, "message", "Hi {x}, <link>"),
     (transfer, "message", "Hi {x}, <link>"),
