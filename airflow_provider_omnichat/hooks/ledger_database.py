@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
 from airflow_provider_omnichat.hooks.sql_hook import connect, sql_hook
+from airflow_provider_omnichat.hooks.supervisor import in_turn
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -42,7 +43,7 @@ def ledger_database(conn_id: str) -> SqlDatabase:
         )
 
     return SqlDatabase(
-        lambda: connect_for_writing(hook, dialect, conn_id, LedgerError),
+        in_turn(lambda: connect_for_writing(hook, dialect, conn_id, LedgerError)),
         dialect,
         hook.placeholder,
         f"connection {conn_id!r}",

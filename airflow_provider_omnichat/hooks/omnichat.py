@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from functools import cached_property
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_omnichat.api.tracebacks import leaves_no_locals
 from airflow_provider_omnichat.hooks.connection_form import CONN_FIELDS, legacy_field_behaviour, wtforms_widgets
+from airflow_provider_omnichat.hooks.supervisor import in_turn
 
 if TYPE_CHECKING:
     from airflow_provider_omnichat.api.account import Account
@@ -74,7 +76,11 @@ class OmnichatHook(BaseHook):
         """
         from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 
-        return AsyncOmnichatClient(self.account, concurrency, on_token=mask_secret)
+        mask = in_turn(mask_secret)
+        # In a thread: the event loop must not wait for its turn.
+        return AsyncOmnichatClient(
+            self.account, concurrency, on_token=lambda token: Thread(target=mask, args=(token,), daemon=True).start()
+        )
 
     @cached_property
     def account(self) -> Account:

@@ -18,6 +18,7 @@ from airflow_provider_omnichat.api.privacy import (
     secrets_in,
 )
 from airflow_provider_omnichat.campaign.model.rows import ListFailedError, RowSourceError
+from airflow_provider_omnichat.hooks.supervisor import in_turn
 
 T = TypeVar("T")
 
@@ -90,8 +91,7 @@ def guarded_rows(rows: Iterator[T], hidden: tuple[str, ...] = ()) -> Iterator[T]
     :param rows: none of them None.
     :param hidden: see :func:`guarded`.
     """
-    while (row := guarded(lambda: next(rows, None), hidden)) is not None:
-        yield row
+    return iter(in_turn(lambda: guarded(lambda: next(rows, None), hidden)), None)
 
 
 def check_address(address: str, argument: str, *, takes_query: bool) -> None:
