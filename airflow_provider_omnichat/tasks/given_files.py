@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import IO, Any, NamedTuple, TypeVar
 
@@ -10,12 +11,13 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.privacy import (
+    file_name,
     has_password,
     is_address,
     is_path,
-    plain_address,
     scrub,
     secrets_in,
+    shown_address,
 )
 from airflow_provider_omnichat.campaign.model.rows import ListFailedError, RowSourceError
 from airflow_provider_omnichat.hooks.supervisor import in_turn
@@ -54,11 +56,11 @@ def file_given(given: object, argument: str) -> GivenFile | None:
         check_address(given, argument, takes_query=True)
         hidden = secrets_in(given)
         path = guarded(lambda: _path_at(given, argument), hidden)
-        name = plain_address(given).rpartition("/")[2]
-        return GivenFile(lambda: path.open("rb"), path.name if name == "…" else name, hidden)
+        name = file_name(given)
+        return GivenFile(lambda: _open(path, argument), path.name if name == "…" else name, hidden)
     if is_path(given):
         found: Any = given
-        return GivenFile(lambda: found.open("rb"), found.name, secrets_in(given))
+        return GivenFile(lambda: _open(found, argument), found.name, secrets_in(given))
     return None
 
 
@@ -135,6 +137,23 @@ def storage_path(address: str) -> Any:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     return ObjectStoragePath(address if "://" in address else str(Path(address).absolute()))
+
+
+def _open(path: Any, argument: str) -> IO[bytes]:
+    is_folder, failure = False, None
+    try:
+        stream: IO[bytes] = path.open("rb")
+        if getattr(stream, "size", None) != 0:  # in an object store, a folder may be there as an empty object
+            return stream
+    except (OSError, ValueError) as error:
+        failure = error
+    with suppress(Exception):  # whatever a storage raises: what it raised first is told
+        is_folder = path.is_dir()
+    if is_folder:
+        raise RowSourceError(f"{argument}: {shown_address(path)} is a folder; give the address of a file in it")
+    if failure is not None:
+        raise failure
+    return stream
 
 
 def _path_at(address: str, argument: str) -> Any:
