@@ -14,12 +14,7 @@ T = TypeVar("T")
 def leaves_no_locals(
     function: Callable[P, T], and_then: Callable[[BaseException], None] = lambda error: None
 ) -> Callable[P, T]:
-    """
-    Clear the frames of what *function* raises, and of the errors behind it.
-
-    :param function: that holds what nobody else is to see.
-    :param and_then: called with the error.
-    """
+    """Clear the frames of what *function* raises, and of the errors behind it; then call *and_then* with the error."""
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -34,15 +29,10 @@ def leaves_no_locals(
     return call
 
 
-def _clear(error: BaseException) -> None:
-    left: list[BaseException | None] = [error]
-    seen: set[int] = set()
-    while left:
-        each = left.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        traceback.clear_frames(each.__traceback__)
-        if each.__suppress_context__:  # nobody is to see what it was raised instead of
-            each.__context__ = None
-        left += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
+def _clear(error: BaseException, seen: frozenset[int] = frozenset()) -> None:
+    traceback.clear_frames(error.__traceback__)
+    if error.__suppress_context__:  # nobody is to see what it was raised instead of
+        error.__context__ = None
+    for behind in (error.__cause__, error.__context__, *getattr(error, "exceptions", ())):
+        if behind is not None and id(behind) not in seen:
+            _clear(behind, seen | {id(error)})

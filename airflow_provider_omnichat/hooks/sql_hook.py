@@ -14,17 +14,7 @@ if TYPE_CHECKING:
 
 
 def sql_hook(conn_id: str, purpose: str, takes: str, error: type[Exception]) -> tuple[DbApiHook, str]:
-    """
-    Find the hook of a connection, without connecting to anything.
-
-    :param conn_id: a connection of any type whose hook is a ``DbApiHook``.
-    :param purpose: what it is for, as an error's text begins: ``The SQL ledger``.
-    :param takes: the databases that it can be, for the error.
-    :param error: what is raised.
-    :return: the hook, and the connection's type.
-    :raises Exception: *error*, when there is no such hook; the text says what to do.
-    :raises airflow.exceptions.AirflowNotFoundException: there is no such connection.
-    """
+    """Return the SQL hook of a connection, and its type, without connecting; raise *error* if it has none."""
     try:
         from airflow.providers.common.sql.hooks.sql import DbApiHook
     except ImportError as missing:
@@ -50,13 +40,7 @@ def sql_hook(conn_id: str, purpose: str, takes: str, error: type[Exception]) -> 
 
 
 def connect(hook: DbApiHook, conn_id: str, error: type[Exception]) -> Any:
-    """
-    Make a connection to the database.
-
-    :param hook: of the connection.
-    :param conn_id: of the connection, for the error.
-    :param error: what is raised when Airflow itself refuses the connection: its reason may be told, a driver's is not.
-    """
+    """Connect to the database; if Airflow itself refuses, raise *error* with its reason. A driver's is not told."""
     try:
         return hook.get_conn()
     except (ImportError, LookupError, RuntimeError, TypeError, ValueError, AirflowException) as failure:

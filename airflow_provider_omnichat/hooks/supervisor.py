@@ -19,9 +19,6 @@ def in_turn(function: Callable[P, Any], *, seconds: float = -1) -> Callable[P, A
 
     The channel has a lock of its own from Airflow 3.2 on, but not in ``dags test``: two threads get each other's
     answers there, or an ImportError. Call this in the task's main thread, before a campaign has others.
-
-    :param function: talks to the supervisor, or calls code of a user's or of Airflow's that may.
-    :param seconds: to wait at most, after which the function is not called; any time if negative.
     """
     runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
     channel = getattr(runner, "SUPERVISOR_COMMS", None)

@@ -40,14 +40,7 @@ def has_tabs() -> bool:
 
 
 def progress_of(operator: PushesXComs, context: Context, campaign: str, results: str | None = None) -> Publish | None:
-    """
-    Give what pushes the progress of a task; None where nobody would look at it.
-
-    :param operator: whose task it is.
-    :param context: of the task.
-    :param campaign: the campaign's name.
-    :param results: where its result rows are.
-    """
+    """Give what pushes the progress of a task; None where nobody would look at it."""
     if not operator.do_xcom_push or not has_tabs():
         return None
     ti = context["ti"]

@@ -80,20 +80,11 @@ class PrivateFieldsMixin:
                 setattr(self, name, str(value))
 
     def private(self, name: str) -> Any:
-        """
-        Give the true value of a private field.
-
-        :param name: one of :attr:`private_fields`.
-        """
+        """Give the true value of a private field."""
         return getattr(self, name) if self._private_key is None else _VALUES[self._private_key][name]
 
     def set_private(self, name: str, value: Any) -> None:
-        """
-        Set the true value of a private field while the task runs; what may be shown stays as it is.
-
-        :param name: one of :attr:`private_fields`.
-        :param value: to give from now on.
-        """
+        """Set the true value of a private field while the task runs; what may be shown stays as it is."""
         if self._private_key is None:
             setattr(self, name, value)
         else:

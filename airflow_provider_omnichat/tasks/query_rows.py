@@ -16,15 +16,7 @@ from airflow_provider_omnichat.hooks.sql_rows import rows_of_query
 
 @dataclass(frozen=True, slots=True)
 class QueryRows:
-    """
-    The rows that a query gives, of the columns that are needed.
-
-    :param conn_id: of the database.
-    :param sql: the query.
-    :param parameters: of the query, in the style of the database's driver.
-    :param columns: that its rows must have.
-    :param log: where their number is logged.
-    """
+    """The rows that a query gives, of the columns that are needed."""
 
     conn_id: str
     sql: str = field(repr=False)

@@ -9,11 +9,10 @@ from typing import Any, ClassVar, Self
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_omnichat.tasks.templates import PutIn, provided_fields
+from airflow_provider_omnichat.tasks.templates import provided_fields
 
 # Not templated; what a mapped task is expanded to is given all the same.
 _COLUMNS = frozenset({"to_column", "region_column", "key_column", "time_zone_column", "message_column"})
-_TEXTS_FOR_PEOPLE = frozenset({"message", "link_placeholder", "sql"})
 _OF_A_FUNCTION = frozenset({"op_args", "op_kwargs"})  # which may take None
 _NOTHING_SAID = frozenset({"none", "null", "nan", "nat", "<na>", "undefined", "nil"})
 """Words that a template writes for an object that is not there, in small letters. ``NA`` is not one: it is Namibia."""
@@ -35,12 +34,11 @@ class RequiredArgumentsMixin:
     """Templated arguments that may render to None or a blank text, which says something there."""
 
     not_texts: ClassVar[frozenset[str]] = frozenset()
-    """Templated arguments that are something else than a text."""
 
     _given: Mapping[str, bool] | None = None
     """The arguments that were given, and whether a mapped task is expanded to them."""
     _gone: frozenset[str] = frozenset()
-    _put_in: Mapping[str, list[PutIn]] | None = None
+    _put_in: Mapping[str, list[str]] | None = None
 
     def __new__(cls, *_: object, **arguments: Any) -> Self:
         """
@@ -70,15 +68,13 @@ class RequiredArgumentsMixin:
             self._gone = frozenset(name for name, source in sources.items() if _is_gone(source, self._value(name)))
 
     def refuse_missing_arguments(self) -> None:
-        """
-        End the task when an argument is gone or no text, and make texts of whole numbers.
-
-        :raises AirflowFailException: naming it.
-        """
+        """End the task when an argument is gone or no text, and make texts of whole numbers."""
         for name, is_expanded in (self._given or {}).items():
             value = self._value(name)
             now = "" if name in self.may_become_empty and _is_blank(value) else _nothing_in(value)
-            if now := now or self._put_into(name):
+            if put_in := (self._put_in or {}).get(name):
+                now = now or f"a text with {put_in[0]} in it"  # two campaigns {{ x }}-2026 would be one
+            if now := now or ("something with None in it" if name in self._gone else ""):
                 advice = "; leave it out of expand_kwargs where there is none" if is_expanded else ""
                 raise AirflowFailException(
                     f"Nothing was sent. {name}: was given and is {now} now; see what the task or template that it comes"
@@ -88,20 +84,8 @@ class RequiredArgumentsMixin:
             if name not in self.not_texts:
                 self._set(name, self._text(name))
 
-    def _put_into(self, name: str) -> str:
-        """Say what stands for nothing in an argument: two campaigns ``{{ x }}-2026`` would be one."""
-        takes_words = name in _TEXTS_FOR_PEOPLE or name in self.not_texts
-        found = [each.what for each in (self._put_in or {}).get(name, ()) if not (each.is_in_text and takes_words)]
-        if found:
-            return f"a text with {found[0]} in it"
-        return "something with None in it" if name in self._gone else ""
-
     def refuse_what_is_no_text(self) -> None:
-        """
-        Refuse what can be seen to be no text when the DAG file is parsed; at the end of ``__init__``.
-
-        :raises ValueError: naming the argument.
-        """
+        """Refuse what can be seen to be no text when the DAG file is parsed; at the end of ``__init__``."""
         for name in self._templated:
             value = getattr(self, name, None)
             if name not in self.not_texts and isinstance(value, bool | float):

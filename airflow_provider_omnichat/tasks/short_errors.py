@@ -22,8 +22,6 @@ def short_errors(method: Callable[P, T]) -> Callable[P, T]:
 
     What a function of the user's has called stays, and so does all of an error that nobody has thought of. The values
     of local variables are left out in any case.
-
-    :param method: of an operator, that Airflow calls.
     """
     return leaves_no_locals(method, _shorten)
 

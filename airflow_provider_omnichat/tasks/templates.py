@@ -5,28 +5,14 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, ClassVar
 
 from airflow_provider_omnichat.campaign.model.blank import is_blank
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
+_TEXTS_FOR_PEOPLE = frozenset({"message", "link_placeholder", "sql"})
 # As a part of a name: spring-None, exports/None/2026.
 _NONE_IN_IT = re.compile(r"(?<![^\W_])(?:None|null|nan|NaT)(?![^\W_])")
 _MAKES_A_TEXT = frozenset({"capitalize", "join", "lower", "replace", "string", "title", "trim", "upper", "urlencode"})
-
-
-class PutIn(NamedTuple):
-    """
-    What a template has put into a text where there was nothing to put in.
-
-    :param what: for the error.
-    :param is_in_text: whether it is a word in a text that the template was given: "None" may be meant there.
-    """
-
-    what: str
-    is_in_text: bool
 
 
 class TemplatesMixin:
@@ -42,7 +28,10 @@ class TemplatesMixin:
     one gives a text.
     """
 
-    _put_in: Mapping[str, list[PutIn]] | None = None
+    not_texts: ClassVar[frozenset[str]] = frozenset()
+    """Templated arguments that are something else than a text."""
+
+    _put_in: Mapping[str, list[str]] | None = None
 
     def _do_render_template_fields(
         self, parent: Any, template_fields: Any, context: Any, jinja_env: Any, *args: Any, **kwargs: Any
@@ -52,7 +41,8 @@ class TemplatesMixin:
         render(parent, [each for each in template_fields if each not in ours], context, jinja_env, *args, **kwargs)
         put_in = self._put_in = self._put_in or {name: [] for name in ours}
         for name in ours:
-            render(parent, [name], context, _noting(jinja_env, put_in[name]), *args, **kwargs)
+            is_name = name not in _TEXTS_FOR_PEOPLE and name not in self.not_texts
+            render(parent, [name], context, _noting(jinja_env, put_in[name], is_name), *args, **kwargs)
 
     def _render(self, template: Any, context: Any, dag: Any = None) -> Any:
         from jinja2.nativetypes import NativeEnvironment
@@ -78,30 +68,22 @@ class TemplatesMixin:
 
 
 def provided_fields(made: Any) -> tuple[str, ...]:
-    """
-    Return the templated fields of an operator or notifier that the provider has declared, not a user's subclass.
-
-    :param made: the operator or notifier.
-    """
+    """Return the templated fields that the provider has declared, and not a user's subclass."""
     package = __name__.partition(".")[0] + "."
-    declared = {
-        name
-        for each in type(made).__mro__
-        if each.__module__.startswith(package)
-        for name in vars(each).get("template_fields", ())
-    }
+    kinds = [vars(kind) for kind in type(made).__mro__ if kind.__module__.startswith(package)]
+    declared = {name for kind in kinds for name in kind.get("template_fields", ())}
     return tuple(name for name in made.template_fields if name in declared)
 
 
-def _noting(environment: Environment, noted: list[PutIn]) -> Any:
+def _noting(environment: Any, noted: list[str], is_name: bool) -> Any:
     """Return the same environment, which notes the nothings that it puts into texts."""
 
     def note(value: Any) -> Any:
-        if put_in := _nothing_put_in(value):
-            noted.append(put_in)
+        if nothing := _nothing_in(value, is_name):
+            noted.append(nothing)
         return value
 
-    made: Any = environment.overlay()
+    made = environment.overlay()
     made.noted = noted
     if environment.finalize is None:  # else somebody has said what is to stand for None
         made.finalize = note
@@ -109,21 +91,19 @@ def _noting(environment: Environment, noted: list[PutIn]) -> Any:
     return made
 
 
-def _nothing_put_in(value: object) -> PutIn | None:
+def _nothing_in(value: object, is_name: bool) -> str | None:
     from jinja2 import Undefined
 
-    if isinstance(value, Undefined):
-        name = value._undefined_name  # an "if" without an "else" has none
-        return PutIn("nothing for an undefined name", False) if name else None
-    if isinstance(value, str):
+    if isinstance(value, Undefined):  # an "if" without an "else" has no name
+        return "nothing for an undefined name" if value._undefined_name else None
+    if isinstance(value, str):  # a text may have the word in it that is no name
         word = _NONE_IN_IT.search(value)
-        return PutIn(f"the word {word.group()!r}", value.strip() != "None") if word else None
+        return f"the word {word.group()!r}" if word and (is_name or value.strip() == "None") else None
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple | set) else (value,)
-    blank = [str(part) for part in parts if not isinstance(part, str) and is_blank(part)]
-    return PutIn(f"the word {blank[0]!r}", False) if blank else None
+    return next((f"the word '{part}'" for part in parts if not isinstance(part, str) and is_blank(part)), None)
 
 
-def _noting_parts(generator: type) -> type:
+def _noting_parts(generator: Any) -> type:
     """Have the parts of a text looked at, too, that an expression makes: ``{{ "brand-" ~ brand }}``."""
     from jinja2 import nodes
 
@@ -137,10 +117,10 @@ def _noting_parts(generator: type) -> type:
                 each.nodes = [noted(part) for part in each.nodes]
             elif isinstance(each, nodes.Mod):
                 each.right = noted(each.right)
-            elif isinstance(each, nodes.Filter) and each.name in _MAKES_A_TEXT and each.node is not None:
+            elif getattr(each, "name", "") in _MAKES_A_TEXT and each.node is not None:
                 each.node = noted(each.node)
             elif getattr(each, "name", getattr(each.node, "attr", None)) == "format":
                 each.args = [noted(part) for part in each.args]
-        generator.visit_Template(self, node, frame)  # type: ignore[attr-defined]
+        generator.visit_Template(self, node, frame)
 
     return type("NotingGenerator", (generator,), {"visit_Template": visit_template})
