@@ -104,7 +104,7 @@ def test_a_token_is_masked_without_holding_up_the_event_loop(crowded, hook_for, 
         told.set()
 
     hook: OmnichatHook = hook_for(sandbox)
-    assert hook.account
+    assert hook.account.base_url
     monkeypatch.setattr(omnichat, "mask_secret", mask)
     client = hook.get_async_conn()
     assert client._on_token is not None
