@@ -24,7 +24,14 @@ _DIALECTS: dict[str, Dialect] = {
 
 
 def ledger_database(conn_id: str) -> SqlDatabase:
-    """Find the database behind a connection, without connecting to it."""
+    """
+    Find the database behind a connection, without connecting to it.
+
+    :param conn_id: a connection of any type whose hook is a ``DbApiHook``, to SQLite, PostgreSQL, MySQL or MariaDB.
+    :return: what :class:`~airflow_provider_omnichat.campaign.ledger.sql_ledger.SqlLedger` takes.
+    :raises LedgerError: the connection has no such hook, or is to another database; the text says what to do.
+    :raises airflow.exceptions.AirflowNotFoundException: there is no such connection.
+    """
     from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 
     hook, conn_type = sql_hook(conn_id, "The SQL ledger", "PostgreSQL, MySQL, MariaDB or SQLite", LedgerError)
@@ -44,7 +51,12 @@ def ledger_database(conn_id: str) -> SqlDatabase:
 
 
 def connect_for_writing(hook: DbApiHook, dialect: Dialect | None, conn_id: str, error: type[Exception]) -> Any:
-    """Make a connection whose transactions end where its user says so."""
+    """
+    Make a connection whose transactions end where its user says so.
+
+    :param hook: of the connection.
+    :param dialect: see :func:`dialect_of`.
+    """
     connection = connect(hook, conn_id, error)
     # SQLite's transactions begin where the session says so. What has no transactions says that it has no autocommit.
     if dialect != "sqlite" and (dialect or hook.supports_autocommit):
@@ -55,7 +67,12 @@ def connect_for_writing(hook: DbApiHook, dialect: Dialect | None, conn_id: str, 
 
 
 def dialect_of(hook: DbApiHook, conn_type: str) -> Dialect | None:
-    """Tell which of the ledger's databases is behind a hook; None for any other."""
+    """
+    Tell which of the ledger's databases is behind a hook; None for any other.
+
+    :param hook: of the connection.
+    :param conn_type: the connection's type.
+    """
     if conn_type in _DIALECTS:
         return _DIALECTS[conn_type]
     # Connections such as ODBC's say in their extra what is behind them.

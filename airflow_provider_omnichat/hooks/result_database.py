@@ -16,7 +16,14 @@ _BIGQUERY = frozenset({"gcpbigquery", "google_cloud_platform"})
 
 
 def result_database(conn_id: str) -> ResultDatabase:
-    """Find the database behind a connection, without connecting to it."""
+    """
+    Find the database behind a connection, without connecting to it.
+
+    :param conn_id: a connection of any type whose hook is a ``DbApiHook``, but BigQuery's.
+    :return: what :class:`~airflow_provider_omnichat.campaign.results.table.ResultTable` takes.
+    :raises ResultTableError: the connection has no such hook; the text says what to do.
+    :raises airflow.exceptions.AirflowNotFoundException: there is no such connection.
+    """
     from airflow_provider_omnichat.campaign.results.table import ResultDatabase, ResultTableError
 
     hook, conn_type = sql_hook(

@@ -26,13 +26,7 @@ T = TypeVar("T")
 
 
 class GivenFile(NamedTuple):
-    """
-    A file that somebody has given the address of.
-
-    :param open: opens it for reading.
-    :param name: its name; the ending says what it is.
-    :param hidden: what must not be shown of its address.
-    """
+    """A file that somebody has given the address of."""
 
     open: Callable[[], IO[bytes]]
     name: str
@@ -40,14 +34,7 @@ class GivenFile(NamedTuple):
 
 
 def file_given(given: object, argument: str) -> GivenFile | None:
-    """
-    Find the file at an address, without opening it; None for what is neither a text nor a path.
-
-    :param given: a text, a :class:`pathlib.Path`, an ``ObjectStoragePath`` or what works like these.
-    :param argument: the operator's argument that it was given as, for errors.
-    :raises RowSourceError: it is a text and no address, or one that can never be opened.
-    :raises ListFailedError: its storage cannot be reached.
-    """
+    """Find the file at an address, without opening it; None for what is neither a text nor a path."""
     if isinstance(given, PurePath):
         given = str(given)
     if isinstance(given, str):
@@ -97,14 +84,7 @@ def guarded_rows(rows: Iterator[T], hidden: tuple[str, ...] = ()) -> Iterator[T]
 
 
 def check_address(address: str, argument: str, *, takes_query: bool) -> None:
-    """
-    Refuse an address with secrets in it that Airflow makes nothing of.
-
-    :param address: to look at.
-    :param argument: the operator's argument that it was given as.
-    :param takes_query: whether it may have a query, such as the version of a file.
-    :raises RowSourceError: it has; nothing of it is shown.
-    """
+    """Refuse an address with secrets in it that Airflow makes nothing of."""
     if has_password(address):
         what = "a user and a password"
     elif not takes_query and "://" in address and "?" in address:
@@ -129,11 +109,7 @@ def _check_text(text: str, argument: str) -> None:
 
 
 def storage_path(address: str) -> Any:
-    """
-    Give the ``ObjectStoragePath`` of an address; Airflow 2 takes a relative path for one below the root.
-
-    :param address: a path or URL.
-    """
+    """Give the ``ObjectStoragePath`` of an address; Airflow 2 takes a relative path for one below the root."""
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     return ObjectStoragePath(address if "://" in address else str(Path(address).absolute()))

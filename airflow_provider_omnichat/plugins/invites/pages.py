@@ -60,19 +60,33 @@ def _render(template: str, is_at_work: bool = False, **values: Any) -> HTMLRespo
 
 
 def nothing_sent(what: str, is_at_work: bool) -> HTMLResponse:
-    """Say in one line that there is nothing to show."""
+    """
+    Say in one line that there is nothing to show.
+
+    :param what: has not sent.
+    :param is_at_work: whether it may send yet.
+    """
     return _render("nothing.html", is_at_work, text=f"{what} has sent no invites{' yet' if is_at_work else ''}.")
 
 
 def unreadable(_: object, error: Exception) -> HTMLResponse:
-    """Say why nothing can be shown."""
+    """Show why nothing can be shown."""
     return _render("nothing.html", text=f"{error}.")
 
 
 def one_task(
     session: Session, task: SendingTask, wanted: RowsWanted, part: str, *, may_settle: bool, user: Any
 ) -> HTMLResponse:
-    """Show one task instance."""
+    """
+    Show one task instance.
+
+    :param session: to the metadata database.
+    :param task: the task instance.
+    :param wanted: which of its rows.
+    :param part: ``live`` for the part that changes while the task is at work; empty for all.
+    :param may_settle: whether the user may settle doubts.
+    :param user: who looks.
+    """
     summary: dict[str, Any] = {
         "task": task,
         "is_at_work": task.is_at_work,
@@ -108,7 +122,12 @@ def one_task(
 
 
 def many_tasks(tasks: Sequence[SendingTask], part: str) -> HTMLResponse:
-    """Show several task instances: their sum, and each."""
+    """
+    Show several task instances: their sum, and each.
+
+    :param tasks: of one run.
+    :param part: ``live`` for the part that changes; empty for all.
+    """
     counts = outcomes.summed_counts(tasks)
     return _render(
         "many_live.html" if part == "live" else "many.html",
@@ -123,7 +142,14 @@ def many_tasks(tasks: Sequence[SendingTask], part: str) -> HTMLResponse:
 
 
 def campaigns(tasks: Sequence[SendingTask], days: int, part: str, *, are_more: bool) -> HTMLResponse:
-    """Show the campaigns of some days; mapped instances of a task are one line."""
+    """
+    Show the campaigns of some days; mapped instances of a task are one line.
+
+    :param tasks: the newest first.
+    :param days: how many.
+    :param part: ``live`` for the part that changes; empty for all.
+    :param are_more: whether older ones were left out.
+    """
     lines = [
         _line(list(instances))
         for _, instances in groupby(
@@ -144,7 +170,11 @@ def campaigns(tasks: Sequence[SendingTask], days: int, part: str, *, are_more: b
 
 
 def file_name(task: SendingTask) -> str:
-    """Name a download after a task."""
+    """
+    Name a download after a task.
+
+    :param task: the task instance.
+    """
     return _NOT_IN_A_NAME.sub("_", f"invites-{task.dag_id}-{task.run_id}-{task.task_id}")[:150] + ".csv"
 
 

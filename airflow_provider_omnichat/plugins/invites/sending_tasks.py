@@ -91,7 +91,12 @@ class TaskProgress(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class SendingTask:
-    """A task instance that sends, or has sent."""
+    """
+    A task instance that sends, or has sent.
+
+    :param state: of Airflow; None before it is scheduled.
+    :param rendered: its rendered template fields, as the worker wrote them.
+    """
 
     dag_id: str
     run_id: str
@@ -117,7 +122,13 @@ class SendingTask:
 
     @classmethod
     def of(cls, ti: TaskInstance, value: Any, rendered: Any) -> Self | None:
-        """Read what a task pushed; None if it is something else."""
+        """
+        Read what a task pushed.
+
+        :param value: of the XCom.
+        :param rendered: the task's rendered fields; None where Airflow no longer has them.
+        :return: None where the value is something else.
+        """
         try:
             progress = TaskProgress.model_validate(value)
         except ValidationError:
@@ -139,7 +150,13 @@ class SendingTask:
 def tasks_of_run(
     session: Session, dag_id: str, run_id: str, task_id: str | None = None, map_index: int | None = None
 ) -> list[SendingTask]:
-    """Give the sending tasks of a run."""
+    """
+    Give the sending tasks of a run.
+
+    :param session: to the metadata database.
+    :param task_id: only this one; None for all.
+    :param map_index: only this one; None for all.
+    """
     conditions = [TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id]
     if task_id is not None:
         conditions.append(TaskInstance.task_id == task_id)
@@ -150,14 +167,26 @@ def tasks_of_run(
 
 
 class Recent(NamedTuple):
-    """The sending tasks of some days."""
+    """
+    The sending tasks of some days.
+
+    :param tasks: all instances of each.
+    :param are_more: whether there are older ones.
+    """
 
     tasks: Sequence[SendingTask]
     are_more: bool
 
 
 def recent_tasks(session: Session, since: datetime, dag_ids: Iterable[str], most: int) -> Recent:
-    """Give the sending tasks of the last days: of mapped ones all instances, so that what is summed is a whole."""
+    """
+    Give the sending tasks of the last days: of mapped ones all instances, so that what is summed is a whole.
+
+    :param session: to the metadata database.
+    :param since: when they pushed last.
+    :param dag_ids: of which DAGs.
+    :param most: tasks at most; a mapped one counts once.
+    """
     names = (XComModel.dag_id, XComModel.run_id, XComModel.task_id)
     newest = (
         select(*names, func.count())
@@ -177,13 +206,24 @@ def recent_tasks(session: Session, since: datetime, dag_ids: Iterable[str], most
 
 
 def dags_with_campaigns(session: Session, since: datetime) -> set[str]:
-    """Give the DAGs of which a task has pushed how far it is."""
+    """
+    Give the DAGs of which a task has pushed how far it is.
+
+    :param session: to the metadata database.
+    :param since: when.
+    """
     found = select(XComModel.dag_id).where(XComModel.key == PROGRESS_KEY, XComModel.timestamp >= since).distinct()
     return set(session.scalars(found))
 
 
 def may_send_yet(session: Session, dag_id: str, run_id: str, task_id: str | None) -> bool | None:
-    """Return whether a task, or any task of a run, has not ended; None if there is no such run or task."""
+    """
+    Tell whether a task has not ended, or any task of a run.
+
+    :param session: to the metadata database.
+    :param task_id: None for any.
+    :return: None where there is no such run, or no such task in it.
+    """
     statement = select(TaskInstance.state).where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
     if task_id is not None:
         statement = statement.where(TaskInstance.task_id == task_id)

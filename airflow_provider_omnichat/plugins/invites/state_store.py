@@ -15,7 +15,12 @@ from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 
 
 class ServerSideStore:
-    """Works like ``context["task_state_store"]``; whoever gives the session commits what is written."""
+    """
+    Works like ``context["task_state_store"]``.
+
+    :param session: to the metadata database; what is written is committed by whoever gave it.
+    :param task: whose store it is.
+    """
 
     def __init__(self, session: Session, task: SendingTask) -> None:
         self._session = session
