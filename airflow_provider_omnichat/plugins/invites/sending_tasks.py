@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate
-from types import SimpleNamespace
 from typing import Annotated, Any, NamedTuple, Self
 
 from airflow.models.dagrun import DagRun
@@ -18,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from sqlalchemy import and_, func, select, tuple_
 from sqlalchemy.orm import Session
 
-from airflow_provider_omnichat.campaign.model.pages import PageError
+from airflow_provider_omnichat.plugins.invites.xcom_values import pushed_values
 from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY
 
 MOST_TASKS = 2000
@@ -33,7 +31,6 @@ Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
 Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC))]
 _MOST_MOMENTS = 200
 _MOST_WORDS = 100
-_READERS = 16
 
 
 class ReasonCount(BaseModel):
@@ -259,33 +256,6 @@ def _statement() -> Any:
 
 
 def _tasks(session: Session, found: Sequence[Any]) -> list[SendingTask]:
-    values = [value for _, value, _ in found]
-    if are_elsewhere := any(isinstance(value, str) for value in values):
-        session.expunge_all()
-        session.commit()  # an object store may be slow, and all of Airflow's API needs its connections
-        with ThreadPoolExecutor(_READERS) as readers:
-            values = list(readers.map(_from_backend, values))
+    values = pushed_values(session, [value for _, value, _ in found])
     tasks = [SendingTask.of(ti, value, rendered) for (ti, _, rendered), value in zip(found, values, strict=True)]
-    known = [task for task in tasks if task is not None]
-    if are_elsewhere and not known:
-        raise PageError(next(value for value in values if isinstance(value, str)))
-    return known
-
-
-def _from_backend(value: Any) -> Any:
-    """Read what an XCom backend keeps elsewhere; return the reason, as a text, if that is impossible."""
-    if not isinstance(value, str):
-        return value
-    from airflow.sdk.execution_time.xcom import XCom
-
-    try:
-        read = XCom.deserialize_value(SimpleNamespace(value=value))
-        problem = "there is nothing, or it is another backend's"
-    except Exception as error:  # whatever a storage raises
-        read, problem = "", type(error).__name__
-    if not isinstance(read, str):
-        return read
-    return (
-        f"What this task has pushed is kept by an XCom backend, and {XCom.__name__} of this server cannot read it there"
-        f" ({problem}). Give the API server the workers' xcom_backend, with its settings, connections and rights"
-    )
+    return [task for task in tasks if task is not None]
