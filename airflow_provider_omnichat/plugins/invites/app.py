@@ -63,6 +63,7 @@ def create_app() -> FastAPI:
         ],
     )
     app.middleware("http")(_with_headers)
+    app.add_exception_handler(PageError, pages.unreadable)
     return app
 
 

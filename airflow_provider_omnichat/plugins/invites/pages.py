@@ -69,6 +69,11 @@ def nothing_sent(what: str, is_at_work: bool) -> HTMLResponse:
     return _render("nothing.html", is_at_work, text=f"{what} has sent no invites{' yet' if is_at_work else ''}.")
 
 
+def unreadable(_: object, error: Exception) -> HTMLResponse:
+    """Show why nothing can be shown."""
+    return _render("nothing.html", text=f"{error}.")
+
+
 def one_task(
     session: Session, task: SendingTask, wanted: RowsWanted, part: str, *, may_settle: bool, user: Any
 ) -> HTMLResponse:

@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from sqlalchemy import and_, func, select, tuple_
 from sqlalchemy.orm import Session
 
+from airflow_provider_omnichat.plugins.invites.xcom_values import pushed_values
 from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY
 
 MOST_TASKS = 2000
@@ -159,7 +160,7 @@ def tasks_of_run(
     if map_index is not None:
         conditions.append(TaskInstance.map_index == map_index)
     statement = _statement().where(*conditions).order_by(TaskInstance.task_id, TaskInstance.map_index)
-    return _tasks(session.execute(statement.limit(MOST_TASKS)).all())
+    return _tasks(session, session.execute(statement.limit(MOST_TASKS)).all())
 
 
 class Recent(NamedTuple):
@@ -198,7 +199,7 @@ def recent_tasks(session: Session, since: datetime, dag_ids: Iterable[str], most
     ]
     these = tuple_(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id).in_(chosen)
     ordered = _statement().where(these).order_by(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id)
-    return Recent(_tasks(session.execute(ordered).all()), len(chosen) < len(found))
+    return Recent(_tasks(session, session.execute(ordered).all()), len(chosen) < len(found))
 
 
 def dags_with_campaigns(session: Session, since: datetime) -> set[str]:
@@ -254,5 +255,7 @@ def _statement() -> Any:
     )
 
 
-def _tasks(found: Sequence[Any]) -> list[SendingTask]:
-    return [task for ti, value, rendered in found if (task := SendingTask.of(ti, value, rendered)) is not None]
+def _tasks(session: Session, found: Sequence[Any]) -> list[SendingTask]:
+    values = pushed_values(session, [value for _, value, _ in found])
+    tasks = [SendingTask.of(ti, value, rendered) for (ti, _, rendered), value in zip(found, values, strict=True)]
+    return [task for task in tasks if task is not None]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,8 +17,10 @@ from airflow.models.xcom import XComModel
 from sqlalchemy import create_engine, insert
 from sqlalchemy.orm import Session
 
+from airflow_provider_omnichat.campaign.model.pages import PageError
 from airflow_provider_omnichat.plugins.invites import pages, sending_tasks
-from airflow_provider_omnichat.plugins.invites.sending_tasks import recent_tasks
+from airflow_provider_omnichat.plugins.invites.app import create_app
+from airflow_provider_omnichat.plugins.invites.sending_tasks import recent_tasks, tasks_of_run
 from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY
 from tests.support.plugin_tasks import pushed, sending
 
@@ -40,7 +45,14 @@ def session() -> Iterator[Session]:
     engine.dispose()
 
 
-def add(session: Session, dag_id: str, task_id: str, at: datetime, map_index: int = -1) -> None:
+def add(
+    session: Session,
+    dag_id: str,
+    task_id: str,
+    at: datetime,
+    map_index: int = -1,
+    stored: Callable[[Any], Any] = lambda value: value,
+) -> None:
     run: dict[str, object] = {"dag_id": dag_id, "run_id": "run"}
     if session.query(DagRun.id).filter_by(**run).first() is None:
         times = {"run_after": at, "queued_at": at, "start_date": at, "logical_date": at}
@@ -48,7 +60,7 @@ def add(session: Session, dag_id: str, task_id: str, at: datetime, map_index: in
     one = {**run, "task_id": task_id, "map_index": map_index}
     session.execute(insert(TaskInstance).values(**one, id=uuid4(), state="success", pool="p", pool_slots=1))
     dag_run_id = session.query(DagRun.id).filter_by(**run).scalar()
-    value = pushed(counts={"accepted": 9, "unknown": 1})
+    value = stored(pushed(counts={"accepted": 9, "unknown": 1}))
     session.execute(insert(XComModel).values(**one, dag_run_id=dag_run_id, key=PROGRESS_KEY, value=value, timestamp=at))
 
 
@@ -80,3 +92,53 @@ def test_a_run_with_more_tasks_than_are_summed_says_so(monkeypatch: pytest.Monke
     assert b"not counted here" not in pages.many_tasks(tasks, "").body
     monkeypatch.setattr(pages, "MOST_TASKS", 3)
     assert b"not counted here" in pages.many_tasks(tasks, "").body
+
+
+# XComs that a backend of Airflow's keeps elsewhere
+
+
+@pytest.fixture
+def object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], Any]]:
+    """All XComs go to files; gives what makes of a value what the database has of it."""
+    backend = pytest.importorskip("airflow.providers.common.io.xcom.backend")
+    from airflow.sdk.execution_time import xcom
+
+    monkeypatch.setenv("AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH", f"file://{tmp_path}/xcoms")
+    monkeypatch.setenv("AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD", "0")
+    monkeypatch.setattr(xcom, "XCom", backend.XComObjectStorageBackend)
+    caches = (backend._get_base_path, backend._get_threshold)
+    for each in caches:
+        each.cache_clear()
+    yield lambda value: backend.XComObjectStorageBackend.serialize_value(value, key=PROGRESS_KEY, dag_id="d")
+    for each in caches:
+        each.cache_clear()
+
+
+def test_xcoms_in_an_object_store_are_read_there(session: Session, object_store: Callable[[Any], Any]) -> None:
+    for index in range(3):
+        add(session, "stored", "invite", NOW, index, object_store)
+    value = session.query(XComModel.value).filter_by(dag_id="stored").first()
+    assert value is not None
+    assert str(value[0]).startswith("file://")
+    for found in (recent_tasks(session, SINCE, ["stored"], 10).tasks, tasks_of_run(session, "stored", "run")):
+        assert [task.map_index for task in found] == [0, 1, 2]
+        assert {task.progress.counts["accepted"] for task in found} == {9}
+
+
+def test_where_they_cannot_be_read_the_page_says_why(
+    session: Session, object_store: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from airflow.sdk.bases.xcom import BaseXCom
+    from airflow.sdk.execution_time import xcom
+
+    add(session, "stored", "invite", NOW, stored=object_store)
+    backend = xcom.XCom
+    monkeypatch.setattr(xcom, "XCom", BaseXCom)  # the server has not been told of it
+    with pytest.raises(PageError, match="kept by an XCom backend, and BaseXCom of this server cannot read it there"):
+        tasks_of_run(session, "stored", "run")
+    monkeypatch.setattr(xcom, "XCom", backend)
+    shutil.rmtree(tmp_path / "xcoms")
+    with pytest.raises(PageError, match=r"XComObjectStorageBackend .*there is nothing") as caught:
+        tasks_of_run(session, "stored", "run")
+    handler: Any = create_app().exception_handlers[PageError]
+    assert b"there is nothing" in handler(None, caught.value).body
