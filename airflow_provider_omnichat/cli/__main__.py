@@ -48,8 +48,11 @@ def run(command: str, arguments: argparse.Namespace) -> int:
 
     from airflow_provider_omnichat.api.errors import OmnichatError
     from airflow_provider_omnichat.cli.ledger_commands import LedgerCommands
+    from airflow_provider_omnichat.cli.upgrade_command import upgrade
 
     try:
+        if command == "upgrade":
+            return upgrade(arguments)
         return LedgerCommands.of(arguments).run(command, arguments)
     except (AirflowException, OmnichatError, ValueError) as error:
         print(f"{NAME}: {error}", file=sys.stderr)

@@ -69,7 +69,7 @@ class Command:
 
 _CAMPAIGN = Argument(("campaign",), {"help": "the campaign's name, as the task has it"})
 _NUMBER = Argument(("number",), {"help": "a phone number with its country code: '+41 79 302 67 27'"})
-_TABLE = Argument(("--table",), {"default": DEFAULT_TABLE, "help": f"of the ledger; {DEFAULT_TABLE} if not given"})
+_TABLE = Argument(("--table",), {"default": DEFAULT_TABLE, "help": f"its name; {DEFAULT_TABLE} if not given"})
 _YES = Argument(("--yes",), {"action": "store_true", "help": "do it without asking; otherwise it is only shown first"})
 
 
@@ -131,6 +131,16 @@ COMMANDS = (
                 {"type": age, "required": True, "metavar": "AGE", "help": "in days or weeks: 400d, 52w"},
             ),
             Argument(("--with-doubts",), {"action": "store_true", "help": "those with invites in doubt, too"}),
+        ),
+        changes=True,
+    ),
+    Command(
+        "upgrade",
+        "add the columns that a table made by an older version lacks",
+        (
+            Argument(
+                ("--kind",), {"choices": ("ledger", "results"), "default": "ledger", "help": "what the table holds"}
+            ),
         ),
         changes=True,
     ),

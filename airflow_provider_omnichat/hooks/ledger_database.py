@@ -41,7 +41,7 @@ def ledger_database(conn_id: str) -> SqlDatabase:
             " that keeps to a primary key: PostgreSQL, MySQL, MariaDB or SQLite"
         )
 
-    return SqlDatabase(lambda: connect_for_writing(hook, dialect), dialect, hook.placeholder, f"connection {conn_id!r}")
+    return SqlDatabase(lambda: connect_for_writing(hook, dialect), dialect, hook.placeholder, conn_id)
 
 
 def connect_for_writing(hook: DbApiHook, dialect: Dialect | None) -> Any:

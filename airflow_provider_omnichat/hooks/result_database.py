@@ -35,4 +35,4 @@ def result_database(conn_id: str) -> ResultDatabase:
         )
     known = dialect_of(hook, conn_type)
     dialect = known or ("duckdb" if conn_type == "duckdb" else "other")
-    return ResultDatabase(lambda: connect_for_writing(hook, known), dialect, hook.placeholder, f"connection {conn_id}")
+    return ResultDatabase(lambda: connect_for_writing(hook, known), dialect, hook.placeholder, conn_id)

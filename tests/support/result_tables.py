@@ -33,7 +33,7 @@ def sinks(database: Database, table: str) -> Iterator[Sink]:
             opened.append(database.connect())
             return wrapped(opened[-1])
 
-        known = ResultDatabase(connect, DIALECTS[database.driver], database.placeholder, "connection warehouse")
+        known = ResultDatabase(connect, DIALECTS[database.driver], database.placeholder, "warehouse")
         return ResultTable(known, table, batch=batch, try_number=try_number, recipient_of=key_of)
 
     yield make

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from airflow_provider_omnichat.campaign.sql.dialect import DIALECTS, NAME_LENGTH, Dialect
+from airflow_provider_omnichat.campaign.sql.written_table import WrittenTable
 
 DEFAULT_TABLE = "omnichat_invites"
 
@@ -94,7 +96,7 @@ def check_table_name(name: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class SqlTable:
+class SqlTable(WrittenTable):
     """
     The statements for one table.
 
@@ -102,6 +104,8 @@ class SqlTable:
     :param dialect: one of :data:`DIALECTS`.
     :param placeholder: what the driver takes for a parameter, ``?`` or ``%s``.
     """
+
+    kind: ClassVar[str] = "ledger"
 
     name: str
     dialect: Dialect
@@ -123,6 +127,11 @@ class SqlTable:
         """
         return 999 // len(RECORD_COLUMNS) if self.dialect == "sqlite" else 250
 
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """See :class:`.written_table.WrittenTable`."""
+        return {name: kind.format(time=_TIME[self.dialect]) for name, kind in _COLUMNS + _DELIVERY_COLUMNS}
+
     def create(self) -> str:
         """
         Give the statement that makes the table, if there is none.
@@ -131,15 +140,10 @@ class SqlTable:
         (PostgreSQL, with a new table, read all of the campaign for each block), and counting a number's invites over
         campaigns needs no index more.
         """
-        lines = [f"    {name} {kind.format(time=_TIME[self.dialect])}" for name, kind in _COLUMNS + _DELIVERY_COLUMNS]
+        lines = [f"    {name} {kind}" for name, kind in self.columns.items()]
         lines.append("    PRIMARY KEY (recipient, campaign)")
         options = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin" if self.dialect == "mysql" else ""
         return f"CREATE TABLE IF NOT EXISTS {self._table} (\n" + ",\n".join(lines) + f"\n){options}"
-
-    def probe(self) -> str:
-        """Read nothing, and fail where the table or a column of it is missing."""
-        columns = ", ".join([*COLUMNS, *(name for name, _ in _DELIVERY_COLUMNS)])
-        return f"SELECT {columns} FROM {self._table} WHERE 1 = 0"  # noqa: S608 - checked names only
 
     def claim(self, rows: int) -> str:
         """Insert claims, and leave alone what is there. Parameters: those of :data:`CLAIM_COLUMNS` for each row."""

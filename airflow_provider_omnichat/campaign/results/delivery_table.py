@@ -14,7 +14,7 @@ from airflow_provider_omnichat.campaign.sql.delivery import delivery_values
 from airflow_provider_omnichat.campaign.sql.session import SqlSession, Words
 from airflow_provider_omnichat.campaign.sql.values import fitted, moment
 
-_WORDS = Words(ResultTableError, "results", "select and update")
+_WORDS = Words(ResultTableError, "select and update")
 
 
 class TableDelivery:
@@ -30,7 +30,7 @@ class TableDelivery:
 
     def __init__(self, database: ResultDatabase, table: str, batch: str) -> None:
         self._sql = ResultTableSql(table, database.dialect, database.placeholder)
-        self._session = SqlSession(database.connect, self._sql, _WORDS, database.location)
+        self._session = SqlSession(database, self._sql, _WORDS)
         self._batch = fitted(batch)
         self.location = f"table {table} of {database.location}"
 

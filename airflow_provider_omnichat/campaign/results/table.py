@@ -36,7 +36,7 @@ class ResultTableError(StorageError):
     """Result rows cannot be written to a table or read from it; the text names the table and what the driver raised."""
 
 
-_WORDS = Words(ResultTableError, "results", "select, insert and delete")
+_WORDS = Words(ResultTableError, "select, insert and delete, and to create the table if need be")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,18 @@ class ResultDatabase:
         that uses the table, and again after a connection broke.
     :param dialect: ``other`` for one of which nothing needs to be known.
     :param placeholder: what the driver takes for a parameter, ``?`` or ``%s``.
-    :param location: the connection, for people: ``connection warehouse``.
+    :param conn_id: of Airflow's connection.
     """
 
     connect: Callable[[], Any]
     dialect: ResultDialect
     placeholder: str
-    location: str
+    conn_id: str
+
+    @property
+    def location(self) -> str:
+        """The connection, for people."""
+        return f"connection {self.conn_id}"
 
 
 class ResultTable:
@@ -82,7 +87,7 @@ class ResultTable:
         recipient_of: Callable[[str], str],
     ) -> None:
         self._sql = ResultTableSql(table, database.dialect, database.placeholder)
-        self._session = SqlSession(database.connect, self._sql, _WORDS, database.location)
+        self._session = SqlSession(database, self._sql, _WORDS)
         self._location = f"table {table} of {database.location}"
         self._batch = fitted(batch)
         # Try numbers come again when a task is run by hand.

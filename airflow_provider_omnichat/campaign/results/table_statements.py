@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from airflow_provider_omnichat.campaign.results.sink import FINAL_OUTCOMES
 from airflow_provider_omnichat.campaign.sql.dialect import NAME_LENGTH
+from airflow_provider_omnichat.campaign.sql.written_table import WrittenTable
 
 ResultDialect = Literal["sqlite", "postgresql", "mysql", "duckdb", "other"]
 """What must be known of a database; most are ``other``."""
@@ -65,7 +67,7 @@ def check_result_table(name: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class ResultTableSql:
+class ResultTableSql(WrittenTable):
     """
     The statements for one table.
 
@@ -75,6 +77,8 @@ class ResultTableSql:
     :param dialect: of the database.
     :param placeholder: what the driver takes for a parameter, ``?`` or ``%s``.
     """
+
+    kind: ClassVar[str] = "results"
 
     name: str
     dialect: ResultDialect
@@ -92,21 +96,19 @@ class ResultTableSql:
         """
         return 250 if self.dialect in ("postgresql", "duckdb") else 1
 
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """See :class:`.written_table.WrittenTable`."""
+        time = _TIME.get(self.dialect, "TIMESTAMP")
+        return {name: kind.format(time=time) for name, kind in _COLUMNS + _DELIVERY_COLUMNS}
+
     def create(self) -> str:
         """Give the statement that makes the table; it fails where there is one, since not all have IF NOT EXISTS."""
-        lines = [
-            f"    {name} {kind.format(time=_TIME.get(self.dialect, 'TIMESTAMP'))}"
-            for name, kind in _COLUMNS + _DELIVERY_COLUMNS
-        ]
+        lines = [f"    {name} {kind}" for name, kind in self.columns.items()]
         if self.dialect in _KEEPS_A_KEY:
             lines.append("    PRIMARY KEY (batch, list_row, try_id)")
         options = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin" if self.dialect == "mysql" else ""
         return f"CREATE TABLE {self.name} (\n" + ",\n".join(lines) + f"\n){options}"
-
-    def probe(self) -> str:
-        """Read nothing, and fail where the table or a column of it is missing."""
-        columns = ", ".join([*COLUMNS, *(name for name, _ in _DELIVERY_COLUMNS)])
-        return f"SELECT {columns} FROM {self.name} WHERE 1 = 0"  # noqa: S608 - checked names only
 
     def rehearsal(self) -> tuple[str, str]:
         """Delete and insert nothing, and fail where that is not allowed."""
@@ -173,6 +175,10 @@ class ResultTableSql:
             f"SELECT delivery, COUNT(*) FROM {self.name} WHERE {self._sent}"  # noqa: S608 - as above
             " AND delivery IS NOT NULL GROUP BY delivery"
         )
+
+    @property
+    def _table(self) -> str:
+        return self.name
 
     @property
     def _sent(self) -> str:

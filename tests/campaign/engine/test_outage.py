@@ -72,7 +72,7 @@ def line() -> Line:
 
 
 def ledger(line: Line, path: Path) -> Callable[[], SqlLedger]:
-    database = SqlDatabase(line.connect(path), "sqlite", "?", "connection crm")
+    database = SqlDatabase(line.connect(path), "sqlite", "?", "crm")
     return lambda: SqlLedger(database, "c", "dag/run/task")
 
 
@@ -137,7 +137,7 @@ def test_a_ledger_that_is_away_from_the_start_is_an_error_at_once(sandbox, clien
 
 def test_a_table_of_results_that_is_away_for_a_moment_has_each_row_once(sandbox, client, line, tmp_path):
     path = tmp_path / "results.sqlite"
-    database = ResultDatabase(line.connect(path), "sqlite", "?", "connection warehouse")
+    database = ResultDatabase(line.connect(path), "sqlite", "?", "warehouse")
     table = ResultTable(database, "invited", batch="b", try_number=1, recipient_of=key_of)
     line.cut(sandbox, 2.0)
     report = send(sandbox, client, Records(ledger(Line(), tmp_path / "l.sqlite"), table, patience=60))

@@ -89,7 +89,7 @@ def test_a_table_that_must_not_be_written_is_told_of_before_anything_is_sent(tmp
     path = tmp_path / "results.db"
     Database("sqlite3", {"database": str(path)}).run("CREATE TABLE x (i INTEGER)")
     database = Database("sqlite3", {"database": f"file:{path}?mode=ro", "uri": True})
-    known = ResultDatabase(database.connect, "sqlite", "?", "connection warehouse")
+    known = ResultDatabase(database.connect, "sqlite", "?", "warehouse")
     writing = ResultTable(known, table, batch=BATCH, try_number=1, recipient_of=key_of)
     with pytest.raises(ResultTableError, match="The SQLite file may only be read"):
         writing.earlier()
@@ -140,7 +140,7 @@ def test_an_edited_outcome_is_told_of(on_sqlite, sqlite, table):
 
 
 def test_sqlite_without_a_file_is_refused(table):
-    known = ResultDatabase(lambda: sqlite3.connect(":memory:"), "sqlite", "?", "connection warehouse")
+    known = ResultDatabase(lambda: sqlite3.connect(":memory:"), "sqlite", "?", "warehouse")
     writing = ResultTable(known, table, batch=BATCH, try_number=1, recipient_of=key_of)
     with pytest.raises(ResultTableError, match="names no file"):
         writing.earlier()
