@@ -75,6 +75,11 @@ class ReleasedTable:
         return made(self.name, self.dialect, self.database.placeholder)
 
     @property
+    def written(self) -> str:
+        """The name as a statement has it."""
+        return self.sql.probe().partition(" FROM ")[2].split()[0]
+
+    @property
     def create(self) -> str:
         if self.version is None:
             return self.sql.create()
@@ -93,15 +98,16 @@ class ReleasedTable:
     def insert(self, **changed: Any) -> None:
         """Insert a row as every version can."""
         row = ROWS[self.kind] | changed
-        name = self.sql.probe().partition(" FROM ")[2].split()[0]
-        self.database.run(f"INSERT INTO {name} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", *row.values())
+        self.database.run(
+            f"INSERT INTO {self.written} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", *row.values()
+        )
 
     def columns(self) -> list[tuple[str, Any]]:
         """Every column's name and type, as the driver describes them."""
         connection = self.database.connect()
         try:
             cursor = connection.cursor()
-            cursor.execute(self.sql.probe().replace(", ".join(self.sql.columns), "*"))
+            cursor.execute(f"SELECT * FROM {self.written} WHERE 1 = 0")
             described = sorted((column[0], column[1]) for column in cursor.description)
             cursor.fetchall()
         finally:

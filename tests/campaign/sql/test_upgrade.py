@@ -19,33 +19,38 @@ from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 from airflow_provider_omnichat.campaign.results.table import ResultDatabase
 from airflow_provider_omnichat.campaign.results.table_pages import TablePages
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
-from tests.support.released_tables import CAMPAIGN, FOLDER, OLDEST, SENT, VERSIONS, ReleasedTable
+from tests.support.released_tables import CAMPAIGN, FOLDER, SENT, VERSIONS, ReleasedTable
 from tests.support.result_rows import give, key_of, made
 from tests.support.sql_connections import Database
 from tests.support.sql_spies import Spied
 
-DRIVERS = ["sqlite3", "psycopg2", "psycopg", "pymysql", "duckdb"]
+DRIVERS = ["sqlite3", "psycopg2", "pymysql"]
 SERVERS = {"psycopg2": "postgresql_server", "psycopg": "postgresql_server", "pymysql": "mariadb_server"}
-KINDS = ["ledger", "results"]
+LEDGERS = [(driver, "ledger") for driver in DRIVERS]
+PLACES: list[Any] = [*LEDGERS, *((driver, "results") for driver in (*DRIVERS, "duckdb"))]
+PLACES += [pytest.param(("psycopg", kind), marks=pytest.mark.slow) for kind in ("ledger", "results")]
 SCHEMAS = {"sqlite3": "main", "psycopg2": "public", "psycopg": "public", "pymysql": "ledger", "duckdb": "main"}
 NEW = "41793020002"
 
 
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(params=PLACES, ids="/".join)
+def place(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """A driver, and the kind of a table."""
+    return request.param  # type: ignore[no-any-return]
 
 
-@pytest.fixture(params=DRIVERS)
-def database(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> Database:
-    driver = request.param
-    if driver == "duckdb" and kind == "ledger":
-        pytest.skip("DuckDB holds no ledger")
-    if driver not in SERVERS:
-        pytest.importorskip(driver)
-        return Database(driver, {"database": str(tmp_path / "tables.db")})
+@pytest.fixture
+def kind(place: tuple[str, str]) -> str:
+    return place[1]
+
+
+@pytest.fixture
+def database(place: tuple[str, str], request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    driver = place[0]
     pytest.importorskip(driver)
-    return Database(driver, dict(request.getfixturevalue(SERVERS[driver])))
+    if driver in SERVERS:
+        return Database(driver, dict(request.getfixturevalue(SERVERS[driver])))
+    return Database(driver, {"database": str(tmp_path / "tables.db")})
 
 
 @pytest.fixture
@@ -165,14 +170,14 @@ def test_names_with_a_schema_and_with_capitals_are_upgraded(
     assert use(table) == [SENT]
 
 
-@pytest.mark.parametrize("kind", ["ledger"], indirect=True)
+@pytest.mark.parametrize("place", LEDGERS, indirect=True, ids="/".join)
 def test_a_reserved_word_is_upgraded(database: Database, kind: str) -> None:
     table = ReleasedTable(database, kind, "Order").make()
     upgrade = table.upgrade()
     upgrade.run()
     upgrade.close()
     assert use(table) == []
-    table.database.run(f"DROP TABLE {'`Order`' if table.dialect == 'mysql' else chr(34) + 'Order' + chr(34)}")
+    database.run(f"DROP TABLE {table.written}")
 
 
 def test_a_table_of_somebody_else_is_refused_and_not_touched(database: Database, kind: str, name: str) -> None:
@@ -187,8 +192,10 @@ def test_a_table_of_somebody_else_is_refused_and_not_touched(database: Database,
     assert [column for column, _ in table.columns()] == ["customer", "outcome", "recipient"]
 
 
-def test_a_table_of_the_other_kind_is_not_taken_for_this_one(database: Database, kind: str, name: str) -> None:
-    if database.driver == "duckdb":
+def test_a_table_of_the_other_kind_is_not_taken_for_this_one(
+    place: tuple[str, str], database: Database, kind: str, name: str
+) -> None:
+    if place == ("duckdb", "results"):
         pytest.skip("DuckDB holds no ledger")
     other = "results" if kind == "ledger" else "ledger"
     ReleasedTable(database, other, name.lower(), None).make()
@@ -224,10 +231,10 @@ def test_a_table_that_an_older_worker_makes_at_the_same_moment_is_told_of(
     waiting = [table]
 
     def meanwhile(sql: str, _: Any) -> None:
-        if (sql.startswith("CREATE") and table.dialect != "sqlite" or sql == "BEGIN IMMEDIATE") and waiting:
+        if ((sql.startswith("CREATE") and table.dialect != "sqlite") or sql == "BEGIN IMMEDIATE") and waiting:
             waiting.pop().make()
 
-    with pytest.raises(StorageError, match="lacks the columns .*omnichat-ledger upgrade"):
+    with pytest.raises(StorageError, match=r"lacks the columns .*omnichat-ledger upgrade"):
         use(table, lambda connection: Spied(connection, meanwhile))
     assert waiting == []
 
