@@ -272,4 +272,4 @@ def test_the_connection_must_be_named(run, monkeypatch) -> None:
 
 def test_every_command_that_changes_something_takes_yes() -> None:
     changing = {command.name for command in COMMANDS if command.changes}
-    assert changing == {"settle", "forget", "prune"}
+    assert changing == {"settle", "forget", "prune", "upgrade"}
