@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_omnichat import __version__
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.sql_statements import SqlTable
 from airflow_provider_omnichat.campaign.results.table import ResultDatabase, ResultTable
 from airflow_provider_omnichat.campaign.results.table_statements import ResultTableSql
+from airflow_provider_omnichat.campaign.sql.dialect import DIALECTS as DIALECTS_OF_LEDGERS
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from airflow_provider_omnichat.campaign.sql.upgrade import TableUpgrade
 from airflow_provider_omnichat.campaign.sql.written_table import WrittenTable
@@ -46,7 +48,20 @@ ROWS: dict[str, dict[str, Any]] = {
         "try_id": "1-ab",
     },
 }
-_NAMES = {"ledger": "omnichat_invites", "results": "omnichat_results"}
+NAMES = {"ledger": "omnichat_invites", "results": "omnichat_results"}
+
+
+def snapshots() -> dict[str, str]:
+    """The tables of this version, by file name."""
+    made: list[tuple[type[SqlTable | ResultTableSql], tuple[str, ...]]] = [
+        (SqlTable, DIALECTS_OF_LEDGERS),
+        (ResultTableSql, (*DIALECTS_OF_LEDGERS, "duckdb")),
+    ]
+    return {
+        f"{kind.kind}.{dialect}.sql": kind(NAMES[kind.kind], dialect, "?").create() + ";\n"  # type: ignore[arg-type]
+        for kind, dialects in made
+        for dialect in dialects
+    }
 
 
 @dataclass
@@ -86,7 +101,7 @@ class ReleasedTable:
         snapshot = (FOLDER / self.version / f"{self.kind}.{self.dialect}.sql").read_text().strip().rstrip(";")
         old, new = (
             made.create().partition("(")[0]
-            for made in (type(self.sql)(_NAMES[self.kind], self.dialect, "?"), self.sql)  # type: ignore[call-arg]
+            for made in (type(self.sql)(NAMES[self.kind], self.dialect, "?"), self.sql)  # type: ignore[call-arg]
         )
         assert snapshot.startswith(old)
         return new + snapshot.removeprefix(old)
@@ -131,3 +146,9 @@ class ReleasedTable:
             lambda: wrapped(self.database.connect()), self.dialect, self.database.placeholder, "warehouse"
         )
         return TableUpgrade(known, self.sql)
+
+
+if __name__ == "__main__":  # at a release
+    (FOLDER / __version__).mkdir(exist_ok=True)
+    for file_name, statement in snapshots().items():
+        (FOLDER / __version__ / file_name).write_text(statement)

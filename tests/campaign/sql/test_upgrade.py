@@ -19,7 +19,7 @@ from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 from airflow_provider_omnichat.campaign.results.table import ResultDatabase
 from airflow_provider_omnichat.campaign.results.table_pages import TablePages
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
-from tests.support.released_tables import CAMPAIGN, FOLDER, SENT, VERSIONS, ReleasedTable
+from tests.support.released_tables import CAMPAIGN, FOLDER, SENT, VERSIONS, ReleasedTable, snapshots
 from tests.support.result_rows import give, key_of, made
 from tests.support.sql_connections import Database
 from tests.support.sql_spies import Spied
@@ -134,11 +134,7 @@ def test_each_dated_version_of_the_changelog_has_its_tables() -> None:
     dated = re.findall(r"^## \[([^]]+)\] - \d{4}-", changelog, re.MULTILINE)
     assert set(dated) <= set(VERSIONS)
     if version in dated:
-        for path in (FOLDER / version).iterdir():
-            kind, dialect, _ = path.name.split(".")
-            driver = {"sqlite": "sqlite3", "postgresql": "psycopg2", "mysql": "pymysql"}.get(dialect, dialect)
-            name = {"ledger": "omnichat_invites", "results": "omnichat_results"}[kind]
-            assert path.read_text() == ReleasedTable(Database(driver, {}), kind, name, None).create + ";\n"
+        assert {path.name: path.read_text() for path in (FOLDER / version).iterdir()} == snapshots()
 
 
 def test_an_old_table_names_its_columns_and_the_command(old: ReleasedTable) -> None:
