@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from airflow_provider_omnichat.cli.silent_airflow import SilentAirflow
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """
@@ -26,35 +24,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(command: str, arguments: argparse.Namespace) -> int:
-    """
-    Do one of the commands.
+    """Do one of the commands: return 0 when it was done, 1 when it was not."""
+    from airflow_provider_omnichat.cli.silent_airflow import find, silent_airflow
 
-    :param command: its name.
-    :param arguments: what it takes.
-    :return: 0 when it was done, 1 when it was not.
-    """
-    from airflow_provider_omnichat.cli.silent_airflow import silent_airflow
+    with silent_airflow() as is_light:
+        from airflow.providers.common.compat.sdk import AirflowException
 
-    with silent_airflow() as airflow:
-        return _run(command, arguments, airflow)
+        from airflow_provider_omnichat.api.errors import OmnichatError
+        from airflow_provider_omnichat.cli.ledger_commands import LedgerCommands
+        from airflow_provider_omnichat.cli.upgrade_command import UpgradeCommand
 
-
-def _run(command: str, arguments: argparse.Namespace, airflow: SilentAirflow) -> int:
-    from airflow.providers.common.compat.sdk import AirflowException
-
-    from airflow_provider_omnichat.api.errors import OmnichatError
-    from airflow_provider_omnichat.cli.ledger_commands import LedgerCommands
-    from airflow_provider_omnichat.cli.upgrade_command import UpgradeCommand
-
-    kind = UpgradeCommand if command == "upgrade" else LedgerCommands
-    try:
-        return airflow.find(lambda: kind.of(arguments)).run(command, arguments)
-    except (AirflowException, OmnichatError, ValueError) as error:
-        print(f"{NAME}: {error}", file=sys.stderr)
-    except BrokenPipeError:  # what reads the output has seen enough
-        sys.stdout = None
-    except KeyboardInterrupt:
-        print(f"{NAME}: ended; nothing was changed", file=sys.stderr)
+        kind = UpgradeCommand if command == "upgrade" else LedgerCommands
+        try:
+            return find(lambda: kind.of(arguments), is_light).run(command, arguments)
+        except (AirflowException, OmnichatError, ValueError) as error:
+            print(f"{NAME}: {error}", file=sys.stderr)
+        except BrokenPipeError:  # what reads the output has seen enough
+            sys.stdout = None
+        except KeyboardInterrupt:
+            print(f"{NAME}: ended; nothing was changed", file=sys.stderr)
     return 1
 
 

@@ -14,43 +14,30 @@ from airflow_provider_omnichat.hooks.result_database import result_database
 
 
 class UpgradeCommand:
-    """
-    The command on one table.
-
-    :param table: to be upgraded.
-    """
+    """The command on one table; see :class:`.ledger_commands.LedgerCommands`."""
 
     def __init__(self, table: TableUpgrade) -> None:
         self._table = table
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> UpgradeCommand:
-        """
-        Find the table's database.
-
-        :param arguments: with ``conn_id``, ``table`` and ``kind``.
-        """
-        if arguments.kind == ResultTableSql.kind:
-            results = result_database(arguments.conn_id)
-            return cls(TableUpgrade(results, ResultTableSql(arguments.table, results.dialect, results.placeholder)))
-        ledger = ledger_database(arguments.conn_id)
-        return cls(TableUpgrade(ledger, SqlTable(arguments.table, ledger.dialect, ledger.placeholder)))
+        """Find the table's database."""
+        is_ledger = arguments.kind == SqlTable.kind
+        database = (ledger_database if is_ledger else result_database)(arguments.conn_id)
+        kind = SqlTable if is_ledger else ResultTableSql
+        return cls(TableUpgrade(database, kind(arguments.table, database.dialect, database.placeholder)))
 
     def run(self, _: str, arguments: argparse.Namespace) -> int:
-        """
-        Print the statements, so that they can also be run by somebody else, and run them once that is confirmed.
-
-        :param arguments: with ``table``, ``kind`` and ``yes``.
-        :return: 0 when the table has every column, 1 when it does not.
-        """
+        """Print the statements, so that somebody else can run them, too, and run them once that is confirmed."""
+        name = f"{arguments.kind} table {arguments.table}"
         with closing(self._table) as table:
             statements = table.statements()
             if not statements:
-                print(f"The {arguments.kind} table {arguments.table} has every column; nothing to do.")
+                print(f"The {name} has every column; nothing to do.")
                 return 0
             print("".join(f"{statement};\n" for statement in statements))
-            if not is_confirmed(f"Run these on {arguments.table}?", arguments.yes):
+            if not is_confirmed(f"Run these on the {name}?", arguments.yes):
                 return 1
             table.run()
-        print(f"The {arguments.kind} table {arguments.table} has every column now.")
+        print(f"The {name} has every column now.")
         return 0

@@ -8,13 +8,13 @@ from airflow_provider_omnichat.hooks.ledger_database import connect_for_writing,
 from airflow_provider_omnichat.hooks.sql_hook import sql_hook
 
 if TYPE_CHECKING:
-    from airflow_provider_omnichat.campaign.results.table import ResultDatabase
+    from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 
 # Their hooks take no parameters by position, and each statement is a job of seconds.
 _BIGQUERY = frozenset({"gcpbigquery", "google_cloud_platform"})
 
 
-def result_database(conn_id: str) -> ResultDatabase:
+def result_database(conn_id: str) -> SqlDatabase:
     """
     Find the database behind a connection, without connecting to it.
 
@@ -23,7 +23,8 @@ def result_database(conn_id: str) -> ResultDatabase:
     :raises ResultTableError: the connection has no such hook; the text says what to do.
     :raises airflow.exceptions.AirflowNotFoundException: there is no such connection.
     """
-    from airflow_provider_omnichat.campaign.results.table import ResultDatabase, ResultTableError
+    from airflow_provider_omnichat.campaign.results.table import ResultTableError
+    from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 
     hook, conn_type = sql_hook(
         conn_id, "A results table", "a database that Airflow has a SQL hook for", ResultTableError
@@ -35,4 +36,4 @@ def result_database(conn_id: str) -> ResultDatabase:
         )
     known = dialect_of(hook, conn_type)
     dialect = known or ("duckdb" if conn_type == "duckdb" else "other")
-    return ResultDatabase(lambda: connect_for_writing(hook, known), dialect, hook.placeholder, conn_id)
+    return SqlDatabase(lambda: connect_for_writing(hook, known), dialect, hook.placeholder, conn_id)

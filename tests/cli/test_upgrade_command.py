@@ -64,7 +64,7 @@ def test_the_command_of_the_error_shows_the_statements_and_runs_them_with_yes(ol
     [
         (["--table", "customers"], "customers lacks the columns campaign, .*It is not a ledger table"),
         (["--table", "customers", "--kind", "results"], "customers lacks the columns batch, .*It is not a results"),
-        (["--table", "nowhere"], "nowhere of connection 'warehouse' cannot be read"),
+        (["--table", "nowhere"], "nowhere of connection warehouse cannot be read"),
         (["--table", "a b"], r"must be named table or schema\.table"),
         (["--table", "a b", "--kind", "results"], r"must be table, schema\.table or"),
         (["--conn-id", "nothing"], "nothing"),

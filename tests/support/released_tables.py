@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_omnichat import __version__
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.sql_statements import SqlTable
-from airflow_provider_omnichat.campaign.results.table import ResultDatabase, ResultTable
+from airflow_provider_omnichat.campaign.results.table import ResultTable
 from airflow_provider_omnichat.campaign.results.table_statements import ResultTableSql
 from airflow_provider_omnichat.campaign.sql.dialect import DIALECTS as DIALECTS_OF_LEDGERS
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
@@ -136,7 +136,7 @@ class ReleasedTable:
         return SqlLedger(known, CAMPAIGN, "dag/run/task", self.name)
 
     def results(self, wrapped: Any = lambda connection: connection) -> ResultTable:
-        known = ResultDatabase(
+        known = SqlDatabase(
             lambda: wrapped(self.database.connect()), self.dialect, self.database.placeholder, "warehouse"
         )
         return ResultTable(known, self.name, batch=CAMPAIGN, try_number=1, recipient_of=key_of)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
@@ -21,9 +20,9 @@ from airflow_provider_omnichat.campaign.model.known_outcomes import KnownOutcome
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 from airflow_provider_omnichat.campaign.results.sink import FINAL_OUTCOMES
-from airflow_provider_omnichat.campaign.results.table_statements import KEY_LENGTH, ResultDialect, ResultTableSql
+from airflow_provider_omnichat.campaign.results.table_statements import KEY_LENGTH, ResultTableSql
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
-from airflow_provider_omnichat.campaign.sql.session import SqlSession, Words
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
 from airflow_provider_omnichat.campaign.sql.values import fitted, flat, integer, stamp, storable
 
 _MOST_WAITING = 20_000
@@ -37,29 +36,6 @@ class ResultTableError(StorageError):
 
 
 _WORDS = Words(ResultTableError, "select, insert and delete, and to create the table if need be")
-
-
-@dataclass(frozen=True, slots=True)
-class ResultDatabase:
-    """
-    A database that takes result rows, and what must be known of it.
-
-    :param connect: makes a new DB-API connection with autocommit off where there is such a thing; called in the thread
-        that uses the table, and again after a connection broke.
-    :param dialect: ``other`` for one of which nothing needs to be known.
-    :param placeholder: what the driver takes for a parameter, ``?`` or ``%s``.
-    :param conn_id: of Airflow's connection.
-    """
-
-    connect: Callable[[], Any]
-    dialect: ResultDialect
-    placeholder: str
-    conn_id: str
-
-    @property
-    def location(self) -> str:
-        """The connection, for people."""
-        return f"connection {self.conn_id}"
 
 
 class ResultTable:
@@ -79,7 +55,7 @@ class ResultTable:
 
     def __init__(
         self,
-        database: ResultDatabase,
+        database: SqlDatabase,
         table: str,
         *,
         batch: str,

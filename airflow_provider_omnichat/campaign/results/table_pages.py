@@ -7,11 +7,11 @@ from contextlib import closing
 from typing import Any
 
 from airflow_provider_omnichat.campaign.model.pages import Order, Page, PageError, PageQuery, ShownRow
-from airflow_provider_omnichat.campaign.results.table import ResultDatabase
 from airflow_provider_omnichat.campaign.results.table_statements import ResultTableSql
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.failure import failure_name
 from airflow_provider_omnichat.campaign.sql.like import contains
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from airflow_provider_omnichat.campaign.sql.values import fitted, moment
 from airflow_provider_omnichat.campaign.sql.written_table import lack_of_columns
 
@@ -40,7 +40,7 @@ class TablePages:
 
     sorts = True
 
-    def __init__(self, database: ResultDatabase, table: str, batch: str) -> None:
+    def __init__(self, database: SqlDatabase, table: str, batch: str) -> None:
         try:
             self._sql = ResultTableSql(table, database.dialect, database.placeholder)
         except ValueError as error:

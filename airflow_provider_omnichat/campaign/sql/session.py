@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 from airflow_provider_omnichat.campaign.sql.cursor import streaming_cursor
-from airflow_provider_omnichat.campaign.sql.dialect import Dialect
+from airflow_provider_omnichat.campaign.sql.dialect import AnyDialect
 from airflow_provider_omnichat.campaign.sql.failure import (
     advice_on_sqlite,
     failure_name,
@@ -21,7 +21,7 @@ from airflow_provider_omnichat.campaign.sql.failure import (
     is_of_the_statement,
     lacks_rights,
 )
-from airflow_provider_omnichat.campaign.sql.written_table import TableDatabase, WrittenTable, lack_of_columns
+from airflow_provider_omnichat.campaign.sql.written_table import WrittenTable, lack_of_columns
 
 T = TypeVar("T")
 
@@ -45,24 +45,19 @@ class SqlDatabase:
     """
 
     connect: Callable[[], Any]
-    dialect: Dialect
+    dialect: AnyDialect
     placeholder: str = "%s"
     conn_id: str | None = None
 
     @property
     def location(self) -> str | None:
         """The connection, for people."""
-        return None if self.conn_id is None else f"connection {self.conn_id!r}"
+        return None if self.conn_id is None else f"connection {self.conn_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """
-    How a session tells of failures.
-
-    :param error: what it raises.
-    :param rights: what the user must be allowed to do with the table.
-    """
+    """How a session tells of failures: what it raises, and what the user must be allowed to do with the table."""
 
     error: type[StorageError]
     rights: str
@@ -78,7 +73,7 @@ class SqlSession:
     :param as_it_is: whether the table is taken as it is, and neither made nor refused for want of a column.
     """
 
-    def __init__(self, database: TableDatabase, table: WrittenTable, words: Words, *, as_it_is: bool = False) -> None:
+    def __init__(self, database: SqlDatabase, table: WrittenTable, words: Words, *, as_it_is: bool = False) -> None:
         self._database = database
         self._name = f"{table.kind} table {table.name}" + (f" of {database.location}" if database.location else "")
         self._table = table

@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
-from airflow_provider_omnichat.campaign.sql.session import SqlSession, Words
-from airflow_provider_omnichat.campaign.sql.written_table import TableDatabase, WrittenTable
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
+from airflow_provider_omnichat.campaign.sql.written_table import WrittenTable
+
+_WORDS = Words(StorageError, "select from and alter it; in PostgreSQL, only its owner can alter it")
 
 
 class TableUpgrade:
-    """
-    Upgrades one table.
+    """Upgrades one table; whatever fails raises a :class:`StorageError`."""
 
-    :param database: where it is.
-    :param table: with the columns that it needs.
-    """
-
-    def __init__(self, database: TableDatabase, table: WrittenTable) -> None:
-        self._database = database
+    def __init__(self, database: SqlDatabase, table: WrittenTable) -> None:
+        self._conn_id = database.conn_id
         self._table = table
-        words = Words(StorageError, "select from and alter it; in PostgreSQL, only its owner can alter it")
-        self._session = SqlSession(database, table, words, as_it_is=True)
+        self._session = SqlSession(database, table, _WORDS, as_it_is=True)
+        self.close = self._session.close
 
     def statements(self) -> list[str]:
-        """
-        Return the statements that add what the table lacks; none if it has every column.
-
-        :raises StorageError: it is not there, cannot be read, or is another kind of table.
-        """
+        """Return the statements that add what the table lacks; none if it has every column."""
         return [self._table.add(column) for column in self._missing()]
 
     def run(self) -> None:
-        """
-        Add what the table lacks.
-
-        :raises StorageError: a column is still missing.
-        """
+        """Add what the table lacks."""
         for column in self._missing():
             try:
                 self._session.write(lambda cursor, column=column: cursor.execute(self._table.add(column)))  # type: ignore[misc]
@@ -42,13 +31,9 @@ class TableUpgrade:
                 if column in self._missing():  # no: another process has added it meanwhile
                     raise
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._session.close()
-
     def _missing(self) -> list[str]:
         missing = self._session.read(self._table.missing)
         if self._table.is_other(missing):
-            lacks, advice = self._table.lack(missing, self._database.conn_id)
+            lacks, advice = self._table.lack(missing, self._conn_id)
             raise StorageError(f"The table {self._table.name} {lacks}; nothing was changed. {advice}")
         return missing
