@@ -140,7 +140,8 @@ def test_an_old_table_names_its_columns_and_the_command(old: ReleasedTable) -> N
     told = (
         rf"^The {old.kind} table {old.name} of connection warehouse lacks the columns {', '.join(added(old))}; "
         r"nothing more is sent\. An older version made it: "
-        rf"omnichat-ledger upgrade --conn-id warehouse --table {old.name} --kind {old.kind} shows the statements that add them; --yes runs them$"
+        rf"omnichat-ledger upgrade --conn-id warehouse --table {old.name} --kind {old.kind}"
+        r" shows the statements that add them; --yes runs them$"
     )
     with pytest.raises(StorageError, match=told) as caught:
         use(old)
