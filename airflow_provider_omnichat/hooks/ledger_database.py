@@ -42,12 +42,8 @@ def ledger_database(conn_id: str) -> SqlDatabase:
             " that keeps to a primary key: PostgreSQL, MySQL, MariaDB or SQLite"
         )
 
-    return SqlDatabase(
-        in_turn(lambda: connect_for_writing(hook, dialect, conn_id, LedgerError)),
-        dialect,
-        hook.placeholder,
-        f"connection {conn_id!r}",
-    )
+    connect = in_turn(lambda: connect_for_writing(hook, dialect, conn_id, LedgerError))
+    return SqlDatabase(connect, dialect, hook.placeholder, conn_id)
 
 
 def connect_for_writing(hook: DbApiHook, dialect: Dialect | None, conn_id: str, error: type[Exception]) -> Any:

@@ -16,7 +16,7 @@ from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
 from airflow_provider_omnichat.campaign.sql.values import fitted, moment, stamp
 
-_WORDS = Words(LedgerError, "ledger", "select, update and delete")
+_WORDS = Words(LedgerError, "select, update and delete")
 _RECIPIENT_LENGTH = 32
 _OTHERS = "was looked up, and what was found is the invite of another campaign"
 _CHANGED = "was changed by somebody else at this moment; look at it again"
@@ -33,7 +33,7 @@ class LedgerDesk:
 
     def __init__(self, database: SqlDatabase, table: str = DEFAULT_TABLE) -> None:
         self._table = DeskStatements(table, database.dialect, database.placeholder)
-        self._session = SqlSession(database.connect, self._table, _WORDS, database.location)
+        self._session = SqlSession(database, self._table, _WORDS)
 
     def settle(
         self, campaign: str, settlements: Mapping[str, Settlement], *, no_try_runs: bool = False

@@ -34,7 +34,7 @@ from airflow_provider_omnichat.campaign.sql.values import fitted, flat, stamp, s
 
 T = TypeVar("T")
 
-_WORDS = Words(LedgerError, "ledger", "select, insert and update")
+_WORDS = Words(LedgerError, "select, insert and update, and to create the table if need be")
 _FORGOTTEN = Reason(ReasonCode.FORGOTTEN, "was erased from the ledger, and gets no second invite of this campaign")
 
 
@@ -64,7 +64,7 @@ class SqlLedger:
 
     def __init__(self, database: SqlDatabase, campaign: str, owner: str, table: str = DEFAULT_TABLE) -> None:
         self._table = SqlTable(table, database.dialect, database.placeholder)
-        self._session = SqlSession(database.connect, self._table, _WORDS, database.location)
+        self._session = SqlSession(database, self._table, _WORDS)
         self._desk = LedgerDesk(database, table)
         self._campaign = fitted(campaign)
         self._owner = fitted(owner)

@@ -19,7 +19,7 @@ from airflow_provider_omnichat.campaign.engine.send_campaign import send_campaig
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.results.files import ResultFiles, read_results
-from airflow_provider_omnichat.campaign.results.table import ResultDatabase, ResultTable
+from airflow_provider_omnichat.campaign.results.table import ResultTable
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from airflow_provider_omnichat.sandbox.server import Sandbox
@@ -72,7 +72,7 @@ def line() -> Line:
 
 
 def ledger(line: Line, path: Path) -> Callable[[], SqlLedger]:
-    database = SqlDatabase(line.connect(path), "sqlite", "?", "connection crm")
+    database = SqlDatabase(line.connect(path), "sqlite", "?", "crm")
     return lambda: SqlLedger(database, "c", "dag/run/task")
 
 
@@ -137,7 +137,7 @@ def test_a_ledger_that_is_away_from_the_start_is_an_error_at_once(sandbox, clien
 
 def test_a_table_of_results_that_is_away_for_a_moment_has_each_row_once(sandbox, client, line, tmp_path):
     path = tmp_path / "results.sqlite"
-    database = ResultDatabase(line.connect(path), "sqlite", "?", "connection warehouse")
+    database = SqlDatabase(line.connect(path), "sqlite", "?", "warehouse")
     table = ResultTable(database, "invited", batch="b", try_number=1, recipient_of=key_of)
     line.cut(sandbox, 2.0)
     report = send(sandbox, client, Records(ledger(Line(), tmp_path / "l.sqlite"), table, patience=60))

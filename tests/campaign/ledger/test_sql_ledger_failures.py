@@ -214,7 +214,7 @@ class TestFailures:
         self, ledger: Callable[..., SqlLedger], target: Target, table: str
     ) -> None:
         target.run(f"CREATE TABLE {table} (campaign VARCHAR(10), recipient VARCHAR(10))")
-        with pytest.raises(LedgerError, match=f"{table} cannot be found or made .*has the columns"):
+        with pytest.raises(LedgerError, match=f"{table} lacks the columns row_key, .*It is not a ledger table"):
             ledger().claim(claims_of(1), CERTAINLY_NOT_SENT)
         assert target.run(f"SELECT * FROM {table}") == []
 
