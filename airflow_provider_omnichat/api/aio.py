@@ -83,6 +83,7 @@ class AsyncOmnichatClient:
             # is certain. Another between two pieces of an answer (sock_read) would cost a tenth of the speed, and would
             # not end headers that drip.
             timeout=aiohttp.ClientTimeout(total=connect + self.account.timeout, connect=connect),
+            response_class=_Response,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             headers=headers,
@@ -219,6 +220,16 @@ class _Connector(aiohttp.TCPConnector):
             failure = error
         # Outside the handler: aiohttp shows in its errors what the proxy wrote, and a proxy's password.
         raise _not_connected(failure, self._route)
+
+
+class _Response(aiohttp.ClientResponse):
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        transport = connection.transport
+        await super().start(connection)
+        if transport.get_write_buffer_size():
+            transport.abort()
+            raise aiohttp.ClientConnectionError("an answer came before the request was written")
+        return self
 
 
 def _watch(connection: Any) -> select.poll:
