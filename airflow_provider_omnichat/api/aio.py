@@ -19,7 +19,6 @@ from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnkno
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.api.route import Route
-from airflow_provider_omnichat.api.session import SpokeFirstError
 from airflow_provider_omnichat.api.wire import (
     READ_HEADERS,
     HttpRequest,
@@ -178,7 +177,7 @@ class AsyncOmnichatClient:
             ) as response:
                 had = response.headers
                 found = {name: ", ".join(had.getall(name)) for name in READ_HEADERS if name in had}
-                return HttpResponse(response.status, found, await _read_body(response, timeout))
+                return HttpResponse(response.status, found, await _read_body(response))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             failure = error
         # Raised outside the handler, so that the error has no context: aiohttp shows in it what the server wrote.
@@ -206,16 +205,16 @@ class _Connector(aiohttp.TCPConnector):
                 protocol = connection.protocol
                 # Made once for each connection, and kept where it goes away together with it.
                 watch, age = getattr(protocol, "omnichat_watch", (None, self.age))
-                if watch is None:
+                if is_new := watch is None:
                     watch = _watch(connection)
                     protocol.omnichat_watch = (watch, age)
-                    if protocol.should_close or (not _is_tls(connection) and watch.poll(0)):
-                        connection.close()
-                        raise SpokeFirstError
-                    return connection
-                if age == self.age and not protocol.should_close and not watch.poll(0):
+                # A server's first words over TLS are the tickets of the session.
+                may_speak = is_new and connection.transport.get_extra_info("sslcontext") is not None
+                if age == self.age and not protocol.should_close and (may_speak or not watch.poll(0)):
                     return connection
                 connection.close()
+                if is_new:
+                    raise ConnectionError
         except Exception as error:  # whatever it is: the request is written later
             failure = error
         # Outside the handler: aiohttp shows in its errors what the proxy wrote, and a proxy's password.
@@ -244,12 +243,7 @@ def _watch(connection: Any) -> select.poll:
     return watch
 
 
-def _is_tls(connection: Any) -> bool:
-    """Tell whether a connection is over TLS: at its beginning the server sends the tickets of its session unasked."""
-    return connection.transport.get_extra_info("sslcontext") is not None
-
-
-async def _read_body(response: aiohttp.ClientResponse, seconds: float) -> bytes | None:
+async def _read_body(response: aiohttp.ClientResponse) -> bytes | None:
     """Read what an answer of the vendor can hold; None when it breaks off, drips past the time-out or is too large."""
     content = response.content
     if content.is_eof() and content.exception() is None:  # short ones come together with the headers
@@ -257,11 +251,10 @@ async def _read_body(response: aiohttp.ClientResponse, seconds: float) -> bytes 
         return body if len(body) <= LARGEST_BODY else None
     body = b""
     try:
-        async with asyncio.timeout(seconds):
-            async for chunk in content.iter_any():
-                body += chunk
-                if len(body) > LARGEST_BODY:
-                    return None
+        async for chunk in content.iter_any():
+            body += chunk
+            if len(body) > LARGEST_BODY:
+                return None
     except (aiohttp.ClientError, TimeoutError, OSError):
         return None  # the status still tells, and of a 2xx without a body the caller says "unknown"
     return body
@@ -275,8 +268,6 @@ def _not_connected(error: Exception, route: Route) -> TransportError:
             return route.unreadable()
         case aiohttp.ServerDisconnectedError():
             return route.broken(ConnectionError())
-        case SpokeFirstError():
-            return route.spoke_first()
         case aiohttp.ClientConnectorDNSError():
             return route.unresolved()
         case TimeoutError():

@@ -8,8 +8,6 @@ from typing import Any
 
 _DEEPEST_LEVELS = 20
 _LONGEST_INTEGER_DIGITS = 18
-_CUT_OFF = "…"
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 class NamedTwiceError(ValueError):
@@ -18,10 +16,7 @@ class NamedTwiceError(ValueError):
 
 def parse_body(body: bytes) -> Any:
     """
-    Parse the body of an answer.
-
-    Halves of characters and NUL become U+FFFD. Numbers beyond 64 bits or infinite stay the text they came as. What is
-    nested too deep is cut off.
+    Parse a body; what is nested too deep is cut off, and numbers beyond 64 bits or infinite stay the text they came as.
 
     :raises NamedTwiceError: an object in it has a name twice.
     :raises ValueError: it is not JSON.
@@ -34,23 +29,19 @@ def parse_body(body: bytes) -> Any:
 
 
 def valid_text(text: str) -> str:
-    """
-    Replace what no store takes in a text by U+FFFD: halves of characters, and NUL.
-
-    :param text: from outside.
-    """
-    text = text.replace("\0", _REPLACEMENT)
+    """Replace what no store takes in a text from outside by U+FFFD: halves of characters, and NUL."""
+    text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
     return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _storable(value: Any, levels: int) -> Any:
     if isinstance(value, str):
         return valid_text(value)
+    if isinstance(value, dict | list) and not levels:
+        return "…"
     if isinstance(value, dict):
-        return {valid_text(name): _storable(inner, levels - 1) for name, inner in value.items()} if levels else _CUT_OFF
-    if isinstance(value, list):
-        return [_storable(inner, levels - 1) for inner in value] if levels else _CUT_OFF
-    return value
+        return {valid_text(name): _storable(inner, levels - 1) for name, inner in value.items()}
+    return [_storable(inner, levels - 1) for inner in value] if isinstance(value, list) else value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -60,14 +51,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _integer(text: str) -> int | str:
-    return int(text) if len(text) <= _LONGEST_INTEGER_DIGITS else text
-
-
-def _float(text: str) -> float | str:
-    number = float(text)
-    return number if isfinite(number) else text
-
-
 # Made once: json.loads with options makes a new one for each text, which takes longer than the text.
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=str)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_int=lambda text: int(text) if len(text) <= _LONGEST_INTEGER_DIGITS else text,
+    parse_float=lambda text: number if isfinite(number := float(text)) else text,
+    parse_constant=str,
+)

@@ -201,12 +201,7 @@ def printable(text: str, hidden: Collection[str] = ()) -> str:
 
 
 def without(text: str, hidden: Collection[str]) -> str:
-    """
-    Take strings out of a text, and numbers also where they are written with separators.
-
-    :param text: from outside.
-    :param hidden: none of them empty.
-    """
+    """Take strings, none of them empty, out of a text; numbers also where they are written with separators."""
     for secret in hidden:
         if secret in text:
             text = text.replace(secret, "***")
@@ -219,15 +214,8 @@ def without(text: str, hidden: Collection[str]) -> str:
 
 
 def _beginning(text: str) -> str:
-    """
-    Cut off what is never shown and takes long to look through.
-
-    Between two words: of half an address it cannot be told whether there is a password in it.
-    """
-    if len(text) <= _LONGEST_READ:
-        return text
-    words = text[:_LONGEST_READ].rsplit(None, 1)
-    return f"{words[0]} …" if len(words) > 1 else "…"
+    """Cut off what is never shown, between two words: of half an address nobody knows whether it holds a password."""
+    return text if len(text) <= _LONGEST_READ else " ".join([*text[:_LONGEST_READ].rsplit(None, 1)[:-1], "…"])
 
 
 def _cut(text: str) -> str:

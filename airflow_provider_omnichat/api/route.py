@@ -85,10 +85,6 @@ class Route:
         """Tell of a proxy whose answer to the wish for a tunnel is no HTTP."""
         return self._no_connection("the proxy answered with something that is no HTTP; is it an HTTP proxy?")
 
-    def spoke_first(self) -> TransportError:
-        """Build the error for a server that sent something before it was asked."""
-        return self._no_connection("it sent something before it was asked; is it an HTTP server?")
-
     def unresolved(self) -> TransportError:
         """Tell of a host name without an address."""
         if self.proxy:

@@ -47,8 +47,6 @@ class NotConnectedError(Exception):
                 return route.refused(refusal.status)
             case _NoTunnelError():
                 return route.unreadable()
-            case SpokeFirstError():
-                return route.spoke_first()
             case NameResolutionError():
                 return route.unresolved()
             case NewConnectionError() as cause:  # to urllib3, one kind of ConnectTimeoutError
@@ -67,10 +65,6 @@ class _TunnelRefusedError(Exception):
 
 class _NoTunnelError(Exception):
     """What the proxy answered is no HTTP."""
-
-
-class SpokeFirstError(Exception):
-    """The server sent something before anything of the request was written."""
 
 
 class _OneDeadline:
@@ -92,35 +86,27 @@ class _OneDeadline:
 
     def _set_what_is_left(self) -> None:
         if self._end is not None:
-            left = self._end - time.monotonic()
-            if left <= 0:
+            if (left := self._end - time.monotonic()) <= 0:
                 raise TimeoutError("timed out")
             super().settimeout(left)  # type: ignore[misc]
 
 
-class _Socket(_OneDeadline, socket.socket):
-    pass
+class _Socket(_OneDeadline, socket.socket): ...
 
 
-class _TlsSocket(_OneDeadline, ssl.SSLSocket):
-    pass
+class _TlsSocket(_OneDeadline, ssl.SSLSocket): ...
 
 
 class _OneAnswer:
     """
     A connection on which an answer can only be that of the request before it.
 
-    urllib3 takes whatever comes for the answer, also what came before the request was written. It raises the same
-    errors for what fails on the way to the server, after which nothing was sent, and for what breaks later.
+    urllib3 takes what came before the request was written for the answer, too. It raises the same errors for what fails
+    on the way to the server, after which nothing was sent, and for what breaks later.
     """
 
     sock: Any
     timeout: Any
-    _unsent = b""
-
-    @property
-    def is_connected(self) -> bool:
-        return self.sock is not None and _is_silent(self.sock)
 
     def connect(self) -> None:
         try:
@@ -140,18 +126,11 @@ class _OneAnswer:
             self.connect()
         self._unsent = b""
         super().request(*args, **kwargs)  # type: ignore[misc]
-        self._write(memoryview(self._unsent))
-
-    def send(self, data: bytes) -> None:
-        """Collect the pieces of a request: the server hears of it when it is whole."""
-        self._unsent += data
-
-    def _write(self, request: memoryview) -> None:
-        left, end = request, time.monotonic() + self.timeout
+        left, end = self._unsent, time.monotonic() + self.timeout
         while left:
             if not _is_silent(self.sock):
-                if left is request:
-                    raise NotConnectedError(SpokeFirstError())
+                if left is self._unsent:
+                    raise NotConnectedError(ConnectionError())
                 raise ProtocolError("an answer came before the request was written")
             self.sock.settimeout(max(end - time.monotonic(), 0.001))
             try:
@@ -159,21 +138,21 @@ class _OneAnswer:
             except OSError as error:  # urllib3 would look for an answer all the same
                 raise ProtocolError("the request could not be written") from error
 
+    def send(self, data: bytes) -> None:
+        self._unsent += data  # the server hears of a request when it is whole
+
 
 def _is_silent(sock: Any) -> bool:
-    """Tell whether nothing has come on a connection, neither a byte nor its end; else it is of no use any more."""
+    """Tell whether nothing has come on a connection, neither a byte nor its end; else it is of no more use."""
     sock.settimeout(0)
     try:
         sock.recv(1)
-    except (BlockingIOError, ssl.SSLWantReadError):
-        return True
-    except OSError:
-        pass
+    except OSError as error:
+        return isinstance(error, BlockingIOError | ssl.SSLWantReadError)
     return False
 
 
-class _Connection(_OneAnswer, HTTPConnection):  # type: ignore[misc]
-    pass
+class _Connection(_OneAnswer, HTTPConnection): ...  # type: ignore[misc]
 
 
 class _SecureConnection(_OneAnswer, HTTPSConnection):  # type: ignore[misc]

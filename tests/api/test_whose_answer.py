@@ -144,7 +144,6 @@ def test_to_a_server_that_speaks_first_nothing_is_sent(client, hook_for, slow_to
         thread.start()
         error = failed(hook_for(f"http://127.0.0.1:{listener.getsockname()[1]}"), client, InviteNotSentError)
         thread.join()
-    assert "sent something before it was asked" in str(error)
     assert error.retryable
     assert heard in ([], [b""])
 
