@@ -208,9 +208,9 @@ class _Connector(aiohttp.TCPConnector):
                 if is_new := watch is None:
                     watch = _watch(connection)
                     protocol.omnichat_watch = (watch, age)
+                is_fit = age == self.age and not protocol.should_close
                 # A server's first words over TLS are the tickets of the session.
-                may_speak = is_new and connection.transport.get_extra_info("sslcontext") is not None
-                if age == self.age and not protocol.should_close and (may_speak or not watch.poll(0)):
+                if is_fit and (not watch.poll(0) or (is_new and connection.transport.get_extra_info("sslcontext"))):
                     return connection
                 connection.close()
                 if is_new:

@@ -159,7 +159,7 @@ def read_invite_response(response: HttpResponse, invite: Invite, secrets: Collec
         raise error_of_http_status(response, hidden)
     try:
         payload = response.json()
-        if isinstance(payload, dict) and not can_be(invite.to, said := payload.get("to")):
+        if isinstance(payload, dict) and (said := payload.get("to")) != invite.to and not can_be(invite.to, said):
             raise _for_another(response.status, invite, said)
         answer = InviteAnswer.from_json(_without(payload, hidden))
     except ValueError as error:
