@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from hashlib import blake2b
 from typing import Any
 
+from airflow_provider_omnichat.campaign.model.distinct_names import distinct_name
 from airflow_provider_omnichat.campaign.sql.dialect import NAME_LENGTH
 
 _LARGEST_INTEGER = 2**31 - 1
@@ -18,11 +18,7 @@ def fitted(name: str) -> str:
 
     :param name: such as a campaign's.
     """
-    kept = clean(name)
-    if kept == name.rstrip(" ") == name and len(name) <= NAME_LENGTH:
-        return name
-    digest = blake2b(name.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-    return f"{kept[: NAME_LENGTH - len(digest) - 1]}~{digest}"
+    return distinct_name(name, clean(name).rstrip(" "), NAME_LENGTH)  # MySQL compares without spaces at the end
 
 
 def clean(text: str) -> str:
