@@ -17,7 +17,21 @@ from tests.support.airflow_versions import needs_store
 from tests.support.batch_tasks import batch, counts, number, people
 from tests.support.delivery_tasks import sensor
 
-ALIKE = ["третий раз", "второй раз", "05:2026", "05/2026", "05_2026", "a b", "a_b", "a..", "a", "..", "", "日報", "月報"]
+ALIKE = [
+    "третий раз",
+    "второй раз",
+    "05:2026",
+    "05/2026",
+    "05_2026",
+    "a b",
+    "a_b",
+    "a..",
+    "a",
+    "..",
+    "",
+    "日報",
+    "月報",
+]
 
 
 def in_dag(name: str, **given: Any) -> Any:

@@ -50,6 +50,7 @@ _DELIVERY_COLUMNS = (
 )
 CLAIM_COLUMNS = ("campaign", "recipient", "row_key", "attempts", "claimed_by", "claim_id", "claimed_at")
 READ_COLUMNS = (
+    "campaign",
     "recipient",
     "claim_id",
     "outcome",
