@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import chain
+
+from airflow_provider_omnichat.campaign.results.format import csv_line, one_line
 
 _WIDEST = 60
 
@@ -34,9 +36,7 @@ def print_csv(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     :param heads: of the columns.
     :param rows: what stands below.
     """
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(heads)
-    writer.writerows(rows)
+    sys.stdout.writelines(map(csv_line, chain([heads], rows)))
 
 
 def is_confirmed(question: str, yes: bool) -> bool:
@@ -58,5 +58,5 @@ def is_confirmed(question: str, yes: bool) -> bool:
 
 
 def _short(cell: object) -> str:
-    text = " ".join(str("" if cell is None else cell).split())
+    text = " ".join(one_line(str("" if cell is None else cell)).split())
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"

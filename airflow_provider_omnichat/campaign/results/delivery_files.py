@@ -20,7 +20,7 @@ from airflow_provider_omnichat.api.outcomes import Delivery, Outcome
 from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
 from airflow_provider_omnichat.campaign.results.directory import Directory, file_names, put_file, raise_file_error
 from airflow_provider_omnichat.campaign.results.files import read_results
-from airflow_provider_omnichat.campaign.results.format import cell, uncell
+from airflow_provider_omnichat.campaign.results.format import csv_line, uncell
 
 COLUMNS = ("row", "message_id", "delivery", "status_id", "status_name", "delivered_at", "price", "currency")
 
@@ -111,5 +111,4 @@ def _as_json(statuses: Sequence[FinalStatus]) -> str:
 
 
 def _as_csv(statuses: Sequence[FinalStatus]) -> str:
-    rows = [COLUMNS, *map(_values, statuses)]
-    return "".join(",".join(map(cell, row)) + "\n" for row in rows)
+    return "".join(map(csv_line, [COLUMNS, *map(_values, statuses)]))

@@ -131,7 +131,9 @@ def test_a_text_of_several_lines_stays_one(text, columns):
 
 
 def test_a_quote_that_closes_too_late_in_the_header_is_told():
-    with pytest.raises(RowSourceError, match="line 1, the header: a quote is opened and not closed, or closed too late"):
+    with pytest.raises(
+        RowSourceError, match="line 1, the header: a quote is opened and not closed, or closed too late"
+    ):
         read('to,"n\n+41790000001,a\n+41790000002,b"\n+41790000003,c\n')
     assert fields(read('to,"first\nname"\n1,a\n')) == [{"to": "1", "first\nname": "a"}]
 
