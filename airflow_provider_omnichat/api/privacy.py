@@ -29,7 +29,7 @@ _ADDRESS_IN_TEXT = re.compile(rf"{_SCHEME}[^\s'\"<>|]+")
 # What a library says of a request that failed has the path and query of an address, and not its scheme.
 _QUERY_IN_TEXT = re.compile(r"\?[^\s'\"<>|?=]{0,100}=[^\s'\"<>|]*")
 _LIST_FILE = re.compile(r"\.(?:csv|tsv|jsonl|ndjson|json)(?:\.gz)?$", re.IGNORECASE)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+|\s{2,}")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+|\s{2,}")
 
 
 def mask_number(number: object) -> str:

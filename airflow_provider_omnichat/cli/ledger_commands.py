@@ -180,7 +180,9 @@ class LedgerCommands:
     def _export(self, arguments: argparse.Namespace) -> int:
         rows = self._audit.about(_identity(arguments.number))
         text = json.dumps(rows, default=str, ensure_ascii=False, indent=2)
-        print(re.sub("[\x7f-\x9f\u2028\u2029]", lambda found: f"\\u{ord(found.group()):04x}", text))  # a terminal would obey them
+        print(
+            re.sub("[\x7f-\x9f\u2028\u2029]", lambda found: f"\\u{ord(found.group()):04x}", text)
+        )  # a terminal would obey them
         return 0
 
     def _prune(self, arguments: argparse.Namespace) -> int:

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Self
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_omnichat.campaign.model.plain_values import HALF_A_CHARACTER, valid_text
+
 # Not templated; what a mapped task is expanded to is given all the same.
 _COLUMNS = frozenset({"to_column", "region_column", "key_column", "time_zone_column", "message_column"})
 _TEXTS_FOR_PEOPLE = frozenset({"message", "link_placeholder", "sql"})
@@ -104,6 +106,8 @@ class RequiredArgumentsMixin:
         if _is_blank(value):
             return None if value is None else ""
         if isinstance(value, str):
+            if valid_text(value) != value:  # made valid, two names might be one
+                raise AirflowFailException(f"Nothing was sent. {name}: {HALF_A_CHARACTER}")
             return value
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 

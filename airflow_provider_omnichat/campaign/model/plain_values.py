@@ -13,6 +13,18 @@ _MOST_DIGITS = 30
 # What a data frame makes of the whole number 1017 in a column with an empty cell.
 _WHOLE = re.compile(r"(0|[1-9]\d*)\.0+", re.ASCII)
 
+HALF_A_CHARACTER = "has half a character in it (a lone surrogate); mend the source's encoding"
+
+
+def valid_text(text: str) -> str:
+    """
+    Return a text with halves of characters replaced, which no database, file or XCom takes.
+
+    :param text: from outside.
+    """
+    # By way of UTF-16, which puts two halves that belong together into one.
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
 
 def key_text(value: object) -> str:
     """
@@ -22,7 +34,7 @@ def key_text(value: object) -> str:
     """
     if isinstance(value, str):
         whole = _WHOLE.fullmatch(value)
-        return whole[1] if whole else value
+        return whole[1] if whole else valid_text(value)
     try:
         text = plain_text_of(value)
     except (ValueError, ArithmeticError):
@@ -30,7 +42,7 @@ def key_text(value: object) -> str:
     if text is not None:
         return key_text(text)
     try:
-        return str(value)
+        return valid_text(str(value))
     except ValueError:  # a whole number that Python does not write, for its length
         return f"<{type(value).__name__}>"
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_omnichat.campaign.model.distinct_names import distinct_name
+from airflow_provider_omnichat.campaign.model.plain_values import valid_text
 from airflow_provider_omnichat.campaign.sql.dialect import NAME_LENGTH
 
 _LARGEST_INTEGER = 2**31 - 1
@@ -27,7 +28,7 @@ def clean(text: str) -> str:
 
     :param text: from anywhere.
     """
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+    return valid_text(text).replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def storable(text: str | None, length: int | None = None) -> str | None:
