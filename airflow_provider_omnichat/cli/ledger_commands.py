@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import chain
 
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, LedgerRow
@@ -17,9 +18,9 @@ from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
 from airflow_provider_omnichat.campaign.ledger.settle import Settlement
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
-from airflow_provider_omnichat.campaign.results.format import one_line
+from airflow_provider_omnichat.campaign.results.format import csv_line, one_line
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
-from airflow_provider_omnichat.cli.output import is_confirmed, print_csv, print_table
+from airflow_provider_omnichat.cli.output import is_confirmed, print_table
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
 
 _IN_DOUBT = ("unknown", CLAIMED)
@@ -100,7 +101,7 @@ class LedgerCommands:
                 )
                 for row in doubts
             )
-            print_csv(heads, rows)
+            sys.stdout.writelines(map(csv_line, chain([heads], rows)))
             return 0
         listed = list(doubts)
         if not listed and not self._audit.counts(arguments.campaign):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from itertools import chain
 
-from airflow_provider_omnichat.campaign.results.format import csv_line, one_line
+from airflow_provider_omnichat.campaign.results.format import one_line
 
 _WIDEST = 60
 
@@ -27,16 +26,6 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, right
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         print(("  " + "  ".join(cells)).rstrip())
-
-
-def print_csv(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """
-    Print CSV.
-
-    :param heads: of the columns.
-    :param rows: what stands below.
-    """
-    sys.stdout.writelines(map(csv_line, chain([heads], rows)))
 
 
 def is_confirmed(question: str, yes: bool) -> bool:

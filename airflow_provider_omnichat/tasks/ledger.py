@@ -85,13 +85,7 @@ def with_resend_key(name: str, resend_key: str | None) -> str:
 
 
 def batch_name(identity: str, campaign: str | None, resend_key: str | None) -> str:
-    """
-    Name a batch and its result rows: no other batch takes them for its own.
-
-    :param identity: of the task instance; see :func:`task_identity`.
-    :param campaign: the user's name for it; empty for none.
-    :param resend_key: the user's word for sending on purpose once more; empty for none.
-    """
+    """Name a batch and its result rows, so that no other batch takes them for its own."""
     return with_resend_key(f"{identity}@{campaign}" if campaign else identity, resend_key)
 
 

@@ -92,8 +92,8 @@ class LedgerDesk:
             for campaign, claimed_at in [(row["campaign"], row["claimed_at"]) for row in rows if not row["outcome"]]:
                 if datetime.now(UTC) - moment(claimed_at) < timedelta(minutes=OPEN_CLAIM_MINUTES):
                     raise LedgerError(
-                        f"An invite of the campaign {campaign!r} to this number may be being sent right now; nothing was"
-                        " erased. Wait until no task of the campaign runs"
+                        f"An invite of the campaign {campaign!r} to this number may be being sent right now; nothing"
+                        " was erased. Wait until no task of the campaign runs"
                     )
             campaigns = sorted(row["campaign"] for row in rows)
             for campaign in campaigns:

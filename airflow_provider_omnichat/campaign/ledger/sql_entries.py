@@ -51,19 +51,12 @@ def entry_of(row: tuple[Any, ...], owner: str, table: str) -> Entry:
 
 
 def rows_of(campaign: str, rows: Iterable[Any], table: str) -> Iterator[tuple[Any, ...]]:
-    """
-    Give rows without their campaign.
-
-    :param campaign: its name, as the table has it.
-    :param rows: of ``READ_COLUMNS``, as a driver gives them.
-    :param table: its name, for the error.
-    :raises LedgerError: the database takes another campaign for this one.
-    """
+    """Return rows of READ_COLUMNS without their campaign; refuse those of another that the database takes for it."""
     for found, *values in map(row_values, rows):
         if found != campaign:
             raise LedgerError(
-                f"The ledger table {table} takes the campaigns {found!r} and {campaign!r} for one; nothing more is sent."
-                " Its columns must compare texts exactly, as the documentation shows it (MySQL: COLLATE utf8mb4_bin)"
+                f"The ledger table {table} takes the campaigns {found!r} and {campaign!r} for one; nothing more is"
+                " sent. Its columns must compare texts exactly, as the documentation shows (MySQL: COLLATE utf8mb4_bin)"
             )
         yield tuple(values)
 

@@ -9,13 +9,7 @@ _LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 def distinct_name(name: str, kept: str, most: int) -> str:
-    """
-    Return a name as a place takes it, with a hash of the whole name behind it where that is not the name itself.
-
-    :param name: of any length and characters, such as a campaign's.
-    :param kept: the name with what the place does not take replaced.
-    :param most: characters that the place takes.
-    """
+    """Return *kept*, what a place takes of a name; with a hash of the name behind where that is not all of it."""
     if kept == name and len(name) <= most:
         return name
     digest = blake2b(name.encode(errors="surrogatepass"), digest_size=10).hexdigest().translate(_LETTERS)

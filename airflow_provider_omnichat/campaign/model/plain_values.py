@@ -17,11 +17,7 @@ HALF_A_CHARACTER = "has half a character in it (a lone surrogate); mend the sour
 
 
 def valid_text(text: str) -> str:
-    """
-    Return a text with halves of characters replaced, which no database, file or XCom takes.
-
-    :param text: from outside.
-    """
+    """Return a text with halves of characters replaced, which no database, file or XCom takes."""
     # By way of UTF-16, which puts two halves that belong together into one.
     return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 

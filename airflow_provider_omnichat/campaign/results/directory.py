@@ -93,11 +93,7 @@ def file_names(directory: Directory) -> list[FileName]:
 
 
 def owner_of(directory: Directory) -> str | None:
-    """
-    Return the batch whose rows a directory holds; None if nobody has written it, or a crash has torn it.
-
-    :raises ResultFileError: when it cannot be read.
-    """
+    """Return the batch whose rows a directory holds; None if nobody has written it."""
     path = directory / _OWNER
     try:
         with path.open("rb") as file:
@@ -109,36 +105,25 @@ def owner_of(directory: Directory) -> str | None:
 
 
 def take_directory(directory: Directory, owner: str) -> None:
-    """
-    Record whose rows a directory holds, since names of folders may be alike where capitals do not count.
-
-    :param owner: the batch; see :func:`~airflow_provider_omnichat.tasks.ledger.batch_name`.
-    :raises ResultFileError: it is another one's, or cannot be written to.
-    """
+    """Record whose rows a directory holds, and refuse one that is another batch's."""
     path, found = directory / _OWNER, owner_of(directory)
     if found is None:
         try:
-            with suppress(FileNotFoundError):
-                path.unlink()
-            with suppress(FileExistsError):  # of two that begin at the same moment
+            with suppress(FileExistsError):  # torn by a crash, or just being written by another process
                 put_file(path, json.dumps({"owner": owner}).encode())
         except Exception as error:
             raise_file_error(path, "written", error)
         found = owner_of(directory)
-    if found not in (owner, None):  # None: another process of this batch is just writing it
+    # Names that differ by capitals alone are one folder on some file systems.
+    if found not in (owner, None):
         raise ResultFileError(
-            f"{shown(directory)} holds the result rows of {shown_address(found)}, and not of {shown_address(owner)}; nothing"
-            " was sent. Give this task another results_path, or a resend_key to send to the same people again"
+            f"{shown(directory)} holds the result rows of {shown_address(found)}, and not of {shown_address(owner)};"
+            " nothing was sent. Give this task a results_path of its own"
         )
 
 
 def put_file(path: Any, data: bytes) -> None:
-    """
-    Write a new file as a whole; for its owner only on a local file system.
-
-    :param path: in a directory that is made where it is missing.
-    :raises OSError: or whatever a storage raises.
-    """
+    """Write a new file as a whole, on a local file system for its owner only; its directory is made if missing."""
     local = local_path(path)
     if local is not None:
         local.parent.mkdir(parents=True, exist_ok=True)

@@ -127,29 +127,17 @@ _SEPARATES = re.compile(r'[,;|\t"]')
 
 
 def one_line(text: str) -> str:
-    """
-    Return a text on one line, without line breaks and control characters.
-
-    :param text: from anywhere.
-    """
+    """Return a text without line breaks and control characters."""
     return _CONTROLS.sub(" ", text)
 
 
 def csv_line(values: Iterable[object]) -> str:
-    """
-    Return a line of CSV.
-
-    :param values: of its cells; None is an empty one.
-    """
+    """Return a line of CSV; None is an empty cell."""
     return ",".join(map(cell, values)) + "\n"
 
 
 def cell(value: object) -> str:
-    """
-    Give a value as a cell: on one line, and nothing that a spreadsheet would take for a formula.
-
-    :param value: None is an empty cell.
-    """
+    """Return a value as a cell: on one line, and nothing that a spreadsheet would take for a formula."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -164,11 +152,7 @@ def cell(value: object) -> str:
 
 
 def uncell(text: str) -> str:
-    """
-    Read a cell, without the apostrophe that :func:`cell` has put before what looks like a formula.
-
-    :param text: as the file has it.
-    """
+    """Read a cell, without the apostrophe that :func:`cell` has put before what looks like a formula."""
     return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
 
 

@@ -13,7 +13,8 @@ def test_what_was_changed_or_cut_stays_apart():
     made = [distinct_name(name, name.replace(" ", "_").encode(errors="replace").decode(), 30) for name in names]
     assert len({*made}) == len(names)
     assert max(map(len, made)) <= 30
-    assert made[1].startswith("a_b~") and made[1][4:].isalpha(), "no digits, which would be masked as a number"
+    assert made[1].startswith("a_b~")
+    assert made[1][4:].isalpha(), "no digits, which would be masked as a number"
 
 
 def test_names_in_a_column_are_equal_only_to_themselves():
