@@ -91,7 +91,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, Templa
     :param region_column: the field that holds the country of a row's number, as two letters, for lists of several
         countries; *default_region* counts where it is empty.
     :param key_column: the field that names a row in results and errors, such as ``customer_id``; not a personal one.
-    :param campaign: a name within which a number is invited at most once, across runs and DAGs; needs
+    :param campaign: a name without ``#`` within which a number is invited at most once, across runs and DAGs; needs
         *ledger_conn_id*. This task instance if None. (templated)
     :param ledger_conn_id: a database connection; the ledger is a table in it, made if missing. (templated)
     :param ledger_table: the name of that table, with a schema if need be. (templated)

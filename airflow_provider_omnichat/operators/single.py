@@ -61,7 +61,7 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TemplatesMi
         the vendor's SMS logs, and sends nothing: what is found there was accepted, anything else is held.
     :param resend_key: change it, to any text, to send again on purpose: for each value there is at most one SMS.
         (templated)
-    :param campaign: a name within which the number is invited at most once, across runs and DAGs; needs
+    :param campaign: a name without ``#`` within which the number is invited at most once, across runs and DAGs; needs
         *ledger_conn_id*. This task instance if None. (templated)
     :param ledger_conn_id: a database connection; the claim is written to a table in it, made if missing, in place of
         the task state store. (templated)

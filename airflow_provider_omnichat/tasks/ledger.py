@@ -59,8 +59,14 @@ def campaign_name(context: Context, campaign: str | None, resend_key: str, ledge
     :param campaign: the user's name for it; the task instance if None.
     :param resend_key: the user's word for sending on purpose once more; empty for none.
     :param ledger_conn_id: of the ledger's database; None for the task state store.
-    :raises AirflowFailException: when a campaign is named that nobody would remember.
+    :raises AirflowFailException: when a campaign is named that nobody would remember, or that could be another one with
+        a resend key.
     """
+    if campaign and "#" in campaign:
+        raise AirflowFailException(
+            f"Nothing was sent. campaign={scrub(campaign)!r} has a # in it, which stands before a resend_key; write the"
+            " name without it"
+        )
     if campaign and not ledger_conn_id:
         raise AirflowFailException(
             f"Nothing was sent. campaign={scrub(campaign)!r} needs ledger_conn_id: without a database, only this task"
@@ -78,6 +84,11 @@ def with_resend_key(name: str, resend_key: str | None) -> str:
     :param resend_key: the user's word for it; empty for none.
     """
     return f"{name}#{resend_key}" if resend_key else name
+
+
+def batch_name(identity: str, campaign: str | None, resend_key: str | None) -> str:
+    """Name a batch and its result rows, so that no other batch takes them for its own."""
+    return with_resend_key(f"{identity}@{campaign}" if campaign else identity, resend_key)
 
 
 def invite_ledger(operator: KeepsLedger, context: Context, campaign: str) -> Ledger:

@@ -112,6 +112,27 @@ def test_status_counts_doubts_first(target: Target) -> None:
     ]
 
 
+HOSTILE = "=HYPERLINK(1);@x\t\x1b]0;owned\x07\x9b31m\u2028end"
+
+
+def test_nothing_in_the_ledger_is_a_formula_or_obeyed_by_a_terminal(target, run):
+    target.run("UPDATE omnichat_invites SET row_key = ?, claimed_by = ? WHERE row_key = 'C-2'", HOSTILE, HOSTILE)
+    target.run("UPDATE omnichat_invites SET error = ? WHERE row_key = 'C-3'", HOSTILE)
+    (shown,) = run("export", NUMBERS[2])[1:2]
+    assert json.loads(shown)[0]["row_key"] == HOSTILE
+    for given in (["export", NUMBERS[2]], ["doubts", "welcome"], ["doubts", "welcome", "--csv"]):
+        code, out, _ = run(*given)
+        assert code == 0
+        assert [sign for sign in out if sign != "\n" and not sign.isprintable() and sign != "\t"] == [], given
+    rows = list(csv.DictReader(io.StringIO(out), strict=True))
+    assert [len(line) for line in csv.reader(io.StringIO(out))] == [8] * 4
+    assert "'=HYPERLINK(1);@x\t ]0;owned 31m end" in [row["row_key"] for row in rows]
+    (line,) = [line for line in out.splitlines() if "HYPER" in line and "C-3" not in line]
+    assert line.startswith("\"'=HYPERLINK"), "quoted, since it has another reader's separators in it"
+    refused = run("settle", "welcome", "--row-key", HOSTILE, "--as", "sent", "--why", "seen", "--yes")
+    assert "\x1b" not in "".join(map(str, refused))
+
+
 def test_without_a_terminal_and_without_yes_nothing_is_changed(target: Target) -> None:
     done = process("settle", "welcome", "--row-key", "C-2", "--as", "sent", "--why", "seen in the portal")
     assert (done.returncode, done.stderr) == (1, "Nothing was changed. With --yes it is.\n")

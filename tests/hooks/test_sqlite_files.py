@@ -185,3 +185,40 @@ def test_a_lock_that_is_let_go_is_waited_for(connected, tmp_path, monkeypatch):
     claim_in(connected(path))
     release.join()
     other.close()
+
+
+@pytest.mark.parametrize("name", ["ledger", "results"])
+@pytest.mark.parametrize("mode", ["WAL", "PERSIST"])
+@pytest.mark.parametrize("file", ["crm.db", "über crm.db"])
+def test_a_new_file_with_whole_numbers_is_for_its_owner_only_and_so_are_its_journals(
+    connected, tmp_path, name, mode, file
+):
+    path = tmp_path / file
+    before = os.umask(0o022)
+    try:
+        USES[name][0](connected(path))
+        with closing(sqlite3.connect(path)) as open_meanwhile:
+            open_meanwhile.execute(f"PRAGMA journal_mode = {mode}").fetchall()
+            open_meanwhile.execute("CREATE TABLE a (b)")
+            open_meanwhile.commit()
+            found = {each.name: each.stat().st_mode & 0o777 for each in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert len(found) == {"WAL": 3, "PERSIST": 2}[mode]
+    assert set(found.values()) == {0o600}
+
+
+def test_rights_that_somebody_has_given_stay(connected, tmp_path):
+    path = tmp_path / "crm.db"
+    path.touch()
+    path.chmod(0o660)
+    claim_in(connected(path))
+    assert path.stat().st_mode & 0o777 == 0o660
+
+
+@pytest.mark.parametrize(("host", "extra"), [(":memory:", {}), ("", {}), ("crm.db", {"mode": "rw"})])
+def test_no_file_is_made_where_none_was_asked_for(connected, tmp_path, monkeypatch, host, extra):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LedgerError):
+        claim_in(connected(host, **extra))
+    assert list(tmp_path.iterdir()) == []

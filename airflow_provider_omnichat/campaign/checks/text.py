@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from airflow_provider_omnichat.api.body import valid_text
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
 from airflow_provider_omnichat.campaign.model.blank import is_blank
+from airflow_provider_omnichat.campaign.model.plain_values import HALF_A_CHARACTER
 from airflow_provider_omnichat.campaign.model.segments import MOST_BYTES, MOST_PARTS, refused_length
 
 
@@ -54,12 +56,8 @@ def _text(field: str, value: object) -> str:
         raise invalid(field, ReasonCode.NO_TEXT, "is empty" if isinstance(value, str) else "is missing")
     if not isinstance(value, str):
         raise invalid(field, ReasonCode.NOT_A_TEXT, f"must be a text, is a {type(value).__name__}")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise invalid(
-            field, ReasonCode.NOT_A_TEXT, "has half a character in it (a lone surrogate); mend the source's encoding"
-        ) from None
+    if valid_text(value) != value:
+        raise invalid(field, ReasonCode.NOT_A_TEXT, HALF_A_CHARACTER)
     if "\x00" in value:
         raise invalid(field, ReasonCode.NOT_A_TEXT, "has a NUL character in it; mend the source's encoding")
     return value

@@ -174,7 +174,8 @@ class LedgerAudit:
         :param row_key: the user's name of the row.
         :raises LedgerError: the table is missing, or cannot be read.
         """
-        return [_row(row) for row in self._read(self._table.by_key(), [fitted(campaign), row_key])]
+        rows = map(_row, self._read(self._table.by_key(), [fitted(campaign), row_key]))
+        return [row for row in rows if row.row_key == row_key]  # MySQL takes "a" and "a " for one
 
     def doubts(self, campaign: str, claimed_by: str | None = None) -> Iterator[LedgerRow]:
         """

@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_omnichat.campaign.ledger.desk_statements import DeskStatements
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.settle import OPEN_CLAIM_MINUTES, settle_each
-from airflow_provider_omnichat.campaign.ledger.sql_entries import answer_values, entry_of, settlement_values
+from airflow_provider_omnichat.campaign.ledger.sql_entries import answer_values, entry_of, rows_of, settlement_values
 from airflow_provider_omnichat.campaign.ledger.sql_statements import COLUMNS, DEFAULT_TABLE, FORGOTTEN
 from airflow_provider_omnichat.campaign.phone.identity import identity_of, recipient_key
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
@@ -92,8 +92,8 @@ class LedgerDesk:
             for campaign, claimed_at in [(row["campaign"], row["claimed_at"]) for row in rows if not row["outcome"]]:
                 if datetime.now(UTC) - moment(claimed_at) < timedelta(minutes=OPEN_CLAIM_MINUTES):
                     raise LedgerError(
-                        f"An invite of the campaign {campaign} to this number may be being sent right now; nothing was"
-                        " erased. Wait until no task of the campaign runs"
+                        f"An invite of the campaign {campaign!r} to this number may be being sent right now; nothing"
+                        " was erased. Wait until no task of the campaign runs"
                     )
             campaigns = sorted(row["campaign"] for row in rows)
             for campaign in campaigns:
@@ -141,7 +141,8 @@ class LedgerDesk:
         for start in range(0, len(recipients), size):
             part = recipients[start : start + size]
             cursor.execute(self._table.read(len(part)), (campaign, *part))
-            found.update({recipient: tuple(rest) for recipient, *rest in map(row_values, cursor.fetchall())})
+            rows = rows_of(campaign, cursor.fetchall(), self._table.name)
+            found.update({recipient: tuple(rest) for recipient, *rest in rows})
         return found
 
 

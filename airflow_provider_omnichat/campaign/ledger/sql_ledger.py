@@ -26,7 +26,7 @@ from airflow_provider_omnichat.campaign.ledger.interface import (
     Settlement,
 )
 from airflow_provider_omnichat.campaign.ledger.retake import NEVER_ENDED, NEVER_ENDED_AGAIN
-from airflow_provider_omnichat.campaign.ledger.sql_entries import answer_values, entry_of
+from airflow_provider_omnichat.campaign.ledger.sql_entries import answer_values, entry_of, rows_of
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE, SqlTable
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
@@ -219,7 +219,7 @@ class SqlLedger:
         found: dict[str, tuple[Entry, str]] = {}
         for part in self._parts(claims):
             cursor.execute(self._table.read(len(part)), (self._campaign, *(claim.identity for claim in part)))
-            for number, claim_id, *rest in map(row_values, cursor.fetchall()):
+            for number, claim_id, *rest in rows_of(self._campaign, cursor.fetchall(), self._table.name):
                 if names[number] in found:
                     raise LedgerError(
                         f"The ledger table {self._table.name} has a recipient twice in one campaign; nothing more is"
@@ -263,7 +263,7 @@ class SqlLedger:
         found: list[str] = []
         for part in self._parts(names):
             cursor.execute(self._table.read(len(part)), (self._campaign, *part))
-            found += [row_values(row)[0] for row in cursor.fetchall()]
+            found += [row[0] for row in rows_of(self._campaign, cursor.fetchall(), self._table.name)]
         return found
 
     def _parts(self, items: Sequence[T]) -> Iterator[Sequence[T]]:

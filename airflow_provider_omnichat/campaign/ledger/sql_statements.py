@@ -45,6 +45,7 @@ SETTLED_COLUMNS = ("settled_as", "settled_by", "settled_at", "settled_why")
 RECORD_COLUMNS = tuple(name for name in COLUMNS if name not in SETTLED_COLUMNS)
 CLAIM_COLUMNS = ("campaign", "recipient", "row_key", "attempts", "claimed_by", "claim_id", "claimed_at")
 READ_COLUMNS = (
+    "campaign",
     "recipient",
     "claim_id",
     "outcome",

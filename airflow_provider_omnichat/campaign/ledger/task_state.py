@@ -53,8 +53,9 @@ class CheckedStore:
         try:
             self._store.set(key, value, retention=KEEP_FOREVER)
         except Exception as error:  # see above
+            is_outage = not isinstance(error, TypeError | ValueError)  # these are about the value, and stay
             raise LedgerError(
-                f"The task state store cannot be written ({type(error).__name__})", is_outage=True
+                f"The task state store cannot be written ({type(error).__name__})", is_outage=is_outage
             ) from error
 
     def set_and_see(self, key: str, value: Any) -> None:

@@ -8,10 +8,14 @@ from decimal import Decimal
 from numbers import Number, Rational, Real
 from uuid import UUID
 
+from airflow_provider_omnichat.api.body import valid_text
+
 # A number beyond this many digits before or after the point is a mistake in the data, not something to tell people.
 _MOST_DIGITS = 30
 # What a data frame makes of the whole number 1017 in a column with an empty cell.
 _WHOLE = re.compile(r"(0|[1-9]\d*)\.0+", re.ASCII)
+
+HALF_A_CHARACTER = "has half a character in it (a lone surrogate); mend the source's encoding"
 
 
 def key_text(value: object) -> str:
@@ -22,7 +26,7 @@ def key_text(value: object) -> str:
     """
     if isinstance(value, str):
         whole = _WHOLE.fullmatch(value)
-        return whole[1] if whole else value
+        return whole[1] if whole else valid_text(value)
     try:
         text = plain_text_of(value)
     except (ValueError, ArithmeticError):
@@ -30,7 +34,7 @@ def key_text(value: object) -> str:
     if text is not None:
         return key_text(text)
     try:
-        return str(value)
+        return valid_text(str(value))
     except ValueError:  # a whole number that Python does not write, for its length
         return f"<{type(value).__name__}>"
 

@@ -93,7 +93,9 @@ class ResultTable:
             known, stale = KnownOutcomes(), set()
             cursor.execute(self._sql.read(), (self._batch,))
             while rows := cursor.fetchmany(_READ_ROWS):
-                for recipient, word, try_id in map(row_values, rows):
+                for batch, recipient, word, try_id in map(row_values, rows):
+                    if batch != self._batch:  # where the database does not tell capitals apart
+                        continue
                     outcome = self._outcome(word)
                     if outcome in FINAL_OUTCOMES:
                         known.add(self._recipient_of(str(recipient)), outcome)

@@ -16,7 +16,7 @@ from airflow_provider_omnichat.campaign.sql.values import fitted, moment
 from airflow_provider_omnichat.campaign.sql.written_table import lack_of_columns
 
 _COLUMNS = (  # of ShownRow
-    "row_key, list_row, recipient, outcome, reason_code, error, status_name, message_id, ended_at, delivery"
+    "batch, row_key, list_row, recipient, outcome, reason_code, error, status_name, message_id, ended_at, delivery"
 )
 _SORTED: dict[Order, str] = {
     "list": "list_row",
@@ -58,7 +58,10 @@ class TablePages:
         """See :class:`~airflow_provider_omnichat.campaign.model.pages.RowPages`."""
         rows = self._read(*self._statement(query), query.skipped, query.size + 1)
         more = len(rows) > query.size
-        return Page([_shown(row) for row in rows[: query.size]], str(query.skipped + query.size) if more else None)
+        own = [
+            _shown(rest) for batch, *rest in rows[: query.size] if batch == self._batch
+        ]  # capitals may be alike there
+        return Page(own, str(query.skipped + query.size) if more else None)
 
     def _statement(self, query: PageQuery) -> tuple[str, list[Any]]:
         mark = self._database.placeholder

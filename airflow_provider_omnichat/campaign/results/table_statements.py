@@ -99,7 +99,7 @@ class ResultTableSql(WrittenTable):
 
     def read(self) -> str:
         """Read what there is of a batch. Parameters: batch."""
-        return f"SELECT recipient, outcome, try_id FROM {self.name} WHERE batch = {self.placeholder}"  # noqa: S608
+        return f"SELECT batch, recipient, outcome, try_id FROM {self.name} WHERE batch = {self.placeholder}"  # noqa: S608
 
     def insert(self, rows: int) -> str:
         """Insert rows. Parameters: those of :data:`COLUMNS` for each row."""

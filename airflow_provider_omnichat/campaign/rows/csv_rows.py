@@ -14,6 +14,8 @@ from airflow_provider_omnichat.campaign.rows.columns import RowColumns
 from airflow_provider_omnichat.campaign.rows.file_content import what_else
 from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW, Lines, RowTooLongError, problem
 
+_CLOSED_TOO_LATE = "a quote is opened and not closed, or closed too late"
+
 
 def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | None) -> Iterator[Row | BrokenRow]:
     """
@@ -29,7 +31,7 @@ def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | Non
     if delimiter is None:
         raise RowSourceError(f"{name}: is empty; the first line must name the columns")
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    header = _header(lines, reader, name)
+    header = _header(lines, reader, name, delimiter)
     width = len(header)
     names: Sequence[str] = header
     cells_of: Callable[[Sequence[str]], Sequence[str]] = _all_cells
@@ -50,7 +52,10 @@ def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | Non
         else:
             if not any(cells):
                 continue
-            if len(cells) != width and (len(cells) < width or any(cells[width:])):
+            if _swallows(lines, cells, delimiter, width):
+                reason = problem(_CLOSED_TOO_LATE)
+                lines.give_back(1)
+            elif len(cells) != width and (len(cells) < width or any(cells[width:])):
                 reason = problem("does not have as many cells as the header", f"{len(cells)}, not {width}")
             elif fault := lines.fault:
                 reason = problem(fault[1], _which(lines, fault[0]))
@@ -59,6 +64,22 @@ def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | Non
             yield Row(position, dict(zip(names, cells_of(cells), strict=False)))
         else:
             yield lines.broken_row(position, reason)
+
+
+def _swallows(lines: Lines, cells: Sequence[str], delimiter: str, width: int) -> bool:
+    """
+    Tell whether the line breaks of a row enclose another person's: a line with as many cells and a phone number.
+
+    Without the number, a text over several lines would be taken for a row as soon as it has a comma in it.
+    """
+    own = next((place for place, cell in enumerate(reversed(cells)) if "\n" in cell or "\r" in cell), 0)
+    for line in reversed(lines.taken[1:]):
+        found = next(csv.reader([line or ""], delimiter=delimiter), [])
+        found, size = found[: len(found) - own], width - own
+        if len(found) >= size and not any(found[size:]) and any(reads_as_number(each.strip('"')) for each in found):
+            return True
+        own = 0  # only in the last line is the row's own end
+    return False
 
 
 def _chooser(places: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]:
@@ -77,9 +98,7 @@ def _unreadable(lines: Lines, error: Exception) -> str:
         return f"is longer than {LONGEST_ROW:,} characters"
     if isinstance(error, RowTooLongError) or "unexpected end" in str(error):
         return "a quote is opened and not closed"
-    return (
-        "its quotes do not match" if len(lines.taken) == 1 else "a quote is opened and not closed, or closed too late"
-    )
+    return "its quotes do not match" if len(lines.taken) == 1 else _CLOSED_TOO_LATE
 
 
 def _which(lines: Lines, line: int) -> str:
@@ -109,7 +128,7 @@ def _delimiter(lines: Lines, name: str, delimiters: str) -> str | None:
     return max(delimiters, key=lambda delimiter: len(next(csv.reader([header], delimiter=delimiter), [])))
 
 
-def _header(lines: Lines, reader: Iterator[list[str]], name: str) -> Sequence[str]:
+def _header(lines: Lines, reader: Iterator[list[str]], name: str, delimiter: str) -> Sequence[str]:
     lines.next_row()
     try:
         columns = [column.strip() for column in next(reader, [])]
@@ -118,6 +137,8 @@ def _header(lines: Lines, reader: Iterator[list[str]], name: str) -> Sequence[st
     where = f"{name}: line {lines.first_line}, the header"
     if fault := lines.fault:
         raise RowSourceError(f"{name}: line {fault[0]} {fault[1]}")
+    if _swallows(lines, columns, delimiter, len(columns)):
+        raise RowSourceError(f"{where}: {_CLOSED_TOO_LATE}")
     if not any(columns):
         raise RowSourceError(f"{where}: is empty; the first line must name the columns")
     for number, column in enumerate(columns, 1):

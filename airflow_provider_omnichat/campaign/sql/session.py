@@ -232,6 +232,8 @@ class SqlSession:
             return of_the_file
         if lacks_rights(error):
             return f"The connection's user needs the rights to {self._words.rights}"
+        if isinstance(error, UnicodeEncodeError):
+            return "The connection's encoding lacks a character of a row: give the connection, or the database, UTF-8"
         if is_conflict(error):
             return f"Other transactions were in the way for {CONFLICT_SECONDS} seconds; see what holds its rows"
         if is_of_the_statement(error):

@@ -61,6 +61,15 @@ class TestFailures:
         assert found[first.recipient].outcome is Outcome.ACCEPTED
         assert second.recipient not in found
 
+    def test_a_text_that_the_connection_cannot_write_is_no_outage(self, ledger: Callable[..., SqlLedger]) -> None:
+        def fail(sql: str, _: Any) -> None:
+            if sql.startswith("INSERT"):
+                raise UnicodeEncodeError("latin-1", "日本", 0, 1, "ordinal not in range")
+
+        with pytest.raises(LedgerError, match=r"\(UnicodeEncodeError\).* UTF-8") as raised:
+            ledger(wrapped=lambda connection: Spied(connection, fail)).claim(claims_of(1), CERTAINLY_NOT_SENT)
+        assert not raised.value.is_outage
+
     def test_a_lost_answer_to_a_commit_that_arrived_is_found_out(self, ledger: Callable[..., SqlLedger]) -> None:
         claims = claims_of(50)
         ledger("another").claim(claims[:5], CERTAINLY_NOT_SENT)

@@ -15,6 +15,7 @@ from airflow_provider_omnichat.campaign.model.pages import Order, PageError, Pag
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.results.delivery_table import TableDelivery
 from airflow_provider_omnichat.campaign.results.table_pages import TablePages
+from airflow_provider_omnichat.campaign.results.table_statements import ResultTableSql
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from tests.support.reasons import why
 from tests.support.result_rows import give, made
@@ -226,3 +227,16 @@ class TestErrors:
         wrote(on_sqlite, rows(1))
         assert len(pages.page(PageQuery()).rows) == 1
         assert opened == closed != []
+
+
+def test_rows_of_a_batch_that_differs_by_capitals_alone_are_not_its_own(sqlite, on_sqlite, table):
+    created = ResultTableSql(table, "sqlite", "?").create()
+    sqlite.run(created.replace("batch VARCHAR(250)", "batch VARCHAR(250) COLLATE NOCASE"))
+    wrote(on_sqlite, rows(3), "Report/run/invite")
+    assert not on_sqlite(batch="report/run/invite").earlier()
+    assert len(on_sqlite(batch="Report/run/invite").earlier()) == 2
+    known = SqlDatabase(sqlite.connect, "sqlite", "?", "warehouse")
+    found = {
+        batch: TablePages(known, table, f"{batch}/run/invite").page(PageQuery()).rows for batch in ("Report", "report")
+    }
+    assert [len(each) for each in found.values()] == [3, 0]

@@ -77,6 +77,67 @@ def test_a_quote_that_never_closes_costs_its_own_row_only():
     assert rows[3] == Row(4, {"to": "4", "n": "multi\nline"})
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_quote_that_closes_two_lines_below_swallows_nobody(end, delimiter):
+    lines = ['to,n,"t"', '+41790000001,a,"Hi', "+41790000002,b,Hi", '+41790000003,c,Hi"', "+41790000004,d,Hi", ""]
+    rows = read(end.join(lines).replace(",", delimiter))
+    assert fields(rows)[0] == "line 2: a quote is opened and not closed, or closed too late"
+    assert [row["to"] for row in fields(rows)[1:]] == ["+41790000002", "+41790000003", "+41790000004"]
+    assert [row.position for row in rows] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('to,n\n+41790000001,"a\n+41790000002,b"\n', ["+41790000002"]),
+        ('n,to\n"a,+41790000001\nb,+41790000002"\nc,+41790000003\n', ['+41790000002"', "+41790000003"]),
+        ('to,n,c\n+41790000001,"a,Bern\n+41790000002,b",Bern\n', ["+41790000002"]),
+        ('to,n\n+41790000001,"a\n+41790000002,""\nb"\n', ["+41790000002"]),
+        ('to,n\n+41790000001,"a\n+41790000002,"\nb\nc"\n+41790000003,d\n', ["+41790000002", "+41790000003"]),
+        ('to,n\n+41790000001,"a\n+41790000002,b,,\n0041 79 000 00 03,c"\n', ["+41790000002", "0041 79 000 00 03"]),
+        ('to\n"+41790000001\n+41790000002\n+41790000003"\n', ["+41790000002", '+41790000003"']),
+        ('to,n\n+41790000001,"a\n4.179E+10,b"\n', ["4.179E+10"]),
+    ],
+)
+def test_each_line_behind_an_open_quote_that_may_be_a_persons_is_a_row(text, found):
+    rows = read(text)
+    assert isinstance(rows[0], BrokenRow)
+    assert "not closed" in fields(rows)[0]
+    assert [row.fields["to"] for row in rows if isinstance(row, Row)] == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hello Anna,\nplease, follow <link>",
+        "Hello\n\n\nAnna",
+        "Call us:\n044 123 45 67\nor <link>",
+        "1, 2, 3\n4, 5, 6",
+        'He said "yes",\nshe said "no, never"',
+        "+41 79 000 00 01\nTel, Fax, +41 79 000 00 02",
+        "Thanks,\nfollow us, Anna",
+    ],
+)
+@pytest.mark.parametrize("columns", [2, 3, 5])
+def test_a_text_of_several_lines_stays_one(text, columns):
+    names, values = ["to", "n", "x", "y", "z"][:columns], ["+41790000001", text, "1000234", "", ""][:columns]
+    written = io.StringIO()
+    csv.writer(written).writerows([names, values, ["+41790000009", *values[1:]]])
+    assert fields(read(written.getvalue())) == [
+        dict(zip(names, values, strict=True)),
+        dict(zip(names, ["+41790000009", *values[1:]], strict=True)),
+    ]
+
+
+def test_a_quote_that_closes_too_late_in_the_header_is_told():
+    with pytest.raises(
+        RowSourceError, match="line 1, the header: a quote is opened and not closed, or closed too late"
+    ):
+        read('to,"n\n+41790000001,a\n+41790000002,b"\n+41790000003,c\n')
+    assert fields(read('to,"first\nname"\n1,a\n')) == [{"to": "1", "first\nname": "a"}]
+
+
 def test_a_quote_that_never_closes_in_a_long_file_costs_its_own_row_only():
     lines = [f"{n},x{n}" for n in range(20_000)]
     lines[70] = '70,"x'
