@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 _BLOCK_ROWS = 2000
 
+# How drivers name a column of 32-bit floats: PostgreSQL's and MySQL's by number, DuckDB's by an object of that name.
+_FLOAT32 = frozenset({"700", "4", "FLOAT"})
 _SYNTAX: frozenset[object] = frozenset({"42601", 1064})
 _POSTGRESQL = ("psycopg2", "psycopg")
 
@@ -65,6 +67,7 @@ def _rows(
     parameters: Sequence[Any] | Mapping[str, Any] | None,
     columns: Callable[[Sequence[str]], None] | None,
 ) -> Iterator[dict[str, Any]]:
+    from airflow_provider_omnichat.campaign.model.plain_values import RoundedFloat
     from airflow_provider_omnichat.campaign.sql.cursor import give_up, row_values
 
     connection = _told(conn_id, "be reached", hook.get_conn)
@@ -72,16 +75,25 @@ def _rows(
     try:
         cursor = _told(conn_id, "be queried", lambda: _run(hook, connection, statement, parameters), bool(parameters))
         names: tuple[str, ...] | None = None
+        rounded: list[str] = []
         while True:
             block = _told(conn_id, "be read from", lambda: cursor.fetchmany(_BLOCK_ROWS))
             if names is None:  # some server-side cursors know their columns only after the first fetch
                 names = _names(conn_id, cursor.description)
+                # Not str(): a text "FLOAT" is BigQuery's, which has 64 bits.
+                rounded = [
+                    name for name, column in zip(names, cursor.description, strict=True) if repr(column[1]) in _FLOAT32
+                ]
                 if columns is not None:
                     columns(names)
             if not block:
                 return
             for row in block:
-                yield dict(zip(names, row_values(row), strict=True))
+                fields = dict(zip(names, row_values(row), strict=True))
+                for name in rounded:
+                    if isinstance(fields[name], float):
+                        fields[name] = RoundedFloat(fields[name])
+                yield fields
     finally:
         give_up(connection, cursor)
 

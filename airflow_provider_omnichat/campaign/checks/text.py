@@ -62,7 +62,7 @@ def _text(field: str, value: object) -> str:
         ) from None
     if "\x00" in value:
         raise invalid(field, ReasonCode.NOT_A_TEXT, "has a NUL character in it; mend the source's encoding")
-    return value
+    return value.strip()
 
 
 def _shown(placeholder: str) -> str:
