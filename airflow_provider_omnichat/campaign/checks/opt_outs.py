@@ -89,7 +89,7 @@ class Suppression:
         if count:
             raise SuppressionError(
                 f"suppression: {count} entries cannot be read as phone numbers, so that people who opted out might be"
-                " invited; correct them, leave blank or write n/a what is none, or give default_region for national"
+                " invited; correct them, leave blank what is no number, or give default_region for national"
                 f" numbers. {'; '.join(unreadable)}"
             )
         nobody = self.ignored + blank

@@ -29,9 +29,8 @@ def key_text(value: object) -> str:
     :param value: of the key's field; not nothing.
     """
     if isinstance(value, str):
-        text = value.strip()
-        whole = _WHOLE.fullmatch(text)
-        return whole[1] if whole else text
+        whole = _WHOLE.fullmatch(value.strip())
+        return whole[1] if whole else value.strip()
     if isinstance(value, bytes | bytearray | memoryview):
         return _bytes_text(bytes(value))
     try:

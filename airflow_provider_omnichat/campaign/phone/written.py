@@ -51,10 +51,11 @@ _OR_ANOTHER = re.compile(r"\d{4,} ?- ?\d{4,}")
 _NO_PHONE_NUMBER = "is not a phone number"
 _ONLY = "only digits, a plus and separators are taken"
 _AS_TEXT = "give it as a text or as an integer (BIGINT, NUMERIC), so that no digit is lost"
-# A float32 has all digits of whole numbers up to here. Larger ones are written with 6 to 9 digits, or with all of them.
-_LARGEST_EXACT = 2**24
-_DIGITS_OF_FLOAT32 = (6, 7, 8, 17)
-_MOST_ROUNDED_DIGITS = 9
+# Whole numbers below have all their digits in 32 bits. Larger ones are written with 7 to 9 digits, or with all of them.
+_FIRST_INEXACT = 2**24
+_DIGITS_OF_FLOAT32 = (7, 8, 9, 17)
+# As many digits are left by what rounds: MySQL's FLOAT, and the shortest writing of any float32.
+_ROUNDED_TO = (6, 9)
 
 
 def plain_text(number: object) -> str:
@@ -128,20 +129,21 @@ def _as_text(number: object) -> str:
         raise _invalid(ReasonCode.NO_NUMBER, "is missing")
     if isinstance(number, str):
         return number
+    if isinstance(number, RoundedFloat):
+        raise _lost("comes from a column of 32-bit floats, or was written with an exponent")
     if isinstance(number, bool) or not isinstance(number, Real | Decimal):
         raise _invalid(ReasonCode.NOT_A_NUMBER, f"must be one phone number as a text, is a {type(number).__name__}")
     if isinstance(number, Integral):
         if abs(int(number)) >= 10**_LONGEST_INPUT:  # Python would not even write it
             raise _invalid(ReasonCode.NOT_A_NUMBER, _NO_PHONE_NUMBER, f"more than {_LONGEST_INPUT} digits")
         return str(int(number))
-    if isinstance(number, RoundedFloat):
-        raise _lost("is of a column of 32-bit floats, or written with an exponent")
     if not isinstance(number, float | Decimal):
         # Of 32 bits, such as numpy's float32: it has digits, and not all of them are those of the number.
         raise _lost(f"is a {type(number).__name__}, which cannot hold a phone number")
-    if not _is_whole(number):
+    digits = _whole_digits(number)
+    if digits is None:
         raise _lost(f"is a {type(number).__name__} that is no whole number, or has an exponent")
-    return str(int(number)) if isinstance(number, Decimal) else _unrounded(str(int(number)))
+    return digits
 
 
 def _lost(problem: str) -> InvalidInviteError:
@@ -155,20 +157,23 @@ def _unrounded(whole: str) -> str:
     :param whole: its digits; a plus or zeros may stand before them.
     """
     digits = str(int(whole))
-    if _LARGEST_EXACT < int(whole) < 10**_MOST_DIGITS_OF_A_FLOAT:
-        (single,) = struct.unpack("f", struct.pack("f", int(whole)))
-        written = {float(f"{single:.{count}g}") for count in _DIGITS_OF_FLOAT32}
-        if int(whole) in written or len(digits.rstrip("0")) <= _MOST_ROUNDED_DIGITS < len(digits):
-            raise _lost("is a float that looks rounded, to 32 bits or to nine digits or fewer")
+    significant = len(digits.rstrip("0"))
+    is_rounded = any(significant <= most < len(digits) for most in _ROUNDED_TO)
+    if not is_rounded and _FIRST_INEXACT <= int(digits) < 10**_MOST_DIGITS_OF_A_FLOAT:
+        (single,) = struct.unpack("f", struct.pack("f", int(digits)))
+        is_rounded = float(digits) in {float(f"{single:.{count}g}") for count in _DIGITS_OF_FLOAT32}
+    if is_rounded:
+        raise _lost("looks like a float that was rounded, to 32 bits or to nine digits or fewer")
     return whole
 
 
-def _is_whole(number: float | Decimal) -> bool:
-    if isinstance(number, Decimal):  # with an exponent, its last digits were zeros or are lost
-        exponent = number.as_tuple().exponent
-        is_short = isinstance(exponent, int) and exponent <= 0 <= number.adjusted() < _LONGEST_INPUT
-        return is_short and number == int(number)
-    return number.is_integer() and abs(number) < 10**_MOST_DIGITS_OF_A_FLOAT
+def _whole_digits(number: float | Decimal) -> str | None:
+    if not isinstance(number, Decimal):
+        is_whole = number.is_integer() and abs(number) < 10**_MOST_DIGITS_OF_A_FLOAT
+        return _unrounded(str(int(number))) if is_whole else None
+    exponent = number.as_tuple().exponent  # above 0, the last digits were zeros or are lost
+    is_short = isinstance(exponent, int) and exponent <= 0 <= number.adjusted() < _LONGEST_INPUT
+    return str(int(number)) if is_short and number == int(number) else None
 
 
 def _visible(text: str, given: object) -> str:
