@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.support.single_tasks import invite
 
 pytestmark = pytest.mark.usefixtures("ledger")
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"to": "+41793026727", "name": "Ada\u00a0   \r\n", "id": "c-1   ", "country": "<NA>"},
     {"to": 41793030000.0, "name": "Rounded", "id": "c-2", "country": ""},
     {"to": "079 302 67 28", "name": "Cy", "id": "c-3", "country": " CH "},

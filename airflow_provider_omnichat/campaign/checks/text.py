@@ -50,19 +50,20 @@ def invalid(field: str, code: ReasonCode, problem: str, detail: str = "") -> Inv
 
 
 def _text(field: str, value: object) -> str:
-    if is_blank(value):
-        raise invalid(field, ReasonCode.NO_TEXT, "is empty" if isinstance(value, str) else "is missing")
-    if not isinstance(value, str):
+    text = value.strip() if isinstance(value, str) else None
+    if not text:
+        if text is not None or is_blank(value):
+            raise invalid(field, ReasonCode.NO_TEXT, "is missing" if text is None else "is empty")
         raise invalid(field, ReasonCode.NOT_A_TEXT, f"must be a text, is a {type(value).__name__}")
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
         raise invalid(
             field, ReasonCode.NOT_A_TEXT, "has half a character in it (a lone surrogate); mend the source's encoding"
         ) from None
-    if "\x00" in value:
+    if "\x00" in text:
         raise invalid(field, ReasonCode.NOT_A_TEXT, "has a NUL character in it; mend the source's encoding")
-    return value.strip()
+    return text
 
 
 def _shown(placeholder: str) -> str:

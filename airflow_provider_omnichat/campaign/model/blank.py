@@ -20,8 +20,9 @@ def value_in(fields: Mapping[str, Any], column: str | None) -> Any:
     """
     value = fields.get(column) if column is not None else None
     if isinstance(value, str):
-        return None if (text := value.strip()) in _NOTHING else text
-    return None if is_blank(value) else value
+        text = value.strip()
+        return None if text in _NOTHING else text
+    return None if value is None or is_blank(value) else value
 
 
 def is_blank(value: object) -> bool:

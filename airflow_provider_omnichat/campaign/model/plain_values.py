@@ -29,8 +29,9 @@ def key_text(value: object) -> str:
     :param value: of the key's field; not nothing.
     """
     if isinstance(value, str):
-        whole = _WHOLE.fullmatch(value.strip())
-        return whole[1] if whole else value.strip()
+        value = value.strip()
+        whole = _WHOLE.fullmatch(value)
+        return whole[1] if whole else value
     if isinstance(value, bytes | bytearray | memoryview):
         return _bytes_text(bytes(value))
     try:
