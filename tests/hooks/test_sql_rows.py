@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression, SuppressionError
+from airflow_provider_omnichat.campaign.model.plain_values import RoundedFloat
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result, Row
 from airflow_provider_omnichat.campaign.rows.spool import Spool
 from airflow_provider_omnichat.hooks.sql_rows import SqlQueryError, SqlQueryMistakeError, rows_of_query
@@ -172,10 +173,12 @@ KEYS = {
 }
 
 
-@pytest.mark.parametrize(("number", "region"), [("41793026727", None), ("793026727", "CH"), ("61234567", "SG")])
+@pytest.mark.parametrize(("number", "region"), [("41793026727", None), ("793026727", "CH"), ("6112345", "IS")])
 def test_a_column_of_32_bits_has_lost_digits_and_any_other_has_all_of_them(database, number, region):
     made = ", ".join(f"{kind.format(number)} AS c{place}" for place, kind in enumerate(NUMBER_TYPES[database.driver]))
     (row,) = rows_of_query(CONN_ID, f"SELECT {made}")
+    marked = [isinstance(value, RoundedFloat) for value in row.values()]
+    assert marked == [database.driver != "sqlite3", False, False, False]
     rounded, *others = (check([{"to": value}], default_region=region)[0] for value in row.values())
     assert isinstance(rounded, Result)
     assert rounded.reason is not None

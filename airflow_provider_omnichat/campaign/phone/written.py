@@ -54,8 +54,9 @@ _AS_TEXT = "give it as a text or as an integer (BIGINT, NUMERIC), so that no dig
 # Whole numbers below have all their digits in 32 bits. Larger ones are written with 7 to 9 digits, or with all of them.
 _FIRST_INEXACT = 2**24
 _DIGITS_OF_FLOAT32 = (7, 8, 9, 17)
-# As many digits are left by what rounds: MySQL's FLOAT, and the shortest writing of any float32.
-_ROUNDED_TO = (6, 9)
+# So many digits are left by MySQL's FLOAT, and at most by any other. One zero at the end of ten digits is chance.
+_FEWEST_LEFT = 6
+_MOST_LEFT = 9
 
 
 def plain_text(number: object) -> str:
@@ -158,7 +159,8 @@ def _unrounded(whole: str) -> str:
     """
     digits = str(int(whole))
     significant = len(digits.rstrip("0"))
-    is_rounded = any(significant <= most < len(digits) for most in _ROUNDED_TO)
+    most_left = min(_MOST_LEFT, len(digits) - 2) if len(digits) > _MOST_LEFT else _FEWEST_LEFT
+    is_rounded = significant <= most_left < len(digits)
     if not is_rounded and _FIRST_INEXACT <= int(digits) < 10**_MOST_DIGITS_OF_A_FLOAT:
         (single,) = struct.unpack("f", struct.pack("f", int(digits)))
         is_rounded = float(digits) in {float(f"{single:.{count}g}") for count in _DIGITS_OF_FLOAT32}
