@@ -193,7 +193,7 @@ def test_who_settles_says_how_they_know(run) -> None:
     assert run("status", "welcome")[1].startswith("Campaign welcome: 5 invites, 3 in doubt")
 
 
-@pytest.mark.parametrize("number", ["0770090", "12345"])
+@pytest.mark.parametrize("number", ["0770090", "12345", "41793030000.0", "4.1793E+10"])
 def test_what_is_no_international_number_is_not_looked_for(run, number: str) -> None:
     for command in (("export", number), ("forget", number, "--yes")):
         code, shown, error = run(*command)

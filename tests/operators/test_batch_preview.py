@@ -225,3 +225,16 @@ def test_budget_and_approval_are_of_the_whole_list_also_for_a_part_of_it(at_sand
         run = part(of, approved=whole, max_invites=40)
         assert run.succeeded, run.error
     assert sorted(sms.to for sms in at_sandbox.accepted) == [number(i) for i in range(40)]
+
+
+def test_names_that_are_null_and_numbers_that_may_be_rounded_are_pointed_out(at_sandbox):
+    invites = [
+        {"to": "41793000000", "name": "Ada"},
+        {"to": "+41793026728", "name": "Bo"},
+        {"to": "+41793026727", "name": "NULL"},
+    ]
+    run = run_task(batch(invites, dry_run=True))
+    assert run.succeeded, run.error
+    noticed = run.xcom["return_value"]["preview"]["noticed"]
+    assert {row["what"].partition(" ")[0]: row["first_rows"] for row in noticed} == {"the": [1], "NULL": [3]}
+    assert "### Look at these" in run.xcom["markdown"]

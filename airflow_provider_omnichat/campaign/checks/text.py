@@ -52,15 +52,16 @@ def invalid(field: str, code: ReasonCode, problem: str, detail: str = "") -> Inv
 
 
 def _text(field: str, value: object) -> str:
-    if is_blank(value):
-        raise invalid(field, ReasonCode.NO_TEXT, "is empty" if isinstance(value, str) else "is missing")
-    if not isinstance(value, str):
+    text = value.strip() if isinstance(value, str) else None
+    if not text:
+        if text is not None or is_blank(value):
+            raise invalid(field, ReasonCode.NO_TEXT, "is missing" if text is None else "is empty")
         raise invalid(field, ReasonCode.NOT_A_TEXT, f"must be a text, is a {type(value).__name__}")
-    if valid_text(value) != value:
+    if valid_text(text) != text:
         raise invalid(field, ReasonCode.NOT_A_TEXT, HALF_A_CHARACTER)
-    if "\x00" in value:
+    if "\x00" in text:
         raise invalid(field, ReasonCode.NOT_A_TEXT, "has a NUL character in it; mend the source's encoding")
-    return value
+    return text
 
 
 def _shown(placeholder: str) -> str:

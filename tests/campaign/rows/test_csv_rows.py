@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
-from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
+from airflow_provider_omnichat.campaign.rows.columns import AnyColumns, Need, RowColumns
 from airflow_provider_omnichat.campaign.rows.files import rows_of_stream
 from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW
 from tests.support.read_rows import fields, read
@@ -36,6 +36,33 @@ def test_the_delimiter_is_the_one_that_splits_the_header_most():
     assert fields(read('"a,b,c";to\nx;1\n')) == [{"a,b,c": "x", "to": "1"}]
     assert fields(read("to\n1\n")) == [{"to": "1"}]
     assert fields(read("to\tn,m\n1\tx\n", "list.tsv")) == [{"to": "1", "n,m": "x"}]
+
+
+def test_the_delimiter_is_the_one_that_gives_the_columns_that_are_asked_for():
+    text = "Kundennr;Mobil;Name, Vorname, Titel\n1;+41793026727;Muster, Ada, Dr.\n"
+    columns = RowColumns([Need("Mobil", " mobil", "to_column"), Need("Kundennr", "Kundennr", "key_column")])
+    assert fields(read(text, columns=columns)) == [{"Mobil": "+41793026727", "Kundennr": "1"}]
+    assert fields(read(text, columns=AnyColumns(["Mobil"])))[0]["Name, Vorname, Titel"] == "Muster, Ada, Dr."
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        (",to,n\n0,1,a\n1,2,b\n", [{"to": "1", "n": "a"}, {"to": "2", "n": "b"}]),
+        ('"",to,,n,\n0,1,x,a,y\n1,2,,b\n', [{"to": "1", "n": "a"}, {"to": "2", "n": "b"}]),
+        ("to,n,\n1,a\n2,b,,\n", [{"to": "1", "n": "a"}, {"to": "2", "n": "b"}]),
+    ],
+)
+def test_a_column_without_a_name_is_nobodys(text, rows):
+    assert fields(read(text)) == rows
+    assert fields(read(text, columns=RowColumns([Need("to", "to", "to_column")]))) == [
+        {"to": row["to"]} for row in rows
+    ]
+
+
+def test_a_column_without_a_name_shows_where_one_is_missing():
+    with pytest.raises(RowSourceError, match=r"there is no column 'to'; its columns are '', n. Correct the list"):
+        read(",n\n+41793026727,a\n", columns=RowColumns([Need("to", "to", "to_column")]))
 
 
 def test_the_line_that_tells_excel_its_delimiter_is_no_header():
@@ -206,8 +233,6 @@ def test_a_row_as_long_as_allowed_is_taken():
         ("", "is empty; the first line must name the columns"),
         ("\n\n", "is empty; the first line must name the columns"),
         (",,\n1,2,3\n", "line 1, the header: is empty"),
-        ("to,,n\n", "line 1, the header: column 2 has no name"),
-        ("to,n,\n", "line 1, the header: column 3 has no name"),
         ("\nto, to \n", "line 2, the header: columns 1 and 2 have the same name"),
         ("Anna,41793026727\n", "line 1, the header: column 2 is named like a phone number"),
         ("+41 79 302 67 27\n", "line 1, the header: column 1 is named like a phone number"),
