@@ -16,6 +16,7 @@ from airflow_provider_omnichat.campaign.model.sentences import paragraphs, sente
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.links import InvitesLink, SandboxLink
 from airflow_provider_omnichat.tasks.arguments import one_of, seconds_of
+from airflow_provider_omnichat.tasks.earlier_tries import NotesItsBeginningMixin, agree_with_earlier_tries
 from airflow_provider_omnichat.tasks.ledger import campaign_name, invite_ledger
 from airflow_provider_omnichat.tasks.live_progress import progress_of
 from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
 
 
-class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseOperator):
+class SendInviteOperator(
+    NotesItsBeginningMixin, RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseOperator
+):
     """
     Send one SMS invite, at most once over all tries of the task.
 
@@ -156,6 +159,7 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
 
         self.refuse_missing_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
+        agree_with_earlier_tries(self, context, campaign)
         self._hook = hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         if self._killed:
             hook.stop()

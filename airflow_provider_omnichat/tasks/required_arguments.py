@@ -83,6 +83,21 @@ class RequiredArgumentsMixin:
             if name not in self.not_texts:
                 self._set(name, self._text(name))
 
+    def is_written_out(self, name: str) -> bool:
+        """
+        Tell whether only a person changes an argument: it stands in the DAG file, or is made of Variables and params.
+
+        :param name: of a templated argument.
+        """
+        given = (self._given or {}).get(name)
+        if given is None:
+            return True
+        if given.expanded or not isinstance(given.source, str | Integral):
+            return False
+        from jinja2 import Environment, meta
+
+        return meta.find_undeclared_variables(Environment().parse(str(given.source))) <= {"var", "params"}  # noqa: S701 - nothing is rendered
+
     def refuse_what_is_no_text(self) -> None:
         """
         Refuse what can be seen to be no text when the DAG file is parsed; at the end of ``__init__``.
