@@ -153,7 +153,7 @@ def _permission(try_number: int) -> str:
 
 
 _EMPTIED = (
-    "the task state store was emptied. From Airflow 3.4 on, clearing a task does that, unless \"Keep task state and"
+    'the task state store was emptied. From Airflow 3.4 on, clearing a task does that, unless "Keep task state and'
     ' resume" is ticked, or keep_task_state is true in the API'
 )
 _NO_STORE = "this Airflow has no task state store (it came with 3.3)"

@@ -80,7 +80,7 @@ def test_a_resend_key_that_names_the_try_sends_once_and_never_again(task, at_san
     assert run.succeeded, run.error
     assert most_sms(at_sandbox) == 2
     for try_number, key in [(4, "try-3"), (5, "again"), (6, "try-{{ ti.try_number }}"), (7, "3"), (8, "")]:
-        given = {"try_number": try_number, "retries": try_number - 1, "cleared": try_number - 1}
+        given: dict[str, Any] = {"try_number": try_number, "retries": try_number - 1, "cleared": try_number - 1}
         assert NOT_REMEMBERED in refused(run_task(task(resend_key=key), **given))
     assert most_sms(at_sandbox) == 2
 
@@ -285,7 +285,7 @@ def mapped(kind: Any, expanded: dict[str, list[Any]], **given: Any) -> Any:
         return kind.partial(task_id="invite", message=MESSAGE, **given).expand(**expanded)
 
 
-SIBLINGS = {
+SIBLINGS: dict[str, tuple[Any, dict[str, list[Any]]]] = {
     "single": (SendInviteOperator, {"to": [f"+{NUMBER}", f"+{NUMBER}", "+41791112233"]}),
     "batch": (SendInviteBatchOperator, {"invites": [people(2), people(3), people(1)]}),
 }

@@ -17,7 +17,13 @@ from airflow_provider_omnichat.api.models import Invite, InviteAnswer, Status
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, Ledger, LedgerError, Settlement
-from airflow_provider_omnichat.campaign.ledger.retake import already_invited, claim, doubted_again, reason_of, still_in_doubt
+from airflow_provider_omnichat.campaign.ledger.retake import (
+    already_invited,
+    claim,
+    doubted_again,
+    reason_of,
+    still_in_doubt,
+)
 from airflow_provider_omnichat.campaign.ledger.settle import reason_of_settled, settled
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.campaign.phone.identity import identity_of, recipient_key
