@@ -52,8 +52,8 @@ def agree_with_earlier_tries(
     :param context: of the task.
     :param campaign: the campaign's name, with the resend key.
     :param is_resumed: whether this try goes on after a deferral.
-    :raises AirflowFailException: nobody remembers what earlier tries have sent, or they used another campaign or ledger;
-        or this is a mapped task, and its siblings would not know of it.
+    :raises AirflowFailException: nobody remembers what earlier tries have sent, or they used another campaign or
+        ledger; or this is a mapped task, and its siblings would not know of it.
     :raises LedgerError: the store or the ledger cannot be read or written.
     """
     from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
@@ -103,11 +103,11 @@ def _campaign_before(operator: RemembersTries, context: Context, campaign: str, 
     if key == _permission(ti.try_number) and operator.is_written_out("resend_key"):
         return campaign
     raise AirflowFailException(
-        f"Nothing was sent. This is try {ti.try_number} of a task that ran before, and nobody remembers whom it invited:"
-        f" {_EMPTIED if has_store else _NO_STORE}. To send to everybody all the same, set"
-        f' resend_key="{_permission(ti.try_number + 1)}", which names the next try, and clear the task. To send to people'
-        " whom nobody has invited, start a new run. With ledger_conn_id from the first try on, a database remembers;"
-        " one that is given now knows nobody either, and everybody is sent to, once more"
+        f"Nothing was sent. This is try {ti.try_number} of a task that ran before, and nobody remembers whom it"
+        f" invited: {_EMPTIED if has_store else _NO_STORE}. To send to everybody all the same, set"
+        f' resend_key="{_permission(ti.try_number + 1)}", which names the next try, and clear the task; for people whom'
+        " nobody has invited, start a new run. With ledger_conn_id from the first try on, a database remembers; one that"
+        " is given now knows nobody either, and everybody is sent to once more"
     )
 
 
@@ -138,9 +138,9 @@ def _refuse_unless_meant(operator: RemembersTries, before: dict[str, Any], now: 
         )
     if not operator.is_written_out("resend_key"):
         raise AirflowFailException(
-            "Nothing was sent. resend_key is another than in an earlier try of this task, and comes from a template or a"
-            " task, which may change by itself. To send again on purpose, write it out in the DAG file, or take it from"
-            " a Variable: {{ var.value.resend_key }}"
+            "Nothing was sent. resend_key is another than in an earlier try of this task, and comes from a template or"
+            " task that may change by itself. To send again on purpose, write it out in the DAG file, or take it from a"
+            " Variable: {{ var.value.resend_key }}"
         )
     if before["max_tries"] == now["max_tries"] is not None:
         raise AirflowFailException(

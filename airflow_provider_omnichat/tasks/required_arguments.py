@@ -96,7 +96,8 @@ class RequiredArgumentsMixin:
             return False
         from jinja2 import Environment, meta
 
-        return meta.find_undeclared_variables(Environment().parse(str(given.source))) <= {"var", "params"}  # noqa: S701 - nothing is rendered
+        names = meta.find_undeclared_variables(Environment().parse(str(given.source)))  # noqa: S701 - renders nothing
+        return names <= {"var", "params"}
 
     def refuse_what_is_no_text(self) -> None:
         """
