@@ -38,8 +38,8 @@ def as_invite(customer: dict[str, str]) -> dict[str, Any]:
     ### An invite for each customer, by mapping
 
     It needs a connection `omnichat_default` of the type *Infobip OMNI Chat*, and one `omnichat_ledger` to a database in
-    which the tasks see whom the others have invited; `make demo-ui` has both, and a sandbox that sends nothing. A task is
-    red when its customer got no invite. Clear it: nobody gets a second SMS.
+    which the tasks see whom the others have invited; `make demo-ui` has both, and a sandbox that sends nothing. A task
+    is red when its customer got no invite. Clear it: nobody gets a second SMS.
     """,
 )
 def example_mapped_invites() -> None:

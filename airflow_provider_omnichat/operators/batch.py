@@ -32,12 +32,11 @@ from airflow_provider_omnichat.tasks.arguments import (
     zone_of,
 )
 from airflow_provider_omnichat.tasks.asset_events import add_to_asset_events
-from airflow_provider_omnichat.tasks.earlier_tries import NotesItsBeginningMixin, agree_with_earlier_tries
+from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
 from airflow_provider_omnichat.tasks.ending import Ending, raise_if_empty
 from airflow_provider_omnichat.tasks.ledger import campaign_name, task_identity
 from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
-from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
 from airflow_provider_omnichat.tasks.short_errors import shorten
 
 if TYPE_CHECKING:
@@ -59,9 +58,7 @@ def _shown_opt_outs(given: Any) -> Any:
     return describe_list(given)
 
 
-class SendInviteBatchOperator(
-    NotesItsBeginningMixin, RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseOperator
-):
+class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseOperator):
     """
     Send SMS invites to a list of any length: each recipient at most once, each row to exactly one outcome.
 
@@ -348,7 +345,7 @@ class SendInviteBatchOperator(
         self.refuse_missing_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
         if not self.is_dry_run:
-            agree_with_earlier_tries(self, context, campaign, is_resumed=bool(carried_over))
+            self.agree_with_earlier_tries(context, campaign, is_resumed=bool(carried_over))
         hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         try:
             source = self.row_source(context)

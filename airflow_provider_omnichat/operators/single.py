@@ -16,12 +16,11 @@ from airflow_provider_omnichat.campaign.model.sentences import paragraphs, sente
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.links import InvitesLink, SandboxLink
 from airflow_provider_omnichat.tasks.arguments import one_of, seconds_of
-from airflow_provider_omnichat.tasks.earlier_tries import NotesItsBeginningMixin, agree_with_earlier_tries
+from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
 from airflow_provider_omnichat.tasks.ledger import campaign_name, invite_ledger
 from airflow_provider_omnichat.tasks.live_progress import progress_of
 from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
-from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
 from airflow_provider_omnichat.tasks.short_errors import shorten
 
 if TYPE_CHECKING:
@@ -32,9 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
 
 
-class SendInviteOperator(
-    NotesItsBeginningMixin, RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseOperator
-):
+class SendInviteOperator(EarlierTriesMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseOperator):
     """
     Send one SMS invite, at most once over all tries of the task.
 
@@ -159,7 +156,7 @@ class SendInviteOperator(
 
         self.refuse_missing_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
-        agree_with_earlier_tries(self, context, campaign)
+        self.agree_with_earlier_tries(context, campaign)
         self._hook = hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         if self._killed:
             hook.stop()
@@ -261,5 +258,5 @@ class SendInviteOperator(
 
 _UNKNOWN_ADVICE = (
     "It is not sent again by itself. See in the vendor's portal whether the SMS went out; then mark the task as"
-    ' success, or, to risk a second SMS, set on_unknown="resend" and clear it; on Airflow 3.4+, keep its task state then.'
+    ' success, or, to risk a second SMS, set on_unknown="resend" and clear it; on Airflow 3.4+, keep its task state.'
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_omnichat.api.privacy import scrub
-from airflow_provider_omnichat.tasks.ledger import KeepsLedger, is_mapped, sql_ledger
+from airflow_provider_omnichat.tasks.ledger import is_mapped, sql_ledger
+from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -19,66 +20,46 @@ BEGUN_KEY = "omnichat:begun"
 """In the task state store: that a try has begun, and then the campaign and the ledger that it used."""
 
 
-class RemembersTries(KeepsLedger, Protocol):
-    """What is used of an operator."""
-
-    resend_key: str
-
-    def is_written_out(self, name: str) -> bool:
-        """Tell whether only a person changes an argument."""
-
-
-class NotesItsBeginningMixin:
-    """
-    Notes that the first try has begun, before anything else can fail.
-
-    A later try that finds no note was not told of what happened before it.
-    """
+class EarlierTriesMixin(RequiredArgumentsMixin):
+    """Keeps a task from sending where it could not find what its earlier tries have sent."""
 
     def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
-        if parent is self:
+        if parent is self:  # before anything can fail: a later try without this note knows that it was not told
             with suppress(Exception):  # `airflow tasks render` has no store; a task meets the same failure again
-                _note_beginning(kwargs.get("context") or args[1])
-        super()._do_render_template_fields(parent, *args, **kwargs)  # type: ignore[misc]
+                context = kwargs.get("context") or args[1]
+                store = _store_of(context)
+                if store is not None and context["ti"].try_number <= 1 and store.get(BEGUN_KEY) is None:
+                    store.set(BEGUN_KEY, {})
+        super()._do_render_template_fields(parent, *args, **kwargs)
 
+    def agree_with_earlier_tries(self, context: Context, campaign: str, *, is_resumed: bool = False) -> None:
+        """
+        Make sure that what earlier tries have sent will be found, and note what this one uses.
 
-def agree_with_earlier_tries(
-    operator: RemembersTries, context: Context, campaign: str, *, is_resumed: bool = False
-) -> None:
-    """
-    Make sure that what earlier tries of this task instance have sent will be found, and note what this one uses.
+        :param context: of the task.
+        :param campaign: the campaign's name, with the resend key.
+        :param is_resumed: whether this try goes on after a deferral.
+        :raises AirflowFailException: it would not be found; or this is a mapped task, and the others would not know.
+        :raises LedgerError: the store or the ledger cannot be read or written.
+        """
+        from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
 
-    :param operator: whose arguments have been rendered.
-    :param context: of the task.
-    :param campaign: the campaign's name, with the resend key.
-    :param is_resumed: whether this try goes on after a deferral.
-    :raises AirflowFailException: nobody remembers what earlier tries have sent, or they used another campaign or
-        ledger; or this is a mapped task, and its siblings would not know of it.
-    :raises LedgerError: the store or the ledger cannot be read or written.
-    """
-    from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
-
-    if is_mapped(context) and not operator.ledger_conn_id:
-        raise AirflowFailException(_MAPPED)
-    ti, store = context["ti"], _store_of(context)
-    begun = store.get(BEGUN_KEY) if store is not None else None
-    if not isinstance(begun, dict | None):
-        raise LedgerError(f"What the task state store has of {BEGUN_KEY} cannot be read; nothing was sent")
-    if not begun and (is_resumed or (ti.try_number > 1 and begun is None)):
-        begun = {"campaign": _campaign_before(operator, context, campaign, is_resumed)}
-    ledger = f"{operator.ledger_conn_id}/{operator.ledger_table}" if operator.ledger_conn_id else "task state store"
-    now = {"campaign": campaign, "ledger": ledger, "max_tries": getattr(ti, "max_tries", None)}
-    before = {**now, "max_tries": None, **(begun or {})}
-    if (before["campaign"], before["ledger"]) != (campaign, ledger):
-        _refuse_unless_meant(operator, before, now)
-    if store is not None and begun != now:
-        store.set_and_see(BEGUN_KEY, now)
-
-
-def _note_beginning(context: Context) -> None:
-    store = _store_of(context)
-    if store is not None and context["ti"].try_number <= 1 and store.get(BEGUN_KEY) is None:
-        store.set(BEGUN_KEY, {})
+        operator: Any = self
+        if is_mapped(context) and not operator.ledger_conn_id:
+            raise AirflowFailException(_MAPPED)
+        ti, store = context["ti"], _store_of(context)
+        begun = store.get(BEGUN_KEY) if store is not None else None
+        if not isinstance(begun, dict | None):
+            raise LedgerError(f"What the task state store has of {BEGUN_KEY} cannot be read; nothing was sent")
+        if not begun and (is_resumed or (ti.try_number > 1 and begun is None)):
+            begun = {"campaign": _campaign_before(operator, context, campaign, is_resumed)}
+        ledger = f"{operator.ledger_conn_id}/{operator.ledger_table}" if operator.ledger_conn_id else "task state store"
+        now = {"campaign": campaign, "ledger": ledger, "max_tries": getattr(ti, "max_tries", None)}
+        before = {**now, "max_tries": None, **(begun or {})}
+        if (before["campaign"], before["ledger"]) != (campaign, ledger):
+            _refuse_unless_meant(operator, before, now)
+        if store is not None and begun != now:
+            store.set_and_see(BEGUN_KEY, now)
 
 
 def _store_of(context: Context) -> CheckedStore | None:
@@ -88,73 +69,59 @@ def _store_of(context: Context) -> CheckedStore | None:
     return None if store is None else CheckedStore(store)
 
 
-def _campaign_before(operator: RemembersTries, context: Context, campaign: str, is_resumed: bool) -> str:
-    """Return the campaign of earlier tries that left no note; this one's where they certainly sent nothing else."""
-    ti = context["ti"]
+def _campaign_before(operator: Any, context: Context, campaign: str, is_resumed: bool) -> str:
+    """Return the campaign of earlier tries that left no note; this one's where they sent in no other."""
+    ti, has_store = context["ti"], context.get("task_state_store") is not None
     if operator.ledger_conn_id:
         # Its rows say who claimed them, which is better than a note: a try that claimed nobody sent nothing.
         with closing(sql_ledger(operator, operator.ledger_conn_id, context, campaign)) as ledger:
             return ledger.other_campaign() or campaign
-    has_store = context.get("task_state_store") is not None
-    key = "" if is_resumed else operator.resend_key
-    if has_store and not is_resumed and _is_uncleared_retry(operator, context):
-        return campaign
-    # Another text may be one that an earlier try was given as well. Airflow never counts down tries.
-    if key == _permission(ti.try_number) and operator.is_written_out("resend_key"):
-        return campaign
+    if not is_resumed:
+        # Airflow keeps the store over retries, so a try before this one never began: its worker was lost, or the store
+        # was away. Clear counts in the run, unless it is told not to touch it, and makes max_tries larger in any case.
+        is_retry = ti.try_number - 1 <= ti.max_tries == operator.retries if has_store else False
+        if is_retry and getattr(context["dag_run"], "clear_number", None) == 0:
+            return campaign
+        # Another text may be one that an earlier try was given as well; numbers of tries never come again.
+        if operator.resend_key == f"try-{ti.try_number}" and operator.is_written_out("resend_key"):
+            return campaign
     raise AirflowFailException(
         f"Nothing was sent. This is try {ti.try_number} of a task that ran before, and nobody remembers whom it"
-        f" invited: {_EMPTIED if has_store else _NO_STORE}. To send to everybody all the same, set"
-        f' resend_key="{_permission(ti.try_number + 1)}", which names the next try, and clear the task; for people whom'
-        " nobody has invited, start a new run. With ledger_conn_id from the first try on, a database remembers; one that"
-        " is given now knows nobody either, and everybody is sent to once more"
+        f" invited: {_EMPTIED if has_store else _NO_STORE}. To send to everybody once more, set"
+        f' resend_key="try-{ti.try_number + 1}", which names the next try, and clear the task; for new people,'
+        " start a new run. With ledger_conn_id from the first try on, a database remembers; one that is given now knows"
+        " nobody either, and everybody is sent to once more"
     )
 
 
-def _is_uncleared_retry(operator: RemembersTries, context: Context) -> bool:
-    """
-    Tell whether this is a retry in a run that was never cleared.
-
-    Airflow keeps the store over retries. One without a note follows a try that never began: its worker was lost, or the
-    store was away. Clear counts in the run, unless it is told not to touch it, and makes max_tries larger in any case.
-    """
-    ti = context["ti"]
-    is_retry = ti.try_number - 1 <= ti.max_tries == operator.retries
-    return is_retry and getattr(context["dag_run"], "clear_number", None) == 0
-
-
-def _refuse_unless_meant(operator: RemembersTries, before: dict[str, Any], now: dict[str, Any]) -> None:
+def _refuse_unless_meant(operator: Any, before: dict[str, Any], now: dict[str, Any]) -> None:
     """Let pass what a person has changed in order to send again: a resend key, and with a new one also the campaign."""
-    key = operator.resend_key
-    name = now["campaign"].removesuffix(f"#{key}") if key else now["campaign"]
-    is_same_name = before["ledger"] == now["ledger"] and f"{before['campaign']}#".startswith(f"{name}#")
-    is_new_key = bool(key) and not before["campaign"].endswith(f"#{key}")
-    if not (is_same_name or is_new_key):
-        raise AirflowFailException(
-            f"Nothing was sent. An earlier try of this task used the campaign {scrub(before['campaign'])!r} in"
-            f" {before['ledger']}, this one uses {scrub(now['campaign'])!r} in {now['ledger']}, where nobody knows whom"
-            " that try has invited. Make the name of what stays the same over tries, such as {{ ds }} or {{ run_id }}."
-            " To send again under another name, set a new resend_key as well, and clear the task"
+    key, old, new = operator.resend_key, before["campaign"], now["campaign"]
+    name = new.removesuffix(f"#{key}") if key else new
+    is_same_name = before["ledger"] == now["ledger"] and f"{old}#".startswith(f"{name}#")
+    if not is_same_name and (not key or old.endswith(f"#{key}")):
+        why = (
+            f"An earlier try of this task used the campaign {scrub(old)!r} in {before['ledger']}, this one uses"
+            f" {scrub(new)!r} in {now['ledger']}, where nobody knows whom that try has invited. Make the name of what"
+            " stays the same over tries, such as {{ ds }} or {{ run_id }}. To send again under another name, set a new"
+            " resend_key as well, and clear the task"
         )
-    if not operator.is_written_out("resend_key"):
-        raise AirflowFailException(
-            "Nothing was sent. resend_key is another than in an earlier try of this task, and comes from a template or"
-            " task that may change by itself. To send again on purpose, write it out in the DAG file, or take it from a"
-            " Variable: {{ var.value.resend_key }}"
+    elif not operator.is_written_out("resend_key"):
+        why = (
+            "resend_key is another than in an earlier try of this task, and comes from a template or task that may"
+            " change by itself. To send again on purpose, write it out in the DAG file, or take it from a Variable:"
+            " {{ var.value.resend_key }}"
         )
-    if before["max_tries"] == now["max_tries"] is not None:
-        raise AirflowFailException(
-            "Nothing was sent. resend_key has changed between two retries. If that is on purpose, clear the task"
-        )
-
-
-def _permission(try_number: int) -> str:
-    return f"try-{try_number}"
+    elif before["max_tries"] == now["max_tries"] is not None:
+        why = "resend_key has changed between two retries. If that is on purpose, clear the task"
+    else:
+        return
+    raise AirflowFailException(f"Nothing was sent. {why}")
 
 
 _EMPTIED = (
-    'the task state store was emptied. From Airflow 3.4 on, clearing a task does that, unless "Keep task state and'
-    ' resume" is ticked, or keep_task_state is true in the API'
+    'the task state store was emptied. On Airflow 3.4+, clearing a task does that, unless "Keep task state and resume"'
+    " is ticked, or keep_task_state is true in the API"
 )
 _NO_STORE = "this Airflow has no task state store (it came with 3.3)"
 _MAPPED = (

@@ -49,11 +49,7 @@ def task_identity(context: Context) -> str:
 
 
 def is_mapped(context: Context) -> bool:
-    """
-    Tell whether the task is one of several that a mapped task, or a mapped group, became.
-
-    :param context: of the task.
-    """
+    """Tell whether the task is one of those that a mapped task, or a mapped group, became."""
     map_index = context["ti"].map_index
     return map_index is not None and map_index >= 0
 

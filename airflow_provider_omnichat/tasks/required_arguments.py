@@ -84,11 +84,7 @@ class RequiredArgumentsMixin:
                 self._set(name, self._text(name))
 
     def is_written_out(self, name: str) -> bool:
-        """
-        Tell whether only a person changes an argument: it stands in the DAG file, or is made of Variables and params.
-
-        :param name: of a templated argument.
-        """
+        """Tell whether only a person changes an argument: it stands in the DAG file, or is of Variables and params."""
         given = (self._given or {}).get(name)
         if given is None:
             return True

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator, SendInviteOperator
-from airflow_provider_omnichat.tasks.earlier_tries import BEGUN_KEY, agree_with_earlier_tries
+from airflow_provider_omnichat.tasks.earlier_tries import BEGUN_KEY, EarlierTriesMixin
 from tests.support.airflow_harness import START, TaskRun, run_task
 from tests.support.airflow_versions import HAS_STATE_STORE, needs_runner, needs_store
 from tests.support.batch_tasks import MESSAGE, batch, counts, people
@@ -169,15 +169,14 @@ def test_word_that_cannot_be_read_is_no_memory(at_sandbox, junk):
 
 
 def test_without_a_task_state_store_a_later_try_is_refused_whatever_it_is():
-    operator: Any = SimpleNamespace(
-        ledger_conn_id=None, ledger_table="t", retries=1, resend_key="", is_written_out=lambda _: True
-    )
+    operator: Any = EarlierTriesMixin()
+    vars(operator).update(ledger_conn_id=None, retries=1, resend_key="")
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=1, max_tries=1)
     context: Any = {"ti": ti, "dag_run": SimpleNamespace(clear_number=0)}
-    agree_with_earlier_tries(operator, context, "d/r/t")
+    operator.agree_with_earlier_tries(context, "d/r/t")
     ti.try_number = 2
     with pytest.raises(AirflowFailException, match="this Airflow has no task state store"):
-        agree_with_earlier_tries(operator, context, "d/r/t")
+        operator.agree_with_earlier_tries(context, "d/r/t")
 
 
 # Another campaign, or another ledger

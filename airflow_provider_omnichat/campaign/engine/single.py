@@ -17,13 +17,7 @@ from airflow_provider_omnichat.api.models import Invite, InviteAnswer, Status
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, Ledger, LedgerError, Settlement
-from airflow_provider_omnichat.campaign.ledger.retake import (
-    already_invited,
-    claim,
-    doubted_again,
-    reason_of,
-    still_in_doubt,
-)
+from airflow_provider_omnichat.campaign.ledger.retake import claim, doubted_again, reason_of, still_in_doubt
 from airflow_provider_omnichat.campaign.ledger.settle import reason_of_settled, settled
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.campaign.phone.identity import identity_of, recipient_key
@@ -78,7 +72,9 @@ def send_at_most_once(
             ledger.leave_in_doubt(claims)
         entry = taken[key]
         if entry.outcome is None and not entry.same_task:
-            raise InviteNotSentError(already_invited("another task is sending it now, so this one sent nothing"))
+            raise InviteNotSentError(
+                Reason(ReasonCode.ALREADY_INVITED, "Another task of this campaign is sending it now")
+            )
         if look_up is not None and entry.same_task and entry.outcome in IN_DOUBT:
             settlement = look_up(invite, entry)
             if settlement is not None and not ledger.settle(claims, {key: settlement}):

@@ -172,11 +172,7 @@ class SqlLedger:
         return self._session.read(work) if numbers else {}
 
     def other_campaign(self) -> str | None:
-        """
-        Return another campaign in which the same owner may have sent; None if there is none. Reads the whole table.
-
-        :raises LedgerError: the table cannot be read.
-        """
+        """Return another campaign in which the same owner may have sent, if there is one; reads the whole table."""
 
         def work(cursor: Any) -> list[str]:
             cursor.execute(self._table.other_campaign(), (self._owner, self._campaign))

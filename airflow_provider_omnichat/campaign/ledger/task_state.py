@@ -51,10 +51,7 @@ class CheckedStore:
                 f"The task state store cannot be read ({type(error).__name__}); nothing was sent", is_outage=True
             ) from error
         if value is None:  # never written: Airflow has the key, and its [workers] state_store_backend lost the value
-            raise LedgerError(
-                f"The task state store has lost what it held of {key}: the place of its backend must be one that all"
-                " workers share. Nothing was sent"
-            )
+            raise LedgerError(f"The task state store has lost {key}: its backend must be one that all workers share")
         return None if value is _NOT_THERE else value
 
     def set(self, key: str, value: Any) -> None:

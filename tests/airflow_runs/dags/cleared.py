@@ -12,7 +12,7 @@ from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
 from airflow_provider_omnichat.transfers.sql_to_omnichat import SqlToOmnichatInviteOperator
 
 MESSAGE = "Come to <link>"
-LEDGER = {"ledger_conn_id": "omnichat_ledger"}
+LEDGER: dict[str, Any] = {"ledger_conn_id": "omnichat_ledger"}
 
 
 def people(kind: int) -> list[dict[str, Any]]:

@@ -99,5 +99,5 @@ def test_an_invite_that_another_task_is_sending_is_not_in_doubt(tmp_path):
     sent, told = once(home.ledger(), None)
     assert sent == 0
     assert isinstance(told, InviteNotSentError)
-    assert "another task is sending it now" in str(told)
+    assert "Another task of this campaign is sending it now" in str(told)
     home.close()
