@@ -256,9 +256,10 @@ def _run_on_airflow_3(
 
 
 def _run_on_airflow_2(task: Any, store: dict[str, Any], resume: Deferral | None, try_number: int) -> TaskRun:
+    from airflow import macros
     from airflow.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
     from airflow.providers.common.compat.sdk import DAG
-    from airflow.utils.context import OutletEventAccessors
+    from airflow.utils.context import OutletEventAccessors, VariableAccessor
 
     if not task.has_dag():
         task.dag = DAG("invites", schedule=None, start_date=START)
@@ -273,6 +274,7 @@ def _run_on_airflow_2(task: Any, store: dict[str, Any], resume: Deferral | None,
     )
     context: Any = {"ti": ti, "task_instance": ti, "run_id": "run-1", "ds": "2026-01-01", "params": {}}
     context["dag_run"] = SimpleNamespace(conf={})
+    context |= {"macros": macros, "var": {"value": VariableAccessor(deserialize_json=False)}, "ts": START.isoformat()}
     context["outlet_events"] = events = OutletEventAccessors()
     task = task.prepare_for_execution()
     state, error, deferral = "success", None, None
