@@ -16,8 +16,8 @@ T = TypeVar("T")
 
 _BLOCK_ROWS = 2000
 
-# How drivers name a column of floats: PostgreSQL's and MySQL's by number, DuckDB's by an object of that name. Compared by
-# repr(), because a text "FLOAT" is BigQuery's, which has 64 bits. SQLite's driver names no types; its floats have 64 bits.
+# How drivers name a column of floats: PostgreSQL's and MySQL's by number, DuckDB's by an object of that name. Compared
+# by repr(), because a text "FLOAT" is BigQuery's, which has 64 bits. SQLite's driver names no types, and has 64 bits.
 _FLOAT32 = frozenset({"700", "4", "FLOAT"})
 _FLOAT64 = frozenset({"701", "5", "DOUBLE"})
 _MOST_OF_FLOAT64 = 10**15

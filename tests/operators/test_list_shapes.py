@@ -94,14 +94,14 @@ def test_a_path_is_a_template(at_sandbox, tmp_path, made):
 
 
 @needs_runner
-def test_a_path_that_a_mapped_task_is_expanded_to_is_data_and_no_template(at_sandbox, tmp_path):
+def test_a_path_that_a_mapped_task_is_expanded_to_is_data_and_no_template(at_sandbox, ledger, tmp_path):
     from airflow.sdk import DAG
 
     from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
 
     path = csv_at(tmp_path / "{{ ds }}.csv")
     with DAG("invites", schedule=None):
-        partial = SendInviteBatchOperator.partial(task_id="invite", message=MESSAGE)
+        partial = SendInviteBatchOperator.partial(task_id="invite", message=MESSAGE, **ledger)
         task = partial.expand(invites=_upstream().output.map(Path))
     run = run_task(task, map_index=0, upstream={"find": [str(path)]})
     assert run.succeeded, run.error

@@ -120,7 +120,7 @@ def test_the_invite_of_another_campaign_is_not_taken_for_this_one(sandbox_of, le
     sandbox = sandbox_of()
     sandbox.script("drop-before")
     assert counts(run_task(batch(people(1), campaign="spring", **ledger))) == {"unknown": 1}
-    assert run_task(batch(people(1), campaign="summer", **ledger)).succeeded
+    assert run_task(batch(people(1), campaign="summer", task_id="other", **ledger)).succeeded
     again = run_task(batch(people(1), campaign="spring", on_unknown="lookup", **ledger), try_number=2)
     assert counts(again) == {"unknown": 1}
     assert sandbox.requests_seen == 2

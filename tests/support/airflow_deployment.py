@@ -259,12 +259,12 @@ class Airflow:
         ((run_id,),) = self.wait_until(lambda: self.query(runs, dag_id, started), f"{dag_id} has a run")
         return str(run_id)
 
-    def clear(self, dag_id: str, run_id: str, *, only_failed: bool = False) -> None:
-        """Clear a run, as the button in the UI does."""
+    def clear(self, dag_id: str, run_id: str, **options: bool) -> None:
+        """Clear a run, as the button in the UI does; *options* are of Airflow's API."""
         self.api(
             "POST",
             f"/api/v2/dags/{dag_id}/clearTaskInstances",
-            {"dry_run": False, "dag_run_id": run_id, "only_failed": only_failed, "reset_dag_runs": True},
+            {"dry_run": False, "dag_run_id": run_id, "only_failed": False, "reset_dag_runs": True, **options},
         )
 
     def wait_for_run(self, dag_id: str, run_id: str) -> str:

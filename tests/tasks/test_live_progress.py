@@ -49,7 +49,7 @@ def refuse_progress(times: int) -> Any:
 @needs_tabs
 class TestBatch:
     def test_it_is_pushed_at_the_start_meanwhile_and_at_the_end(self, at_sandbox: Any, often: None) -> None:
-        found = pushed(run_task(batch(people(60), rate_limit=60), try_number=3, retries=3))
+        found = pushed(run_task(batch(people(60), rate_limit=60, retries=3), try_number=3, retries=3))
         assert len(found) >= 4
         assert {key: found[0][key] for key in found[0] if key != "campaign"} == {"try_number": 3, "results": None}
         assert {(each["campaign"], each["try_number"]) for each in found} == {(found[0]["campaign"], 3)}

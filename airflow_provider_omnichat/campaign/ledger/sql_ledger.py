@@ -171,6 +171,15 @@ class SqlLedger:
 
         return self._session.read(work) if numbers else {}
 
+    def other_campaign(self) -> str | None:
+        """Return another campaign in which the same owner may have sent, if there is one; reads the whole table."""
+
+        def work(cursor: Any) -> list[str]:
+            cursor.execute(self._table.other_campaign(), (self._owner, self._campaign))
+            return [row_values(row)[0] for row in cursor.fetchall()]
+
+        return next(iter(self._session.read(work)), None)
+
     def close(self) -> None:
         """Close the connection; what was recorded and not flushed is not written. A later call connects anew."""
         self._session.close()

@@ -211,6 +211,14 @@ class SqlTable(WrittenTable):
         """Read one recipient that was forgotten, if there is one: by the key, whatever the size of the table."""
         return f"SELECT recipient FROM {self._table} WHERE recipient >= '{FORGOTTEN}' LIMIT 1"  # noqa: S608 - as above
 
+    def other_campaign(self) -> str:
+        """Read a campaign in which an owner may have sent. Parameters: claimed_by, the campaign that is not meant."""
+        return (
+            f"SELECT campaign FROM {self._table} WHERE claimed_by = {self.placeholder}"  # noqa: S608 - as above
+            f" AND campaign <> {self.placeholder} AND (outcome IS NULL OR outcome IN ('accepted', 'unknown'))"
+            " ORDER BY claimed_at DESC LIMIT 1"
+        )
+
     def count_recent(self, rows: int) -> str:
         """Count invites by recipient. Parameters: the recipients, since when twice."""
         return (

@@ -181,12 +181,9 @@ def file_name(task: SendingTask) -> str:
 def _line(tasks: list[SendingTask]) -> dict[str, Any]:
     counts = outcomes.summed_counts(tasks)
     newest = max(tasks, key=_at)
-    campaign = newest.progress.campaign
-    if len(tasks) > 1:  # unless somebody has named it, a campaign is named after one instance
-        campaign = campaign.removesuffix(f"/{newest.map_index}")
     return {
         "task": newest,
-        "campaign": campaign,
+        "campaign": newest.progress.campaign,
         # One that is at work, else one that is red: a green instance says nothing of the others.
         "state_of": min(tasks, key=lambda task: (not task.is_at_work, task.state == "success")),
         "instances": len(tasks),

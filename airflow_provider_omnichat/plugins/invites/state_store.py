@@ -26,10 +26,10 @@ class ServerSideStore:
         self._session = session
         self._scope = TaskScope(task.dag_id, task.run_id, task.task_id, task.map_index)
 
-    def get(self, key: str, /) -> Any:
-        """Give the value; None if there is none."""
+    def get(self, key: str, default: Any = None, /) -> Any:
+        """Give the value; *default* if there is none."""
         value = get_state_backend().get(self._scope, key, session=self._session)
-        return None if value is None else json.loads(value)
+        return default if value is None else json.loads(value)
 
     def set(self, key: str, value: Any, /, *, retention: timedelta | None = None) -> None:
         """Write a value, which lives as long as its DAG run."""

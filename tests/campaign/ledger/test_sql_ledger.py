@@ -312,3 +312,17 @@ class TestThreads:
                 assert pool.submit(sut.claim, [claim], CERTAINLY_NOT_SENT).result() == {}
         assert len(sut.find(claims)) == 3
         assert threading.active_count() < 20
+
+
+def test_another_campaign_of_the_same_owner_is_found_if_it_may_have_sent(ledger: Callable[..., SqlLedger]) -> None:
+    made = {name: ledger(campaign=name) for name in ("sent", "refused")}
+    for name, outcome in [("sent", Outcome.UNKNOWN), ("refused", Outcome.NOT_SENT)]:
+        claims = claims_of(2, name)
+        assert made[name].claim(claims, CERTAINLY_NOT_SENT) == {}
+        made[name].record({claim.recipient: Entry.now(outcome) for claim in claims})
+        made[name].flush()
+    assert made["refused"].other_campaign() == "sent"
+    assert made["sent"].other_campaign() is None
+    assert ledger("another owner", campaign="third").other_campaign() is None
+    assert ledger(campaign="open").claim(claims_of(1, "open"), CERTAINLY_NOT_SENT) == {}
+    assert made["sent"].other_campaign() == "open"
