@@ -18,15 +18,15 @@ from starlette.middleware.base import RequestResponseEndpoint
 from airflow_provider_omnichat.campaign.model.pages import PageError
 from airflow_provider_omnichat.plugins.invites import access, pages
 from airflow_provider_omnichat.plugins.invites.csv_download import csv_lines
-from airflow_provider_omnichat.plugins.invites.row_places import row_place
-from airflow_provider_omnichat.plugins.invites.row_query import RowsWanted
-from airflow_provider_omnichat.plugins.invites.sending_tasks import (
-    SendingTask,
+from airflow_provider_omnichat.plugins.invites.metadata import (
     dags_with_campaigns,
     may_send_yet,
     recent_tasks,
     tasks_of_run,
 )
+from airflow_provider_omnichat.plugins.invites.row_places import row_place
+from airflow_provider_omnichat.plugins.invites.row_query import RowsWanted
+from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 from airflow_provider_omnichat.plugins.invites.settling import NotSettledError, SettleBody, settle
 
 _MOST_CAMPAIGNS = 200
