@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from airflow.api_fastapi.logging.decorators import action_logging
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.base import RequestResponseEndpoint
 
 from airflow_provider_omnichat.campaign.model.pages import PageError
@@ -29,6 +31,7 @@ from airflow_provider_omnichat.plugins.invites.row_query import RowsWanted
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 from airflow_provider_omnichat.plugins.invites.settling import NotSettledError, SettleBody, settle
 
+_log = logging.getLogger(__name__)
 _MOST_CAMPAIGNS = 200
 _LARGEST_INDEX = 2**31 - 1  # a database refuses larger ones as an error
 
@@ -63,7 +66,14 @@ def create_app() -> FastAPI:
         ],
     )
     app.middleware("http")(_with_headers)
+    for kind in (AttributeError, TypeError, SQLAlchemyError):  # what tables raise that a newer Airflow has changed
+        app.add_exception_handler(kind, _unreadable)
     return app
+
+
+async def _unreadable(request: Request, error: Exception) -> HTMLResponse:
+    _log.error("%s cannot be shown", request.url.path, exc_info=error)
+    return pages.unreadable(type(error).__name__)
 
 
 async def _with_headers(request: Request, call_next: RequestResponseEndpoint) -> Response:
