@@ -35,7 +35,7 @@ def metadata_database(kind: str) -> Iterator[Engine]:
         engine = create_engine(address)
         TaskInstance.metadata.create_all(engine)
         made = sessionmaker(engine, autoflush=False, expire_on_commit=False)
-        settings.Session, settings.NonScopedSession = scoped_session(made), made  # type: ignore[assignment]
+        settings.Session, settings.NonScopedSession = scoped_session(made), made
         try:
             yield engine
         finally:

@@ -17,7 +17,7 @@ SINCE = SENT_AT - timedelta(days=7)
 MAPPED = 30
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(scope="module", params=DATABASES)
 def session(request: pytest.FixtureRequest) -> Iterator[Session]:
     """A metadata database with a mapped task, and two older tasks of another DAG."""
     with metadata_database(request.param) as engine, Session(engine) as session:

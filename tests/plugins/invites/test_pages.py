@@ -1,4 +1,4 @@
-"""All pages, of a task's row in Airflow's metadata database to what a user sees, with the users' rights as Airflow has them."""
+"""All pages, from a task's row in Airflow's metadata database to what a user sees, on every database and Airflow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
 from airflow.api_fastapi.app import create_auth_manager
@@ -100,7 +99,7 @@ def settled(client: TestClient, dag_id: str, doubt: str, map_index: int = -1) ->
     assert token
     body = {"recipient": doubt, "settled_as": "sent", "why": "seen in the portal"}
     answer = client.post(address("settle", dag_id, map_index), json=body, headers={"X-CSRF-Token": token[1]})
-    return answer.status_code
+    return int(answer.status_code)
 
 
 def test_campaigns_of_these_days(client: TestClient, session: Session) -> None:
