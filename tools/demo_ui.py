@@ -58,11 +58,11 @@ def run_ui(processes: Processes, work: Path, repository: Path, faults: Sequence[
 
 
 def start_ui(
-    processes: Processes, work: Path, dags: Path, faults: Sequence[str], seed: int
+    processes: Processes, work: Path, dags: Path, faults: Sequence[str], seed: int, *sandbox_options: str
 ) -> tuple[str, SandboxAddress]:
     """Start a sandbox and an Airflow with all its parts; give their addresses when both work."""
     with Step("Sandbox, with a few faults") as step:
-        sandbox = start_sandbox(processes, work, faults, seed, _free_port(8085))
+        sandbox = start_sandbox(processes, work, faults, seed, _free_port(8085), *sandbox_options)
         step.says = sandbox.url
     port = _free_port(8080)
     url = f"http://127.0.0.1:{port}"
