@@ -2,6 +2,7 @@
 Tests the built wheel on each Airflow of the matrix: the fast tests, and a real run (see matrix_run.py).
 
     tools/matrix.py --wheel DIRECTORY [--table] NAME...      NAME is an environment .matrix/NAME
+    tools/matrix.py --table NAME...                          only the table, of the results of earlier runs
 
 MATRIX_PYTEST_ARGS are the arguments of pytest.
 
@@ -26,6 +27,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "compatibility.md"
+RESULTS = ROOT / ".matrix"
 BEGIN, END = "<!-- made by `make matrix` -->", "<!-- end of what `make matrix` makes -->"
 FAST = "fast tests"
 # Columns of the table, and the checks that are summed up in each.
@@ -39,32 +41,40 @@ COLUMNS = {
     "*Clear*: nobody twice": ("clear, with a ledger",),
 }
 _NOT_TAKEN = ("airflow_provider_omnichat", "build", "dist", "htmlcov")
-_SAYS = "import json, platform, importlib.metadata as m; print(json.dumps([m.version('apache-airflow'), platform.python_version()]))"
+_VERSIONS = """
+import importlib.metadata, json, platform
+print(json.dumps([importlib.metadata.version("apache-airflow"), platform.python_version()]))
+"""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Test the wheel on each Airflow of the matrix.")
-    parser.add_argument("--wheel", type=Path, required=True, help="the directory that holds it")
+    parser.add_argument("--wheel", type=Path, help="the directory that holds it")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("names", nargs="+")
     given = parser.parse_args()
-    (wheel,) = given.wheel.glob("*.whl")
-    results = [run(name, wheel, shlex.split(os.environ.get("MATRIX_PYTEST_ARGS", ""))) for name in given.names]
+    if given.wheel:
+        (wheel,) = given.wheel.glob("*.whl")
+        results = [run(name, wheel, shlex.split(os.environ.get("MATRIX_PYTEST_ARGS", ""))) for name in given.names]
+    else:
+        results = [json.loads((RESULTS / f"{name}.json").read_text()) for name in given.names]
     if given.table:
         write_table(results)
     bad = [result for result in results if not is_good(result)]
     for result in bad:
-        print(f"{title(result)}: {', '.join(name for name, said in result['checks'].items() if said != 'ok')}: not right")
+        print(
+            f"{title(result)}: {', '.join(name for name, said in result['checks'].items() if said != 'ok')}: not right"
+        )
     return int(any(not is_prerelease(result) for result in bad))
 
 
 def run(name: str, wheel: Path, pytest_args: list[str]) -> dict[str, Any]:
     """Test one environment; keep the result in ``.matrix/NAME.json``."""
-    python = ROOT / ".matrix" / name / "bin" / "python"
+    python = RESULTS / name / "bin" / "python"
     result: dict[str, Any] = {"name": name, "airflow": name, "python": "", "checks": {}}
     if python.exists():
         _quietly(python, "-m", "pip", "install", "--no-deps", "--force-reinstall", f"{wheel}[sandbox,sql]")
-        result["airflow"], result["python"] = json.loads(_quietly(python, "-c", _SAYS))
+        result["airflow"], result["python"] = json.loads(_quietly(python, "-c", _VERSIONS))
         print(f"== {title(result)}, Python {result['python']}", flush=True)
         with tempfile.TemporaryDirectory(prefix="omnichat-matrix-") as folder:
             result |= test(python, take_along(Path(folder) / "checkout"), Path(folder), pytest_args)
@@ -72,7 +82,7 @@ def run(name: str, wheel: Path, pytest_args: list[str]) -> dict[str, Any]:
         print(f"== {name}: there is no environment", flush=True)
         result["checks"] = {"environment": "cannot be made"}
     result["date"] = f"{datetime.now(UTC):%Y-%m-%d}"
-    python.parents[2].joinpath(f"{name}.json").write_text(json.dumps(result, indent=1))
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1))
     return result
 
 
@@ -136,7 +146,7 @@ def cell(result: dict[str, Any], names: tuple[str, ...]) -> str:
         return "**fails**" if len(names) == 1 else f"**fails**: {', '.join(wrong)}"
     if names == (FAST,):
         return re.sub(r"(\d+) passed.*", r"\1 passed", result.get("tests", ""))
-    return "yes" if said else "–"
+    return "yes" if said else "n/a"
 
 
 def write_table(results: list[dict[str, Any]]) -> None:

@@ -98,7 +98,9 @@ class Airflow3(Deployment):
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
         data = None if body is None else json.dumps(body).encode()
         try:
-            with build_opener(ProxyHandler({})).open(Request(f"{self.url}{path}", data, headers), timeout=120) as answer:
+            with build_opener(ProxyHandler({})).open(
+                Request(f"{self.url}{path}", data, headers), timeout=120
+            ) as answer:
                 return answer.status, answer.read().decode()
         except HTTPError as error:
             return error.code, error.read().decode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -26,7 +25,6 @@ from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
 from airflow_provider_omnichat.plugins.invites import app, metadata
-from airflow_provider_omnichat.plugins.omnichat import OmnichatPlugin
 from tests.support.airflow_versions import AIRFLOW, HAS_STATE_STORE
 from tests.support.metadata_database import DATABASES, add_task, metadata_database
 from tests.support.sql_claims import CAMPAIGN, claims_of
@@ -163,12 +161,3 @@ def test_a_database_that_answers_otherwise_than_expected_is_named_on_every_page(
         assert f"Airflow {version('apache-airflow')}&#39;s metadata database cannot be read" in answer.text
         assert type(error).__name__ in answer.text
         assert "Content-Security-Policy" in answer.headers
-
-
-def test_an_airflow_that_the_pages_cannot_be_imported_on_starts_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "airflow_provider_omnichat.plugins.invites.app", None)
-    (made,) = OmnichatPlugin().fastapi_apps
-    for page in PAGES:
-        answer = TestClient(made["app"]).get(address(page, "table"))
-        assert answer.status_code == 501
-        assert "do not work with this Airflow" in answer.text
