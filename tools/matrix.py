@@ -116,20 +116,20 @@ def test(python: Path, place: Path, home: Path, pytest_args: list[str]) -> dict[
     return {"tests": summary, "checks": {FAST: "ok" if tests.returncode == 0 else summary or "failed", **checks}}
 
 
-def _quietly(python: Path, *command: object) -> str:
-    done = subprocess.run([python, *command], capture_output=True, text=True, check=False)
+def _quietly(python: Path, *command: str) -> str:
+    done = subprocess.run([str(python), *command], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{python}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.stdout
+    return str(done.stdout)
 
 
 def is_prerelease(result: dict[str, Any]) -> bool:
     """Tell whether an Airflow is not released yet: what fails there is shown, and no more."""
-    return result["name"] == "pre"
+    return bool(result["name"] == "pre")
 
 
 def is_good(result: dict[str, Any]) -> bool:
-    return set(result["checks"].values()) == {"ok"}
+    return bool(set(result["checks"].values()) == {"ok"})
 
 
 def title(result: dict[str, Any]) -> str:
