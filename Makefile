@@ -10,12 +10,14 @@ READY := .venv/.ready
 
 # What a developer has set up for an Airflow of their own must not reach this one, nor the other way round.
 unexport $(filter AIRFLOW_%,$(.VARIABLES))
+# Container images set it; without bytecode each process of Airflow compiles Airflow anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 export PYTHON
 # Runs what follows with an Airflow home that is new and gone afterwards.
 IN_NEW_HOME = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && export AIRFLOW_HOME="$$home" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-ui test test-slow proof-faults proof-two proof-million proof-outage lint types format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth benchmark-pace benchmark-pages pictures constraints build clean
+.PHONY: help env demo demo-ui test test-all proof proof-faults proof-two proof-million proof-outage lint types format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth benchmark-pace benchmark-pages pictures constraints build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9%.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -32,20 +34,27 @@ demo: $(READY) ## send the example campaign to the sandbox, from nothing to a ta
 demo-ui: $(READY) ## the same, and keep Airflow's UI and the sandbox running
 	@$(BIN)/python tools/demo.py --ui
 
-test: $(READY) ## all tests but the slow ones, with the coverage floor (PYTEST_ARGS="-k name" for some, without it)
-	@$(IN_NEW_HOME) $(BIN)/python -m pytest $(or $(PYTEST_ARGS),--cov)
+# Tests of a real Airflow come first, on one of the processes, which takes them one by one; the others steal what it has not come to.
+IN_PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
 
-test-slow: $(READY) ## the slow proofs
-	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+test: $(READY) ## the main promises, in minutes (PYTEST_ARGS="tests/api" or "-k name" for some of them, in seconds)
+	@$(IN_NEW_HOME) $(BIN)/python -m pytest $(or $(PYTEST_ARGS),$(IN_PARALLEL))
+
+test-all: $(READY) ## every test but the proofs, with the coverage floor
+	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m "not proof" --cov --cov-report= $(IN_PARALLEL) $(PYTEST_ARGS)
+	@$(BIN)/coverage report
+
+proof: $(READY) ## all proofs but proof-outage
+	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m proof $(PYTEST_ARGS)
 
 proof-faults: $(READY) ## 5,000 invites, a vendor that fails in every way, a task killed ten times; twenty seeds
-	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m slow tests/proofs/test_fault_matrix.py tests/airflow_runs/test_batch_killed.py $(PYTEST_ARGS)
+	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m "proof or slow" tests/proofs/test_fault_matrix.py tests/airflow_runs/test_batch_killed.py $(PYTEST_ARGS)
 
 proof-two: $(READY) ## two tasks at once: on one limited account, and on one ledger
-	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m slow tests/proofs/test_two_at_once.py $(PYTEST_ARGS)
+	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m "proof or slow" tests/proofs/test_two_at_once.py $(PYTEST_ARGS)
 
 proof-million: $(READY) ## a million rows from PostgreSQL: dry, and sent (PROOF_MILLION_SENT=1000000 for all of them), with the peak of memory
-	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m slow tests/proofs/test_million_rows.py $(PYTEST_ARGS)
+	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m proof tests/proofs/test_million_rows.py $(PYTEST_ARGS)
 
 .outage/env/.ready: pyproject.toml constraints/airflow-3.3.txt tools/env.sh
 	@tools/env.sh .outage/env constraints/airflow-3.3.txt outage "3.11 3.12 3.13"

@@ -29,6 +29,13 @@ from airflow_provider_omnichat.sandbox.server import Sandbox  # noqa: E402
 from tests.support.sql_connections import database, mariadb_server, postgresql_server  # noqa: E402, F401 - fixtures
 from tests.support.wire_server import Play, WireServer  # noqa: E402
 
+pytest_plugins = ["tests.support.skip_table"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest: the tests of a real Airflow, of which one process of pytest starts one for all."""
+    items.sort(key=lambda item: item.get_closest_marker("airflow") is None)
+
 
 @pytest.fixture(autouse=True)
 def new_secrets_masker() -> None:

@@ -62,7 +62,7 @@ what=(--constraint "$constraints" --group "$group" "${provider[@]}")
 with_uv() {
     [ "${INSTALLER:-uv}" = uv ] &&
         step "uv, to install quickly" "${pip[@]}" uv &&
-        step "Airflow, the provider and the tools" "$dir/bin/python" -m uv pip install --python "$dir/bin/python" "${what[@]}"
+        step "Airflow, the provider and the tools" "$dir/bin/python" -m uv pip install --compile-bytecode --python "$dir/bin/python" "${what[@]}"
 }
 with_pip() {
     echo "  without uv: this takes a few minutes"

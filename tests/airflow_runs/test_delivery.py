@@ -28,14 +28,14 @@ def test_a_killed_triggerer_loses_nothing(deployment: Airflow, sandbox: Sandbox)
         found = deployment.tries(DAG, run_id, "delivery").get(-1)
         return found[0] if found else None
 
-    deployment.wait_until(lambda: state() == "deferred", "the sensor sleeps", 120)
+    deployment.wait_until(lambda: state() == "deferred", "the sensor sleeps")
     ((stored,),) = deployment.query("SELECT kwargs FROM trigger WHERE classpath LIKE '%InviteDeliveryTrigger'")
     assert len(stored) < 8000  # a sample of 51 ids, and not 2,000
     asked = sandbox.logs_requests
-    deployment.wait_until(lambda: sandbox.logs_requests > asked, "the trigger asks", 60)
+    deployment.wait_until(lambda: sandbox.logs_requests > asked, "the trigger asks")
     deployment.restart_triggerer()
     sandbox.set_delivery({"undeliverable": 0.1, "expired": 0.05}, after=(0.0, 0.0))
-    deployment.wait_until(lambda: state() in {"success", "failed"}, "the sensor has ended", 240)
+    deployment.wait_until(lambda: state() in {"success", "failed"}, "the sensor has ended")
 
     assert deployment.wait_for_run(DAG, run_id) == "success"
     (counts,) = deployment.xcoms(DAG, run_id, "delivery", "return_value").values()

@@ -18,6 +18,7 @@ from tests.support.guarded_server import BLIND_USER, GuardedServer, address_of, 
 
 pytestmark = [
     pytest.mark.airflow,
+    pytest.mark.promise,
     pytest.mark.skipif(not HAS_STATE_STORE, reason="what is tested here of the task state store came with Airflow 3.3"),
 ]
 
@@ -75,7 +76,7 @@ def campaign(deployment: Airflow, shared_sandbox: Sandbox) -> Iterator[Campaign]
     with guarded_server(deployment) as server:
         run_id = deployment.trigger("tab")
         made = Campaign(deployment, shared_sandbox, server, run_id)
-        seen = deployment.wait_until(lambda: watched(made), "the tab shows the batch under way", 180)
+        seen = deployment.wait_until(lambda: watched(made), "the tab shows the batch under way")
         assert 0 < seen["rows"] < ROWS
         assert seen["state"] == "running"
         deployment.wait_for_run("tab", run_id)

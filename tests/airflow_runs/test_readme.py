@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_omnichat.sandbox.server import Sandbox
-from tests.support.airflow_deployment import Airflow, bundle
+from tests.support.airflow_deployment import Airflow
 from tests.support.airflow_versions import AIRFLOW, HAS_STATE_STORE
-from tests.support.snippets import snippets
+from tests.support.snippets import dag_snippets
 
 pytestmark = [
     pytest.mark.airflow,
@@ -19,28 +18,21 @@ pytestmark = [
 ]
 
 
-def dags(approved: bool) -> list[Any]:
-    """Those in which a person is asked, or the others."""
-    found = [each for each in snippets("python") if "@dag" in each.values[0] and "Notifier" not in each.values[0]]
-    return [each for each in found if ("ApprovalOperator" in each.values[0]) == approved]
+DAGS = {dag_id: code for dag_id, code in dag_snippets() if "Notifier" not in code}
+IN_WHICH_A_PERSON_IS_ASKED = {dag_id for dag_id, code in DAGS.items() if "ApprovalOperator" in code}
 
 
-@pytest.mark.parametrize("code", dags(approved=False))
-def test_dag_of_the_readme(code: str, airflow: Airflow, sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dag_id", sorted(DAGS.keys() - IN_WHICH_A_PERSON_IS_ASKED))
+def test_dag_of_the_readme(dag_id: str, deployment: Airflow, sandbox: Sandbox) -> None:
+    code = DAGS[dag_id]
     if "retries" in code and "Batch" in code and not HAS_STATE_STORE:
         pytest.skip("without a task state store a list refuses retries, as the page on compatibility says")
-    (tmp_path / "readme.py").write_text(code.replace("/tmp/invites", str(tmp_path / "results")))
-    dag_id = code.rstrip().rpartition("\n")[2].removesuffix("()")
+    run = deployment.run_dag(dag_id)
 
-    bundles = json.dumps([bundle("readme", tmp_path)])
-    ended = airflow.cli("dags", "test", dag_id, "2026-11-20", AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST=bundles)
-
-    assert ended.returncode == 0, ended.stdout[-3000:]
-    run_id, state = airflow.last_run(dag_id)
-    assert state == "success"
+    assert run.state == "success", run.log
     assert sandbox.totals.requests == len(sandbox.accepted) > 0
     if "Batch" in code:
-        (manifest,) = airflow.xcoms(dag_id, run_id, "send_invites", "return_value").values()
+        (manifest,) = deployment.xcoms(dag_id, run.run_id, "send_invites", "return_value").values()
         assert_manifest(manifest, len(sandbox.accepted))
         assert sandbox.accepted[0].message.startswith("Hi Ada, one week")
 
@@ -52,14 +44,14 @@ def assert_manifest(manifest: dict[str, Any], accepted: int) -> None:
 
 
 @pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow has approvals from 3.1 on")
-@pytest.mark.parametrize("code", dags(approved=True))
-def test_dag_in_which_a_person_is_asked(code: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dag_id", sorted(IN_WHICH_A_PERSON_IS_ASKED))
+def test_dag_in_which_a_person_is_asked(dag_id: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its tasks, one after the other; that the person's click goes on is shown with the example DAG."""
     from tests.support.airflow_harness import run_task
 
     monkeypatch.setenv("AIRFLOW_CONN_OMNICHAT_DEFAULT", sandbox.airflow_connection)
     names: dict[str, Any] = {"__name__": "snippet"}
-    exec(compile(code.replace("\napproved()", "\nmade = approved()"), "snippet", "exec"), names)
+    exec(compile(DAGS[dag_id].replace(f"\n{dag_id}()", f"\nmade = {dag_id}()"), "snippet", "exec"), names)
     tasks = names["made"].task_dict
     preview = run_task(tasks["preview"])
     assert preview.succeeded, preview.error

@@ -44,7 +44,7 @@ def test_a_campaign_that_nobody_would_remember_is_refused(at_sandbox):
     assert at_sandbox.requests_seen == 0
 
 
-@pytest.mark.skipif(HAS_STATE_STORE, reason="this Airflow has the task state store")
+@pytest.mark.skipif(HAS_STATE_STORE, reason="Airflow 3.3 has the task state store")
 def test_without_a_store_retries_are_refused_and_none_is_taken(at_sandbox):
     run = run_task(batch(people(3), retries=2), retries=2)
     assert run.state == "failed"

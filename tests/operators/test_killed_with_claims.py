@@ -14,7 +14,10 @@ from airflow_provider_omnichat.sandbox.server import Sandbox
 from tests.support.airflow_versions import HAS_STATE_STORE
 from tests.support.tries import Plan, Starter, starter
 
-pytestmark = pytest.mark.skipif(not HAS_STATE_STORE, reason="tries in processes of their own need Airflow 3.3")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not HAS_STATE_STORE, reason="tries in processes of their own need Airflow 3.3"),
+]
 PEOPLE = 4000
 
 

@@ -21,7 +21,6 @@ from tests.support.tries import Plan, Starter, starter
 from tests.support.vendor import Vendor, vendor
 
 pytestmark = [
-    pytest.mark.slow,
     needs_store,
     pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory as Linux tells it"),
 ]
@@ -87,6 +86,7 @@ def tell(capsys: Any, what: str, few: dict[str, Any], many: dict[str, Any]) -> f
     return grown
 
 
+@pytest.mark.proof
 def test_a_dry_run_over_a_million_rows(warehouse: Target, tries: Starter, tmp_path: Path, capsys: Any) -> None:
     with vendor(tmp_path / "vendor") as sandbox:
         ends = [run(tries, tmp_path, warehouse, sandbox, count, dry_run=True) for count in (FEW, MILLION)]
@@ -95,9 +95,14 @@ def test_a_dry_run_over_a_million_rows(warehouse: Target, tries: Starter, tmp_pa
     assert tell(capsys, "dry run", *ends) < 30, "beyond the small hash by which a number is known again"
 
 
-def test_sending_with_results_in_the_warehouse(warehouse: Target, tries: Starter, tmp_path: Path, capsys: Any) -> None:
+@pytest.mark.parametrize(
+    "many", [pytest.param(30_000, marks=pytest.mark.slow), pytest.param(SENT, marks=pytest.mark.proof)]
+)
+def test_sending_with_results_in_the_warehouse(
+    warehouse: Target, tries: Starter, tmp_path: Path, capsys: Any, many: int
+) -> None:
     ends = []
-    for count in (FEW, SENT):
+    for count in (FEW, many):
         with vendor(tmp_path / f"vendor {count}", "--keep", "100") as sandbox:
             ends.append(run(tries, tmp_path, warehouse, sandbox, count, results_table=f"invited_{count}"))
             accepted = sandbox.accepted()
@@ -111,6 +116,7 @@ def test_sending_with_results_in_the_warehouse(warehouse: Target, tries: Starter
     assert tell(capsys, "sent", *ends) < 200
 
 
+@pytest.mark.proof
 def test_reading_alone_takes_no_memory_a_row(warehouse: Target, tmp_path: Path, capsys: Any) -> None:
     """Query and spool without gate and sender: what this operator adds to the batch operator."""
     import subprocess

@@ -17,10 +17,7 @@ from tests.support.sql_servers import postgresql
 from tests.support.tries import Plan, Starter, starter
 from tests.support.vendor import vendor
 
-pytestmark = [
-    pytest.mark.slow,
-    needs_store,
-]
+pytestmark = needs_store
 
 LIMIT = 50
 EACH = 1500
@@ -37,6 +34,7 @@ def plan(home: Path, name: str, environment: dict[str, str], **given: Any) -> Pl
     return Plan(str(home / name), {"message": "Hello <link>", "retry_budget": 60.0, **given}, environment)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("retry_after", [False, True], ids=["no Retry-After", "Retry-After"])
 def test_two_tasks_settle_near_the_limit_of_their_account(
     tries: Starter, tmp_path: Path, capsys: Any, retry_after: bool
@@ -71,7 +69,9 @@ def test_two_tasks_settle_near_the_limit_of_their_account(
     assert refused < 0.05, told
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(
+    "database", [pytest.param("sqlite", marks=pytest.mark.proof), pytest.param("postgresql", marks=pytest.mark.slow)]
+)
 def test_two_tasks_with_one_list_and_one_campaign_send_each_number_once(
     tries: Starter, tmp_path: Path, database: str, capsys: Any
 ) -> None:

@@ -18,7 +18,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, Request, build_opener
 
-from tests.support.airflow_deployment import Airflow
+from tests.support.airflow_deployment import PATIENCE_SECONDS, Airflow
 from tests.support.folders import ROOT
 
 PATH = "/below"
@@ -58,7 +58,7 @@ class GuardedServer:
             request.add_header("Cookie", f"_token={self._token(user)}")
         opener = build_opener(HTTPCookieProcessor(CookieJar()))
         try:
-            with opener.open(request, timeout=60) as answer:
+            with opener.open(request, timeout=PATIENCE_SECONDS) as answer:
                 return Answer(answer.status, answer.read().decode(), answer.headers)
         except HTTPError as error:
             return Answer(error.code, error.read().decode(), error.headers)
@@ -101,7 +101,7 @@ def guarded_server(airflow: Airflow) -> Iterator[GuardedServer]:
         )
     try:
         guarded = GuardedServer(address)
-        until = time.monotonic() + 120
+        until = time.monotonic() + PATIENCE_SECONDS
         while True:
             assert server.poll() is None, log.read_text(errors="replace")[-3000:]
             assert time.monotonic() < until, log.read_text(errors="replace")[-3000:]
@@ -113,7 +113,7 @@ def guarded_server(airflow: Airflow) -> Iterator[GuardedServer]:
         yield guarded
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(20)
+        server.wait(PATIENCE_SECONDS)
 
 
 def address_of(page: str, dag_id: str, run_id: str, task_id: str, map_index: int = -1, **more: Any) -> str:

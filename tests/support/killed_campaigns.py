@@ -25,16 +25,16 @@ def write_list(path: Path, count: int) -> str:
     return str(path)
 
 
-def judge(receipts: list[dict[str, Any]], rows: list[Any], last: dict[str, Any]) -> str:
+def judge(invites: int, receipts: list[dict[str, Any]], rows: list[Any], last: dict[str, Any]) -> str:
     accepted = Counter(receipt["to"] for receipt in receipts if receipt["accepted"])
     assert [to for to, times in accepted.items() if times > 1] == []
-    assert [row.position for row in rows] == list(range(1, INVITES + 1))
+    assert [row.position for row in rows] == list(range(1, invites + 1))
     outcomes = {row.to: str(row.outcome) for row in rows}
-    assert len(outcomes) == INVITES
+    assert len(outcomes) == invites
     assert {outcomes[to] for to in accepted} <= {"accepted", "rejected", "unknown"}
     assert [to for to, outcome in outcomes.items() if outcome == "accepted" and to not in accepted] == []
     manifest = last["manifest"]
-    assert manifest["rows"] == sum(manifest["counts"].values()) == INVITES
+    assert manifest["rows"] == sum(manifest["counts"].values()) == invites
     found = Counter(outcomes.values())
     assert {name: count for name, count in manifest["counts"].items() if count} == dict(found)
     assert last["state"] == ("failed" if found["unknown"] else "success"), last["error"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,3 +22,11 @@ def snippets(language: str) -> list[Any]:
             if match[1] == language:
                 found.append(pytest.param(match[2], id=f"{page.name}:{text[: match.start()].count(chr(10)) + 1}"))
     return found
+
+
+def dag_snippets() -> Iterator[tuple[str, str]]:
+    """Give DAG id and code of each that defines a DAG."""
+    for each in snippets("python"):
+        (code,) = each.values
+        if "@dag" in code:
+            yield code.rstrip().rpartition("\n")[2].removesuffix("()"), code

@@ -60,7 +60,8 @@ class Target:
 @contextmanager
 def postgresql() -> Iterator[dict[str, Any]]:
     """Start PostgreSQL on a socket of its own; give what its drivers take."""
-    programs = _programs("initdb", "postgres", among=sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    programs = _programs("PostgreSQL", "initdb", "postgres", among=installed)
     with _directory() as home:
         _run(programs["initdb"], "-D", home / "data", "-U", "owner", "-A", "trust", "-E", "UTF8", "--no-sync")
         command = [programs["postgres"], "-D", home / "data", "-k", home, "-c", "listen_addresses=", "-c", "fsync=off"]
@@ -74,7 +75,7 @@ def postgresql() -> Iterator[dict[str, Any]]:
 def mariadb() -> Iterator[dict[str, Any]]:
     """Start MariaDB on a socket of its own; give what its drivers take."""
     driver = _installed("pymysql")
-    programs = _programs("mariadb-install-db", "mariadbd", among=[Path("/usr/sbin")])
+    programs = _programs("MariaDB", "mariadb-install-db", "mariadbd", among=[Path("/usr/sbin")])
     with _directory() as home:
         data, socket = f"--datadir={home / 'data'}", home / "socket"
         _run(programs["mariadb-install-db"], "--no-defaults", data, "--auth-root-authentication-method=normal")
@@ -98,11 +99,12 @@ def _installed(*drivers: str) -> str:
     pytest.skip(f"no driver is installed: {' or '.join(drivers)}")
 
 
-def _programs(*names: str, among: list[Path]) -> dict[str, str]:
+def _programs(server: str, *names: str, among: list[Path]) -> dict[str, str]:
     path = os.pathsep.join([*map(str, among), os.environ.get("PATH", "")])
     found = {name: shutil.which(name, path=path) for name in names}
     if missing := [name for name, place in found.items() if place is None]:
-        pytest.skip(f"{', '.join(missing)} is not on this machine")
+        package = {"PostgreSQL": "postgresql", "MariaDB": "mariadb-server"}[server]
+        pytest.skip(f"{server}: {', '.join(missing)} not on this machine; on Debian, apt-get install {package}")
     return {name: place for name, place in found.items() if place is not None}
 
 

@@ -188,6 +188,7 @@ def tries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
         yield made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("driver", "ledger"),
     [

@@ -153,9 +153,8 @@ class TestLedgers:
         assert (done.earlier, done.answer.to, done.answer.message_id) == (True, NUMBERS[0], "")
         assert str(done.settled).startswith("settled as sent: by ann at")
 
+    @pytest.mark.parametrize("any_home", ["state store", "sql", "capped"], indirect=True)
     def test_a_single_invite_that_was_settled_as_not_sent_goes_out_once(self, any_home):
-        if any_home.kind == "journal":
-            pytest.skip("of batches alone: it keeps no answers")
         leave_doubts(any_home)
         any_home.ledger().settle(CLAIMS, {LATE.recipient: now(False)})
         sent: list[str] = []

@@ -93,7 +93,7 @@ def _assert_each_won_once(won: list[list[set[str]]], rounds: int, size: int) -> 
         assert len(set(everybody)) == size
 
 
-@pytest.mark.parametrize("scale", [1, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("scale", [1, pytest.param(10, marks=pytest.mark.proof)])
 class TestRaces:
     def test_tasks_that_race_for_the_same_list_never_both_get_one(
         self, any_isolation: Target, table: str, scale: int

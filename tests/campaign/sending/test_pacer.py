@@ -65,7 +65,7 @@ def test_fixed_window_is_used_up_with_few_refusals(limit, retry_after):
     in_virtual_time(main)
 
 
-@pytest.mark.parametrize("seed", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seed", [1, 2, pytest.param(3, marks=pytest.mark.proof)])
 @pytest.mark.parametrize("apart", [0.0, 5.0])
 @pytest.mark.parametrize("limit", [20, 50, pytest.param(200, marks=pytest.mark.slow)])
 def test_tasks_that_share_a_limit_share_it_fairly(limit, apart, seed):
