@@ -12,20 +12,20 @@ from tests.support.airflow_versions import AIRFLOW
 PAGES = "airflow_provider_omnichat.plugins.invites.app"
 
 
-@pytest.mark.skipif(AIRFLOW >= (3, 1), reason="Airflow has tabs for plugins from 3.1 on")
+@pytest.mark.skipif(AIRFLOW >= (3, 1), reason="tabs for plugins came with Airflow 3.1")
 def test_an_airflow_without_tabs_gets_no_pages_and_loads_nothing_of_them() -> None:
     assert OmnichatPlugin().fastapi_apps == []
     assert PAGES not in sys.modules
 
 
-@pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow has tabs for plugins from 3.1 on")
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="tabs for plugins came with Airflow 3.1")
 def test_an_airflow_with_tabs_gets_the_pages() -> None:
     (made,) = OmnichatPlugin().fastapi_apps
     assert made["url_prefix"] == URL_PREFIX
     assert {"/task", "/rows.csv"} <= {route.path for route in made["app"].routes}
 
 
-@pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow has tabs for plugins from 3.1 on")
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="tabs for plugins came with Airflow 3.1")
 @pytest.mark.parametrize("page", ["task", "task.json", "rows.csv", "run", "campaigns"])
 def test_an_airflow_on_which_the_pages_cannot_be_imported_starts_and_says_so(
     monkeypatch: pytest.MonkeyPatch, page: str

@@ -134,7 +134,7 @@ def test_a_doubt_in_the_task_state_store_is_shown_and_settled(
     assert not re.findall(DOUBT, client.get(address("task", dag_id, map_index)).text)
 
 
-@pytest.mark.skipif(AIRFLOW < (3, 4), reason="Airflow keeps a row for each try from 3.4 on")
+@pytest.mark.skipif(AIRFLOW < (3, 4), reason="a row for each try came with Airflow 3.4")
 def test_what_an_earlier_try_pushed_is_not_shown(client: TestClient, session: Session) -> None:
     add_task(session, "tried", campaign=CAMPAIGN, rendered={"ledger_conn_id": "ledger"})
     first = session.scalar(select(TaskInstance).where(TaskInstance.dag_id == "tried"))
