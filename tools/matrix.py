@@ -38,7 +38,7 @@ COLUMNS = {
     "transfer": ("transfer",),
     "sensor": ("delivery sensor",),
     "tab and pages": ("tab", "task.json", "rows.csv", "run", "campaigns"),
-    "*Clear*: nobody twice": ("clear, with a ledger",),
+    "*Clear*: nobody twice": ("clear, with a ledger", "clear, without a ledger"),
 }
 _NOT_TAKEN = ("airflow_provider_omnichat", "build", "dist", "htmlcov")
 _VERSIONS = """

@@ -17,6 +17,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ DAG, RUN = "matrix", "matrix-run"
 # By the ten in the number, see the DAG.
 SENT = {"single": 1, "batch": 5, "transfer": 3, "mapped": 2}
 TENS = {1: "single", 2: "batch", 3: "transfer", 4: "mapped"}
+CLEARED = {"clear, with a ledger": ("batch", "mapped")}
 ENDED = {"success", "failed"}
 
 
@@ -212,10 +214,14 @@ def check_tasks(checks: Checks, deployment: Deployment) -> None:
         expect(states.get(task_id), {"success"})
         each_once(deployment, *({task_id} & SENT.keys()))
 
+    def in_ledger(task_id: str, condition: str) -> int:
+        question = f"SELECT count(*) FROM omnichat_invites WHERE campaign = ? AND {condition}"
+        ledger = airflow_home(deployment.work) / "ledger.sqlite"
+        return int(rows(ledger, question, f"{DAG}/{RUN}/{task_id}")[0][0])
+
     def batch() -> None:
         ended("batch")
-        ledger = airflow_home(deployment.work) / "ledger.sqlite"
-        expect(rows(ledger, "SELECT outcome, count(*) FROM omnichat_invites GROUP BY outcome"), [("accepted", 5)])
+        expect(in_ledger("batch", "outcome = 'accepted'"), 5)
 
     def transfer() -> None:
         ended("transfer")
@@ -224,8 +230,7 @@ def check_tasks(checks: Checks, deployment: Deployment) -> None:
 
     def delivery() -> None:
         ended("delivery")
-        ledger = airflow_home(deployment.work) / "ledger.sqlite"
-        expect(rows(ledger, "SELECT count(*) FROM omnichat_invites WHERE delivery IS NOT NULL"), [(5,)])
+        expect(in_ledger("batch", "delivery IS NOT NULL"), 5)
 
     checks.check("single invite", lambda: ended("single"))
     checks.check("mapped invites", lambda: ended("mapped"))
@@ -265,12 +270,13 @@ def check_pages(checks: Checks, deployment: Airflow3) -> None:
 
 
 def check_clear(checks: Checks, deployment: Deployment) -> None:
-    def clear(*task_ids: str) -> None:
+    def clear(task_ids: tuple[str, ...]) -> None:
         deployment.clear(*task_ids)
         deployment.wait()
         each_once(deployment, *task_ids)
 
-    checks.check("clear, with a ledger", lambda: clear("batch"))
+    for name, task_ids in CLEARED.items():
+        checks.check(name, partial(clear, task_ids))
 
 
 def main() -> int:

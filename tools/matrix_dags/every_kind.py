@@ -33,7 +33,8 @@ def matrix() -> None:
         message="Questions? <link>",
         results_table="sent",
     )
-    SendInviteOperator.partial(task_id="mapped", message="Questions? <link>").expand(to=[NUMBER % 40, NUMBER % 41])
+    mapped = SendInviteOperator.partial(task_id="mapped", message="Questions? <link>", ledger_conn_id="omnichat_ledger")
+    mapped.expand(to=[NUMBER % 40, NUMBER % 41])
 
 
 matrix()
