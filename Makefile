@@ -34,15 +34,14 @@ demo: $(READY) ## send the example campaign to the sandbox, from nothing to a ta
 demo-ui: $(READY) ## the same, and keep Airflow's UI and the sandbox running
 	@$(BIN)/python tools/demo.py --ui
 
-# Tests of a real Airflow come first, on one of the processes, which takes them one by one; the others steal what it has not come to.
+# Tests of a real Airflow come first and stay in one process; the others steal what it has not come to.
 IN_PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
 
 test: $(READY) ## the main promises, in minutes (PYTEST_ARGS="tests/api" or "-k name" for some of them, in seconds)
 	@$(IN_NEW_HOME) $(BIN)/python -m pytest $(or $(PYTEST_ARGS),$(IN_PARALLEL))
 
 test-all: $(READY) ## every test but the proofs, with the coverage floor
-	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m "not proof" --cov --cov-report= $(IN_PARALLEL) $(PYTEST_ARGS)
-	@$(BIN)/coverage report
+	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m "not proof" --cov $(IN_PARALLEL) $(PYTEST_ARGS)
 
 proof: $(READY) ## all proofs but proof-outage
 	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m proof $(PYTEST_ARGS)

@@ -1,14 +1,16 @@
-"""Where tests may get what they share from."""
+"""Where tests stand, and where they may get what they share from."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "airflow_provider_omnichat"
 SUPPORT = "tests.support"
 
 
@@ -44,3 +46,17 @@ def test_tests_import_nothing_of_each_other_but_what_stands_in_support():
 )
 def test_each_way_to_import_is_seen(code, module):
     assert list(imported(code)) == [module]
+
+
+def test_each_module_has_its_mirror_or_a_line_in_the_table_that_says_where_it_is_tested():
+    table = dict(re.findall(r"^\| (\S+\.py) \| (.+) \|$", (TESTS / "README.md").read_text(), re.MULTILINE))
+    modules = {str(path.relative_to(PACKAGE)): path for path in PACKAGE.rglob("*.py") if not path.name.startswith("__")}
+    mirrored = {name for name, path in modules.items() if (TESTS / Path(name).parent / f"test_{path.name}").exists()}
+    assert {
+        "without a test": modules.keys() - mirrored - table.keys(),
+        "not needed": table.keys() - modules.keys() | table.keys() & mirrored,
+    } == {
+        "without a test": set(),
+        "not needed": set(),
+    }
+    assert [name for names in table.values() for name in names.split(", ") if not (TESTS / name).exists()] == []

@@ -18,6 +18,7 @@ from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.api.route import Route
 from airflow_provider_omnichat.api.session import NotConnectedError, new_session
+from airflow_provider_omnichat.api.tracebacks import leaves_no_locals
 from airflow_provider_omnichat.api.wire import (
     HttpRequest,
     HttpResponse,
@@ -54,6 +55,7 @@ class OmnichatClient:
         self._route = Route.from_environment(account.base_url)
         self._session = new_session(self._route)
 
+    @leaves_no_locals
     def send_invite(self, invite: Invite) -> InviteAnswer:
         """
         Send one invite.

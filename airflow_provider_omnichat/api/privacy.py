@@ -134,6 +134,19 @@ def plain_address(address: object) -> str:
     return parts["scheme"] + ("…" if is_odd else parts["host"] + parts["path"])
 
 
+def file_name(address: str) -> str:
+    """
+    Return the name of the file at an address; of what may be a query, only its ending.
+
+    :param address: a text. A ``#`` or ``?`` may be part of the name of a folder in it.
+    """
+    plain, whole = (text.rstrip("/").rpartition("/")[2] for text in (plain_address(address), _one_line(address)))
+    ending = _LIST_FILE.search(whole)
+    if _LIST_FILE.search(plain) or not ending:
+        return plain
+    return f"…{ending.group()}" if "=" in whole else whole
+
+
 def secrets_in(address: object) -> tuple[str, ...]:
     """
     Give the pieces of an address that must not be shown, wherever else they turn up.

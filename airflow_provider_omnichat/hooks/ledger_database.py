@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
-from airflow_provider_omnichat.hooks.sql_hook import sql_hook
+from airflow_provider_omnichat.hooks.sql_hook import connect, sql_hook
+from airflow_provider_omnichat.hooks.supervisor import in_turn
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -41,17 +42,22 @@ def ledger_database(conn_id: str) -> SqlDatabase:
             " that keeps to a primary key: PostgreSQL, MySQL, MariaDB or SQLite"
         )
 
-    return SqlDatabase(lambda: connect_for_writing(hook, dialect), dialect, hook.placeholder, f"connection {conn_id!r}")
+    return SqlDatabase(
+        in_turn(lambda: connect_for_writing(hook, dialect, conn_id, LedgerError)),
+        dialect,
+        hook.placeholder,
+        f"connection {conn_id!r}",
+    )
 
 
-def connect_for_writing(hook: DbApiHook, dialect: Dialect | None) -> Any:
+def connect_for_writing(hook: DbApiHook, dialect: Dialect | None, conn_id: str, error: type[Exception]) -> Any:
     """
     Make a connection whose transactions end where its user says so.
 
     :param hook: of the connection.
     :param dialect: see :func:`dialect_of`.
     """
-    connection = hook.get_conn()
+    connection = connect(hook, conn_id, error)
     # SQLite's transactions begin where the session says so. What has no transactions says that it has no autocommit.
     if dialect != "sqlite" and (dialect or hook.supports_autocommit):
         hook.set_autocommit(connection, False)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from functools import cached_property
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
+from airflow_provider_omnichat.api.tracebacks import leaves_no_locals
 from airflow_provider_omnichat.hooks.connection_form import CONN_FIELDS, legacy_field_behaviour, wtforms_widgets
+from airflow_provider_omnichat.hooks.supervisor import in_turn
 
 if TYPE_CHECKING:
     from airflow_provider_omnichat.api.account import Account
@@ -71,7 +76,11 @@ class OmnichatHook(BaseHook):
         """
         from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 
-        return AsyncOmnichatClient(self.account, concurrency, on_token=mask_secret)
+        mask = in_turn(mask_secret)
+        # In a thread: the event loop must not wait for its turn.
+        return AsyncOmnichatClient(
+            self.account, concurrency, on_token=lambda token: Thread(target=mask, args=(token,), daemon=True).start()
+        )
 
     @cached_property
     def account(self) -> Account:
@@ -80,7 +89,16 @@ class OmnichatHook(BaseHook):
         from airflow_provider_omnichat.api.errors import AccountError
 
         conn = self.get_connection(self.omnichat_conn_id)
-        extra = conn.extra_dejson
+        extra: Any = conn.extra_dejson
+        if isinstance(extra, str):  # an object that was written as a text is still one
+            with suppress(ValueError):
+                extra = json.loads(extra or "{}")
+        extra = {} if extra is None else extra
+        if not isinstance(extra, dict):
+            raise AccountError(
+                f"Connection {self.omnichat_conn_id!r} cannot be used: extra must be a JSON object, such as"
+                f' {{"application_key": "..."}}, and is a {type(extra).__name__}'
+            )
         if unknown := sorted(set(extra) - set(CONN_FIELDS)):
             self.log.warning(
                 "Connection %r: extra has fields that are not known and not used: %s",
@@ -113,6 +131,7 @@ class OmnichatHook(BaseHook):
             client.stop()
         return client
 
+    @leaves_no_locals
     def check_invite(
         self,
         to: object,
@@ -139,6 +158,7 @@ class OmnichatHook(BaseHook):
             default_region=default_region,
         )
 
+    @leaves_no_locals
     def send_invite(
         self,
         to: str,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_omnichat.hooks.ledger_database import connect_for_writing, dialect_of
 from airflow_provider_omnichat.hooks.sql_hook import sql_hook
+from airflow_provider_omnichat.hooks.supervisor import in_turn
 
 if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.results.table import ResultDatabase
@@ -35,4 +36,9 @@ def result_database(conn_id: str) -> ResultDatabase:
         )
     known = dialect_of(hook, conn_type)
     dialect = known or ("duckdb" if conn_type == "duckdb" else "other")
-    return ResultDatabase(lambda: connect_for_writing(hook, known), dialect, hook.placeholder, f"connection {conn_id}")
+    return ResultDatabase(
+        in_turn(lambda: connect_for_writing(hook, known, conn_id, ResultTableError)),
+        dialect,
+        hook.placeholder,
+        f"connection {conn_id}",
+    )

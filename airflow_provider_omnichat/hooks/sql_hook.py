@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import traceback
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import AirflowException, BaseHook
+
+from airflow_provider_omnichat.api.privacy import scrub
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 
 def sql_hook(conn_id: str, purpose: str, takes: str, error: type[Exception]) -> tuple[DbApiHook, str]:
-    """
-    Find the hook of a connection, without connecting to anything.
-
-    :param conn_id: a connection of any type whose hook is a ``DbApiHook``.
-    :param purpose: what it is for, as an error's text begins: ``The SQL ledger``.
-    :param takes: the databases that it can be, for the error.
-    :param error: what is raised.
-    :return: the hook, and the connection's type.
-    :raises Exception: *error*, when there is no such hook; the text says what to do.
-    :raises airflow.exceptions.AirflowNotFoundException: there is no such connection.
-    """
+    """Return the SQL hook of a connection, and its type, without connecting; raise *error* if it has none."""
     try:
         from airflow.providers.common.sql.hooks.sql import DbApiHook
     except ImportError as missing:
@@ -44,3 +37,15 @@ def sql_hook(conn_id: str, purpose: str, takes: str, error: type[Exception]) -> 
             f" takes {takes}"
         )
     return hook, conn_type
+
+
+def connect(hook: DbApiHook, conn_id: str, error: type[Exception]) -> Any:
+    """Connect to the database; if Airflow itself refuses, raise *error* with its reason. A driver's is not told."""
+    try:
+        return hook.get_conn()
+    except (ImportError, LookupError, RuntimeError, TypeError, ValueError, AirflowException) as failure:
+        frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(failure.__traceback__)]
+        if not frames[-1].startswith("airflow."):
+            raise
+        reason = f"{type(failure).__name__}: {scrub(str(failure))}"
+    raise error(f"Airflow refuses connection {conn_id!r} ({reason}); nothing was sent. Correct the connection")

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_omnichat.api.errors import OmnichatError
-from airflow_provider_omnichat.hooks.sql_hook import sql_hook
+from airflow_provider_omnichat.hooks.sql_hook import connect, sql_hook
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -67,7 +67,7 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     from airflow_provider_omnichat.campaign.sql.cursor import give_up, row_values
 
-    connection = _told(conn_id, "be reached", hook.get_conn)
+    connection = _told(conn_id, "be reached", lambda: connect(hook, conn_id, SqlQueryError))
     cursor: Any = None
     try:
         cursor = _told(conn_id, "be queried", lambda: _run(hook, connection, statement, parameters), bool(parameters))
@@ -155,6 +155,8 @@ def _told(conn_id: str, doing: str, attempt: Callable[[], T], binds: bool = Fals
     """
     try:
         return attempt()
+    except SqlQueryError:
+        raise
     except Exception as error:  # whatever a driver or a hook raises
         failure = error
     raise _error(conn_id, doing, failure, binds)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseNotifier
 
@@ -15,7 +15,8 @@ from airflow_provider_omnichat.api.privacy import mask_number, scrub
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.tasks.arguments import seconds_of
-from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
+from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
+from airflow_provider_omnichat.tasks.templates import TemplatesMixin
 
 if TYPE_CHECKING:
     import jinja2
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _MOST_REMEMBERED = 10_000
 
 
-class OmnichatInviteNotifier(TextStaysTextMixin, BaseNotifier):
+class OmnichatInviteNotifier(RequiredArgumentsMixin, TemplatesMixin, BaseNotifier):
     """
     Invite a person by SMS about a task or DAG: for ``on_failure_callback``, other callbacks, and deadlines.
 
@@ -65,6 +66,7 @@ class OmnichatInviteNotifier(TextStaysTextMixin, BaseNotifier):
         "ledger_conn_id",
         "ledger_table",
     )
+    not_texts: ClassVar = frozenset({"to"})  # a whole number is one, too
 
     def __init__(
         self,
@@ -132,6 +134,7 @@ class OmnichatInviteNotifier(TextStaysTextMixin, BaseNotifier):
         subject = "a callback"
         try:
             subject = _subject(context)
+            self.refuse_missing_arguments()
             self._send(context, subject)
         except Exception as error:
             self._say_failed(subject, error)

@@ -34,10 +34,10 @@ from airflow_provider_omnichat.tasks.arguments import (
 from airflow_provider_omnichat.tasks.asset_events import add_to_asset_events
 from airflow_provider_omnichat.tasks.ending import Ending, raise_if_empty
 from airflow_provider_omnichat.tasks.ledger import campaign_name, task_identity
-from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
 from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
-from airflow_provider_omnichat.tasks.short_errors import shorten
+from airflow_provider_omnichat.tasks.short_errors import short_errors
+from airflow_provider_omnichat.tasks.templates import TemplatesMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -58,7 +58,7 @@ def _shown_opt_outs(given: Any) -> Any:
     return describe_list(given)
 
 
-class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseOperator):
+class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TemplatesMixin, BaseOperator):
     """
     Send SMS invites to a list of any length: each recipient at most once, each row to exactly one outcome.
 
@@ -268,10 +268,12 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         self.refuse_what_is_no_text()
         refuse_wrong_message(message, link_placeholder)
 
+    @short_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the list; see the class."""
-        return self._run(context, {})
+        return self._send(context, {})
 
+    @short_errors
     def resume(self, context: Context, event: Any = None, **carried_over: Any) -> dict[str, Any]:
         """
         Send to those whose window has opened; Airflow calls it after a deferral.
@@ -279,7 +281,7 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
         :param event: that ended the deferral.
         :param carried_over: what the manifest says of before it.
         """
-        return self._run(context, carried_over)
+        return self._send(context, carried_over)
 
     @cached_property
     def _stop(self) -> StopSignal:
@@ -325,13 +327,6 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextSt
             ledger = {"conn_id": self.ledger_conn_id, "table": self.ledger_table, "campaign": campaign}
             return {"kind": "ledger", **ledger, "owner": task_identity(context)}
         return None
-
-    def _run(self, context: Context, carried_over: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return self._send(context, carried_over)
-        except Exception as error:
-            shorten(error)
-            raise
 
     def _send(self, context: Context, carried_over: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_omnichat.api.errors import AccountError

@@ -13,15 +13,16 @@ from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.tasks.arguments import seconds_of
-from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
 from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
+from airflow_provider_omnichat.tasks.short_errors import short_errors
+from airflow_provider_omnichat.tasks.templates import TemplatesMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class SettleInvitesOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseOperator):
+class SettleInvitesOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TemplatesMixin, BaseOperator):
     """
     Look up in the vendor's SMS logs who of a campaign is in doubt, and settle those who are found as sent.
 
@@ -69,6 +70,7 @@ class SettleInvitesOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStay
         """Ask no more; what was found is settled."""
         self._stop.set()
 
+    @short_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Look them up; see the class."""
         from airflow_provider_omnichat.campaign.engine.settle_campaign import Settling, settle_campaign

@@ -18,10 +18,10 @@ from airflow_provider_omnichat.operators.links import InvitesLink, SandboxLink
 from airflow_provider_omnichat.tasks.arguments import one_of, seconds_of
 from airflow_provider_omnichat.tasks.ledger import campaign_name, invite_ledger
 from airflow_provider_omnichat.tasks.live_progress import progress_of
-from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
 from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
-from airflow_provider_omnichat.tasks.short_errors import shorten
+from airflow_provider_omnichat.tasks.short_errors import short_errors
+from airflow_provider_omnichat.tasks.templates import TemplatesMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
 
 
-class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseOperator):
+class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TemplatesMixin, BaseOperator):
     """
     Send one SMS invite, at most once over all tries of the task.
 
@@ -137,15 +137,9 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
         self.mask_to = mask_to
         self.refuse_what_is_no_text()
 
+    @short_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the invite; see the class."""
-        try:
-            return self._send(context)
-        except Exception as error:
-            shorten(error)
-            raise
-
-    def _send(self, context: Context) -> dict[str, Any]:
         from airflow_provider_omnichat.api.errors import (
             InvalidInviteError,
             InviteNotSentError,
@@ -184,6 +178,7 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTe
             raise AirflowFailException(paragraphs(str(error), advice)) from None
         finally:
             hook.close()
+            self._hook = None  # nobody who looks at this task afterwards finds the credentials
         if sent.settled is not None:
             self.log.info("Invite to %s: %s; nothing was sent now", mask_number(invite.to), sent.settled)
         else:

@@ -21,9 +21,10 @@ from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TAB
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.tasks.arguments import is_number, one_of
-from airflow_provider_omnichat.tasks.native_rendering import TextStaysTextMixin
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
 from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
+from airflow_provider_omnichat.tasks.short_errors import short_errors
+from airflow_provider_omnichat.tasks.templates import TemplatesMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -42,7 +43,7 @@ def _shown(invites: Any) -> str:
     return invites if isinstance(invites, str) else describe_list(invites, of="invites")
 
 
-class InviteDeliverySensor(RequiredArgumentsMixin, PrivateFieldsMixin, TextStaysTextMixin, BaseSensorOperator):
+class InviteDeliverySensor(RequiredArgumentsMixin, PrivateFieldsMixin, TemplatesMixin, BaseSensorOperator):
     """
     Wait until sent invites have a final status, or the time is up.
 
@@ -129,6 +130,7 @@ class InviteDeliverySensor(RequiredArgumentsMixin, PrivateFieldsMixin, TextStays
         self.deferrable = bool(given)
         self.refuse_what_is_no_text()
 
+    @short_errors
     def execute(self, context: Context) -> dict[str, int]:
         """Wait; see the class."""
         self.refuse_missing_arguments()
@@ -148,11 +150,13 @@ class InviteDeliverySensor(RequiredArgumentsMixin, PrivateFieldsMixin, TextStays
             self._sleep(sample, until)
         return self._finish(context, self._look())
 
+    @short_errors
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask for all that are not final."""
         report = self._report = self._look()
         return PokeReturnValue(not report.waiting, None if report.waiting else self._finish(context, report))
 
+    @short_errors
     def resume(self, context: Context, event: Mapping[str, str]) -> dict[str, int]:
         """
         Ask for all that are not final; Airflow calls it when the trigger has ended.

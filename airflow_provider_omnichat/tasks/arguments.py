@@ -10,48 +10,26 @@ if TYPE_CHECKING:
 
 
 def seconds_of(name: str, value: object) -> float:
-    """
-    Give a number of seconds.
-
-    :param name: of the argument, for the error.
-    :param value: as it was given.
-    :raises ValueError: when it is not a number, or below 0.
-    """
+    """Return a number of seconds; raise ValueError for what is not one."""
     if not is_number(value) or not value >= 0:
         raise ValueError(f"{name} must be a number of seconds, 0 or more, not {value!r}")
     return float(value)
 
 
 def ratio_of(name: str, value: object) -> float:
-    """
-    Give a part of a whole.
-
-    :param name: of the argument, for the error.
-    :param value: as it was given.
-    :raises ValueError: when it is no number from 0 to 1.
-    """
+    """Return a number from 0 to 1; raise ValueError for what is not one."""
     if not is_number(value) or not 0 <= value <= 1:
         raise ValueError(f"{name} must be between 0 and 1, not {value!r}")
     return float(value)
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """
-    Tell whether a value is a number: True and NaN are none.
-
-    :param value: as it was given.
-    """
+    """Return whether a value is a number; True and NaN are not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
 def refuse_wrong_message(message: object, link_placeholder: object) -> None:
-    """
-    Refuse the text of a list that is wrong for each of its rows, as far as that can be seen before it is rendered.
-
-    :param message: as it was given.
-    :param link_placeholder: likewise.
-    :raises ValueError: says what is wrong, and what to do.
-    """
+    """Raise ValueError for a text that is wrong for each row, as far as that shows before it is rendered."""
     texts = [text for text in (message, link_placeholder) if isinstance(text, str) and text.strip()]
     if len(texts) < 2 or any(mark in text for text in texts for mark in ("{{", "{%", "{#")):
         return
@@ -61,26 +39,13 @@ def refuse_wrong_message(message: object, link_placeholder: object) -> None:
 
 
 def one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """
-    Refuse what is not among the choices.
-
-    :param name: of the argument, for the error.
-    :param value: as it was given.
-    :param choices: what can be given.
-    :raises ValueError: naming the choices.
-    """
+    """Raise ValueError, naming the choices, for a value that is not one of them."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
 def window_of(hours: Any, days: Any) -> SendWindow | None:
-    """
-    Read a send window; nothing is imported for it where there is none.
-
-    :param hours: ``send_window``.
-    :param days: ``send_days``.
-    :raises ValueError: when it is none; says what to write.
-    """
+    """Read a send window; nothing is imported for it where there is none."""
     if hours is None:
         if days is not None:
             raise ValueError('send_days needs send_window, such as ("09:00", "20:00")')
@@ -91,13 +56,7 @@ def window_of(hours: Any, days: Any) -> SendWindow | None:
 
 
 def zone_of(name: str, zone: str | None) -> str | None:
-    """
-    Read a time zone; nothing is imported for it where there is none.
-
-    :param name: of the argument, for the error.
-    :param zone: as it was given.
-    :raises ValueError: when it is none; says what to write.
-    """
+    """Read a time zone; nothing is imported for it where there is none."""
     if zone is None:
         return None
     from airflow_provider_omnichat.api.errors import InvalidInviteError
@@ -110,13 +69,7 @@ def zone_of(name: str, zone: str | None) -> str | None:
 
 
 def cap_of(given: object, ledger_conn_id: str | None) -> FrequencyCap | None:
-    """
-    Read a frequency cap; nothing is imported for it where there is none.
-
-    :param given: ``max_per_recipient``.
-    :param ledger_conn_id: of the ledger that counts.
-    :raises ValueError: when it is none, or nobody would count.
-    """
+    """Read a frequency cap; nothing is imported for it where there is none."""
     if given is None:
         return None
     from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap

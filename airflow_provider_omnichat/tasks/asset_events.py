@@ -14,13 +14,7 @@ _TOLD = ("campaign", "rows", "counts", "segments", "sent_this_try")
 
 
 def add_to_asset_events(context: Context, outlets: Sequence[object], manifest: Mapping[str, Any]) -> None:
-    """
-    Attach the counts to the events of a task's outlets.
-
-    :param context: of the task.
-    :param outlets: of the task.
-    :param manifest: of the batch.
-    """
+    """Attach the counts to the events of a task's outlets."""
     kinds = _with_an_event()
     given: Any = context
     for outlet in outlets:

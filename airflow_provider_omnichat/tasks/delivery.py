@@ -23,15 +23,7 @@ _TAKES = (
 def delivery_homes(
     invites: Any, campaign: str | None, ledger_conn_id: str | None, ledger_table: str
 ) -> Iterator[list[DeliveryHome]]:
-    """
-    Find where invites live, and close it at the end.
-
-    :param invites: message ids, manifests, answers of the vendor, or a list of these; None for *campaign*.
-    :param campaign: in the ledger.
-    :param ledger_conn_id: of the ledger's database.
-    :param ledger_table: of the ledger.
-    :raises AirflowFailException: it is none of these, or its rows cannot be read by another task.
-    """
+    """Find where invites live, and close it at the end."""
     homes: list[DeliveryHome] = []
     try:
         if campaign and ledger_conn_id:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import IO, Any, NamedTuple, TypeVar
 
@@ -10,26 +11,22 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.privacy import (
+    file_name,
     has_password,
     is_address,
     is_path,
-    plain_address,
     scrub,
     secrets_in,
+    shown_address,
 )
 from airflow_provider_omnichat.campaign.model.rows import ListFailedError, RowSourceError
+from airflow_provider_omnichat.hooks.supervisor import in_turn
 
 T = TypeVar("T")
 
 
 class GivenFile(NamedTuple):
-    """
-    A file that somebody has given the address of.
-
-    :param open: opens it for reading.
-    :param name: its name; the ending says what it is.
-    :param hidden: what must not be shown of its address.
-    """
+    """A file that somebody has given the address of."""
 
     open: Callable[[], IO[bytes]]
     name: str
@@ -37,14 +34,7 @@ class GivenFile(NamedTuple):
 
 
 def file_given(given: object, argument: str) -> GivenFile | None:
-    """
-    Find the file at an address, without opening it; None for what is neither a text nor a path.
-
-    :param given: a text, a :class:`pathlib.Path`, an ``ObjectStoragePath`` or what works like these.
-    :param argument: the operator's argument that it was given as, for errors.
-    :raises RowSourceError: it is a text and no address, or one that can never be opened.
-    :raises ListFailedError: its storage cannot be reached.
-    """
+    """Find the file at an address, without opening it; None for what is neither a text nor a path."""
     if isinstance(given, PurePath):
         given = str(given)
     if isinstance(given, str):
@@ -53,11 +43,11 @@ def file_given(given: object, argument: str) -> GivenFile | None:
         check_address(given, argument, takes_query=True)
         hidden = secrets_in(given)
         path = guarded(lambda: _path_at(given, argument), hidden)
-        name = plain_address(given).rpartition("/")[2]
-        return GivenFile(lambda: path.open("rb"), path.name if name == "…" else name, hidden)
+        name = file_name(given)
+        return GivenFile(lambda: _open(path, argument), path.name if name == "…" else name, hidden)
     if is_path(given):
         found: Any = given
-        return GivenFile(lambda: found.open("rb"), found.name, secrets_in(given))
+        return GivenFile(lambda: _open(found, argument), found.name, secrets_in(given))
     return None
 
 
@@ -90,19 +80,11 @@ def guarded_rows(rows: Iterator[T], hidden: tuple[str, ...] = ()) -> Iterator[T]
     :param rows: none of them None.
     :param hidden: see :func:`guarded`.
     """
-    while (row := guarded(lambda: next(rows, None), hidden)) is not None:
-        yield row
+    return iter(in_turn(lambda: guarded(lambda: next(rows, None), hidden)), None)
 
 
 def check_address(address: str, argument: str, *, takes_query: bool) -> None:
-    """
-    Refuse an address with secrets in it that Airflow makes nothing of.
-
-    :param address: to look at.
-    :param argument: the operator's argument that it was given as.
-    :param takes_query: whether it may have a query, such as the version of a file.
-    :raises RowSourceError: it has; nothing of it is shown.
-    """
+    """Refuse an address with secrets in it that Airflow makes nothing of."""
     if has_password(address):
         what = "a user and a password"
     elif not takes_query and "://" in address and "?" in address:
@@ -127,14 +109,27 @@ def _check_text(text: str, argument: str) -> None:
 
 
 def storage_path(address: str) -> Any:
-    """
-    Give the ``ObjectStoragePath`` of an address; Airflow 2 takes a relative path for one below the root.
-
-    :param address: a path or URL.
-    """
+    """Give the ``ObjectStoragePath`` of an address; Airflow 2 takes a relative path for one below the root."""
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     return ObjectStoragePath(address if "://" in address else str(Path(address).absolute()))
+
+
+def _open(path: Any, argument: str) -> IO[bytes]:
+    is_folder, failure = False, None
+    try:
+        stream: IO[bytes] = path.open("rb")
+        if getattr(stream, "size", None) != 0:  # in an object store, a folder may be there as an empty object
+            return stream
+    except (OSError, ValueError) as error:
+        failure = error
+    with suppress(Exception):  # whatever a storage raises: what it raised first is told
+        is_folder = path.is_dir()
+    if is_folder:
+        raise RowSourceError(f"{argument}: {shown_address(path)} is a folder; give the address of a file in it")
+    if failure is not None:
+        raise failure
+    return stream
 
 
 def _path_at(address: str, argument: str) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.campaign.model.sentences import sentences
+from airflow_provider_omnichat.hooks.supervisor import in_turn
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -122,7 +124,8 @@ def batch_ledger(operator: KeepsBatchLedger, context: Context, campaign: str) ->
         return NoLedger
     store = context.get("task_state_store")
     if store is not None:
-        return lambda: StateStoreJournal(store, campaign)
+        in_turns = SimpleNamespace(get=in_turn(store.get), set=in_turn(store.set))
+        return lambda: StateStoreJournal(in_turns, campaign)
     if operator.retries:
         raise AirflowFailException(
             "This Airflow has no task state store (it came with 3.3), so a retry would send to everybody again."

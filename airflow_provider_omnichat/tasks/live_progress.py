@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_provider_omnichat.hooks.supervisor import in_turn
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
@@ -17,6 +19,7 @@ It holds what ``campaign.engine.progress.Progress.snapshot`` gives, with ``campa
 """
 
 _FIRST_WITH_TABS = (3, 1)
+_LONGEST_WAIT_SECONDS = 1.0
 
 
 class PushesXComs(Protocol):
@@ -37,14 +40,7 @@ def has_tabs() -> bool:
 
 
 def progress_of(operator: PushesXComs, context: Context, campaign: str, results: str | None = None) -> Publish | None:
-    """
-    Give what pushes the progress of a task; None where nobody would look at it.
-
-    :param operator: whose task it is.
-    :param context: of the task.
-    :param campaign: the campaign's name.
-    :param results: where its result rows are.
-    """
+    """Give what pushes the progress of a task; None where nobody would look at it."""
     if not operator.do_xcom_push or not has_tabs():
         return None
     ti = context["ti"]
@@ -54,13 +50,14 @@ def progress_of(operator: PushesXComs, context: Context, campaign: str, results:
 class _Push:
     def __init__(self, log: Any, ti: Any, head: dict[str, Any]) -> None:
         self._log = log
-        self._ti = ti
+        # A snapshot that comes too late is left out: the next one says more.
+        self._push = in_turn(ti.xcom_push, seconds=_LONGEST_WAIT_SECONDS)
         self._head = head
         self._has_warned = False
 
     def __call__(self, snapshot: dict[str, Any]) -> None:
         try:
-            self._ti.xcom_push(key=PROGRESS_KEY, value={**self._head, **snapshot})
+            self._push(key=PROGRESS_KEY, value={**self._head, **snapshot})
         except Exception as error:  # that nobody can watch is no reason to stop sending
             if not self._has_warned:
                 self._log.warning("The tab Invites does not show how far this task is (%s)", type(error).__name__)

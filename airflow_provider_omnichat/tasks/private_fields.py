@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import PurePath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+from weakref import WeakKeyDictionary
 
 from airflow_provider_omnichat.api.privacy import mask_numbers
+from airflow_provider_omnichat.tasks.templates import provided_fields
+
+
+class _Key:
+    """Stands in an operator, and in copies of it, for values that are elsewhere."""
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
+
+# Outside of the operators: lineage and trackers of errors take all that they find in one's attributes.
+_VALUES: WeakKeyDictionary[_Key, dict[str, Any]] = WeakKeyDictionary()
 
 
 class PrivateFieldsMixin:
@@ -23,7 +36,7 @@ class PrivateFieldsMixin:
     """Private fields that are shown as they stand in the DAG file, with nothing filled in, where one of these marks in
     them says that something will be."""
 
-    _private_values: dict[str, Any] | None = None
+    _private_key: _Key | None = None
 
     def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
         # Airflow renders plain and mapped tasks through this method alike; render_template_fields is not called for
@@ -31,13 +44,19 @@ class PrivateFieldsMixin:
         if parent is self:
             given = kwargs.get("seen_oids") or (args[3] if len(args) > 3 else ())
             self._make_texts_of_paths(given)
-            templates = self._templates_to_show(given) if self._private_values is None else {}
+            templates = self._templates_to_show(given) if self._private_key is None else {}
         super()._do_render_template_fields(parent, *args, **kwargs)  # type: ignore[misc]
-        if parent is self and self._private_values is None:
-            self._private_values = {name: getattr(self, name) for name in self.private_fields}
-            for name, show in self.private_fields.items():
-                value = self._private_values[name]
-                setattr(self, name, templates.get(name) or (None if value is None else show(value)))
+        if parent is self and self._private_key is None:
+            self._private_key = _Key()
+            values = _VALUES[self._private_key] = {name: getattr(self, name) for name in self.private_fields}
+            shown = {
+                name: templates.get(name) or (None if values[name] is None else show(values[name]))
+                for name, show in self.private_fields.items()
+            }
+            for name, value in shown.items():
+                setattr(self, name, value)
+            arguments = self.__dict__.get("_BaseOperator__init_kwargs", {})  # which Airflow keeps as they were given
+            self.__dict__["_BaseOperator__init_kwargs"] = {**arguments, **shown}
 
     def _templates_to_show(self, given: Collection[int]) -> dict[str, str]:
         """Give what is shown of templates; what another task or a mapped argument has given is data."""
@@ -55,27 +74,18 @@ class PrivateFieldsMixin:
         Airflow does not look into a path, and before 3.3 calls its ``resolve``, which fails where there is no file yet.
         What another task has given is data, and has been rendered.
         """
-        for name in getattr(self, "template_fields", ()):
+        for name in provided_fields(self):
             value = getattr(self, name, None)
             if isinstance(value, PurePath) and id(value) not in rendered:
                 setattr(self, name, str(value))
 
     def private(self, name: str) -> Any:
-        """
-        Give the true value of a private field.
-
-        :param name: one of :attr:`private_fields`.
-        """
-        return getattr(self, name) if self._private_values is None else self._private_values[name]
+        """Give the true value of a private field."""
+        return getattr(self, name) if self._private_key is None else _VALUES[self._private_key][name]
 
     def set_private(self, name: str, value: Any) -> None:
-        """
-        Set the true value of a private field while the task runs; what may be shown stays as it is.
-
-        :param name: one of :attr:`private_fields`.
-        :param value: to give from now on.
-        """
-        if self._private_values is None:
+        """Set the true value of a private field while the task runs; what may be shown stays as it is."""
+        if self._private_key is None:
             setattr(self, name, value)
         else:
-            self._private_values[name] = value
+            _VALUES[self._private_key][name] = value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_omnichat.campaign.engine.progress import Log
@@ -16,19 +16,11 @@ from airflow_provider_omnichat.hooks.sql_rows import rows_of_query
 
 @dataclass(frozen=True, slots=True)
 class QueryRows:
-    """
-    The rows that a query gives, of the columns that are needed.
-
-    :param conn_id: of the database.
-    :param sql: the query.
-    :param parameters: of the query, in the style of the database's driver.
-    :param columns: that its rows must have.
-    :param log: where their number is logged.
-    """
+    """The rows that a query gives, of the columns that are needed."""
 
     conn_id: str
-    sql: str
-    parameters: Sequence[Any] | Mapping[str, Any] | None
+    sql: str = field(repr=False)
+    parameters: Sequence[Any] | Mapping[str, Any] | None = field(repr=False)
     columns: RowColumns
     log: Log
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from numbers import Integral
 from pathlib import PurePath
 from typing import Any, ClassVar, Self
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_omnichat.tasks.templates import provided_fields
+
 # Not templated; what a mapped task is expanded to is given all the same.
 _COLUMNS = frozenset({"to_column", "region_column", "key_column", "time_zone_column", "message_column"})
-_TEXTS_FOR_PEOPLE = frozenset({"message", "link_placeholder", "sql"})
-# As a part of a name: spring-None, exports/None/2026.
-_NONE_IN_IT = re.compile(r"(?<![^\W_])(?:None|null|nan|NaT)(?![^\W_])")
+_OF_A_FUNCTION = frozenset({"op_args", "op_kwargs"})  # which may take None
 _NOTHING_SAID = frozenset({"none", "null", "nan", "nat", "<na>", "undefined", "nil"})
 """Words that a template writes for an object that is not there, in small letters. ``NA`` is not one: it is Namibia."""
 
@@ -36,9 +34,11 @@ class RequiredArgumentsMixin:
     """Templated arguments that may render to None or a blank text, which says something there."""
 
     not_texts: ClassVar[frozenset[str]] = frozenset()
-    """Templated arguments that are something else than a text."""
 
-    _given: Mapping[str, _Given] | None = None
+    _given: Mapping[str, bool] | None = None
+    """The arguments that were given, and whether a mapped task is expanded to them."""
+    _gone: frozenset[str] = frozenset()
+    _put_in: Mapping[str, list[str]] | None = None
 
     def __new__(cls, *_: object, **arguments: Any) -> Self:
         """
@@ -54,41 +54,38 @@ class RequiredArgumentsMixin:
         return made
 
     def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        sources = {}
         if parent is self and self._given is None:
             expanded = self.__dict__.pop("_expanded", frozenset())
             self._given = {
-                name: _Given(getattr(self, name), name in expanded)
+                name: name in expanded
                 for name in (*self._templated, *(_COLUMNS & expanded))
                 if name in expanded or not _is_blank(getattr(self, name))
             }
+            sources = {name: getattr(self, name) for name in self._given.keys() - _OF_A_FUNCTION}
         super()._do_render_template_fields(parent, *args, **kwargs)  # type: ignore[misc]
+        if sources:
+            self._gone = frozenset(name for name, source in sources.items() if _is_gone(source, self._value(name)))
 
     def refuse_missing_arguments(self) -> None:
-        """
-        End the task when an argument is gone or no text, and make texts of whole numbers.
-
-        :raises AirflowFailException: naming it.
-        """
-        for name, given in (self._given or {}).items():
+        """End the task when an argument is gone or no text, and make texts of whole numbers."""
+        for name, is_expanded in (self._given or {}).items():
             value = self._value(name)
             now = "" if name in self.may_become_empty and _is_blank(value) else _nothing_in(value)
-            if not now and name not in _TEXTS_FOR_PEOPLE and (word := given.word_for_nothing_in(value)):
-                now = f"a text with the word {word!r} in it"
-            if now:
+            if put_in := (self._put_in or {}).get(name):
+                now = now or f"a text with {put_in[0]} in it"  # two campaigns {{ x }}-2026 would be one
+            if now := now or ("something with None in it" if name in self._gone else ""):
+                advice = "; leave it out of expand_kwargs where there is none" if is_expanded else ""
                 raise AirflowFailException(
                     f"Nothing was sent. {name}: was given and is {now} now; see what the task or template that it comes"
-                    f" from has given{given.advice}"
+                    f" from has given{advice}"
                 )
         for name in self._templated:
             if name not in self.not_texts:
                 self._set(name, self._text(name))
 
     def refuse_what_is_no_text(self) -> None:
-        """
-        Refuse what can be seen to be no text when the DAG file is parsed; at the end of ``__init__``.
-
-        :raises ValueError: naming the argument.
-        """
+        """Refuse what can be seen to be no text when the DAG file is parsed; at the end of ``__init__``."""
         for name in self._templated:
             value = getattr(self, name, None)
             if name not in self.not_texts and isinstance(value, bool | float):
@@ -96,8 +93,7 @@ class RequiredArgumentsMixin:
 
     @property
     def _templated(self) -> tuple[str, ...]:
-        operator: Any = self
-        return tuple(operator.template_fields)
+        return provided_fields(self)
 
     def _text(self, name: str) -> str | None:
         value = self._value(name)
@@ -113,44 +109,25 @@ class RequiredArgumentsMixin:
 
     def _value(self, name: str) -> Any:
         operator: Any = self
-        return operator.private(name) if name in operator.private_fields else getattr(self, name)
+        return operator.private(name) if name in getattr(self, "private_fields", ()) else getattr(self, name)
 
     def _set(self, name: str, value: Any) -> None:
         operator: Any = self
-        if name in operator.private_fields:
+        if name in getattr(self, "private_fields", ()):
             operator.set_private(name, value)
         else:
             setattr(self, name, value)
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """
-    An argument before it was rendered.
-
-    :param source: as it stands in the DAG file.
-    :param expanded: whether a mapped task is expanded to it.
-    """
-
-    source: object
-    expanded: bool
-
-    @property
-    def advice(self) -> str:
-        return "; leave it out of expand_kwargs where there is none" if self.expanded else ""
-
-    def word_for_nothing_in(self, value: object) -> str:
-        """Give the word that a template has put into a name: two campaigns ``{{ x }}-2026`` would be one."""
-        if isinstance(self.source, dict) and isinstance(value, dict):  # a query for opt-outs
-            return _word_put_into(self.source.get("sql"), value.get("sql"))
-        return _word_put_into(self.source, value)
-
-
-def _word_put_into(source: object, value: object) -> str:
-    if not isinstance(source, str) or not isinstance(value, str) or "{{" not in source:
-        return ""
-    there, before = _NONE_IN_IT.findall(value), _NONE_IN_IT.findall(source)
-    return next((word for word in there if there.count(word) > before.count(word)), "")
+def _is_gone(source: object, value: object) -> bool:
+    """Tell whether a part of an argument was given and is None now, as a value of a query."""
+    if value is source:
+        return False
+    if isinstance(source, dict) and isinstance(value, dict):
+        return any(_is_gone(each, value.get(key)) for key, each in source.items())
+    if isinstance(source, list | tuple) and isinstance(value, list | tuple):
+        return any(map(_is_gone, source, value))
+    return value is None
 
 
 def _is_blank(value: object) -> bool:

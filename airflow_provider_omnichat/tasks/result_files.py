@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
@@ -42,8 +43,11 @@ def result_files(operator: WritesResultFiles, context: Context, campaign: str) -
         return NoResults()
     check_address(str(results_path), "results_path", takes_query=False)
     names = folder_names(task_identity(context), operator.resend_key)
+    root = storage_path(str(results_path))
+    with suppress(Exception):  # which is told when it is written to
+        root.fs  # noqa: B018 - here Airflow looks the connection up, for all paths below
     return ResultFiles(
-        storage_path(str(results_path)).joinpath(*names),
+        root.joinpath(*names),
         format=operator.results_format,
         try_number=context["ti"].try_number,
         key_column=operator.key_column,

@@ -14,12 +14,7 @@ if TYPE_CHECKING:
 
 
 class GivenRows:
-    """
-    The rows of a list in memory, of the file at an address, or of an iterator.
-
-    :param invites: the list (a bare dict is its one row), the address, or the iterator.
-    :param columns: that its rows must have.
-    """
+    """The rows of a list in memory, of the file at an address, or of an iterator."""
 
     def __init__(self, invites: Any, columns: RowColumns) -> None:
         self._invites = invites

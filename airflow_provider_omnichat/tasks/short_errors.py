@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.api.tracebacks import leaves_no_locals
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _PROVIDER = "airflow_provider_omnichat."
 
 
-def shorten(error: BaseException) -> None:
+def short_errors(method: Callable[P, T]) -> Callable[P, T]:
     """
     Leave the provider's own calls out of the traceback of an error that says all by itself.
 
-    What a function of the user's has called stays, and so does all of an error that nobody has thought of.
-
-    :param error: that is about to be raised on.
+    What a function of the user's has called stays, and so does all of an error that nobody has thought of. The values
+    of local variables are left out in any case.
     """
+    return leaves_no_locals(method, _shorten)
+
+
+def _shorten(error: BaseException) -> None:
     if not isinstance(error, AirflowException | OmnichatError):
         return
     traceback = error.__traceback__

@@ -247,3 +247,31 @@ def test_older_airflow_gets_real_widgets():
         assert form[name].description == field["description"]
     assert form.validate(), form.errors
     assert not type("F", (Form,), widgets)(MultiDict({"auth_type": "digest"})).validate()
+
+
+@pytest.mark.parametrize("extra", ['"{\\"application_key\\": \\"K\\"}"', '{"application_key": "K"}'])
+def test_an_object_inside_a_text_is_an_extra(monkeypatch, extra):
+    made = {"conn_type": "omnichat", "host": "gw.example.com", "login": "me", "password": SECRET, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_OMNICHAT_DEFAULT", json.dumps(made))
+    assert OmnichatHook().account.application_key == "K"
+
+
+@pytest.mark.parametrize("extra", ["null", '""', ""])
+def test_an_extra_that_says_nothing_is_none(monkeypatch, extra):
+    made = {"conn_type": "omnichat", "host": "gw.example.com", "login": "me", "password": SECRET, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_OMNICHAT_DEFAULT", json.dumps(made))
+    assert OmnichatHook().account.application_key is None
+
+
+@pytest.mark.parametrize(
+    ("extra", "kind"),
+    [("[1]", "list"), ('[{"a": 1}]', "list"), ("5", "int"), ("true", "bool"), ('"abc"', "str"), ('"[1]"', "list")],
+)
+def test_an_extra_that_is_no_object_is_refused(monkeypatch, extra, kind):
+    made = {"conn_type": "omnichat", "host": "gw.example.com", "login": "me", "password": SECRET, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_OMNICHAT_DEFAULT", json.dumps(made))
+    with pytest.raises(AccountError, match=f"extra must be a JSON object, .* and is a {kind}$"):
+        OmnichatHook().get_conn()
+    is_fine, said = OmnichatHook().test_connection()
+    assert not is_fine
+    assert "extra must be a JSON object" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -341,3 +342,72 @@ def test_the_helpers_of_this_file_find_what_is_shown(at_sandbox):
     with pytest.raises(AssertionError):
         assert_nothing_shows(run)
     assert XCom is not None
+
+
+# names with # and ?, folders, trailing slashes
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+@pytest.mark.parametrize("place", ["2026#11/due.csv", "2026?11/due.csv", "due#1.csv", "due?1.csv", "plain.csv/"])
+@pytest.mark.parametrize("argument", ["invites", "suppression"])
+def test_a_name_with_a_hash_or_a_question_mark_and_a_slash_behind_it_is_read(
+    at_sandbox, tmp_path, scheme, place, argument
+):
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    address = f"{scheme}{tmp_path}/{place}"
+    path = ObjectStoragePath(address.rstrip("/"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"to,name\n+{number(0)},Ada\n")
+    run = run_task(batch(**{"invites": people(1), argument: address}))
+    assert run.succeeded, run.error
+    assert counts(run) == ({"accepted": 1} if argument == "invites" else {"suppressed": 1})
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("scheme", ["", "file://"])
+@pytest.mark.parametrize("argument", ["invites", "suppression"])
+def test_a_folder_is_said_to_be_one_and_not_tried_again(at_sandbox, tmp_path, scheme, slash, argument):
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    address = f"{scheme}{tmp_path}/parts.csv"
+    part = ObjectStoragePath(f"{address}/part-0.csv")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.write_text(f"to\n+{number(0)}\n")
+    run = run_task(batch(retries=5, **{"invites": people(1), argument: address + slash}), retries=5)
+    assert run.state == "failed"
+    assert f"Nothing was sent. {argument}: " in str(run.error)
+    assert "parts.csv is a folder; give the address of a file in it" in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
+def test_a_folder_that_a_store_opens_as_an_empty_file_is_one(at_sandbox):
+    class Marker(io.BytesIO):
+        size = 0
+
+    class Folder:
+        name = "parts.csv"
+
+        def open(self, mode: str) -> Any:
+            return Marker()
+
+        def iterdir(self) -> Any:
+            return iter(())
+
+        def is_dir(self) -> bool:
+            return True
+
+        def __str__(self) -> str:
+            return "s3://bucket/parts.csv"
+
+    run = run_task(batch(decorated(giving(Folder())).python_callable(), retries=5), retries=5)
+    assert run.state == "failed"
+    assert "invites: s3://bucket/parts.csv is a folder" in str(run.error)
+
+
+@pytest.mark.parametrize("query", ["?token=AKIA-S3CR3T-v4lue&file=list.csv", "#token=AKIA-S3CR3T-v4lue/list.csv"])
+def test_nothing_of_a_query_is_taken_for_a_name_that_shows(at_sandbox, query, caplog, capfd):
+    run = run_task(batch("file:///bucket/download" + query))
+    out = capfd.readouterr()
+    assert not run.succeeded
+    assert_nothing_shows(run, caplog.text, out.out + out.err)

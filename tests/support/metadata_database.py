@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from tempfile import TemporaryDirectory
@@ -62,6 +62,7 @@ def add_task(
     at: datetime = SENT_AT,
     state: str = "success",
     rendered: dict[str, Any] | None = None,
+    stored: Callable[[Any], Any] = lambda value: value,
     **progress: Any,
 ) -> None:
     """Add a task instance of the run ``run``, with what it has pushed."""
@@ -77,7 +78,7 @@ def add_task(
     if map_index >= 0 and hasattr(TaskInstance, "region_id"):
         ti["region_id"] = uuid4()
     session.execute(insert(TaskInstance).values(**ti))
-    value = {"key": PROGRESS_KEY, "value": pushed(**progress), "timestamp": at}
+    value = {"key": PROGRESS_KEY, "value": stored(pushed(**progress)), "timestamp": at}
     if hasattr(xcom, "XComModelV2"):  # Airflow 3.4
         own = {"id": uuid4(), "task_instance_id": ti_id}
         session.execute(insert(xcom.XComModelV2).values(**own, **value))

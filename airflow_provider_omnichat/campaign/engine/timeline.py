@@ -8,11 +8,7 @@ _MOST_SAMPLES = 120
 
 
 class Timeline:
-    """
-    Keeps totals at moments that are equally far apart; the distance doubles whenever there are too many of them.
-
-    :param names: of the totals.
-    """
+    """Keeps totals at moments that are equally far apart; the distance doubles whenever there are too many of them."""
 
     def __init__(self, *names: str) -> None:
         self._names = names
@@ -20,12 +16,7 @@ class Timeline:
         self._every_seconds = 1.0
 
     def add(self, seconds: float, *totals: int) -> None:
-        """
-        Take the totals of a moment, or leave them where the last ones are too near.
-
-        :param seconds: since the beginning.
-        :param totals: in the order of the names.
-        """
+        """Take the totals of a moment, or leave them where the last ones are too near."""
         if self._samples and seconds - self._samples[-1][0] < self._every_seconds * 0.9:
             return
         self._samples.append((seconds, totals))
@@ -34,12 +25,7 @@ class Timeline:
             self._every_seconds *= 2
 
     def to_json(self, seconds: float, *totals: int) -> dict[str, list[Any]]:
-        """
-        Give ``seconds`` and each of the totals as lists of equal length.
-
-        :param seconds: of now; stands at the end.
-        :param totals: of now.
-        """
+        """Give ``seconds`` and each of the totals as lists of equal length."""
         # Two moments that are too near to each other would make a rate of noise.
         until = seconds - self._every_seconds * 0.9
         samples = [*(sample for sample in self._samples if sample[0] < until), (seconds, totals)]

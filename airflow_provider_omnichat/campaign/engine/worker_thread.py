@@ -11,11 +11,7 @@ T = TypeVar("T")
 
 
 class WorkerThread:
-    """
-    One thread that takes calls in the order in which they come.
-
-    :param name: of the thread.
-    """
+    """One thread that takes calls in the order in which they come."""
 
     def __init__(self, name: str) -> None:
         self._pool = ThreadPoolExecutor(1, name)

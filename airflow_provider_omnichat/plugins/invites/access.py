@@ -32,22 +32,12 @@ MAY_SETTLE = [*MAY_READ, Depends(requires_access_dag("PUT", DagAccessEntity.TASK
 
 
 def may_settle(user: GetUserDep, dag_id: str) -> bool:
-    """
-    Tell whether a user may edit the task instances of a DAG.
-
-    :param user: who asks.
-    :param dag_id: of the DAG.
-    """
+    """Tell whether a user may edit the task instances of a DAG."""
     return _may("PUT", DagAccessEntity.TASK_INSTANCE, user, dag_id)
 
 
 def readable(user: GetUserDep, dag_ids: Iterable[str]) -> list[str]:
-    """
-    Give those of some DAGs whose campaigns a user may see.
-
-    :param user: who asks.
-    :param dag_ids: of the DAGs.
-    """
+    """Give those of some DAGs whose campaigns a user may see."""
     return [
         dag_id
         for dag_id in dag_ids
@@ -61,21 +51,12 @@ def _may(method: str, entity: DagAccessEntity, user: GetUserDep, dag_id: str) ->
 
 
 def write_token(user: GetUserDep, dag_id: str) -> str:
-    """
-    Make the token that a write needs.
-
-    :param user: who may use it.
-    :param dag_id: for which DAG.
-    """
+    """Make the token that a write needs."""
     return _signer().dumps([str(user.get_id()), dag_id])
 
 
 def check_write_token(request: Request, user: GetUserDep, x_csrf_token: Annotated[str | None, Header()] = None) -> None:
-    """
-    Refuse a write that does not come from our page.
-
-    :raises HTTPException: 403; 415 for a body that the audit log would not read.
-    """
+    """Refuse a write that does not come from our page."""
     if "application/json" not in request.headers.get("content-type", ""):
         raise HTTPException(status.HTTP_415_UNSUPPORTED_MEDIA_TYPE, "Send application/json")
     try:

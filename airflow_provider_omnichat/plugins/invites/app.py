@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
+from airflow import __version__ as airflow_version
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.api_fastapi.logging.decorators import action_logging
@@ -66,14 +67,22 @@ def create_app() -> FastAPI:
         ],
     )
     app.middleware("http")(_with_headers)
+    app.add_exception_handler(PageError, pages.unreadable)
     for kind in (AttributeError, TypeError, SQLAlchemyError):  # what tables raise that a newer Airflow has changed
-        app.add_exception_handler(kind, _unreadable)
+        app.add_exception_handler(kind, _unknown_tables)
     return app
 
 
-async def _unreadable(request: Request, error: Exception) -> HTMLResponse:
+def _unknown_tables(request: Request, error: Exception) -> HTMLResponse:
     _log.error("%s cannot be shown", request.url.path, exc_info=error)
-    return pages.unreadable(type(error).__name__)
+    why = PageError(
+        f"Airflow {airflow_version}'s metadata database cannot be read for this page ({type(error).__name__}); the log"
+        " of its API server says why. If this happens each time, this version of airflow-provider-omnichat is too old"
+        " for this Airflow. Sending is not affected"
+    )
+    response = pages.unreadable(request, why)
+    response.status_code = 503
+    return response
 
 
 async def _with_headers(request: Request, call_next: RequestResponseEndpoint) -> Response:

@@ -19,11 +19,7 @@ _LEFT, _BOTTOM, _TOP = 46, 22, 10
 
 
 def outcome_bar(found: Sequence[Share]) -> Markup:
-    """
-    Give one bar, as wide as the page, with a part for each outcome.
-
-    :param found: the outcomes.
-    """
+    """Give one bar, as wide as the page, with a part for each outcome."""
     parts, x = [], 0.0
     for share in found:
         width = max(share.percent * 10, 2.0)
@@ -37,12 +33,7 @@ def outcome_bar(found: Sequence[Share]) -> Markup:
 
 
 def rate_chart(timeline: Timeline) -> Markup:
-    """
-    Give invites a second over time: accepted ones as an area, and those that the vendor refused for now as a line.
-
-    :param timeline: of one process.
-    :return: empty for a campaign of less than two moments.
-    """
+    """Draw invites a second: accepted ones as an area, and those that the vendor refused for now as a line."""
     moments = timeline.seconds
     accepted, refused = _rates(moments, timeline.accepted), _rates(moments, timeline.refused_for_now)
     if len(accepted) < 2:
@@ -75,11 +66,7 @@ def rate_chart(timeline: Timeline) -> Markup:
 
 
 def sparkline(timeline: Timeline) -> Markup:
-    """
-    Give the same very small, for a line of a table.
-
-    :param timeline: of one process.
-    """
+    """Give the same very small, for a line of a table."""
     rates = _rates(timeline.seconds, timeline.accepted)
     if len(rates) < 2:
         return Markup("")

@@ -21,6 +21,7 @@ from sqlalchemy import and_, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
+from airflow_provider_omnichat.plugins.invites.xcom_values import pushed_values
 from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY
 
 MOST_TASKS = 2000
@@ -30,13 +31,7 @@ MOST_TASKS = 2000
 def tasks_of_run(
     session: Session, dag_id: str, run_id: str, task_id: str | None = None, map_index: int | None = None
 ) -> list[SendingTask]:
-    """
-    Return the sending tasks of a run; a task alone has its rendered fields.
-
-    :param session: to the metadata database.
-    :param task_id: only this one; None for all.
-    :param map_index: only this one; None for all.
-    """
+    """Return the sending tasks of a run, or those of a task or map index; one alone has its rendered fields."""
     conditions = [TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id]
     if task_id is not None:
         conditions.append(TaskInstance.task_id == task_id)
@@ -48,16 +43,11 @@ def tasks_of_run(
     rendered = (
         RenderedTaskInstanceFields.get_templated_fields(found[0][0], session=session) if len(found) == 1 else None
     )
-    return _tasks(found, rendered)
+    return _tasks(session, found, rendered)
 
 
 class Recent(NamedTuple):
-    """
-    The sending tasks of some days.
-
-    :param tasks: all instances of each.
-    :param are_more: whether there are older ones.
-    """
+    """The sending tasks of some days, with all instances of each, and whether there are older ones."""
 
     tasks: Sequence[SendingTask]
     are_more: bool
@@ -65,11 +55,8 @@ class Recent(NamedTuple):
 
 def recent_tasks(session: Session, since: datetime, dag_ids: Iterable[str], most: int) -> Recent:
     """
-    Give the sending tasks of the last days: of mapped ones all instances, so that what is summed is a whole.
+    Return the sending tasks that pushed since then: of mapped ones all instances, so that what is summed is a whole.
 
-    :param session: to the metadata database.
-    :param since: when they pushed last.
-    :param dag_ids: of which DAGs.
     :param most: tasks at most; a mapped one counts once.
     """
     names = (XComModel.dag_id, XComModel.run_id, XComModel.task_id)
@@ -87,28 +74,17 @@ def recent_tasks(session: Session, since: datetime, dag_ids: Iterable[str], most
     ]
     these = tuple_(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id).in_(chosen)
     ordered = _pushed().where(these).order_by(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id)
-    return Recent(_tasks(session.execute(ordered).all()), len(chosen) < len(found))
+    return Recent(_tasks(session, session.execute(ordered).all()), len(chosen) < len(found))
 
 
 def dags_with_campaigns(session: Session, since: datetime) -> set[str]:
-    """
-    Give the DAGs of which a task has pushed how far it is.
-
-    :param session: to the metadata database.
-    :param since: when.
-    """
+    """Return the DAGs of which a task has pushed since then how far it is."""
     found = select(XComModel.dag_id).where(XComModel.key == PROGRESS_KEY, XComModel.timestamp >= since).distinct()
     return set(session.scalars(found))
 
 
 def may_send_yet(session: Session, dag_id: str, run_id: str, task_id: str | None) -> bool | None:
-    """
-    Tell whether a task has not ended, or any task of a run.
-
-    :param session: to the metadata database.
-    :param task_id: None for any.
-    :return: None where there is no such run, or no such task in it.
-    """
+    """Tell whether a task, or any task of a run, has not ended; None if there is no such task or run."""
     statement = select(TaskInstance.state).where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
     if task_id is not None:
         statement = statement.where(TaskInstance.task_id == task_id)
@@ -123,24 +99,14 @@ def _has_run(session: Session, dag_id: str, run_id: str) -> bool:
 
 
 def locked_state(session: Session, task: SendingTask) -> tuple[str | None, datetime | None]:
-    """
-    Keep a task instance from beginning until what the session does is committed.
-
-    :param session: to the metadata database.
-    :param task: the task instance.
-    :return: its state, and when its last try ended.
-    """
+    """Keep a task instance from beginning until the session commits; return its state, and when its last try ended."""
     this = [getattr(TaskInstance, name) == value for name, value in names_of(task).items()]
     found = session.execute(select(TaskInstance.state, TaskInstance.end_date).where(*this).with_for_update()).one()
     return found[0], found[1]
 
 
 def names_of(task: SendingTask) -> dict[str, Any]:
-    """
-    Return what Airflow's tables call a task instance.
-
-    :param task: the task instance.
-    """
+    """Return what Airflow's tables call a task instance."""
     names = {"dag_id": task.dag_id, "run_id": task.run_id, "task_id": task.task_id, "map_index": task.map_index}
     return names if task.region_id is None else {**names, "region_id": task.region_id}
 
@@ -160,5 +126,7 @@ def _pushed() -> Any:
     return select(TaskInstance, XComModel.value).join(XComModel, and_(is_its_xcom, XComModel.key == PROGRESS_KEY))
 
 
-def _tasks(found: Sequence[Any], rendered: Any = None) -> list[SendingTask]:
-    return [task for ti, value in found if (task := SendingTask.of(ti, value, rendered)) is not None]
+def _tasks(session: Session, found: Sequence[Any], rendered: Any = None) -> list[SendingTask]:
+    values = pushed_values(session, [value for _, value in found])
+    tasks = [SendingTask.of(ti, value, rendered) for (ti, _), value in zip(found, values, strict=True)]
+    return [task for task in tasks if task is not None]

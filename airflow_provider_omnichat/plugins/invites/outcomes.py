@@ -26,14 +26,7 @@ _MOST_KEYS = 5
 
 
 class Share(NamedTuple):
-    """
-    One outcome of a campaign.
-
-    :param outcome: the word of the results.
-    :param label: for people.
-    :param rows: how many.
-    :param percent: of all rows that are shown.
-    """
+    """One outcome of a campaign."""
 
     outcome: str
     label: str
@@ -42,11 +35,7 @@ class Share(NamedTuple):
 
 
 def shares(counts: Mapping[str, int]) -> list[Share]:
-    """
-    Give the outcomes that there are, in the order in which they matter.
-
-    :param counts: by outcome; words that are not known stand at the end.
-    """
+    """Give the outcomes that there are, in the order in which they matter."""
     total = sum(counts.values()) or 1
     order = [*LABELS, *sorted(set(counts) - set(LABELS))]
     return [

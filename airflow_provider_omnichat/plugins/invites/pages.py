@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from airflow import __version__ as airflow_version
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy.orm import Session
@@ -71,20 +70,9 @@ def nothing_sent(what: str, is_at_work: bool) -> HTMLResponse:
     return _render("nothing.html", is_at_work, text=f"{what} has sent no invites{' yet' if is_at_work else ''}.")
 
 
-def unreadable(error: str) -> HTMLResponse:
-    """
-    Explain that the metadata database does not answer as this version of the provider expects.
-
-    :param error: its type.
-    """
-    response = _render(
-        "nothing.html",
-        text=f"Airflow {airflow_version}'s metadata database cannot be read for this page ({error}); the log of its API"
-        " server says why. If this happens each time, this version of airflow-provider-omnichat is too old for this"
-        " Airflow. Sending is not affected.",
-    )
-    response.status_code = 503
-    return response
+def unreadable(_: object, error: Exception) -> HTMLResponse:
+    """Show why nothing can be shown."""
+    return _render("nothing.html", text=f"{error}.")
 
 
 def one_task(

@@ -1,0 +1,37 @@
+"""The channel to the process that supervises a task: on some Airflows, only one thread at a time may talk there."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec
+
+P = ParamSpec("P")
+
+_TURN = threading.RLock()
+
+
+def in_turn(function: Callable[P, Any], *, seconds: float = -1) -> Callable[P, Any]:
+    """
+    Have a function wait until no other thread of a campaign talks to the supervisor.
+
+    The channel has a lock of its own from Airflow 3.2 on, but not in ``dags test``: two threads get each other's
+    answers there, or an ImportError. Call this in the task's main thread, before a campaign has others.
+    """
+    runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
+    channel = getattr(runner, "SUPERVISOR_COMMS", None)
+    if channel is None or hasattr(channel, "_thread_lock"):
+        return function
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Any:
+        if not _TURN.acquire(timeout=seconds):
+            return None
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _TURN.release()
+
+    return call
