@@ -26,6 +26,7 @@ for _name in list(os.environ):
         del os.environ[_name]
 
 from airflow_provider_omnichat.sandbox.server import Sandbox  # noqa: E402
+from tests.support.clocks import SetClock  # noqa: E402
 from tests.support.sql_connections import database, mariadb_server, postgresql_server  # noqa: E402, F401 - fixtures
 from tests.support.wire_server import Play, WireServer  # noqa: E402
 
@@ -53,6 +54,17 @@ def new_secrets_masker() -> None:
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(seed=1) as server:
         yield server
+
+
+@pytest.fixture
+def sandbox_clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
+    """The clock by which sandboxes take invites, deliver them, and end tokens."""
+    from airflow_provider_omnichat.sandbox import gate, logs, send
+
+    clock = SetClock()
+    for module in (gate, logs, send):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
 
 
 @pytest.fixture
