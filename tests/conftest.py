@@ -27,6 +27,7 @@ for _name in list(os.environ):
 
 from airflow_provider_omnichat.sandbox.server import Sandbox  # noqa: E402
 from tests.support.clocks import SetClock  # noqa: E402
+from tests.support.patience import PATIENCE_SECONDS  # noqa: E402
 from tests.support.sql_connections import database, mariadb_server, postgresql_server  # noqa: E402, F401 - fixtures
 from tests.support.wire_server import Play, WireServer  # noqa: E402
 
@@ -83,7 +84,8 @@ def connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]
     """Set the connection ``omnichat_default`` as users do: an environment variable with JSON."""
 
     def set_connection(host: str, **fields: Any) -> dict[str, Any]:
-        extra = {"application_key": "KEY", "integration_type": "FACEBOOK", "timeout": 2, **fields.pop("extra", {})}
+        extra = {"application_key": "KEY", "integration_type": "FACEBOOK", "timeout": PATIENCE_SECONDS}
+        extra |= fields.pop("extra", {})
         made = {
             "conn_type": "omnichat",
             "host": host,

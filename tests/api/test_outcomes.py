@@ -254,10 +254,8 @@ def test_a_redirect_after_which_the_invite_may_have_been_taken_is_unknown_wherev
 
 
 def test_a_redirect_with_an_endless_body_does_not_hold_the_worker(client, wire, hook_for):
-    head = b"HTTP/1.1 307 X\r\nLocation: /\r\nContent-Length: 1000\r\n\r\n"
-    begin = time.monotonic()
-    failed(hook_for(wire(dripping(head, b"x", 0.1, 1000)), extra={"timeout": 0.5}), client, InviteNotSentError)
-    assert time.monotonic() - begin < 60
+    head = b"HTTP/1.1 307 X\r\nLocation: /\r\nContent-Length: 1000000\r\n\r\n"
+    failed(hook_for(wire(dripping(head, b"x", 0.1, 1_000_000)), extra={"timeout": 0.5}), client, InviteNotSentError)
 
 
 # unknown
@@ -315,8 +313,6 @@ def test_gzip_is_read_and_a_gzip_bomb_is_not_unpacked(client, wire, hook_for):
 
 
 def test_a_body_that_drips_is_bounded_by_the_time_out(client, wire, hook_for):
-    server = wire(dripping(answer(200, b"", "Content-Length: 1000"), b"x", 0.1, 1000))
-    begin = time.monotonic()
-    failed(hook_for(server, extra={"timeout": 0.4}, retry_budget=5), client, InviteUnknownError)
-    assert time.monotonic() - begin < 60  # and not 100
+    server = wire(dripping(answer(200, b"", "Content-Length: 1000000"), b"x", 0.1, 1_000_000))
+    failed(hook_for(server, extra={"timeout": 0.5}, retry_budget=5), client, InviteUnknownError)
     assert len(server.seen) == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import time
 from typing import Any
 
 import pytest
@@ -33,8 +32,8 @@ BEFORE_THE_TUNNEL: dict[str, Any] = {
     "200 and a web page": then_close(answer(200, b"<html>", "Content-Type: text/html")),
     "200 and silence": OPEN + b"\x16",
     "never answers": b"",
-    "drips": dripping(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", 0.05, 2000),
-    "drips a status line": dripping(b"HTTP/1.1 2", b"0", 0.05, 2000),
+    "drips": dripping(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", 0.05, 2_000_000),
+    "drips a status line": dripping(b"HTTP/1.1 2", b"0", 0.05, 2_000_000),
     **{
         f"HTTP {status}": answer(status, b"<html>no</html>")
         for status in (301, 307, 400, 401, 403, 404, 407, 429, 500, 502, 503, 504)
@@ -48,9 +47,7 @@ def test_what_fails_before_the_tunnel_is_open_is_not_sent(client, wire, hook_for
     server = wire(tls=trusted)
     proxy = proxy_of(play)
     monkeypatch.setenv("https_proxy", with_secret(proxy))
-    begin = time.monotonic()
     error = not_sent(hook_for(server, extra={"timeout": 0.5}), client)
-    assert time.monotonic() - begin < 30
     assert "no connection through the proxy of https_proxy: " in str(error)
     assert error.http_status is None  # not the vendor's
     shown = all_that_shows(error)

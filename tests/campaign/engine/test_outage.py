@@ -95,7 +95,9 @@ def ledger(line: Line, path: Path) -> Callable[[], SqlLedger]:
 
 def send(client: Any, records: Records) -> CampaignReport:
     of = plan(records=records, pace=Pace(rate_limit=100, concurrency=CONCURRENCY))
-    return send_campaign(of, Listed(*NUMBERS), client=client, log=LOG)
+    report = send_campaign(of, Listed(*NUMBERS), client=client, log=LOG)
+    assert report.interrupt is None, "the time-out of the test"
+    return report
 
 
 def outcomes(path: Path) -> dict[str | None, int]:
