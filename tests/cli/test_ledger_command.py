@@ -92,7 +92,8 @@ def process(*arguments: str) -> subprocess.CompletedProcess[str]:
 def in_terminal(target: Target, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[int, str]]]:
     """Run the command in this process with a terminal, in which somebody has typed an answer; give what it shows."""
     leader, follower = pty.openpty()
-    with open(leader, "r+b", buffering=0) as terminal, open(follower) as typed, open(os.dup(follower), "w") as screen:
+    files = os.fdopen(leader, "r+b", buffering=0), os.fdopen(follower), os.fdopen(os.dup(follower), "w")
+    with files[0] as terminal, files[1] as typed, files[2] as screen:
         os.set_blocking(leader, False)
 
         def run_command(answer: str, *arguments: str) -> tuple[int, str]:

@@ -29,7 +29,6 @@ from tests.support.pace_model import (
     without_connection,
 )
 
-POSSIBLE = CONCURRENCY / LATENCY
 FEW_WORKERS = 8
 POSSIBLE_FOR_FEW = FEW_WORKERS / LATENCY
 
