@@ -59,11 +59,11 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox_clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
-    """The clock by which sandboxes take invites, deliver them, and end tokens."""
-    from airflow_provider_omnichat.sandbox import gate, logs, send
+    """The clock by which sandboxes take and deliver invites, refuse too many of them, and end tokens."""
+    from airflow_provider_omnichat.sandbox import gate, limits, logs, send
 
     clock = SetClock()
-    for module in (gate, logs, send):
+    for module in (gate, limits, logs, send):
         monkeypatch.setattr(module, "time", clock)
     return clock
 

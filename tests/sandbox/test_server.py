@@ -71,13 +71,14 @@ def test_hanging_answers_end_when_their_clients_go_away():
         path = f"/omnichat/1/applications/{settings.application_key}/integrations/FACEBOOK/invite"
         body = '{"to": "41793026727", "message": "Hi"}'
         head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: App {settings.credentials.api_key}\r\n"
-        for _ in range(3):
+        for number in range(1, 4):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
-            await asyncio.sleep(0.02)
+            while account.outbox.requests_seen < number:
+                await asyncio.sleep(0.01)
             writer.close()
-        await asyncio.sleep(0.05)
-        after = len(asyncio.all_tasks())
+        while (after := len(asyncio.all_tasks())) > before:
+            await asyncio.sleep(0.01)
         await runner.cleanup()
         return account.outbox.totals().by_fault, after - before
 
