@@ -174,7 +174,8 @@ class AsyncOmnichatClient:
                 proxy=self._proxy,
                 proxy_headers=self._proxy_headers,
             ) as response:
-                if (connection := response.connection) and connection.transport.get_write_buffer_size():
+                transport = response.connection and response.connection.transport
+                if transport and transport.get_write_buffer_size():
                     response.close()
                     raise aiohttp.ClientConnectionError("an answer came before the request was written")
                 had = response.headers

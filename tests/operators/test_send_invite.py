@@ -380,7 +380,7 @@ def test_an_accepted_invite_stays_green_and_recorded_whatever_else_the_answer_ho
 
 def test_what_the_vendor_says_reaches_the_log_in_one_line_and_without_the_number(wire, hook_for, capfd, caplog):
     odd = f"m-1\r\nINFO - forged \x1b[31m\u202e {NUMBER} +41 79 302 67 27"
-    hook_for(wire(answer(200, {**ACCEPTED, "messageId": odd, "status": {**ACCEPTED["status"], "name": odd}})))
+    hook_for(wire(answer(200, {**ACCEPTED, "messageId": odd, "status": {"groupId": 1, "id": 7, "name": odd}})))
     caplog.set_level("INFO")
     run = run_task(invite())
     assert run.succeeded, run.error
