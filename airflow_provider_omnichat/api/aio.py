@@ -191,7 +191,7 @@ class _Connector(aiohttp.TCPConnector):
     """
     Gives a connection on which nothing has come unasked, or says that there is none and nothing was sent.
 
-    aiohttp would take what came unasked for the answer. Some of its errors are raised for what fails on the way to the
+    What came unasked would pass for the answer. Some of aiohttp's errors are raised for what fails on the way to the
     vendor and for what breaks later alike.
     """
 
