@@ -151,13 +151,18 @@ class WireServer:
             while seen := _read_request(sock, number):
                 with self._lock:
                     self.seen.append(seen)
-                    play = self.script.pop(0) if self.script else answer()
+                    play = self.script.pop(0) if self.script else _acceptance(seen)
                 if isinstance(play, bytes):
                     sock.sendall(play)
                 else:
                     play(sock)
         except (OSError, ValueError):
             sock.close()
+
+
+def _acceptance(seen: Seen) -> bytes:
+    """Accept an invite for the number it is to."""
+    return answer(200, {**ACCEPTED, "to": json.loads(seen.body)["to"]}) if seen.path.endswith("/invite") else answer()
 
 
 def _read_request(sock: socket.socket, number: int) -> Seen | None:
