@@ -163,7 +163,7 @@ class CountsWaits(sqlite3.Connection):
 
 
 class _CountsWaits(sqlite3.Cursor):
-    def execute(self, *given: Any) -> sqlite3.Cursor:
+    def execute(self, *given: Any) -> Any:
         try:
             return super().execute(*given)
         except sqlite3.OperationalError as error:

@@ -89,7 +89,7 @@ def test_refusals_of_a_short_campaign_are_in_the_last_one(sandbox, client):
 
 
 def test_one_who_takes_long_does_not_keep_invites_waiting(often, client, sandbox):
-    during = []
+    during: list[int] = []
 
     def publish(_: dict[str, Any]) -> None:
         if threading.current_thread() is not threading.main_thread() and not during:
