@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.api.outcomes import Outcome
@@ -53,7 +53,6 @@ def test_no_text_from_outside_is_a_formula_in_a_spreadsheet(tmp_path, text, cell
 ANYTHING = st.text(max_size=20) | st.text(alphabet="'=+-@ \t\r\n,\"1a;\x00\x1c\u2028", max_size=8)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.builds(
