@@ -35,9 +35,9 @@ def test_what_is_under_way_is_given_less_time_than_airflow_gives_the_task():
 def test_execution_timeout_records_what_was_sent_and_the_next_try_sends_only_the_rest(
     at_sandbox, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(engine, "GRACE_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr(thread, "GRACE_SECONDS", PATIENCE_SECONDS)
-    at_sandbox.set_faults(["latency:1:0.25"])
+    for module in (engine, thread):
+        monkeypatch.setattr(module, "GRACE_SECONDS", PATIENCE_SECONDS)
+    at_sandbox.set_faults(["latency:1:1"])
     store: dict[str, Any] = {}
     given = {"retries": 1, "results_path": str(tmp_path), "concurrency": 4}
     task = batch(people(200), execution_timeout=NEVER, **given)
@@ -46,7 +46,7 @@ def test_execution_timeout_records_what_was_sent_and_the_next_try_sends_only_the
     assert first.state == "up_for_retry"
     assert type(first.error).__name__ == "AirflowTaskTimeout"
     sent = len(at_sandbox.accepted)
-    assert 8 <= sent < 200
+    assert 8 <= sent <= 8 + 8  # a few may have been about to leave
     assert at_sandbox.requests_seen == sent
     assert sum(row.outcome == "accepted" for row in rows_in(tmp_path)) == sent
     manifest = first.xcom["return_value"]
@@ -65,14 +65,14 @@ def test_execution_timeout_records_what_was_sent_and_the_next_try_sends_only_the
 
 
 @needs_store
-@pytest.mark.parametrize("fault", ["latency:1:0.2", "hang-after:1"])
+@pytest.mark.parametrize("fault", ["latency:1:1", "hang-after:1"])
 def test_on_kill_begins_no_request_records_those_under_way_and_ends_in_time(
     at_sandbox, hook_for, tmp_path, fault, monkeypatch
 ):
     hook_for(at_sandbox, extra={"timeout": 3600})  # so that a request that hangs ends because the task was stopped
     grace = 1.0 if fault.startswith("hang") else PATIENCE_SECONDS
-    monkeypatch.setattr(engine, "GRACE_SECONDS", grace)
-    monkeypatch.setattr(thread, "GRACE_SECONDS", PATIENCE_SECONDS)
+    for module in (engine, thread):
+        monkeypatch.setattr(module, "GRACE_SECONDS", grace)
     at_sandbox.set_faults([fault])
     store: dict[str, Any] = {}
     task = batch(people(200), retries=1, results_path=str(tmp_path))

@@ -98,7 +98,7 @@ def test_most_ways_of_writing_a_national_number_are_understood():
     assert sum(each is not None for each in read) / len(read) > 0.85
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(MOBILES), st.sampled_from(MOBILES), st.data())
 def test_digits_without_a_plus_never_reach_another_country_than_the_one_that_the_row_names(mobile, row, data):
     (_, number), (country, _) = mobile, row
@@ -118,7 +118,7 @@ ANYTHING = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ANYTHING, st.sampled_from([None, "CH", "DE", "US", "IT", "AR"]))
 def test_what_comes_out_is_digits_or_an_error_that_hides_the_number_and_it_is_stable(number, region):
     try:
@@ -135,7 +135,7 @@ def test_what_comes_out_is_digits_or_an_error_that_hides_the_number_and_it_is_st
         assert normalise_number("+" + digits, region) == digits
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(min_value=10**7, max_value=10**13))
 def test_digits_alone_are_stable_without_a_region(number):
     try:

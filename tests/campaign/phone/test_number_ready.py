@@ -96,7 +96,7 @@ def test_digits_without_a_plus_are_read_with_the_region_where_one_is_given():
 
 @pytest.mark.parametrize("examples", [600, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_no_number_is_ready_that_parsing_would_refuse_or_change(examples):
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(
         st.sampled_from(["+", "00", ""]),
         st.sampled_from(COUNTRY_CODES),
