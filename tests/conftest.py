@@ -33,13 +33,10 @@ from tests.support.patience import PATIENCE_SECONDS  # noqa: E402
 from tests.support.sql_connections import database, mariadb_server, postgresql_server  # noqa: E402, F401 - fixtures
 from tests.support.wire_server import Play, WireServer  # noqa: E402
 
-<<<<<<< HEAD
 pytest_plugins = ["tests.support.skip_table"]
-=======
 # How long an example takes is the machine's.
 settings.register_profile("omnichat", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("omnichat")
->>>>>>> load
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

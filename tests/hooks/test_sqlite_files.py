@@ -174,11 +174,7 @@ class CountsWaits(sqlite3.Connection):
 
 
 class _CountsWaits(sqlite3.Cursor):
-<<<<<<< HEAD
-    def execute(self, *given: Any) -> sqlite3.Cursor:  # type: ignore[override]
-=======
     def execute(self, *given: Any) -> Any:
->>>>>>> load
         try:
             return super().execute(*given)
         except sqlite3.OperationalError as error:
