@@ -231,7 +231,7 @@ def _timeout(value: object) -> float:
         return DEFAULT_TIMEOUT_SECONDS
     try:
         seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
-    except ValueError:
+    except (ValueError, OverflowError):
         seconds = 0.0
     if not 0 < seconds <= 3600:
         raise AccountError("timeout: must be a number of seconds above 0, at most 3600")

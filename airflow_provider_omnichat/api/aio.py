@@ -15,7 +15,7 @@ from airflow_provider_omnichat import __version__
 from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.auth import OAuth2Credentials, TokenCache, no_token
 from airflow_provider_omnichat.api.client import CONNECT_TIMEOUT_SECONDS, LARGEST_BODY
-from airflow_provider_omnichat.api.errors import InviteNotSentError, TransportError
+from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, TransportError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.api.route import Route
@@ -31,8 +31,8 @@ from airflow_provider_omnichat.api.wire import (
 # Shorter than servers usually keep an idle connection: one that the server closes just as a request goes out would
 # leave an invite in doubt.
 _KEEP_ALIVE_SECONDS = 5.0
-# Linux tells this apart from data; elsewhere only a connection that is closed in both directions is seen.
-_OTHER_SIDE_ENDED = getattr(select, "POLLRDHUP", 0)
+# Data that nobody asked for, or the end: that of one direction is told apart only by Linux.
+_UNASKED = select.POLLIN | getattr(select, "POLLRDHUP", 0)
 
 
 class AsyncOmnichatClient:
@@ -64,7 +64,10 @@ class AsyncOmnichatClient:
         """
         url = self.account.base_url
         self._route = route = Route.from_environment(url)
-        headers = {"User-Agent": f"airflow-provider-omnichat/{__version__} aiohttp/{aiohttp.__version__}"}
+        headers = {
+            "User-Agent": f"airflow-provider-omnichat/{__version__} aiohttp/{aiohttp.__version__}",
+            "Accept-Encoding": "identity",  # an answer is short, and a packed one could be of any size
+        }
         if route.proxy:
             self._proxy = URL(route.proxy.url)
             if url.startswith("https:"):
@@ -72,13 +75,16 @@ class AsyncOmnichatClient:
             else:  # the proxy reads the request itself
                 headers |= route.proxy.headers
         connect = min(self.account.timeout, CONNECT_TIMEOUT_SECONDS)
+        self._connector = _Connector(route, limit=self._concurrency, keepalive_timeout=_KEEP_ALIVE_SECONDS)
         self._session = aiohttp.ClientSession(
-            connector=_Connector(route, limit=self._concurrency, keepalive_timeout=_KEEP_ALIVE_SECONDS),
+            connector=self._connector,
             # One timer for all that follows the connection, whose own ends first: a connection that does not come about
             # is certain. Another between two pieces of an answer (sock_read) would cost a tenth of the speed, and would
             # not end headers that drip.
             timeout=aiohttp.ClientTimeout(total=connect + self.account.timeout, connect=connect),
+            response_class=_Response,
             cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
             headers=headers,
         )
         return self
@@ -104,7 +110,12 @@ class AsyncOmnichatClient:
             response = await self.exchange(invite_request(invite))
         except TransportError as error:
             raise error_of_transport(error) from error
-        return read_invite_response(response, (invite.to, invite.message, *self.secrets))
+        try:
+            return read_invite_response(response, invite, self.secrets)
+        except InviteUnknownError as error:
+            if error.reason.code is ReasonCode.ANSWER_FOR_ANOTHER:
+                self._connector.age += 1  # nobody knows whose answers come next on its connections
+            raise
 
     async def exchange(self, request: HttpRequest) -> HttpResponse:
         """
@@ -166,7 +177,7 @@ class AsyncOmnichatClient:
             ) as response:
                 had = response.headers
                 found = {name: ", ".join(had.getall(name)) for name in READ_HEADERS if name in had}
-                return HttpResponse(response.status, found, await _read_body(response, timeout))
+                return HttpResponse(response.status, found, await _read_body(response))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             failure = error
         # Raised outside the handler, so that the error has no context: aiohttp shows in it what the server wrote.
@@ -175,46 +186,64 @@ class AsyncOmnichatClient:
 
 class _Connector(aiohttp.TCPConnector):
     """
-    Gives a connection, or says that there is none and nothing was sent.
+    Gives a connection on which nothing has come unasked, or says that there is none and nothing was sent.
 
-    Some errors of aiohttp are raised for what fails on the way to the vendor and for what breaks later alike.
+    aiohttp would take what came unasked for the answer. Some of its errors are raised for what fails on the way to the
+    vendor and for what breaks later alike.
     """
 
     def __init__(self, route: Route, **kwargs: Any) -> None:
         super().__init__(ssl=route.context or True, **kwargs)
         self._route = route
+        #: Connections of an earlier one are used no more.
+        self.age = 0
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's own parameter
         try:
             while True:
                 connection: Any = await super().connect(req, traces, timeout)
+                protocol = connection.protocol
                 # Made once for each connection, and kept where it goes away together with it.
-                watch = getattr(connection.protocol, "omnichat_watch", None)
-                if watch is None:
-                    connection.protocol.omnichat_watch = _watch(connection)
-                    return connection
-                if not watch.poll(0):
+                watch, age = getattr(protocol, "omnichat_watch", (None, self.age))
+                if is_new := watch is None:
+                    watch = _watch(connection)
+                    protocol.omnichat_watch = (watch, age)
+                is_fit = age == self.age and not protocol.should_close
+                # A server's first words over TLS are the tickets of the session.
+                if is_fit and (not watch.poll(0) or (is_new and connection.transport.get_extra_info("sslcontext"))):
                     return connection
                 connection.close()
+                if is_new:
+                    raise ConnectionError
         except Exception as error:  # whatever it is: the request is written later
             failure = error
         # Outside the handler: aiohttp shows in its errors what the proxy wrote, and a proxy's password.
         raise _not_connected(failure, self._route)
 
 
+class _Response(aiohttp.ClientResponse):
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        transport = connection.transport
+        await super().start(connection)
+        if transport.get_write_buffer_size():
+            transport.abort()
+            raise aiohttp.ClientConnectionError("an answer came before the request was written")
+        return self
+
+
 def _watch(connection: Any) -> select.poll:
     """
-    Make what tells whether the other side has ended a connection, which is asked before each further request.
+    Make what tells whether the other side has sent something or ended a connection, which is asked before each request.
 
-    The event loop may not have seen it yet, or be about to end TLS. A request that is written then goes nowhere, and
-    its invite would be in doubt.
+    The event loop may not have seen it yet, or be about to end TLS. A request that is written then goes nowhere, or has
+    another's answer waiting for it.
     """
     watch = select.poll()
-    watch.register(connection.transport.get_extra_info("socket").fileno(), _OTHER_SIDE_ENDED)
+    watch.register(connection.transport.get_extra_info("socket").fileno(), _UNASKED)
     return watch
 
 
-async def _read_body(response: aiohttp.ClientResponse, seconds: float) -> bytes | None:
+async def _read_body(response: aiohttp.ClientResponse) -> bytes | None:
     """Read what an answer of the vendor can hold; None when it breaks off, drips past the time-out or is too large."""
     content = response.content
     if content.is_eof() and content.exception() is None:  # short ones come together with the headers
@@ -222,11 +251,10 @@ async def _read_body(response: aiohttp.ClientResponse, seconds: float) -> bytes 
         return body if len(body) <= LARGEST_BODY else None
     body = b""
     try:
-        async with asyncio.timeout(seconds):
-            async for chunk in content.iter_any():
-                body += chunk
-                if len(body) > LARGEST_BODY:
-                    return None
+        async for chunk in content.iter_any():
+            body += chunk
+            if len(body) > LARGEST_BODY:
+                return None
     except (aiohttp.ClientError, TimeoutError, OSError):
         return None  # the status still tells, and of a 2xx without a body the caller says "unknown"
     return body

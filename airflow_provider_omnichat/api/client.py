@@ -8,11 +8,12 @@ from collections.abc import Callable
 from types import TracebackType
 
 import requests
+from urllib3 import Timeout
 from urllib3.exceptions import ClosedPoolError, HTTPError, LocationValueError
 
 from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.auth import OAuth2Credentials, Token, TokenCache, no_token
-from airflow_provider_omnichat.api.errors import InviteNotSentError, TransportError
+from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, TransportError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import Backoff
@@ -70,13 +71,12 @@ class OmnichatClient:
         :raises InviteUnknownError: it may have been sent, or not; never repeated here.
         """
         request = invite_request(invite)
-        hidden = (invite.to, invite.message, *self.account.credentials.secrets)
         begin = time.monotonic()
         attempt = 0
         while not self._stopped:
             attempt += 1
             try:
-                return self._send_once(request, hidden)
+                return self._send_once(request, invite)
             except InviteNotSentError as error:
                 wait = self.backoff.delay(attempt, time.monotonic() - begin, error.retry_after)
                 if not error.retryable or wait is None or not self._wait(wait):
@@ -123,7 +123,7 @@ class OmnichatClient:
             time.sleep(min(left, _LOOK_EVERY_SECONDS))
         return not self._stopped
 
-    def _send_once(self, request: HttpRequest, hidden: tuple[str, ...]) -> InviteAnswer:
+    def _send_once(self, request: HttpRequest, invite: Invite) -> InviteAnswer:
         authorization = self._authorization()
         try:
             response = self._exchange(request, authorization)
@@ -132,7 +132,12 @@ class OmnichatClient:
                 response = self._exchange(request, self._authorization())
         except TransportError as error:
             raise error_of_transport(error) from error
-        return read_invite_response(response, (*hidden, self._token.value or ""))
+        try:
+            return read_invite_response(response, invite, (*self.account.credentials.secrets, self._token.value or ""))
+        except InviteUnknownError as error:
+            if error.reason.code is ReasonCode.ANSWER_FOR_ANOTHER:
+                self._session.close()  # nobody knows whose answers come next on its connections
+            raise
 
     def _authorization(self) -> str:
         credentials = self.account.credentials
@@ -160,6 +165,7 @@ class OmnichatClient:
     def _exchange(self, request: HttpRequest, authorization: str | None) -> HttpResponse:
         """Send one request once; raise TransportError when no answer comes."""
         timeout = self.account.timeout
+        connect = min(timeout, CONNECT_TIMEOUT_SECONDS)
         headers = {**request.headers, "Authorization": authorization} if authorization else dict(request.headers)
         try:
             response = self._session.request(
@@ -167,7 +173,7 @@ class OmnichatClient:
                 self.account.base_url + request.path,
                 headers=headers,
                 data=request.body,
-                timeout=(min(timeout, CONNECT_TIMEOUT_SECONDS), timeout),
+                timeout=Timeout(total=connect + timeout, connect=connect, read=timeout),  # type: ignore[arg-type]
                 allow_redirects=False,
                 stream=True,
             )
@@ -180,19 +186,18 @@ class OmnichatClient:
                     # this connection, and the next invite would take it for its own.
                     self._session.close()
                 found = {name.lower(): value for name, value in response.headers.items()}
-                return HttpResponse(response.status_code, found, _read_body(response, time.monotonic() + timeout))
+                return HttpResponse(response.status_code, found, _read_body(response))
         # Raised outside the handler, so that the error has no context: http.client shows in it what the server wrote.
         raise _transport_error(failure, self._route, timeout)
 
 
-def _read_body(response: requests.Response, deadline: float) -> bytes | None:
-    """Read what an answer of the vendor can hold; None when it breaks off, drips past the deadline or is too large."""
+def _read_body(response: requests.Response) -> bytes | None:
+    """Read what an answer of the vendor can hold; None when it breaks off, drips past the time-out or is too large."""
     body = b""
     try:
-        # read1 gives what has come; iter_content would wait for a whole chunk, each byte of it with a new time-out.
-        while chunk := response.raw.read1(16384, decode_content=True):
+        while chunk := response.raw.read1(16384, decode_content=False):
             body += chunk
-            if len(body) > LARGEST_BODY or time.monotonic() > deadline:
+            if len(body) > LARGEST_BODY:
                 return None
     except (HTTPError, OSError):
         return None  # the status still tells, and of a 2xx without a body the caller says "unknown"

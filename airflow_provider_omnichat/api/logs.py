@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
+from airflow_provider_omnichat.api.client import LARGEST_BODY
 from airflow_provider_omnichat.api.errors import InviteNotSentError, SmsLogsError, TransportError
 from airflow_provider_omnichat.api.hints import http_hint
 from airflow_provider_omnichat.api.models import Status, as_int, as_text
@@ -253,7 +254,7 @@ def pack(message_ids: Iterable[str], not_asked: list[str]) -> Iterator[list[str]
 def _page_of(response: HttpResponse) -> tuple[list[Any], str | None]:
     """Give the rows and the cursor of the next page."""
     try:
-        body = response.json()
+        body = response.json(LARGEST_BODY)
     except ValueError as error:
         raise _unreadable(f"HTTP {response.status}, but {error}; is this the vendor's host?", response.status) from None
     rows = body.get("results") if isinstance(body, dict) else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Delivery, Outcome, delivery_of_status, outcome_of_status
-from airflow_provider_omnichat.api.privacy import describe_text, mask_number
+from airflow_provider_omnichat.api.privacy import describe_text, mask_number, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +136,13 @@ class InviteAnswer:
         """
         return {**self.raw, "status": dict(self.status.raw)}
 
+    @property
+    def shown_id(self) -> str:
+        """The message id as it may stand in a log."""
+        return printable(self.message_id, (self.to or "",))
+
     def __repr__(self) -> str:
-        return (
-            f"InviteAnswer(message_id={self.message_id!r}, to={mask_number(self.to or '')!r}, status={self.status!r})"
-        )
+        return f"InviteAnswer(message_id={self.shown_id!r}, to={mask_number(self.to or '')!r}, status={self.status!r})"
 
 
 def as_int(value: object) -> int | None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 _MASK = "****"
 _LONGEST_TEXT = 300
+_LONGEST_READ = 4000
 _SHORTEST_PIECE = 12
 _SHORTEST_SECRET = 4
 # Seven digits or more, also when written with separators: short codes and status ids stay readable, phone numbers do
 # not.
 _LONG_NUMBER = re.compile(r"\+?\d(?:[\s().\-/]{0,3}\d){6,}")
+_DIGIT = re.compile(r"\d")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d)?")
 # What looks like one and is none: a moment, as run ids and the names of files have it.
 _MOMENT_OR_NUMBER = re.compile(
@@ -29,7 +31,6 @@ _ADDRESS_IN_TEXT = re.compile(rf"{_SCHEME}[^\s'\"<>|]+")
 # What a library says of a request that failed has the path and query of an address, and not its scheme.
 _QUERY_IN_TEXT = re.compile(r"\?[^\s'\"<>|?=]{0,100}=[^\s'\"<>|]*")
 _LIST_FILE = re.compile(r"\.(?:csv|tsv|jsonl|ndjson|json)(?:\.gz)?$", re.IGNORECASE)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+|\s{2,}")
 
 
 def mask_number(number: object) -> str:
@@ -115,7 +116,7 @@ def shown_address(address: object) -> str:
         _MOMENT_OR_NUMBER.sub(lambda found: found.group() if found["moment"] else mask_number(found.group()), part)
         for part in plain_address(address).split("/")
     )
-    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+    return _cut(text)
 
 
 def plain_address(address: object) -> str:
@@ -195,10 +196,42 @@ def scrub(text: str, hidden: Iterable[str] = ()) -> str:
     :param text: what the vendor, a proxy or a library said.
     :param hidden: strings that must not appear: the message, the number, credentials.
     """
+    text = _beginning(text)
     for secret in sorted(filter(None, hidden), key=len, reverse=True):
         text = _without_pieces(text.replace(secret, "***"), secret)
     text = _ADDRESS_IN_TEXT.sub(lambda found: plain_address(found.group()), _one_line(text))
-    text = _LONG_NUMBER.sub(lambda match: mask_number(match.group()), _QUERY_IN_TEXT.sub("", text))
+    return _cut(_LONG_NUMBER.sub(lambda match: mask_number(match.group()), _QUERY_IN_TEXT.sub("", text)))
+
+
+def printable(text: str, hidden: Collection[str] = ()) -> str:
+    """
+    Make an id from outside fit for a log: one line, not long, without the given strings, and else as it is.
+
+    :param text: what :func:`scrub` would take for a number, such as the vendor's id of a message.
+    :param hidden: strings that must not appear, such as the number it was sent to.
+    """
+    return _cut(_one_line(without(_beginning(text), list(filter(None, hidden)))))
+
+
+def without(text: str, hidden: Collection[str]) -> str:
+    """Take strings, none of them empty, out of a text; numbers also where they are written with separators."""
+    for secret in hidden:
+        if secret in text:
+            text = text.replace(secret, "***")
+    if _DIGIT.search(text):
+        digits = "".join(filter(str.isdigit, text))
+        for secret in hidden:
+            if secret in digits:
+                text = re.sub(r"[\s().\-/]{0,3}".join(secret), "***", text)
+    return text
+
+
+def _beginning(text: str) -> str:
+    """Cut off what is never shown, between two words: of half an address nobody knows whether it holds a password."""
+    return text if len(text) <= _LONGEST_READ else " ".join([*text[:_LONGEST_READ].rsplit(None, 1)[:-1], "…"])
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
 
 
@@ -219,4 +252,5 @@ def _without_pieces(text: str, secret: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return _UNPRINTABLE.sub(" ", text).strip()
+    shown = text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(shown.split())

@@ -64,6 +64,7 @@ class ReasonCode(StrEnum):
     HTTP_SERVER_ERROR = "http_server_error"
     HTTP_UNCLEAR = "http_unclear"
     UNREADABLE_ANSWER = "unreadable_answer"
+    ANSWER_FOR_ANOTHER = "answer_for_another"
     STATUS_UNCLEAR = "status_unclear"
     STOPPED_IN_FLIGHT = "stopped_in_flight"
     PROVIDER_ERROR = "provider_error"

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 _PARTS = re.compile(r"\s*(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,)?[^,]+", re.IGNORECASE)
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 _LONGEST_WAIT_SECONDS = 999_999_999.0
+_LONGEST_HEADER = 1000
 
 
 def seconds_to_wait(header: str) -> float | None:
@@ -21,7 +22,7 @@ def seconds_to_wait(header: str) -> float | None:
     :param header: its value; empty where there is none.
     :return: seconds; None when the header asks for no wait.
     """
-    waits = [_seconds_of(part) for part in _PARTS.findall(header)]
+    waits = [_seconds_of(part) for part in _PARTS.findall(header[:_LONGEST_HEADER])]
     return max((wait for wait in waits if wait is not None), default=None)
 
 

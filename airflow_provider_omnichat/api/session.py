@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+import ssl
 import time
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -11,7 +13,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError, ProtocolError
 
 from airflow_provider_omnichat import __version__
 from airflow_provider_omnichat.api.errors import TransportError
@@ -65,54 +67,119 @@ class _NoTunnelError(Exception):
     """What the proxy answered is no HTTP."""
 
 
-class _Connection(HTTPConnection):
+class _OneDeadline:
+    """A socket whose time-out is for all that follows, where Python's begins anew with each byte that comes."""
+
+    _end: float | None = None
+
+    def settimeout(self, seconds: float | None) -> None:
+        super().settimeout(seconds)  # type: ignore[misc]
+        self._end = time.monotonic() + seconds if seconds else None
+
+    def recv(self, *args: Any) -> bytes:
+        self._set_what_is_left()
+        return super().recv(*args)  # type: ignore[misc, no-any-return]
+
+    def recv_into(self, *args: Any) -> int:
+        self._set_what_is_left()
+        return super().recv_into(*args)  # type: ignore[misc, no-any-return]
+
+    def _set_what_is_left(self) -> None:
+        if self._end is not None:
+            if (left := self._end - time.monotonic()) <= 0:
+                raise TimeoutError("timed out")
+            super().settimeout(left)  # type: ignore[misc]
+
+
+class _Socket(_OneDeadline, socket.socket): ...
+
+
+class _TlsSocket(_OneDeadline, ssl.SSLSocket): ...
+
+
+class _OneAnswer:
+    """
+    A connection on which an answer can only be that of the request before it.
+
+    urllib3 takes what came before the request was written for the answer, too. It raises the same errors for what fails
+    on the way to the server, after which nothing was sent, and for what breaks later.
+    """
+
+    sock: Any
+    timeout: Any
+
     def connect(self) -> None:
         try:
-            super().connect()
+            super().connect()  # type: ignore[misc]
         except Exception as error:  # whatever it is: the request is written later
             raise NotConnectedError(error) from error
 
+    def _new_conn(self) -> socket.socket:
+        end = time.monotonic() + self.timeout
+        made: socket.socket = super()._new_conn()  # type: ignore[misc]
+        timed = _Socket(made.family, made.type, made.proto, made.detach())
+        timed.settimeout(max(end - time.monotonic(), 0.001))  # for a tunnel and TLS, too
+        return timed
 
-class _SecureConnection(HTTPSConnection):
-    """
-    Over TLS, perhaps through the tunnel of a proxy.
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        self._unsent = b""
+        super().request(*args, **kwargs)  # type: ignore[misc]
+        left, end = self._unsent, time.monotonic() + self.timeout
+        while left:
+            if not _is_silent(self.sock):
+                if left is self._unsent:
+                    raise NotConnectedError(ConnectionError())
+                raise ProtocolError("an answer came before the request was written")
+            self.sock.settimeout(max(end - time.monotonic(), 0.001))
+            try:
+                left = left[self.sock.send(left) :]
+            except OSError as error:  # urllib3 would look for an answer all the same
+                raise ProtocolError("the request could not be written") from error
 
-    urllib3 raises the same errors for what fails on the way there and for what breaks later. After the first nothing
-    was sent, after the second nobody knows.
-    """
+    def send(self, data: bytes) -> None:
+        self._unsent += data  # the server hears of a request when it is whole
+
+
+def _is_silent(sock: Any) -> bool:
+    """Tell whether nothing has come on a connection, neither a byte nor its end; else it is of no more use."""
+    sock.settimeout(0)
+    try:
+        sock.recv(1)
+    except OSError as error:
+        return isinstance(error, BlockingIOError | ssl.SSLWantReadError)
+    return False
+
+
+class _Connection(_OneAnswer, HTTPConnection): ...  # type: ignore[misc]
+
+
+class _SecureConnection(_OneAnswer, HTTPSConnection):  # type: ignore[misc]
+    """Over TLS, perhaps through the tunnel of a proxy."""
 
     _tunnel_headers: dict[str, str]
-
-    def connect(self) -> None:
-        try:
-            super().connect()
-        except Exception as error:  # whatever it is: the request is written later
-            raise NotConnectedError(error) from error
 
     def _tunnel(self) -> None:
         """
         Have the proxy open the tunnel.
 
-        In place of that of ``http.client``, which gives the proxy's status in prose alone, and waits anew for each byte
-        of a proxy that drips.
+        In place of that of ``http.client``, which gives the proxy's status in prose alone.
         """
         host = str(self._tunnel_host)
         target = f"[{host.strip('[]')}]:{self._tunnel_port}" if ":" in host else f"{host}:{self._tunnel_port}"
         headers = {"Host": target, **self._tunnel_headers}
         lines = [f"CONNECT {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
         self.sock.sendall("\r\n".join(lines).encode("latin-1"))
-        deadline = time.monotonic() + float(self.timeout or 0)
-        status, rest = self._answer(b"", deadline)
+        status, rest = self._answer(b"")
         while 100 <= status < 200:
-            status, rest = self._answer(rest, deadline)
+            status, rest = self._answer(rest)
         if status != 200:
             raise _TunnelRefusedError(status)
-        self.sock.settimeout(self.timeout)
 
-    def _answer(self, data: bytes, deadline: float) -> tuple[int, bytes]:
+    def _answer(self, data: bytes) -> tuple[int, bytes]:
         """Read one head of the proxy's; give its status, and what came behind it."""
         while b"\r\n\r\n" not in data:
-            self.sock.settimeout(max(deadline - time.monotonic(), 0.001))
             piece = self.sock.recv(4096)
             data += piece
             is_rubbish = b"\n" in data and not _STATUS_LINE.match(data)
@@ -177,10 +244,13 @@ def new_session(route: Route) -> requests.Session:
 
     :param route: to the vendor's host.
     """
+    if route.context:
+        route.context.sslsocket_class = _TlsSocket
     session = _Session()
     session.trust_env = False  # the route has been read of it, and a .netrc would bring other credentials
     if route.proxy:
         session.proxies = {"http": route.proxy.url, "https": route.proxy.url}
+    session.headers["Accept-Encoding"] = "identity"  # an answer is short, and a packed one could be of any size
     session.headers["User-Agent"] = f"airflow-provider-omnichat/{__version__} {requests.utils.default_user_agent()}"
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.mount("https://", _Adapter(route))

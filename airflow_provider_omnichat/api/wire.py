@@ -7,6 +7,7 @@ No I/O. The rules of what an answer means for an invite stand here and nowhere e
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
+from airflow_provider_omnichat.api.body import NamedTwiceError, parse_body
 from airflow_provider_omnichat.api.errors import (
     InviteNotSentError,
     InviteRejectedError,
@@ -22,22 +24,24 @@ from airflow_provider_omnichat.api.errors import (
     TransportError,
 )
 from airflow_provider_omnichat.api.hints import ACCOUNT_FAULT_IDS, http_hint, status_hint
+from airflow_provider_omnichat.api.identity import can_be
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.api.privacy import mask_number, scrub, without
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry_after import seconds_to_wait
 
-READ_HEADERS = ("content-type", "retry-after")
+READ_HEADERS = ("content-type", "content-encoding", "retry-after")
 """The headers of an answer that are looked at."""
 
 _JSON_HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
 
 
-# Made once: json.dumps and json.loads with options make new ones for each text, which takes longer than the text.
+_LOG = logging.getLogger(__name__)
+
+# Made once: json.dumps with options makes a new one for each text, which takes longer than the text.
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
-_DECODER = json.JSONDecoder(parse_constant=str)
-_DIGIT = re.compile(r"\d")
+_LARGEST_ANSWER = 1 << 16
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,40}")
 _SHORTEST_HIDDEN = 6
 _KEPT = frozenset({"to", "messageId"})
@@ -80,20 +84,29 @@ class HttpResponse:
         """Seconds that the server asks to wait; None when it does not."""
         return seconds_to_wait(self.headers.get("retry-after", ""))
 
-    def json(self) -> Any:
+    def json(self, largest: int = _LARGEST_ANSWER) -> Any:
         """
         Parse the body.
 
-        :raises ValueError: when it is not JSON; the text has nothing of the body in it.
+        :param largest: bytes that it may have.
+        :raises ValueError: when it cannot be read; the text has nothing of the body in it.
         """
         if self.body is None:
             raise ValueError("the body broke off")
-        try:
-            return _DECODER.decode(self.body.decode(json.detect_encoding(self.body), "surrogatepass"))
-        except (ValueError, RecursionError):
-            kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-            kind = scrub(kind) if _MEDIA_TYPE.fullmatch(kind) else "no content type"
-            raise ValueError(f"the body is not JSON ({kind}, {len(self.body)} bytes)") from None
+        if self.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
+            problem = "is compressed, which was not asked for"
+        elif len(self.body) > largest:
+            problem = "is too large"
+        else:
+            try:
+                return parse_body(self.body)
+            except NamedTwiceError:
+                problem = "gives a field twice"
+            except (ValueError, RecursionError):
+                problem = "is not JSON"
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = scrub(kind) if _MEDIA_TYPE.fullmatch(kind) else "no content type"
+        raise ValueError(f"the body {problem} ({kind}, {len(self.body)} bytes)")
 
 
 def invite_request(invite: Invite) -> HttpRequest:
@@ -129,22 +142,27 @@ def users_request(application_key: str) -> HttpRequest:
     return HttpRequest("GET", path, {"Accept": "application/json"})
 
 
-def read_invite_response(response: HttpResponse, hidden: Collection[str] = ()) -> InviteAnswer:
+def read_invite_response(response: HttpResponse, invite: Invite, secrets: Collection[str] = ()) -> InviteAnswer:
     """
     Tell from the vendor's response what became of an invite.
 
     :param response: what came back.
-    :param hidden: strings that must not show in an error: the number, the message, credentials.
+    :param invite: that was sent.
+    :param secrets: what else must not show in an error: credentials.
     :return: the answer of an accepted invite.
     :raises InviteRejectedError: the vendor refused it.
     :raises InviteNotSentError: the vendor certainly did not take it.
     :raises InviteUnknownError: it may have been sent, or not.
     """
+    hidden = (invite.to, invite.message, *secrets)
     if not 200 <= response.status < 300:
         raise error_of_http_status(response, hidden)
     try:
-        answer = InviteAnswer.from_json(_without(response.json(), hidden))
-    except (ValueError, RecursionError) as error:
+        payload = response.json()
+        if isinstance(payload, dict) and (said := payload.get("to")) != invite.to and not can_be(invite.to, said):
+            raise _for_another(response.status, invite, said)
+        answer = InviteAnswer.from_json(_without(payload, hidden))
+    except ValueError as error:
         unreadable = Reason(
             ReasonCode.UNREADABLE_ANSWER,
             f"HTTP {response.status}, but it cannot be read what happened",
@@ -157,6 +175,13 @@ def read_invite_response(response: HttpResponse, hidden: Collection[str] = ()) -
     raise _error_of_status(response.status, answer, outcome, hidden)
 
 
+def _for_another(http_status: int, invite: Invite, said: object) -> InviteUnknownError:
+    other = mask_number(said)
+    _LOG.warning("The invite to %s is in doubt: the answer to it is for %s", mask_number(invite.to), other)
+    reason = Reason(ReasonCode.ANSWER_FOR_ANOTHER, f"HTTP {http_status}, but for another number", detail=other)
+    return InviteUnknownError(reason, http_status=http_status)
+
+
 def _without(payload: Any, hidden: Collection[str]) -> Any:
     """Take out of an answer what its texts repeat of the invite or the credentials: answers are kept and shown."""
     if not isinstance(payload, dict):
@@ -167,7 +192,7 @@ def _without(payload: Any, hidden: Collection[str]) -> Any:
 
 def _clean(value: Any, secrets: Collection[str]) -> Any:
     if isinstance(value, str):
-        return _clean_text(value, secrets)
+        return without(value, secrets)
     if isinstance(value, int):
         return value if str(value) not in secrets else "***"
     if isinstance(value, dict):
@@ -175,18 +200,6 @@ def _clean(value: Any, secrets: Collection[str]) -> Any:
     if isinstance(value, list):
         return [_clean(inner, secrets) for inner in value]
     return value
-
-
-def _clean_text(text: str, secrets: Collection[str]) -> str:
-    for secret in secrets:
-        if secret in text:
-            text = text.replace(secret, "***")
-    if _DIGIT.search(text):
-        digits = "".join(filter(str.isdigit, text))
-        for secret in secrets:
-            if secret in digits:  # a number, written with separators
-                text = re.sub(r"[\s().\-/]{0,3}".join(secret), "***", text)
-    return text
 
 
 def error_of_transport(error: TransportError) -> SendError:

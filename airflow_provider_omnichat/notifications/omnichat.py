@@ -161,7 +161,7 @@ class OmnichatInviteNotifier(RequiredArgumentsMixin, TemplatesMixin, BaseNotifie
                 sent = send_at_most_once(invite, send=send, ledger=ledger, campaign=f"notifier/{subject}")
         finally:
             hook.close()
-        said = "was sent before; not again" if sent.earlier else f"accepted: messageId {sent.answer.message_id}"
+        said = "was sent before; not again" if sent.earlier else f"accepted: messageId {sent.answer.shown_id}"
         self.log.info("Invite to %s about %s %s", mask_number(invite.to), subject, said)
 
     def _ledger(self, context: Context, subject: str) -> Ledger:

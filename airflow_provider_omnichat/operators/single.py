@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.api.privacy import describe_text, mask_number
+from airflow_provider_omnichat.api.privacy import describe_text, mask_number, scrub
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.sentences import paragraphs, sentences
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
@@ -242,8 +242,8 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TemplatesMi
             "Invite to %s %s: messageId %s, status %s (group %s, id %s), %s SMS",
             mask_number(invite.to),
             "was accepted by an earlier try, nothing was sent now" if earlier else "accepted",
-            answer.message_id,
-            status.name,
+            answer.shown_id,
+            scrub(status.name or "no name"),
             status.group_id,
             status.id,
             answer.message_count,

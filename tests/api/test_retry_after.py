@@ -100,3 +100,7 @@ def test_of_any_numbers_the_largest_counts_in_whatever_order(values):
 def test_any_text_is_a_finite_wait_or_none(text):
     wait = read(text)
     assert wait is None or 0 <= wait < float("inf")
+
+
+def test_of_a_huge_header_only_the_beginning_is_read():
+    assert read("7," + "a," * 500_000 + "8") == 7

@@ -140,7 +140,14 @@ def test_without_a_token_nothing_is_sent(wire, hook_for, broken, retryable):
     assert len(server.seen) == 1
 
 
-@pytest.mark.parametrize("expires_in", [0, -5, None, "soon", "3600", 1.5, 10**12, True, [1]])
+def test_a_token_that_is_given_twice_is_none(wire, hook_for):
+    server = wire(answer(200, b'{"access_token": "first-token", "access_token": "second-token", "expires_in": 3600}'))
+    with pytest.raises(InviteNotSentError, match="gives a field twice"):
+        hook_for(server, **OAUTH2).send_invite(NUMBER, MESSAGE)
+    assert server.invites == []
+
+
+@pytest.mark.parametrize("expires_in", [0, -5, None, "soon", "3600", 1.5, 10**12, 10**400, "9" * 400, True, [1]])
 def test_a_lifetime_of_any_kind_is_survived(wire, hook_for, expires_in):
     server = wire(token(expires_in=expires_in))
     hook = hook_for(server, **OAUTH2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import time
 from datetime import timedelta
@@ -340,3 +341,51 @@ def test_no_method_hides_one_of_airflows_own():
     own = {name for kind in SendInviteOperator.__mro__ if "omnichat" in kind.__module__ for name in vars(kind)}
     hidden = {name for name in own if hasattr(BaseOperator, name) and not name.startswith("__")}
     assert hidden <= meant | {name for name in own if name.startswith(("_BaseOperator", "_abc"))}
+
+
+ODD_ANSWERS = {
+    "an infinite number": b'"x": 1e999, "messageCount": -1e999',
+    "a number of 400 digits": b'"x": %b' % (b"9" * 400),
+    "900 levels": b'"x": %b1%b' % (b"[" * 900, b"]" * 900),
+    "900 levels of objects": b'"x": %b1%b' % (b'{"a":' * 900, b"}" * 900),
+    "half a character": rb'"x\ud83d": "\ud83d", "messageId": "m\ud83d"',
+    "half a character in UTF-8": b'"x": "\xed\xa0\xbd"',
+    "NUL": rb'"x": "\u0000", "messageId": "m\u0000"',
+}
+
+
+@pytest.mark.parametrize("in_sql", [False, True], ids=["state store", "sql"])
+@pytest.mark.parametrize("odd", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
+def test_an_accepted_invite_stays_green_and_recorded_whatever_else_the_answer_holds(
+    wire, hook_for, ledger, odd, in_sql
+):
+    """Where Airflow's task runner and its supervisor, which take no such values, see the answer, it is long sent."""
+    rest = b'"status": {"groupId": 1, "id": 7, "name": "PENDING\\ud83d\\u0000"}}'
+    first = b"" if b"messageId" in odd else b'"messageId": "m", '
+    server = wire(answer(200, b"{" + first + odd + b", " + rest))
+    hook_for(server)
+    arguments = ledger if in_sql else {}
+    run = run_task(invite(**arguments))
+    assert run.succeeded, run.error
+    assert json.dumps(run.xcom, allow_nan=False, ensure_ascii=False).encode()
+    assert "\\u0000" not in json.dumps(run.xcom)
+    if msgspec := sys.modules.get("msgspec"):  # what Airflow's tasks speak with their supervisor
+        assert msgspec.msgpack.encode(run.xcom)
+    if in_sql or HAS_STATE_STORE:
+        again = run_task(invite(**arguments), store=run.store)
+        assert again.succeeded, again.error
+        assert again.xcom["messageId"] == run.xcom["messageId"]
+    assert len(server.invites) == 1
+
+
+def test_what_the_vendor_says_reaches_the_log_in_one_line_and_without_the_number(wire, hook_for, capfd, caplog):
+    odd = f"m-1\r\nINFO - forged \x1b[31m\u202e {NUMBER} +41 79 302 67 27"
+    hook_for(wire(answer(200, {**ACCEPTED, "messageId": odd, "status": {**ACCEPTED["status"], "name": odd}})))
+    caplog.set_level("INFO")
+    run = run_task(invite())
+    assert run.succeeded, run.error
+    assert run.xcom["messageId"] == odd
+    shown = capfd.readouterr()
+    log = shown.out + shown.err + caplog.text
+    assert "messageId m-1 INFO - forged [31m *** +***, status m-1 INFO - forged [31m *** +*** (group 1, id 7)" in log
+    assert not any(bad in log for bad in (NUMBER, "+41 79 302 67 27", "\x1b[31m", "\u202e", "m-1\n", "m-1\r"))

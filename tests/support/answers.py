@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from typing import Any
 
 from tests.support.wire_server import ACCEPTED, answer, then_close, then_reset
@@ -27,7 +29,13 @@ BROKEN = {
     "a length that cuts the JSON": answer(200, ACCEPTED, "Content-Length: 10"),
     "chunks cut short": then_close(answer(200, b"10\r\n{", "Transfer-Encoding: chunked")),
     "chunks of no size": answer(200, b"zz\r\n{}\r\n", "Transfer-Encoding: chunked"),
+    "gzip": answer(200, gzip.compress(json.dumps(ACCEPTED).encode()), "Content-Encoding: gzip"),
     "gzip that is none": answer(200, ACCEPTED, "Content-Encoding: gzip"),
+    "a status twice": answer(200, f'{{"status": {{"groupId": 5}}, {json.dumps(ACCEPTED)[1:]}'),
+    "a group twice": answer(200, b'{"messageId": "1", "status": {"groupId": 5, "groupId": 1}}'),
+    "a field twice, far inside": answer(200, f'{{"x": [{{"y": [{{"z": 1, "z": 1}}]}}], {json.dumps(ACCEPTED)[1:]}'),
+    "an answer for another person": answer(200, {**ACCEPTED, "to": "4915123456789"}),
+    "a body of 70 KB": answer(200, {**ACCEPTED, "x": "a" * 70_000}),
     "not UTF-8": answer(200, b'{"to":"\xff\xfe"}'),
     "a huge body": answer(200, b'{"x":"' + b"a" * (2 << 20) + b'"}'),
     "deep JSON": answer(200, b"[" * 100_000),

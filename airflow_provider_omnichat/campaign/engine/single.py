@@ -95,9 +95,7 @@ def send_at_most_once(
     except SendError as error:
         _record(ledger, key, Entry.now(error.outcome, error.answer, error.reason), str(error))
         raise
-    _record(
-        ledger, key, Entry.now(Outcome.ACCEPTED, answer), f"The invite was accepted (messageId {answer.message_id})"
-    )
+    _record(ledger, key, Entry.now(Outcome.ACCEPTED, answer), f"The invite was accepted (messageId {answer.shown_id})")
     return Sent(answer, earlier=False)
 
 

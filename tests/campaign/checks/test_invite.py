@@ -131,6 +131,8 @@ BAD_CONNECTIONS: list[tuple[dict[str, Any], str]] = [
     ({"host": "https://"}, NOT_A_HOST),
     ({"host": "[::1"}, NOT_A_HOST),
     ({"host": "https://api.infobip.com/a/../b"}, "host: its path has dots or unprintable characters as a part"),
+    ({"extra": {"timeout": 10**400}}, TIMEOUT),
+    ({"extra": {"timeout": "9" * 400}}, TIMEOUT),
     ({"extra": {"auth_type": "digest"}}, "auth_type: must be one of basic, api_key, oauth2"),
     ({"extra": {"auth_type": ["basic"]}}, "auth_type: must be one of basic, api_key, oauth2"),
     ({"login": None}, "login: is empty; with auth_type basic it holds the user name"),
