@@ -148,7 +148,7 @@ class WireServer:
             if self._tls:
                 sock = self._tls.wrap_socket(sock, server_side=True)
                 self._open.append(sock)
-            while seen := _read_request(sock, number):
+            while seen := read_request(sock, number):
                 with self._lock:
                     self.seen.append(seen)
                     play = self.script.pop(0) if self.script else answer()
@@ -160,7 +160,7 @@ class WireServer:
             sock.close()
 
 
-def _read_request(sock: socket.socket, number: int) -> Seen | None:
+def read_request(sock: socket.socket, number: int) -> Seen | None:
     data = b""
     while b"\r\n\r\n" not in data:
         piece = sock.recv(65536)
