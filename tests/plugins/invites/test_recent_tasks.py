@@ -7,14 +7,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from airflow.models import import_all_models
-from airflow.models.dagrun import DagRun
-from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import create_engine, insert
+from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.campaign.model.pages import PageError
@@ -22,7 +19,8 @@ from airflow_provider_omnichat.plugins.invites import pages, sending_tasks
 from airflow_provider_omnichat.plugins.invites.app import create_app
 from airflow_provider_omnichat.plugins.invites.sending_tasks import recent_tasks, tasks_of_run
 from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY
-from tests.support.plugin_tasks import pushed, sending
+from tests.support.metadata import add
+from tests.support.plugin_tasks import sending
 
 NOW = datetime(2026, 11, 1, 8, tzinfo=UTC)
 SINCE = NOW - timedelta(days=7)
@@ -43,25 +41,6 @@ def session() -> Iterator[Session]:
         add(session, "single", "too_old", NOW - timedelta(days=8))
         yield session
     engine.dispose()
-
-
-def add(
-    session: Session,
-    dag_id: str,
-    task_id: str,
-    at: datetime,
-    map_index: int = -1,
-    stored: Callable[[Any], Any] = lambda value: value,
-) -> None:
-    run: dict[str, object] = {"dag_id": dag_id, "run_id": "run"}
-    if session.query(DagRun.id).filter_by(**run).first() is None:
-        times = {"run_after": at, "queued_at": at, "start_date": at, "logical_date": at}
-        session.execute(insert(DagRun).values(**run, **times, run_type="manual", state="success"))
-    one = {**run, "task_id": task_id, "map_index": map_index}
-    session.execute(insert(TaskInstance).values(**one, id=uuid4(), state="success", pool="p", pool_slots=1))
-    dag_run_id = session.query(DagRun.id).filter_by(**run).scalar()
-    value = stored(pushed(counts={"accepted": 9, "unknown": 1}))
-    session.execute(insert(XComModel).values(**one, dag_run_id=dag_run_id, key=PROGRESS_KEY, value=value, timestamp=at))
 
 
 def names(session: Session, most: int, dag_ids: tuple[str, ...] = ("mapped", "single")) -> tuple[list[str], bool]:

@@ -1,0 +1,174 @@
+"""The pages of the plugin, asked for anything by five users: never an error of the server, never a row of a DAG unseen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.airflow_harness import START, run_task
+from tests.support.airflow_versions import HAS_STATE_STORE
+from tests.support.attacks import TRIED, attack
+from tests.support.batch_tasks import batch, number
+from tests.support.wire_server import WireServer, answer
+
+pytestmark = [
+    pytest.mark.attack,
+    pytest.mark.skipif(not HAS_STATE_STORE, reason="the plugin is attacked as Airflow 3.3 has it"),
+]
+
+DAGS = ("one", "other")
+READ, EDIT = {("GET", "TASK_INSTANCE"), ("GET", "XCOM")}, {("PUT", "TASK_INSTANCE")}
+RIGHTS: dict[str, dict[str, set[tuple[str, str]]]] = {
+    "admin": {"one": READ | EDIT, "other": READ | EDIT},
+    "viewer": {"one": READ, "other": READ},
+    "editor of one": {"one": READ | EDIT, "other": EDIT},
+    "without XComs": {"one": {("GET", "TASK_INSTANCE")}, "other": {("GET", "XCOM")}},
+    "nobody": {},
+}
+
+
+class Site:
+    """The plugin's app with two DAGs that have sent, and an auth manager with five users."""
+
+    def __init__(self, client: Any, recipients: list[str], token: Any) -> None:
+        self.client, self.recipients, self.token = client, recipients, token
+
+
+@pytest.fixture
+def site(tmp_path: Path, ledger: Any, hook_for: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    from airflow.api_fastapi import app as airflow_app
+    from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+    from airflow.api_fastapi.common.db.common import _get_session
+    from airflow.api_fastapi.core_api.security import get_user
+    from airflow.models import import_all_models
+    from airflow.models.dag import DagModel
+    from airflow.models.xcom import XComModel
+    from airflow.sdk import DAG
+    from fastapi import Request
+    from fastapi.testclient import TestClient
+    from sqlalchemy import create_engine
+    from sqlalchemy.orm import Session
+    from sqlalchemy.pool import StaticPool
+
+    from airflow_provider_omnichat.plugins.invites import access
+    from airflow_provider_omnichat.plugins.invites.app import create_app
+    from tests.support.metadata import add
+
+    class FiveUsers(SimpleAuthManager):
+        def is_authorized_dag(self, *, method: Any, user: Any, access_entity: Any = None, details: Any = None) -> bool:
+            return (method, access_entity.name) in RIGHTS[user.get_name()].get(details.id, set())
+
+    monkeypatch.setenv("AIRFLOW__API__SECRET_KEY", "a key of this test's")
+    monkeypatch.setattr(airflow_app._AuthManagerState, "instance", FiveUsers())
+    monkeypatch.setattr(DagModel, "get_team_name", staticmethod(lambda *_, **__: None))
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    import_all_models()
+    XComModel.metadata.create_all(engine)
+    pushed, now = {}, datetime.now(UTC)
+    with WireServer(*[answer(), answer(500, {}), answer(), answer(500, {})]) as server, Session(engine) as session:
+        hook_for(server)
+        for at, dag_id in enumerate(DAGS):
+            rows = [{"to": f"+{number(10 * at + i)}", "name": "you", "id": f"KEY-{dag_id}-{i}"} for i in range(20)]
+            task = batch(rows, key_column="id", results_path=str(tmp_path), concurrency=1, campaign=f"of-{dag_id}", **ledger)
+            task.dag = DAG(dag_id, schedule=None, start_date=START)
+            run = run_task(task)
+            pushed[dag_id] = run.xcom["invite_progress"]
+            add(session, dag_id, "invite", now, run_id="run-1", value=pushed[dag_id], rendered=run.rendered)
+            # Somebody with a right to the XComs of one has made them say where the rows of the other are.
+            add(session, "one", f"edited{at}", now, run_id="run-1", value=pushed[dag_id], rendered=run.rendered)
+        session.commit()
+    app = create_app()
+
+    def get_session() -> Iterator[Session]:
+        with Session(engine) as made:
+            yield made
+
+    def user_of(name: str) -> Any:
+        return SimpleAuthManagerUser(username=name, role=None)
+
+    app.dependency_overrides[_get_session] = get_session
+    app.dependency_overrides[get_user] = _by_header(user_of, Request)
+    with TestClient(app) as client:
+        page = client.get("/task?dag_id=other&run_id=run-1&task_id=invite", headers={"X-User": "admin"})
+        assert page.status_code == 200, page.text
+        assert "KEY-other-3" in page.text
+        recipients = re.findall(r'data-recipient="([0-9a-f]+)"', page.text)
+        assert recipients
+        yield Site(client, recipients, lambda name, dag_id: access.write_token(user_of(name), dag_id))
+    engine.dispose()
+
+
+def _by_header(user_of: Any, request_class: Any) -> Any:
+    def get(request: Any) -> Any:
+        return user_of(request.headers["X-User"])
+
+    get.__annotations__ = {"request": request_class}
+    return get
+
+
+ODD = st.text(max_size=6) | st.sampled_from(["-1", "0", "9" * 30, "1e9", "~", "%", "../", "{MAP_INDEX}", "' OR 1=1 --", "\x00"])
+USERS, DAG_IDS = st.sampled_from(list(RIGHTS)), st.sampled_from([*DAGS, *DAGS, "~", "", "One"])
+FIELDS = st.one_of(
+    st.tuples(st.just("dag_id"), DAG_IDS | ODD),
+    st.tuples(st.just("task_id"), st.sampled_from(["invite", "edited0", "edited1"]) | ODD),
+    st.tuples(st.sampled_from(["run_id", "map_index", "after", "order", "part", "outcome", "reason", "status", "q", "desc"]), ODD),
+    st.sampled_from([("order", "key"), ("order", "number"), ("outcome", "unknown"), ("part", "live"), ("part", "rows"), ("q", "KEY")]),
+)
+PLACES = st.builds(
+    lambda dag_id, task_id, more: [("run_id", "run-1"), ("dag_id", dag_id), ("task_id", task_id), *more],
+    DAG_IDS,
+    st.sampled_from(["invite", "edited0", "edited1"]),
+    st.lists(FIELDS, max_size=3),
+)
+PAGES = st.sampled_from(["task", "task", "run", "task.json", "rows.csv", "rows.csv", "campaigns"])
+
+
+def check(said: Any, user: str, asked: object) -> None:
+    TRIED["pages asked for"] += 1
+    assert said.status_code < 500, (user, asked)
+    for dag_id in DAGS:
+        if not RIGHTS[user].get(dag_id, set()) >= READ:
+            assert f"KEY-{dag_id}" not in said.text, (user, asked)
+            assert f"of-{dag_id}" not in said.text, (user, asked)
+    assert not any(number(at) in said.text for at in range(40)), (user, asked)
+
+
+def test_no_address_shows_a_row_to_who_may_not_see_it(site: Site) -> None:
+    @attack(1200)
+    @given(USERS, PAGES, PLACES)
+    def asked(user: str, page: str, place: list[tuple[str, str]]) -> None:
+        said = site.client.get(f"/{page}?{urlencode(place, errors='surrogatepass')}", headers={"X-User": user})
+        check(said, user, (page, place))
+        if said.status_code == 200 and dict(place)["task_id"] == "edited1":
+            assert "KEY-other" not in said.text, "an edited XCom shows the rows of another DAG"
+
+    asked()
+
+
+def test_nobody_settles_what_they_may_not_edit(site: Site) -> None:
+    bodies = st.fixed_dictionaries(
+        {"settled_as": st.sampled_from(["sent", "not_sent"]) | ODD, "why": st.just("it was seen") | ODD},
+        optional={"recipient": st.sampled_from([*site.recipients, "0" * 32]) | ODD, "dag_id": ODD},
+    )
+
+    @attack(500)
+    @given(USERS, PLACES, bodies, USERS, st.sampled_from(DAGS) | ODD)
+    def asked(user: str, place: list[tuple[str, str]], body: Any, whose: str, of: str) -> None:
+        headers = {"X-User": user, "X-CSRF-Token": site.token(whose, of)}
+        said = site.client.post(f"/settle?{urlencode(place, errors='surrogatepass')}", json=body, headers=headers)
+        check(said, user, (place, body, whose, of))
+        if said.status_code == 200:
+            dag_id = dict(place)["dag_id"]
+            assert RIGHTS[user][dag_id] >= READ | EDIT
+            assert (user, dag_id) == (whose, of)
+
+    asked()
