@@ -16,9 +16,13 @@ from tests.support.attacks import TRIED, attack
 pytestmark = pytest.mark.attack
 
 # As Airflow takes them: names of DAGs and tasks, runs, and the user's own.
-PART = st.text(st.sampled_from([*"ab_.-~1日月éé", "\u0301"]), min_size=1, max_size=5).filter(lambda text: text.strip("."))
+PART = st.text(st.sampled_from([*"ab_.-~1日月éé", "\u0301"]), min_size=1, max_size=5).filter(
+    lambda text: text.strip(".")
+)
 RUN = st.text(st.sampled_from("ab1_.~:+-"), min_size=1, max_size=5)
-ANY = st.text(st.sampled_from([*"ab/:. _#~|=@\\é日月", "\u0301", "\x00", "\n", "\u200b"]), max_size=5) | st.text(max_size=5)
+ANY = st.text(st.sampled_from([*"ab/:. _#~|=@\\é日月", "\u0301", "\x00", "\n", "\u200b"]), max_size=5) | st.text(
+    max_size=5
+)
 LONG = st.sampled_from(["", "x" * 100, "日" * 199, "b" * 250, "~" * 260])
 TASKS = st.tuples(PART, RUN, PART, st.none() | st.integers(0, 12).map(str), st.builds(str.__add__, LONG, ANY))
 

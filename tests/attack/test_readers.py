@@ -21,7 +21,25 @@ from tests.support.attacks import TRIED, attack
 pytestmark = pytest.mark.attack
 
 PEOPLE = [f"4178555{67 + at:02}{at}{at}" for at in range(6)]
-SPECIAL = ['"', '""', "'", ",", ";", "\t", "|", "\r", "\n", "\x00", "\ufeff", "\u2028", "\x85", "\x0c", "\x1a", "{", "}"]
+SPECIAL = [
+    '"',
+    '""',
+    "'",
+    ",",
+    ";",
+    "\t",
+    "|",
+    "\r",
+    "\n",
+    "\x00",
+    "\ufeff",
+    "\u2028",
+    "\x85",
+    "\x0c",
+    "\x1a",
+    "{",
+    "}",
+]
 BYTES = st.sampled_from([each.encode() for each in SPECIAL] + [b"\\", b"\xff", b"\xed\xa0\xbd", b"[", b":", b"1"])
 # In which line, where in it, what, and how many bytes of the line it stands for; no line break is ever lost.
 DAMAGE = st.lists(
@@ -44,7 +62,9 @@ def damaged(kind: str, damage: list[Any]) -> tuple[bytes, set[str]]:
         line = lines[which % len(lines)]
         at = int(place * len(line))
         lines[which % len(lines)] = line[:at] + b"".join(pieces) + line[at + size :]
-    whole = {to for to, line in zip(PEOPLE, lines[-len(PEOPLE) :], strict=True) if line.decode("latin-1") in LINES[kind]}
+    whole = {
+        to for to, line in zip(PEOPLE, lines[-len(PEOPLE) :], strict=True) if line.decode("latin-1") in LINES[kind]
+    }
     return b"\n".join(lines) + b"\n", whole
 
 
@@ -61,14 +81,18 @@ def test_each_untouched_line_is_its_own_row_or_a_line_that_is_told(kind: str, da
         return
     assert [row.position for row in rows] == list(range(1, len(rows) + 1))
     if kind == ".jsonl":
-        assert len(rows) == sum(bool(line.strip()) for line in io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogateescape"))
+        assert len(rows) == sum(
+            bool(line.strip()) for line in io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogateescape")
+        )
     good = [row for row in rows if isinstance(row, Row)]
     held = [{to for to in PEOPLE if any(to in str(value) for value in row.fields.values())} for row in good]
     assert max(map(len, held), default=0) <= 1, (data, good)
     told = {to: [row.fields for row in good if to in row.fields.values()] for to in whole}
     assert max(map(len, told.values()), default=0) <= 1, (data, good)
     for to, found in told.items():
-        assert [each.get("name", f"Ada {PEOPLE.index(to)}") for each in found] == [f"Ada {PEOPLE.index(to)}"] * len(found)
+        assert [each.get("name", f"Ada {PEOPLE.index(to)}") for each in found] == [f"Ada {PEOPLE.index(to)}"] * len(
+            found
+        )
     lost = [to for to, found in told.items() if not found]
     # A damaged header may change what all lines mean; nobody is lost without a broken row all the same.
     most = 0 if data.startswith(LINES[kind][0].encode()) else sum(isinstance(row, BrokenRow) for row in rows)
@@ -90,7 +114,9 @@ def test_an_opt_out_list_is_refused_or_holds_whoever_is_on_an_untouched_line(kin
 
 SHAPES = st.sampled_from(["41785559182", "+41 78 555 91 82", "0041785559182", "078 555 91 82", "(078) 555-91-82"])
 DIGITS = "0123456789٠١٢٣०१२０１２①²½Ⅷ"
-NOISE = st.text(st.sampled_from([*DIGITS, *"+-()./ ,;xe#*", "\u200b", "\u202e", "\xa0", "\u2212", "\ud83d", "\x00"]), max_size=4)
+NOISE = st.text(
+    st.sampled_from([*DIGITS, *"+-()./ ,;xe#*", "\u200b", "\u202e", "\xa0", "\u2212", "\ud83d", "\x00"]), max_size=4
+)
 
 
 @attack(2000)
