@@ -13,7 +13,7 @@ from airflow_provider_omnichat.tasks.ledger import with_resend_key
 from airflow_provider_omnichat.tasks.result_files import folder_names
 from tests.support.attacks import TRIED, attack
 
-pytestmark = pytest.mark.attack
+pytestmark = [pytest.mark.attack, pytest.mark.timeout(300)]
 
 # As Airflow takes them: names of DAGs and tasks, runs, and the user's own.
 PART = st.text(st.sampled_from([*"ab_.-~1日月éé", "\u0301"]), min_size=1, max_size=5).filter(

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from airflow_provider_omnichat.campaign.results.files import read_results
 from tests.support.airflow_versions import needs_store
-from tests.support.attacks import SEED, TRIED, chance, many
-from tests.support.batch_tasks import number
+from tests.support.attacks import TRIED, chance, many
 from tests.support.killed_campaigns import FAULTS, write_list
 from tests.support.tries import Plan, Try, starter
 from tests.support.vendor import vendor
 
-pytestmark = [pytest.mark.attack, needs_store]
+pytestmark = [pytest.mark.attack, pytest.mark.timeout(300), needs_store]
 
 PEOPLE, KILLS, RUNS = 400, 6, ("one", "other")
 
@@ -26,24 +24,17 @@ PEOPLE, KILLS, RUNS = 400, 6, ("one", "other")
 def test_two_runs_that_are_killed_send_to_each_at_most_once(tmp_path: Path, turn: int) -> None:
     by = chance("kills", turn)
     faults = [option for fault in FAULTS for option in ("--fault", fault)]
-    with (
-        vendor(tmp_path / "vendor", "--latency", "0.01", "--seed", str(SEED + turn), *faults) as sandbox,
-        starter(tmp_path / "airflow") as made,
-    ):
-        ledger = json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "ledger.sqlite")})
+    tries, running, killed = dict.fromkeys(RUNS, 0), {}, 0
+    with vendor(tmp_path / "vendor", "--latency", "0.01", *faults) as sandbox, starter(tmp_path / "airflow") as made:
         environment = {
             "AIRFLOW_CONN_OMNICHAT_DEFAULT": sandbox.connection(timeout=2),
-            "AIRFLOW_CONN_LEDGER": ledger,
+            "AIRFLOW_CONN_LEDGER": json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "ledger.sqlite")}),
         }
-        given: dict[str, Any] = {
+        given = {"ledger_conn_id": "ledger", "campaign": "welcome", "message": "Hello <link>", "concurrency": 4}
+        given |= {
             "invites": write_list(tmp_path / "list.jsonl", PEOPLE),
-            "message": "Hello <link>",
-            "ledger_conn_id": "ledger",
-            "campaign": "welcome",
-            "concurrency": 4,
             "results_path": str(tmp_path / "results"),
         }
-        tries = dict.fromkeys(RUNS, 0)
 
         def start(name: str) -> Try:
             tries[name] += 1
@@ -51,7 +42,6 @@ def test_two_runs_that_are_killed_send_to_each_at_most_once(tmp_path: Path, turn
             return made.start(Plan(str(tmp_path / name), {**given, "task_id": name}, environment, tries[name]))
 
         running = {name: start(name) for name in RUNS}
-        killed = 0
         for _ in range(KILLS):
             goal = sandbox.requests + by.randint(1, PEOPLE // 8)
             while sandbox.requests < goal and any(each.runs() for each in running.values()):
@@ -62,21 +52,14 @@ def test_two_runs_that_are_killed_send_to_each_at_most_once(tmp_path: Path, turn
             running[name] = start(name)
         last = {name: each.wait(250) for name, each in running.items()}
         accepted, asked = sandbox.accepted(), sandbox.requests
-    where = f"seed {SEED}, turn {turn}"
-    assert [to for to, count in accepted.items() if count > 1] == [], where
-    assert set(accepted) <= {number(at) for at in range(PEOPLE)}
-    ended: dict[str, set[str]] = {}
+    assert [to for to, count in accepted.items() if count > 1] == []
     for name in RUNS:
         manifest = last[name]["manifest"]
-        assert manifest["rows"] == sum(manifest["counts"].values()) == PEOPLE, (where, last[name])
+        assert manifest["rows"] == sum(manifest["counts"].values()) == PEOPLE, last[name]
         rows = list(read_results(tmp_path / "results" / "invites" / "run-1" / name))
-        assert sorted(row.position for row in rows) == list(range(1, PEOPLE + 1)), where
-        for row in rows:
-            ended.setdefault(row.to, set()).add(str(row.outcome))
-    for to, outcomes in ended.items():
-        if to in accepted:
-            assert outcomes <= {"accepted", "rejected", "unknown", "duplicate"}, (where, to, outcomes)
-        else:
-            assert "accepted" not in outcomes, (where, to)
+        assert sorted(row.position for row in rows) == list(range(1, PEOPLE + 1))
+        taken = {"accepted", "rejected", "unknown", "duplicate"}
+        wrong = [row for row in rows if row.to in accepted and row.outcome not in taken]
+        assert [*wrong, *(row for row in rows if row.to not in accepted and row.outcome == "accepted")] == []
     TRIED["kills of two runs"] += killed
     TRIED["invites under kills"] += asked

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, seed, settings
 SEED = int(os.environ.get("ATTACK_SEED") or 1)
 TIMES = float(os.environ.get("ATTACK_TIMES") or 1)
 TRIED: Counter[str] = Counter()
-"""How many inputs of each kind this process has tried, for the end of the run."""
+"""How many inputs of each kind were tried, for the end of the run."""
 
 
 def many(count: int) -> int:

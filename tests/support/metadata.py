@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from airflow.models.dagrun import DagRun
@@ -12,10 +12,12 @@ from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from sqlalchemy import insert
-from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY
 from tests.support.plugin_tasks import pushed
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 
 def add(

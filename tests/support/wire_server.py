@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 ACCEPTED = {
     "to": "41793026727",
@@ -113,7 +114,7 @@ class WireServer:
         """The requests that would each be an SMS."""
         return [seen for seen in self.seen if seen.method == "POST" and seen.path.endswith("/invite")]
 
-    def __enter__(self) -> WireServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
