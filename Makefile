@@ -3,8 +3,8 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
-MATRIX_PYTEST_ARGS ?=
-MATRIX := 2.11 3.0 3.3 lowest
+MATRIX_PYTEST_ARGS ?= -q -n 2 -m "not airflow and not slow and not proof"
+MATRIX := 2.11 3.0 3.1 3.2 3.3 pre lowest
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -81,28 +81,38 @@ format: $(READY) ## format, and mend what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-matrix: $(MATRIX:%=matrix-%) ## the tests and a DAG run on every Airflow (matrix-2.11 etc.: on one)
+# Tests the wheel, built once, in a directory of its own.
+export MATRIX_PYTEST_ARGS
+MATRIX_RUN = @$(BIN)/python tools/matrix.py --wheel .matrix/dist
+
+matrix: $(MATRIX:%=.matrix/%/.ready) .matrix/dist/.built ## the wheel on every Airflow: fast tests, a real run, the pages (matrix-2.11 etc.: on one)
+	$(MATRIX_RUN) --table $(MATRIX)
+
+.matrix/dist/.built: $(READY) pyproject.toml README.md $(shell find airflow_provider_omnichat -type f ! -name '*.pyc')
+	@rm -rf .matrix/dist && mkdir -p .matrix
+	@$(BIN)/python -m build --no-isolation --wheel --outdir .matrix/dist > .matrix/build.log || { cat .matrix/build.log; exit 1; }
+	@touch $@
 
 # The Python versions that each Airflow runs on; the lower bounds are tested on the lowest.
 PYTHONS_2.11 := 3.11 3.12
 PYTHONS_3.0 := 3.11 3.12
+PYTHONS_3.1 := 3.11 3.12 3.13
+PYTHONS_3.2 := 3.11 3.12 3.13
 PYTHONS_3.3 := 3.11 3.12 3.13
+PYTHONS_pre := 3.11 3.12 3.13
 PYTHONS_lowest := 3.11
-CONSTRAINTS_2.11 := airflow-2.11
-CONSTRAINTS_3.0 := airflow-3.0
-CONSTRAINTS_3.3 := airflow-3.3
 CONSTRAINTS_lowest := lowest
+# An environment of the newest pre-release that cannot be made is shown by the run, and is no reason to stop.
+MAY_FAIL_pre := -
 
 define MATRIX_RULES
-.matrix/$(1)/.ready: pyproject.toml constraints/$(CONSTRAINTS_$(1)).txt tools/env.sh
-	@tools/env.sh .matrix/$(1) constraints/$(CONSTRAINTS_$(1)).txt test "$(PYTHONS_$(1))"
-	@touch $$@
+.matrix/$(1)/.ready: pyproject.toml constraints/$(2).txt tools/env.sh | .matrix/dist/.built
+	$(MAY_FAIL_$(1))@tools/env.sh .matrix/$(1) constraints/$(2).txt test "$(PYTHONS_$(1))" .matrix/dist && touch $$@
 
-matrix-$(1): .matrix/$(1)/.ready
-	@$$(IN_NEW_HOME) .matrix/$(1)/bin/python -m pytest $$(MATRIX_PYTEST_ARGS)
-	@$$(IN_NEW_HOME) tools/matrix_dag_run.sh .matrix/$(1)
+matrix-$(1): .matrix/$(1)/.ready .matrix/dist/.built
+	$$(MATRIX_RUN) $(1)
 endef
-$(foreach name,$(MATRIX),$(eval $(call MATRIX_RULES,$(name))))
+$(foreach name,$(MATRIX),$(eval $(call MATRIX_RULES,$(name),$(or $(CONSTRAINTS_$(name)),airflow-$(name)))))
 
 # Need a machine with nothing else to do; BENCHMARK_ARGS="--rounds 1 --scale 0.2" is a quick look.
 benchmark: $(READY) ## invites a second, beside other ways to send them, into docs/performance.md
@@ -121,7 +131,7 @@ pictures: $(READY) ## the pictures of the docs, by a campaign that is sent and w
 	@$(BIN)/python tools/pictures.py
 
 constraints: $(READY) ## resolve constraints/*.txt anew (then: make matrix)
-	tools/constraints.sh $(BIN)/python airflow-3.3 airflow-3.0 airflow-2.11 lowest
+	tools/constraints.sh $(BIN)/python airflow-pre airflow-3.3 airflow-3.2 airflow-3.1 airflow-3.0 airflow-2.11 lowest
 
 build: $(READY) ## sdist and wheel, into dist/
 	$(BIN)/python -m build --no-isolation

@@ -37,8 +37,9 @@ def as_invite(customer: dict[str, str]) -> dict[str, Any]:
     doc_md="""
     ### An invite for each customer, by mapping
 
-    It needs a connection `omnichat_default` of the type *Infobip OMNI Chat*; `make demo-ui` has one, to a sandbox that
-    sends nothing. A task is red when its customer got no invite. Clear it, and on Airflow 3.3 nobody gets a second SMS.
+    It needs a connection `omnichat_default` of the type *Infobip OMNI Chat*, and one `omnichat_ledger` to a database in
+    which the tasks see whom the others have invited; `make demo-ui` has both, and a sandbox that sends nothing. A task
+    is red when its customer got no invite. Clear it: nobody gets a second SMS.
     """,
 )
 def example_mapped_invites() -> None:
@@ -51,8 +52,6 @@ def example_mapped_invites() -> None:
             {"customer_id": "C-1", "name": "Ada", "country": "GB", "phone": "07700 900123"},
             {"customer_id": "C-2", "name": "Élodie", "country": "FR", "phone": "06 39 98 12 34"},
         ]
-        # A mapped task remembers by its place in the list whom it has invited: a run that is cleared must find the same
-        # people in the same places.
         return sorted(found, key=lambda customer: customer["customer_id"])
 
     # Runs when all were accepted. They come in the order of the list.
@@ -63,6 +62,7 @@ def example_mapped_invites() -> None:
 
     invites = SendInviteOperator.partial(
         task_id="send_invite",
+        ledger_conn_id="omnichat_ledger",
         map_index_template="{{ task.params.customer }}",
         max_active_tis_per_dagrun=8,
         retries=2,

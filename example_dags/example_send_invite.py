@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
     connection `omnichat_default` of the type *Infobip OMNI Chat*; `make demo-ui` has one, to a sandbox that sends
     nothing.
 
-    Clear `send_invite` and look at its log: on Airflow 3.3 the customer gets no second SMS.
+    Clear `send_invite` and look at its log: the customer gets no second SMS.
     """,
 )
 def example_send_invite() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -21,6 +22,8 @@ from tests.support.airflow_versions import AIRFLOW
 
 NAME = "airflow-provider-omnichat"
 ROOT = Path(airflow_provider_omnichat.__file__).parents[1]
+# Of links and pictures in Markdown, and in HTML and reference definitions, which the README does not use so far.
+ADDRESS = re.compile(r"""(?:\]\(|^\[[^]]+\]:\s*|(?:src|href)=["'])([^)\s"']+)""", re.MULTILINE)
 
 
 def schema() -> dict[str, Any]:
@@ -108,10 +111,36 @@ def test_types_are_shipped():
     assert files("airflow_provider_omnichat").joinpath("py.typed").is_file()
 
 
-def test_the_wheel_holds_the_package_alone_with_types_and_nothing_under_airflow(tmp_path):
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> ZipFile:
     hatchling = pytest.importorskip("hatchling.builders.wheel", reason="hatchling is not installed here")
-    (path,) = hatchling.WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
-    names = ZipFile(path).namelist()
+    pytest.importorskip("hatch_fancy_pypi_readme", reason="hatch-fancy-pypi-readme is not installed here")
+    folder = str(tmp_path_factory.mktemp("wheel"))
+    (path,) = hatchling.WheelBuilder(str(ROOT)).build(directory=folder, versions=["standard"])
+    return ZipFile(path)
+
+
+def test_no_link_or_picture_of_the_readme_in_the_wheel_is_relative(wheel):
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    _, _, text = wheel.read(name).decode().partition("\n\n")
+    readme = (ROOT / "README.md").read_text()
+    links, original = ADDRESS.findall(text), ADDRESS.findall(readme)
+    assert len(links) == len(original) > 30
+    relative = [address for address in original if not address.startswith(("https://", "http://", "#"))]
+    made = [address for address in links if address not in original]
+    assert len(made) == len(relative)
+    repository = "airflow-provider-omnichat/airflow-provider-omnichat"
+    tag = f"v{airflow_provider_omnichat.__version__}"
+    for path, address in zip(relative, made, strict=True):
+        assert (ROOT / path.partition("#")[0]).is_file()
+        if path.endswith(".png"):
+            assert address == f"https://raw.githubusercontent.com/{repository}/{tag}/{path}"
+        else:
+            assert address == f"https://github.com/{repository}/blob/{tag}/{path}"
+
+
+def test_the_wheel_holds_the_package_alone_with_types_and_nothing_under_airflow(wheel):
+    names = wheel.namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"airflow_provider_omnichat"}
     assert "airflow_provider_omnichat/py.typed" in names
     assert any(name.endswith("entry_points.txt") for name in names)

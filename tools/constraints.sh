@@ -25,6 +25,11 @@ for name in "$@"; do
     groups="--group test --group mysqlclient"
     case $name in
         airflow-3.3) groups="--group dev --group mysqlclient --group outage"; echo "apache-airflow==3.3.2" ;;
+        # The newest pre-release; what it needs of other pre-releases it names itself.
+        airflow-pre) echo "apache-airflow>=3.4.0a0" ;;
+        # No DAG runs on 3.2.2 with newer ones, with or without this provider.
+        airflow-3.2) printf '%s\n' "apache-airflow==3.2.2" "fastapi<=0.156.0" "svcs<=26.1.0" ;;
+        airflow-3.1) echo "apache-airflow==3.1.8" ;;
         # 3.0 passes PyJWT a list as issuer (TypeError from 2.11 on), its page uses the old form of starlette's TemplateResponse
         # (gone in 1.0), and its tasks send JSON without naming it as such (refused by FastAPI from 0.132 on).
         airflow-3.0) printf '%s\n' "apache-airflow==3.0.6" "pyjwt<2.11" "starlette<1" "fastapi<0.132" ;;

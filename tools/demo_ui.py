@@ -58,11 +58,11 @@ def run_ui(processes: Processes, work: Path, repository: Path, faults: Sequence[
 
 
 def start_ui(
-    processes: Processes, work: Path, dags: Path, faults: Sequence[str], seed: int
+    processes: Processes, work: Path, dags: Path, faults: Sequence[str], seed: int, *sandbox_options: str
 ) -> tuple[str, SandboxAddress]:
     """Start a sandbox and an Airflow with all its parts; give their addresses when both work."""
     with Step("Sandbox, with a few faults") as step:
-        sandbox = start_sandbox(processes, work, faults, seed, _free_port(8085))
+        sandbox = start_sandbox(processes, work, faults, seed, _free_port(8085), *sandbox_options)
         step.says = sandbox.url
     port = _free_port(8080)
     url = f"http://127.0.0.1:{port}"
@@ -75,6 +75,9 @@ def start_ui(
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        # On a machine with much else to do, a server that answers after five seconds is not down.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "10",
         # Each DAG can be tried at once; the daily one begins with the run that is due.
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
     }

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Makes one virtual environment with this provider (editable), Airflow and the tools, at the versions of a constraints file.
-# Usage: tools/env.sh DIR CONSTRAINTS GROUP PYTHONS
+# Makes one virtual environment with this provider, Airflow and the tools, at the versions of a constraints file.
+# Usage: tools/env.sh DIR CONSTRAINTS GROUP PYTHONS [WHEELS]
 #   DIR          where it goes; what is there is replaced
 #   CONSTRAINTS  constraints/<name>.txt
 #   GROUP        dependency group of pyproject.toml
 #   PYTHONS      the Python versions that this Airflow runs on, such as "3.11 3.12"
+#   WHEELS       the directory of the wheel to install; without it, the checkout (editable)
 # PYTHON (default python3) is taken if it is one of PYTHONS, else the first of them that is installed.
 # INSTALLER=pip does without uv, which is otherwise used for speed wherever it can be had.
 set -euo pipefail
@@ -54,7 +55,9 @@ rm -rf "$dir"
 mkdir -p "$dir"
 step "virtual environment" "$python" -m venv "$dir"
 pip=("$dir/bin/python" -m pip install --quiet --constraint "$constraints")
-what=(--constraint "$constraints" --group "$group" --editable '.[sandbox,sql]')
+provider=(--editable '.[sandbox,sql]')
+[ $# -lt 5 ] || provider=("$(echo "$5"/*.whl)[sandbox,sql]")
+what=(--constraint "$constraints" --group "$group" "${provider[@]}")
 
 with_uv() {
     [ "${INSTALLER:-uv}" = uv ] &&

@@ -29,18 +29,18 @@ def parse_body(body: bytes) -> Any:
 
 
 def valid_text(text: str) -> str:
-    """Replace what no store takes in a text from outside by U+FFFD: halves of characters, and NUL."""
-    text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    """Return a text with halves of characters replaced, which no database, file or XCom takes."""
+    # By way of UTF-16, which puts two halves that belong together into one.
     return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _storable(value: Any, levels: int) -> Any:
     if isinstance(value, str):
-        return valid_text(value)
+        return valid_text(value.replace("\0", "\N{REPLACEMENT CHARACTER}"))
     if isinstance(value, dict | list) and not levels:
         return "…"
     if isinstance(value, dict):
-        return {valid_text(name): _storable(inner, levels - 1) for name, inner in value.items()}
+        return {_storable(name, levels): _storable(inner, levels - 1) for name, inner in value.items()}
     return [_storable(inner, levels - 1) for inner in value] if isinstance(value, list) else value
 
 

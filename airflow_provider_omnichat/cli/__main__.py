@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import sys
-import warnings
 from typing import TYPE_CHECKING
 
 from airflow_provider_omnichat.cli.commands import NAME, read_arguments
@@ -27,38 +24,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(command: str, arguments: argparse.Namespace) -> int:
-    """
-    Do one of the commands.
+    """Do one of the commands: return 0 when it was done, 1 when it was not."""
+    from airflow_provider_omnichat.cli.silent_airflow import find, silent_airflow
 
-    :param command: its name.
-    :param arguments: what it takes.
-    :return: 0 when it was done, 1 when it was not.
-    """
-    # Airflow 3 looks into its own database for connections only in processes that say they are of the server's side, as
-    # its own commands do.
-    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
-    # Some releases of Airflow write their log to the standard output, where the answer goes.
-    log_level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    from airflow import configuration  # noqa: F401 - it sets filters of its own
+    with silent_airflow() as is_light:
+        from airflow.providers.common.compat.sdk import AirflowException
 
-    # What Airflow deprecates in itself is no part of what was asked.
-    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"airflow\.")
-    from airflow.providers.common.compat.sdk import AirflowException
+        from airflow_provider_omnichat.api.errors import OmnichatError
+        from airflow_provider_omnichat.cli.ledger_commands import LedgerCommands
+        from airflow_provider_omnichat.cli.upgrade_command import UpgradeCommand
 
-    from airflow_provider_omnichat.api.errors import OmnichatError
-    from airflow_provider_omnichat.cli.ledger_commands import LedgerCommands
-
-    try:
-        return LedgerCommands.of(arguments).run(command, arguments)
-    except (AirflowException, OmnichatError, ValueError) as error:
-        print(f"{NAME}: {error}", file=sys.stderr)
-    except BrokenPipeError:  # what reads the output has seen enough
-        sys.stdout = None
-    except KeyboardInterrupt:
-        print(f"{NAME}: ended; nothing was changed", file=sys.stderr)
-    finally:
-        logging.disable(log_level)
+        kind = UpgradeCommand if command == "upgrade" else LedgerCommands
+        try:
+            return find(lambda: kind.of(arguments), is_light).run(command, arguments)
+        except (AirflowException, OmnichatError, ValueError) as error:
+            print(f"{NAME}: {error}", file=sys.stderr)
+        except BrokenPipeError:  # what reads the output has seen enough
+            sys.stdout = None
+        except KeyboardInterrupt:
+            print(f"{NAME}: ended; nothing was changed", file=sys.stderr)
     return 1
 
 

@@ -20,12 +20,7 @@ _AGE = re.compile(r"(\d{1,5})([dw])")
 
 
 def age(text: str) -> timedelta:
-    """
-    Read ``400d`` or ``52w``.
-
-    :param text: as it was given.
-    :raises argparse.ArgumentTypeError: it is none.
-    """
+    """Read ``400d`` or ``52w``."""
     found = _AGE.fullmatch(text)
     if not found or not int(found[1]):
         raise argparse.ArgumentTypeError(f"{text!r} is no age; write days or weeks: 400d, 52w")
@@ -34,12 +29,7 @@ def age(text: str) -> timedelta:
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """
-    One argument of a command.
-
-    :param flags: its names.
-    :param options: what :meth:`argparse.ArgumentParser.add_argument` takes besides.
-    """
+    """One argument of a command: its names, and what :meth:`argparse.ArgumentParser.add_argument` takes besides."""
 
     flags: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -47,14 +37,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """
-    One thing to do.
-
-    :param name: as it is written behind the command.
-    :param help: what it does, in a line.
-    :param arguments: what it takes.
-    :param changes: whether it changes the ledger.
-    """
+    """One thing to do; *changes* if it changes a table."""
 
     name: str
     help: str
@@ -69,7 +52,7 @@ class Command:
 
 _CAMPAIGN = Argument(("campaign",), {"help": "the campaign's name, as the task has it"})
 _NUMBER = Argument(("number",), {"help": "a phone number with its country code: '+41 79 302 67 27'"})
-_TABLE = Argument(("--table",), {"default": DEFAULT_TABLE, "help": f"of the ledger; {DEFAULT_TABLE} if not given"})
+_TABLE = Argument(("--table",), {"default": DEFAULT_TABLE, "help": f"its name; {DEFAULT_TABLE} if not given"})
 _YES = Argument(("--yes",), {"action": "store_true", "help": "do it without asking; otherwise it is only shown first"})
 
 
@@ -134,16 +117,21 @@ COMMANDS = (
         ),
         changes=True,
     ),
+    Command(
+        "upgrade",
+        "add the columns that a table made by an older version lacks",
+        (
+            Argument(
+                ("--kind",), {"choices": ("ledger", "results"), "default": "ledger", "help": "what the table holds"}
+            ),
+        ),
+        changes=True,
+    ),
 )
 
 
 def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """
-    Read the command line.
-
-    :param arguments: that of the process if None.
-    :return: with the command's name as ``command``.
-    """
+    """Read the command line, by default that of the process; the command's name is in ``command``."""
     parser = argparse.ArgumentParser(NAME, description=f"{HELP}.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:

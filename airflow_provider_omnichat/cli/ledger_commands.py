@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import chain
 
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, LedgerRow
@@ -16,8 +18,9 @@ from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
 from airflow_provider_omnichat.campaign.ledger.settle import Settlement
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
+from airflow_provider_omnichat.campaign.results.format import csv_line, one_line
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
-from airflow_provider_omnichat.cli.output import is_confirmed, print_csv, print_table
+from airflow_provider_omnichat.cli.output import is_confirmed, print_table
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
 
 _IN_DOUBT = ("unknown", CLAIMED)
@@ -98,7 +101,7 @@ class LedgerCommands:
                 )
                 for row in doubts
             )
-            print_csv(heads, rows)
+            sys.stdout.writelines(map(csv_line, chain([heads], rows)))
             return 0
         listed = list(doubts)
         if not listed and not self._audit.counts(arguments.campaign):
@@ -128,7 +131,7 @@ class LedgerCommands:
             )
         names = {row.recipient: row.row_key or mask_number(row.recipient) for row in rows}
         for recipient, why in refused.items():
-            print(f"{names[recipient]} {why}", file=sys.stderr)
+            print(one_line(f"{names[recipient]} {why}"), file=sys.stderr)
         print(f"\n{_invites(len(rows) - len(refused))} settled as {arguments.settle_as.replace('-', ' ')}.")
         if refused:
             print(f"{_invites(len(refused))} not settled, see above.", file=sys.stderr)
@@ -177,7 +180,10 @@ class LedgerCommands:
 
     def _export(self, arguments: argparse.Namespace) -> int:
         rows = self._audit.about(_identity(arguments.number))
-        print(json.dumps(rows, default=str, ensure_ascii=False, indent=2))
+        text = json.dumps(rows, default=str, ensure_ascii=False, indent=2)
+        print(
+            re.sub("[\x7f-\x9f\u2028\u2029]", lambda found: f"\\u{ord(found.group()):04x}", text)
+        )  # a terminal would obey them
         return 0
 
     def _prune(self, arguments: argparse.Namespace) -> int:

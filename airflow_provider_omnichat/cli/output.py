@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Iterable, Sequence
+
+from airflow_provider_omnichat.campaign.results.format import one_line
 
 _WIDEST = 60
 
@@ -27,18 +28,6 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, right
         print(("  " + "  ".join(cells)).rstrip())
 
 
-def print_csv(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """
-    Print CSV.
-
-    :param heads: of the columns.
-    :param rows: what stands below.
-    """
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(heads)
-    writer.writerows(rows)
-
-
 def is_confirmed(question: str, yes: bool) -> bool:
     """
     Tell whether something shall be changed; without ``--yes`` a person in a terminal is asked.
@@ -58,5 +47,5 @@ def is_confirmed(question: str, yes: bool) -> bool:
 
 
 def _short(cell: object) -> str:
-    text = " ".join(str("" if cell is None else cell).split())
+    text = " ".join(one_line(str("" if cell is None else cell)).split())
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
 from airflow_provider_omnichat.hooks.sql_hook import connect, sql_hook
@@ -42,12 +45,8 @@ def ledger_database(conn_id: str) -> SqlDatabase:
             " that keeps to a primary key: PostgreSQL, MySQL, MariaDB or SQLite"
         )
 
-    return SqlDatabase(
-        in_turn(lambda: connect_for_writing(hook, dialect, conn_id, LedgerError)),
-        dialect,
-        hook.placeholder,
-        f"connection {conn_id!r}",
-    )
+    connect = in_turn(lambda: connect_for_writing(hook, dialect, conn_id, LedgerError))
+    return SqlDatabase(connect, dialect, hook.placeholder, conn_id)
 
 
 def connect_for_writing(hook: DbApiHook, dialect: Dialect | None, conn_id: str, error: type[Exception]) -> Any:
@@ -57,6 +56,9 @@ def connect_for_writing(hook: DbApiHook, dialect: Dialect | None, conn_id: str, 
     :param hook: of the connection.
     :param dialect: see :func:`dialect_of`.
     """
+    if dialect == "sqlite":
+        with suppress(Exception):  # what Airflow refuses is told by connect()
+            _make_private_file(hook.get_uri())
     connection = connect(hook, conn_id, error)
     # SQLite's transactions begin where the session says so. What has no transactions says that it has no autocommit.
     if dialect != "sqlite" and (dialect or hook.supports_autocommit):
@@ -64,6 +66,14 @@ def connect_for_writing(hook: DbApiHook, dialect: Dialect | None, conn_id: str, 
     if dialect == "mysql" and hasattr(connection, "set_character_set"):  # some clients begin with latin1
         connection.set_character_set("utf8mb4")
     return connection
+
+
+def _make_private_file(uri: str) -> None:
+    """Make a new SQLite file for its owner only: it holds whole numbers. SQLite gives its journals the same rights."""
+    path, _, options = uri.removeprefix("sqlite:///").partition("?")
+    if path and not path.startswith(":") and "mode=" not in options:
+        with suppress(OSError):  # it is there; or SQLite says what is in the way
+            os.close(os.open(unquote(path), os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def dialect_of(hook: DbApiHook, conn_type: str) -> Dialect | None:

@@ -9,13 +9,13 @@ from airflow_provider_omnichat.hooks.sql_hook import sql_hook
 from airflow_provider_omnichat.hooks.supervisor import in_turn
 
 if TYPE_CHECKING:
-    from airflow_provider_omnichat.campaign.results.table import ResultDatabase
+    from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 
 # Their hooks take no parameters by position, and each statement is a job of seconds.
 _BIGQUERY = frozenset({"gcpbigquery", "google_cloud_platform"})
 
 
-def result_database(conn_id: str) -> ResultDatabase:
+def result_database(conn_id: str) -> SqlDatabase:
     """
     Find the database behind a connection, without connecting to it.
 
@@ -24,7 +24,8 @@ def result_database(conn_id: str) -> ResultDatabase:
     :raises ResultTableError: the connection has no such hook; the text says what to do.
     :raises airflow.exceptions.AirflowNotFoundException: there is no such connection.
     """
-    from airflow_provider_omnichat.campaign.results.table import ResultDatabase, ResultTableError
+    from airflow_provider_omnichat.campaign.results.table import ResultTableError
+    from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 
     hook, conn_type = sql_hook(
         conn_id, "A results table", "a database that Airflow has a SQL hook for", ResultTableError
@@ -36,9 +37,5 @@ def result_database(conn_id: str) -> ResultDatabase:
         )
     known = dialect_of(hook, conn_type)
     dialect = known or ("duckdb" if conn_type == "duckdb" else "other")
-    return ResultDatabase(
-        in_turn(lambda: connect_for_writing(hook, known, conn_id, ResultTableError)),
-        dialect,
-        hook.placeholder,
-        f"connection {conn_id}",
-    )
+    connect = in_turn(lambda: connect_for_writing(hook, known, conn_id, ResultTableError))
+    return SqlDatabase(connect, dialect, hook.placeholder, conn_id)

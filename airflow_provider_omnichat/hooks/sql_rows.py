@@ -16,6 +16,11 @@ T = TypeVar("T")
 
 _BLOCK_ROWS = 2000
 
+# How drivers name a column of floats: PostgreSQL's and MySQL's by number, DuckDB's by an object of that name. Compared
+# by repr(), because a text "FLOAT" is BigQuery's, which has 64 bits. SQLite's driver names no types, and has 64 bits.
+_FLOAT32 = frozenset({"700", "4", "FLOAT"})
+_FLOAT64 = frozenset({"701", "5", "DOUBLE"})
+_MOST_OF_FLOAT64 = 10**15
 _SYNTAX: frozenset[object] = frozenset({"42601", 1064})
 _POSTGRESQL = ("psycopg2", "psycopg")
 
@@ -65,6 +70,7 @@ def _rows(
     parameters: Sequence[Any] | Mapping[str, Any] | None,
     columns: Callable[[Sequence[str]], None] | None,
 ) -> Iterator[dict[str, Any]]:
+    from airflow_provider_omnichat.campaign.model.plain_values import RoundedFloat
     from airflow_provider_omnichat.campaign.sql.cursor import give_up, row_values
 
     connection = _told(conn_id, "be reached", lambda: connect(hook, conn_id, SqlQueryError))
@@ -72,18 +78,33 @@ def _rows(
     try:
         cursor = _told(conn_id, "be queried", lambda: _run(hook, connection, statement, parameters), bool(parameters))
         names: tuple[str, ...] | None = None
+        floats: dict[str, Callable[[float], Any]] = {}
         while True:
             block = _told(conn_id, "be read from", lambda: cursor.fetchmany(_BLOCK_ROWS))
             if names is None:  # some server-side cursors know their columns only after the first fetch
                 names = _names(conn_id, cursor.description)
+                for name, column in zip(names, cursor.description, strict=True):
+                    if repr(column[1]) in _FLOAT32:
+                        floats[name] = RoundedFloat
+                    elif repr(column[1]) in _FLOAT64 or type(connection).__module__ == "sqlite3":
+                        floats[name] = _without_point
                 if columns is not None:
                     columns(names)
             if not block:
                 return
             for row in block:
-                yield dict(zip(names, row_values(row), strict=True))
+                fields = dict(zip(names, row_values(row), strict=True))
+                for name, read in floats.items():
+                    if isinstance(fields[name], float):
+                        fields[name] = read(fields[name])
+                yield fields
     finally:
         give_up(connection, cursor)
+
+
+def _without_point(value: float) -> float:
+    """Return a whole number as an int: a float of 64 bits holds all of its digits, whatever it looks like."""
+    return int(value) if value.is_integer() and abs(value) < _MOST_OF_FLOAT64 else value
 
 
 def _run(hook: DbApiHook, connection: Any, statement: str, parameters: Any) -> Any:

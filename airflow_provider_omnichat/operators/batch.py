@@ -32,10 +32,10 @@ from airflow_provider_omnichat.tasks.arguments import (
     zone_of,
 )
 from airflow_provider_omnichat.tasks.asset_events import add_to_asset_events
+from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
 from airflow_provider_omnichat.tasks.ending import Ending, raise_if_empty
 from airflow_provider_omnichat.tasks.ledger import campaign_name, task_identity
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
-from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
 from airflow_provider_omnichat.tasks.short_errors import short_errors
 from airflow_provider_omnichat.tasks.templates import TemplatesMixin
 
@@ -58,13 +58,14 @@ def _shown_opt_outs(given: Any) -> Any:
     return describe_list(given)
 
 
-class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TemplatesMixin, BaseOperator):
+class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMixin, BaseOperator):
     """
     Send SMS invites to a list of any length: each recipient at most once, each row to exactly one outcome.
 
     Rows stream through: they are checked, claimed in a ledger, sent many at once, and recorded. A later try sends
     only what was certainly not sent. The ledger is Airflow's task state store (3.3+), or, with *ledger_conn_id*, a
-    table that holds across runs and DAGs and works on every Airflow.
+    table that holds across runs and DAGs and works on every Airflow. Where nothing is remembered of earlier tries, it
+    sends nothing (``docs/ledger.md``). Mapped tasks need *ledger_conn_id*.
 
     The return value (XCom) is the manifest, without personal data: ``campaign``, ``rows``, ``counts`` (by outcome;
     they add up to ``rows``), ``missing`` (rows of the list without an outcome, because the try ended before; None where
@@ -91,8 +92,8 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, Templa
     :param region_column: the field that holds the country of a row's number, as two letters, for lists of several
         countries; *default_region* counts where it is empty.
     :param key_column: the field that names a row in results and errors, such as ``customer_id``; not a personal one.
-    :param campaign: a name within which a number is invited at most once, across runs and DAGs; needs
-        *ledger_conn_id*. This task instance if None. (templated)
+    :param campaign: a name without ``#`` within which a number is invited at most once, across runs and DAGs; needs
+        *ledger_conn_id*. This run's task if None. It must stay the same over tries. (templated)
     :param ledger_conn_id: a database connection; the ledger is a table in it, made if missing. (templated)
     :param ledger_table: the name of that table, with a schema if need be. (templated)
     :param ledger_patience: seconds that the ledger, or the place for results, may be away in the middle of sending:
@@ -107,8 +108,9 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, Templa
         ``"resend"`` sends, at the risk of a second SMS. One that is not sent again after all stays unknown.
         ``"lookup"`` asks the vendor's SMS logs for them once all others are sent, two a second at most: those found
         are accepted, the others stay unknown, and nothing is sent because of it.
-    :param resend_key: change it, to any text, to send to the whole list again on purpose: for each value at most one
-        SMS a number. (templated)
+    :param resend_key: change it, to any text, and clear the task to send to the whole list again on purpose: for each
+        value at most one SMS a number. Written out, or from a Variable; a value that changes by itself is refused.
+        (templated)
     :param on_empty: what an empty list does: ``"skip"`` the task, ``"succeed"`` or ``"fail"``.
     :param max_rejected_ratio: the task fails when the vendor rejected more than this part of what it was sent, 0 to 1.
     :param max_unknown_ratio: the task fails when more than this part of what was sent is in doubt, 0 to 1. Fewer are
@@ -337,6 +339,8 @@ class SendInviteBatchOperator(RequiredArgumentsMixin, PrivateFieldsMixin, Templa
 
         self.refuse_missing_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
+        if not self.is_dry_run:
+            self.agree_with_earlier_tries(context, campaign, is_resumed=bool(carried_over))
         hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         try:
             source = self.row_source(context)

@@ -16,10 +16,10 @@ from airflow_provider_omnichat.campaign.model.sentences import paragraphs, sente
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.links import InvitesLink, SandboxLink
 from airflow_provider_omnichat.tasks.arguments import one_of, seconds_of
+from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
 from airflow_provider_omnichat.tasks.ledger import campaign_name, invite_ledger
 from airflow_provider_omnichat.tasks.live_progress import progress_of
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
-from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
 from airflow_provider_omnichat.tasks.short_errors import short_errors
 from airflow_provider_omnichat.tasks.templates import TemplatesMixin
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
 
 
-class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TemplatesMixin, BaseOperator):
+class SendInviteOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMixin, BaseOperator):
     """
     Send one SMS invite, at most once over all tries of the task.
 
-    Before the request leaves, a claim is written to Airflow's task state store (Airflow 3.3+). A later try, also
-    after *Clear* in the UI, gives back the answer of an invite that was accepted and sends nothing; where it finds a
-    claim and no answer, it fails and says that nobody knows. Below Airflow 3.3 there is no such store, and only what
-    one try can see is covered.
+    Before the request leaves, a claim is written to Airflow's task state store (Airflow 3.3+), or to the database of
+    *ledger_conn_id*. A later try, also after *Clear*, returns the answer of an invite that was accepted and sends
+    nothing; where it finds a claim and no answer, it fails and says that nobody knows. Where nothing is remembered of
+    earlier tries, it fails as well (``docs/ledger.md``). Mapped tasks need *ledger_conn_id*.
 
     XCom: ``messageId`` (str) and ``status`` (dict, the vendor's status object), also of an invite that the vendor
     rejected; the return value is the vendor's whole answer, the number included: it is what the vendor said. With
@@ -59,10 +59,10 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TemplatesMi
     :param on_unknown: what to do when an earlier try may have sent the invite: ``"hold"`` fails without sending,
         ``"resend"`` sends, at the risk of a second SMS. One that is not taken then stays in doubt. ``"lookup"`` asks
         the vendor's SMS logs, and sends nothing: what is found there was accepted, anything else is held.
-    :param resend_key: change it, to any text, to send again on purpose: for each value there is at most one SMS.
-        (templated)
-    :param campaign: a name within which the number is invited at most once, across runs and DAGs; needs
-        *ledger_conn_id*. This task instance if None. (templated)
+    :param resend_key: change it, to any text, and clear the task to send again on purpose: for each value there is at
+        most one SMS. Written out, or from a Variable; a value that changes by itself is refused. (templated)
+    :param campaign: a name without ``#`` within which the number is invited at most once, across runs and DAGs; needs
+        *ledger_conn_id*. This run's task if None. It must stay the same over tries. (templated)
     :param ledger_conn_id: a database connection; the claim is written to a table in it, made if missing, in place of
         the task state store. (templated)
     :param ledger_table: the name of that table, with a schema if need be. (templated)
@@ -150,6 +150,7 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TemplatesMi
 
         self.refuse_missing_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
+        self.agree_with_earlier_tries(context, campaign)
         self._hook = hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         if self._killed:
             hook.stop()
@@ -252,5 +253,5 @@ class SendInviteOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TemplatesMi
 
 _UNKNOWN_ADVICE = (
     "It is not sent again by itself. See in the vendor's portal whether the SMS went out; then mark the task as"
-    ' success, or, to risk a second SMS, set on_unknown="resend" and clear it.'
+    ' success, or, to risk a second SMS, set on_unknown="resend" and clear it; on Airflow 3.4+, keep its task state.'
 )

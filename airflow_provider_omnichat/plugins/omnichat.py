@@ -8,6 +8,7 @@ that what only the API server needs is imported where it asks for it.
 
 from __future__ import annotations
 
+import logging
 from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowPlugin
@@ -15,6 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowPlugin
 from airflow_provider_omnichat.tasks.live_progress import has_tabs
 
 URL_PREFIX = "/omnichat"
+_log = logging.getLogger(__name__)
 
 # Without a slash before them: Airflow's page has a base address, which may be below a path.
 _TASK = "omnichat/task?dag_id={DAG_ID}&run_id={RUN_ID}&task_id={TASK_ID}&map_index={MAP_INDEX}"
@@ -44,6 +46,24 @@ class OmnichatPlugin(AirflowPlugin):
         """The pages, for Airflow's API server."""
         if not has_tabs():
             return []
-        from airflow_provider_omnichat.plugins.invites.app import create_app
+        try:
+            from airflow_provider_omnichat.plugins.invites.app import create_app
 
-        return [{"app": create_app(), "url_prefix": URL_PREFIX, "name": "Omnichat invites"}]
+            app: Any = create_app()
+        except Exception:  # a newer Airflow has moved something; its API server must start all the same
+            _log.exception("The pages of airflow-provider-omnichat do not work with this Airflow")
+            app = _without_pages()
+        return [{"app": app, "url_prefix": URL_PREFIX, "name": "Omnichat invites"}]
+
+
+def _without_pages() -> Any:
+    from fastapi import FastAPI
+    from fastapi.responses import PlainTextResponse
+
+    text = (
+        "These pages do not work with this Airflow; the log of its API server says why."
+        " A newer airflow-provider-omnichat may know it. Sending is not affected."
+    )
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.add_api_route("/{page:path}", lambda: PlainTextResponse(text, 501))
+    return app

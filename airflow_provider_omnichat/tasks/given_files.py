@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePath
+from traceback import walk_tb
 from typing import IO, Any, NamedTuple, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
@@ -51,15 +52,16 @@ def file_given(given: object, argument: str) -> GivenFile | None:
     return None
 
 
-def guarded(give: Callable[[], T], hidden: tuple[str, ...] = ()) -> T:
+def guarded(give: Callable[[], T], hidden: tuple[str, ...] | None = None) -> T:
     """
-    Call what gives a list, and tell its failure without showing what it may have put into the text.
+    Call what gives a list, and raise its failure without what its text may show.
 
     What it says to Airflow passes: that the task shall be skipped, or fail for good.
 
     :param give: of the user, or of a storage.
-    :param hidden: what must not be shown although it looks harmless.
-    :raises ListFailedError: with the class of what was raised, its text made safe to show, and its traceback.
+    :param hidden: what must not be shown of what a storage says; None for code of the user's, which may name people in
+        its texts: then none of it is shown.
+    :raises ListFailedError: with the class of what was raised, the place or the text, and its traceback.
     """
     try:
         return give()
@@ -68,12 +70,19 @@ def guarded(give: Callable[[], T], hidden: tuple[str, ...] = ()) -> T:
     except Exception as error:  # whatever a user's code or a storage raises
         failure = error
     # Outside of the handler: a traceback shows an exception that was being handled, with its own text.
-    text = f": {scrub(str(failure), hidden)}" if str(failure) else ""
+    text = _line_of_user(failure) if hidden is None else f": {scrub(str(failure), hidden)}" if str(failure) else ""
     failed = ListFailedError(f"The list cannot be read to its end ({type(failure).__name__}{text}).")
     raise failed.with_traceback(failure.__traceback__)
 
 
-def guarded_rows(rows: Iterator[T], hidden: tuple[str, ...] = ()) -> Iterator[T]:
+def _line_of_user(error: Exception) -> str:
+    for frame, line in walk_tb(error.__traceback__):
+        if not frame.f_globals.get("__name__", "").startswith("airflow_provider_omnichat."):
+            return f" at line {line} of {Path(frame.f_code.co_filename).name}"
+    return ""
+
+
+def guarded_rows(rows: Iterator[T], hidden: tuple[str, ...] | None = None) -> Iterator[T]:
     """
     Give what an iterator gives, and tell its failure as :func:`guarded` does.
 

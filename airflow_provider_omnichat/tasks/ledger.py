@@ -46,28 +46,43 @@ def task_identity(context: Context) -> str:
 
     :param context: of the task.
     """
+    name = _task_name(context)
+    return f"{name}/{context['ti'].map_index}" if is_mapped(context) else name
+
+
+def is_mapped(context: Context) -> bool:
+    """Tell whether the task is one of those that a mapped task, or a mapped group, became."""
+    map_index = context["ti"].map_index
+    return map_index is not None and map_index >= 0
+
+
+def _task_name(context: Context) -> str:
     ti = context["ti"]
-    parts = [ti.dag_id, ti.run_id, ti.task_id]
-    return "/".join(map(str, parts if ti.map_index is None or ti.map_index < 0 else [*parts, ti.map_index]))
+    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}"
 
 
 def campaign_name(context: Context, campaign: str | None, resend_key: str, ledger_conn_id: str | None) -> str:
     """
-    Give the name within which a number is invited at most once.
+    Return the name within which a number is invited at most once.
 
     :param context: of the task.
-    :param campaign: the user's name for it; the task instance if None.
+    :param campaign: the user's name for it; the task of this run if None, which mapped tasks share.
     :param resend_key: the user's word for sending on purpose once more; empty for none.
     :param ledger_conn_id: of the ledger's database; None for the task state store.
-    :raises AirflowFailException: when a campaign is named that nobody would remember.
+    :raises AirflowFailException: when a campaign is named that nobody would remember, or that could be another one with
+        a resend key.
     """
+    if campaign and "#" in campaign:
+        raise AirflowFailException(
+            f"Nothing was sent. campaign={scrub(campaign)!r} has a # in it, which stands before a resend_key; write the"
+            " name without it"
+        )
     if campaign and not ledger_conn_id:
         raise AirflowFailException(
             f"Nothing was sent. campaign={scrub(campaign)!r} needs ledger_conn_id: without a database, only this task"
             " instance remembers whom it has invited, and another run would invite the same people again"
         )
-    name = campaign or task_identity(context)
-    return with_resend_key(name, resend_key)
+    return with_resend_key(campaign or _task_name(context), resend_key)
 
 
 def with_resend_key(name: str, resend_key: str | None) -> str:
@@ -78,6 +93,11 @@ def with_resend_key(name: str, resend_key: str | None) -> str:
     :param resend_key: the user's word for it; empty for none.
     """
     return f"{name}#{resend_key}" if resend_key else name
+
+
+def batch_name(identity: str, campaign: str | None, resend_key: str | None) -> str:
+    """Name a batch and its result rows, so that no other batch takes them for its own."""
+    return with_resend_key(f"{identity}@{campaign}" if campaign else identity, resend_key)
 
 
 def invite_ledger(operator: KeepsLedger, context: Context, campaign: str) -> Ledger:
@@ -97,9 +117,8 @@ def invite_ledger(operator: KeepsLedger, context: Context, campaign: str) -> Led
     if store is not None:
         return StateStoreLedger(store)
     operator.log.warning(
-        "This Airflow has no task state store (it came with 3.3): after a crash of the worker or a clear of this"
-        " task, nobody remembers whether the invite was sent, and it is sent again. With ledger_conn_id, a database"
-        " remembers."
+        "This Airflow has no task state store (it came with 3.3): nobody remembers whether the invite was sent, so a"
+        " retry or a clear of this task sends nothing. With ledger_conn_id, a database remembers."
     )
     return NoLedger()
 
@@ -128,7 +147,7 @@ def batch_ledger(operator: KeepsBatchLedger, context: Context, campaign: str) ->
         return lambda: StateStoreJournal(in_turns, campaign)
     if operator.retries:
         raise AirflowFailException(
-            "This Airflow has no task state store (it came with 3.3), so a retry would send to everybody again."
+            "This Airflow has no task state store (it came with 3.3), so a retry would not know whom to send to."
             f" Give ledger_conn_id, or set retries=0 (now {operator.retries}). Nothing was sent."
         )
     if operator.send_window is not None and operator.on_closed == "defer":
@@ -137,8 +156,8 @@ def batch_ledger(operator: KeepsBatchLedger, context: Context, campaign: str) ->
             ' everybody would be invited again. Give ledger_conn_id, or on_closed="skip". Nothing was sent.'
         )
     operator.log.warning(
-        "This Airflow has no task state store (it came with 3.3): if this task is cleared, everybody is invited"
-        " again. With ledger_conn_id, a database remembers."
+        "This Airflow has no task state store (it came with 3.3): if this task is cleared, it sends nothing, because"
+        " nobody remembers whom it has invited. With ledger_conn_id, a database remembers."
     )
     return NoLedger
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression, SuppressionError, numbers_in
 from airflow_provider_omnichat.campaign.model.rows import Row
+from airflow_provider_omnichat.campaign.rows.columns import AnyColumns
 from airflow_provider_omnichat.campaign.rows.files import rows_of_file
 from airflow_provider_omnichat.campaign.rows.lists import is_frame, rows_of_dict
 from airflow_provider_omnichat.tasks.given_files import file_given, guarded_rows
@@ -22,10 +23,11 @@ def read_opt_outs(given: Any, to_column: str, region_column: str | None, default
     :param default_region: the country of numbers without a country code.
     :raises SuppressionError: it cannot be used; the text says what is wrong, and what to do.
     """
-    return Suppression(numbers_in(_opt_outs(given), to_column, region_column), default_region)
+    columns = AnyColumns(filter(None, (to_column, region_column)))
+    return Suppression(numbers_in(_opt_outs(given, columns), to_column, region_column), default_region)
 
 
-def _opt_outs(given: Any) -> Iterator[object]:
+def _opt_outs(given: Any, columns: AnyColumns) -> Iterator[object]:
     """Give the entries of an opt-out list: of a list, of the file at an address, or of a query."""
     if isinstance(given, Mapping):
         if not {"conn_id", "sql", "parameters"} & set(given):
@@ -35,7 +37,7 @@ def _opt_outs(given: Any) -> Iterator[object]:
             return
     file = file_given(given, "suppression")
     if file is not None:
-        yield from guarded_rows(rows_of_file(file.open, file.name), file.hidden)
+        yield from guarded_rows(rows_of_file(file.open, file.name, columns), file.hidden)
         return
     if is_frame(given) or isinstance(given, bytes | bytearray) or not isinstance(given, Iterable):
         raise SuppressionError(

@@ -129,7 +129,7 @@ def _opt_outs(operator: ListArguments) -> Suppression | None:
     if given is None:
         return None
     opt_outs = read_opt_outs(given, operator.to_column, operator.region_column, operator.default_region)
-    ignored = f", {opt_outs.ignored} entries are nobody's number" if opt_outs.ignored else ""
+    ignored = f", {opt_outs.ignored} entries without a number" if opt_outs.ignored else ""
     operator.log.info("Opt-out list: %s numbers%s", len(opt_outs), ignored)
     return opt_outs
 

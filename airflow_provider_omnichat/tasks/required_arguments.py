@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Self
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_omnichat.api.body import valid_text
+from airflow_provider_omnichat.campaign.model.plain_values import HALF_A_CHARACTER
 from airflow_provider_omnichat.tasks.templates import provided_fields
 
 # Not templated; what a mapped task is expanded to is given all the same.
@@ -100,6 +102,8 @@ class RequiredArgumentsMixin:
         if _is_blank(value):
             return None if value is None else ""
         if isinstance(value, str):
+            if valid_text(value) != value:  # made valid, two names might be one
+                raise AirflowFailException(f"Nothing was sent. {name}: {HALF_A_CHARACTER}")
             return value
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 

@@ -6,15 +6,17 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from airflow_provider_omnichat.campaign.model.distinct_names import distinct_name
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.campaign.results.files import ResultFiles
 from airflow_provider_omnichat.campaign.results.sink import NoResults, ResultSink
 from airflow_provider_omnichat.tasks.given_files import check_address, storage_path
-from airflow_provider_omnichat.tasks.ledger import task_identity
+from airflow_provider_omnichat.tasks.ledger import batch_name, task_identity
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+_LONGEST_NAME = 200
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._=+-]")
 
 
@@ -22,6 +24,7 @@ class WritesResultFiles(Protocol):
     """What is used of an operator."""
 
     results_format: Literal["jsonl", "csv"]
+    campaign: str | None
     resend_key: str
     key_column: str | None
 
@@ -42,14 +45,15 @@ def result_files(operator: WritesResultFiles, context: Context, campaign: str) -
     if not results_path:
         return NoResults()
     check_address(str(results_path), "results_path", takes_query=False)
-    names = folder_names(task_identity(context), operator.resend_key)
+    identity = task_identity(context)
     root = storage_path(str(results_path))
     with suppress(Exception):  # which is told when it is written to
         root.fs  # noqa: B018 - here Airflow looks the connection up, for all paths below
     return ResultFiles(
-        root.joinpath(*names),
+        root.joinpath(*folder_names(identity, operator.resend_key)),
         format=operator.results_format,
         try_number=context["ti"].try_number,
+        owner=batch_name(identity, operator.campaign, operator.resend_key),
         key_column=operator.key_column,
         recipient_of=lambda to: recipient_key(campaign, to),
     )
@@ -62,8 +66,5 @@ def folder_names(identity: str, resend_key: str | None) -> list[str]:
     :param identity: of the task instance; see :func:`~airflow_provider_omnichat.tasks.ledger.task_identity`.
     :param resend_key: the user's word for sending on purpose once more; empty for none.
     """
-    return [_file_name(part) for part in [*identity.split("/"), *([resend_key] if resend_key else [])]]
-
-
-def _file_name(part: str) -> str:
-    return _NOT_IN_A_NAME.sub("_", part).strip(".") or "_"
+    parts = [*identity.split("/"), *([f"resend={resend_key}"] if resend_key else [])]
+    return [distinct_name(part, _NOT_IN_A_NAME.sub("_", part).strip("."), _LONGEST_NAME) for part in parts]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_omnichat.api.privacy import describe_list, mask_numbers
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
-from airflow_provider_omnichat.tasks.ledger import task_identity, with_resend_key
+from airflow_provider_omnichat.tasks.ledger import batch_name, task_identity
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -124,4 +124,4 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         return {"kind": "table", "conn_id": conn_id, "table": self.results_table, "batch": self._batch(context)}
 
     def _batch(self, context: Context) -> str:
-        return with_resend_key(task_identity(context), self.resend_key)
+        return batch_name(task_identity(context), self.campaign, self.resend_key)

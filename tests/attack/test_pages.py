@@ -48,71 +48,52 @@ def site(tmp_path: Path, ledger: Any, at_sandbox: Any, monkeypatch: pytest.Monke
     from airflow.api_fastapi import app as airflow_app
     from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-    from airflow.api_fastapi.common.db.common import _get_session
     from airflow.api_fastapi.core_api.security import get_user
-    from airflow.models import import_all_models
-    from airflow.models.dag import DagModel
-    from airflow.models.xcom import XComModel
     from airflow.sdk import DAG
     from fastapi import Header
     from fastapi.testclient import TestClient
-    from sqlalchemy import create_engine
     from sqlalchemy.orm import Session
-    from sqlalchemy.pool import StaticPool
 
     from airflow_provider_omnichat.plugins.invites import access
     from airflow_provider_omnichat.plugins.invites.app import create_app
-    from tests.support.metadata import add
+    from tests.support.metadata_database import add_task, metadata_database
 
     class FiveUsers(SimpleAuthManager):
         def is_authorized_dag(self, *, method: Any, user: Any, access_entity: Any = None, details: Any = None) -> bool:
             return (method, access_entity.name) in RIGHTS[user.get_name()].get(details.id, set())
 
+    def user_of(x_user: Any) -> Any:
+        return SimpleAuthManagerUser(username=x_user, role=None)
+
+    user_of.__annotations__ = {"x_user": Annotated[str, Header()]}
     monkeypatch.setenv("AIRFLOW__API__SECRET_KEY", "a key of this test's")
     monkeypatch.setattr(airflow_app._AuthManagerState, "instance", FiveUsers())
-    monkeypatch.setattr(DagModel, "get_team_name", staticmethod(lambda *_, **__: None))
-    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-    import_all_models()
-    XComModel.metadata.create_all(engine)
-    pushed, rendered, now = {}, {}, datetime.now(UTC)
-    with Session(engine) as session:
-        for at, dag_id in enumerate(DAGS):
-            rows = [{"to": f"+{number(10 * at + i)}", "name": "you", "id": f"KEY-{dag_id}-{i}"} for i in range(20)]
-            task = batch(
-                rows, key_column="id", results_path=str(tmp_path), concurrency=1, campaign=f"of-{dag_id}", **ledger
-            )
-            at_sandbox.script("500-after", "500-before", "rejected:10")
-            task.dag = DAG(dag_id, schedule=None, start_date=START)
-            run = run_task(task)
-            pushed[dag_id], rendered[dag_id] = run.xcom["invite_progress"], run.rendered
-            add(session, dag_id, "invite", now, run_id="run-1", value=pushed[dag_id], rendered=run.rendered)
-        # Somebody with a right to the XComs of one has made them say where the rows of the other are.
-        stolen = {**pushed["one"], **{name: pushed["other"][name] for name in ("results", "campaign")}}
-        in_ledger = {**rendered["one"], "results_path": None}
-        add(session, "one", "edited0", now, run_id="run-1", value=stolen, rendered=rendered["one"])
-        add(session, "one", "edited1", now, run_id="run-1", value=stolen, rendered=in_ledger)
-        session.commit()
     app = create_app()
-
-    def get_session() -> Iterator[Session]:
-        with Session(engine) as made:
-            yield made
-
-    def user_of(name: str) -> Any:
-        return SimpleAuthManagerUser(username=name, role=None)
-
-    def get_user_by_header(x_user: Annotated[str, Header()]) -> Any:
-        return user_of(x_user)
-
-    get_user_by_header.__annotations__ = {"x_user": Annotated[str, Header()]}
-    app.dependency_overrides |= {_get_session: get_session, get_user: get_user_by_header}
-    with TestClient(app) as client:
+    app.dependency_overrides[get_user] = user_of
+    pushed, rendered, now = {}, {}, datetime.now(UTC)
+    for at, dag_id in enumerate(DAGS):
+        rows = [{"to": f"+{number(20 * at + i)}", "name": "you", "id": f"KEY-{dag_id}-{i}"} for i in range(20)]
+        given = {"results_path": str(tmp_path), "concurrency": 1, "campaign": f"of-{dag_id}", **ledger}
+        task = batch(rows, key_column="id", **given)
+        task.dag = DAG(dag_id, schedule=None, start_date=START)
+        at_sandbox.script("500-after", "500-before", "rejected:10")
+        run = run_task(task)
+        pushed[dag_id], rendered[dag_id] = run.xcom["invite_progress"], run.rendered
+        del pushed[dag_id]["at"]
+    with metadata_database("sqlite") as engine, TestClient(app) as client:
+        with Session(engine) as session:
+            for dag_id in DAGS:
+                add_task(session, dag_id, at=now, run_id="run-1", rendered=rendered[dag_id], **pushed[dag_id])
+            # Somebody with a right to the XComs of one has made them say where the rows of the other are.
+            stolen = {**pushed["one"], **{name: pushed["other"][name] for name in ("results", "campaign")}}
+            in_ledger = {**rendered["one"], "results_path": None}
+            for task_id, fields in ("edited0", rendered["one"]), ("edited1", in_ledger):
+                add_task(session, "one", task_id, at=now, run_id="run-1", rendered=fields, **stolen)
         page = client.get("/task?dag_id=other&run_id=run-1&task_id=invite", headers={"X-User": "admin"})
         assert "KEY-other-3" in page.text
         recipients = re.findall(r'data-recipient="([0-9a-f]+)"', page.text)
         assert recipients
         yield Site(client, recipients, lambda name, dag_id: access.write_token(user_of(name), dag_id))
-    engine.dispose()
 
 
 ODD = st.text(max_size=6) | st.sampled_from(

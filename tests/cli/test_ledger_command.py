@@ -9,7 +9,7 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.cli.__main__ import main
 from airflow_provider_omnichat.cli.commands import COMMANDS
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.sql_servers import Target
 
 ROOT = Path(__file__).parents[2]
@@ -78,31 +79,39 @@ def outcomes(target: Target) -> dict[str, str]:
 
 def process(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        stdin=subprocess.DEVNULL,
+        check=False,
     )
 
 
-def in_terminal(answer: str, *arguments: str) -> tuple[int, str]:
-    """Run the command with a terminal, in which somebody types an answer."""
+@pytest.fixture
+def in_terminal(target: Target, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[int, str]]]:
+    """Run the command in this process with a terminal, in which somebody has typed an answer; give what it shows."""
     leader, follower = pty.openpty()
-    with os.fdopen(leader, "r+b", buffering=0) as terminal:
-        running = subprocess.Popen([*COMMAND, *arguments], stdin=follower, stdout=follower, stderr=follower)
-        os.close(follower)
-        terminal.write(answer.encode())
-        written = b""
-        try:
-            while block := terminal.read(4096):
-                written += block
-        except OSError:  # the other end was closed
-            pass
-        return running.wait(60), written.decode()
+    files = os.fdopen(leader, "r+b", buffering=0), os.fdopen(follower), os.fdopen(os.dup(follower), "w")
+    with files[0] as terminal, files[1] as typed, files[2] as screen:
+        os.set_blocking(leader, False)
+
+        def run_command(answer: str, *arguments: str) -> tuple[int, str]:
+            terminal.write(answer.encode())
+            monkeypatch.setattr(sys, "stdin", typed)
+            monkeypatch.setattr(sys, "stdout", screen)
+            monkeypatch.setattr(sys, "stderr", screen)
+            code = main(arguments)
+            screen.flush()
+            return code, b"".join(iter(lambda: terminal.read(4096), None)).decode()
+
+        yield run_command
 
 
 def test_status_counts_doubts_first(target: Target) -> None:
     done = process("status", "welcome")
     assert (done.returncode, done.stderr) == (0, "")
-    _, campaign, counts = done.stdout.partition("Campaign")  # Airflow says first that it is being tested
-    assert (campaign + counts).splitlines()[:7] == [
+    assert done.stdout.splitlines()[:7] == [
         "Campaign welcome: 5 invites, 3 in doubt",
         "",
         "  INVITES  OUTCOME   REASON",
@@ -113,15 +122,38 @@ def test_status_counts_doubts_first(target: Target) -> None:
     ]
 
 
-def test_without_a_terminal_and_without_yes_nothing_is_changed(target: Target) -> None:
-    done = process("settle", "welcome", "--row-key", "C-2", "--as", "sent", "--why", "seen in the portal")
-    assert (done.returncode, done.stderr) == (1, "Nothing was changed. With --yes it is.\n")
-    assert "C-2      41793****02  unknown" in done.stdout
+HOSTILE = "=HYPERLINK(1);@x\t\x1b]0;owned\x07\x9b31m\u2028end"
+
+
+def test_nothing_in_the_ledger_is_a_formula_or_obeyed_by_a_terminal(target, run):
+    target.run("UPDATE omnichat_invites SET row_key = ?, claimed_by = ? WHERE row_key = 'C-2'", HOSTILE, HOSTILE)
+    target.run("UPDATE omnichat_invites SET error = ? WHERE row_key = 'C-3'", HOSTILE)
+    (shown,) = run("export", NUMBERS[2])[1:2]
+    assert json.loads(shown)[0]["row_key"] == HOSTILE
+    for given in (["export", NUMBERS[2]], ["doubts", "welcome"], ["doubts", "welcome", "--csv"]):
+        code, out, _ = run(*given)
+        assert code == 0
+        assert [sign for sign in out if sign != "\n" and not sign.isprintable() and sign != "\t"] == [], given
+    rows = list(csv.DictReader(io.StringIO(out), strict=True))
+    assert [len(line) for line in csv.reader(io.StringIO(out))] == [8] * 4
+    assert "'=HYPERLINK(1);@x\t ]0;owned 31m end" in [row["row_key"] for row in rows]
+    (line,) = [line for line in out.splitlines() if "HYPER" in line and "C-3" not in line]
+    assert line.startswith("\"'=HYPERLINK"), "quoted, since it has another reader's separators in it"
+    refused = run("settle", "welcome", "--row-key", HOSTILE, "--as", "sent", "--why", "seen", "--yes")
+    assert "\x1b" not in "".join(map(str, refused))
+
+
+def test_without_a_terminal_and_without_yes_nothing_is_changed(run, target: Target, monkeypatch) -> None:
+    with Path(os.devnull).open() as nothing:
+        monkeypatch.setattr(sys, "stdin", nothing)
+        code, shown, said = run("settle", "welcome", "--row-key", "C-2", "--as", "sent", "--why", "seen in the portal")
+    assert (code, said) == (1, "Nothing was changed. With --yes it is.\n")
+    assert "C-2      41793****02  unknown" in shown
     assert outcomes(target)["C-2"] == "unknown"
 
 
 @pytest.mark.parametrize(("answer", "code", "outcome"), [("y\n", 0, "accepted"), ("\n", 1, "unknown")])
-def test_in_a_terminal_somebody_is_asked(target: Target, answer: str, code: int, outcome: str) -> None:
+def test_in_a_terminal_somebody_is_asked(in_terminal, target: Target, answer: str, code: int, outcome: str) -> None:
     ended, shown = in_terminal(
         answer, "settle", "welcome", "--reason", "read_timeout", "--as", "sent", "--why", "seen in the portal"
     )
@@ -142,10 +174,14 @@ def test_airflows_own_command_has_the_same(target: Target) -> None:
     if "omnichat-ledger" not in config.ALL_COMMANDS_DICT:
         pytest.skip("this Airflow takes no commands of providers, or the provider is not installed")
     airflow = [sys.executable, "-m", "airflow", "omnichat-ledger"]
-    done = subprocess.run([*airflow, "status", "welcome"], capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(
+        [*airflow, "status", "welcome"], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert "Campaign welcome: 5 invites, 3 in doubt" in done.stdout
     assert done.returncode == 0
-    done = subprocess.run([*airflow, "status", "nobodys"], capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(
+        [*airflow, "status", "nobodys"], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert done.returncode == 1
     assert "There are no invites of the campaign 'nobodys'" in done.stderr
 
@@ -173,7 +209,7 @@ def test_who_settles_says_how_they_know(run) -> None:
     assert run("status", "welcome")[1].startswith("Campaign welcome: 5 invites, 3 in doubt")
 
 
-@pytest.mark.parametrize("number", ["0770090", "12345"])
+@pytest.mark.parametrize("number", ["0770090", "12345", "41793030000.0", "4.1793E+10"])
 def test_what_is_no_international_number_is_not_looked_for(run, number: str) -> None:
     for command in (("export", number), ("forget", number, "--yes")):
         code, shown, error = run(*command)
@@ -272,4 +308,4 @@ def test_the_connection_must_be_named(run, monkeypatch) -> None:
 
 def test_every_command_that_changes_something_takes_yes() -> None:
     changing = {command.name for command in COMMANDS if command.changes}
-    assert changing == {"settle", "forget", "prune"}
+    assert changing == {"settle", "forget", "prune", "upgrade"}

@@ -88,7 +88,8 @@ def test_the_runbooks_commands_list_the_doubts_and_settle_them(
     (named,) = re.findall(r"export (OMNICHAT_LEDGER_CONN_ID)=(\w+)", PAGE)
     monkeypatch.setenv(*named)
     monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
-    commands = re.findall(r"^ *omnichat-ledger (.*)", PAGE, re.MULTILINE)
+    runbook = PAGE.partition("\n## A runbook for doubts\n")[2]
+    commands = re.findall(r"^ *omnichat-ledger (.*)", runbook, re.MULTILINE)
     assert [command.split()[0] for command in commands] == ["status", "doubts", "doubts", "settle", "settle"]
     for command in commands:
         assert main(shlex.split(command.partition(" > ")[0])) == 0

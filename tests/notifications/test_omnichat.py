@@ -137,6 +137,7 @@ def test_numbers_stay_numbers_where_templates_are_rendered_to_objects(at_sandbox
         ("drop-after", {}, "may have been sent, or not"),
         ("rejected:10", {}, "REJECTED_DND"),
         ("ok", {"to": "+41 79 302 67 2"}, "is too short"),
+        ("ok", {"to": 41793030000.0}, "looks like a float that was rounded"),
         ("ok", {"message": "no link"}, "link placeholder"),
         ("ok", {"message": "{{ nobody.name }} <link>"}, "'nobody' is undefined"),
         ("ok", {"omnichat_conn_id": "missing"}, "missing"),

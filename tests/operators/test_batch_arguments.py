@@ -127,12 +127,12 @@ def test_what_a_mapped_task_in_a_group_is_expanded_to_is_told_on_every_airflow(a
 
 
 @needs_runner
-def test_what_a_mapped_task_is_not_expanded_to_may_be_none(at_sandbox):
+def test_what_a_mapped_task_is_not_expanded_to_may_be_none(at_sandbox, ledger):
     from airflow.sdk import DAG
 
     with DAG("invites", schedule=None):
         none = dict.fromkeys(["approved", "suppression", "campaign", "results_path", "default_region"])
-        task = mapped(**none).expand_kwargs([{"invites": people(3), "resend_key": ""}])
+        task = mapped(**{**ledger, **none}).expand_kwargs([{"invites": people(3), "resend_key": ""}])
     run = run_task(task, map_index=0)
     assert run.succeeded, run.error
     assert counts(run) == {"accepted": 3}

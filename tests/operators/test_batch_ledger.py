@@ -86,14 +86,11 @@ def test_what_a_result_row_says_was_accepted_is_not_resent_although_the_ledger_l
     store: dict[str, Any] = {}
     run_task(batch(people(20), results_path=str(tmp_path)), store=store)
     for key, value in store.items():
-        if not key.endswith(":count"):
+        if isinstance(value, dict) and "outcomes" in value:
             store[key] = {**value, "outcomes": "." * len(value["outcomes"])}  # killed before the outcomes were written
     again = run_task(batch(people(20), results_path=str(tmp_path), on_unknown="resend"), store=store, try_number=2)
     assert again.succeeded, again.error
     assert counts(again) == {"accepted": 20}
-    store.clear()
-    third = run_task(batch(people(20), results_path=str(tmp_path)), store=store, try_number=3)
-    assert counts(third) == {"accepted": 20}
     assert at_sandbox.requests_seen == 20
     assert len(rows_in(tmp_path)) == 20
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_omnichat.tasks.earlier_tries import BEGUN_KEY
 from tests.support.airflow_harness import run_task
 from tests.support.batch_tasks import batch, counts, number, people
 from tests.support.send_windows import DAY, HOURS, NIGHT
@@ -16,7 +17,7 @@ def test_a_dry_run_makes_no_request_and_touches_no_ledger(at_sandbox, tmp_path):
     touched: list[str] = []
 
     def look(message: Any) -> None:
-        if "TaskStateStore" in type(message).__name__:
+        if "TaskStateStore" in type(message).__name__ and message.key != BEGUN_KEY:
             touched.append(type(message).__name__)
 
     run = run_task(
@@ -225,3 +226,16 @@ def test_budget_and_approval_are_of_the_whole_list_also_for_a_part_of_it(at_sand
         run = part(of, approved=whole, max_invites=40)
         assert run.succeeded, run.error
     assert sorted(sms.to for sms in at_sandbox.accepted) == [number(i) for i in range(40)]
+
+
+def test_names_that_are_null_and_numbers_that_may_be_rounded_are_pointed_out(at_sandbox):
+    invites = [
+        {"to": "41793000000", "name": "Ada"},
+        {"to": "+41793026728", "name": "Bo"},
+        {"to": "+41793026727", "name": "NULL"},
+    ]
+    run = run_task(batch(invites, dry_run=True))
+    assert run.succeeded, run.error
+    noticed = run.xcom["return_value"]["preview"]["noticed"]
+    assert {row["what"].partition(" ")[0]: row["first_rows"] for row in noticed} == {"the": [1], "NULL": [3]}
+    assert "### Look at these" in run.xcom["markdown"]

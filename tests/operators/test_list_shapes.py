@@ -15,7 +15,7 @@ import pytest
 from tests.support.airflow_harness import START, run_task
 from tests.support.airflow_versions import needs_runner, needs_store
 from tests.support.batch_tasks import MESSAGE, counts, number, people, rows_in
-from tests.support.list_sources import batch, decorated, giving
+from tests.support.list_sources import Rows, batch, decorated, giving
 
 pytestmark = pytest.mark.usefixtures("ledger")
 
@@ -94,14 +94,14 @@ def test_a_path_is_a_template(at_sandbox, tmp_path, made):
 
 
 @needs_runner
-def test_a_path_that_a_mapped_task_is_expanded_to_is_data_and_no_template(at_sandbox, tmp_path):
+def test_a_path_that_a_mapped_task_is_expanded_to_is_data_and_no_template(at_sandbox, ledger, tmp_path):
     from airflow.sdk import DAG
 
     from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
 
     path = csv_at(tmp_path / "{{ ds }}.csv")
     with DAG("invites", schedule=None):
-        partial = SendInviteBatchOperator.partial(task_id="invite", message=MESSAGE)
+        partial = SendInviteBatchOperator.partial(task_id="invite", message=MESSAGE, **ledger)
         task = partial.expand(invites=_upstream().output.map(Path))
     run = run_task(task, map_index=0, upstream={"find": [str(path)]})
     assert run.succeeded, run.error
@@ -373,3 +373,18 @@ def test_a_list_of_nothing_but_broken_lines_is_told_by_its_lines(at_sandbox, tmp
     run = run_task(batch(tmp_path / "due.jsonl", retries=1), retries=1)
     assert run.state == "failed"
     assert "Not one of 2 rows could be sent" in str(run.error)
+
+
+class Lazy(dict[str, Any]):
+    """A row that looks its values up, and fails with the name of a person."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        raise LookupError("no consent of Anna Müller")
+
+
+@needs_store
+def test_a_row_that_fails_when_it_is_looked_at_does_not_say_whose_it_is(at_sandbox, caplog):
+    run = run_task(batch(Rows([*people(2), Lazy(to=f"+{number(2)}", name="A")]), retries=1), retries=1)
+    assert run.state == "up_for_retry"
+    assert "The list cannot be read to its end (LookupError)" in str(run.error)
+    assert "Anna" not in f"{run.error}{caplog.text}{run.xcom}"

@@ -21,11 +21,9 @@ from urllib.request import Request, urlopen
 
 from tests.support.airflow_versions import HAS_API_SERVER
 from tests.support.folders import EXAMPLE_DAGS, TEST_DAGS
+from tests.support.patience import PATIENCE_SECONDS
 
 T = TypeVar("T")
-
-# Reached by what hangs alone, also on a machine with much else to do.
-PATIENCE_SECONDS = 600
 
 
 class Run(NamedTuple):
@@ -259,12 +257,12 @@ class Airflow:
         ((run_id,),) = self.wait_until(lambda: self.query(runs, dag_id, started), f"{dag_id} has a run")
         return str(run_id)
 
-    def clear(self, dag_id: str, run_id: str, *, only_failed: bool = False) -> None:
-        """Clear a run, as the button in the UI does."""
+    def clear(self, dag_id: str, run_id: str, **options: bool) -> None:
+        """Clear a run, as the button in the UI does; *options* are of Airflow's API."""
         self.api(
             "POST",
             f"/api/v2/dags/{dag_id}/clearTaskInstances",
-            {"dry_run": False, "dag_run_id": run_id, "only_failed": only_failed, "reset_dag_runs": True},
+            {"dry_run": False, "dag_run_id": run_id, "only_failed": False, "reset_dag_runs": True, **options},
         )
 
     def wait_for_run(self, dag_id: str, run_id: str) -> str:

@@ -151,6 +151,7 @@ def run_task(
     map_index: int = -1,
     resume: Deferral | None = None,
     keep: bool = True,
+    cleared: int = 0,
 ) -> TaskRun:
     """
     Run one try of *task*, or what comes of it after a deferral.
@@ -159,16 +160,23 @@ def run_task(
     :param resume: the deferral after which it goes on.
     :param upstream: return values of other tasks by task id.
     :param keep: False where memory is measured: nothing is told of what was rendered and sent then.
+    :param cleared: how often the run has been cleared.
     """
     store = {} if store is None else store
     if AIRFLOW < (3, 0):
-        return _run_on_airflow_2(task, store, resume)
+        return _run_on_airflow_2(task, store, resume, try_number)
     supervisor = Supervisor(store, connections or {}, upstream or {}, on_message, keep)
-    return _run_on_airflow_3(task, supervisor, try_number, retries, map_index, resume)
+    return _run_on_airflow_3(task, supervisor, try_number, retries, map_index, resume, cleared)
 
 
 def _run_on_airflow_3(
-    task: Any, supervisor: Supervisor, try_number: int, retries: int, map_index: int, resume: Deferral | None
+    task: Any,
+    supervisor: Supervisor,
+    try_number: int,
+    retries: int,
+    map_index: int,
+    resume: Deferral | None,
+    cleared: int,
 ) -> TaskRun:
     import structlog
     from airflow.sdk import DAG
@@ -189,6 +197,7 @@ def _run_on_airflow_3(
         "run_type": "manual",
         "state": DagRunState.RUNNING if hasattr(DagRunState, "RUNNING") else "running",
         "conf": {},
+        "clear_number": cleared,
         "consumed_asset_events": [],
     }
     # The models gain required fields from version to version; None does for all of them.
@@ -246,10 +255,11 @@ def _run_on_airflow_3(
     )
 
 
-def _run_on_airflow_2(task: Any, store: dict[str, Any], resume: Deferral | None) -> TaskRun:
+def _run_on_airflow_2(task: Any, store: dict[str, Any], resume: Deferral | None, try_number: int) -> TaskRun:
+    from airflow import macros
     from airflow.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
     from airflow.providers.common.compat.sdk import DAG
-    from airflow.utils.context import OutletEventAccessors
+    from airflow.utils.context import OutletEventAccessors, VariableAccessor
 
     if not task.has_dag():
         task.dag = DAG("invites", schedule=None, start_date=START)
@@ -259,11 +269,12 @@ def _run_on_airflow_2(task: Any, store: dict[str, Any], resume: Deferral | None)
         run_id="run-1",
         task_id=task.task_id,
         map_index=-1,
-        try_number=1,
+        try_number=try_number,
         xcom_push=lambda key, value: xcom.__setitem__(key, value),
     )
     context: Any = {"ti": ti, "task_instance": ti, "run_id": "run-1", "ds": "2026-01-01", "params": {}}
     context["dag_run"] = SimpleNamespace(conf={})
+    context |= {"macros": macros, "var": {"value": VariableAccessor(deserialize_json=False)}, "ts": START.isoformat()}
     context["outlet_events"] = events = OutletEventAccessors()
     task = task.prepare_for_execution()
     state, error, deferral = "success", None, None

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from airflow_provider_omnichat.campaign.model.rows import Result
-from airflow_provider_omnichat.campaign.results.table import ResultDatabase, ResultTable
-from airflow_provider_omnichat.campaign.results.table_statements import ResultDialect
+from airflow_provider_omnichat.campaign.results.table import ResultTable
+from airflow_provider_omnichat.campaign.sql.dialect import AnyDialect
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from tests.support.result_rows import key_of
 from tests.support.sql_connections import Database
 
-DIALECTS: dict[str, ResultDialect] = {
+DIALECTS: dict[str, AnyDialect] = {
     "sqlite3": "sqlite",
     "psycopg2": "postgresql",
     "psycopg": "postgresql",
@@ -33,7 +34,7 @@ def sinks(database: Database, table: str) -> Iterator[Sink]:
             opened.append(database.connect())
             return wrapped(opened[-1])
 
-        known = ResultDatabase(connect, DIALECTS[database.driver], database.placeholder, "connection warehouse")
+        known = SqlDatabase(connect, DIALECTS[database.driver], database.placeholder, "warehouse")
         return ResultTable(known, table, batch=batch, try_number=try_number, recipient_of=key_of)
 
     yield make

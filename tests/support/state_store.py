@@ -17,7 +17,7 @@ class Store(dict[str, Any]):
 
     def get(self, key: str, default: Any = None) -> Any:
         self._count("get")
-        return copy.deepcopy(dict.get(self, key, default))
+        return copy.deepcopy(self[key]) if key in self else default
 
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
         how = self._count("set")
@@ -44,8 +44,8 @@ class ListedStore:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def get(self, key: str, /) -> Any:
-        return self._store.get(key)
+    def get(self, key: str, default: Any = None, /) -> Any:
+        return self._store.get(key, default)
 
     def set(self, key: str, value: Any, /, *, retention: Any = None) -> None:
         self._store.set(key, value, retention=retention)

@@ -193,7 +193,7 @@ def test_a_list_that_fails_before_all_of_its_columns_were_seen_sends_nothing_and
     run = run_task(batch(Breaks(0, OSError("the disk is gone.")), retries=1), retries=1)
     assert run.state == "up_for_retry"
     assert_reads_well(str(run.error))
-    assert "The list cannot be read to its end (OSError: the disk is gone.)." in str(run.error)
+    assert "The list cannot be read to its end (OSError at line 187 of test_ending.py)." in str(run.error)
     assert sandbox.requests_seen == 0
 
 
@@ -205,7 +205,7 @@ def test_a_list_that_fails_in_the_middle_leaves_an_outcome_for_each_row_that_was
     run = run_task(batch(Breaks(rows, OSError("the disk is gone.")), results_path=str(tmp_path)))
     assert run.state == "failed"
     assert_reads_well(str(run.error))
-    assert "The list cannot be read to its end (OSError: the disk is gone.)." in str(run.error)
+    assert "The list cannot be read to its end (OSError at line 187 of test_ending.py)." in str(run.error)
     assert (
         f"{rows + 1} rows of the list were read; the rest of the list has no outcome and no row in the results, and"
         " another try takes them up."

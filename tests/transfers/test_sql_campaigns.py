@@ -123,7 +123,7 @@ def test_parts_share_a_list_and_a_table(warehouse, at_sandbox):
     found = results(warehouse)
     assert len(found) == 10
     for i, run in enumerate(runs):
-        assert Counter(results(warehouse, f"%/part_{i}").values()) == counts(run)
+        assert Counter(results(warehouse, f"%/part_{i}@spring").values()) == counts(run)
 
 
 @needs_runner
@@ -145,7 +145,7 @@ def test_it_can_be_mapped(warehouse, at_sandbox, over, found):
         run = run_task(mapped, map_index=index)
         assert run.succeeded, run.error
         counted += Counter(counts(run))
-        assert Counter(results(warehouse, f"mapped/run-1/invite/{index}").values()) == counts(run)
+        assert Counter(results(warehouse, f"mapped/run-1/invite/{index}@spring").values()) == counts(run)
         assert run.rendered["parameters"] in (None, "<list of 1 values>", "<dict of 1 values>")
     assert counted == found
 

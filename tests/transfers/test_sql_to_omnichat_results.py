@@ -87,6 +87,14 @@ def test_the_same_list_on_purpose_once_more_has_rows_of_its_own(two, at_sandbox)
     assert found == [("invites/run-1/invite", 3), ("invites/run-1/invite#again", 3)]
 
 
+def test_rows_of_another_campaign_are_not_taken_for_those_of_this_one(two, at_sandbox, ledger):
+    for name in ("spring", "summer", "spring"):
+        assert run_task(invites(results_table="invited", campaign=name, **ledger)).succeeded
+    found = two.run("SELECT batch, COUNT(*) FROM invited GROUP BY batch ORDER BY batch")
+    assert found == [("invites/run-1/invite@spring", 3), ("invites/run-1/invite@summer", 3)]
+    assert len(at_sandbox.accepted) == 6
+
+
 def test_rows_that_cannot_be_sent_are_in_the_results_too(two):
     two.fill("people", "id mobile first_name", [("1", number(1), "A"), ("2", None, "B"), ("3", number(1), "C")])
     run = run_task(invites(results_table="invited"))
@@ -219,7 +227,7 @@ def test_killed_again_and_again_each_row_is_in_the_table_once(
         "to_column": "mobile",
         "key_column": "id",
         "results_table": "invited",
-        "rate_limit": 400,
+        "rate_limit": 200,
         "on_unknown": "resend",
         **ledger,
     }

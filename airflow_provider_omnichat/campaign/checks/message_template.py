@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.model.blank import is_blank
+from airflow_provider_omnichat.campaign.model.blank import value_in
 from airflow_provider_omnichat.campaign.model.plain_values import plain_text_of
 
 _BRACE = re.compile(r"\{\{|\}\}|\{[^{}]*\}|\{|\}")
@@ -66,11 +66,8 @@ class MessageTemplate:
         """
         values = []
         for name in self._names:
-            value = fields.get(name)
-            # By far the most: a text that is there.
-            if type(value) is not str or not value or value.isspace():
-                value = _text_of(value, name, fields)
-            values.append(value)
+            value = value_in(fields, name)
+            values.append(value if type(value) is str else _text_of(value, name, fields))
         return self._format % tuple(values)
 
     def __repr__(self) -> str:
@@ -101,13 +98,13 @@ def _field_name(found: str, start: int) -> str:
 
 def _text_of(value: object, name: str, fields: Mapping[str, Any]) -> str:
     try:
-        text = "" if is_blank(value) else plain_text_of(value)
+        text = plain_text_of(value)
     except (ValueError, ArithmeticError):
         text = None
-    if text is None:
-        problem = f"is a {type(value).__name__} that cannot stand in a text"
-    elif text and not text.isspace():
+    if text is not None:
         return text
+    if value is not None:
+        problem = f"is a {type(value).__name__} that cannot stand in a text"
     else:
         problem = "is empty in this row" if name in fields else "is not in this row"
     raise InvalidInviteError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +13,18 @@ from airflow_provider_omnichat.api.privacy import is_address, is_path
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.model.blank import is_blank, value_in
 from airflow_provider_omnichat.campaign.model.column_names import TwoColumnsError, column_of, shown_name
+from airflow_provider_omnichat.campaign.model.plain_values import key_text
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Refusal, Row
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
-from airflow_provider_omnichat.campaign.phone.written import may_be_a_number
 
 _MOST_EXAMPLES = 5
-
-
+# What people write where somebody has no number. All else may have been one.
+_NO_NUMBER = re.compile(
+    r"[-\u2013\u2014]+|[?.0x]|n/?a|n\.a\.?|n/d|nil|nan|none|null|no(?: number)?|not (?:available|known)|missing|empty"
+    r"|unknown|unbekannt|inconnu|desconocido|sconosciuto",
+    re.IGNORECASE,
+)
 _OPTED_OUT = Reason(ReasonCode.OPTED_OUT, "is on the opt-out list")
 
 
@@ -46,9 +51,9 @@ class Suppression:
 
     Numbers are compared after normalising, so they may be written in another way than in the list of invites.
 
-    An entry that cannot be read but could be somebody's number is an error: skipping it would invite a person who has
-    said no. One that can be nobody's number (fewer than five digits, such as ``n/a``) counts as :attr:`ignored`. A list
-    with nothing but these and blank ones is another list, or another column, and an error, too.
+    An entry that cannot be read is an error: skipping it might invite a person who has said no. A word for no number,
+    such as ``n/a``, counts as :attr:`ignored`. A list of nothing but these and blank ones is another list, or another
+    column, and an error, too.
 
     :param entries: numbers as people write them, or :class:`NationalOptOut`; blank ones are left out.
     :param default_region: the country of numbers without a country code, as two letters.
@@ -57,7 +62,7 @@ class Suppression:
 
     def __init__(self, entries: Iterable[object], default_region: str | None = None) -> None:
         self.ignored = 0
-        """Entries that can be nobody's number."""
+        """Entries that say there is no number."""
         # As integers: the smallest thing that a set can hold of a number.
         self._numbers: set[int] = set()
         unreadable: list[str] = []
@@ -75,7 +80,7 @@ class Suppression:
                         f"suppression: entry {position} is the address of a file; give one file alone, as"
                         " suppression='/data/opt-outs.csv', or read several in a task that gives their numbers"
                     ) from None
-                if isinstance(entry, str) and not may_be_a_number(entry):
+                if _NO_NUMBER.fullmatch(key_text(entry)):
                     self.ignored += 1
                     continue
                 count += 1
@@ -84,7 +89,8 @@ class Suppression:
         if count:
             raise SuppressionError(
                 f"suppression: {count} entries cannot be read as phone numbers, so that people who opted out might be"
-                f" invited; correct them, or give default_region for national numbers. {'; '.join(unreadable)}"
+                " invited; correct them, leave blank what is no number, or give default_region for national"
+                f" numbers. {'; '.join(unreadable)}"
             )
         nobody = self.ignored + blank
         if nobody and not self._numbers:
@@ -159,4 +165,4 @@ def _has(names: Collection[Any]) -> str:
 
 
 def _with_region(number: object, region: object) -> object:
-    return number if region is None else NationalOptOut(number, str(region).strip())
+    return number if region is None else NationalOptOut(number, str(region))

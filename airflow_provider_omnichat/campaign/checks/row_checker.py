@@ -152,11 +152,11 @@ class RowChecker:
 
     def _country(self, fields: Mapping[str, Any]) -> str | None:
         own = value_in(fields, self._region_column)
-        return None if own is None else str(own).strip()
+        return None if own is None else str(own)
 
     def _key(self, row: Row) -> str | None:
         value = value_in(row.fields, self._key_column)
-        return None if value is None else key_text(value)
+        return None if value is None else key_text(value) or None
 
     def _message(self, row: Row) -> object:
         own = value_in(row.fields, "message")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from airflow_provider_omnichat.api.body import valid_text
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
 from airflow_provider_omnichat.campaign.model.blank import is_blank
+from airflow_provider_omnichat.campaign.model.plain_values import HALF_A_CHARACTER
 from airflow_provider_omnichat.campaign.model.segments import MOST_BYTES, MOST_PARTS, refused_length
 
 
@@ -50,19 +52,16 @@ def invalid(field: str, code: ReasonCode, problem: str, detail: str = "") -> Inv
 
 
 def _text(field: str, value: object) -> str:
-    if is_blank(value):
-        raise invalid(field, ReasonCode.NO_TEXT, "is empty" if isinstance(value, str) else "is missing")
-    if not isinstance(value, str):
+    text = value.strip() if isinstance(value, str) else None
+    if not text:
+        if text is not None or is_blank(value):
+            raise invalid(field, ReasonCode.NO_TEXT, "is missing" if text is None else "is empty")
         raise invalid(field, ReasonCode.NOT_A_TEXT, f"must be a text, is a {type(value).__name__}")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise invalid(
-            field, ReasonCode.NOT_A_TEXT, "has half a character in it (a lone surrogate); mend the source's encoding"
-        ) from None
-    if "\x00" in value:
+    if valid_text(text) != text:
+        raise invalid(field, ReasonCode.NOT_A_TEXT, HALF_A_CHARACTER)
+    if "\x00" in text:
         raise invalid(field, ReasonCode.NOT_A_TEXT, "has a NUL character in it; mend the source's encoding")
-    return value
+    return text
 
 
 def _shown(placeholder: str) -> str:

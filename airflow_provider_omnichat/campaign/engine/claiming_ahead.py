@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from time import monotonic
 
 from airflow_provider_omnichat.api.errors import OmnichatError
-from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.campaign.model.rows import Candidate, ListFailedError, Result
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
 from airflow_provider_omnichat.campaign.sending.sender import Sender
@@ -124,6 +123,5 @@ def next_block(
     except OmnichatError as error:
         return block, error
     except Exception as error:  # whatever a file, a database or a network raises: what is sent must be recorded
-        why = f"{type(error).__name__}: {scrub(str(error))}"
-        return block, ListFailedError(f"The list cannot be read to its end ({why})")
+        return block, ListFailedError(f"The list cannot be read to its end ({type(error).__name__})")
     return block, None

@@ -58,7 +58,11 @@ def preview_campaign(plan: CampaignPlan, source: RowSource) -> CampaignPreview:
     :raises OmnichatError: the list or the ledger cannot be read.
     """
     rules, fingerprint = plan.rules, Fingerprint()
-    statistics = Preview(price_per_segment=rules.budget.price_per_segment, currency=rules.budget.currency)
+    statistics = Preview(
+        price_per_segment=rules.budget.price_per_segment,
+        currency=rules.budget.currency,
+        template=plan.invite.template.text if plan.invite.template else "",
+    )
     measures_list = rules.budget.is_set or rules.partition is not None
     with rarely_collected():
         try:

@@ -71,6 +71,10 @@ def send_at_most_once(
         if taken[key].outcome is None and taken[key].same_task:  # of a try that was killed
             ledger.leave_in_doubt(claims)
         entry = taken[key]
+        if entry.outcome is None and not entry.same_task:
+            raise InviteNotSentError(
+                Reason(ReasonCode.ALREADY_INVITED, "Another task of this campaign is sending it now")
+            )
         if look_up is not None and entry.same_task and entry.outcome in IN_DOUBT:
             settlement = look_up(invite, entry)
             if settlement is not None and not ledger.settle(claims, {key: settlement}):

@@ -16,6 +16,7 @@ from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.failure import failure_name
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from airflow_provider_omnichat.campaign.sql.values import fitted, moment, stamp
+from airflow_provider_omnichat.campaign.sql.written_table import lack_of_columns
 
 CLAIMED = "claimed"
 """Stands for the outcome of a claim that nobody has ended yet."""
@@ -173,7 +174,8 @@ class LedgerAudit:
         :param row_key: the user's name of the row.
         :raises LedgerError: the table is missing, or cannot be read.
         """
-        return [_row(row) for row in self._read(self._table.by_key(), [fitted(campaign), row_key])]
+        rows = map(_row, self._read(self._table.by_key(), [fitted(campaign), row_key]))
+        return [row for row in rows if row.row_key == row_key]  # MySQL takes "a" and "a " for one
 
     def doubts(self, campaign: str, claimed_by: str | None = None) -> Iterator[LedgerRow]:
         """
@@ -221,10 +223,9 @@ class LedgerAudit:
         except Exception as error:  # whatever a driver raises; its text may have parameters in it
             failure = failure_name(error)
         at = f" of {self._database.location}" if self._database.location else ""
-        raise LedgerError(
-            f"The ledger table {self._table.name}{at} cannot be read ({failure}). See that it is there, has the columns"
-            " that the documentation shows, and that the connection's user may select from it"
-        )
+        advice = "See that it is there, and that the connection's user may select from it"
+        lacks, advice = lack_of_columns(self._database, self._table) or (f"cannot be read ({failure})", advice)
+        raise LedgerError(f"The ledger table {self._table.name}{at} {lacks}. {advice}")
 
 
 def _row(row: tuple[Any, ...]) -> LedgerRow:

@@ -14,7 +14,7 @@ from airflow_provider_omnichat.campaign.sql.delivery import delivery_values
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
 from airflow_provider_omnichat.campaign.sql.values import fitted, moment
 
-_WORDS = Words(LedgerError, "ledger", "select and update")
+_WORDS = Words(LedgerError, "select and update")
 _READ_ROWS = 5000
 
 
@@ -33,7 +33,7 @@ class LedgerDelivery:
         self, database: SqlDatabase, campaign: str, table: str = DEFAULT_TABLE, owner: str | None = None
     ) -> None:
         self._table = SqlTable(table, database.dialect, database.placeholder)
-        self._session = SqlSession(database.connect, self._table, _WORDS, database.location)
+        self._session = SqlSession(database, self._table, _WORDS)
         self._campaign = fitted(campaign)
         self._of = (self._campaign,) if owner is None else (self._campaign, fitted(owner))
         self.location = f"ledger table {table}" + (f" of {database.location}" if database.location else "")

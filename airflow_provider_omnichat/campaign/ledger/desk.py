@@ -9,14 +9,14 @@ from typing import Any
 from airflow_provider_omnichat.campaign.ledger.desk_statements import DeskStatements
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.settle import OPEN_CLAIM_MINUTES, settle_each
-from airflow_provider_omnichat.campaign.ledger.sql_entries import answer_values, entry_of, settlement_values
+from airflow_provider_omnichat.campaign.ledger.sql_entries import answer_values, entry_of, rows_of, settlement_values
 from airflow_provider_omnichat.campaign.ledger.sql_statements import COLUMNS, DEFAULT_TABLE, FORGOTTEN
 from airflow_provider_omnichat.campaign.phone.identity import identity_of, recipient_key
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
 from airflow_provider_omnichat.campaign.sql.values import fitted, moment, stamp
 
-_WORDS = Words(LedgerError, "ledger", "select, update and delete")
+_WORDS = Words(LedgerError, "select, update and delete")
 _RECIPIENT_LENGTH = 32
 _OTHERS = "was looked up, and what was found is the invite of another campaign"
 _CHANGED = "was changed by somebody else at this moment; look at it again"
@@ -33,7 +33,7 @@ class LedgerDesk:
 
     def __init__(self, database: SqlDatabase, table: str = DEFAULT_TABLE) -> None:
         self._table = DeskStatements(table, database.dialect, database.placeholder)
-        self._session = SqlSession(database.connect, self._table, _WORDS, database.location)
+        self._session = SqlSession(database, self._table, _WORDS)
 
     def settle(
         self, campaign: str, settlements: Mapping[str, Settlement], *, no_try_runs: bool = False
@@ -92,8 +92,8 @@ class LedgerDesk:
             for campaign, claimed_at in [(row["campaign"], row["claimed_at"]) for row in rows if not row["outcome"]]:
                 if datetime.now(UTC) - moment(claimed_at) < timedelta(minutes=OPEN_CLAIM_MINUTES):
                     raise LedgerError(
-                        f"An invite of the campaign {campaign} to this number may be being sent right now; nothing was"
-                        " erased. Wait until no task of the campaign runs"
+                        f"An invite of the campaign {campaign!r} to this number may be being sent right now; nothing"
+                        " was erased. Wait until no task of the campaign runs"
                     )
             campaigns = sorted(row["campaign"] for row in rows)
             for campaign in campaigns:
@@ -141,7 +141,8 @@ class LedgerDesk:
         for start in range(0, len(recipients), size):
             part = recipients[start : start + size]
             cursor.execute(self._table.read(len(part)), (campaign, *part))
-            found.update({recipient: tuple(rest) for recipient, *rest in map(row_values, cursor.fetchall())})
+            rows = rows_of(campaign, cursor.fetchall(), self._table.name)
+            found.update({recipient: tuple(rest) for recipient, *rest in rows})
         return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.ledger.interface import Entry, LedgerError, Settlement
+from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.values import integer, moment, stamp, storable
 
 _TEXT_LENGTH = 255
@@ -46,6 +48,17 @@ def entry_of(row: tuple[Any, ...], owner: str, table: str) -> Entry:
         raise LedgerError(
             f"The ledger table {table} has a row of this campaign that cannot be read; nothing more is sent"
         ) from None
+
+
+def rows_of(campaign: str, rows: Iterable[Any], table: str) -> Iterator[tuple[Any, ...]]:
+    """Return rows of READ_COLUMNS without their campaign; refuse those of another that the database takes for it."""
+    for found, *values in map(row_values, rows):
+        if found != campaign:
+            raise LedgerError(
+                f"The ledger table {table} takes the campaigns {found!r} and {campaign!r} for one; nothing more is"
+                " sent. Its columns must compare texts exactly, as the documentation shows (MySQL: COLLATE utf8mb4_bin)"
+            )
+        yield tuple(values)
 
 
 def answer_values(entry: Entry) -> tuple[Any, ...]:

@@ -26,7 +26,7 @@ from airflow_provider_omnichat.campaign.ledger.interface import (
     Settlement,
 )
 from airflow_provider_omnichat.campaign.ledger.retake import NEVER_ENDED, NEVER_ENDED_AGAIN
-from airflow_provider_omnichat.campaign.ledger.sql_entries import answer_values, entry_of
+from airflow_provider_omnichat.campaign.ledger.sql_entries import answer_values, entry_of, rows_of
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE, SqlTable
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
@@ -34,7 +34,7 @@ from airflow_provider_omnichat.campaign.sql.values import fitted, flat, stamp, s
 
 T = TypeVar("T")
 
-_WORDS = Words(LedgerError, "ledger", "select, insert and update")
+_WORDS = Words(LedgerError, "select, insert and update, and to create the table if need be")
 _FORGOTTEN = Reason(ReasonCode.FORGOTTEN, "was erased from the ledger, and gets no second invite of this campaign")
 
 
@@ -64,7 +64,7 @@ class SqlLedger:
 
     def __init__(self, database: SqlDatabase, campaign: str, owner: str, table: str = DEFAULT_TABLE) -> None:
         self._table = SqlTable(table, database.dialect, database.placeholder)
-        self._session = SqlSession(database.connect, self._table, _WORDS, database.location)
+        self._session = SqlSession(database, self._table, _WORDS)
         self._desk = LedgerDesk(database, table)
         self._campaign = fitted(campaign)
         self._owner = fitted(owner)
@@ -171,6 +171,15 @@ class SqlLedger:
 
         return self._session.read(work) if numbers else {}
 
+    def other_campaign(self) -> str | None:
+        """Return another campaign in which the same owner may have sent, if there is one; reads the whole table."""
+
+        def work(cursor: Any) -> list[str]:
+            cursor.execute(self._table.other_campaign(), (self._owner, self._campaign))
+            return [row_values(row)[0] for row in cursor.fetchall()]
+
+        return next(iter(self._session.read(work)), None)
+
     def close(self) -> None:
         """Close the connection; what was recorded and not flushed is not written. A later call connects anew."""
         self._session.close()
@@ -219,7 +228,7 @@ class SqlLedger:
         found: dict[str, tuple[Entry, str]] = {}
         for part in self._parts(claims):
             cursor.execute(self._table.read(len(part)), (self._campaign, *(claim.identity for claim in part)))
-            for number, claim_id, *rest in map(row_values, cursor.fetchall()):
+            for number, claim_id, *rest in rows_of(self._campaign, cursor.fetchall(), self._table.name):
                 if names[number] in found:
                     raise LedgerError(
                         f"The ledger table {self._table.name} has a recipient twice in one campaign; nothing more is"
@@ -263,7 +272,7 @@ class SqlLedger:
         found: list[str] = []
         for part in self._parts(names):
             cursor.execute(self._table.read(len(part)), (self._campaign, *part))
-            found += [row_values(row)[0] for row in cursor.fetchall()]
+            found += [row[0] for row in rows_of(self._campaign, cursor.fetchall(), self._table.name)]
         return found
 
     def _parts(self, items: Sequence[T]) -> Iterator[Sequence[T]]:

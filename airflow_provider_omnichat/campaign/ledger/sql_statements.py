@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from airflow_provider_omnichat.campaign.sql.dialect import DIALECTS, NAME_LENGTH, Dialect
+from airflow_provider_omnichat.campaign.sql.dialect import DIALECTS, NAME_LENGTH, AnyDialect
+from airflow_provider_omnichat.campaign.sql.written_table import DELIVERY_COLUMNS, WrittenTable
 
 DEFAULT_TABLE = "omnichat_invites"
 
@@ -41,15 +43,9 @@ COLUMNS = tuple(name for name, _ in _COLUMNS)
 SETTLED_COLUMNS = ("settled_as", "settled_by", "settled_at", "settled_why")
 """Written when somebody settles a doubt, and kept when the invite is claimed again."""
 RECORD_COLUMNS = tuple(name for name in COLUMNS if name not in SETTLED_COLUMNS)
-# What became of an accepted invite later; nothing that sends touches it.
-_DELIVERY_COLUMNS = (
-    ("delivery", "VARCHAR(16)"),
-    ("delivered_at", "{time}"),
-    ("price", "DECIMAL(18, 6)"),
-    ("currency", "VARCHAR(8)"),
-)
 CLAIM_COLUMNS = ("campaign", "recipient", "row_key", "attempts", "claimed_by", "claim_id", "claimed_at")
 READ_COLUMNS = (
+    "campaign",
     "recipient",
     "claim_id",
     "outcome",
@@ -94,7 +90,7 @@ def check_table_name(name: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class SqlTable:
+class SqlTable(WrittenTable):
     """
     The statements for one table.
 
@@ -103,8 +99,17 @@ class SqlTable:
     :param placeholder: what the driver takes for a parameter, ``?`` or ``%s``.
     """
 
+    kind: ClassVar = "ledger"
+    declared: ClassVar = _COLUMNS + DELIVERY_COLUMNS
+    times: ClassVar = _TIME
+    if_missing: ClassVar = "IF NOT EXISTS "
+    # It begins with the recipient: a block then finds its rows by number whatever the planner knows of campaigns
+    # (PostgreSQL, with a new table, read all of the campaign for each block), and counting a number's invites over
+    # campaigns needs no index more.
+    _key: ClassVar = "recipient, campaign"
+
     name: str
-    dialect: Dialect
+    dialect: AnyDialect
     placeholder: str
 
     def __post_init__(self) -> None:
@@ -122,24 +127,6 @@ class SqlTable:
         SQLite takes 999 parameters in old builds; psycopg becomes slower a row with thousands of them.
         """
         return 999 // len(RECORD_COLUMNS) if self.dialect == "sqlite" else 250
-
-    def create(self) -> str:
-        """
-        Give the statement that makes the table, if there is none.
-
-        The key begins with the recipient: a block then finds its rows by number whatever the planner knows of campaigns
-        (PostgreSQL, with a new table, read all of the campaign for each block), and counting a number's invites over
-        campaigns needs no index more.
-        """
-        lines = [f"    {name} {kind.format(time=_TIME[self.dialect])}" for name, kind in _COLUMNS + _DELIVERY_COLUMNS]
-        lines.append("    PRIMARY KEY (recipient, campaign)")
-        options = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin" if self.dialect == "mysql" else ""
-        return f"CREATE TABLE IF NOT EXISTS {self._table} (\n" + ",\n".join(lines) + f"\n){options}"
-
-    def probe(self) -> str:
-        """Read nothing, and fail where the table or a column of it is missing."""
-        columns = ", ".join([*COLUMNS, *(name for name, _ in _DELIVERY_COLUMNS)])
-        return f"SELECT {columns} FROM {self._table} WHERE 1 = 0"  # noqa: S608 - checked names only
 
     def claim(self, rows: int) -> str:
         """Insert claims, and leave alone what is there. Parameters: those of :data:`CLAIM_COLUMNS` for each row."""
@@ -223,6 +210,14 @@ class SqlTable:
     def any_forgotten(self) -> str:
         """Read one recipient that was forgotten, if there is one: by the key, whatever the size of the table."""
         return f"SELECT recipient FROM {self._table} WHERE recipient >= '{FORGOTTEN}' LIMIT 1"  # noqa: S608 - as above
+
+    def other_campaign(self) -> str:
+        """Read a campaign in which an owner may have sent. Parameters: claimed_by, the campaign that is not meant."""
+        return (
+            f"SELECT campaign FROM {self._table} WHERE claimed_by = {self.placeholder}"  # noqa: S608 - as above
+            f" AND campaign <> {self.placeholder} AND (outcome IS NULL OR outcome IN ('accepted', 'unknown'))"
+            " ORDER BY claimed_at DESC LIMIT 1"
+        )
 
     def count_recent(self, rows: int) -> str:
         """Count invites by recipient. Parameters: the recipients, since when twice."""

@@ -19,11 +19,14 @@ KEEP_FOREVER = timedelta.max
 """What Airflow calls ``NEVER_EXPIRE``: an entry lives as long as its DAG run, not just 30 days."""
 
 
+_NOT_THERE = object()
+
+
 class StateStore(Protocol):
     """What is used of ``context["task_state_store"]``."""
 
-    def get(self, key: str, /) -> Any:
-        """Give the value, None if there is none."""
+    def get(self, key: str, default: Any = None, /) -> Any:
+        """Give the value, *default* if there is none."""
 
     def set(self, key: str, value: Any, /, *, retention: timedelta | None = None) -> None:
         """Write a value."""
@@ -42,19 +45,23 @@ class CheckedStore:
     def get(self, key: str) -> Any:
         """Read a value; None if there is none."""
         try:
-            return self._store.get(key)
+            value = self._store.get(key, _NOT_THERE)
         except Exception as error:  # whatever a store raises, nothing may be sent after it
             raise LedgerError(
                 f"The task state store cannot be read ({type(error).__name__}); nothing was sent", is_outage=True
             ) from error
+        if value is None:  # never written: Airflow has the key, and its [workers] state_store_backend lost the value
+            raise LedgerError(f"The task state store has lost {key}: its backend must be one that all workers share")
+        return None if value is _NOT_THERE else value
 
     def set(self, key: str, value: Any) -> None:
         """Write a value and keep it as long as the DAG run."""
         try:
             self._store.set(key, value, retention=KEEP_FOREVER)
         except Exception as error:  # see above
+            is_outage = not isinstance(error, TypeError | ValueError)  # these are about the value, and stay
             raise LedgerError(
-                f"The task state store cannot be written ({type(error).__name__})", is_outage=True
+                f"The task state store cannot be written ({type(error).__name__})", is_outage=is_outage
             ) from error
 
     def set_and_see(self, key: str, value: Any) -> None:

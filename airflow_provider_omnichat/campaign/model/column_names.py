@@ -44,6 +44,17 @@ def column_of(wanted: Any, names: Collection[Any]) -> Any:
     return alike[0] if alike else None
 
 
+def count_of(wanted: Collection[str], names: Collection[str]) -> int:
+    """
+    Count the columns that are there, as :func:`column_of` compares names.
+
+    :param wanted: names of columns.
+    :param names: of the columns that there are.
+    """
+    there = set(map(_plain, names))
+    return sum(_plain(name) in there for name in wanted)
+
+
 def shown_name(name: object) -> str:
     """
     Give the name of a column in quotes, as it may be shown: in a list without a header it may be somebody's number.

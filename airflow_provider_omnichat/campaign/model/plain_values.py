@@ -8,21 +8,36 @@ from decimal import Decimal
 from numbers import Number, Rational, Real
 from uuid import UUID
 
+from airflow_provider_omnichat.api.body import valid_text
+
 # A number beyond this many digits before or after the point is a mistake in the data, not something to tell people.
 _MOST_DIGITS = 30
 # What a data frame makes of the whole number 1017 in a column with an empty cell.
 _WHOLE = re.compile(r"(0|[1-9]\d*)\.0+", re.ASCII)
+
+HALF_A_CHARACTER = "has half a character in it (a lone surrogate); mend the source's encoding"
+
+
+class RoundedFloat(float):
+    """A float that its source may have rounded: of a column of 32 bits, or with an exponent in JSON."""
+
+    __slots__ = ()
 
 
 def key_text(value: object) -> str:
     """
     Write what names a row: ``1017`` also where a data frame has made ``1017.0`` of it.
 
+    Bytes are written as the text they are, else in hexadecimal.
+
     :param value: of the key's field; not nothing.
     """
     if isinstance(value, str):
+        value = value.strip()
         whole = _WHOLE.fullmatch(value)
-        return whole[1] if whole else value
+        return whole[1] if whole else valid_text(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _bytes_text(bytes(value))
     try:
         text = plain_text_of(value)
     except (ValueError, ArithmeticError):
@@ -30,7 +45,7 @@ def key_text(value: object) -> str:
     if text is not None:
         return key_text(text)
     try:
-        return str(value)
+        return valid_text(str(value))
     except ValueError:  # a whole number that Python does not write, for its length
         return f"<{type(value).__name__}>"
 
@@ -49,6 +64,14 @@ def plain_text_of(value: object) -> str | None:
     if isinstance(value, Decimal):
         return _decimal_text(value)
     return str(value) if isinstance(value, Number | date | time | UUID) else None
+
+
+def _bytes_text(value: bytes) -> str:
+    try:
+        text = value.decode().strip()
+    except UnicodeDecodeError:
+        return value.hex()
+    return text if text.isprintable() else value.hex()
 
 
 def _float_text(number: float) -> str | None:

@@ -38,7 +38,8 @@ def normalise_number(number: object, default_region: str | None = None, country:
     Give a number in international format, digits only: ``41793026727``.
 
     Taken are ``+41 79 302 67 27``, ``0041793026727``, ``41793026727``, ``+41 (0)79 302 67 27``, whole numbers of any
-    type (also the ``41793026727.0`` of a data frame), and, with a country, the national ``079 302 67 27``.
+    type (also the ``41793026727.0`` of a data frame, unless it looks rounded), and, with a country, the national
+    ``079 302 67 27``.
 
     Where a text can be read in two ways that lead to two people, it is refused; nothing is guessed:
 

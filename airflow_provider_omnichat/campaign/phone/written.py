@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import unicodedata
 from decimal import Decimal
 from numbers import Integral, Real
@@ -11,11 +12,10 @@ from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.model.blank import is_blank
+from airflow_provider_omnichat.campaign.model.plain_values import RoundedFloat
 from airflow_provider_omnichat.campaign.phone.country_codes import country_code_of
 
 _LONGEST_INPUT = 40
-# Below, a text is nobody's number.
-_FEWEST_DIGITS = 5
 _FEWEST_DIGITS_OF_A_WHOLE_NUMBER = 7
 _MOST_DIGITS_OF_A_FLOAT = 15
 _APOSTROPHES = ("'", "\u2019")
@@ -36,7 +36,9 @@ _OF_A_NUMBER = frozenset("0123456789+-.()[]/ ")
 _BETWEEN_NUMBERS = frozenset(",;#*&|~\uff0c\uff1b\u3001\u2053\u223c\uff5e")
 _NEXT_CELL = re.compile(r"[\t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]")
 # As a spreadsheet shortens what it takes for a quantity: 4.17930E+10.
-_SHORTENED = re.compile(r"\+?\d+(?:[.,]\d+)?[eE]\+?\d+")
+_SHORTENED = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE]\+?\d+")
+# As it shows a formula that has failed, in any language, and a column that is too narrow: #REF!, #DIV/0!, ####.
+_SHEET_ERROR = re.compile(r"#(?:#*|[^\W\d_][\w/]*[!?]?)")
 # The dot of these is no separator: behind an area code, with the 0 that is dialled before it, stands a whole number.
 _WHOLE = re.compile(r"(\+?(?:[1-9]\d{3,}|\d{7,}))\.0+")
 _FRACTION = re.compile(r"(?:\+?\d{7,}|[1-9]\d{3,}|0)\.\d+")
@@ -48,7 +50,13 @@ _REST_OF_NUMBER = re.compile(r" ?[1-9](?:[ .-]?\d){4,}")
 _OR_ANOTHER = re.compile(r"\d{4,} ?- ?\d{4,}")
 _NO_PHONE_NUMBER = "is not a phone number"
 _ONLY = "only digits, a plus and separators are taken"
-_AS_TEXT = "read the column as text, so that no digit is lost"
+_AS_TEXT = "give it as a text or as an integer (BIGINT, NUMERIC), so that no digit is lost"
+# Whole numbers below have all their digits in 32 bits. Larger ones are written with 7 to 9 digits, or with all of them.
+_FIRST_INEXACT = 2**24
+_DIGITS_OF_FLOAT32 = (7, 8, 9, 17)
+# So many digits are left by MySQL's FLOAT, and at most by any other. One zero at the end of ten digits is chance.
+_FEWEST_LEFT = 6
+_MOST_LEFT = 9
 
 
 def plain_text(number: object) -> str:
@@ -73,17 +81,6 @@ def plain_text(number: object) -> str:
     text = _without_decimal_tail(text, number)
     _check_characters(text, number)
     return _without_slash(text, number)
-
-
-def may_be_a_number(text: str) -> bool:
-    """
-    Tell whether a text that cannot be read may have been somebody's number, as one that a spreadsheet has shortened.
-
-    :param text: as it was written.
-    """
-    text = text.strip()
-    shortened = bool(_SHORTENED.fullmatch(text)) or (bool(text) and set(text) == {"#"})
-    return shortened or sum(map(str.isdigit, text)) >= _FEWEST_DIGITS
 
 
 def reads_as_number(text: str) -> bool:
@@ -133,6 +130,8 @@ def _as_text(number: object) -> str:
         raise _invalid(ReasonCode.NO_NUMBER, "is missing")
     if isinstance(number, str):
         return number
+    if isinstance(number, RoundedFloat):
+        raise _lost("comes from a column of 32-bit floats, or was written with an exponent")
     if isinstance(number, bool) or not isinstance(number, Real | Decimal):
         raise _invalid(ReasonCode.NOT_A_NUMBER, f"must be one phone number as a text, is a {type(number).__name__}")
     if isinstance(number, Integral):
@@ -141,21 +140,42 @@ def _as_text(number: object) -> str:
         return str(int(number))
     if not isinstance(number, float | Decimal):
         # Of 32 bits, such as numpy's float32: it has digits, and not all of them are those of the number.
-        raise _invalid(
-            ReasonCode.NUMBER_LOST_DIGITS,
-            f"is a {type(number).__name__}, which cannot hold a phone number; {_AS_TEXT}",
-        )
-    if not _is_whole(number):
-        raise _invalid(
-            ReasonCode.NUMBER_LOST_DIGITS, f"is a {type(number).__name__} that is not a whole number; {_AS_TEXT}"
-        )
-    return str(int(number))
+        raise _lost(f"is a {type(number).__name__}, which cannot hold a phone number")
+    digits = _whole_digits(number)
+    if digits is None:
+        raise _lost(f"is a {type(number).__name__} that is no whole number, or has an exponent")
+    return digits
 
 
-def _is_whole(number: float | Decimal) -> bool:
-    if isinstance(number, Decimal):
-        return number.is_finite() and 0 <= number.adjusted() < _LONGEST_INPUT and number == int(number)
-    return number.is_integer() and abs(number) < 10**_MOST_DIGITS_OF_A_FLOAT
+def _lost(problem: str) -> InvalidInviteError:
+    return _invalid(ReasonCode.NUMBER_LOST_DIGITS, f"{problem}; {_AS_TEXT}")
+
+
+def _unrounded(whole: str) -> str:
+    """
+    Return the digits of a number that was a float, unless float32 or nine digits may be all that is left of another.
+
+    :param whole: its digits; a plus or zeros may stand before them.
+    """
+    digits = str(int(whole))
+    significant = len(digits.rstrip("0"))
+    most_left = min(_MOST_LEFT, len(digits) - 2) if len(digits) > _MOST_LEFT else _FEWEST_LEFT
+    is_rounded = significant <= most_left < len(digits)
+    if not is_rounded and _FIRST_INEXACT <= int(digits) < 10**_MOST_DIGITS_OF_A_FLOAT:
+        (single,) = struct.unpack("f", struct.pack("f", int(digits)))
+        is_rounded = float(digits) in {float(f"{single:.{count}g}") for count in _DIGITS_OF_FLOAT32}
+    if is_rounded:
+        raise _lost("looks like a float that was rounded, to 32 bits or to nine digits or fewer")
+    return whole
+
+
+def _whole_digits(number: float | Decimal) -> str | None:
+    if not isinstance(number, Decimal):
+        is_whole = number.is_integer() and abs(number) < 10**_MOST_DIGITS_OF_A_FLOAT
+        return _unrounded(str(int(number))) if is_whole else None
+    exponent = number.as_tuple().exponent  # above 0, the last digits were zeros or are lost
+    is_short = isinstance(exponent, int) and exponent <= 0 <= number.adjusted() < _LONGEST_INPUT
+    return str(int(number)) if is_short and number == int(number) else None
 
 
 def _visible(text: str, given: object) -> str:
@@ -177,7 +197,7 @@ def _visible(text: str, given: object) -> str:
 
 def _without_decimal_tail(text: str, given: object) -> str:
     if whole := _WHOLE.fullmatch(text):
-        return whole[1]
+        return _unrounded(whole[1])
     if _FRACTION.fullmatch(text):
         raise invalid_number(
             given,
@@ -200,6 +220,8 @@ def _without_decimal_tail(text: str, given: object) -> str:
 
 
 def _check_characters(text: str, given: object) -> None:
+    if _SHEET_ERROR.fullmatch(text):
+        raise _not_a_number(given, "is what a spreadsheet shows for an error, such as #REF!; mend the sheet")
     if any(character.isalpha() for character in text):
         raise _not_a_number(given, f"has letters in it; {_ONLY}")
     if (beginning := _BEGINNING.match(text)) and beginning[1]:

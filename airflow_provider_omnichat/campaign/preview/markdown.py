@@ -31,6 +31,7 @@ def markdown_of(preview: Preview) -> str:
         *_where(preview),
         *_when(preview),
         *_length(preview),
+        *_noticed(preview),
         *_who_not(preview),
         *_examples(preview),
     ]
@@ -98,6 +99,14 @@ def _length(preview: Preview) -> list[str]:
             " vendor refuses these.**"
         )
     return ["### How long", _table(("Encoding", "Messages", "SMS"), lines), *notes]
+
+
+def _noticed(preview: Preview) -> list[str]:
+    lines = [
+        _line(f"{count:,}", _escaped(what), ", ".join(f"{row:,}" for row in preview.first_rows[what]))
+        for what, count in preview.noticed.most_common()
+    ]
+    return ["### Look at these", _table(("Invites", "What", "First rows"), lines)] if lines else []
 
 
 def _who_not(preview: Preview) -> list[str]:

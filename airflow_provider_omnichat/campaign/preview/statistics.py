@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -18,6 +19,10 @@ from airflow_provider_omnichat.campaign.preview.markdown import MOST_CHARACTERS,
 from airflow_provider_omnichat.campaign.preview.samples import Sample, Samples
 
 _MOST_KINDS = 1000
+_MOST_ROWS_NAMED = 5
+_ROUNDED = "00000"
+# What a query or a data frame may have put in the place of a name.
+_NOTHING_SAID = re.compile(r"(?<!\w)(?:NULL|null|N/A|n/a|None|NaN|nan|undefined)(?!\w)")
 
 
 class Preview:
@@ -29,6 +34,7 @@ class Preview:
     :param link_length: characters that the link is taken to have which the vendor puts in.
     :param price_per_segment: of one SMS, in the user's currency; None where it is not known.
     :param currency: its name, for people; None where it is not known.
+    :param template: the text of all rows; a word such as ``null`` in it is meant.
     """
 
     def __init__(
@@ -36,6 +42,7 @@ class Preview:
         link_length: int = ASSUMED_LINK_LENGTH,
         price_per_segment: float | None = None,
         currency: str | None = None,
+        template: str = "",
     ) -> None:
         self.link_length = link_length
         self.price = price_per_segment
@@ -51,6 +58,9 @@ class Preview:
         self.outside: Counter[str] = Counter()
         self.too_long = 0
         self.longest = 0
+        self.noticed: Counter[str] = Counter()
+        self.first_rows: dict[str, list[int]] = {}
+        self._meant = set(_NOTHING_SAID.findall(template))
         self._samples = Samples()
 
     def add(self, checked: Candidate | Result) -> None:
@@ -80,7 +90,17 @@ class Preview:
         if segments.encoding is Encoding.UCS2:
             for character in set(outside_gsm7(invite.message.replace(invite.link_placeholder, ""))):
                 _count(self.outside, character)
+        if invite.to.endswith(_ROUNDED):
+            self._notice("the number ends in five zeros or more; a spreadsheet may have rounded it", checked.position)
+        for word in set(_NOTHING_SAID.findall(invite.message)) - self._meant:
+            self._notice(f"{word} stands in the text, perhaps for a name", checked.position)
         self._samples.add(checked, country, segments)
+
+    def _notice(self, what: str, row: int) -> None:
+        self.noticed[what] += 1
+        rows = self.first_rows.setdefault(what, [])
+        if len(rows) < _MOST_ROWS_NAMED:
+            rows.append(row)
 
     def to_json(self) -> dict[str, Any]:
         """
@@ -90,7 +110,8 @@ class Preview:
             (rows by outcome), ``reasons`` (the ten most frequent: ``outcome``, ``code``, ``reason``, ``rows``),
             ``countries`` (invites by ISO 3166 code, ``ZZ`` where it cannot be told, ``001`` for numbers of no country),
             ``segments`` (an estimate: ``total``, ``longest``, ``too_long``, ``by_encoding``, ``outside_gsm7``,
-            ``assumed_link_length``), ``cost`` (an estimate; None without a price), ``currency`` and ``samples``.
+            ``assumed_link_length``), ``noticed`` (what a person should look at: ``what``, ``invites``, ``first_rows``),
+            ``cost`` (an estimate; None without a price), ``currency`` and ``samples``.
         """
         return {
             "rows": self.rows,
@@ -114,6 +135,10 @@ class Preview:
                 },
                 "outside_gsm7": dict(self.outside.most_common(MOST_CHARACTERS)),
             },
+            "noticed": [
+                {"what": what, "invites": count, "first_rows": self.first_rows[what]}
+                for what, count in self.noticed.most_common()
+            ],
             "cost": self.cost,
             "currency": self.currency,
             "samples": [

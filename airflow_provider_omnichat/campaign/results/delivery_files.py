@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,9 +18,9 @@ from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Delivery, Outcome
 from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
-from airflow_provider_omnichat.campaign.results.directory import Directory, file_names, local_path, raise_file_error
+from airflow_provider_omnichat.campaign.results.directory import Directory, file_names, put_file, raise_file_error
 from airflow_provider_omnichat.campaign.results.files import read_results
-from airflow_provider_omnichat.campaign.results.format import cell, uncell
+from airflow_provider_omnichat.campaign.results.format import csv_line, uncell
 
 COLUMNS = ("row", "message_id", "delivery", "status_id", "status_name", "delivered_at", "price", "currency")
 
@@ -52,14 +51,7 @@ class FileDelivery:
         path = self._folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.{ending}"
         data = (_as_csv if ending == "csv" else _as_json)(statuses).encode()
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            local = local_path(path)
-            if local is None:
-                with path.open("wb") as file:
-                    file.write(data)
-            else:  # for its owner only, as the results are
-                with os.fdopen(os.open(local, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                    file.write(data)
+            put_file(path, data)
         except Exception as error:
             raise_file_error(path, "written", error)
         self._read().update((each.invite.message_id, each.delivery) for each in statuses)
@@ -119,5 +111,4 @@ def _as_json(statuses: Sequence[FinalStatus]) -> str:
 
 
 def _as_csv(statuses: Sequence[FinalStatus]) -> str:
-    rows = [COLUMNS, *map(_values, statuses)]
-    return "".join(",".join(map(cell, row)) + "\n" for row in rows)
+    return "".join(map(csv_line, [COLUMNS, *map(_values, statuses)]))

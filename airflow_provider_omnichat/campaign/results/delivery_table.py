@@ -7,14 +7,14 @@ from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Delivery
 from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
-from airflow_provider_omnichat.campaign.results.table import ResultDatabase, ResultTableError
+from airflow_provider_omnichat.campaign.results.table import ResultTableError
 from airflow_provider_omnichat.campaign.results.table_statements import ResultTableSql
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.delivery import delivery_values
-from airflow_provider_omnichat.campaign.sql.session import SqlSession, Words
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
 from airflow_provider_omnichat.campaign.sql.values import fitted, moment
 
-_WORDS = Words(ResultTableError, "results", "select and update")
+_WORDS = Words(ResultTableError, "select and update")
 
 
 class TableDelivery:
@@ -28,9 +28,9 @@ class TableDelivery:
     :param batch: likewise.
     """
 
-    def __init__(self, database: ResultDatabase, table: str, batch: str) -> None:
+    def __init__(self, database: SqlDatabase, table: str, batch: str) -> None:
         self._sql = ResultTableSql(table, database.dialect, database.placeholder)
-        self._session = SqlSession(database.connect, self._sql, _WORDS, database.location)
+        self._session = SqlSession(database, self._sql, _WORDS)
         self._batch = fitted(batch)
         self.location = f"table {table} of {database.location}"
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
+import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -15,6 +18,7 @@ from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 # What does not pass by itself; anything else of a disk, a network or a storage may.
 _LASTING = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 _LASTING_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.EINVAL})
+_OWNER = "_owner.json"
 _NAME = re.compile(r"(sent|rest)-try-(\d+)-(\d+)-([0-9a-f]+)-(\d+)\.(jsonl|csv)")
 
 
@@ -86,6 +90,53 @@ def file_names(directory: Directory) -> list[FileName]:
     except Exception as error:
         raise_file_error(directory, "listed", error)
     return sorted(names)
+
+
+def owner_of(directory: Directory) -> str | None:
+    """Return the batch whose rows a directory holds; None if nobody has written it."""
+    path = directory / _OWNER
+    try:
+        with path.open("rb") as file:
+            return str(json.loads(file.read())["owner"])
+    except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError):
+        return None
+    except Exception as error:
+        raise_file_error(path, "read", error)
+
+
+def take_directory(directory: Directory, owner: str) -> None:
+    """Record whose rows a directory holds, and refuse one that is another batch's."""
+    path, found = directory / _OWNER, owner_of(directory)
+    if found is None:
+        try:
+            with suppress(FileExistsError):  # torn by a crash, or just being written by another process
+                put_file(path, json.dumps({"owner": owner}).encode())
+        except Exception as error:
+            raise_file_error(path, "written", error)
+        found = owner_of(directory)
+    # Names that differ by capitals alone are one folder on some file systems.
+    if found not in (owner, None):
+        raise ResultFileError(
+            f"{shown(directory)} holds the result rows of {shown_address(found)}, and not of {shown_address(owner)};"
+            " nothing was sent. Give this task a results_path of its own"
+        )
+
+
+def put_file(path: Any, data: bytes) -> None:
+    """Write a new file as a whole, on a local file system for its owner only; its directory is made if missing."""
+    local = local_path(path)
+    if local is not None:
+        local.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(local, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(data)
+        return
+    try:
+        with path.open("wb") as file:
+            file.write(data)
+    except FileNotFoundError:  # some storages have directories, and most have not
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            file.write(data)
 
 
 def local_path(path: Any) -> Path | None:

@@ -25,6 +25,7 @@ from airflow_provider_omnichat.campaign.results.directory import (
     local_path,
     raise_file_error,
     shown,
+    take_directory,
 )
 from airflow_provider_omnichat.campaign.results.format import COLUMNS, Csv, JsonLines, RowFormat, read_csv, read_json
 from airflow_provider_omnichat.campaign.results.local_file import LocalFile, cut_torn_line
@@ -48,6 +49,7 @@ class ResultFiles:
     :param format: ``jsonl`` or ``csv``.
     :param try_number: of this try; only names files. The same number again overwrites nothing.
     :param recipient_of: gives the recipient key of a number, for :meth:`earlier`: 32 hexadecimal digits.
+    :param owner: the batch; a directory that holds the rows of another one is refused. None takes any.
     :param key_column: what the user calls the row's key, such as ``customer_id``; None writes no key.
     :param part_rows: rows after which a part goes to object storage.
     :param part_seconds: seconds after which one with fewer rows goes out at the next :meth:`write`.
@@ -61,6 +63,7 @@ class ResultFiles:
         format: Literal["jsonl", "csv"],
         try_number: int,
         recipient_of: Callable[[str], str],
+        owner: str | None = None,
         key_column: str | None = None,
         part_rows: int = 10_000,
         part_seconds: float = 30.0,
@@ -73,6 +76,7 @@ class ResultFiles:
         self._format: RowFormat = (Csv if format == "csv" else JsonLines)(key_column)
         self._try = try_number
         self._recipient_of = recipient_of
+        self._owner = owner
         self._limits = (part_rows, part_seconds)
         self._names: _Names | None = None
         self._sent: Writer | None = None
@@ -89,7 +93,8 @@ class ResultFiles:
 
         A line that was torn by a crash is cut off where that can be done, and does not count.
 
-        :raises ResultFileError: when a file cannot be read. Nothing may be sent then.
+        :raises ResultFileError: when a file cannot be read, or the directory is another batch's. Nothing may be sent
+            then.
         """
         names = self._begin()
         known = KnownOutcomes()
@@ -147,6 +152,8 @@ class ResultFiles:
 
     def _begin(self) -> _Names:
         if self._names is None:
+            if self._owner is not None:
+                take_directory(self._directory, self._owner)
             before = file_names(self._directory)
             run = max((name.run for name in before), default=0) + 1
             # Two processes that begin at the same moment must not meet in one file.
@@ -161,7 +168,7 @@ class ResultFiles:
 
         if local_path(self._directory) is not None:
             return LocalFile(path_of, self._format)
-        return ObjectParts(path_of, self._format, self._directory, *self._limits)
+        return ObjectParts(path_of, self._format, *self._limits)
 
 
 def read_results(directory: Directory) -> Iterator[Result]:

@@ -97,8 +97,8 @@ class Csv:
     """
     CSV with a header line; what is not known is empty.
 
-    A line break in a cell becomes a space, and a text that a spreadsheet would take for a formula gets an apostrophe
-    before it.
+    A line break or control character in a cell becomes a space, and a text that a spreadsheet would take for a formula
+    gets an apostrophe before it.
     """
 
     ending = "csv"
@@ -106,29 +106,38 @@ class Csv:
     def __init__(self, key_column: str | None) -> None:
         self._with_key = key_column is not None
         columns = COLUMNS if key_column is None else (key_column, *COLUMNS)
-        self.head = (",".join(map(cell, columns)) + "\n").encode(errors="backslashreplace")
+        self.head = csv_line(columns).encode(errors="backslashreplace")
 
     def encode(self, results: Sequence[Result]) -> bytes:
         """See :class:`RowFormat`."""
         lines = []
         for result in results:
             values = (result.key, *_values(result)) if self._with_key else _values(result)
-            lines.append(",".join(map(cell, values)) + "\n")
+            lines.append(csv_line(values))
         return "".join(lines).encode(errors="backslashreplace")
 
 
 # A spreadsheet takes a cell that begins like this for a formula, whoever wrote it; a number with a sign is left alone.
 _FORMULA = re.compile(r"['\s]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 _SIGNED_NUMBER = re.compile(r"[+-][\d\s().\-/]*")
-_BREAKS = re.compile(r"[\r\n]+")
+# Line breaks, and what a terminal would obey.
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]+")
+# What separates cells for some reader, whatever separates them here.
+_SEPARATES = re.compile(r'[,;|\t"]')
+
+
+def one_line(text: str) -> str:
+    """Return a text without line breaks and control characters."""
+    return _CONTROLS.sub(" ", text)
+
+
+def csv_line(values: Iterable[object]) -> str:
+    """Return a line of CSV; None is an empty cell."""
+    return ",".join(map(cell, values)) + "\n"
 
 
 def cell(value: object) -> str:
-    """
-    Give a value as a cell: on one line, and nothing that a spreadsheet would take for a formula.
-
-    :param value: None is an empty cell.
-    """
+    """Return a value as a cell: on one line, and nothing that a spreadsheet would take for a formula."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -136,18 +145,14 @@ def cell(value: object) -> str:
     if value.isalnum():
         return value
     # One line a row: what is torn can be told from what is not, and line tools work.
-    text = _BREAKS.sub(" ", value)
+    text = one_line(value)
     if _FORMULA.match(text) and not _SIGNED_NUMBER.fullmatch(text):
         text = "'" + text
-    return '"' + text.replace('"', '""') + '"' if "," in text or '"' in text else text
+    return '"' + text.replace('"', '""') + '"' if _SEPARATES.search(text) else text
 
 
 def uncell(text: str) -> str:
-    """
-    Read a cell, without the apostrophe that :func:`cell` has put before what looks like a formula.
-
-    :param text: as the file has it.
-    """
+    """Read a cell, without the apostrophe that :func:`cell` has put before what looks like a formula."""
     return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
 
 

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any
 
 from airflow_provider_omnichat.campaign.model.rows import Result
-from airflow_provider_omnichat.campaign.results.directory import Directory, raise_file_error
+from airflow_provider_omnichat.campaign.results.directory import put_file, raise_file_error
 from airflow_provider_omnichat.campaign.results.format import RowFormat
 from airflow_provider_omnichat.campaign.results.writer import Writer
 
@@ -19,12 +19,10 @@ class ObjectParts(Writer):
         self,
         path_of: Callable[[int], Any],
         format: RowFormat,
-        directory: Directory,
         most_rows: int,
         most_seconds: float,
     ) -> None:
         super().__init__(path_of, format)
-        self._directory = directory
         self._most_rows = most_rows
         self._most_seconds = most_seconds
         self._since = 0.0
@@ -49,18 +47,9 @@ class ObjectParts(Writer):
         # After a failure the same name again: it may have arrived all the same.
         path = self._path_of(self._part)
         try:
-            try:
-                self._put(path)
-            except FileNotFoundError:
-                # Some storages have directories, and most have not.
-                self._directory.mkdir(parents=True, exist_ok=True)
-                self._put(path)
+            put_file(path, b"".join([self._format.head, *self._waiting]))
         except Exception as error:
             raise_file_error(path, "written", error)
         self._part += 1
         self._rows = 0
         self._waiting.clear()
-
-    def _put(self, path: Any) -> None:
-        with path.open("wb") as file:
-            file.write(b"".join([self._format.head, *self._waiting]))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
@@ -21,9 +20,9 @@ from airflow_provider_omnichat.campaign.model.known_outcomes import KnownOutcome
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 from airflow_provider_omnichat.campaign.results.sink import FINAL_OUTCOMES
-from airflow_provider_omnichat.campaign.results.table_statements import KEY_LENGTH, ResultDialect, ResultTableSql
+from airflow_provider_omnichat.campaign.results.table_statements import KEY_LENGTH, ResultTableSql
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
-from airflow_provider_omnichat.campaign.sql.session import SqlSession, Words
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
 from airflow_provider_omnichat.campaign.sql.values import fitted, flat, integer, stamp, storable
 
 _MOST_WAITING = 20_000
@@ -36,25 +35,7 @@ class ResultTableError(StorageError):
     """Result rows cannot be written to a table or read from it; the text names the table and what the driver raised."""
 
 
-_WORDS = Words(ResultTableError, "results", "select, insert and delete")
-
-
-@dataclass(frozen=True, slots=True)
-class ResultDatabase:
-    """
-    A database that takes result rows, and what must be known of it.
-
-    :param connect: makes a new DB-API connection with autocommit off where there is such a thing; called in the thread
-        that uses the table, and again after a connection broke.
-    :param dialect: ``other`` for one of which nothing needs to be known.
-    :param placeholder: what the driver takes for a parameter, ``?`` or ``%s``.
-    :param location: the connection, for people: ``connection warehouse``.
-    """
-
-    connect: Callable[[], Any]
-    dialect: ResultDialect
-    placeholder: str
-    location: str
+_WORDS = Words(ResultTableError, "select, insert and delete, and to create the table if need be")
 
 
 class ResultTable:
@@ -74,7 +55,7 @@ class ResultTable:
 
     def __init__(
         self,
-        database: ResultDatabase,
+        database: SqlDatabase,
         table: str,
         *,
         batch: str,
@@ -82,7 +63,7 @@ class ResultTable:
         recipient_of: Callable[[str], str],
     ) -> None:
         self._sql = ResultTableSql(table, database.dialect, database.placeholder)
-        self._session = SqlSession(database.connect, self._sql, _WORDS, database.location)
+        self._session = SqlSession(database, self._sql, _WORDS)
         self._location = f"table {table} of {database.location}"
         self._batch = fitted(batch)
         # Try numbers come again when a task is run by hand.
@@ -112,7 +93,9 @@ class ResultTable:
             known, stale = KnownOutcomes(), set()
             cursor.execute(self._sql.read(), (self._batch,))
             while rows := cursor.fetchmany(_READ_ROWS):
-                for recipient, word, try_id in map(row_values, rows):
+                for batch, recipient, word, try_id in map(row_values, rows):
+                    if batch != self._batch:  # where the database does not tell capitals apart
+                        continue
                     outcome = self._outcome(word)
                     if outcome in FINAL_OUTCOMES:
                         known.add(self._recipient_of(str(recipient)), outcome)

@@ -7,15 +7,16 @@ from contextlib import closing
 from typing import Any
 
 from airflow_provider_omnichat.campaign.model.pages import Order, Page, PageError, PageQuery, ShownRow
-from airflow_provider_omnichat.campaign.results.table import ResultDatabase
-from airflow_provider_omnichat.campaign.results.table_statements import check_result_table
+from airflow_provider_omnichat.campaign.results.table_statements import ResultTableSql
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.failure import failure_name
 from airflow_provider_omnichat.campaign.sql.like import contains
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from airflow_provider_omnichat.campaign.sql.values import fitted, moment
+from airflow_provider_omnichat.campaign.sql.written_table import lack_of_columns
 
 _COLUMNS = (  # of ShownRow
-    "row_key, list_row, recipient, outcome, reason_code, error, status_name, message_id, ended_at, delivery"
+    "batch, row_key, list_row, recipient, outcome, reason_code, error, status_name, message_id, ended_at, delivery"
 )
 _SORTED: dict[Order, str] = {
     "list": "list_row",
@@ -39,9 +40,9 @@ class TablePages:
 
     sorts = True
 
-    def __init__(self, database: ResultDatabase, table: str, batch: str) -> None:
+    def __init__(self, database: SqlDatabase, table: str, batch: str) -> None:
         try:
-            check_result_table(table)
+            self._sql = ResultTableSql(table, database.dialect, database.placeholder)
         except ValueError as error:
             raise PageError(str(error)) from None
         self._database = database
@@ -57,7 +58,10 @@ class TablePages:
         """See :class:`~airflow_provider_omnichat.campaign.model.pages.RowPages`."""
         rows = self._read(*self._statement(query), query.skipped, query.size + 1)
         more = len(rows) > query.size
-        return Page([_shown(row) for row in rows[: query.size]], str(query.skipped + query.size) if more else None)
+        own = [
+            _shown(rest) for batch, *rest in rows[: query.size] if batch == self._batch
+        ]  # capitals may be alike there
+        return Page(own, str(query.skipped + query.size) if more else None)
 
     def _statement(self, query: PageQuery) -> tuple[str, list[Any]]:
         mark = self._database.placeholder
@@ -92,10 +96,9 @@ class TablePages:
                 return [row_values(row) for row in cursor.fetchmany(most)]
         except Exception as error:  # whatever a driver raises; its text may have parameters in it
             failure = failure_name(error)
-        raise PageError(
-            f"The results {self.place} cannot be read ({failure}). See that the table is there, and that the"
-            " connection's user may select from it"
-        )
+        advice = "See that the table is there, and that the connection's user may select from it"
+        lacks, advice = lack_of_columns(self._database, self._sql) or (f"cannot be read ({failure})", advice)
+        raise PageError(f"The results {self.place} {lacks}. {advice}")
 
 
 def _shown(row: Sequence[Any]) -> ShownRow:

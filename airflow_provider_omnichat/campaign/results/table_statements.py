@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar
 
 from airflow_provider_omnichat.campaign.results.sink import FINAL_OUTCOMES
-from airflow_provider_omnichat.campaign.sql.dialect import NAME_LENGTH
-
-ResultDialect = Literal["sqlite", "postgresql", "mysql", "duckdb", "other"]
-"""What must be known of a database; most are ``other``."""
+from airflow_provider_omnichat.campaign.sql.dialect import NAME_LENGTH, AnyDialect
+from airflow_provider_omnichat.campaign.sql.written_table import DELIVERY_COLUMNS, WrittenTable
 
 KEY_LENGTH = 1000
 _LONGEST_NAME = 63
@@ -35,12 +33,6 @@ _COLUMNS = (
 )
 COLUMNS = tuple(name for name, _ in _COLUMNS)
 """The columns, in their order."""
-_DELIVERY_COLUMNS = (
-    ("delivery", "VARCHAR(16)"),
-    ("delivered_at", "{time}"),
-    ("price", "DECIMAL(18, 6)"),
-    ("currency", "VARCHAR(8)"),
-)
 
 # Without a zone, and in UTC.
 _TIME = {"sqlite": "TEXT", "mysql": "DATETIME(6)"}
@@ -65,7 +57,7 @@ def check_result_table(name: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class ResultTableSql:
+class ResultTableSql(WrittenTable):
     """
     The statements for one table.
 
@@ -76,8 +68,13 @@ class ResultTableSql:
     :param placeholder: what the driver takes for a parameter, ``?`` or ``%s``.
     """
 
+    kind: ClassVar = "results"
+    declared: ClassVar = _COLUMNS + DELIVERY_COLUMNS
+    times: ClassVar = _TIME
+    if_missing: ClassVar = ""  # not all know IF NOT EXISTS: it fails where there is one
+
     name: str
-    dialect: ResultDialect
+    dialect: AnyDialect
     placeholder: str
 
     def __post_init__(self) -> None:
@@ -92,22 +89,6 @@ class ResultTableSql:
         """
         return 250 if self.dialect in ("postgresql", "duckdb") else 1
 
-    def create(self) -> str:
-        """Give the statement that makes the table; it fails where there is one, since not all have IF NOT EXISTS."""
-        lines = [
-            f"    {name} {kind.format(time=_TIME.get(self.dialect, 'TIMESTAMP'))}"
-            for name, kind in _COLUMNS + _DELIVERY_COLUMNS
-        ]
-        if self.dialect in _KEEPS_A_KEY:
-            lines.append("    PRIMARY KEY (batch, list_row, try_id)")
-        options = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin" if self.dialect == "mysql" else ""
-        return f"CREATE TABLE {self.name} (\n" + ",\n".join(lines) + f"\n){options}"
-
-    def probe(self) -> str:
-        """Read nothing, and fail where the table or a column of it is missing."""
-        columns = ", ".join([*COLUMNS, *(name for name, _ in _DELIVERY_COLUMNS)])
-        return f"SELECT {columns} FROM {self.name} WHERE 1 = 0"  # noqa: S608 - checked names only
-
     def rehearsal(self) -> tuple[str, str]:
         """Delete and insert nothing, and fail where that is not allowed."""
         columns = ", ".join(COLUMNS)
@@ -118,7 +99,7 @@ class ResultTableSql:
 
     def read(self) -> str:
         """Read what there is of a batch. Parameters: batch."""
-        return f"SELECT recipient, outcome, try_id FROM {self.name} WHERE batch = {self.placeholder}"  # noqa: S608
+        return f"SELECT batch, recipient, outcome, try_id FROM {self.name} WHERE batch = {self.placeholder}"  # noqa: S608
 
     def insert(self, rows: int) -> str:
         """Insert rows. Parameters: those of :data:`COLUMNS` for each row."""
@@ -173,6 +154,14 @@ class ResultTableSql:
             f"SELECT delivery, COUNT(*) FROM {self.name} WHERE {self._sent}"  # noqa: S608 - as above
             " AND delivery IS NOT NULL GROUP BY delivery"
         )
+
+    @property
+    def _table(self) -> str:
+        return self.name
+
+    @property
+    def _key(self) -> str:
+        return "batch, list_row, try_id" if self.dialect in _KEEPS_A_KEY else ""
 
     @property
     def _sent(self) -> str:

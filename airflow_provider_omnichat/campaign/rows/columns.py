@@ -39,6 +39,27 @@ class Need:
     by: str
 
 
+class AnyColumns:
+    """
+    Takes all columns that have a name, as they are: the index of a data frame has none.
+
+    :param wanted: names of columns by which a file's delimiter is known.
+    """
+
+    takes_nul = True
+
+    def __init__(self, wanted: Iterable[str] = ()) -> None:
+        self.wanted = list(wanted)
+
+    def of_header(self, names: Sequence[str], where: str, lacks: str) -> dict[str, str]:
+        """Return all that have a name."""
+        return {name: name for name in names if name}
+
+    def fitted(self, rows: Iterable[Row | BrokenRow], where: str) -> Iterable[Row | BrokenRow]:
+        """Return the rows as they are."""
+        return rows
+
+
 class RowColumns:
     """
     Finds the columns that a task asks for, in whatever its list comes from, and refuses the list when one is not there.
@@ -50,8 +71,11 @@ class RowColumns:
     :param may_have: fields that are taken where there is a column of that name.
     """
 
+    takes_nul = False
+
     def __init__(self, needs: Iterable[Need], may_have: Iterable[str] = OPTIONAL) -> None:
         self._needs = {need.field: need for need in needs}
+        self.wanted = [need.column for need in self._needs.values()]
         self._may_have = [name for name in may_have if name not in self._needs]
 
     def of_header(self, names: Sequence[str], where: str, lacks: str) -> dict[str, str]:

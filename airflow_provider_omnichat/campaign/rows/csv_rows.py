@@ -4,38 +4,39 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from operator import itemgetter
 
 from airflow_provider_omnichat.api.reasons import Reason
+from airflow_provider_omnichat.campaign.model.column_names import count_of
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
 from airflow_provider_omnichat.campaign.phone.written import reads_as_number
-from airflow_provider_omnichat.campaign.rows.columns import RowColumns
+from airflow_provider_omnichat.campaign.rows.columns import AnyColumns, RowColumns
 from airflow_provider_omnichat.campaign.rows.file_content import what_else
 from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW, Lines, RowTooLongError, problem
 
+_CLOSED_TOO_LATE = "a quote is opened and not closed, or closed too late"
 
-def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | None) -> Iterator[Row | BrokenRow]:
+
+def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | AnyColumns) -> Iterator[Row | BrokenRow]:
     """
     Give the rows behind the header.
 
     :param lines: of the file.
     :param name: of the file, as it may be shown.
-    :param delimiters: that it may have, the likeliest first.
-    :param columns: that the rows must have; None takes all that are there.
+    :param delimiters: that it may have, the likeliest first: the one that gives most of the columns that are wanted,
+        then the most columns.
+    :param columns: that are taken.
     :raises RowSourceError: when there is no usable header, or a column is not there.
     """
-    delimiter = _delimiter(lines, name, delimiters)
+    delimiter = _delimiter(lines, name, delimiters, columns.wanted)
     if delimiter is None:
         raise RowSourceError(f"{name}: is empty; the first line must name the columns")
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    header = _header(lines, reader, name)
-    width = len(header)
-    names: Sequence[str] = header
-    cells_of: Callable[[Sequence[str]], Sequence[str]] = _all_cells
-    if columns is not None:
-        found = columns.of_header(header, f"{name}: line {lines.first_line}, the header", ": there is no column")
-        names, cells_of = tuple(found), _chooser([header.index(column) for column in found.values()])
+    header = _header(lines, reader, name, delimiter)
+    found = columns.of_header(header, f"{name}: line {lines.first_line}, the header", ": there is no column")
+    names, cells_of = tuple(found), _chooser([header.index(column) for column in found.values()])
+    width, least = len(header), 1 + max(place for place, column in enumerate(header) if column)
     position = 0
     while True:
         lines.next_row()
@@ -50,7 +51,10 @@ def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | Non
         else:
             if not any(cells):
                 continue
-            if len(cells) != width and (len(cells) < width or any(cells[width:])):
+            if _swallows(lines, cells, delimiter, width):
+                reason = problem(_CLOSED_TOO_LATE)
+                lines.give_back(1)
+            elif len(cells) != width and (len(cells) < least or any(cells[width:])):
                 reason = problem("does not have as many cells as the header", f"{len(cells)}, not {width}")
             elif fault := lines.fault:
                 reason = problem(fault[1], _which(lines, fault[0]))
@@ -61,6 +65,22 @@ def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | Non
             yield lines.broken_row(position, reason)
 
 
+def _swallows(lines: Lines, cells: Sequence[str], delimiter: str, width: int) -> bool:
+    """
+    Tell whether the line breaks of a row enclose another person's: a line with as many cells and a phone number.
+
+    Without the number, a text over several lines would be taken for a row as soon as it has a comma in it.
+    """
+    own = next((place for place, cell in enumerate(reversed(cells)) if "\n" in cell or "\r" in cell), 0)
+    for line in reversed(lines.taken[1:]):
+        found = next(csv.reader([line or ""], delimiter=delimiter), [])
+        found, size = found[: len(found) - own], width - own
+        if len(found) >= size and not any(found[size:]) and any(reads_as_number(each.strip('"')) for each in found):
+            return True
+        own = 0  # only in the last line is the row's own end
+    return False
+
+
 def _chooser(places: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]:
     """Give what takes the cells at some places out of a row."""
     if len(places) == 1:
@@ -68,25 +88,19 @@ def _chooser(places: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]:
     return itemgetter(*places) if places else lambda _: ()
 
 
-def _all_cells(cells: Sequence[str]) -> Sequence[str]:
-    return cells
-
-
 def _unreadable(lines: Lines, error: Exception) -> str:
     if lines.taken[0] is None:
         return f"is longer than {LONGEST_ROW:,} characters"
     if isinstance(error, RowTooLongError) or "unexpected end" in str(error):
         return "a quote is opened and not closed"
-    return (
-        "its quotes do not match" if len(lines.taken) == 1 else "a quote is opened and not closed, or closed too late"
-    )
+    return "its quotes do not match" if len(lines.taken) == 1 else _CLOSED_TOO_LATE
 
 
 def _which(lines: Lines, line: int) -> str:
     return "" if line == lines.first_line else f"line {line}"
 
 
-def _delimiter(lines: Lines, name: str, delimiters: str) -> str | None:
+def _delimiter(lines: Lines, name: str, delimiters: str, wanted: Collection[str]) -> str | None:
     """Find the delimiter by the header, which is left to be read."""
     try:
         header = next((line for line in lines if line.strip()), None)
@@ -106,10 +120,11 @@ def _delimiter(lines: Lines, name: str, delimiters: str) -> str | None:
         # For Excel, which takes it for no row either.
         return said[1]
     lines.give_back(len(lines.taken) - 1)
-    return max(delimiters, key=lambda delimiter: len(next(csv.reader([header], delimiter=delimiter), [])))
+    headers = {delimiter: next(csv.reader([header], delimiter=delimiter), []) for delimiter in delimiters}
+    return max(headers, key=lambda delimiter: (count_of(wanted, headers[delimiter]), len(headers[delimiter])))
 
 
-def _header(lines: Lines, reader: Iterator[list[str]], name: str) -> Sequence[str]:
+def _header(lines: Lines, reader: Iterator[list[str]], name: str, delimiter: str) -> Sequence[str]:
     lines.next_row()
     try:
         columns = [column.strip() for column in next(reader, [])]
@@ -118,16 +133,16 @@ def _header(lines: Lines, reader: Iterator[list[str]], name: str) -> Sequence[st
     where = f"{name}: line {lines.first_line}, the header"
     if fault := lines.fault:
         raise RowSourceError(f"{name}: line {fault[0]} {fault[1]}")
+    if _swallows(lines, columns, delimiter, len(columns)):
+        raise RowSourceError(f"{where}: {_CLOSED_TOO_LATE}")
     if not any(columns):
         raise RowSourceError(f"{where}: is empty; the first line must name the columns")
     for number, column in enumerate(columns, 1):
-        if not column:
-            raise RowSourceError(f"{where}: column {number} has no name")
         if reads_as_number(column):
             raise RowSourceError(
                 f"{where}: column {number} is named like a phone number; the first line must name the columns,"
                 " else the first person on the list would be left out"
             )
-        if column in columns[: number - 1]:
+        if column and column in columns[: number - 1]:
             raise RowSourceError(f"{where}: columns {columns.index(column) + 1} and {number} have the same name")
     return columns

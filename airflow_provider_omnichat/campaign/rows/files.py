@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from airflow_provider_omnichat.api.privacy import shown_address
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
-from airflow_provider_omnichat.campaign.rows.columns import RowColumns
+from airflow_provider_omnichat.campaign.rows.columns import AnyColumns, RowColumns
 from airflow_provider_omnichat.campaign.rows.csv_rows import csv_rows
 from airflow_provider_omnichat.campaign.rows.json_lines import json_rows
 from airflow_provider_omnichat.campaign.rows.lines import Lines
@@ -18,9 +18,12 @@ from airflow_provider_omnichat.campaign.rows.lines import Lines
 _DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}
 _JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
 
+Columns = RowColumns | AnyColumns
+_ANY = AnyColumns()
+
 
 def rows_of_file(
-    opened: Callable[[], IO[bytes] | IO[str]], name: str, columns: RowColumns | None = None
+    opened: Callable[[], IO[bytes] | IO[str]], name: str, columns: Columns = _ANY
 ) -> Iterator[Row | BrokenRow]:
     """
     Give the rows of a file that is opened when the first is asked for, and closed after the last.
@@ -34,15 +37,14 @@ def rows_of_file(
     return _rows_of_file(opened, name, columns)
 
 
-def rows_of_stream(
-    stream: IO[bytes] | IO[str], name: str, columns: RowColumns | None = None
-) -> Iterator[Row | BrokenRow]:
+def rows_of_stream(stream: IO[bytes] | IO[str], name: str, columns: Columns = _ANY) -> Iterator[Row | BrokenRow]:
     """
     Give the rows of an open file; it stays open.
 
-    CSV has a header line; its delimiter is the one of ``, ; tab |`` that splits the header into most columns. Quoted
-    line breaks are taken. Empty lines, and lines of nothing but delimiters as spreadsheets leave them, are no rows.
-    JSON lines have one object on each line. Both are UTF-8, with or without a byte order mark.
+    CSV has a header line; its delimiter is the one of ``, ; tab |`` that gives most of the columns that are asked for,
+    then most columns. One without a name is ignored. Quoted line breaks are taken. Empty lines, and lines of nothing
+    but delimiters as spreadsheets leave them, are no rows. JSON lines have one object on each line. Both are UTF-8,
+    with or without a byte order mark.
 
     Memory does not depend on the length of the file or of its lines. A row that cannot be read becomes a
     :class:`BrokenRow`, and reading goes on with the next line; a quote that never closes costs its own line only.
@@ -51,15 +53,15 @@ def rows_of_stream(
     :param name: of the file; its ending says how to read it: ``.csv``, ``.tsv``, ``.jsonl``, ``.ndjson`` or ``.json``
         (lines, not an array), each also with ``.gz`` behind. Errors have it as far as it may be shown.
     :param columns: that the rows must have; rows of CSV then have these and no others, and one with a NUL character in
-        it is broken. None takes rows as they are.
-    :raises RowSourceError: when the file as a whole cannot be read: an unknown ending, no header, a column without a
-        name or with that of another, a column that is asked for and not there, a damaged archive. An ``OSError`` of
-        the storage is passed on as it is.
+        it is broken. :class:`AnyColumns` takes rows as they are.
+    :raises RowSourceError: when the file as a whole cannot be read: an unknown ending, no header, two columns of one
+        name, a column that is asked for and not there, a damaged archive. An ``OSError`` of the storage is passed on as
+        it is.
     """
     ending, packed = _ending(name)
     shown = shown_address(name)
     rows = _rows_of_stream(stream, shown, ending, packed, columns)
-    if ending in _JSON_LINES and columns is not None:
+    if ending in _JSON_LINES:
         return iter(columns.fitted(rows, shown))
     return rows
 
@@ -78,15 +80,13 @@ def _ending(name: str) -> tuple[str, bool]:
     )
 
 
-def _rows_of_file(
-    opened: Callable[[], IO[bytes] | IO[str]], name: str, columns: RowColumns | None
-) -> Iterator[Row | BrokenRow]:
+def _rows_of_file(opened: Callable[[], IO[bytes] | IO[str]], name: str, columns: Columns) -> Iterator[Row | BrokenRow]:
     with opened() as stream:
         yield from rows_of_stream(stream, name, columns)
 
 
 def _rows_of_stream(
-    stream: IO[bytes] | IO[str], name: str, ending: str, packed: bool, columns: RowColumns | None
+    stream: IO[bytes] | IO[str], name: str, ending: str, packed: bool, columns: Columns
 ) -> Iterator[Row | BrokenRow]:
     is_text = isinstance(stream.read(0), str)
     if packed and is_text:
@@ -98,7 +98,7 @@ def _rows_of_stream(
         if packed:
             source = gzip.GzipFile(fileobj=source)
         decoded = io.TextIOWrapper(source, encoding="utf-8", errors="surrogateescape", newline="")
-    lines = Lines(decoded, takes_nul=columns is None)
+    lines = Lines(decoded, takes_nul=columns.takes_nul)
     try:
         if ending in _JSON_LINES:
             yield from json_rows(lines, name, ending)

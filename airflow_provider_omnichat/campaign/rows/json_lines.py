@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_provider_omnichat.api.reasons import Reason
+from airflow_provider_omnichat.campaign.model.plain_values import RoundedFloat
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
 from airflow_provider_omnichat.campaign.rows.file_content import what_else
 from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW, Lines, RowTooLongError, problem
@@ -78,4 +79,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+def _float(text: str) -> float:
+    return RoundedFloat(text) if "e" in text.lower() else float(text)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float)

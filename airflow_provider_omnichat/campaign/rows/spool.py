@@ -145,6 +145,8 @@ def _packed(block: list[tuple[Any, ...]]) -> bytes:
 
 
 def _fit(value: Any) -> Any:
+    if isinstance(value, memoryview):  # bytes, as psycopg2 gives them
+        return bytes(value)
     try:
         # There and back: some objects pack well and then do not unpack.
         pickle.loads(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))  # noqa: S301 - made here, one line before

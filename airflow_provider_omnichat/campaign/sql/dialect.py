@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 Dialect = Literal["sqlite", "postgresql", "mysql"]
+AnyDialect = Literal[Dialect, "duckdb", "other"]
+"""What must be known of a database that takes result rows; most are ``other``."""
 DIALECTS: tuple[Dialect, ...] = ("sqlite", "postgresql", "mysql")
 """Databases that keep a primary key and undo half a transaction; MariaDB counts as ``mysql``."""
 

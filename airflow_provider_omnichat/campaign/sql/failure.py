@@ -38,29 +38,17 @@ _SQLITE_FILE["SQLITE_LOCKED"] = _SQLITE_FILE["SQLITE_BUSY"]
 
 
 def is_conflict(error: Exception) -> bool:
-    """
-    Whether another transaction was in the way, so that the same may succeed a moment later.
-
-    :param error: as the driver raised it.
-    """
+    """Whether another transaction was in the way, so that the same may succeed a moment later."""
     return bool(failure_codes(error) & _CONFLICTS) or _sqlite_code(error).startswith(_CONFLICTS_SQLITE)
 
 
 def lacks_rights(error: Exception) -> bool:
-    """
-    Whether the connection's user may not do what was asked for.
-
-    :param error: as the driver raised it.
-    """
+    """Whether the connection's user may not do what was asked for."""
     return bool(failure_codes(error) & _NO_RIGHTS) or _sqlite_code(error).startswith(_NO_RIGHTS_SQLITE)
 
 
 def advice_on_sqlite(error: Exception) -> str | None:
-    """
-    Say what is wrong with an SQLite file, and what to do; None where it is not about the file.
-
-    :param error: as the driver raised it.
-    """
+    """Say what is wrong with an SQLite file, and what to do; None where it is not about the file."""
     code = _sqlite_code(error)
     return next((advice for begin, advice in _SQLITE_FILE.items() if code.startswith(begin)), None)
 
@@ -82,21 +70,13 @@ def is_of_the_statement(error: Exception) -> bool:
 
 
 def failure_codes(error: Exception) -> set[object]:
-    """
-    Give SQLSTATE from PostgreSQL's drivers, a number from MySQL's.
-
-    :param error: as the driver raised it.
-    """
+    """Give SQLSTATE from PostgreSQL's drivers, a number from MySQL's."""
     number = error.args[0] if error.args and isinstance(error.args[0], int) else None
     return {getattr(error, "sqlstate", None), getattr(error, "pgcode", None), number} - {None}
 
 
 def failure_name(error: Exception) -> str:
-    """
-    Give class and code, and not the text: drivers put parameters into it.
-
-    :param error: as the driver raised it.
-    """
+    """Give class and code, and not the text: drivers put parameters into it."""
     codes = [*sorted(map(str, failure_codes(error))), getattr(error, "sqlite_errorname", None)]
     return " ".join([type(error).__name__, *filter(None, codes)])
 

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 from airflow_provider_omnichat.campaign.sql.cursor import streaming_cursor
-from airflow_provider_omnichat.campaign.sql.dialect import Dialect
+from airflow_provider_omnichat.campaign.sql.dialect import AnyDialect
 from airflow_provider_omnichat.campaign.sql.failure import (
     advice_on_sqlite,
     failure_name,
@@ -21,6 +21,7 @@ from airflow_provider_omnichat.campaign.sql.failure import (
     is_of_the_statement,
     lacks_rights,
 )
+from airflow_provider_omnichat.campaign.sql.written_table import WrittenTable, lack_of_columns
 
 T = TypeVar("T")
 
@@ -40,38 +41,25 @@ class SqlDatabase:
         again after a connection broke.
     :param dialect: ``sqlite``, ``postgresql`` or ``mysql`` (MariaDB, too).
     :param placeholder: what the driver takes for a parameter, ``?`` or ``%s``.
-    :param location: the connection, for people: ``connection crm``.
+    :param conn_id: of Airflow's connection; None if it has none.
     """
 
     connect: Callable[[], Any]
-    dialect: Dialect
+    dialect: AnyDialect
     placeholder: str = "%s"
-    location: str | None = None
-
-
-class WrittenTable(Protocol):
-    """What is asked of a table that a session finds or makes."""
+    conn_id: str | None = None
 
     @property
-    def name(self) -> str: ...  # noqa: D102 - for people
-    @property
-    def dialect(self) -> str: ...  # noqa: D102 - of its database
-    def probe(self) -> str: ...  # noqa: D102 - fails where it is missing
-    def create(self) -> str: ...  # noqa: D102
+    def location(self) -> str | None:
+        """The connection, for people."""
+        return None if self.conn_id is None else f"connection {self.conn_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """
-    How a session tells of failures.
-
-    :param error: what it raises.
-    :param table: what the table is: ``ledger table``.
-    :param rights: what the user must be allowed to do with it.
-    """
+    """How a session tells of failures: what it raises, and what the user must be allowed to do with the table."""
 
     error: type[StorageError]
-    table: str
     rights: str
 
 
@@ -79,22 +67,20 @@ class SqlSession:
     """
     Does work in transactions, on a connection that is made when it is first needed.
 
-    :param connect: makes a new DB-API connection; see :class:`SqlDatabase`.
+    :param database: see :class:`SqlDatabase`.
     :param table: made if it is missing.
     :param words: for failures.
-    :param location: the connection, for people: ``connection crm``; None where it has no name.
+    :param as_it_is: whether the table is taken as it is, and neither made nor refused for want of a column.
     """
 
-    def __init__(
-        self, connect: Callable[[], Any], table: WrittenTable, words: Words, location: str | None = None
-    ) -> None:
-        self._make_connection = connect
-        self._at = f" of {location}" if location else ""
+    def __init__(self, database: SqlDatabase, table: WrittenTable, words: Words, *, as_it_is: bool = False) -> None:
+        self._database = database
+        self._name = f"{table.kind} table {table.name}" + (f" of {database.location}" if database.location else "")
         self._table = table
         self._words = words
         self._connection: Any = None
         self._thread: int | None = None
-        self._table_seen = False
+        self._table_seen = as_it_is
 
     def write(self, work: Callable[[Any], T]) -> T:
         """
@@ -184,7 +170,7 @@ class SqlSession:
 
     def _open(self) -> None:
         def connect() -> None:
-            self._connection = self._make_connection()
+            self._connection = self._database.connect()
             self._thread = threading.get_ident()
             if self._table.dialect == "sqlite":
                 self._connection.isolation_level = None  # a transaction begins where this module says so
@@ -196,9 +182,8 @@ class SqlSession:
         if self._table.dialect == "sqlite" and not self._has_file():
             self.close()
             raise self._words.error(
-                f"The {self._words.table} table's SQLite database{self._at} names no file, so that all of it would be"
-                " gone with this process; nothing was sent. Give the connection the path of a file, on a disk that all"
-                " workers share"
+                f"The SQLite database of the {self._name} names no file, so that all of it would be gone with this"
+                " process; nothing was sent. Give the connection the path of a file, on a disk that all workers share"
             )
 
     def _has_file(self) -> bool:
@@ -216,6 +201,8 @@ class SqlSession:
             missing = self._attempt_on_table(self._probe, "BEGIN")
             if missing is not None:
                 self.close()
+                if lack := lack_of_columns(self._database, self._table):
+                    raise self._words.error(f"The {self._name} {lack[0]}; nothing more is sent. {lack[1]}")
                 raise self._error("found or made", failure or missing)
         self._table_seen = True
 
@@ -234,8 +221,8 @@ class SqlSession:
     def _error(self, doing: str, failure: Exception) -> StorageError:
         advice = self._advice(failure)
         return self._words.error(
-            f"The {self._words.table} table {self._table.name}{self._at} cannot be {doing} ({failure_name(failure)});"
-            f" nothing more is sent. {advice or _UNREACHABLE}",
+            f"The {self._name} cannot be {doing} ({failure_name(failure)}); nothing more is sent."
+            f" {advice or _UNREACHABLE}",
             is_outage=advice is None,
         )
 
@@ -244,12 +231,14 @@ class SqlSession:
         if of_the_file := advice_on_sqlite(error):
             return of_the_file
         if lacks_rights(error):
-            return f"The connection's user needs the rights to {self._words.rights}, and to create the table if need be"
+            return f"The connection's user needs the rights to {self._words.rights}"
+        if isinstance(error, UnicodeEncodeError):
+            return "The connection's encoding lacks a character of a row: give the connection, or the database, UTF-8"
         if is_conflict(error):
             return f"Other transactions were in the way for {CONFLICT_SECONDS} seconds; see what holds its rows"
         if is_of_the_statement(error):
             return (
                 "See that its schema is there, that its name is no reserved word of the database, and that it has the"
-                " columns that the documentation shows: no other table can be taken for it"
+                " columns that the documentation shows"
             )
         return None

@@ -4,78 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from hashlib import blake2b
 from typing import Any
 
+from airflow_provider_omnichat.api.body import valid_text
+from airflow_provider_omnichat.campaign.model.distinct_names import distinct_name
 from airflow_provider_omnichat.campaign.sql.dialect import NAME_LENGTH
 
 _LARGEST_INTEGER = 2**31 - 1
 
 
 def fitted(name: str) -> str:
-    """
-    Make a name that fits its column and is equal only to itself there; as it is, wherever possible.
-
-    :param name: such as a campaign's.
-    """
-    kept = clean(name)
-    if kept == name.rstrip(" ") == name and len(name) <= NAME_LENGTH:
-        return name
-    digest = blake2b(name.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-    return f"{kept[: NAME_LENGTH - len(digest) - 1]}~{digest}"
+    """Return a name as it fits its column and is equal only to itself there; as it is, wherever possible."""
+    return distinct_name(name, clean(name).rstrip(" "), NAME_LENGTH)  # MySQL compares without spaces at the end
 
 
 def clean(text: str) -> str:
-    """
-    Replace what databases do not take in a text: NUL, and halves of characters.
-
-    :param text: from anywhere.
-    """
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+    """Replace what databases do not take in a text: NUL, and halves of characters."""
+    return valid_text(text).replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def storable(text: str | None, length: int | None = None) -> str | None:
-    """
-    Give a text as a column takes it.
-
-    :param text: None stays None.
-    :param length: of the column, in characters; None for no limit.
-    """
+    """Return a text as a column takes it, of so many characters at most; None stays None."""
     return None if text is None else clean(str(text))[:length]
 
 
 def integer(value: int | None) -> int | None:
-    """
-    Leave out what no integer column takes.
-
-    :param value: as it came from the vendor.
-    """
+    """Leave out what no integer column takes."""
     return value if value is not None and abs(value) <= _LARGEST_INTEGER else None
 
 
 def stamp(at: datetime) -> str:
-    """
-    Write a time as UTC, in words that all databases read and that sort as times do.
-
-    :param at: a time with a zone.
-    """
+    """Write a time as UTC, in words that all databases read and that sort as times do."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def moment(value: object) -> datetime:
-    """
-    Read a time in UTC from a column without a zone; SQLite has texts.
-
-    :param value: as a driver gives it.
-    """
+    """Read a time in UTC from a column without a zone; SQLite has texts."""
     at = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def flat(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
-    """
-    Give the values of rows one after the other, as a statement with many rows takes them.
-
-    :param rows: of a table.
-    """
+    """Return the values of rows one after the other, as a statement with many rows takes them."""
     return tuple(value for row in rows for value in row)

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
+from airflow import __version__ as airflow_version
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.api_fastapi.logging.decorators import action_logging
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.base import RequestResponseEndpoint
 
 from airflow_provider_omnichat.campaign.model.pages import PageError
 from airflow_provider_omnichat.plugins.invites import access, pages
 from airflow_provider_omnichat.plugins.invites.csv_download import csv_lines
-from airflow_provider_omnichat.plugins.invites.row_places import row_place
-from airflow_provider_omnichat.plugins.invites.row_query import RowsWanted
-from airflow_provider_omnichat.plugins.invites.sending_tasks import (
-    SendingTask,
+from airflow_provider_omnichat.plugins.invites.metadata import (
     dags_with_campaigns,
     may_send_yet,
     recent_tasks,
     tasks_of_run,
 )
+from airflow_provider_omnichat.plugins.invites.row_places import row_place
+from airflow_provider_omnichat.plugins.invites.row_query import RowsWanted
+from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 from airflow_provider_omnichat.plugins.invites.settling import NotSettledError, SettleBody, settle
 
+_log = logging.getLogger(__name__)
 _MOST_CAMPAIGNS = 200
 _LARGEST_INDEX = 2**31 - 1  # a database refuses larger ones as an error
 
@@ -64,7 +68,21 @@ def create_app() -> FastAPI:
     )
     app.middleware("http")(_with_headers)
     app.add_exception_handler(PageError, pages.unreadable)
+    for kind in (AttributeError, TypeError, SQLAlchemyError):  # what tables raise that a newer Airflow has changed
+        app.add_exception_handler(kind, _unknown_tables)
     return app
+
+
+def _unknown_tables(request: Request, error: Exception) -> HTMLResponse:
+    _log.error("%s cannot be shown", request.url.path, exc_info=error)
+    why = PageError(
+        f"Airflow {airflow_version}'s metadata database cannot be read for this page ({type(error).__name__}); the log"
+        " of its API server says why. If this happens each time, this version of airflow-provider-omnichat is too old"
+        " for this Airflow. Sending is not affected"
+    )
+    response = pages.unreadable(request, why)
+    response.status_code = 503
+    return response
 
 
 async def _with_headers(request: Request, call_next: RequestResponseEndpoint) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airflow_provider_omnichat.campaign.model.pages import PageQuery, RowPages, ShownRow
-from airflow_provider_omnichat.campaign.results.format import cell
+from airflow_provider_omnichat.campaign.results.format import csv_line
 from airflow_provider_omnichat.plugins.invites.numbers import number_shower
 
 _COLUMNS = ("key", "row", "number", "outcome", "reason_code", "reason", "status", "message_id", "at")
@@ -23,7 +23,7 @@ def csv_lines(rows: RowPages, query: PageQuery) -> Iterator[str]:
     """
     query = query._replace(after="", order="list", is_descending=False, size=_PAGE_ROWS)
     page, shown = rows.page(query), number_shower()
-    yield ",".join(_COLUMNS) + "\n"
+    yield csv_line(_COLUMNS)
     while True:
         yield "".join([_line(row, shown(row.number)) for row in page.rows])
         if page.after is None:
@@ -43,4 +43,4 @@ def _line(row: ShownRow, number: str) -> str:
         row.message_id,
         row.at.isoformat(timespec="seconds") if row.at else None,
     )
-    return ",".join(map(cell, values)) + "\n"
+    return csv_line(values)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from importlib.util import find_spec
 from itertools import islice
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from airflow_provider_omnichat.campaign.ledger.task_state_doubts import SHORT_DI
 from airflow_provider_omnichat.campaign.model.pages import PageError, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+from airflow_provider_omnichat.plugins.invites.metadata import has_state_store
 from airflow_provider_omnichat.plugins.invites.row_places import RowPlace, ledger_table, rendered_text
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 
@@ -78,11 +78,6 @@ def doubts_of(session: Session, task: SendingTask, place: RowPlace) -> Doubts:
     except Exception as error:  # no such connection, or a provider that the API server lacks
         return Doubts([], problem=f"Airflow's API server cannot reach the ledger ({type(error).__name__})")
     return Doubts(found[:MOST_DOUBTS], len(found) > MOST_DOUBTS)
-
-
-def has_state_store() -> bool:
-    """Tell whether this Airflow has a task state store: 3.3 and later."""
-    return find_spec("airflow.models.task_state_store") is not None
 
 
 def _of_table(task: SendingTask, conn_id: str) -> Iterator[ShownDoubt]:

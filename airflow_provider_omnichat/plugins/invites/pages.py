@@ -19,10 +19,11 @@ from airflow_provider_omnichat.api.privacy import shown_address
 from airflow_provider_omnichat.campaign.model.pages import Page, PageError
 from airflow_provider_omnichat.plugins.invites import access, charts, outcomes
 from airflow_provider_omnichat.plugins.invites.doubts import doubts_of
+from airflow_provider_omnichat.plugins.invites.metadata import MOST_TASKS
 from airflow_provider_omnichat.plugins.invites.numbers import number_shower
 from airflow_provider_omnichat.plugins.invites.row_places import row_place
 from airflow_provider_omnichat.plugins.invites.row_query import RowsWanted
-from airflow_provider_omnichat.plugins.invites.sending_tasks import MOST_TASKS, SendingTask
+from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 
 _MOST_INSTANCES = 200
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -181,12 +182,9 @@ def file_name(task: SendingTask) -> str:
 def _line(tasks: list[SendingTask]) -> dict[str, Any]:
     counts = outcomes.summed_counts(tasks)
     newest = max(tasks, key=_at)
-    campaign = newest.progress.campaign
-    if len(tasks) > 1:  # unless somebody has named it, a campaign is named after one instance
-        campaign = campaign.removesuffix(f"/{newest.map_index}")
     return {
         "task": newest,
-        "campaign": campaign,
+        "campaign": newest.progress.campaign,
         # One that is at work, else one that is red: a green instance says nothing of the others.
         "state_of": min(tasks, key=lambda task: (not task.is_at_work, task.state == "success")),
         "instances": len(tasks),

@@ -8,13 +8,14 @@ from airflow_provider_omnichat.api.privacy import shown_address
 from airflow_provider_omnichat.campaign.ledger.ledger_pages import LedgerPages
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.pages import PageError, RowPages
+from airflow_provider_omnichat.campaign.results.directory import owner_of
 from airflow_provider_omnichat.campaign.results.file_pages import FilePages
 from airflow_provider_omnichat.campaign.results.table_pages import TablePages
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
 from airflow_provider_omnichat.hooks.result_database import result_database
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 from airflow_provider_omnichat.tasks.given_files import storage_path
-from airflow_provider_omnichat.tasks.ledger import with_resend_key
+from airflow_provider_omnichat.tasks.ledger import batch_name
 from airflow_provider_omnichat.tasks.result_files import folder_names
 
 
@@ -56,8 +57,7 @@ def _found(task: SendingTask) -> RowPlace:
         return RowPlace(None, "Airflow no longer has the rendered fields of this task, which say where its rows are")
     if table := rendered_text(task, "results_table"):
         database = result_database(rendered_text(task, "results_conn_id") or rendered_text(task, "conn_id") or "")
-        batch = with_resend_key(task.identity, rendered_text(task, "resend_key"))
-        return RowPlace(TablePages(database, table, batch))
+        return RowPlace(TablePages(database, table, _batch(task)))
     if rendered_path := rendered_text(task, "results_path"):
         return _files(task, rendered_path, task.progress.results)
     if conn_id := rendered_text(task, "ledger_conn_id"):
@@ -85,7 +85,13 @@ def _files(task: SendingTask, rendered_path: str, location: str | None) -> RowPl
             f" {shown_address(location)}. Those on the disk of a worker are read by that worker alone; a bucket, or"
             " results_table, can be read from here",
         )
+    if owner_of(path) not in (None, _batch(task)):
+        return RowPlace(None, f"The result files in {shown_address(location)} are those of another task or campaign")
     return RowPlace(FilePages(path))
+
+
+def _batch(task: SendingTask) -> str:
+    return batch_name(task.identity, rendered_text(task, "campaign"), rendered_text(task, "resend_key"))
 
 
 def ledger_table(task: SendingTask) -> str:
@@ -95,9 +101,9 @@ def ledger_table(task: SendingTask) -> str:
 
 def rendered_text(task: SendingTask, name: str) -> str | None:
     """
-    Give a rendered field of a task; None where it is empty, or no text.
+    Return a rendered field of a task, a whole number as a text; None where it is empty, or something else.
 
     :param name: of the field.
     """
     value = task.rendered.get(name)
-    return value if isinstance(value, str) and value and value != "None" else None
+    return str(value) if isinstance(value, str | int) and value not in ("", "None") else None

@@ -1,6 +1,6 @@
 """Which rows a page asks for: the part of its address that the user's choices make."""
 
-from __future__ import annotations
+# No annotations from __future__: FastAPI before 0.118, which Airflow 3.1 has, cannot read them of a class.
 
 from dataclasses import asdict, dataclass
 from typing import Annotated

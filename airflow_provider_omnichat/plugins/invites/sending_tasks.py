@@ -1,26 +1,16 @@
-"""Task instances that send invites, as Airflow's metadata database has them."""
+"""Task instances that send invites, and what they pushed of how far they are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import accumulate
-from typing import Annotated, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from airflow.models.dagrun import DagRun
-from airflow.models.renderedtifields import RenderedTaskInstanceFields
-from airflow.models.taskinstance import TaskInstance
-from airflow.models.xcom import XComModel
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from sqlalchemy import and_, func, select, tuple_
-from sqlalchemy.orm import Session
 
-from airflow_provider_omnichat.plugins.invites.xcom_values import pushed_values
-from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY
-
-MOST_TASKS = 2000
-"""Instances that are read and summed at most."""
+if TYPE_CHECKING:
+    from airflow.models.taskinstance import TaskInstance
 
 STATES_AT_WORK = frozenset({"queued", "running", "restarting", "deferred", "scheduled", "up_for_reschedule"})
 """In which a task is sending, or will go on by itself."""
@@ -93,6 +83,7 @@ class SendingTask:
 
     :param state: of Airflow; None before it is scheduled.
     :param rendered: its rendered template fields, as the worker wrote them.
+    :param region_id: tells instances of one map index apart; None before Airflow 3.4.
     """
 
     dag_id: str
@@ -105,6 +96,7 @@ class SendingTask:
     end_date: datetime | None
     progress: TaskProgress
     rendered: Mapping[str, Any]
+    region_id: Any = None
 
     @property
     def is_at_work(self) -> bool:
@@ -141,121 +133,5 @@ class SendingTask:
             end_date=ti.end_date,
             progress=progress,
             rendered=rendered if isinstance(rendered, Mapping) else {},
+            region_id=getattr(ti, "region_id", None),
         )
-
-
-def tasks_of_run(
-    session: Session, dag_id: str, run_id: str, task_id: str | None = None, map_index: int | None = None
-) -> list[SendingTask]:
-    """
-    Give the sending tasks of a run.
-
-    :param session: to the metadata database.
-    :param task_id: only this one; None for all.
-    :param map_index: only this one; None for all.
-    """
-    conditions = [TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id]
-    if task_id is not None:
-        conditions.append(TaskInstance.task_id == task_id)
-    if map_index is not None:
-        conditions.append(TaskInstance.map_index == map_index)
-    statement = _statement().where(*conditions).order_by(TaskInstance.task_id, TaskInstance.map_index)
-    return _tasks(session, session.execute(statement.limit(MOST_TASKS)).all())
-
-
-class Recent(NamedTuple):
-    """
-    The sending tasks of some days.
-
-    :param tasks: all instances of each.
-    :param are_more: whether there are older ones.
-    """
-
-    tasks: Sequence[SendingTask]
-    are_more: bool
-
-
-def recent_tasks(session: Session, since: datetime, dag_ids: Iterable[str], most: int) -> Recent:
-    """
-    Give the sending tasks of the last days: of mapped ones all instances, so that what is summed is a whole.
-
-    :param session: to the metadata database.
-    :param since: when they pushed last.
-    :param dag_ids: of which DAGs.
-    :param most: tasks at most; a mapped one counts once.
-    """
-    names = (XComModel.dag_id, XComModel.run_id, XComModel.task_id)
-    newest = (
-        select(*names, func.count())
-        .where(XComModel.key == PROGRESS_KEY, XComModel.timestamp >= since, XComModel.dag_id.in_(set(dag_ids)))
-        .group_by(*names)
-        .order_by(func.max(XComModel.timestamp).desc())
-        .limit(most + 1)
-    )
-    found = [(tuple(name), count) for *name, count in session.execute(newest)]
-    instances = accumulate(count for _, count in found)
-    chosen = [
-        name for (name, count), sum_of in zip(found[:most], instances, strict=False) if sum_of - count < MOST_TASKS
-    ]
-    these = tuple_(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id).in_(chosen)
-    ordered = _statement().where(these).order_by(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id)
-    return Recent(_tasks(session, session.execute(ordered).all()), len(chosen) < len(found))
-
-
-def dags_with_campaigns(session: Session, since: datetime) -> set[str]:
-    """
-    Give the DAGs of which a task has pushed how far it is.
-
-    :param session: to the metadata database.
-    :param since: when.
-    """
-    found = select(XComModel.dag_id).where(XComModel.key == PROGRESS_KEY, XComModel.timestamp >= since).distinct()
-    return set(session.scalars(found))
-
-
-def may_send_yet(session: Session, dag_id: str, run_id: str, task_id: str | None) -> bool | None:
-    """
-    Tell whether a task has not ended, or any task of a run.
-
-    :param session: to the metadata database.
-    :param task_id: None for any.
-    :return: None where there is no such run, or no such task in it.
-    """
-    statement = select(TaskInstance.state).where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
-    if task_id is not None:
-        statement = statement.where(TaskInstance.task_id == task_id)
-    states = session.scalars(statement.distinct()).all()
-    if not states and (task_id is not None or not _has_run(session, dag_id, run_id)):
-        return None
-    return any(state is None or state in STATES_AT_WORK for state in states)
-
-
-def _has_run(session: Session, dag_id: str, run_id: str) -> bool:
-    return session.scalar(select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)) is not None
-
-
-def _statement() -> Any:
-    is_its_xcom = and_(
-        XComModel.dag_id == TaskInstance.dag_id,
-        XComModel.run_id == TaskInstance.run_id,
-        XComModel.task_id == TaskInstance.task_id,
-        XComModel.map_index == TaskInstance.map_index,
-        XComModel.key == PROGRESS_KEY,
-    )
-    are_its_fields = and_(
-        RenderedTaskInstanceFields.dag_id == TaskInstance.dag_id,
-        RenderedTaskInstanceFields.run_id == TaskInstance.run_id,
-        RenderedTaskInstanceFields.task_id == TaskInstance.task_id,
-        RenderedTaskInstanceFields.map_index == TaskInstance.map_index,
-    )
-    return (
-        select(TaskInstance, XComModel.value, RenderedTaskInstanceFields.rendered_fields)
-        .join(XComModel, is_its_xcom)
-        .outerjoin(RenderedTaskInstanceFields, are_its_fields)
-    )
-
-
-def _tasks(session: Session, found: Sequence[Any]) -> list[SendingTask]:
-    values = pushed_values(session, [value for _, value, _ in found])
-    tasks = [SendingTask.of(ti, value, rendered) for (ti, _, rendered), value in zip(found, values, strict=True)]
-    return [task for task in tasks if task is not None]

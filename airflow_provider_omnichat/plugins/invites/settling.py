@@ -5,9 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
-from airflow.models.taskinstance import TaskInstance
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.errors import OmnichatError
@@ -16,7 +14,7 @@ from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
-from airflow_provider_omnichat.plugins.invites.doubts import has_state_store
+from airflow_provider_omnichat.plugins.invites.metadata import has_state_store, locked_state
 from airflow_provider_omnichat.plugins.invites.row_places import ledger_table, rendered_text
 from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
 
@@ -73,16 +71,7 @@ def _lock(session: Session, task: SendingTask) -> datetime | None:
 
     :return: when its last try ended, as Airflow has it.
     """
-    state, end = session.execute(
-        select(TaskInstance.state, TaskInstance.end_date)
-        .where(
-            TaskInstance.dag_id == task.dag_id,
-            TaskInstance.run_id == task.run_id,
-            TaskInstance.task_id == task.task_id,
-            TaskInstance.map_index == task.map_index,
-        )
-        .with_for_update()
-    ).one()
+    state, end = locked_state(session, task)
     if state in STATES_AT_WORK:
         raise NotSettledError(f"The task is at work ({state}); settle its doubts when it has ended")
     return end

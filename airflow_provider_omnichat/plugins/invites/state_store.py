@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from airflow.state import TaskScope, get_state_backend
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from airflow_provider_omnichat.plugins.invites.metadata import names_of
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 
 
@@ -24,12 +26,12 @@ class ServerSideStore:
 
     def __init__(self, session: Session, task: SendingTask) -> None:
         self._session = session
-        self._scope = TaskScope(task.dag_id, task.run_id, task.task_id, task.map_index)
+        self._scope = TaskScope(**names_of(task))
 
-    def get(self, key: str, /) -> Any:
-        """Give the value; None if there is none."""
+    def get(self, key: str, default: Any = None, /) -> Any:
+        """Give the value; *default* if there is none."""
         value = get_state_backend().get(self._scope, key, session=self._session)
-        return None if value is None else json.loads(value)
+        return default if value is None else json.loads(value)
 
     def set(self, key: str, value: Any, /, *, retention: timedelta | None = None) -> None:
         """Write a value, which lives as long as its DAG run."""
@@ -37,12 +39,8 @@ class ServerSideStore:
 
     def keys(self, prefix: str, /) -> list[str]:
         """Give the keys that begin so."""
-        scope = self._scope
-        found = select(TaskStateStoreModel.key).where(
-            TaskStateStoreModel.dag_id == scope.dag_id,
-            TaskStateStoreModel.run_id == scope.run_id,
-            TaskStateStoreModel.task_id == scope.task_id,
-            TaskStateStoreModel.map_index == scope.map_index,
-            TaskStateStoreModel.key.startswith(prefix, autoescape=True),
-        )
+        # A scope has the names of the table's columns, which differ between versions of Airflow.
+        own = [getattr(TaskStateStoreModel, name) == value for name, value in asdict(self._scope).items()]
+        key = TaskStateStoreModel.key
+        found = select(key).where(*own, key.startswith(prefix, autoescape=True))
         return list(self._session.scalars(found.order_by(TaskStateStoreModel.key)))

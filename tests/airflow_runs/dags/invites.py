@@ -32,7 +32,7 @@ def invites() -> None:
         default_region="{{ 'GB' }}",
     )
     SendInviteOperator.partial(
-        task_id="mapped", retries=1, retry_delay=timedelta(seconds=1), retry_budget=0
+        task_id="mapped", ledger_conn_id="omnichat_ledger", retries=1, retry_delay=timedelta(seconds=1), retry_budget=0
     ).expand_kwargs(customers())
 
 

@@ -39,7 +39,11 @@ def tab() -> None:
         trigger_rule="all_done",
     )
     parts = SendInviteBatchOperator.partial(
-        task_id="parts", message="Come to <link>", key_column="id", trigger_rule="all_done"
+        task_id="parts",
+        message="Come to <link>",
+        key_column="id",
+        ledger_conn_id="omnichat_ledger",
+        trigger_rule="all_done",
     ).expand(
         invites=[[{"to": f"+41791000{part}{row:02}", "id": f"P{part}-{row}"} for row in range(3)] for part in range(2)]
     )

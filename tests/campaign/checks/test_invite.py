@@ -30,8 +30,21 @@ BAD_INVITES: list[tuple[dict[str, Any], str]] = [
     ({"to": True}, "to: must be one phone number as a text, is a bool"),
     (
         {"to": 41793026727.5},
-        "to: is a float that is not a whole number; read the column as text, so that no digit is lost",
+        "to: is a float that is no whole number, or has an exponent; give it as a text or as an integer (BIGINT,"
+        " NUMERIC), so that no digit is lost",
     ),
+    (
+        {"to": 41793030000.0},
+        "to: looks like a float that was rounded, to 32 bits or to nine digits or fewer; give it as a",
+    ),
+    (
+        {"to": "41793028096.0"},
+        "to: looks like a float that was rounded, to 32 bits or to nine digits or fewer; give it",
+    ),
+    ({"to": "#N/A"}, "to: is missing"),
+    ({"to": "#DIV/0!"}, "to: #D****! is what a spreadsheet shows for an error, such as #REF!; mend the sheet"),
+    ({"to": "########"}, "to: ##****# is what a spreadsheet shows for an error, such as #REF!; mend the sheet"),
+    ({"to": "-4.2E+11"}, "to: -4****1 was shortened by a spreadsheet, as 4.18E+10; format its column as text there"),
     ({"to": float("nan")}, "to: is missing"),
     ({"message": float("nan")}, "message: is missing"),
     ({"to": ["+41793026727"]}, "to: must be one phone number as a text, is a list"),
@@ -97,9 +110,9 @@ def test_a_bad_invite_is_refused_with_words_that_help(given, said):
     assert "3026727" not in repr(raised.value).replace("like +41793026727", "")
 
 
-def test_a_good_invite_keeps_the_text_as_it_is():
-    message = "  Grüezi\n<link> <link> "
-    assert check_invite(**{**GOOD, "message": message}).message == message
+def test_a_good_invite_keeps_the_text_as_it_is_but_for_white_space_at_its_ends():
+    message = " \u00a0 Grüezi\n<link>  <link> \r\n"
+    assert check_invite(**{**GOOD, "message": message}).message == "Grüezi\n<link>  <link>"
 
 
 NOT_A_HOST = "host: is not a host name or URL; write it like xxxxx.api.infobip.com"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
@@ -15,6 +17,7 @@ from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression, Supp
 from airflow_provider_omnichat.campaign.checks.partition import Partition
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
 from airflow_provider_omnichat.campaign.checks.send_window_rule import WindowRule
+from airflow_provider_omnichat.campaign.model.plain_values import RoundedFloat
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Result, Row
 from tests.support.reasons import why
 from tests.support.row_checks import NOON, SWISS, check
@@ -39,6 +42,8 @@ def reason(one: Candidate | Result) -> str:
 
 
 # suppression
+
+SHEET_ERRORS = ["ERROR!", "NAME?", "VALUE!", "REF!", "NUM!", "NULL!", "DIV/0!", "FEHLER!", "\u00dcBERLAUF!", "####"]
 
 
 def test_whoever_opted_out_is_left_out_however_the_number_is_written():
@@ -68,7 +73,36 @@ def test_a_national_opt_out_is_of_the_country_in_its_own_row():
 
 def test_a_list_without_a_single_number_is_no_opt_out_list():
     with pytest.raises(SuppressionError, match="suppression: not one of 3 entries is a phone number"):
-        Suppression(["ada@example.com", "", "bob@example.com"])
+        Suppression(["n/a", "", "unknown"])
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind"),
+    [
+        *[(f"#{word}", "is what a spreadsheet shows for an error") for word in SHEET_ERRORS],
+        ("-4.2E+11", "was shortened by a spreadsheet"),
+        ("xxx-xxx-6711", "has letters in it"),
+        ("6711", "has no country code"),
+        ("ask Ada", "has letters in it"),
+        (41793030000.0, "looks like a float that was rounded"),
+        ("41793028096.0", "looks like a float that was rounded"),
+        (RoundedFloat(41793026727), "comes from a column of 32-bit floats"),
+        (numpy.float32(41793026727), "is a float32"),
+        (b"41793026727", "must be one phone number as a text, is a bytes"),
+    ],
+)
+def test_an_opt_out_that_is_no_number_and_no_word_for_none_stops_everything(entry, kind):
+    with pytest.raises(SuppressionError) as error:
+        Suppression(["+41793026728", entry])
+    assert re.search(rf"entry 2: to: (\S+ ?\S* )?{re.escape(kind)}", str(error.value)), error.value
+    assert "6711" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "word", ["n/a", "N/A", " - ", "\u2014", "unknown", "NULL", "None", "#N/A", "", "na", "no number", 0]
+)
+def test_an_opt_out_that_says_there_is_no_number_is_passed_over(word):
+    assert len(Suppression(["+41793026728", word])) == 1
 
 
 def test_an_opt_out_that_may_be_somebodys_number_and_cannot_be_read_stops_everything():
@@ -286,3 +320,25 @@ def test_an_opt_out_list_with_rows_and_no_number_is_the_wrong_list(entries):
 def test_the_address_of_a_file_in_an_opt_out_list_is_not_passed_over(entry):
     with pytest.raises(SuppressionError, match="entry 1 is the address of a file; give one file alone"):
         Suppression([entry, "+41793026728"])
+
+
+# keys
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        (" C-17\u00a0 \r\n", "C-17"),
+        ("1017.0 ", "1017"),
+        (b"C-17 ", "C-17"),
+        (bytearray("Zo\u00eb".encode()), "Zo\u00eb"),
+        (memoryview(b"C-17"), "C-17"),
+        (memoryview(b"\x00\xff\x10"), "00ff10"),
+        (b"ab\x00\x00", "61620000"),
+        (b"", None),
+        ("None", None),
+    ],
+)
+def test_a_key_is_a_text_without_white_space_at_its_ends_and_bytes_are_one_or_hexadecimal(key, text):
+    (found,) = check([{"to": SWISS, "id": key}], key_column="id")
+    assert found.key == text

@@ -160,7 +160,7 @@ class TestForget:
         sent(target, table, "spring", {NUMBERS[0]: Outcome.ACCEPTED})
         sent(target, table, "summer", {NUMBERS[0]: None})
         desk = LedgerDesk(target.database(), table)
-        with pytest.raises(LedgerError, match="of the campaign summer to this number may be being sent right now"):
+        with pytest.raises(LedgerError, match="of the campaign 'summer' to this number may be being sent right now"):
             desk.forget(NUMBERS[0])
         desk.close()
         assert by_outcome(target, table, "spring") == {"accepted": 1}

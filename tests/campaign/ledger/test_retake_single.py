@@ -11,7 +11,7 @@ from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Ledger, LedgerError
-from tests.support.ledger_homes import LATE, NEVER_ENDED, NOT_AGAIN, accepted, claims, leave_open
+from tests.support.ledger_homes import LATE, NEVER_ENDED, NOT_AGAIN, Home, accepted, claims, leave_open
 from tests.support.played_batches import BUSY, LOCKED_OUT, LOST
 
 INVITE = Invite(LATE, "Hello <link>", "<link>", "KEY", "FACEBOOK")
@@ -91,3 +91,13 @@ def test_a_single_invite_that_was_never_in_doubt_is_free_after_a_refusal(any_hom
         sent, told = once(any_home.ledger(), BUSY, resend=resend)
         assert (sent, str(told)) == (1, str(BUSY))
         assert any_home.known() == {LATE: Outcome.NOT_SENT}
+
+
+def test_an_invite_that_another_task_is_sending_is_not_in_doubt(tmp_path):
+    home = Home("sql", tmp_path)
+    home.ledger("another task").claim(claims([LATE]), CERTAINLY_NOT_SENT)
+    sent, told = once(home.ledger(), None)
+    assert sent == 0
+    assert isinstance(told, InviteNotSentError)
+    assert "Another task of this campaign is sending it now" in str(told)
+    home.close()

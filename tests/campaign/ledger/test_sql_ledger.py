@@ -11,8 +11,16 @@ from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnkno
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
-from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, LedgerError
+from airflow_provider_omnichat.campaign.ledger.interface import (
+    CERTAINLY_NOT_SENT,
+    IN_DOUBT,
+    Claim,
+    Entry,
+    LedgerError,
+    Settlement,
+)
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
+from airflow_provider_omnichat.campaign.ledger.sql_statements import SqlTable
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.reasons import why
 from tests.support.sql_claims import CAMPAIGN, answer_of, claims_of
@@ -44,6 +52,27 @@ class TestClaim:
         ledger().claim(claims_of(2), CERTAINLY_NOT_SENT)
         for other in ("Welcome-2026", "welcome-2026 ", "welcome-2026\n", "w\u00e9lcome-2026", "we\u0301lcome-2026"):
             assert ledger(campaign=other).claim(claims_of(2, other), CERTAINLY_NOT_SENT) == {}
+
+    def test_a_table_that_takes_two_campaigns_for_one_is_refused(
+        self, ledger: Callable[..., SqlLedger], target: Target, table: str
+    ) -> None:
+        if target.dialect == "postgresql":
+            pytest.skip("compares texts exactly")
+        made = SqlTable(table, target.dialect, "?").create()
+        loose = (
+            ("utf8mb4_bin", "utf8mb4_general_ci") if target.dialect == "mysql" else ("(250)", "(250) COLLATE NOCASE")
+        )
+        target.run(made.replace(*loose))
+        assert ledger(campaign="apfel").claim(claims_of(2, "apfel"), CERTAINLY_NOT_SENT) == {}
+        other = "Äpfel" if target.dialect == "mysql" else "APFEL"
+        others, found = claims_of(1, other), Settlement(True, "ann", "as the portal says", datetime.now(UTC))
+        for work in (
+            lambda sut: sut.claim(others, CERTAINLY_NOT_SENT),
+            lambda sut: sut.find(others),
+            lambda sut: sut.settle(others, {others[0].recipient: found}),
+        ):
+            with pytest.raises(LedgerError, match=f"'apfel' and '{other}' for one"):
+                work(ledger(campaign=other))
 
     def test_names_longer_than_the_column_are_still_told_apart(self, ledger: Callable[..., SqlLedger]) -> None:
         long = "/".join(["d" * 250, "r" * 250, "t" * 250])
@@ -283,3 +312,17 @@ class TestThreads:
                 assert pool.submit(sut.claim, [claim], CERTAINLY_NOT_SENT).result() == {}
         assert len(sut.find(claims)) == 3
         assert threading.active_count() < 20
+
+
+def test_another_campaign_of_the_same_owner_is_found_if_it_may_have_sent(ledger: Callable[..., SqlLedger]) -> None:
+    made = {name: ledger(campaign=name) for name in ("sent", "refused")}
+    for name, outcome in [("sent", Outcome.UNKNOWN), ("refused", Outcome.NOT_SENT)]:
+        claims = claims_of(2, name)
+        assert made[name].claim(claims, CERTAINLY_NOT_SENT) == {}
+        made[name].record({claim.recipient: Entry.now(outcome) for claim in claims})
+        made[name].flush()
+    assert made["refused"].other_campaign() == "sent"
+    assert made["sent"].other_campaign() is None
+    assert ledger("another owner", campaign="third").other_campaign() is None
+    assert ledger(campaign="open").claim(claims_of(1, "open"), CERTAINLY_NOT_SENT) == {}
+    assert made["sent"].other_campaign() == "open"

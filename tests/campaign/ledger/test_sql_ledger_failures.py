@@ -61,6 +61,15 @@ class TestFailures:
         assert found[first.recipient].outcome is Outcome.ACCEPTED
         assert second.recipient not in found
 
+    def test_a_text_that_the_connection_cannot_write_is_no_outage(self, ledger: Callable[..., SqlLedger]) -> None:
+        def fail(sql: str, _: Any) -> None:
+            if sql.startswith("INSERT"):
+                raise UnicodeEncodeError("latin-1", "日本", 0, 1, "ordinal not in range")
+
+        with pytest.raises(LedgerError, match=r"\(UnicodeEncodeError\).* UTF-8") as raised:
+            ledger(wrapped=lambda connection: Spied(connection, fail)).claim(claims_of(1), CERTAINLY_NOT_SENT)
+        assert not raised.value.is_outage
+
     def test_a_lost_answer_to_a_commit_that_arrived_is_found_out(self, ledger: Callable[..., SqlLedger]) -> None:
         claims = claims_of(50)
         ledger("another").claim(claims[:5], CERTAINLY_NOT_SENT)
@@ -214,7 +223,7 @@ class TestFailures:
         self, ledger: Callable[..., SqlLedger], target: Target, table: str
     ) -> None:
         target.run(f"CREATE TABLE {table} (campaign VARCHAR(10), recipient VARCHAR(10))")
-        with pytest.raises(LedgerError, match=f"{table} cannot be found or made .*has the columns"):
+        with pytest.raises(LedgerError, match=f"{table} lacks the columns row_key, .*It is not a ledger table"):
             ledger().claim(claims_of(1), CERTAINLY_NOT_SENT)
         assert target.run(f"SELECT * FROM {table}") == []
 

@@ -39,7 +39,8 @@ class ManyAnswers(Undecided):
 
 
 MISSING: list[Any] = [None, "", " ", "\t\n", "\u00a0", math.nan, Decimal("NaN"), Decimal("sNaN"), Undecided()]
-missing = pytest.mark.parametrize("nothing", MISSING, ids=lambda value: f"{type(value).__name__} {value!s:.4}")
+MISSING += ["\\N", "(null)", "[NULL]", "<NA>", "NaT", "nan", "None", "#N/A", " None\u00a0"]
+missing = pytest.mark.parametrize("nothing", MISSING, ids=lambda value: f"{type(value).__name__} {value!s:.6}")
 
 
 @missing
@@ -48,10 +49,16 @@ def test_nothing_is_missing(nothing):
     assert value_in({"a": nothing}, "a") is None
 
 
-@pytest.mark.parametrize("value", ["a", " a ", 0, 0.0, False, Decimal(0), math.inf, [], {}, [math.nan], ManyAnswers()])
+@pytest.mark.parametrize(
+    "value", ["a", "NULL", "N/A", "Nan", 0, 0.0, False, Decimal(0), math.inf, [], {}, [math.nan], ManyAnswers()]
+)
 def test_what_is_something_is_not_missing(value):
     assert not is_blank(value)
     assert value_in({"a": value}, "a") is value
+
+
+def test_a_text_has_no_white_space_at_its_ends():
+    assert value_in({"a": "\u00a0 Ada Lovelace\u3000 \r\n"}, "a") == "Ada Lovelace"
 
 
 def test_a_field_that_is_not_there_or_not_asked_for_is_missing():

@@ -117,6 +117,26 @@ def test_a_text_of_4000_bytes_is_too_long_with_a_link():
     )
 
 
+def test_what_a_person_should_look_at_is_counted_with_its_first_rows():
+    rounded = [candidate(row, "41793000000") for row in range(1, 8)]
+    words = [candidate(8, message="Hi NULL, <link>"), candidate(9, message="N/A: <link>, NULL"), candidate(10)]
+    meant = candidate(11, message="Nullify nothing, Nan: <link> undefined")
+    summary = preview(*rounded, *words, meant, template="{name}: <link> undefined")
+    assert summary.to_json()["noticed"] == [
+        {
+            "what": "the number ends in five zeros or more; a spreadsheet may have rounded it",
+            "invites": 7,
+            "first_rows": [1, 2, 3, 4, 5],
+        },
+        {"what": "NULL stands in the text, perhaps for a name", "invites": 2, "first_rows": [8, 9]},
+        {"what": "N/A stands in the text, perhaps for a name", "invites": 1, "first_rows": [9]},
+    ]
+    assert "| 7 | the number ends in five zeros or more; a spreadsheet may have rounded it | 1, 2, 3, 4, 5 |" in (
+        summary.to_markdown()
+    )
+    assert "Look at these" not in preview(candidate(1), meant, template="undefined").to_markdown()
+
+
 def test_equal_reasons_are_counted_together_without_what_belongs_to_one_person():
     errors = []
     for number in ("+41 79 3", "+41 78 2", "+4177", "+41793026727123456789"):

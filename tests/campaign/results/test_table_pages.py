@@ -14,8 +14,9 @@ from airflow_provider_omnichat.campaign.model.delivery import FinalStatus
 from airflow_provider_omnichat.campaign.model.pages import Order, PageError, PageQuery
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.results.delivery_table import TableDelivery
-from airflow_provider_omnichat.campaign.results.table import ResultDatabase
 from airflow_provider_omnichat.campaign.results.table_pages import TablePages
+from airflow_provider_omnichat.campaign.results.table_statements import ResultTableSql
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from tests.support.reasons import why
 from tests.support.result_rows import give, made
 from tests.support.result_tables import BATCH, DIALECTS, Sink
@@ -59,7 +60,7 @@ def wrote(sink: Sink, results: list[Result], batch: str = BATCH) -> None:
 
 def pages_of(database: Database, table: str, batch: str = BATCH, connect: Any = None) -> TablePages:
     dialect = DIALECTS[database.driver]
-    known = ResultDatabase(connect or database.connect, dialect, database.placeholder, "connection warehouse")
+    known = SqlDatabase(connect or database.connect, dialect, database.placeholder, "warehouse")
     return TablePages(known, table, batch)
 
 
@@ -80,7 +81,7 @@ def test_each_row_of_the_batch_comes_once_and_as_it_was_written(database, sink, 
 
 def test_what_became_of_an_invite_stands_beside_it(database, sink, table):
     wrote(sink, [made(at, outcome=Outcome.ACCEPTED, message_id=f"m-{at}") for at in (1, 2)])
-    known = ResultDatabase(database.connect, DIALECTS[database.driver], database.placeholder, "connection warehouse")
+    known = SqlDatabase(database.connect, DIALECTS[database.driver], database.placeholder, "warehouse")
     home = TableDelivery(known, table, BATCH)
     first = next(iter(home.unfinished()))
     home.write([FinalStatus(first, Delivery.EXPIRED, 15, "EXPIRED_EXPIRED", None, None, None)])
@@ -174,7 +175,7 @@ class TestDatabaseWithoutLimit:
             def close(self) -> None:
                 self._connection.close()
 
-        return TablePages(ResultDatabase(Connection, "other", "?", "connection warehouse"), table, BATCH)
+        return TablePages(SqlDatabase(Connection, "other", "?", "warehouse"), table, BATCH)
 
     @pytest.mark.parametrize("size", [1, 7, 50])
     def test_pages_are_the_same(self, on_sqlite: Sink, pages: TablePages, size: int) -> None:
@@ -205,10 +206,12 @@ class TestErrors:
         assert error.value.__cause__ is error.value.__context__ is None
 
     def test_connections_are_closed(self, on_sqlite: Sink, sqlite: Database, table: str) -> None:
+        opened: list[int] = []
         closed: list[int] = []
 
         class Connection:
             def __init__(self) -> None:
+                opened.append(1)
                 self._connection = sqlite.connect()
 
             def cursor(self) -> Any:
@@ -222,4 +225,18 @@ class TestErrors:
         with pytest.raises(PageError):
             pages.page(PageQuery())
         wrote(on_sqlite, rows(1))
-        assert len(pages.page(PageQuery()).rows) == len(closed) - 1 == 1
+        assert len(pages.page(PageQuery()).rows) == 1
+        assert opened == closed != []
+
+
+def test_rows_of_a_batch_that_differs_by_capitals_alone_are_not_its_own(sqlite, on_sqlite, table):
+    created = ResultTableSql(table, "sqlite", "?").create()
+    sqlite.run(created.replace("batch VARCHAR(250)", "batch VARCHAR(250) COLLATE NOCASE"))
+    wrote(on_sqlite, rows(3), "Report/run/invite")
+    assert not on_sqlite(batch="report/run/invite").earlier()
+    assert len(on_sqlite(batch="Report/run/invite").earlier()) == 2
+    known = SqlDatabase(sqlite.connect, "sqlite", "?", "warehouse")
+    found = {
+        batch: TablePages(known, table, f"{batch}/run/invite").page(PageQuery()).rows for batch in ("Report", "report")
+    }
+    assert [len(each) for each in found.values()] == [3, 0]

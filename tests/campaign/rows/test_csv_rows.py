@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
-from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
+from airflow_provider_omnichat.campaign.rows.columns import AnyColumns, Need, RowColumns
 from airflow_provider_omnichat.campaign.rows.files import rows_of_stream
 from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW
 from tests.support.read_rows import fields, read
@@ -36,6 +36,33 @@ def test_the_delimiter_is_the_one_that_splits_the_header_most():
     assert fields(read('"a,b,c";to\nx;1\n')) == [{"a,b,c": "x", "to": "1"}]
     assert fields(read("to\n1\n")) == [{"to": "1"}]
     assert fields(read("to\tn,m\n1\tx\n", "list.tsv")) == [{"to": "1", "n,m": "x"}]
+
+
+def test_the_delimiter_is_the_one_that_gives_the_columns_that_are_asked_for():
+    text = "Kundennr;Mobil;Name, Vorname, Titel\n1;+41793026727;Muster, Ada, Dr.\n"
+    columns = RowColumns([Need("Mobil", " mobil", "to_column"), Need("Kundennr", "Kundennr", "key_column")])
+    assert fields(read(text, columns=columns)) == [{"Mobil": "+41793026727", "Kundennr": "1"}]
+    assert fields(read(text, columns=AnyColumns(["Mobil"])))[0]["Name, Vorname, Titel"] == "Muster, Ada, Dr."
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        (",to,n\n0,1,a\n1,2,b\n", [{"to": "1", "n": "a"}, {"to": "2", "n": "b"}]),
+        ('"",to,,n,\n0,1,x,a,y\n1,2,,b\n', [{"to": "1", "n": "a"}, {"to": "2", "n": "b"}]),
+        ("to,n,\n1,a\n2,b,,\n", [{"to": "1", "n": "a"}, {"to": "2", "n": "b"}]),
+    ],
+)
+def test_a_column_without_a_name_is_nobodys(text, rows):
+    assert fields(read(text)) == rows
+    assert fields(read(text, columns=RowColumns([Need("to", "to", "to_column")]))) == [
+        {"to": row["to"]} for row in rows
+    ]
+
+
+def test_a_column_without_a_name_shows_where_one_is_missing():
+    with pytest.raises(RowSourceError, match=r"there is no column 'to'; its columns are '', n. Correct the list"):
+        read(",n\n+41793026727,a\n", columns=RowColumns([Need("to", "to", "to_column")]))
 
 
 def test_the_line_that_tells_excel_its_delimiter_is_no_header():
@@ -75,6 +102,67 @@ def test_a_quote_that_never_closes_costs_its_own_row_only():
     assert fields(rows)[0] == "line 2: a quote is opened and not closed, or closed too late"
     assert fields(rows)[4] == "line 7: a quote is opened and not closed"
     assert rows[3] == Row(4, {"to": "4", "n": "multi\nline"})
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_quote_that_closes_two_lines_below_swallows_nobody(end, delimiter):
+    lines = ['to,n,"t"', '+41790000001,a,"Hi', "+41790000002,b,Hi", '+41790000003,c,Hi"', "+41790000004,d,Hi", ""]
+    rows = read(end.join(lines).replace(",", delimiter))
+    assert fields(rows)[0] == "line 2: a quote is opened and not closed, or closed too late"
+    assert [row["to"] for row in fields(rows)[1:]] == ["+41790000002", "+41790000003", "+41790000004"]
+    assert [row.position for row in rows] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('to,n\n+41790000001,"a\n+41790000002,b"\n', ["+41790000002"]),
+        ('n,to\n"a,+41790000001\nb,+41790000002"\nc,+41790000003\n', ['+41790000002"', "+41790000003"]),
+        ('to,n,c\n+41790000001,"a,Bern\n+41790000002,b",Bern\n', ["+41790000002"]),
+        ('to,n\n+41790000001,"a\n+41790000002,""\nb"\n', ["+41790000002"]),
+        ('to,n\n+41790000001,"a\n+41790000002,"\nb\nc"\n+41790000003,d\n', ["+41790000002", "+41790000003"]),
+        ('to,n\n+41790000001,"a\n+41790000002,b,,\n0041 79 000 00 03,c"\n', ["+41790000002", "0041 79 000 00 03"]),
+        ('to\n"+41790000001\n+41790000002\n+41790000003"\n', ["+41790000002", '+41790000003"']),
+        ('to,n\n+41790000001,"a\n4.179E+10,b"\n', ["4.179E+10"]),
+    ],
+)
+def test_each_line_behind_an_open_quote_that_may_be_a_persons_is_a_row(text, found):
+    rows = read(text)
+    assert isinstance(rows[0], BrokenRow)
+    assert "not closed" in fields(rows)[0]
+    assert [row.fields["to"] for row in rows if isinstance(row, Row)] == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hello Anna,\nplease, follow <link>",
+        "Hello\n\n\nAnna",
+        "Call us:\n044 123 45 67\nor <link>",
+        "1, 2, 3\n4, 5, 6",
+        'He said "yes",\nshe said "no, never"',
+        "+41 79 000 00 01\nTel, Fax, +41 79 000 00 02",
+        "Thanks,\nfollow us, Anna",
+    ],
+)
+@pytest.mark.parametrize("columns", [2, 3, 5])
+def test_a_text_of_several_lines_stays_one(text, columns):
+    names, values = ["to", "n", "x", "y", "z"][:columns], ["+41790000001", text, "1000234", "", ""][:columns]
+    written = io.StringIO()
+    csv.writer(written).writerows([names, values, ["+41790000009", *values[1:]]])
+    assert fields(read(written.getvalue())) == [
+        dict(zip(names, values, strict=True)),
+        dict(zip(names, ["+41790000009", *values[1:]], strict=True)),
+    ]
+
+
+def test_a_quote_that_closes_too_late_in_the_header_is_told():
+    with pytest.raises(
+        RowSourceError, match="line 1, the header: a quote is opened and not closed, or closed too late"
+    ):
+        read('to,"n\n+41790000001,a\n+41790000002,b"\n+41790000003,c\n')
+    assert fields(read('to,"first\nname"\n1,a\n')) == [{"to": "1", "first\nname": "a"}]
 
 
 def test_a_quote_that_never_closes_in_a_long_file_costs_its_own_row_only():
@@ -145,8 +233,6 @@ def test_a_row_as_long_as_allowed_is_taken():
         ("", "is empty; the first line must name the columns"),
         ("\n\n", "is empty; the first line must name the columns"),
         (",,\n1,2,3\n", "line 1, the header: is empty"),
-        ("to,,n\n", "line 1, the header: column 2 has no name"),
-        ("to,n,\n", "line 1, the header: column 3 has no name"),
         ("\nto, to \n", "line 2, the header: columns 1 and 2 have the same name"),
         ("Anna,41793026727\n", "line 1, the header: column 2 is named like a phone number"),
         ("+41 79 302 67 27\n", "line 1, the header: column 1 is named like a phone number"),

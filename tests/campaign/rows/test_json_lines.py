@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from airflow_provider_omnichat.campaign.model.plain_values import RoundedFloat
 from airflow_provider_omnichat.campaign.model.rows import Row, RowSourceError
 from tests.support.read_rows import fields, read
 
@@ -62,3 +63,10 @@ def test_a_json_document_that_is_not_lines_is_refused_with_what_to_do(content):
 def test_json_in_utf16_is_refused():
     with pytest.raises(RowSourceError, match="is UTF-16"):
         read('{"to": "1"}'.encode("utf-16"), "x.jsonl")
+
+
+def test_a_number_with_an_exponent_is_marked_as_rounded_and_any_other_is_not():
+    rows = read('{"to": 4.1793e10, "n": 4.1793026727E+10, "x": 1e-7, "y": 41793026727.0, "z": -0.5}', "x.jsonl")
+    (row,) = fields(rows)
+    assert row == {"to": 41793000000, "n": 41793026727, "x": 1e-7, "y": 41793026727, "z": -0.5}
+    assert [name for name, value in row.items() if isinstance(value, RoundedFloat)] == ["to", "n", "x"]

@@ -74,12 +74,15 @@ def test_nothing_is_a_formula(text: str, column: str) -> None:
     assert any(text.split("\n")[0].strip() in cell for cell in cells)
 
 
-@pytest.mark.parametrize("text", ["two\nlines", "a\r\nb", 'quo"ted', "a,b;c", "<b>&amp;</b>", "Zürich 日本"])
+@pytest.mark.parametrize(
+    "text", ["two\nlines", "a\r\nb", 'quo"ted', "a,b;c", "a;b", "a\tb", "a|b", "<b>&amp;</b>", "Zürich 日本"]
+)
 def test_a_row_is_a_line(text: str) -> None:
     lines = list(csv_lines(Rows(ShownRow(text, 1, None, "accepted")), PageQuery()))
     assert "".join(lines).count("\n") == 2
     ((key, *_),) = csv.reader(io.StringIO("".join(lines[1:])), strict=True)
     assert key == " ".join(text.splitlines())
+    assert lines[1].startswith('"') is any(sign in text for sign in ',;\t|"'), "whatever separates cells for its reader"
 
 
 @pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 3500])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -54,6 +55,10 @@ def test_a_change_begins_at_the_first_row() -> None:
     assert parse_qs(wanted.address(after="a:9"))["after"] == ["a:9"]
     assert parse_qs(wanted.address(order="key", desc=True)).keys() == {"outcome", "reason", "q", "order", "desc"}
     assert parse_qs(RowsWanted(order="key", desc=True).address(order="list", desc=False)) == {}
+
+
+def test_annotations_are_no_texts_which_older_fastapi_cannot_read_of_a_class() -> None:
+    assert not [name for name, each in signature(RowsWanted).parameters.items() if isinstance(each.annotation, str)]
 
 
 def test_blanks_around_a_search_are_none() -> None:

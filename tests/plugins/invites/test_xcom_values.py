@@ -1,79 +1,32 @@
-"""The page of campaigns: of a mapped task it sums all instances, and says when it leaves out tasks."""
+"""What tasks pushed is also read where an XCom backend keeps it elsewhere; where that cannot be, the page says why."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.models import import_all_models
 from airflow.models.xcom import XComModel
-from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.campaign.model.pages import PageError
-from airflow_provider_omnichat.plugins.invites import pages, sending_tasks
 from airflow_provider_omnichat.plugins.invites.app import create_app
-from airflow_provider_omnichat.plugins.invites.sending_tasks import recent_tasks, tasks_of_run
+from airflow_provider_omnichat.plugins.invites.metadata import recent_tasks, tasks_of_run
 from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY
-from tests.support.metadata import add
-from tests.support.plugin_tasks import sending
+from tests.support.metadata_database import SENT_AT, add_task, metadata_database
 
-NOW = datetime(2026, 11, 1, 8, tzinfo=UTC)
-SINCE = NOW - timedelta(days=7)
-MAPPED = 30
+SINCE = SENT_AT - timedelta(days=7)
+COUNTS: dict[str, Any] = {"counts": {"accepted": 9, "unknown": 1}}
 
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    """A metadata database with a mapped task, and two older tasks of another DAG."""
-    engine = create_engine("sqlite://")
-    import_all_models()
-    XComModel.metadata.create_all(engine)
-    with Session(engine) as session:
-        for index in range(MAPPED):
-            add(session, "mapped", "invite", NOW - timedelta(minutes=index), index)
-        add(session, "single", "newer", NOW - timedelta(hours=2))
-        add(session, "single", "older", NOW - timedelta(hours=3))
-        add(session, "single", "too_old", NOW - timedelta(days=8))
+    """A metadata database with nothing in it."""
+    with metadata_database("sqlite") as engine, Session(engine) as session:
         yield session
-    engine.dispose()
-
-
-def names(session: Session, most: int, dag_ids: tuple[str, ...] = ("mapped", "single")) -> tuple[list[str], bool]:
-    found = recent_tasks(session, SINCE, dag_ids, most)
-    return [task.task_id for task in found.tasks], found.are_more
-
-
-def test_all_instances_of_a_mapped_task_are_one_of_the_tasks(session: Session) -> None:
-    assert names(session, 10) == (["invite"] * MAPPED + ["newer", "older"], False)
-    assert names(session, 2) == (["invite"] * MAPPED + ["newer"], True)
-    assert names(session, 1) == (["invite"] * MAPPED, True)
-
-
-def test_only_dags_that_are_asked_for(session: Session) -> None:
-    assert names(session, 10, ("single",)) == (["newer", "older"], False)
-    assert names(session, 10, ()) == ([], False)
-
-
-def test_many_instances_leave_out_older_tasks_and_never_a_part_of_one(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sending_tasks, "MOST_TASKS", MAPPED - 5)
-    assert names(session, 10) == (["invite"] * MAPPED, True)
-
-
-def test_a_run_with_more_tasks_than_are_summed_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    tasks = [task for index in range(3) if (task := sending(index)) is not None]
-    assert b"not counted here" not in pages.many_tasks(tasks, "").body
-    monkeypatch.setattr(pages, "MOST_TASKS", 3)
-    assert b"not counted here" in pages.many_tasks(tasks, "").body
-
-
-# XComs that a backend of Airflow's keeps elsewhere
 
 
 @pytest.fixture
@@ -95,7 +48,7 @@ def object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
 
 def test_xcoms_in_an_object_store_are_read_there(session: Session, object_store: Callable[[Any], Any]) -> None:
     for index in range(3):
-        add(session, "stored", "invite", NOW, index, object_store)
+        add_task(session, "stored", map_index=index, stored=object_store, **COUNTS)
     value = session.query(XComModel.value).filter_by(dag_id="stored").first()
     assert value is not None
     assert str(value[0]).startswith("file://")
@@ -110,7 +63,7 @@ def test_where_they_cannot_be_read_the_page_says_why(
     from airflow.sdk.bases.xcom import BaseXCom
     from airflow.sdk.execution_time import xcom
 
-    add(session, "stored", "invite", NOW, stored=object_store)
+    add_task(session, "stored", stored=object_store, **COUNTS)
     backend = xcom.XCom
     monkeypatch.setattr(xcom, "XCom", BaseXCom)  # the server has not been told of it
     with pytest.raises(PageError, match="kept by an XCom backend, and BaseXCom of this server cannot read it there"):

@@ -1,0 +1,95 @@
+"""A table that the provider makes: its columns, how it is found, and what one of an older version lacks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
+
+# What became of an accepted invite later; nothing that sends touches it.
+DELIVERY_COLUMNS = (
+    ("delivery", "VARCHAR(16)"),
+    ("delivered_at", "{time}"),
+    ("price", "DECIMAL(18, 6)"),
+    ("currency", "VARCHAR(8)"),
+)
+
+
+class WrittenTable(ABC):
+    """The statements for one table; a column that a later version adds must be nullable."""
+
+    __slots__ = ()
+    kind: ClassVar[str]
+    declared: ClassVar[tuple[tuple[str, str], ...]]
+    times: ClassVar[Mapping[str, str]]
+    if_missing: ClassVar[str]
+    name: str
+    dialect: str
+
+    @property
+    @abstractmethod
+    def _table(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def _key(self) -> str: ...
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """The columns in their order, each with its declaration."""
+        time = self.times.get(self.dialect, "TIMESTAMP")
+        return {name: kind.format(time=time) for name, kind in self.declared}
+
+    def create(self) -> str:
+        """Build the statement that makes the table."""
+        lines = [f"    {name} {kind}" for name, kind in self.columns.items()]
+        if self._key:
+            lines.append(f"    PRIMARY KEY ({self._key})")
+        options = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin" if self.dialect == "mysql" else ""
+        return f"CREATE TABLE {self.if_missing}{self._table} (\n" + ",\n".join(lines) + f"\n){options}"
+
+    def probe(self) -> str:
+        """Read nothing, and fail where the table or a column of it is missing."""
+        return f"SELECT {', '.join(self.columns)} FROM {self._table} WHERE 1 = 0"  # noqa: S608 - checked names only
+
+    def add(self, column: str) -> str:
+        """Build the statement that adds a column to a table of an older version."""
+        return f"ALTER TABLE {self._table} ADD COLUMN {column} {self.columns[column]}"
+
+    def missing(self, cursor: Any) -> list[str]:
+        """Read which columns the table lacks; fail where there is no table."""
+        cursor.execute(f"SELECT * FROM {self._table} WHERE 1 = 0")  # noqa: S608 - as above
+        names = [str(column[0]) for column in cursor.description]
+        cursor.fetchall()
+        # A name without quotes is a small one in PostgreSQL, a large one in some others, and either in the rest.
+        there = names if self.dialect == "postgresql" else list(map(str.lower, names))
+        return [column for column in self.columns if column not in there]
+
+    def is_other(self, missing: Collection[str]) -> bool:
+        """Return whether a table that lacks these columns is none of ours: every version had the required ones."""
+        return any("NOT NULL" in self.columns[column] for column in missing)
+
+    def lack(self, missing: Collection[str], conn_id: str | None) -> tuple[str, str]:
+        """Describe which columns are missing, and what to do about it."""
+        lacks = f"lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
+        if self.is_other(missing):
+            return lacks, f"It is not a {self.kind} table: name another one, or one that does not exist yet"
+        command = f"omnichat-ledger upgrade --conn-id {conn_id or '...'} --table {self.name} --kind {self.kind}"
+        return (
+            lacks,
+            f"An older version made it: {command} shows the statements that add them; --yes runs them",
+        )
+
+
+def lack_of_columns(database: SqlDatabase, table: WrittenTable) -> tuple[str, str] | None:
+    """See :meth:`WrittenTable.lack`; None if the table has every column, or cannot be read."""
+    try:
+        with closing(database.connect()) as connection, closing(connection.cursor()) as cursor:
+            missing = table.missing(cursor)
+    except Exception:  # it is not there or cannot be reached: the caller's own failure says why
+        return None
+    return table.lack(missing, database.conn_id) if missing else None

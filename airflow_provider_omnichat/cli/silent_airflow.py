@@ -1,0 +1,54 @@
+"""Airflow as a command needs it: without a word on the standard output, and set up no further than it has to be."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@contextmanager
+def silent_airflow() -> Iterator[bool]:
+    """
+    Import Airflow if nobody has, and keep what it logs and warns of to itself: the answer alone is written.
+
+    Yields whether its database, logging and plugins are not set up, which takes longer than all the rest.
+    """
+    # Airflow 3 looks into its own database for connections only in processes that say they are of the server's side, as
+    # its own commands do.
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    is_light = "airflow" not in sys.modules
+    if is_light:
+        os.environ |= {"_AIRFLOW__AS_LIBRARY": "1", "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL"}
+        with suppress(ImportError):  # Airflow 2 may do without it
+            import structlog
+
+            structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    log_level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL if is_light else logging.WARNING)
+    with warnings.catch_warnings():
+        import airflow  # noqa: F401 - it sets filters of its own
+
+        warnings.simplefilter("ignore")
+        try:
+            yield is_light
+        finally:
+            logging.disable(log_level)
+
+
+def find(look: Callable[[], T], is_light: bool) -> T:
+    """Look for a connection in the environment and secrets backends; if that fails, set Airflow up and look again."""
+    if is_light:
+        with suppress(Exception):
+            return look()
+        from airflow import settings
+
+        settings.initialize()  # type: ignore[no-untyped-call]  # Airflow's own
+        warnings.simplefilter("ignore")
+    return look()

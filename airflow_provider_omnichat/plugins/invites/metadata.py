@@ -1,0 +1,132 @@
+"""
+Airflow's metadata database, as far as the pages read it: nothing else of the plugin knows its tables.
+
+From Airflow 3.4 on, XComs and rendered fields belong to a try of a task instance (``task_instance_id``), and mapped
+instances to a region; before, all of them go by the names of DAG, run and task, and the map index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from importlib.util import find_spec
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from airflow.models.dagrun import DagRun
+from airflow.models.renderedtifields import RenderedTaskInstanceFields
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from sqlalchemy import and_, func, select, tuple_
+from sqlalchemy.orm import Session
+
+from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
+from airflow_provider_omnichat.plugins.invites.xcom_values import pushed_values
+from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY
+
+MOST_TASKS = 2000
+"""Instances that are read and summed at most."""
+
+
+def tasks_of_run(
+    session: Session, dag_id: str, run_id: str, task_id: str | None = None, map_index: int | None = None
+) -> list[SendingTask]:
+    """Return the sending tasks of a run, or those of a task or map index; one alone has its rendered fields."""
+    conditions = [TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id]
+    if task_id is not None:
+        conditions.append(TaskInstance.task_id == task_id)
+    if map_index is not None:
+        conditions.append(TaskInstance.map_index == map_index)
+    statement = _pushed().where(*conditions).order_by(TaskInstance.task_id, TaskInstance.map_index)
+    found = session.execute(statement.limit(MOST_TASKS)).all()
+    # Airflow's own function also finds what it wrote before an upgrade to 3.4, into another table.
+    rendered = (
+        RenderedTaskInstanceFields.get_templated_fields(found[0][0], session=session) if len(found) == 1 else None
+    )
+    return _tasks(session, found, rendered)
+
+
+class Recent(NamedTuple):
+    """The sending tasks of some days, with all instances of each, and whether there are older ones."""
+
+    tasks: Sequence[SendingTask]
+    are_more: bool
+
+
+def recent_tasks(session: Session, since: datetime, dag_ids: Iterable[str], most: int) -> Recent:
+    """
+    Return the sending tasks that pushed since then: of mapped ones all instances, so that what is summed is a whole.
+
+    :param most: tasks at most; a mapped one counts once.
+    """
+    names = (XComModel.dag_id, XComModel.run_id, XComModel.task_id)
+    newest = (
+        select(*names, func.count())
+        .where(XComModel.key == PROGRESS_KEY, XComModel.timestamp >= since, XComModel.dag_id.in_(set(dag_ids)))
+        .group_by(*names)
+        .order_by(func.max(XComModel.timestamp).desc())
+        .limit(most + 1)
+    )
+    found = [(tuple(name), count) for *name, count in session.execute(newest)]
+    instances = accumulate(count for _, count in found)
+    chosen = [
+        name for (name, count), sum_of in zip(found[:most], instances, strict=False) if sum_of - count < MOST_TASKS
+    ]
+    these = tuple_(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id).in_(chosen)
+    ordered = _pushed().where(these).order_by(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id)
+    return Recent(_tasks(session, session.execute(ordered).all()), len(chosen) < len(found))
+
+
+def dags_with_campaigns(session: Session, since: datetime) -> set[str]:
+    """Return the DAGs of which a task has pushed since then how far it is."""
+    found = select(XComModel.dag_id).where(XComModel.key == PROGRESS_KEY, XComModel.timestamp >= since).distinct()
+    return set(session.scalars(found))
+
+
+def may_send_yet(session: Session, dag_id: str, run_id: str, task_id: str | None) -> bool | None:
+    """Tell whether a task, or any task of a run, has not ended; None if there is no such task or run."""
+    statement = select(TaskInstance.state).where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
+    if task_id is not None:
+        statement = statement.where(TaskInstance.task_id == task_id)
+    states = session.scalars(statement.distinct()).all()
+    if not states and (task_id is not None or not _has_run(session, dag_id, run_id)):
+        return None
+    return any(state is None or state in STATES_AT_WORK for state in states)
+
+
+def _has_run(session: Session, dag_id: str, run_id: str) -> bool:
+    return session.scalar(select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)) is not None
+
+
+def locked_state(session: Session, task: SendingTask) -> tuple[str | None, datetime | None]:
+    """Keep a task instance from beginning until the session commits; return its state, and when its last try ended."""
+    this = [getattr(TaskInstance, name) == value for name, value in names_of(task).items()]
+    found = session.execute(select(TaskInstance.state, TaskInstance.end_date).where(*this).with_for_update()).one()
+    return found[0], found[1]
+
+
+def names_of(task: SendingTask) -> dict[str, Any]:
+    """Return what Airflow's tables call a task instance."""
+    names = {"dag_id": task.dag_id, "run_id": task.run_id, "task_id": task.task_id, "map_index": task.map_index}
+    return names if task.region_id is None else {**names, "region_id": task.region_id}
+
+
+def has_state_store() -> bool:
+    """Tell whether this Airflow has a task state store: 3.3 and later."""
+    return find_spec("airflow.models.task_state_store") is not None
+
+
+def _pushed() -> Any:
+    """Select task instances with what they have pushed."""
+    if hasattr(XComModel, "task_instance_id"):
+        is_its_xcom = XComModel.task_instance_id == TaskInstance.id
+    else:
+        names = ("dag_id", "run_id", "task_id", "map_index")
+        is_its_xcom = and_(*(getattr(XComModel, name) == getattr(TaskInstance, name) for name in names))
+    return select(TaskInstance, XComModel.value).join(XComModel, and_(is_its_xcom, XComModel.key == PROGRESS_KEY))
+
+
+def _tasks(session: Session, found: Sequence[Any], rendered: Any = None) -> list[SendingTask]:
+    values = pushed_values(session, [value for _, value in found])
+    tasks = [SendingTask.of(ti, value, rendered) for (ti, _), value in zip(found, values, strict=True)]
+    return [task for task in tasks if task is not None]

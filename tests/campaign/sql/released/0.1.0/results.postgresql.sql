@@ -1,0 +1,22 @@
+CREATE TABLE omnichat_results (
+    batch VARCHAR(250) NOT NULL,
+    list_row INTEGER NOT NULL,
+    row_key VARCHAR(1000),
+    recipient VARCHAR(64),
+    outcome VARCHAR(16) NOT NULL,
+    message_id VARCHAR(255),
+    status_group INTEGER,
+    status_id INTEGER,
+    status_name VARCHAR(255),
+    message_count INTEGER,
+    attempts INTEGER NOT NULL,
+    reason_code VARCHAR(40),
+    error VARCHAR(1000),
+    ended_at TIMESTAMP NOT NULL,
+    try_id VARCHAR(40) NOT NULL,
+    delivery VARCHAR(16),
+    delivered_at TIMESTAMP,
+    price DECIMAL(18, 6),
+    currency VARCHAR(8),
+    PRIMARY KEY (batch, list_row, try_id)
+);
