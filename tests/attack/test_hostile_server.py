@@ -41,7 +41,7 @@ def check_hidden(case: object, *shown: str) -> None:
         assert hidden not in "\n".join(shown), case
 
 
-@pytest.mark.parametrize("part", range(6))
+@pytest.mark.parametrize("part", range(3))
 @pytest.mark.parametrize("client", CLIENTS)
 def test_by_itself_each_client_holds(client: str, part: int, hook_for: Any, caplog: Any, fast_backoff: Any) -> None:
     caplog.set_level("DEBUG")
