@@ -15,7 +15,7 @@ from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression, SuppressionError, numbers_in
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
-from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
+from airflow_provider_omnichat.campaign.rows.columns import AnyColumns, Need, RowColumns
 from airflow_provider_omnichat.campaign.rows.files import rows_of_stream
 from tests.support.attacks import TRIED, attack
 
@@ -75,7 +75,9 @@ def damaged(kind: str, damage: list[Any]) -> tuple[bytes, set[str]]:
 def test_each_untouched_line_is_its_own_row_or_a_line_that_is_told(kind: str, damage: Any, has_columns: bool) -> None:
     data, whole = damaged(kind, damage)
     TRIED["damaged lists"] += 1
-    columns = RowColumns([Need("to", "to", "to_column"), Need("name", "name", "message")]) if has_columns else None
+    columns = (
+        RowColumns([Need("to", "to", "to_column"), Need("name", "name", "message")]) if has_columns else AnyColumns()
+    )
     rows = read_or_refuse(lambda: list(rows_of_stream(io.BytesIO(data), f"list{kind}", columns)))
     if rows is None:
         return
