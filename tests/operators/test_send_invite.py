@@ -18,6 +18,7 @@ from airflow_provider_omnichat.operators.omnichat import SendInviteOperator
 from tests.support.airflow_harness import run_task
 from tests.support.airflow_versions import HAS_STATE_STORE, needs_runner
 from tests.support.example_invite import MESSAGE, NUMBER
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.single_tasks import invite
 from tests.support.wire_server import ACCEPTED, answer, then_close
 
@@ -195,7 +196,7 @@ def test_a_failed_invite_without_retries_is_red(at_sandbox):
 
 def test_the_budget_repeats_inside_one_try(at_sandbox):
     at_sandbox.script("429", "503-retry-after:1", "ok")
-    assert run_task(invite(retry_budget=10)).succeeded
+    assert run_task(invite(retry_budget=PATIENCE_SECONDS)).succeeded
     assert at_sandbox.requests_seen == 3
     assert len(at_sandbox.accepted) == 1
 

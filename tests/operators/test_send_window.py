@@ -24,6 +24,11 @@ def memory(ledger: dict[str, Any]) -> dict[str, Any]:
     return {} if HAS_STATE_STORE else ledger
 
 
+def at_nine_in(zone: str, moment: datetime) -> bool:
+    """Whether a moment is nine o'clock there, but for what passed between two looks at the clock."""
+    return timedelta() <= moment - next_opening(zone) < timedelta(minutes=15)
+
+
 def test_without_a_window_the_hour_does_not_matter(at_sandbox):
     assert run_task(batch(people(3, zone=NIGHT), time_zone_column="zone")).succeeded
 
@@ -40,7 +45,7 @@ def test_those_who_are_open_are_sent_to_and_then_the_task_sleeps_until_the_next_
     assert counts(first) == {"accepted": 5, "held": 3}
     assert at_sandbox.requests_seen == 5
     assert first.deferral is not None
-    assert first.deferral.moment == next_opening(NIGHT)
+    assert at_nine_in(NIGHT, first.deferral.moment)
     held = [row for row in rows_in(tmp_path) if row.outcome == "held"]
     assert len(held) == 3
     assert all("outside the send window until it opens" in str(row.error) and "09:00" in str(row.error) for row in held)
@@ -118,7 +123,7 @@ def test_people_whose_windows_are_never_open_together_get_theirs_each_and_the_ta
     second = run_task(batch(evening, **given), store=store, resume=first.deferral)
     assert (second.state, counts(second)) == ("deferred", {"accepted": 2, "held": 1})
     assert second.deferral is not None
-    assert second.deferral.moment == next_opening(NIGHT)  # in the south, not half an hour from now in the east
+    assert at_nine_in(NIGHT, second.deferral.moment)  # in the south, not half an hour from now in the east
 
     night = [{**east, "zone": NIGHT}, {**west, "zone": NIGHT}, {**south, "zone": DAY}]
     last = run_task(batch(night, **given), store=store, resume=second.deferral)

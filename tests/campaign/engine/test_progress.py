@@ -19,7 +19,7 @@ from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.send_campaign import send_campaign
 from airflow_provider_omnichat.campaign.results.tally import Tally
-from tests.support.patience import wait_until
+from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.support.planned_campaigns import Listed, plan
 
 LOG = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def paced(rate: float | None = 60.0) -> CampaignPlan:
-    return plan(pace=Pace(rate_limit=rate, concurrency=4, retry_budget=5))
+    return plan(pace=Pace(rate_limit=rate, concurrency=4, retry_budget=PATIENCE_SECONDS))
 
 
 def send(client: AsyncOmnichatClient, publish: Any, of: CampaignPlan | None = None, **given: Any) -> CampaignReport:
