@@ -46,7 +46,8 @@ DAG, RUN = "matrix", "matrix-run"
 # By the ten in the number, see the DAG.
 SENT = {"single": 1, "batch": 5, "transfer": 3, "mapped": 2}
 TENS = {1: "single", 2: "batch", 3: "transfer", 4: "mapped"}
-CLEARED = {"clear, with a ledger": ("batch", "mapped")}
+CLEARED = {"clear, with a ledger": ("batch", "mapped"), "clear, without a ledger": ("single", "transfer")}
+INSTANCES = {"mapped": 2}
 ENDED = {"success", "failed"}
 
 
@@ -63,20 +64,24 @@ class Deployment(ABC):
         """Start the run."""
 
     @abstractmethod
-    def run_state(self) -> str:
-        """Give the state of the run."""
-
-    @abstractmethod
-    def states(self) -> dict[str, set[str]]:
-        """Give the states of each task's instances."""
+    def tasks(self) -> list[tuple[str, int, str]]:
+        """Give the name, the number of tries and the state of each task instance."""
 
     @abstractmethod
     def clear(self, *task_ids: str) -> None:
         """Clear tasks as users do."""
 
-    def wait(self) -> None:
-        """Wait for the end of the run."""
-        self.processes.wait_for(lambda: self.run_state() in ENDED)
+    def wait(self, attempt: int, *task_ids: str) -> dict[str, set[str]]:
+        """Wait until all instances of these tasks have ended this attempt; give their states."""
+
+        def have_ended() -> bool:
+            found = [(tries, state) for task_id, tries, state in self.tasks() if task_id in task_ids]
+            are_all = len(found) == sum(INSTANCES.get(task_id, 1) for task_id in task_ids)
+            ended = ((tries >= attempt and state in ENDED) or state == "upstream_failed" for tries, state in found)
+            return are_all and all(ended)
+
+        self.processes.wait_for(have_ended)
+        return {task_id: {state for name, _, state in self.tasks() if name == task_id} for task_id in task_ids}
 
     def sms(self) -> dict[str, Counter[str]]:
         """Count the SMS of each person, by the task that invites them."""
@@ -116,14 +121,9 @@ class Airflow3(Deployment):
     def trigger(self) -> None:
         self._json("dagRuns", {"logical_date": None, "dag_run_id": RUN})
 
-    def run_state(self) -> str:
-        return str(self._json(f"dagRuns/{RUN}")["state"])
-
-    def states(self) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {}
-        for one in self._json(f"dagRuns/{RUN}/taskInstances")["task_instances"]:
-            found.setdefault(one["task_id"], set()).add(one["state"])
-        return found
+    def tasks(self) -> list[tuple[str, int, str]]:
+        found = self._json(f"dagRuns/{RUN}/taskInstances")["task_instances"]
+        return [(each["task_id"], each["try_number"], each["state"]) for each in found]
 
     def clear(self, *task_ids: str) -> None:
         self._json(
@@ -156,14 +156,9 @@ class Airflow2(Deployment):
     def trigger(self) -> None:
         self._airflow("dags", "trigger", DAG, "--run-id", RUN)
 
-    def run_state(self) -> str:
-        return str(self._rows("SELECT state FROM dag_run WHERE run_id = ?", RUN)[0][0])
-
-    def states(self) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {}
-        for task_id, state in self._rows("SELECT task_id, state FROM task_instance WHERE run_id = ?", RUN):
-            found.setdefault(task_id, set()).add(state)
-        return found
+    def tasks(self) -> list[tuple[str, int, str]]:
+        found = self._rows("SELECT task_id, try_number, state FROM task_instance WHERE run_id = ?", RUN)
+        return [(str(task_id), int(tries), str(state)) for task_id, tries, state in found]
 
     def clear(self, *task_ids: str) -> None:
         self._airflow("tasks", "clear", DAG, "--yes", "--task-regex", f"^({'|'.join(task_ids)})$")
@@ -207,8 +202,7 @@ def each_once(deployment: Deployment, *task_ids: str) -> None:
 
 def check_tasks(checks: Checks, deployment: Deployment) -> None:
     deployment.trigger()
-    deployment.wait()
-    states = deployment.states()
+    states = deployment.wait(1, "delivery", *SENT)
 
     def ended(task_id: str) -> None:
         expect(states.get(task_id), {"success"})
@@ -272,7 +266,7 @@ def check_pages(checks: Checks, deployment: Airflow3) -> None:
 def check_clear(checks: Checks, deployment: Deployment) -> None:
     def clear(task_ids: tuple[str, ...]) -> None:
         deployment.clear(*task_ids)
-        deployment.wait()
+        deployment.wait(2, *task_ids)
         each_once(deployment, *task_ids)
 
     for name, task_ids in CLEARED.items():
