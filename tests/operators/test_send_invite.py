@@ -314,7 +314,7 @@ def test_execution_timeout_in_the_middle_of_a_request_leaves_a_claim_that_holds_
 # Airflow without the store
 
 
-@pytest.mark.skipif(HAS_STATE_STORE, reason="this Airflow has a task state store")
+@pytest.mark.skipif(HAS_STATE_STORE, reason="Airflow 3.3 has a task state store")
 def test_without_a_state_store_one_line_in_the_log_says_what_is_not_covered(at_sandbox, caplog, capsys):
     assert run_task(invite()).succeeded
     line = "has no task state store"

@@ -277,7 +277,7 @@ def test_after_a_deferral_the_window_is_asked_again(at_sandbox, memory):
     assert at_sandbox.requests_seen == 0
 
 
-@pytest.mark.skipif(HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
+@pytest.mark.skipif(HAS_STATE_STORE, reason="Airflow 3.3 has a task state store")
 def test_without_anything_that_remembers_a_task_that_may_sleep_is_refused(at_sandbox):
     run = run_task(batch(people(2), send_window=HOURS))
     assert run.state == "failed"

@@ -11,7 +11,7 @@ HAS_API_SERVER = AIRFLOW >= (3, 0)
 HAS_STATE_STORE = AIRFLOW >= (3, 3)
 
 needs_runner = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no task runner of its own")
-needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="Airflow has a task state store from 3.3 on")
+needs_store = pytest.mark.skipif(not HAS_STATE_STORE, reason="the task state store came with Airflow 3.3")
 retries_a_killed_task = pytest.mark.skipif(
     (3, 0) <= AIRFLOW < (3, 1), reason="Airflow 3.0 fails a task whose process was killed, whatever retries it has"
 )
