@@ -17,7 +17,7 @@ export PYTHON
 IN_NEW_HOME = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && export AIRFLOW_HOME="$$home" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-ui test test-all proof proof-faults proof-two proof-million proof-outage lint types format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth benchmark-pace benchmark-pages pictures constraints build clean
+.PHONY: help env demo demo-ui test test-all proof proof-faults proof-two proof-million proof-outage attack lint types format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth benchmark-pace benchmark-pages pictures constraints build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9%.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -40,8 +40,8 @@ IN_PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
 test: $(READY) ## the main promises, in minutes (PYTEST_ARGS="tests/api" or "-k name" for some of them, in seconds)
 	@$(IN_NEW_HOME) $(BIN)/python -m pytest $(or $(PYTEST_ARGS),$(IN_PARALLEL))
 
-test-all: $(READY) ## every test but the proofs, with the coverage floor
-	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m "not proof" --cov $(IN_PARALLEL) $(PYTEST_ARGS)
+test-all: $(READY) ## every test but proofs and attacks, with the coverage floor
+	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m "not proof and not attack" --cov $(IN_PARALLEL) $(PYTEST_ARGS)
 
 proof: $(READY) ## all proofs but proof-outage
 	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m proof $(PYTEST_ARGS)
@@ -62,6 +62,11 @@ proof-million: $(READY) ## a million rows from PostgreSQL: dry, and sent (PROOF_
 # Needs redis-server and PostgreSQL. OUTAGE_ARGS="--invites 2000" is a quick look.
 proof-outage: .outage/env/.ready ## 20,000 invites by Celery, Redis and PostgreSQL: a worker is killed, the ledger goes away for 4 s
 	@.outage/env/bin/python tools/outage.py $(OUTAGE_ARGS)
+
+# Drawn by ATTACK_SEED (1), so many times as usual as ATTACK_TIMES says (1).
+attack: $(READY) ## a hostile vendor, lists, names, users and kills, by chance: within ten minutes
+	@$(BIN)/python -c 'import atheris' 2> /dev/null || $(BIN)/python -m pip install --quiet atheris || echo "atheris: not for this Python"
+	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m attack tests/attack $(PYTEST_ARGS)
 
 lint: $(READY) ## formatting, lint and the layers
 	$(BIN)/ruff format --check .

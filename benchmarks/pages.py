@@ -54,7 +54,7 @@ def measure_pages(rows: int) -> list[PageCost]:
         _fill(next(results.glob("pages/*/invite")), rows)
         airflow.start_api_server()
         try:
-            airflow.wait_until(lambda: _is_up(airflow), "the API server is up", 120)
+            airflow.wait_until(lambda: _is_up(airflow), "the API server is up")
             return _asked(airflow, run_id)
         finally:
             airflow.stop()

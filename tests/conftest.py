@@ -25,11 +25,18 @@ for _name in list(os.environ):
     if _name.upper().endswith(("_PROXY", "_CA_BUNDLE")) or _name in {"SSL_CERT_FILE", "SSL_CERT_DIR", "NETRC"}:
         del os.environ[_name]
 
+from hypothesis import HealthCheck, settings  # noqa: E402
+
 from airflow_provider_omnichat.sandbox.server import Sandbox  # noqa: E402
+from tests.support.clocks import SetClock  # noqa: E402
+from tests.support.patience import PATIENCE_SECONDS  # noqa: E402
 from tests.support.sql_connections import database, mariadb_server, postgresql_server  # noqa: E402, F401 - fixtures
 from tests.support.wire_server import Play, WireServer  # noqa: E402
 
 pytest_plugins = ["tests.support.skip_table"]
+# How long an example takes is the machine's.
+settings.register_profile("omnichat", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("omnichat")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -58,6 +65,17 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
+def sandbox_clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
+    """The clock by which sandboxes take and deliver invites, refuse too many of them, and end tokens."""
+    from airflow_provider_omnichat.sandbox import gate, limits, logs, send
+
+    clock = SetClock()
+    for module in (gate, limits, logs, send):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@pytest.fixture
 def wire() -> Iterator[Callable[..., WireServer]]:
     """Start a server that plays the given answers."""
     with ExitStack() as stack:
@@ -73,7 +91,8 @@ def connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]
     """Set the connection ``omnichat_default`` as users do: an environment variable with JSON."""
 
     def set_connection(host: str, **fields: Any) -> dict[str, Any]:
-        extra = {"application_key": "KEY", "integration_type": "FACEBOOK", "timeout": 2, **fields.pop("extra", {})}
+        extra = {"application_key": "KEY", "integration_type": "FACEBOOK", "timeout": PATIENCE_SECONDS}
+        extra |= fields.pop("extra", {})
         made = {
             "conn_type": "omnichat",
             "host": host,

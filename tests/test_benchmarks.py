@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.airflow_versions import HAS_STATE_STORE
+from tests.support.patience import PATIENCE_SECONDS
 
 pytestmark = [
     pytest.mark.airflow,
@@ -30,8 +31,7 @@ def test_growth_is_measured():
 
 def benchmarks(*words: str) -> str:
     pytest.importorskip("airflow.providers.http")
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--no-page", *words], cwd=ROOT, capture_output=True, text=True, timeout=600
-    )
+    command = [sys.executable, "-m", "benchmarks", "--no-page", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

@@ -82,7 +82,6 @@ class AsyncOmnichatClient:
             # is certain. Another between two pieces of an answer (sock_read) would cost a tenth of the speed, and would
             # not end headers that drip.
             timeout=aiohttp.ClientTimeout(total=connect + self.account.timeout, connect=connect),
-            response_class=_Response,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             headers=headers,
@@ -175,6 +174,10 @@ class AsyncOmnichatClient:
                 proxy=self._proxy,
                 proxy_headers=self._proxy_headers,
             ) as response:
+                transport = response.connection and response.connection.transport
+                if transport and transport.get_write_buffer_size():
+                    response.close()
+                    raise aiohttp.ClientConnectionError("an answer came before the request was written")
                 had = response.headers
                 found = {name: ", ".join(had.getall(name)) for name in READ_HEADERS if name in had}
                 return HttpResponse(response.status, found, await _read_body(response))
@@ -188,7 +191,7 @@ class _Connector(aiohttp.TCPConnector):
     """
     Gives a connection on which nothing has come unasked, or says that there is none and nothing was sent.
 
-    aiohttp would take what came unasked for the answer. Some of its errors are raised for what fails on the way to the
+    What came unasked would pass for the answer. Some of aiohttp's errors are raised for what fails on the way to the
     vendor and for what breaks later alike.
     """
 
@@ -219,16 +222,6 @@ class _Connector(aiohttp.TCPConnector):
             failure = error
         # Outside the handler: aiohttp shows in its errors what the proxy wrote, and a proxy's password.
         raise _not_connected(failure, self._route)
-
-
-class _Response(aiohttp.ClientResponse):
-    async def start(self, connection: Any) -> aiohttp.ClientResponse:
-        transport = connection.transport
-        await super().start(connection)
-        if transport.get_write_buffer_size():
-            transport.abort()
-            raise aiohttp.ClientConnectionError("an answer came before the request was written")
-        return self
 
 
 def _watch(connection: Any) -> select.poll:

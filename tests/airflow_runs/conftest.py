@@ -15,7 +15,8 @@ from tests.support.airflow_versions import HAS_API_SERVER
 from tests.support.snippets import dag_snippets
 
 
-@pytest.fixture(scope="session")
+# Of this package, and not of the session: what runs in between costs the tests behind it a fifth of a core.
+@pytest.fixture(scope="package")
 def shared_sandbox() -> Iterator[Sandbox]:
     with Sandbox(seed=1) as server:
         yield server
@@ -51,7 +52,7 @@ def airflow(tmp_path: Path, shared_sandbox: Sandbox, migrated: Path) -> Airflow:
     return _made(tmp_path / "airflow", shared_sandbox, migrated)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployment(
     tmp_path_factory: pytest.TempPathFactory, shared_sandbox: Sandbox, request: pytest.FixtureRequest
 ) -> Iterator[Airflow]:

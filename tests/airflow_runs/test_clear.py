@@ -54,7 +54,8 @@ def red_after(deployment: Airflow, run_id: str, attempt: int) -> set[str]:
         is_whole = {each["map_index"] for each in tasks} >= {0, 1, 2}
         return {(each["task_id"], each["map_index"]): each["state"] for each in tasks} if ended and is_whole else None
 
-    found = deployment.wait_until(states, f"attempt {attempt} of all tasks has ended", 240)
+    found = deployment.wait_until(states, f"attempt {attempt} of all tasks has ended")
+    deployment.wait_for_run("cleared", run_id)  # a clear before its end is lost on Airflow 3.4
     return {task_id for (task_id, _), state in found.items() if state == "failed"}
 
 

@@ -56,10 +56,8 @@ def test_what_a_server_sends_unasked_answers_no_invite(wire, hook_for, surplus):
 
 @pytest.mark.parametrize(("head", "drop"), [(b"", b"H"), (b"HTTP/1.1 200 OK\r\nX: ", b"x")], ids=["status", "headers"])
 def test_a_head_that_drips_is_bounded_by_the_time_out(wire, hook_for, head, drop):
-    server = wire(dripping(head, drop, 0.1, 1000))
-    begin = time.monotonic()
-    failed(hook_for(server, extra={"timeout": 0.4}), "async", InviteUnknownError)
-    assert time.monotonic() - begin < 60  # and not 100
+    server = wire(dripping(head, drop, 0.1, 1_000_000))
+    failed(hook_for(server, extra={"timeout": 1}), "async", InviteUnknownError)
     assert len(server.seen) == 1
 
 

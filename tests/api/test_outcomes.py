@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError
 from airflow_provider_omnichat.api.hints import ACCOUNT_FAULT_IDS, STATUS_HINTS
 from airflow_provider_omnichat.api.outcomes import Outcome
-from tests.support.answers import BROKEN, with_status
+from tests.support.answers import BROKEN, time_out_for, with_status
 from tests.support.both_clients import accepted, failed
 from tests.support.example_invite import MESSAGE, NUMBER
 from tests.support.wire_server import ACCEPTED, answer, dripping, refused_port, then_close
@@ -143,7 +143,7 @@ def test_no_connection_is_not_sent_and_says_why(client, hook_for, host, said):
 
 def test_tls_with_a_server_that_speaks_none_is_not_sent(client, wire, hook_for):
     server = wire()
-    error = failed(hook_for(server.url.replace("http:", "https:"), extra={"timeout": 0.3}), client, InviteNotSentError)
+    error = failed(hook_for(server.url.replace("http:", "https:"), extra={"timeout": 1}), client, InviteNotSentError)
     assert "TLS" in str(error)
     assert server.seen == []
 
@@ -254,10 +254,8 @@ def test_a_redirect_after_which_the_invite_may_have_been_taken_is_unknown_wherev
 
 
 def test_a_redirect_with_an_endless_body_does_not_hold_the_worker(client, wire, hook_for):
-    head = b"HTTP/1.1 307 X\r\nLocation: /\r\nContent-Length: 1000\r\n\r\n"
-    begin = time.monotonic()
-    failed(hook_for(wire(dripping(head, b"x", 0.1, 1000)), extra={"timeout": 0.5}), client, InviteNotSentError)
-    assert time.monotonic() - begin < 60
+    head = b"HTTP/1.1 307 X\r\nLocation: /\r\nContent-Length: 1000000\r\n\r\n"
+    failed(hook_for(wire(dripping(head, b"x", 0.1, 1_000_000)), extra={"timeout": 0.5}), client, InviteNotSentError)
 
 
 # unknown
@@ -277,8 +275,8 @@ def test_what_nobody_knows_is_unknown_and_never_repeated(client, sandbox, hook_f
 @pytest.mark.parametrize("fault", ["hang-before", "hang-after"])
 def test_read_timeout_is_unknown_and_never_resent(client, sandbox, hook_for, fault):
     sandbox.set_faults([fault])
-    error = failed(hook_for(sandbox, retry_budget=5, extra={"timeout": 0.3}), client, InviteUnknownError)
-    assert str(error) == "The invite may have been sent, or not: no answer within 0.3 seconds"
+    error = failed(hook_for(sandbox, retry_budget=5, extra={"timeout": 1}), client, InviteUnknownError)
+    assert str(error) == "The invite may have been sent, or not: no answer within 1 seconds"
     assert sandbox.requests_seen == 1
 
 
@@ -297,7 +295,7 @@ def test_id_29_means_that_the_operator_never_told(client, wire, hook_for, group)
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 def test_an_answer_that_cannot_be_read_is_unknown_and_never_repeated(client, wire, hook_for, broken):
     server = wire(broken)
-    failed(hook_for(server, retry_budget=5, extra={"timeout": 0.5}), client, InviteUnknownError)
+    failed(hook_for(server, retry_budget=5, extra={"timeout": time_out_for(broken)}), client, InviteUnknownError)
     assert len(server.seen) == 1
 
 
@@ -313,8 +311,6 @@ def test_no_compression_is_asked_for_and_a_gzip_bomb_is_not_unpacked(client, wir
 
 
 def test_a_body_that_drips_is_bounded_by_the_time_out(client, wire, hook_for):
-    server = wire(dripping(answer(200, b"", "Content-Length: 1000"), b"x", 0.1, 1000))
-    begin = time.monotonic()
-    failed(hook_for(server, extra={"timeout": 0.4}, retry_budget=5), client, InviteUnknownError)
-    assert time.monotonic() - begin < 60  # and not 100
+    server = wire(dripping(answer(200, b"", "Content-Length: 1000000"), b"x", 0.1, 1_000_000))
+    failed(hook_for(server, extra={"timeout": 1}, retry_budget=5), client, InviteUnknownError)
     assert len(server.seen) == 1

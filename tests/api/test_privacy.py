@@ -176,13 +176,12 @@ def test_a_text_of_a_library_loses_what_is_secret_in_its_addresses(text, shown):
     assert scrub(text) == shown
 
 
-def test_a_long_text_is_read_in_a_moment():
-    begin = time.monotonic()
+def test_a_long_text_is_read_once_and_not_from_each_of_its_characters():
     for piece in ("a:", "?", "s3://", "://", "1-", "?a=", "a@", "2026-11-27T"):
-        scrub(piece * 20_000)
-        shown_address(piece * 20_000)
-        is_address(piece * 20_000)
-    assert time.monotonic() - begin < 30
+        text = piece * 200_000  # from each: for hours
+        scrub(text)
+        shown_address(text)
+        is_address(text)
 
 
 def test_a_huge_text_is_cut_before_it_is_looked_through():

@@ -58,7 +58,7 @@ HEADERS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(min_value=100, max_value=599) | st.just(200), HEADERS, BODY)
 @example(429, {"retry-after": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"}, b"")
 def test_whatever_comes_is_an_answer_or_a_send_error(status, headers, body):
@@ -76,7 +76,7 @@ def test_whatever_comes_is_an_answer_or_a_send_error(status, headers, body):
     assert str(error)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ANSWER)
 def test_an_entry_comes_back_from_a_store_as_it_was_without_the_number(payload):
     payload = json.loads(json.dumps(payload), parse_constant=str)
@@ -95,7 +95,7 @@ def test_an_entry_comes_back_from_a_store_as_it_was_without_the_number(payload):
             assert back.answer.status == answer.status
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(JSON | st.fixed_dictionaries({}, optional={"outcome": JSON, "at": JSON, "answer": JSON, "reason": JSON}))
 def test_junk_in_a_store_is_a_ledger_error(junk):
     with pytest.raises(LedgerError):
@@ -109,7 +109,7 @@ SECRETS = st.text(st.characters(exclude_categories=["Cs"]), min_size=6, max_size
 AROUND = st.text(max_size=40)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(AROUND, NUMBERS, AROUND)
 def test_scrub_never_shows_a_whole_number(before, number, after):
     for written in (number, "+" + number, f"{number[:2]} {number[2:5]}-{number[5:]}"):
@@ -117,7 +117,7 @@ def test_scrub_never_shows_a_whole_number(before, number, after):
         assert number not in "".join(c for c in shown if c.isdigit() and c.isascii()) or number in before + after
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(AROUND, SECRETS, AROUND)
 @example("", "first\n\n  second", "")
 @example("x ", "a \u2028 b  cd", " y")

@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_omnichat.api.errors import OmnichatError, SendError
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
-from tests.support.answers import BROKEN, with_status
+from tests.support.answers import BROKEN, time_out_for, with_status
 from tests.support.both_clients import CLIENTS, send
 from tests.support.wire_server import ACCEPTED, answer
 
@@ -54,7 +54,9 @@ def test_both_clients_read_the_same_in_an_answer_and_neither_repeats_it(wire, ho
     found = {}
     for client in CLIENTS:
         server = wire(given)
-        found[client] = [said(ended) for ended in send(hook_for(server, extra={"timeout": 0.5}), client)]
+        found[client] = [
+            said(ended) for ended in send(hook_for(server, extra={"timeout": time_out_for(given)}), client)
+        ]
         assert len(server.seen) == 1
     assert found["async"] == found["sync"]
 
@@ -63,7 +65,7 @@ def test_both_clients_read_the_same_in_an_answer_and_neither_repeats_it(wire, ho
 def test_no_answer_is_ever_taken_for_that_of_the_next_invite(client, wire, hook_for, given):
     """An answer of two bodies, an interim one, a length that is too short: the rest must not answer the next."""
     server = wire(given, answer(200, {**ACCEPTED, "messageId": "of the second"}))
-    _, second = send(hook_for(server, extra={"timeout": 0.5}), client, 2, pause=0.05)
+    _, second = send(hook_for(server, extra={"timeout": time_out_for(given)}), client, 2, pause=0.05)
     assert isinstance(second, InviteAnswer), repr(second)
     assert second.message_id == "of the second"
     assert len(server.seen) == 2

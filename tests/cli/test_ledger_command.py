@@ -9,7 +9,7 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.cli.__main__ import main
 from airflow_provider_omnichat.cli.commands import COMMANDS
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.sql_servers import Target
 
 ROOT = Path(__file__).parents[2]
@@ -78,24 +79,33 @@ def outcomes(target: Target) -> dict[str, str]:
 
 def process(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        stdin=subprocess.DEVNULL,
+        check=False,
     )
 
 
-def in_terminal(answer: str, *arguments: str) -> tuple[int, str]:
-    """Run the command with a terminal, in which somebody types an answer."""
+@pytest.fixture
+def in_terminal(target: Target, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[int, str]]]:
+    """Run the command in this process with a terminal, in which somebody has typed an answer; give what it shows."""
     leader, follower = pty.openpty()
-    with os.fdopen(leader, "r+b", buffering=0) as terminal:
-        running = subprocess.Popen([*COMMAND, *arguments], stdin=follower, stdout=follower, stderr=follower)
-        os.close(follower)
-        terminal.write(answer.encode())
-        written = b""
-        try:
-            while block := terminal.read(4096):
-                written += block
-        except OSError:  # the other end was closed
-            pass
-        return running.wait(60), written.decode()
+    files = os.fdopen(leader, "r+b", buffering=0), os.fdopen(follower), os.fdopen(os.dup(follower), "w")
+    with files[0] as terminal, files[1] as typed, files[2] as screen:
+        os.set_blocking(leader, False)
+
+        def run_command(answer: str, *arguments: str) -> tuple[int, str]:
+            terminal.write(answer.encode())
+            monkeypatch.setattr(sys, "stdin", typed)
+            monkeypatch.setattr(sys, "stdout", screen)
+            monkeypatch.setattr(sys, "stderr", screen)
+            code = main(arguments)
+            screen.flush()
+            return code, b"".join(iter(lambda: terminal.read(4096), None)).decode()
+
+        yield run_command
 
 
 def test_status_counts_doubts_first(target: Target) -> None:
@@ -133,15 +143,17 @@ def test_nothing_in_the_ledger_is_a_formula_or_obeyed_by_a_terminal(target, run)
     assert "\x1b" not in "".join(map(str, refused))
 
 
-def test_without_a_terminal_and_without_yes_nothing_is_changed(target: Target) -> None:
-    done = process("settle", "welcome", "--row-key", "C-2", "--as", "sent", "--why", "seen in the portal")
-    assert (done.returncode, done.stderr) == (1, "Nothing was changed. With --yes it is.\n")
-    assert "C-2      41793****02  unknown" in done.stdout
+def test_without_a_terminal_and_without_yes_nothing_is_changed(run, target: Target, monkeypatch) -> None:
+    with Path(os.devnull).open() as nothing:
+        monkeypatch.setattr(sys, "stdin", nothing)
+        code, shown, said = run("settle", "welcome", "--row-key", "C-2", "--as", "sent", "--why", "seen in the portal")
+    assert (code, said) == (1, "Nothing was changed. With --yes it is.\n")
+    assert "C-2      41793****02  unknown" in shown
     assert outcomes(target)["C-2"] == "unknown"
 
 
 @pytest.mark.parametrize(("answer", "code", "outcome"), [("y\n", 0, "accepted"), ("\n", 1, "unknown")])
-def test_in_a_terminal_somebody_is_asked(target: Target, answer: str, code: int, outcome: str) -> None:
+def test_in_a_terminal_somebody_is_asked(in_terminal, target: Target, answer: str, code: int, outcome: str) -> None:
     ended, shown = in_terminal(
         answer, "settle", "welcome", "--reason", "read_timeout", "--as", "sent", "--why", "seen in the portal"
     )
@@ -162,10 +174,14 @@ def test_airflows_own_command_has_the_same(target: Target) -> None:
     if "omnichat-ledger" not in config.ALL_COMMANDS_DICT:
         pytest.skip("this Airflow takes no commands of providers, or the provider is not installed")
     airflow = [sys.executable, "-m", "airflow", "omnichat-ledger"]
-    done = subprocess.run([*airflow, "status", "welcome"], capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(
+        [*airflow, "status", "welcome"], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert "Campaign welcome: 5 invites, 3 in doubt" in done.stdout
     assert done.returncode == 0
-    done = subprocess.run([*airflow, "status", "nobodys"], capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(
+        [*airflow, "status", "nobodys"], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert done.returncode == 1
     assert "There are no invites of the campaign 'nobodys'" in done.stderr
 

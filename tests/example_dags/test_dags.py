@@ -1,4 +1,4 @@
-"""The example DAGs load quickly, alone, and decide rightly about days and endings."""
+"""The example DAGs load nothing heavy, load alone, and decide rightly about days and endings."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from tests.support.folders import EXAMPLE_DAGS
+from tests.support.patience import PATIENCE_SECONDS
 
 LOAD = """
-import socket, sqlite3, sys, time
+import socket, sqlite3, sys
 import airflow
 from airflow.providers.common.compat.sdk import dag, task
 def refuse(*arguments, **options):
@@ -22,13 +23,10 @@ def refuse(*arguments, **options):
 socket.socket.connect = socket.create_connection = sqlite3.connect = refuse
 sys.path.insert(0, sys.argv[1])
 before = set(sys.modules)
-begin = time.perf_counter()
 import example_approved_campaign, example_delivery, example_lifecycle_campaign, example_mapped_invites
 import example_partitioned_campaign, example_send_invite
-seconds = time.perf_counter() - begin
 heavy = {"requests", "aiohttp", "phonenumbers"} & (set(sys.modules) - before)
 assert not heavy, heavy
-assert seconds < 30, seconds
 """
 
 
@@ -38,9 +36,8 @@ def campaign(customers: ModuleType) -> Any:
 
 
 def test_they_load_without_network_or_database() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", LOAD, str(EXAMPLE_DAGS)], capture_output=True, text=True, timeout=600, check=False
-    )
+    command = [sys.executable, "-c", LOAD, str(EXAMPLE_DAGS)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert ended.returncode == 0, ended.stderr
 
 

@@ -74,7 +74,7 @@ def test_a_token_that_ended_is_renewed_before_it_is_refused(wire, hook_for, monk
     assert [seen.headers.get("authorization") for seen in server.seen] == [None, "Bearer first", None, "Bearer second"]
 
 
-def test_a_token_that_the_sandbox_ends_early_costs_one_renewal_and_no_sms(hook_for):
+def test_a_token_that_the_sandbox_ends_early_costs_one_renewal_and_no_sms(hook_for, sandbox_clock):
     with Sandbox(settings=Settings(token_lifetime=1)) as sandbox:
         hook = hook_for(
             sandbox,
@@ -83,7 +83,7 @@ def test_a_token_that_the_sandbox_ends_early_costs_one_renewal_and_no_sms(hook_f
             extra={"auth_type": "oauth2"},
         )
         hook.send_invite(NUMBER, MESSAGE)
-        time.sleep(1.1)
+        sandbox_clock.sleep(1.1)
         hook.send_invite(NUMBER, MESSAGE)
         assert len(sandbox.accepted) == 2
         assert sandbox.requests_seen == 3
@@ -157,7 +157,7 @@ def test_a_lifetime_of_any_kind_is_survived(wire, hook_for, expires_in):
     assert len(server.seen) == 3
 
 
-def test_threads_that_meet_an_ended_token_together_send_each_invite_once(hook_for):
+def test_threads_that_meet_an_ended_token_together_send_each_invite_once(hook_for, sandbox_clock):
     with Sandbox(settings=Settings(token_lifetime=1)) as sandbox:
         hook = hook_for(
             sandbox,
@@ -166,7 +166,7 @@ def test_threads_that_meet_an_ended_token_together_send_each_invite_once(hook_fo
             extra={"auth_type": "oauth2"},
         )
         hook.send_invite(NUMBER, MESSAGE)
-        time.sleep(1.1)
+        sandbox_clock.sleep(1.1)
         errors: list[BaseException] = []
 
         def send(number: str) -> None:

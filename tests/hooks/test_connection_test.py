@@ -85,8 +85,6 @@ def test_tls_that_cannot_be_trusted(wire, hook_for, self_signed):
 
 
 def test_a_time_out(wire, hook_for):
-    import time
-
-    worked, words = hook_for(wire(lambda sock: time.sleep(1)), extra={"timeout": 0.2}).test_connection()
+    worked, words = hook_for(wire(b""), extra={"timeout": 1}).test_connection()
     assert not worked
-    assert "no answer within 0.2 seconds" in words
+    assert "no answer within 1 seconds" in words

@@ -12,6 +12,7 @@ import pytest
 from tests.support.airflow_harness import run_task
 from tests.support.airflow_versions import needs_runner, needs_store
 from tests.support.batch_tasks import batch, counts, number, people, rows_in
+from tests.support.patience import PATIENCE_SECONDS
 
 PROVIDER = "airflow_provider_omnichat"
 
@@ -212,10 +213,8 @@ def test_twenty_doubts_in_a_row_stop_the_sending(at_sandbox):
 def test_an_outage_ends_after_the_retry_budget_with_all_as_not_sent(hook_for, sandbox):
     hook = hook_for(sandbox)
     sandbox.stop()
-    begin = time.monotonic()
     store: dict[str, Any] = {}
     run = run_task(batch(people(50), retry_budget=1.0, retries=1), store=store, retries=1)
-    assert time.monotonic() - begin < 60
     assert run.state == "up_for_retry"
     assert counts(run) == {"not_sent": 50}
     assert "nothing was taken for 1 seconds" in str(run.error)
@@ -223,12 +222,10 @@ def test_an_outage_ends_after_the_retry_budget_with_all_as_not_sent(hook_for, sa
 
 
 @needs_store
-@pytest.mark.parametrize("after", ["600", "999999"])
+@pytest.mark.parametrize("after", ["60000", "999999"])
 def test_a_retry_after_beyond_the_retry_budget_ends_the_try_instead_of_holding_the_worker(at_sandbox, after):
     at_sandbox.script("ok", f"429-retry-after:{after}")
-    begin = time.monotonic()
     run = run_task(batch(people(10), concurrency=1, retry_budget=2.0, retries=1), retries=1)
-    assert time.monotonic() - begin < 60  # and not 600
     assert run.state == "up_for_retry"
     assert counts(run) == {"accepted": 1, "not_sent": 9}
     assert "asks to wait" in str(run.error)
@@ -238,7 +235,7 @@ def test_a_retry_after_beyond_the_retry_budget_ends_the_try_instead_of_holding_t
 def test_a_short_retry_after_is_waited_for_and_nothing_is_lost(at_sandbox):
     at_sandbox.script("ok", "429-retry-after:0.3", "503-retry-after:0.3")
     begin = time.monotonic()
-    run = run_task(batch(people(4), concurrency=1, retry_budget=20))
+    run = run_task(batch(people(4), concurrency=1, retry_budget=PATIENCE_SECONDS))
     assert time.monotonic() - begin >= 0.3  # two refused invites, each waiting for itself
     assert counts(run) == {"accepted": 4}
     assert len(at_sandbox.accepted) == 4

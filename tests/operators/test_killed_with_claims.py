@@ -36,7 +36,7 @@ def open_claims(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("moment", ["at the start", "in the steady state"])
 @pytest.mark.parametrize("pace", [5, 1000])
-def test_a_kill_leaves_no_more_open_than_is_sent_in_half_a_second(
+def test_a_kill_leaves_no_more_open_than_is_sent_in_a_moment(
     tries: Starter, at_sandbox: Sandbox, tmp_path: Path, pace: int, moment: str
 ):
     people = tmp_path / "people.csv"
@@ -54,9 +54,10 @@ def test_a_kill_leaves_no_more_open_than_is_sent_in_half_a_second(
     assert first.kill()
     left, sent = open_claims(ledger), {receipt.to for receipt in at_sandbox.accepted}
     never_sent = left - sent
-    # A block of a quarter of a second, and what of the one before it still waited; the first ones are small.
-    most = 20 if moment == "at the start" else 0.5 * pace
-    assert len(never_sent) <= max(4, most), f"{len(left)} open, {len(never_sent)} of them never sent"
+    # A block of a quarter of a second, or of what a claim takes, and what of the one before it still waited; the first
+    # ones are small.
+    most = 20 if moment == "at the start" else pace
+    assert len(never_sent) <= max(20, most), f"{len(left)} open, {len(never_sent)} of them never sent"
     print(f"{pace}/s, {moment}: {len(left)} open claims, {len(never_sent)} never sent")
 
     # A later try takes them for doubts, and says so in the ledger.

@@ -16,6 +16,7 @@ from airflow_provider_omnichat.sandbox import Sandbox, Settings
 from tests.support.airflow_harness import run_task
 from tests.support.airflow_versions import needs_store
 from tests.support.batch_tasks import batch, counts, number, people, rows_in
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.single_tasks import invite
 
 KINDS = ["task state store", "sql"]
@@ -94,7 +95,7 @@ def test_logs_that_cannot_be_read_or_lag_leave_them_unknown_and_say_why_once(san
     given = {"on_unknown": "lookup", "retry_budget": 0.2}
     run_task(batch(people(5), **given), store=store)
     if "logs_limit" in settings:  # what the vendor lets this account ask for is used up
-        requests.get(f"{sandbox.url}/sms/3/logs", auth=sandbox.auth, timeout=5)
+        requests.get(f"{sandbox.url}/sms/3/logs", auth=sandbox.auth, timeout=PATIENCE_SECONDS)
     capfd.readouterr()
     again = run_task(batch(people(8), **given), store=store, try_number=2)
     assert counts(again) == {"unknown": 2, "accepted": 6}  # and the others were sent

@@ -102,7 +102,7 @@ def test_no_more_requests_than_concurrency_are_under_way(wire, hook_for):
     lock = threading.Lock()
 
     def slow(sock: Any) -> None:
-        from tests.support.wire_server import answer
+        from tests.support.wire_server import ACCEPTED, answer
 
         nonlocal under_way, most
         with lock:
@@ -111,7 +111,7 @@ def test_no_more_requests_than_concurrency_are_under_way(wire, hook_for):
         time.sleep(0.02)
         with lock:
             under_way -= 1
-        sock.sendall(answer())
+        sock.sendall(answer(200, {**ACCEPTED, "to": None}))
 
     server = wire(*[slow] * 60)
     hook_for(server)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
-import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +17,7 @@ from airflow_provider_omnichat.campaign.results.files import read_results
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator, SendInviteOperator
 from tests.support.airflow_harness import run_task
 from tests.support.example_invite import MESSAGE
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.proxy_server import OPEN, ProxyServer
 from tests.support.wire_server import answer, then_close, then_reset
 
@@ -89,20 +90,14 @@ def test_a_proxy_that_restarts_in_a_batch_of_200_leaves_nobody_in_doubt_whose_in
 ):
     """The server's log is the judge: in doubt is at most who was under way when the tunnels were cut."""
 
-    ended = threading.Event()
-
-    def restart() -> None:
-        while len(server.invites) < 60 and not ended.wait(0.005):
-            pass
+    def restart(sock: socket.socket) -> None:
         proxy.stop()
-        time.sleep(0.5)  # the port is closed
-        proxy.start(*FAILING)
+        threading.Timer(0.5, proxy.start, FAILING).start()  # until then, the port is closed
+        sock.sendall(answer())
 
-    thread = threading.Thread(target=restart)
-    thread.start()
-    run = run_task(batch(200, concurrency=8, rate_limit=400, retry_budget=30, results_path=str(tmp_path / "results")))
-    ended.set()
-    thread.join()
+    server.script = [*[answer()] * 60, restart]
+    given = {"concurrency": 8, "rate_limit": 400, "retry_budget": PATIENCE_SECONDS}
+    run = run_task(batch(200, results_path=str(tmp_path / "results"), **given))
     found, seen = outcomes(tmp_path / "results"), sent_to(server)
     assert len(found) == 200
     assert set(found.values()) <= {"accepted", "unknown"}, Counter(found.values())

@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from airflow_provider_omnichat.sandbox import Sandbox
+from tests.support.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ def post() -> Post:
         if "data" not in options:
             options.setdefault("json", INVITE | (changed or {}))
         options.setdefault("auth", sandbox.auth)
-        options.setdefault("timeout", 5)
+        options.setdefault("timeout", PATIENCE_SECONDS)
         return requests.post(url or sandbox.invite_url(), allow_redirects=False, **options)
 
     return send

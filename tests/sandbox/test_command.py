@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -13,6 +12,7 @@ import requests
 
 from airflow_provider_omnichat.sandbox.faults import FAULTS
 from airflow_provider_omnichat.sandbox.options import read_options
+from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 COMMAND = [sys.executable, "-m", "airflow_provider_omnichat.sandbox"]
 
@@ -26,9 +26,7 @@ def running(ready_file, *options):
         text=True,
     )
     try:
-        until = time.monotonic() + 10
-        while not ready_file.exists() and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.01)
+        wait_until(lambda: ready_file.exists() or process.poll() is not None)
         yield process, json.loads(ready_file.read_text())
     finally:
         process.kill()
@@ -41,12 +39,12 @@ def running(ready_file, *options):
 def send(ready):
     url = f"{ready['url']}/omnichat/1/applications/{ready['application_key']}/integrations/FACEBOOK/invite"
     body = {"to": "41793026727", "message": "Hi <link>", "linkPlaceholder": "<link>"}
-    return requests.post(url, json=body, auth=(ready["user"], ready["password"]), timeout=5)
+    return requests.post(url, json=body, auth=(ready["user"], ready["password"]), timeout=PATIENCE_SECONDS)
 
 
 def stop(process, number=signal.SIGTERM):
     process.send_signal(number)
-    out, err = process.communicate(timeout=5)
+    out, err = process.communicate(timeout=PATIENCE_SECONDS)
     return process.returncode, out, err
 
 
@@ -77,13 +75,13 @@ def test_sigint_ends_cleanly_and_quiet_says_nothing(tmp_path):
                 f"{ready['url']}/omnichat/1/applications/{ready['application_key']}/integrations/FACEBOOK/invite",
                 json={"to": "41793026727", "message": "Hi"},
                 auth=(ready["user"], ready["password"]),
-                timeout=0.1,
+                timeout=(PATIENCE_SECONDS, 0.1),
             )
         assert stop(process, signal.SIGINT) == (0, "", "")
 
 
 def fails(*options):
-    done = subprocess.run([*COMMAND, *options], capture_output=True, text=True, timeout=10)
+    done = subprocess.run([*COMMAND, *options], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     return done.returncode, done.stderr

@@ -7,10 +7,11 @@ import pytest
 import requests
 
 from airflow_provider_omnichat.sandbox import Sandbox, Settings
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def call(sandbox, method, path, **options):
-    return requests.request(method, sandbox.url + path, timeout=5, allow_redirects=False, **options)
+    return requests.request(method, sandbox.url + path, timeout=PATIENCE_SECONDS, allow_redirects=False, **options)
 
 
 def test_outbox_is_newest_first_with_whole_numbers_and_totals(sandbox, post):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 
 import pytest
@@ -10,10 +9,11 @@ import requests
 
 from airflow_provider_omnichat.sandbox import Sandbox, Settings
 from airflow_provider_omnichat.sandbox.options import read_options
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def logs(sandbox, **query):
-    return requests.get(f"{sandbox.url}/sms/3/logs", params=query, auth=sandbox.auth, timeout=5)
+    return requests.get(f"{sandbox.url}/sms/3/logs", params=query, auth=sandbox.auth, timeout=PATIENCE_SECONDS)
 
 
 def rows(sandbox, **query):
@@ -42,17 +42,16 @@ def test_a_row_has_the_fields_of_the_contract(post):
     assert row.keys() >= {"sender", "bulkId", "sentAt", "doneAt", "error", "content"}
 
 
-def test_statuses_move_on_as_time_passes(post):
-    with sandbox_with(delivery_after=(0.8, 0.8), logs_lag=0.2) as sandbox:
+def test_statuses_move_on_as_time_passes(post, sandbox_clock):
+    with sandbox_with(delivery_after=(8.0, 8.0), logs_lag=2.0) as sandbox:
         post(sandbox)
-        seen = []
-        end = time.monotonic() + 5
-        while "DELIVERED_TO_HANDSET" not in seen and time.monotonic() < end:
-            name = (names(sandbox) or ["none"])[0]
-            seen += [name] if name not in seen else []
-            time.sleep(0.02)
+        seen = [names(sandbox)]
+        for seconds in (1.9, 0.2, 1.8, 0.2, 3.8, 0.2):
+            sandbox_clock.sleep(seconds)
+            seen.append(names(sandbox))
 
-    assert seen == ["none", "PENDING_ENROUTE", "DELIVERED_TO_OPERATOR", "DELIVERED_TO_HANDSET"]
+    pending, operator, handset = ["PENDING_ENROUTE"], ["DELIVERED_TO_OPERATOR"], ["DELIVERED_TO_HANDSET"]
+    assert seen == [[], [], pending, pending, operator, operator, handset]
 
 
 def test_endings_come_in_their_shares_and_again_with_the_same_seed(post):
@@ -106,7 +105,7 @@ def test_what_the_filters_do_not_take_is_400(sandbox, query):
 
 def test_wrong_credentials_missing_scope_and_too_many_requests():
     with sandbox_with(logs_limit=2) as sandbox:
-        assert requests.get(f"{sandbox.url}/sms/3/logs", auth=("a", "b"), timeout=5).status_code == 401
+        assert requests.get(f"{sandbox.url}/sms/3/logs", auth=("a", "b"), timeout=PATIENCE_SECONDS).status_code == 401
         assert [logs(sandbox).status_code for _ in range(3)] == [200, 200, 429]
     with sandbox_with(logs_scope=False) as sandbox:
         assert logs(sandbox).status_code == 403

@@ -1,29 +1,30 @@
 """Credentials, tokens, users and applications."""
 
-import time
-
 import pytest
 import requests
 
 from airflow_provider_omnichat.sandbox import Sandbox, Settings
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def users(sandbox, key=None, **options):
     url = f"{sandbox.url}/omnichat/1/applications/{key or sandbox.application_key}/users"
     options.setdefault("auth", sandbox.auth)
-    return requests.get(url, timeout=5, **options)
+    return requests.get(url, timeout=PATIENCE_SECONDS, **options)
 
 
 def bearer(sandbox, **changed):
     ours = sandbox.credentials
     form = {"client_id": ours.client_id, "client_secret": ours.client_secret, "grant_type": "client_credentials"}
-    return requests.post(f"{sandbox.url}/auth/1/oauth2/token", data=form | changed, timeout=5)
+    return requests.post(f"{sandbox.url}/auth/1/oauth2/token", data=form | changed, timeout=PATIENCE_SECONDS)
 
 
 def test_each_kind_of_credential_is_let_in(sandbox, post):
     ours = sandbox.credentials
     session = requests.post(
-        f"{sandbox.url}/auth/1/session", json={"username": ours.user, "password": ours.password}, timeout=5
+        f"{sandbox.url}/auth/1/session",
+        json={"username": ours.user, "password": ours.password},
+        timeout=PATIENCE_SECONDS,
     )
     headers = [
         f"App {ours.api_key}",
@@ -55,12 +56,12 @@ def test_a_token_of_one_kind_does_not_pass_as_the_other(sandbox, post):
     assert post(sandbox, auth=None, headers={"Authorization": f"IBSSO {token}"}).status_code == 401
 
 
-def test_token_really_expires(post):
+def test_token_really_expires(post, sandbox_clock):
     with Sandbox(settings=Settings(token_lifetime=0.2)) as sandbox:
         answer = bearer(sandbox).json()
         headers = {"Authorization": f"Bearer {answer['access_token']}"}
         assert post(sandbox, auth=None, headers=headers).status_code == 200
-        time.sleep(0.25)
+        sandbox_clock.sleep(0.25)
         assert post(sandbox, auth=None, headers=headers).status_code == 401
 
 
@@ -77,7 +78,7 @@ def test_wrong_client_gets_no_token(sandbox):
 
 def test_wrong_user_gets_no_session(sandbox):
     for body, code in (({"username": "a", "password": "b"}, 401), ([], 400)):
-        assert requests.post(f"{sandbox.url}/auth/1/session", json=body, timeout=5).status_code == code
+        assert requests.post(f"{sandbox.url}/auth/1/session", json=body, timeout=PATIENCE_SECONDS).status_code == code
 
 
 def test_users_are_listed_by_limit_and_offset(sandbox):
@@ -99,10 +100,10 @@ def test_users_with_wrong_input_are_refused(sandbox):
 
 def test_new_application_works_at_once(sandbox, post):
     url = f"{sandbox.url}/omnichat/1/applications"
-    answer = requests.post(url, json={"name": "Shop"}, auth=sandbox.auth, timeout=5).json()
+    answer = requests.post(url, json={"name": "Shop"}, auth=sandbox.auth, timeout=PATIENCE_SECONDS).json()
 
     assert answer["name"] == "Shop"
     invite = sandbox.invite_url().replace(sandbox.application_key, answer["key"])
     assert post(sandbox, url=invite).status_code == 200
-    assert requests.post(url, json={"name": ""}, auth=sandbox.auth, timeout=5).status_code == 400
-    assert requests.post(url, json={"name": "Shop"}, timeout=5).status_code == 401
+    assert requests.post(url, json={"name": ""}, auth=sandbox.auth, timeout=PATIENCE_SECONDS).status_code == 400
+    assert requests.post(url, json={"name": "Shop"}, timeout=PATIENCE_SECONDS).status_code == 401

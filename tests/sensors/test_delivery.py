@@ -12,6 +12,7 @@ from tests.support.airflow_harness import run_task
 from tests.support.batch_tasks import XCom, batch, people
 from tests.support.delivery_tasks import counts, run_through, sensor, time_is_up, triggered, woken
 from tests.support.example_invite import MESSAGE, NUMBER
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def sent(count: int) -> list[str]:
@@ -96,7 +97,8 @@ def test_what_is_still_pending_after_the_trigger_is_waited_for_until_the_time_is
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "poking"])
 def test_what_the_time_out_does(vendor, on_timeout, state, deferrable):
     vendor(delivery={"pending": 1.0})
-    task = sensor(sent(2), on_timeout=on_timeout, deferrable=deferrable, timeout=0.2)
+    timeout = PATIENCE_SECONDS if deferrable else 0.2
+    task = sensor(sent(2), on_timeout=on_timeout, deferrable=deferrable, timeout=timeout)
     run = run_task(task)
     if deferrable:
         assert triggered(time_is_up(run.deferral))["reason"] == "time"
@@ -111,7 +113,8 @@ def test_what_the_time_out_does(vendor, on_timeout, state, deferrable):
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "poking"])
 def test_invites_that_are_not_in_the_logs_fail_no_task(vendor, deferrable):
     vendor(delivery={"not-seen": 1.0})
-    task = sensor(sent(2), deferrable=deferrable, timeout=0.2, min_delivered_ratio=1.0)
+    timeout = PATIENCE_SECONDS if deferrable else 0.2
+    task = sensor(sent(2), deferrable=deferrable, timeout=timeout, min_delivered_ratio=1.0)
     run = run_task(task)
     if deferrable:
         run = run_task(task, resume=woken(time_is_up(run.deferral)))

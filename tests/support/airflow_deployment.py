@@ -21,11 +21,9 @@ from urllib.request import Request, urlopen
 
 from tests.support.airflow_versions import HAS_API_SERVER
 from tests.support.folders import EXAMPLE_DAGS, TEST_DAGS
+from tests.support.patience import PATIENCE_SECONDS
 
 T = TypeVar("T")
-
-# Reached by what hangs alone, also on a machine with much else to do.
-PATIENCE_SECONDS = 600
 
 
 class Run(NamedTuple):

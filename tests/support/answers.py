@@ -6,7 +6,8 @@ import gzip
 import json
 from typing import Any
 
-from tests.support.wire_server import ACCEPTED, answer, then_close, then_reset
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.wire_server import ACCEPTED, Play, answer, then_close, then_reset
 
 
 def with_status(**status: Any) -> bytes:
@@ -67,3 +68,8 @@ BROKEN = {
     "accepted with an empty messageId": answer(200, {**ACCEPTED, "messageId": ""}),
     "an error inside a 200": answer(200, {"requestError": {"serviceException": {"messageId": "X"}}}),
 }
+
+
+def time_out_for(play: Play) -> float:
+    """Give a client's time-out: short where it waits in vain, and else more than an answer ever takes."""
+    return 1 if play in (b"", BROKEN["an early hint"]) else PATIENCE_SECONDS

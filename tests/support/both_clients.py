@@ -6,12 +6,13 @@ import asyncio
 import time
 import traceback
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
 
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, OmnichatError
-from airflow_provider_omnichat.api.models import InviteAnswer
+from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from tests.support.example_invite import MESSAGE, NUMBER
 
 CLIENTS = ("sync", "async")
@@ -24,17 +25,22 @@ def send(
 ) -> list[InviteAnswer | OmnichatError]:
     """Send an invite so many times with one client, with a pause between; give the answer or the error of each."""
     invite = hook.check_invite(**{"to": NUMBER, "message": MESSAGE, **fields})
+    return send_each(hook, client, [invite] * times, pause=pause)
+
+
+def send_each(hook: Any, client: str, invites: list[Invite], *, pause: float) -> list[InviteAnswer | OmnichatError]:
+    """Send invites one after the other with one client; give the answer or the error of each."""
     if client == "sync":
         made, ended = hook.get_conn(), []
-        for turn in range(times):
+        for turn, invite in enumerate(invites):
             time.sleep(pause if turn else 0)
-            ended.append(_ended(lambda: made.send_invite(invite)))
+            ended.append(_ended(partial(made.send_invite, invite)))
         return ended
 
     async def by_async() -> list[InviteAnswer | OmnichatError]:
         found: list[InviteAnswer | OmnichatError] = []
         async with hook.get_async_conn() as made:
-            for turn in range(times):
+            for turn, invite in enumerate(invites):
                 await asyncio.sleep(pause if turn else 0)
                 try:
                     found.append(await made.send_once(invite))

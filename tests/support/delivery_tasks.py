@@ -12,14 +12,15 @@ from typing import Any
 from airflow_provider_omnichat.sensors.omnichat import InviteDeliverySensor
 from tests.support.airflow_harness import TaskRun, run_task
 from tests.support.deferrals import Deferral, woken_with
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def sensor(invites: Any = None, **given: Any) -> InviteDeliverySensor:
-    fields = {"task_id": "delivery", "deferrable": True, "timeout": 60, "poke_interval": 0.05, **given}
+    fields = {"task_id": "delivery", "deferrable": True, "timeout": PATIENCE_SECONDS, "poke_interval": 0.05, **given}
     return InviteDeliverySensor(invites=invites, **fields)
 
 
-def triggered(deferral: Deferral | None, seconds: float = 60) -> dict[str, Any]:
+def triggered(deferral: Deferral | None, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
     """
     Run a trigger from what Airflow stores of it; give its event.
 

@@ -18,8 +18,9 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, Request, build_opener
 
-from tests.support.airflow_deployment import PATIENCE_SECONDS, Airflow
+from tests.support.airflow_deployment import Airflow
 from tests.support.folders import ROOT
+from tests.support.patience import PATIENCE_SECONDS
 
 PATH = "/below"
 HIDDEN_DAG = "tab"

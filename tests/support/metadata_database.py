@@ -60,13 +60,14 @@ def add_task(
     map_index: int = -1,
     *,
     at: datetime = SENT_AT,
+    run_id: str = "run",
     state: str = "success",
     rendered: dict[str, Any] | None = None,
     stored: Callable[[Any], Any] = lambda value: value,
     **progress: Any,
 ) -> None:
-    """Add a task instance of the run ``run``, with what it has pushed."""
-    run: dict[str, Any] = {"dag_id": dag_id, "run_id": "run"}
+    """Add a task instance, with what it has pushed."""
+    run: dict[str, Any] = {"dag_id": dag_id, "run_id": run_id}
     dag_run_id = session.query(DagRun.id).filter_by(**run).scalar()
     if dag_run_id is None:
         times = {"run_after": at, "queued_at": at, "start_date": at, "logical_date": at}

@@ -24,6 +24,7 @@ from airflow_provider_omnichat.campaign.results.sink import NoResults
 from airflow_provider_omnichat.campaign.rows.lists import rows_of_list
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
 from tests.support.ledger_homes import NUMBERS, accepted
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.reasons import why
 from tests.support.row_checks import gate
 
@@ -119,7 +120,7 @@ def attempt(
         if meanwhile is not None:
             meanwhile(batch)
         checked = gate(rules=[Closing(closing)]).checked(rows_of_list([{"to": f"+{number}"} for number in numbers]))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await batch.run(checked, asyncio.sleep(3600), log, StopSignal())
         reader.close()
         writer.close()

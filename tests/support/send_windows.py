@@ -15,5 +15,12 @@ def zone_at(hour: int) -> str:
     return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
 
 
+def next_opening(zone: str) -> datetime:
+    """When it is next nine o'clock in a zone of :func:`zone_at`."""
+    now = datetime.now(datetime.strptime(zone, "%z").tzinfo)
+    opening = now.replace(hour=9, minute=0, second=0, microsecond=0)
+    return opening if opening > now else opening + timedelta(days=1)
+
+
 DAY, NIGHT = zone_at(12), zone_at(3)
 HOURS: Any = ("09:00", "20:00")

@@ -9,7 +9,7 @@ import pytest
 
 KNOWN = re.compile(
     r"\bAirflow \d"  # what one Airflow has and another has not
-    r"|^(PostgreSQL|MariaDB|Chromium|Redis): .* not on this machine"
+    r"|^(PostgreSQL|MariaDB|Chromium|Redis|atheris): .* not on this machine"
 )
 
 

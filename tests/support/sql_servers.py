@@ -7,9 +7,8 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 
 from airflow_provider_omnichat.campaign.sql.dialect import Dialect
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
+from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,7 @@ def mariadb() -> Iterator[dict[str, Any]]:
         server.append("--innodb-flush-log-at-trx-commit=0")
         options = {"unix_socket": str(socket), "user": "root", "charset": "utf8mb4"}
         with _server(server, home):
-            for _ in range(200):  # a driver that finds no socket leaves its own half open
-                if socket.exists():
-                    break
-                time.sleep(0.1)
+            wait_until(socket.exists)  # a driver that finds no socket leaves its own half open
             _wait_for(Target("mysql", driver, options))
             Target("mysql", driver, options).run("CREATE DATABASE ledger")
             yield {**options, "database": "ledger"}
@@ -137,18 +134,17 @@ def _server(command: list[Any], home: Path) -> Iterator[None]:
         log.close()
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
 def _wait_for(target: Target) -> None:
-    for _ in range(200):
-        try:
+    def answers() -> bool:
+        with suppress(Exception):
             target.connect().close()
-        except Exception:
-            time.sleep(0.1)
-        else:
-            return
-    target.connect().close()
+            return True
+        return False
+
+    wait_until(answers)

@@ -21,6 +21,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tests.support.patience import PATIENCE_SECONDS
+
 HERE = Path(__file__).parents[2]
 
 
@@ -51,7 +53,7 @@ class StoredValues(dict[str, Any]):
 
     def _run(self, sql: str, *values: str) -> list[tuple[str]]:
         # A connection each: the harness calls from more than one thread.
-        database = sqlite3.connect(self._path, isolation_level=None, timeout=30)
+        database = sqlite3.connect(self._path, isolation_level=None, timeout=PATIENCE_SECONDS)
         try:
             database.execute("PRAGMA synchronous=OFF")
             database.execute("CREATE TABLE IF NOT EXISTS store (key TEXT PRIMARY KEY, value TEXT)")
@@ -98,7 +100,7 @@ class Try:
             time.sleep(0.001)
         return self.result is None
 
-    def wait(self, seconds: float = 300) -> Mapping[str, Any]:
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> Mapping[str, Any]:
         until = time.monotonic() + seconds
         while self.runs():
             assert time.monotonic() < until, "the try does not end"

@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 
 class Vendor:
@@ -63,10 +64,9 @@ def vendor(home: Path, *options: str) -> Iterator[Vendor]:
             stderr=log,
         )
     try:
-        while not ready.exists():
-            assert process.poll() is None, (home / "vendor.log").read_text()
-            time.sleep(0.02)
+        wait_until(lambda: ready.exists() or process.poll() is not None)
+        assert process.poll() is None, (home / "vendor.log").read_text()
         yield Vendor(home)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_SECONDS)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 ACCEPTED = {
     "to": "41793026727",
@@ -113,7 +114,7 @@ class WireServer:
         """The requests that would each be an SMS."""
         return [seen for seen in self.seen if seen.method == "POST" and seen.path.endswith("/invite")]
 
-    def __enter__(self) -> WireServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -148,10 +149,10 @@ class WireServer:
             if self._tls:
                 sock = self._tls.wrap_socket(sock, server_side=True)
                 self._open.append(sock)
-            while seen := _read_request(sock, number):
+            while seen := read_request(sock, number):
                 with self._lock:
                     self.seen.append(seen)
-                    play = self.script.pop(0) if self.script else answer()
+                    play = self.script.pop(0) if self.script else _acceptance(seen)
                 if isinstance(play, bytes):
                     sock.sendall(play)
                 else:
@@ -160,7 +161,12 @@ class WireServer:
             sock.close()
 
 
-def _read_request(sock: socket.socket, number: int) -> Seen | None:
+def _acceptance(seen: Seen) -> bytes:
+    """Accept an invite for the number it is to."""
+    return answer(200, {**ACCEPTED, "to": json.loads(seen.body)["to"]}) if seen.path.endswith("/invite") else answer()
+
+
+def read_request(sock: socket.socket, number: int) -> Seen | None:
     data = b""
     while b"\r\n\r\n" not in data:
         piece = sock.recv(65536)

@@ -49,27 +49,28 @@ def tasks_run(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return ran
 
 
-REFUSAL = answer(200, {**ACCEPTED, "status": {"groupId": 5, "id": 52}})
+ANSWER = answer(200, {**ACCEPTED, "to": NUMBER})
+REFUSAL = answer(200, {**ACCEPTED, "to": NUMBER, "status": {"groupId": 5, "id": 52}})
 
 
 @pytest.mark.parametrize(
     ("make", "given"),
     [
-        (single, answer()),
+        (single, ANSWER),
         (single, answer(500, "x")),
         (single, answer(401, "x")),
         (single, then_close()),
         (single, REFUSAL),
-        (lambda: single(to=NUMBER * 2), answer()),
-        (batch, answer()),
+        (lambda: single(to=NUMBER * 2), ANSWER),
+        (batch, ANSWER),
         (batch, answer(500, "x")),
         (batch, answer(401, "x")),
-        (lambda: batch(invites=broken()), answer()),
-        (lambda: batch(suppression=[f"+{OTHER}", "?"]), answer()),
-        (lambda: batch(default_region="{{ none }}"), answer()),
+        (lambda: batch(invites=broken()), ANSWER),
+        (lambda: batch(suppression=[f"+{OTHER}", "?"]), ANSWER),
+        (lambda: batch(default_region="{{ none }}"), ANSWER),
         (lambda: transfer('SELECT ? AS "to"'), answer(500, "x")),
-        (lambda: transfer("SELECT ? AS x"), answer()),
-        (lambda: transfer("SELECT nothing FROM nowhere"), answer()),
+        (lambda: transfer("SELECT ? AS x"), ANSWER),
+        (lambda: transfer("SELECT nothing FROM nowhere"), ANSWER),
     ],
 )
 def test_nothing_private_is_in_attributes_or_frames(wire, hook_for, ledger, tasks_run, make, given):
@@ -86,7 +87,7 @@ def test_nor_where_nobody_has_thought_of_the_error(wire, hook_for, monkeypatch):
         raise ZeroDivisionError
 
     monkeypatch.setattr(Batch, "_queue", fail)
-    hook_for(wire(answer()), login="user", password=PASSWORD)
+    hook_for(wire(ANSWER), login="user", password=PASSWORD)
     run = run_task(batch())
     assert isinstance(run.error, ZeroDivisionError)
     assert not [text for text in held_by_frames(run.error) if any(hidden in text for hidden in HIDDEN)]
@@ -96,7 +97,7 @@ def test_nor_where_nobody_has_thought_of_the_error(wire, hook_for, monkeypatch):
 def test_a_mapped_task_keeps_nothing_of_what_it_is_expanded_to(wire, hook_for, tasks_run):
     from airflow.sdk import DAG
 
-    hook_for(wire(answer()), login="user", password=PASSWORD)
+    hook_for(wire(ANSWER), login="user", password=PASSWORD)
     with DAG("invites", schedule=None):
         given = [{"to": f"+{NUMBER}", "message": TEXT}]
         task = SendInviteOperator.partial(task_id="invite", retry_budget=0).expand_kwargs(given)

@@ -227,7 +227,7 @@ def test_killed_again_and_again_each_row_is_in_the_table_once(
         "to_column": "mobile",
         "key_column": "id",
         "results_table": "invited",
-        "rate_limit": 400,
+        "rate_limit": 200,
         "on_unknown": "resend",
         **ledger,
     }

@@ -10,12 +10,13 @@ import pytest
 
 from airflow_provider_omnichat.sandbox import Sandbox, Settings
 from airflow_provider_omnichat.triggers.omnichat import InviteDeliveryTrigger
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.wire_server import answer
 
 UNTIL = "2026-12-01T00:00:00+00:00"
 
 
-def trigger(*ids: str, seconds: float = 60, **given: Any) -> InviteDeliveryTrigger:
+def trigger(*ids: str, seconds: float = PATIENCE_SECONDS, **given: Any) -> InviteDeliveryTrigger:
     wake = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
     fields = {"omnichat_conn_id": "omnichat_default", "poke_interval": 0.02, "wake": wake, "until": UNTIL, **given}
     return InviteDeliveryTrigger(message_ids=list(ids), **fields)

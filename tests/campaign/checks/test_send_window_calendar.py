@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.campaign.checks.send_window import HORIZON, Never, Open, SendWindow, Shut
@@ -123,14 +123,14 @@ def drawn_from(periods: tuple[str, ...]) -> Any:
 
 
 @drawn_from(PERIODS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 def test_it_says_what_a_calendar_of_every_minute_says(zones, period, hours, days, at_minute):
     against_the_calendar(zones, period, hours, days, at_minute)
 
 
 @pytest.mark.slow
 @drawn_from(MORE_PERIODS)
-@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2000)
 def test_it_says_what_a_calendar_of_every_minute_says_thousands_of_times(zones, period, hours, days, at_minute):
     against_the_calendar(zones, period, hours, days, at_minute)
 

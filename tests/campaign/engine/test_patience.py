@@ -15,6 +15,7 @@ from airflow_provider_omnichat.campaign.engine.patience import Patience, Patient
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.results.sink import NoResults
+from tests.support.patience import PATIENCE_SECONDS
 
 LOG = logging.getLogger(__name__)
 AWAY = LedgerError("The ledger is away", is_outage=True)
@@ -49,15 +50,15 @@ def patience(holds: list[bool]) -> Callable[[float], Patience]:
 def test_a_call_is_made_again_until_it_works_and_nothing_is_sent_meanwhile(patience, holds, caplog):
     caplog.set_level(logging.INFO)
     flaky = Flaky(3)
-    assert patience(60).call(flaky) == "done"
+    assert patience(PATIENCE_SECONDS).call(flaky) == "done"
     assert (flaky.calls, holds) == (4, [True, False])
     away, back = (record.getMessage() for record in caplog.records)
-    assert away == ("The ledger is away. It is tried again for up to 60 seconds, and nothing is sent meanwhile.")
+    assert away == ("The ledger is away. It is tried again for up to 600 seconds, and nothing is sent meanwhile.")
     assert back.startswith("All that is known is recorded again, after ")
 
 
 def test_a_first_call_that_fails_is_an_error_at_once_whatever_else_has_worked(patience, holds):
-    made, results = patience(600), Keeping(0)
+    made, results = patience(86_400), Keeping(0)
     PatientResults(results, made).write(ROWS)
     failing = Keeping(1)
     with pytest.raises(LedgerError):
@@ -68,7 +69,7 @@ def test_a_first_call_that_fails_is_an_error_at_once_whatever_else_has_worked(pa
 def test_what_does_not_pass_by_itself_is_not_waited_for(patience, holds):
     flaky = Flaky(1, LedgerError("The user may not write"))
     with pytest.raises(LedgerError):
-        patience(60).call(flaky)
+        patience(PATIENCE_SECONDS).call(flaky)
     assert (flaky.calls, holds) == (1, [])
 
 
@@ -85,19 +86,17 @@ def test_patience_ends_once_for_all_calls(patience, holds):
 
 
 def test_who_works_again_is_waited_for_again(patience, holds):
-    made = patience(60)
+    made = patience(PATIENCE_SECONDS)
     made.call(Flaky(1))
     made.call(Flaky(1))
     assert holds == [True, False, True, False]
 
 
 def test_a_stop_ends_the_wait(patience):
-    made = patience(600)
+    made = patience(86_400)
     threading.Timer(0.3, made.end).start()
-    began = time.monotonic()
     with pytest.raises(LedgerError):
-        made.call(Flaky(999))
-    assert time.monotonic() - began < 60
+        made.call(Flaky(100_000))
 
 
 class Keeping(NoResults):
@@ -120,7 +119,7 @@ class Keeping(NoResults):
 
 def test_rows_that_a_sink_keeps_are_not_given_to_it_again(patience):
     results = Keeping(0)
-    patient = PatientResults(results, patience(60))
+    patient = PatientResults(results, patience(PATIENCE_SECONDS))
     patient.write(ROWS[:1])
     results.fails(2)
     patient.write(ROWS[1:])

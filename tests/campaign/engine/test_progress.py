@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +19,7 @@ from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.send_campaign import send_campaign
 from airflow_provider_omnichat.campaign.results.tally import Tally
+from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.support.planned_campaigns import Listed, plan
 
 LOG = logging.getLogger(__name__)
@@ -32,18 +34,18 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def paced(rate: float | None = 60.0) -> CampaignPlan:
-    return plan(pace=Pace(rate_limit=rate, concurrency=4, retry_budget=5))
+    return plan(pace=Pace(rate_limit=rate, concurrency=4, retry_budget=PATIENCE_SECONDS))
 
 
 def send(client: AsyncOmnichatClient, publish: Any, of: CampaignPlan | None = None, **given: Any) -> CampaignReport:
-    source = Listed(*NUMBERS, NUMBERS[0], "nobody")
+    source = given.pop("source", None) or Listed(*NUMBERS, NUMBERS[0], "nobody")
     return send_campaign(of or paced(), source, client=client, log=LOG, publish=publish, **given)
 
 
 def test_they_come_meanwhile_and_at_the_end_and_their_counts_add_up(often, client):
     taken: Snapshots = []
-    send(client, taken.append)
-    assert len(taken) >= 4
+    source = Listed(*NUMBERS, NUMBERS[0], "nobody", before_the_last=lambda: wait_until(lambda: len(taken) >= 3))
+    send(client, taken.append, source=source)
     for snapshot in taken:
         assert sum(snapshot["counts"].values()) == snapshot["rows"] <= snapshot["total"] == 62
         assert (snapshot["rate_limit"], snapshot["stop_reason"]) == (60.0, None)
@@ -87,32 +89,25 @@ def test_refusals_of_a_short_campaign_are_in_the_last_one(sandbox, client):
 
 
 def test_one_who_takes_long_does_not_keep_invites_waiting(often, client, sandbox):
-    let_go, during = threading.Event(), []
+    during: list[int] = []
 
     def publish(_: dict[str, Any]) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            let_go.wait(20)
+        if threading.current_thread() is not threading.main_thread() and not during:
+            with suppress(AssertionError):
+                wait_until(lambda: len(sandbox.accepted) == len(NUMBERS))
+            during.append(len(sandbox.accepted))
 
-    def look() -> None:
-        until = time.monotonic() + 15
-        while len(sandbox.accepted) < len(NUMBERS) and time.monotonic() < until:
-            time.sleep(0.02)
-        during.append(len(sandbox.accepted))
-        let_go.set()
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
     send(client, publish)
-    watcher.join()
     assert during == [len(NUMBERS)], "all were sent before it was let go"
 
 
-def test_one_who_takes_long_is_waited_for_so_that_the_last_one_comes_last(often, client):
+def test_one_who_takes_long_is_waited_for_so_that_the_last_one_comes_last(often, client, sandbox):
     taken: Snapshots = []
 
     def publish(snapshot: dict[str, Any]) -> None:
         if threading.current_thread() is not threading.main_thread():
-            time.sleep(1.5)
+            wait_until(lambda: len(sandbox.accepted) == len(NUMBERS))
+            time.sleep(0.5)
         taken.append(snapshot)
 
     send(client, publish)

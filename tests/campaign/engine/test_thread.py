@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import threading
-import time
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 import pytest
@@ -13,22 +14,25 @@ import pytest
 from airflow_provider_omnichat.campaign.engine import thread
 from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
 from airflow_provider_omnichat.campaign.engine.thread import run_beside
+from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 
 class Campaign:
-    """Runs until it is asked to stop, and then needs a while to record."""
+    """Runs until it is asked to stop, and then records once it may."""
 
-    def __init__(self, records: float = 0.5, error: BaseException | None = None) -> None:
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.may_record = threading.Event()
+        self.may_record.set()
         self.recorded = False
         self.stop = StopSignal()
-        self._records = records
         self._error = error
 
     async def run(self) -> None:
         if self._error:
             raise self._error
         await self.stop.wait()
-        await asyncio.sleep(self._records)
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(self.may_record.wait)
         self.recorded = True
 
 
@@ -37,37 +41,48 @@ class Late(BaseException):
 
 
 @pytest.fixture
-def alarm():
-    def ring(number: int, frame: FrameType | None) -> None:
+def ring() -> Iterator[Callable[[], None]]:
+    """Let it be raised in the main thread."""
+
+    def raise_late(number: int, frame: FrameType | None) -> None:
         raise Late
 
-    before = signal.signal(signal.SIGALRM, ring)
-    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds)
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    before = signal.signal(signal.SIGALRM, raise_late)
+    yield lambda: os.kill(os.getpid(), signal.SIGALRM)
     signal.signal(signal.SIGALRM, before)
 
 
-@pytest.mark.parametrize("moment", [0.01, 0.1, 0.3])
-def test_an_exception_in_the_waiting_thread_is_given_back_after_everything_is_recorded(alarm, moment):
+@pytest.mark.parametrize("moment", [0, 0.1])
+def test_an_exception_in_the_waiting_thread_is_given_back_after_everything_is_recorded(ring, monkeypatch, moment):
+    monkeypatch.setattr(thread, "GRACE_SECONDS", PATIENCE_SECONDS)
     campaign = Campaign()
-    alarm(moment)
-    assert isinstance(run_beside(campaign.run, campaign.stop), Late)
+
+    async def run() -> None:
+        threading.Timer(moment, ring).start()
+        await campaign.run()
+
+    assert isinstance(run_beside(run, campaign.stop), Late)
     assert campaign.recorded
 
 
-def test_a_campaign_that_does_not_end_is_not_waited_for_for_ever(alarm, monkeypatch):
+def test_a_campaign_that_does_not_end_is_not_waited_for_for_ever(ring, monkeypatch):
     monkeypatch.setattr(thread, "GRACE_SECONDS", 0.2)
     monkeypatch.setattr(thread, "_LAST_WRITES_SECONDS", 0.2)
-    campaign = Campaign(records=3)
-    alarm(0.1)
-    assert isinstance(run_beside(campaign.run, campaign.stop), Late)
+    campaign = Campaign()
+    campaign.may_record.clear()
+
+    async def run() -> None:
+        ring()
+        await campaign.run()
+
+    assert isinstance(run_beside(run, campaign.stop), Late)
     assert not campaign.recorded
-    while not campaign.recorded:
-        time.sleep(0.05)
+    campaign.may_record.set()
+    wait_until(lambda: campaign.recorded)
 
 
 def test_stop_before_the_start_and_after_the_end_and_twice():
-    campaign = Campaign(records=0)
+    campaign = Campaign()
     campaign.stop.set()
     assert run_beside(campaign.run, campaign.stop) is None
     campaign.stop.set()
@@ -75,7 +90,7 @@ def test_stop_before_the_start_and_after_the_end_and_twice():
 
 
 def test_stop_from_another_thread_while_it_runs():
-    campaign = Campaign(records=0)
+    campaign = Campaign()
     threading.Timer(0.2, campaign.stop.set).start()
     assert run_beside(campaign.run, campaign.stop) is None
     assert campaign.recorded
@@ -87,5 +102,5 @@ def test_an_error_of_the_campaign_is_raised_in_the_waiting_thread():
         run_beside(campaign.run, campaign.stop)
     for running in threading.enumerate():
         if running.name == "omnichat-batch":
-            running.join(5)
+            running.join(PATIENCE_SECONDS)
             assert not running.is_alive()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 from uuid import uuid4
@@ -45,6 +45,7 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
 
 def test_a_campaign_is_counted_and_its_doubts_are_listed_by_row(target):
     campaign, other = f"welcome-{target.driver}", f"other-{target.driver}"
+    before = datetime.now(UTC)
     for name in (campaign, other):
         ledger = SqlLedger(target.database(), name, "dag/run/task")
         claims = [Claim(recipient_key(name, number), number, f"C-{number[-1]}") for number in NUMBERS]
@@ -66,7 +67,7 @@ def test_a_campaign_is_counted_and_its_doubts_are_listed_by_row(target):
     assert (unknown.recipient, unknown.row_key, unknown.outcome) == (NUMBERS[3], "C-3", "unknown")
     assert (unknown.reason_code, unknown.error) == ("read_timeout", "no answer")
     assert (claimed.row_key, claimed.outcome, claimed.reason_code) == ("C-4", "claimed", None)
-    assert abs(datetime.now(UTC) - claimed.claimed_at) < timedelta(minutes=5)
+    assert before <= claimed.claimed_at <= datetime.now(UTC)
     assert audit.counts("nobody's") == {}
     assert audit.reasons(campaign)["unknown", "read_timeout"] == 1
 

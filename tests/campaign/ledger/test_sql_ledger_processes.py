@@ -16,11 +16,14 @@ import pytest
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Entry
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.sql_claims import CAMPAIGN, answer_of, claims_of
 from tests.support.sql_servers import Target
 from tests.support.sql_spies import Spied
 
-PROCESSES = multiprocessing.get_context("spawn")
+# New processes, which share nothing with this one; what they need is imported once for all.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([__name__, "psycopg", "psycopg2", "pymysql"])
 
 
 def _race(
@@ -35,9 +38,9 @@ def _race(
     ]
     for process in processes:
         process.start()
-    won = dict(answers.get(timeout=300) for _ in processes)
+    won = dict(answers.get(timeout=PATIENCE_SECONDS) for _ in processes)
     for process in processes:
-        process.join(30)
+        process.join(PATIENCE_SECONDS)
     failures = [value for value in won.values() if isinstance(value, str)]
     assert not failures, failures
     return [won[place] for place in range(len(owners))]
@@ -63,7 +66,7 @@ def _racer(
             chance.shuffle(claims)
             block = chance.choice((size, size // 3, 7))
             ledger = SqlLedger(target.database(), campaign, owner, table)
-            barrier.wait(60)
+            barrier.wait(PATIENCE_SECONDS)
             free: set[str] = set()
             for start in range(0, size, block):
                 part = claims[start : start + block]
@@ -152,7 +155,7 @@ def _claim_until_killed(target: Target, table: str, said: Any, moment: str) -> N
         assert ledger.claim(part, CERTAINLY_NOT_SENT) == {}
         said.send([claim.recipient for claim in part])
         ledger.record({claim.recipient: Entry.now(Outcome.ACCEPTED, answer_of()) for claim in part[::2]})
-    time.sleep(60)
+    time.sleep(PATIENCE_SECONDS)
 
 
 class TestKilled:
@@ -171,7 +174,7 @@ class TestKilled:
             while True:
                 told.update(heard.recv())
         except EOFError:
-            process.join(30)
+            process.join(PATIENCE_SECONDS)
         assert process.exitcode == -signal.SIGKILL
         return told
 

@@ -257,7 +257,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(STEPS, max_size=14), st.sampled_from([2, 3, 5, 4000]))
 def test_a_page_and_the_next_try_agree_whatever_happened(steps: list[Any], in_a_value: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

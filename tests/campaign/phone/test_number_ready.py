@@ -94,17 +94,22 @@ def test_digits_without_a_plus_are_read_with_the_region_where_one_is_given():
     assert ready_digits("41793026727", "CH") is None
 
 
-@settings(max_examples=3000, deadline=None)
-@given(
-    st.sampled_from(["+", "00", ""]),
-    st.sampled_from(COUNTRY_CODES),
-    st.text("0123456789", min_size=3, max_size=13),
-    st.lists(st.tuples(st.integers(1, 14), st.sampled_from(" -")), max_size=4),
-    st.sampled_from([None, "CH", "US", "AR", "IT"]),
-)
-def test_no_number_is_ready_that_parsing_would_refuse_or_change(prefix, code, rest, separators, region):
-    digits = f"{code}{rest}"
-    for at, separator in separators:
-        digits = digits[:at] + separator + digits[at:]
-    ready = ready_digits(prefix + digits, region)
-    assert ready in (None, by_parsing(prefix + digits, region))
+@pytest.mark.parametrize("examples", [1000, pytest.param(5000, marks=pytest.mark.slow)])
+def test_no_number_is_ready_that_parsing_would_refuse_or_change(examples):
+    @settings(max_examples=examples)
+    @given(
+        st.sampled_from(["+", "00", ""]),
+        st.sampled_from(COUNTRY_CODES),
+        st.sampled_from(["", "", "0", "1", "8", "15"]),
+        st.text("0123456789", min_size=3, max_size=13),
+        st.lists(st.tuples(st.integers(1, 14), st.sampled_from(" -")), max_size=4),
+        st.sampled_from([None, "CH", "US", "AR", "IT"]),
+    )
+    def is_as_parsing_has_it(prefix, code, dialled, rest, separators, region):
+        digits = f"{code}{dialled}{rest}"
+        for at, separator in separators:
+            digits = digits[:at] + separator + digits[at:]
+        ready = ready_digits(prefix + digits, region)
+        assert ready in (None, by_parsing(prefix + digits, region))
+
+    is_as_parsing_has_it()

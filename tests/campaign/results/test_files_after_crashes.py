@@ -80,7 +80,7 @@ def test_a_line_that_somebody_edited_is_an_error_of_the_reader_that_says_where(f
 OUTCOMES = st.sampled_from(list(Outcome))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data())
 def test_however_the_tries_crash_all_files_together_hold_each_row_once_in_the_end(data):
     """

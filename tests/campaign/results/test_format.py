@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.api.outcomes import Outcome
@@ -60,7 +60,6 @@ def test_a_text_with_any_readers_delimiter_is_quoted(delimiter):
 ANYTHING = st.text(max_size=20) | st.text(alphabet="'=+-@ \t\r\n,\"1a;\x00\x1c\u2028", max_size=8)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.builds(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from time import perf_counter
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -87,8 +88,7 @@ def test_any_other_key_is_shown_in_one_line(key, shown):
 
 
 def test_an_accepted_row_costs_nothing_more_than_its_count():
-    tally, accepted = Tally(), row(1, Outcome.ACCEPTED)
-    began = perf_counter()
-    for _ in range(100_000):
-        tally.add(accepted, True)
-    assert (perf_counter() - began) / 100_000 < 5e-6
+    counted: Any = SimpleNamespace(outcome=Outcome.ACCEPTED, message_count=2)  # of which nothing else can be read
+    tally = Tally()
+    tally.add(counted, True)
+    assert (tally.rows, tally.sent_this_try, tally.segments, tally.reasons) == (1, 1, 2, [])

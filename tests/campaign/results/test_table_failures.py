@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.results import table as result_table
 from airflow_provider_omnichat.campaign.results.table import ResultTable, ResultTableError
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
+from tests.support.clocks import SetClock
 from tests.support.result_rows import give, key_of, made
 from tests.support.result_tables import BATCH, expected, rows, sinks
 from tests.support.sql_connections import Database
@@ -152,10 +152,11 @@ def test_sqlite_without_a_file_is_refused(table):
 
 
 class Slow:
-    """A database that takes its time for each commit."""
+    """A database that takes its time for each commit, by the clock of the test."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, clock: SetClock) -> None:
         self.seconds = seconds
+        self.clock = clock
         self.commits = 0
 
     def wrap(self, connection: Any) -> Any:
@@ -165,35 +166,42 @@ class Slow:
 class _Slowed(_Breaking):
     def commit(self) -> None:
         slow: Slow = self._breaks
-        time.sleep(slow.seconds)
+        slow.clock.sleep(slow.seconds)
         slow.commits += 1
         self._inner.commit()
 
 
-def test_a_slow_database_gets_blocks_and_costs_a_tenth_of_the_time(on_sqlite, sqlite, table):
-    slow = Slow(0.1)
+@pytest.fixture
+def clock(monkeypatch):
+    made_for_test = SetClock()
+    monkeypatch.setattr(result_table, "monotonic", made_for_test.monotonic)
+    return made_for_test
+
+
+def test_a_slow_database_gets_blocks_and_costs_a_tenth_of_the_time(on_sqlite, sqlite, table, clock):
+    slow = Slow(0.1, clock)
     writing = on_sqlite(wrapped=slow.wrap)
     writing.earlier()
-    before, began, position = slow.commits, time.monotonic(), 0
-    while time.monotonic() - began < 2.5:
+    before, began, position = slow.commits, clock.now, 0
+    while clock.now - began < 2.5:
         position += 1
         writing.write(give(made(position)))
-        time.sleep(0.005)
-    assert 2 <= slow.commits - before <= 4
+        clock.sleep(0.005)
+    assert slow.commits - before == 3
     writing.close()
     assert len(rows(sqlite, table)) == position
 
 
-def test_a_quick_database_gets_rows_at_once(on_sqlite, sqlite, table):
+def test_a_quick_database_gets_rows_at_once(on_sqlite, sqlite, table, clock):
     writing = on_sqlite()
     writing.earlier()
     writing.write(give(made(1)))
     assert len(rows(sqlite, table)) == 1
 
 
-def test_no_more_than_a_bound_is_held(on_sqlite, sqlite, table, monkeypatch):
+def test_no_more_than_a_bound_is_held(on_sqlite, sqlite, table, monkeypatch, clock):
     monkeypatch.setattr(result_table, "_MOST_WAITING", 50)
-    slow = Slow(0.2)
+    slow = Slow(0.2, clock)
     writing = on_sqlite(wrapped=slow.wrap)
     writing.earlier()
     for position in range(1, 200):

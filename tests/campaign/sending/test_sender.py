@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from time import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,12 +13,23 @@ import pytest
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.campaign.model.rows import Candidate
+from airflow_provider_omnichat.campaign.sending import sender as sender_module
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
 from airflow_provider_omnichat.campaign.sending.sender import Ended, Sender
+from tests.support.pace_model import in_virtual_time
 from tests.support.reasons import why
 from tests.support.wire_server import ACCEPTED
 
 OK = InviteAnswer.from_json(ACCEPTED)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@pytest.fixture(autouse=True)
+def windows_close_by_the_same_clock(monkeypatch):
+    monkeypatch.setattr(sender_module, "time", now)
 
 
 class Client:
@@ -44,15 +55,19 @@ def candidate(index: int, closes_at: float | None = None) -> Candidate:
 
 
 def send(
-    count: int, client: Any, work: Any = None, pacer: Any = None, closes_at: float | None = None, **given: Any
+    count: int,
+    client: Any,
+    work: Any = None,
+    pacer: Callable[..., Pacer] = Pacer,
+    closes_at: float | None = None,
+    **given: Any,
 ) -> tuple[Sender, dict[int, Ended]]:
-    """Put so many, do *work* with the sender, else wait for the end; check that each ended once."""
+    """Put so many, do *work* with the sender, else wait for the end, in virtual time; check that each ended once."""
     ended: list[Ended] = []
 
     async def main() -> Sender:
-        sender = Sender(
-            client, pacer or Pacer(), **{"concurrency": 4, "retry_budget": 1.0, "ended": ended.append, **given}
-        )
+        fields = {"concurrency": 4, "retry_budget": 1.0, "ended": ended.append, "clock": now, **given}
+        sender = Sender(client, pacer(clock=now), **fields)
         sender.start()
         for index in range(count):
             sender.put(candidate(index, closes_at))
@@ -62,7 +77,7 @@ def send(
         assert len(asyncio.all_tasks()) == 1
         return sender
 
-    sender = asyncio.run(main())
+    sender = in_virtual_time(main)
     assert sorted(one.candidate.position for one in ended) == list(range(count))
     return sender, {one.candidate.position: one for one in ended}
 
@@ -124,7 +139,7 @@ def test_an_error_of_the_pacer_loses_no_invite_and_hangs_nobody(method):
     setattr(Broken, method, fail)
     refusal = InviteNotSentError(why("no"), retryable=True, http_status=None if method == "unreachable" else 429)
     client = Client(lambda to, attempt: OK if method == "accepted" else refusal)
-    _, ended = send(50, client, pacer=Broken())
+    _, ended = send(50, client, pacer=Broken)
     assert len(ended) == 50
     assert set(outcomes(ended)) <= {"unknown", "not_sent"}
     doubts = sum(client.sent.values()) if method in {"accepted", "refused", "unreachable"} else 0
@@ -200,17 +215,16 @@ def test_nineteen_doubts_and_an_answer_go_on_and_twenty_stop():
 
 def test_nobody_is_sent_to_whose_window_has_closed_meanwhile():
     client = Client()
-    sender, ended = send(50, client, pacer=Pacer(20.0), closes_at=time() + 0.6)
-    assert 8 <= client.sent.total() <= 20
+    sender, ended = send(50, client, pacer=partial(Pacer, 20.0), closes_at=0.6)
+    assert 12 <= client.sent.total() <= 13
     assert outcomes(ended) == {"accepted": client.sent.total(), "held": 50 - client.sent.total()}
     assert sender.stop_reason is None
 
 
 def test_a_refused_invite_is_not_tried_again_after_its_window_has_closed():
-    closes_at = time() + 0.3
     refused = InviteNotSentError(why("429"), http_status=429, retryable=True, retry_after=0.5)
     client = Client(lambda to, attempt: refused)
-    _, ended = send(1, client, closes_at=closes_at, retry_budget=5.0)
+    _, ended = send(1, client, closes_at=0.3, retry_budget=5.0)
     assert client.sent.total() == 1
     assert (ended[0].outcome, ended[0].attempts) == ("held", 1)
 
@@ -218,19 +232,20 @@ def test_a_refused_invite_is_not_tried_again_after_its_window_has_closed():
 def test_a_refused_invite_waits_alone_and_holds_no_worker():
     refused = InviteNotSentError(why("429"), http_status=429, retryable=True, retry_after=0.5)
     order: list[str] = []
+    moments: list[float] = []
 
     class Noting(Client):
         async def send_once(self, invite: Invite) -> InviteAnswer:
             order.append(invite.to)
+            moments.append(now())
             return await super().send_once(invite)
 
     client = Noting(lambda to, attempt: refused if to == "0" and attempt == 1 else OK)
-    begin = time()
     _, ended = send(50, client, concurrency=1, retry_budget=20.0)
     assert outcomes(ended) == {"accepted": 50}
     assert order == [*map(str, range(50)), "0"]
     assert ended[0].attempts == 2
-    assert time() - begin >= 0.5
+    assert 0.5 <= moments[-1] - moments[0] < 2
 
 
 def test_refused_invites_that_wait_end_as_not_sent_at_once_when_sending_stops():
