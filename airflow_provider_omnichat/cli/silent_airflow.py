@@ -36,8 +36,10 @@ def silent_airflow() -> Iterator[bool]:
         import airflow  # it sets filters of its own
 
         warnings.simplefilter("ignore")
-        if is_light and airflow.__version__.startswith("3.1."):  # its connections refer to a model that nobody imports
-            import airflow.models.dagbundle
+        if is_light and airflow.__version__.startswith("3.1."):  # its connections need models that nobody imports
+            from airflow.models import import_all_models
+
+            import_all_models()
         try:
             yield is_light
         finally:
