@@ -17,7 +17,7 @@ T = TypeVar("T")
 _BLOCK_ROWS = 2000
 
 # How drivers name a column of floats: PostgreSQL's and MySQL's by number, DuckDB's by an object of that name. Compared
-# by repr(), because a text "FLOAT" is BigQuery's, which has 64 bits. SQLite's driver names no types, and has 64 bits.
+# by repr(), because a text "FLOAT" is BigQuery's, which has 64 bits. SQLite's driver names no types.
 _FLOAT32 = frozenset({"700", "4", "FLOAT"})
 _FLOAT64 = frozenset({"701", "5", "DOUBLE"})
 _MOST_OF_FLOAT64 = 10**15
@@ -86,7 +86,7 @@ def _rows(
                 for name, column in zip(names, cursor.description, strict=True):
                     if repr(column[1]) in _FLOAT32:
                         floats[name] = RoundedFloat
-                    elif repr(column[1]) in _FLOAT64 or type(connection).__module__ == "sqlite3":
+                    elif repr(column[1]) in _FLOAT64:
                         floats[name] = _without_point
                 if columns is not None:
                     columns(names)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression, SuppressionError, numbers_in
-from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
+from airflow_provider_omnichat.campaign.model.rows import Row, RowSourceError
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
 from airflow_provider_omnichat.campaign.rows.columns import AnyColumns, Need, RowColumns
 from airflow_provider_omnichat.campaign.rows.files import rows_of_stream
@@ -94,9 +94,8 @@ def test_each_untouched_line_is_its_own_row_or_a_line_that_is_told(kind: str, da
         if to in whole:
             assert [fields.get("name", f"Ada {at}") for fields in own] in ([], [f"Ada {at}"]), (data, own)
             lost += not own
-    # A damaged header may change what all lines mean; nobody is lost without a broken row all the same.
-    is_header_whole = data.startswith(LINES[kind][0].encode())
-    assert lost <= (0 if is_header_whole else sum(isinstance(row, BrokenRow) for row in rows)), (data, rows)
+    # Behind a damaged header the column may be another, or none, which is refused where it is asked for.
+    assert lost == 0 or not data.startswith(LINES[kind][0].encode()), (data, rows)
 
 
 @attack(1500)
@@ -113,7 +112,7 @@ def read_or_refuse(read: Callable[[], T]) -> T | None:
     try:
         return read()
     except (SuppressionError, RowSourceError, InvalidInviteError) as error:
-        said = re.sub(r"\D", "", str(error))
+        said = re.sub(r"[^\d*]", "", str(error))  # a masked number keeps its asterisks
     assert "78555" not in said
     return None
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_omnichat.campaign.rows import columns
 from tests.support.airflow_harness import run_task
 from tests.support.batch_tasks import counts, number, people, rows_in
 from tests.support.list_sources import EVERY_KIND, WITHOUT_HEADER, Sources, batch
@@ -138,13 +139,14 @@ def test_one_column_may_serve_twice_under_two_spellings(at_sandbox, sources, tmp
 
 
 @without_header
-def test_what_some_rows_have_is_taken_where_it_is_and_is_empty_where_not(at_sandbox, sources, kind):
-    rows: list[dict[str, Any]] = [{"to": f"+{number(i)}"} for i in range(1500)]
-    rows[1400] = {"TO": "06 12 34 56 78", "Country": "FR"}
-    rows[1401] = {"name": "nobody"}
+def test_what_some_rows_have_is_taken_where_it_is_and_is_empty_where_not(at_sandbox, sources, kind, monkeypatch):
+    monkeypatch.setattr(columns, "_HELD_ROWS", 100)
+    rows: list[dict[str, Any]] = [{"to": f"+{number(i)}"} for i in range(150)]
+    rows[140] = {"TO": "06 12 34 56 78", "Country": "FR"}
+    rows[141] = {"name": "nobody"}
     run = run_task(sources.task(kind, rows, region_column="country", default_region="CH"))
     assert run.succeeded, run.error
-    assert counts(run) == {"accepted": 1499, "invalid": 1}
+    assert counts(run) == {"accepted": 149, "invalid": 1}
     assert "33612345678" in {sms.to for sms in at_sandbox.accepted}
 
 

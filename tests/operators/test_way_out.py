@@ -95,7 +95,7 @@ def test_a_proxy_that_restarts_in_a_batch_of_200_leaves_nobody_in_doubt_whose_in
         threading.Timer(0.5, proxy.start, FAILING).start()  # until then, the port is closed
         sock.sendall(answer())
 
-    server.script = [*[answer()] * 60, restart]
+    server.script = [*[None] * 60, restart]
     given = {"concurrency": 8, "rate_limit": 400, "retry_budget": PATIENCE_SECONDS}
     run = run_task(batch(200, results_path=str(tmp_path / "results"), **given))
     found, seen = outcomes(tmp_path / "results"), sent_to(server)

@@ -93,11 +93,11 @@ class WireServer:
     """
     Plays its script, one entry for each request over all connections; then accepts.
 
-    :param script: what the requests are answered with.
+    :param script: what the requests are answered with; None accepts, too.
     :param tls: a server context, for HTTPS.
     """
 
-    def __init__(self, *script: Play, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *script: Play | None, tls: ssl.SSLContext | None = None) -> None:
         self.script = list(script)
         self.seen: list[Seen] = []
         self.connections = 0
@@ -152,7 +152,7 @@ class WireServer:
             while seen := read_request(sock, number):
                 with self._lock:
                     self.seen.append(seen)
-                    play = self.script.pop(0) if self.script else _acceptance(seen)
+                    play = (self.script.pop(0) if self.script else None) or _acceptance(seen)
                 if isinstance(play, bytes):
                     sock.sendall(play)
                 else:

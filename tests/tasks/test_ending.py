@@ -230,16 +230,16 @@ def test_a_ledger_that_fails_in_the_middle_says_how_much_of_the_list_has_no_outc
             if len(sets) > 4:
                 raise ConnectionError("gone")
 
-    run = run_task(batch(people(3000), retries=1, results_path=str(tmp_path)), retries=1, on_message=fail_later)
+    run = run_task(batch(people(1000), retries=1, results_path=str(tmp_path)), retries=1, on_message=fail_later)
     assert run.state == "up_for_retry"
     assert_reads_well(str(run.error))
     manifest = run.xcom["return_value"]
-    assert 0 < manifest["rows"] < 3000
-    assert manifest["missing"] == 3000 - manifest["rows"]
+    assert 0 < manifest["rows"] < 1000
+    assert manifest["missing"] == 1000 - manifest["rows"]
     assert len(rows_in(tmp_path)) == manifest["rows"]
-    read, missing = map(int, re.findall(r"(\d+) of 3000 rows of the list were read; (\d+) have no", str(run.error))[0])
+    read, missing = map(int, re.findall(r"(\d+) of 1000 rows of the list were read; (\d+) have no", str(run.error))[0])
     assert missing == manifest["missing"]
-    assert manifest["rows"] <= read <= 3000
+    assert manifest["rows"] <= read <= 1000
 
 
 def test_an_account_fault_leaves_a_row_for_each_row_of_the_list(hook_for, sandbox, tmp_path):

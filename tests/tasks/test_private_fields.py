@@ -94,13 +94,13 @@ def test_nor_where_nobody_has_thought_of_the_error(wire, hook_for, monkeypatch):
 
 
 @needs_runner
-def test_a_mapped_task_keeps_nothing_of_what_it_is_expanded_to(wire, hook_for, tasks_run):
+def test_a_mapped_task_keeps_nothing_of_what_it_is_expanded_to(wire, hook_for, tasks_run, ledger):
     from airflow.sdk import DAG
 
     hook_for(wire(ANSWER), login="user", password=PASSWORD)
     with DAG("invites", schedule=None):
         given = [{"to": f"+{NUMBER}", "message": TEXT}]
-        task = SendInviteOperator.partial(task_id="invite", retry_budget=0).expand_kwargs(given)
+        task = SendInviteOperator.partial(task_id="invite", retry_budget=0, **ledger).expand_kwargs(given)
     run = run_task(task, map_index=0)
     assert run.succeeded, run.error
     assert not [text for text in held_by(tasks_run[-1]) if any(hidden in text for hidden in HIDDEN)]

@@ -126,7 +126,7 @@ def test_an_iterator_is_read_ahead_until_each_column_was_seen_and_no_row_is_lost
 @pytest.mark.parametrize("lacks", [True, False])
 def test_memory_does_not_grow_with_what_is_read_ahead(lacks):
     def many() -> Iterator[dict[str, Any]]:
-        for i in range(60_000):
+        for i in range(20_000):
             yield {"to": str(i), "name": f"somebody called {i}"}
         if not lacks:
             yield {"to": "x", "country": "FR"}
@@ -137,10 +137,10 @@ def test_memory_does_not_grow_with_what_is_read_ahead(lacks):
         with pytest.raises(RowSourceError, match="no row has a column 'country'"):
             next(iter(rows))
     else:
-        assert sum(1 for _ in rows) == 60_001
+        assert sum(1 for _ in rows) == 20_001
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 3_000_000
+    assert peak < 2_000_000  # all rows are some 8,000,000
 
 
 def test_what_can_be_read_again_is_checked_at_once_and_never_read_ahead():
