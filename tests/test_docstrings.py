@@ -17,9 +17,12 @@ from pathlib import Path
 import pytest
 
 import airflow_provider_omnichat
+from tests.support.folders import ROOT
 
-ROOT = Path(airflow_provider_omnichat.__file__).parents[1]
-FOLDERS = ("airflow_provider_omnichat", "tests", "tools", "benchmarks", "example_dags")
+FOLDERS = [
+    Path(airflow_provider_omnichat.__file__).parent,
+    *(ROOT / name for name in ("tests", "tools", "benchmarks", "example_dags")),
+]
 
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n")
 _CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
@@ -69,14 +72,14 @@ def docstrings(source: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value.value
 
 
-SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+SOURCES = sorted(path for folder in FOLDERS for path in folder.rglob("*.py"))
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
 
 
 def test_no_docstring_is_mangled():
     assert len(SOURCES) > 100
     found = [
-        f"{path.relative_to(ROOT)}:{line}: {problem}"
+        f"{path}:{line}: {problem}"
         for path in SOURCES
         for line, text in docstrings(path.read_text())
         if (problem := mangled(text))

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+import airflow_provider_omnichat
+
 TESTS = Path(__file__).parent
-PACKAGE = TESTS.parent / "airflow_provider_omnichat"
+PACKAGE = Path(airflow_provider_omnichat.__file__).parent
 SUPPORT = "tests.support"
 
 

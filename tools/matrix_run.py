@@ -68,6 +68,10 @@ class Deployment(ABC):
         """Give the name, the number of tries and the state of each task instance."""
 
     @abstractmethod
+    def run_state(self) -> str:
+        """Give the state of the run."""
+
+    @abstractmethod
     def clear(self, *task_ids: str) -> None:
         """Clear tasks as users do."""
 
@@ -78,7 +82,8 @@ class Deployment(ABC):
             found = [(tries, state) for task_id, tries, state in self.tasks() if task_id in task_ids]
             are_all = len(found) == sum(INSTANCES.get(task_id, 1) for task_id in task_ids)
             ended = ((tries >= attempt and state in ENDED) or state == "upstream_failed" for tries, state in found)
-            return are_all and all(ended)
+            # A clear while Airflow ends the run would be lost.
+            return are_all and all(ended) and self.run_state() in ENDED
 
         self.processes.wait_for(have_ended)
         return {task_id: {state for name, _, state in self.tasks() if name == task_id} for task_id in task_ids}
@@ -125,6 +130,9 @@ class Airflow3(Deployment):
         found = self._json(f"dagRuns/{RUN}/taskInstances")["task_instances"]
         return [(each["task_id"], each["try_number"], each["state"]) for each in found]
 
+    def run_state(self) -> str:
+        return str(self._json(f"dagRuns/{RUN}")["state"])
+
     def clear(self, *task_ids: str) -> None:
         self._json(
             "clearTaskInstances",
@@ -159,6 +167,9 @@ class Airflow2(Deployment):
     def tasks(self) -> list[tuple[str, int, str]]:
         found = self._rows("SELECT task_id, try_number, state FROM task_instance WHERE run_id = ?", RUN)
         return [(str(task_id), int(tries), str(state)) for task_id, tries, state in found]
+
+    def run_state(self) -> str:
+        return str(self._rows("SELECT state FROM dag_run WHERE run_id = ?", RUN)[0][0])
 
     def clear(self, *task_ids: str) -> None:
         self._airflow("tasks", "clear", DAG, "--yes", "--task-regex", f"^({'|'.join(task_ids)})$")

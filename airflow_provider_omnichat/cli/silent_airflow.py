@@ -33,9 +33,13 @@ def silent_airflow() -> Iterator[bool]:
     log_level = logging.root.manager.disable
     logging.disable(logging.CRITICAL if is_light else logging.WARNING)
     with warnings.catch_warnings():
-        import airflow  # noqa: F401 - it sets filters of its own
+        import airflow  # it sets filters of its own
 
         warnings.simplefilter("ignore")
+        if is_light and airflow.__version__.startswith("3.1."):  # its connections need models that nobody imports
+            from airflow.models import import_all_models
+
+            import_all_models()  # type: ignore[no-untyped-call]  # Airflow's own
         try:
             yield is_light
         finally:
