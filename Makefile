@@ -35,7 +35,9 @@ demo-ui: $(READY) ## the same, and keep Airflow's UI and the sandbox running
 	@$(BIN)/python tools/demo.py --ui
 
 # Tests of a real Airflow come first and stay in one process; the others steal what it has not come to.
-IN_PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
+# One process more than cores: one of them mostly waits for Airflow.
+PROCESSES := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2> /dev/null || echo 2) + 1)))
+IN_PARALLEL := --numprocesses $(PROCESSES) --maxprocesses 8 --dist worksteal
 
 test: $(READY) ## the main promises, in minutes (PYTEST_ARGS="tests/api" or "-k name" for some of them, in seconds)
 	@$(IN_NEW_HOME) $(BIN)/python -m pytest $(or $(PYTEST_ARGS),$(IN_PARALLEL))

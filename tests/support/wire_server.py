@@ -152,7 +152,9 @@ class WireServer:
             while seen := read_request(sock, number):
                 with self._lock:
                     self.seen.append(seen)
-                    play = (self.script.pop(0) if self.script else None) or _acceptance(seen)
+                    play = self.script.pop(0) if self.script else None
+                if play is None:
+                    play = _acceptance(seen)
                 if isinstance(play, bytes):
                     sock.sendall(play)
                 else:
