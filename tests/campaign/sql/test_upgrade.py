@@ -18,6 +18,7 @@ from airflow_provider_omnichat.campaign.model.pages import PageError, PageQuery
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 from airflow_provider_omnichat.campaign.results.table_pages import TablePages
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
+from tests.support.folders import ROOT
 from tests.support.released_tables import CAMPAIGN, FOLDER, SENT, VERSIONS, ReleasedTable, snapshots
 from tests.support.result_rows import give, key_of, made
 from tests.support.sql_connections import Database
@@ -129,7 +130,7 @@ def test_there_is_something_to_upgrade(old: ReleasedTable) -> None:
 
 def test_each_dated_version_of_the_changelog_has_its_tables() -> None:
     version = airflow_provider_omnichat.__version__
-    changelog = (Path(airflow_provider_omnichat.__file__).parents[1] / "CHANGELOG.md").read_text()
+    changelog = (ROOT / "CHANGELOG.md").read_text()
     dated = re.findall(r"^## \[([^]]+)\] - \d{4}-", changelog, re.MULTILINE)
     assert set(dated) <= set(VERSIONS)
     if version in dated:
