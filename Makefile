@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
-MATRIX_PYTEST_ARGS ?= -q -n 2 -m "not airflow and not slow and not proof"
+MATRIX_PYTEST_ARGS ?= -q -n 2 -m "not airflow and not slow and not proof and not attack"
 MATRIX := 2.11 3.0 3.1 3.2 3.3 pre lowest
 BIN := .venv/bin
 READY := .venv/.ready
