@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.pace import Cell, cells, measure
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.proof
 
 
 def _name(cell: Cell) -> str:
