@@ -104,7 +104,7 @@ def test_campaign_writes_an_outcome_for_each_customer_who_is_due(airflow: Airflo
     assert_none_of(hidden, rendered)
     assert_none_of(hidden, str(airflow.query("SELECT value FROM xcom WHERE dag_id = ?", CAMPAIGN)))
     files = [path for part in ("due", "results") for path in (airflow.example_home / part).rglob("*") if path.is_file()]
-    assert len(files) == 3  # the list, rows that stand, the other rows
+    assert len(files) == 4  # the list, whose rows they are, rows that stand, the other rows
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
     assert airflow.example_home.stat().st_mode & 0o777 == 0o700
 
