@@ -53,6 +53,7 @@ ANSWER = answer(200, {**ACCEPTED, "to": NUMBER})
 REFUSAL = answer(200, {**ACCEPTED, "to": NUMBER, "status": {"groupId": 5, "id": 52}})
 
 
+@needs_runner
 @pytest.mark.parametrize(
     ("make", "given"),
     [
