@@ -23,6 +23,8 @@ from tests.support.sql_connections import CONN_ID, Database, connected
 @pytest.fixture(params=["sqlite3/ledger", "sqlite3/results", "psycopg2/ledger", "pymysql/results", "duckdb/results"])
 def old(request, tmp_path, monkeypatch) -> ReleasedTable:
     driver, _, kind = request.param.partition("/")
+    if driver == "duckdb" and AIRFLOW < (3, 0):  # its connection is the test's, and in no database of Airflow's
+        pytest.skip("a process in which Airflow 2 is set up logs more than a line")
     database = connected(driver, request, tmp_path, monkeypatch)
     table = ReleasedTable(database, kind, f"upgraded_{driver}_{kind}").make()
     table.insert()
