@@ -34,7 +34,7 @@ def test_nobody_is_invited_again_by_a_clear(deployment: Airflow, sandbox: Sandbo
 
 
 @pytest.mark.skipif(
-    not HAS_STATE_STORE or KEEPS_THE_STORE, reason="this Airflow cannot be told what a clear shall keep"
+    not HAS_STATE_STORE or KEEPS_THE_STORE, reason="only Airflow 3.4 can be told what a clear shall keep"
 )
 def test_a_clear_that_keeps_the_task_state_finds_who_was_invited(deployment: Airflow, sandbox: Sandbox) -> None:
     run_id = deployment.trigger("cleared")
