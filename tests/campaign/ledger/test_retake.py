@@ -93,4 +93,5 @@ def test_a_reason_says_what_was_before_and_what_kept_it_and_does_not_grow():
     second = still_in_doubt(first, why("two"))
     assert second == doubt._replace(reason=why("no answer came.")._replace(since=f"{NOT_AGAIN}two"))
     assert str(second.reason) == f"no answer came. {NOT_AGAIN}two"
-    assert still_in_doubt(Entry.now(None), why("one")).outcome is Outcome.UNKNOWN
+    never_ended = still_in_doubt(Entry.now(None), why("one"))
+    assert (never_ended.outcome, never_ended.attempts) == (Outcome.UNKNOWN, 0)
