@@ -68,6 +68,8 @@ def test_mobile_numbers_of_every_country_need_no_parsing():
         pytest.param("+77011234567", "77011234567", id="Kazakhstan"),
         pytest.param("+78005553535", None, id="Russia, the 8 might be what is dialled before a number"),
         pytest.param("+410793026727", None, id="Switzerland, with the 0 that is dialled before a number"),
+        pytest.param("+36033064480", None, id="Hungary, a 0 that parsing drops"),
+        pytest.param("+4200310618417", None, id="the Czech Republic, a 0 that parsing drops"),
         pytest.param("+442071838750", "442071838750", id="Britain"),
         pytest.param("+262692123456", "262692123456", id="Reunion"),
         pytest.param("+262639123456", "262639123456", id="Mayotte"),
