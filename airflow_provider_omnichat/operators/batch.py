@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers, shown_address
-from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
+from airflow_provider_omnichat.campaign.engine.process import StopSignal
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.campaign.preview.budget import Budget
@@ -332,7 +332,8 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
 
     def _send(self, context: Context, carried_over: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_omnichat.api.errors import AccountError
-        from airflow_provider_omnichat.campaign.engine.send_campaign import CampaignRefusedError, send_campaign
+        from airflow_provider_omnichat.campaign.engine.measuring import CampaignRefusedError
+        from airflow_provider_omnichat.campaign.engine.send_campaign import send_campaign
         from airflow_provider_omnichat.campaign.results.tally import Tally
         from airflow_provider_omnichat.tasks.live_progress import progress_of
         from airflow_provider_omnichat.tasks.plan import campaign_plan

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
-from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
+from airflow_provider_omnichat.campaign.engine.process import StopSignal
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.tasks.arguments import seconds_of
@@ -73,8 +73,8 @@ class SettleInvitesOperator(RequiredArgumentsMixin, PrivateFieldsMixin, Template
     @short_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Look them up; see the class."""
-        from airflow_provider_omnichat.campaign.engine.settle_campaign import Settling, settle_campaign
-        from airflow_provider_omnichat.campaign.engine.thread import run_beside
+        from airflow_provider_omnichat.campaign.engine.look_up import Settling, settle_campaign
+        from airflow_provider_omnichat.campaign.engine.process import run_beside
         from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
         from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
         from airflow_provider_omnichat.hooks.ledger_database import ledger_database

@@ -232,7 +232,7 @@ class SendInviteOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMixin, 
         is_sent_now: bool = False,
     ) -> None:
         """Show the tab *Invites* how the invite ended."""
-        from airflow_provider_omnichat.campaign.engine.snapshot import snapshot_of_one
+        from airflow_provider_omnichat.campaign.engine.progress import snapshot_of_one
 
         if publish := progress_of(self, context, campaign):
             publish(snapshot_of_one(outcome, reason, answer, is_sent_now=is_sent_now))

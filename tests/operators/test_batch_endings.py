@@ -217,7 +217,7 @@ def test_an_outage_ends_after_the_retry_budget_with_all_as_not_sent(hook_for, sa
     run = run_task(batch(people(50), retry_budget=1.0, retries=1), store=store, retries=1)
     assert run.state == "up_for_retry"
     assert counts(run) == {"not_sent": 50}
-    assert "nothing was taken for 1 seconds" in str(run.error)
+    assert "nothing was accepted for 1 seconds" in str(run.error)
     assert hook is not None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.campaign.engine import batch as engine
-from airflow_provider_omnichat.campaign.engine import thread
+from airflow_provider_omnichat.campaign.engine import process
 from tests.support.airflow_harness import run_task
 from tests.support.airflow_versions import needs_runner, needs_store
 from tests.support.batch_tasks import batch, counts, people, rows_in
@@ -27,7 +27,7 @@ def test_what_is_under_way_is_given_less_time_than_airflow_gives_the_task():
     from airflow.sdk.execution_time.supervisor import WatchedSubprocess
 
     patience = inspect.signature(WatchedSubprocess.kill).parameters["escalation_delay"].default
-    assert 0 < thread.GRACE_SECONDS < patience
+    assert 0 < process.GRACE_SECONDS < patience
 
 
 @pytest.mark.timeout(method="thread")  # the alarm is the task's
@@ -35,7 +35,7 @@ def test_what_is_under_way_is_given_less_time_than_airflow_gives_the_task():
 def test_execution_timeout_records_what_was_sent_and_the_next_try_sends_only_the_rest(
     at_sandbox, tmp_path, capsys, monkeypatch
 ):
-    for module in (engine, thread):
+    for module in (engine, process):
         monkeypatch.setattr(module, "GRACE_SECONDS", PATIENCE_SECONDS)
     at_sandbox.set_faults(["latency:1:1"])
     store: dict[str, Any] = {}
@@ -71,7 +71,7 @@ def test_on_kill_begins_no_request_records_those_under_way_and_ends_in_time(
 ):
     hook_for(at_sandbox, extra={"timeout": 3600})  # so that a request that hangs ends because the task was stopped
     grace = 1.0 if fault.startswith("hang") else PATIENCE_SECONDS
-    for module in (engine, thread):
+    for module in (engine, process):
         monkeypatch.setattr(module, "GRACE_SECONDS", grace)
     at_sandbox.set_faults([fault])
     store: dict[str, Any] = {}

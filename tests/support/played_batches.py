@@ -14,10 +14,9 @@ from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.campaign.engine.batch import Batch
 from airflow_provider_omnichat.campaign.engine.patience import Patience
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace, Records
+from airflow_provider_omnichat.campaign.engine.process import StopSignal, WorkerThread
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
-from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
 from airflow_provider_omnichat.campaign.engine.storage import Storage
-from airflow_provider_omnichat.campaign.engine.worker_thread import WorkerThread
 from airflow_provider_omnichat.campaign.ledger.interface import Ledger
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result
 from airflow_provider_omnichat.campaign.results.sink import NoResults
@@ -115,7 +114,7 @@ def attempt(
     async def main() -> None:
         reader, writer = WorkerThread("reader"), WorkerThread("writer")
         log, pacer = logging.getLogger(__name__), Pacer()
-        storage = await writer.call(Storage.open, plan, report, Patience(0, pacer.hold, log))
+        storage = await writer.call(Storage, plan, report, Patience(0, pacer.hold, log))
         batch = Batch(plan, storage, vendor, pacer, report, reader, writer)  # type: ignore[arg-type]
         if meanwhile is not None:
             meanwhile(batch)

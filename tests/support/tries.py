@@ -174,7 +174,7 @@ def _peak_mib() -> float:
 def main() -> None:
     import airflow.sdk.execution_time.task_runner  # noqa: F401 - loaded before the fork, for all tries
 
-    import airflow_provider_omnichat.campaign.engine.thread
+    import airflow_provider_omnichat.campaign.engine.process
     import airflow_provider_omnichat.campaign.ledger.task_state_journal
     import airflow_provider_omnichat.campaign.results.files
     import airflow_provider_omnichat.campaign.rows.lists

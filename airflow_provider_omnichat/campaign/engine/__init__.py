@@ -1,1 +1,1 @@
-"""Puts the stages together: one campaign, from its rows to its outcomes."""
+"""Connects the stages: one campaign, from its rows to its outcomes."""

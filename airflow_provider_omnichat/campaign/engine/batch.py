@@ -18,16 +18,13 @@ from airflow_provider_omnichat.campaign.engine.claiming_ahead import ClaimingAhe
 from airflow_provider_omnichat.campaign.engine.doubts import Doubts
 from airflow_provider_omnichat.campaign.engine.patience import Patience
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
+from airflow_provider_omnichat.campaign.engine.process import GRACE_SECONDS, StopSignal, WorkerThread
 from airflow_provider_omnichat.campaign.engine.progress import Log, Progress, Publish
 from airflow_provider_omnichat.campaign.engine.recorder import Recorder
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
-from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
 from airflow_provider_omnichat.campaign.engine.storage import Storage
-from airflow_provider_omnichat.campaign.engine.thread import GRACE_SECONDS
-from airflow_provider_omnichat.campaign.engine.worker_thread import WorkerThread
 from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Result, Row
-from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
 from airflow_provider_omnichat.campaign.sending.sender import Sender
 
@@ -48,25 +45,19 @@ async def run_batch(
     """
     Bring every row to its outcome.
 
-    :param plan: of the campaign.
-    :param rows: of the list; read in a thread of its own.
+    :param rows: read in a thread of their own.
     :param client: not entered yet.
-    :param report: takes how the campaign stands.
-    :param progress: follows it.
-    :param log: where progress is logged.
-    :param publish: takes snapshots of the progress.
-    :param stop: asks it to end early.
-    :raises OmnichatError: at the start the way out cannot be used, or the ledger or earlier results cannot be read, and
-        nothing was sent. Later failures are in the report, with all that was sent recorded as far as that was possible.
+    :raises OmnichatError: the network, the ledger or earlier results failed at the start; nothing was sent. Later
+        failures are in the report, and everything sent is recorded as far as possible.
     """
     reader, writer = WorkerThread("omnichat-rows"), WorkerThread("omnichat-ledger")
     try:
-        async with client:  # first: it may refuse the way out, and then there is nothing to close
+        async with client:  # first: it may refuse its proxy, and then there is nothing to close
             pacer, loop = Pacer(plan.pace.rate_limit), asyncio.get_running_loop()
             patience = Patience(
                 plan.records.patience, lambda is_held: loop.call_soon_threadsafe(pacer.hold, is_held), log
             )
-            storage = await writer.call(Storage.open, plan, report, patience)
+            storage = await writer.call(Storage, plan, report, patience)
             batch = Batch(plan, storage, client, pacer, report, reader, writer)
             stop.listen(patience.end)
             following = progress.follow(batch.sender, log, plan.pace.progress_every, publish)
@@ -80,13 +71,8 @@ class Batch:
     """
     Sends one list, in one try of a task.
 
-    :param plan: of the campaign.
-    :param storage: of the campaign; used in *writer*.
+    :param storage: used in *writer* only.
     :param client: entered.
-    :param pacer: gives out the turns.
-    :param report: takes how the campaign stands.
-    :param reader: reads the list.
-    :param writer: writes to the storage.
     """
 
     def __init__(
@@ -123,10 +109,7 @@ class Batch:
         """
         Bring every row to its outcome.
 
-        :param checked: the rows.
-        :param following: runs beside; it ends with the batch.
-        :param log: where what was looked up is logged.
-        :param stop: asks it to end early.
+        :param following: runs until the batch ends.
         """
         self.sender.start()
         try:
@@ -144,7 +127,7 @@ class Batch:
             self._report.unwritten = self._recorder.unwritten()
 
     async def _end_at(self, stop: StopSignal) -> None:
-        """Once somebody asks for it, begin no new request, and leave those under way some seconds."""
+        """Once asked to stop, begin no new request, and give those under way some seconds."""
         await stop.wait()
         self._report.was_stopped = True
         await self.sender.abandon(GRACE_SECONDS)
@@ -187,7 +170,7 @@ class Batch:
             to_find: list[Claim] = []
             for each in candidates:
                 claims = to_claim if is_sending and each.wait is None else to_find
-                claims.append(Claim(each.recipient, identity_of(each.invite.to), each.key))
+                claims.append(Claim.of(each))
             entries = self._recorder.entries()
             rows = self._recorder.rows()
             claimed = await self._writer.call(self._storage.write, rows, entries, to_claim, to_find)

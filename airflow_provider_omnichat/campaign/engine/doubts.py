@@ -1,4 +1,4 @@
-"""Invites that an earlier try left in doubt, and that are looked up before they are given up as unknown."""
+"""Invites that an earlier try left in doubt, and that are looked up before they end as unknown."""
 
 from __future__ import annotations
 
@@ -7,33 +7,20 @@ from collections import deque
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.errors import SmsLogsError
-from airflow_provider_omnichat.api.logs import SmsLogs
-from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.campaign.engine.look_up import LookUp
 from airflow_provider_omnichat.campaign.engine.plan import Pace
+from airflow_provider_omnichat.campaign.engine.process import StopSignal, WorkerThread
 from airflow_provider_omnichat.campaign.engine.progress import Log
 from airflow_provider_omnichat.campaign.engine.recorder import Recorder
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
-from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
 from airflow_provider_omnichat.campaign.engine.storage import Storage
-from airflow_provider_omnichat.campaign.engine.worker_thread import WorkerThread
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry
 from airflow_provider_omnichat.campaign.ledger.settle import settled
 from airflow_provider_omnichat.campaign.model.rows import Candidate
-from airflow_provider_omnichat.campaign.phone.identity import identity_of
 
 
 class Doubts:
-    """
-    Keeps them until all else is sent, and then looks them up.
-
-    :param client: entered.
-    :param storage: of the campaign; used in *writer*.
-    :param writer: writes to the storage.
-    :param recorder: takes their rows.
-    :param report: says whether the campaign shall end early.
-    :param pace: says whether they are looked up, and for how long the logs are asked again.
-    """
+    """Keeps invites in doubt until all others are sent, then looks them up."""
 
     def __init__(
         self,
@@ -45,7 +32,7 @@ class Doubts:
         pace: Pace,
     ) -> None:
         self._is_on = pace.looks_up
-        self._look_up = LookUp(SmsLogs(client, backoff=Backoff(budget=pace.retry_budget, first=1.0)))
+        self._look_up = LookUp(client, pace.retry_budget)
         self._storage = storage
         self._writer = writer
         self._recorder = recorder
@@ -53,12 +40,7 @@ class Doubts:
         self._waiting: deque[tuple[Candidate, Entry]] = deque()
 
     def takes(self, candidate: Candidate, entry: Entry) -> bool:
-        """
-        Take a row that is in doubt, to look it up; False for any other.
-
-        :param candidate: the row.
-        :param entry: what the ledger has of it.
-        """
+        """Keep a row that is in doubt, to look it up; return False for any other."""
         is_due = (
             self._is_on
             and entry.same_task
@@ -70,16 +52,11 @@ class Doubts:
         return is_due
 
     async def look_up(self, log: Log, stop: StopSignal) -> None:
-        """
-        Look all of them up that there is time for.
-
-        :param log: where it is said what came of it.
-        :param stop: asks it to end early.
-        """
+        """Look up all of them, until *stop* is set."""
         if not self._waiting or self._report.was_stopped or self._report.failure is not None:
             return
         count = len(self._waiting)
-        log.info("%s invites are in doubt since an earlier try; they are looked up in the vendor's SMS logs", count)
+        log.info("Looking up %s invites that an earlier try left in doubt in the vendor's SMS logs", count)
         looking, stopping = asyncio.create_task(self._look_all_up(log)), asyncio.create_task(stop.wait())
         await asyncio.wait((looking, stopping), return_when=asyncio.FIRST_COMPLETED)
         for task in (looking, stopping):
@@ -88,7 +65,7 @@ class Doubts:
         if isinstance(found, Exception):
             raise found
         if isinstance(found, int):
-            log.info("%s of %s invites in doubt were found in the vendor's SMS logs", found, count)
+            log.info("Found %s of %s invites in doubt in the vendor's SMS logs", found, count)
 
     def give_up(self) -> None:
         """Record those that were not looked up as they are."""
@@ -104,8 +81,9 @@ class Doubts:
             except SmsLogsError as error:
                 log.warning("%s. %s invites stay in doubt", str(error).rstrip("."), len(self._waiting))
                 break
-            claim = Claim(candidate.recipient, identity_of(candidate.invite.to), candidate.key)
-            if settlement is not None and await self._writer.call(self._storage.settle, claim, settlement):
+            if settlement is not None and await self._writer.call(
+                self._storage.settle, Claim.of(candidate), settlement
+            ):
                 entry = settled(entry, settlement, no_try_runs=True)
                 found += 1
             self._waiting.popleft()

@@ -1,10 +1,10 @@
-"""Looks up what became of sent invites, and writes it where their rows live."""
+"""Looks up the final status of sent invites, and writes it to their rows."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -18,19 +18,19 @@ from airflow_provider_omnichat.campaign.model.delivery import DeliveryHome, Fina
 SAMPLE_SIZE = 51
 """Ids of the vendor's length, 39 characters, that one request takes."""
 
-# Written each 100 seconds or so, at the vendor's limit: what a killed worker has found since is asked for again.
+# Written about every 100 seconds, at the vendor's limit: what a killed worker found since then is asked for again.
 _BLOCK = 200 * SAMPLE_SIZE
 
 
 @dataclass
 class DeliveryReport:
     """
-    How a campaign stands.
+    How many invites of a campaign were delivered.
 
-    :param known: invites by state; those out of reach and those that cannot be asked for are not among them.
+    :param known: invites by state, without those out of reach and those not asked for.
     :param out_of_reach: older than the vendor's logs, and without a final status.
-    :param not_asked: their message ids are none that can be asked for.
-    :param sample: message ids of invites that are waited for, by chance, and as many as one request takes.
+    :param not_asked: with a message id that the logs cannot be asked for.
+    :param sample: random message ids of invites without a final status, at most as many as one request takes.
     """
 
     known: dict[Delivery, int] = field(default_factory=lambda: dict.fromkeys(Delivery, 0))
@@ -46,32 +46,28 @@ class DeliveryReport:
 
     @property
     def counts(self) -> dict[str, int]:
-        """All of it, for XCom; adds up to the invites."""
+        """All counts, for XCom; their sum is the number of invites."""
         known = {state.value: count for state, count in self.known.items()}
         return {**known, "out_of_reach": self.out_of_reach, "not_asked": self.not_asked}
 
     @property
     def delivered_ratio(self) -> float | None:
-        """Delivered, of those whose end is known; None where no end is known."""
+        """The delivered share of the invites with a final status; None without any."""
         ends = (Delivery.DELIVERED, Delivery.UNDELIVERABLE, Delivery.EXPIRED, Delivery.REJECTED)
         ended = sum(self.known[state] for state in ends)
         return self.known[Delivery.DELIVERED] / ended if ended else None
 
     def offer(self, message_id: str) -> None:
-        """Let an invite that is waited for be in the sample, each with the same chance."""
+        """Add an invite to the sample, each with the same probability."""
         self._offered += 1
         if len(self.sample) < SAMPLE_SIZE:
             self.sample.append(message_id)
-        elif (place := random.randrange(self._offered)) < SAMPLE_SIZE:  # noqa: S311 - a sample, not a secret
-            self.sample[place] = message_id
+        elif (index := random.randrange(self._offered)) < SAMPLE_SIZE:  # noqa: S311 - a sample, not a secret
+            self.sample[index] = message_id
 
 
 def sample_of(homes: Sequence[DeliveryHome]) -> list[str]:
-    """
-    Pick some of the invites that are waited for, without asking the vendor.
-
-    :param homes: where they live.
-    """
+    """Return message ids of some invites without a final status, without asking the vendor."""
     report, now = DeliveryReport(), datetime.now(UTC)
     for home in homes:
         for invite in home.unfinished():
@@ -84,16 +80,13 @@ def follow(
     homes: Sequence[DeliveryHome], client: AsyncOmnichatClient, limit: RequestLimit | None = None
 ) -> DeliveryReport:
     """
-    Ask the vendor's logs for all invites that have no final status yet, and write what is final.
+    Ask the vendor's logs for all invites without a final status, and write those that are final now.
 
-    What is found is written in blocks, so that little is asked for again after a kill. 100,000 invites take 16 minutes
-    at the vendor's limit.
+    100,000 invites take 16 minutes at the vendor's limit.
 
-    :param homes: where the invites live.
-    :param client: not yet entered.
-    :param limit: the vendor's limit on requests.
+    :param client: not entered yet.
     :raises SmsLogsError: the logs cannot be read.
-    :raises StorageError: a home cannot be read or written.
+    :raises StorageError: the rows cannot be read or written.
     """
     return asyncio.run(_follow(homes, client, limit))
 
@@ -105,7 +98,8 @@ async def _follow(
     async with client:
         logs = SmsLogs(client, limit)
         for home in homes:
-            for block in _blocks(home.unfinished()):
+            unfinished = home.unfinished()
+            while block := list(islice(unfinished, _BLOCK)):
                 if final := await _ask(block, logs, report):
                     home.write(final)
             for state, count in home.counts().items():
@@ -141,8 +135,3 @@ async def _ask(block: Sequence[SentInvite], logs: SmsLogs, report: DeliveryRepor
 
 def _is_out_of_reach(invite: SentInvite, now: datetime) -> bool:
     return invite.sent_at is not None and invite.sent_at < now - REACH
-
-
-def _blocks(invites: Iterator[SentInvite]) -> Iterator[list[SentInvite]]:
-    while block := list(islice(invites, _BLOCK)):
-        yield block

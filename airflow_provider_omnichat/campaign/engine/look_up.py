@@ -1,95 +1,147 @@
 """
-What the vendor's SMS logs have of an invite in doubt.
+Looks up invites in doubt in the vendor's SMS logs.
 
-A message that is found is one that was sent. One that is not found says nothing: the logs lag, go back 48 hours, and
-that invites stand there is not documented. So nothing is ever sent because of a look-up.
+A message that is found was sent. One that is not found proves nothing: the logs lag, go back 48 hours, and are not
+documented to list invites. So nothing is ever sent because of a look-up.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.logs import REACH, LoggedMessage, SmsLogs
 from airflow_provider_omnichat.api.models import InviteAnswer
+from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.retry import Backoff
+from airflow_provider_omnichat.campaign.engine.process import StopSignal, WorkerThread
+from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, LedgerRow
+from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
 from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
 
 BEFORE = timedelta(minutes=1)
 """
-How long before its claim a message may have been sent and still be the invite's: clocks differ.
+How long before its claim the invite's message may have been sent, because clocks differ.
 
-More of it would take what another campaign has sent to the same number shortly before for the invite.
+A longer time would take another campaign's message to the same number for the invite.
 """
 
 AFTER = timedelta(minutes=15)
-"""How long after it: an invite waits for its turn, and is tried again while the vendor does not take it."""
+"""How long after its claim: an invite waits for its turn, and is tried again while the vendor does not take it."""
 
 _BY = "look-up"
 
 
 class LookUp:
-    """
-    Looks for invites in doubt, one number after the other: the vendor takes 120 questions a minute.
+    """Looks up one number after the other; the vendor allows 120 requests a minute."""
 
-    :param logs: of the vendor.
-    :param now: gives the time.
-    """
-
-    def __init__(self, logs: SmsLogs, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._logs = logs
-        self._now = now
+    def __init__(self, client: AsyncOmnichatClient, patience: float) -> None:
+        self._logs = SmsLogs(client, backoff=Backoff(budget=patience, first=1.0))
 
     async def find(self, number: str, doubt: Entry) -> Settlement | None:
         """
-        Ask for the one message that went to a number around the time of the claim.
+        Return the settlement if exactly one message went to a number around the time of the claim.
 
-        Two messages can be told apart by nothing but their text, which the logs need not have: then none is taken.
-
-        :param number: to which it was sent, digits only.
-        :param doubt: what the ledger has of it.
-        :return: what was found; None where nothing was, or nothing that must be this invite.
         :raises SmsLogsError: the logs cannot be read.
         """
-        # One that was claimed again and not sent has the time of before: of when it may have been sent.
+        # An invite that was claimed again and not sent keeps the time at which it may have been sent.
         since, until = min(doubt.claimed_at or doubt.at, doubt.at) - BEFORE, doubt.at + AFTER
-        if until < self._now() - REACH:
+        if until < datetime.now(UTC) - REACH:
             return None
         found = {
             message.message_id: message
             async for message in self._logs.by_destination([number], since, until)
             if message.destination == number and message.sent_at is not None and since <= message.sent_at <= until
         }
+        # Only their texts tell two messages apart, and the logs need not have those.
         if len(found) != 1:
             return None
         (message,) = found.values()
         why = f"found in the vendor's SMS log, sent at {message.sent_at:%Y-%m-%d %H:%M:%S} UTC"
-        return Settlement(was_sent=True, by=_BY, why=why, at=self._now(), answer=_answer_of(message))
+        return Settlement(was_sent=True, by=_BY, why=why, at=datetime.now(UTC), answer=_answer_of(message))
 
 
 def _answer_of(message: LoggedMessage) -> InviteAnswer | None:
     answer = {"messageId": message.message_id, "to": message.destination, "status": dict(message.status.raw)}
     try:
         return InviteAnswer.from_json(answer)
-    except ValueError:  # a status that cannot be read: that it was sent is known all the same
+    except ValueError:  # the status cannot be read, but the message was sent
         return None
 
 
 def look_up_once(client: AsyncOmnichatClient, number: str, doubt: Entry, patience: float) -> Settlement | None:
     """
-    Look up a single invite, from where there is no event loop; see :meth:`LookUp.find`.
+    Look up a single invite without an event loop; see :meth:`LookUp.find`.
 
     :param client: not entered yet.
-    :param number: to which it was sent, digits only.
-    :param doubt: what the ledger has of it.
-    :param patience: seconds within which the logs are asked again when they cannot be read.
+    :param patience: seconds within which unreadable logs are read again.
     :raises SmsLogsError: the logs cannot be read.
     """
 
     async def find() -> Settlement | None:
         async with client:
-            return await LookUp(SmsLogs(client, backoff=Backoff(budget=patience, first=1.0))).find(number, doubt)
+            return await LookUp(client, patience).find(number, doubt)
 
     return asyncio.run(find())
+
+
+@dataclass(slots=True)
+class Settling:
+    """
+    Progress of :func:`settle_campaign`.
+
+    :param found: invites found in the logs and settled as sent.
+    :param still_in_doubt: the others, including those not looked up yet.
+    """
+
+    found: int = 0
+    still_in_doubt: int = 0
+
+
+async def settle_campaign(
+    campaign: str,
+    audit: LedgerAudit,
+    desk: LedgerDesk,
+    client: AsyncOmnichatClient,
+    patience: float,
+    settling: Settling,
+    stop: StopSignal,
+) -> None:
+    """
+    Look up all invites in doubt of a campaign in the SQL ledger, and settle those that are found.
+
+    The ledger refuses to settle a claim that may be being sent right now.
+
+    :param client: not entered yet.
+    :param patience: seconds within which unreadable logs are read again.
+    :param settling: updated as the look-ups proceed.
+    :raises SmsLogsError: the logs cannot be read.
+    :raises LedgerError: the ledger cannot be read or written.
+    """
+    writer, stopped = WorkerThread("omnichat-ledger"), []
+    stop.listen(lambda: stopped.append(True))
+    try:
+        doubts = [row for row in await writer.call(lambda: list(audit.doubts(campaign))) if not row.is_forgotten]
+        settling.still_in_doubt = len(doubts)
+        async with client:
+            look_up = LookUp(client, patience)
+            for row in doubts:
+                if stopped:
+                    return
+                found = await look_up.find(row.recipient, _entry_of(row))
+                if found is None:
+                    continue
+                refused = await writer.call(desk.settle, campaign, {row.recipient: found})
+                if not refused:
+                    settling.found += 1
+                    settling.still_in_doubt -= 1
+    finally:
+        await writer.call(desk.close)
+        writer.close()
+
+
+def _entry_of(row: LedgerRow) -> Entry:
+    outcome = None if row.outcome == CLAIMED else Outcome(row.outcome)
+    return Entry(outcome, max(row.updated, row.claimed_at), claimed_at=row.claimed_at)

@@ -1,4 +1,4 @@
-"""One look at the whole list before the first send."""
+"""One pass over the whole list before the first send, to check its budget and its approval."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from airflow_provider_omnichat.campaign.preview.budget import Budget
 from airflow_provider_omnichat.campaign.preview.fingerprint import Fingerprint
 
 
+class CampaignRefusedError(OmnichatError):
+    """The campaign cannot be sent as planned, and another try will not change that; nothing was sent."""
+
+
 class NotApprovedError(OmnichatError, ValueError):
-    """The list is another than the one that was approved; nothing was sent."""
+    """The list is not the one that was approved; nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListMeasure:
-    """
-    What there is to a whole list.
-
-    :param size: of it.
-    :param fingerprint: by which it is known.
-    """
+    """Size and fingerprint of a whole list."""
 
     size: Size
     fingerprint: str
@@ -35,13 +34,7 @@ class ListMeasure:
 def measure_list(
     make_checker: Callable[[Callable[[Invite], None]], RowChecker], rows: Iterable[Row | BrokenRow]
 ) -> ListMeasure:
-    """
-    Read the list once.
-
-    :param make_checker: makes a row checker that calls the given function with each invite that could be sent. Without
-        a send window: who has to wait is invited, too; and for all parts of the list.
-    :param rows: of the whole list.
-    """
+    """Read the whole list once; see :meth:`CampaignPlan.whole_list_checker` for *make_checker*."""
     invites, segments, fingerprint = 0, 0, Fingerprint()
     for checked in make_checker(fingerprint.add).checked(rows):
         if isinstance(checked, Candidate):
@@ -52,12 +45,10 @@ def measure_list(
 
 def check_list(measure: ListMeasure, budget: Budget, approved: str | None = None) -> None:
     """
-    Refuse a list when it is beyond the budget or not the approved one.
+    Refuse a list that is beyond the budget or not the approved one.
 
-    :param measure: of the list.
-    :param budget: to keep.
-    :param approved: the fingerprint of the approved list; None where nobody has to approve. Who has opted out since
-        then is still part of it: leaving somebody out needs no new approval.
+    :param approved: the fingerprint of the approved list; None if no approval is needed. It includes people who have
+        opted out since: leaving somebody out needs no new approval.
     :raises BudgetError: see :meth:`Budget.check`.
     :raises NotApprovedError: people or texts have changed.
     """

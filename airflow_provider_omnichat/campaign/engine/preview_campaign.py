@@ -1,9 +1,9 @@
-"""A campaign without the sending: what it would do, for the person who has to approve it."""
+"""A campaign without sending: what it would do, for the person who has to approve it."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,16 +11,14 @@ from typing import cast
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
-from airflow_provider_omnichat.campaign.engine.gc_tuning import rarely_collected
-from airflow_provider_omnichat.campaign.engine.measuring import measure_list
+from airflow_provider_omnichat.campaign.engine.measuring import CampaignRefusedError, measure_list
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
-from airflow_provider_omnichat.campaign.engine.send_campaign import CampaignRefusedError
+from airflow_provider_omnichat.campaign.engine.process import rarely_collected
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CountingLedger, FrequencyCap
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Ledger
 from airflow_provider_omnichat.campaign.ledger.retake import already_invited
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Refusal, Result, RowSource
 from airflow_provider_omnichat.campaign.model.size import Size
-from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.preview.fingerprint import Fingerprint
 from airflow_provider_omnichat.campaign.preview.statistics import Preview
 from airflow_provider_omnichat.campaign.results.tally import Tally
@@ -28,7 +26,7 @@ from airflow_provider_omnichat.campaign.results.tally import Tally
 _BLOCK_ROWS = 1000
 
 Lookup = Callable[[Sequence[Candidate]], dict[str, Refusal]]
-"""Gives, by recipient, why some of these would not be sent."""
+"""Returns, by recipient, why some of these would not be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +36,8 @@ class CampaignPreview:
 
     :param tally: how the rows would end. What would be sent counts as ``not_sent``, later as ``held``.
     :param statistics: of what would be sent.
-    :param fingerprint: by which the whole list is known.
-    :param size: of the whole list; None where no budget is set.
+    :param fingerprint: identifies the whole list.
+    :param size: of the whole list; None if no budget is set.
     """
 
     tally: Tally
@@ -52,9 +50,9 @@ def preview_campaign(plan: CampaignPlan, source: RowSource) -> CampaignPreview:
     """
     Read the list and send nothing: no client is made, and the ledger is only read.
 
-    :param plan: of the campaign.
-    :param source: of its rows.
-    :raises CampaignRefusedError: the list is none.
+    :param plan: what would be sent, to whom and by which rules.
+    :param source: its rows.
+    :raises CampaignRefusedError: the source is not a list that can be sent.
     :raises OmnichatError: the list or the ledger cannot be read.
     """
     rules, fingerprint = plan.rules, Fingerprint()
@@ -69,12 +67,9 @@ def preview_campaign(plan: CampaignPlan, source: RowSource) -> CampaignPreview:
             with source.open(reads_twice=measures_list) as rows:
                 measure = measure_list(plan.whole_list_checker, rows) if measures_list else None
                 with closing(plan.records.ledger()) as ledger:
-                    tally = _preview_of(
-                        plan.row_checker(fingerprint.add).checked(rows),
-                        statistics,
-                        lookup_in(ledger, rules.frequency_cap),
-                        waits=rules.waits,
-                    )
+                    lookup = lookup_in(ledger, rules.frequency_cap)
+                    checked = plan.row_checker(fingerprint.add).checked(rows)
+                    tally = _preview_of(checked, statistics, lookup, waits=rules.waits)
         except ValueError as error:
             raise CampaignRefusedError(str(error)) from None
     if measure is None:
@@ -83,21 +78,15 @@ def preview_campaign(plan: CampaignPlan, source: RowSource) -> CampaignPreview:
 
 
 def lookup_in(ledger: Ledger, cap: FrequencyCap | None) -> Lookup:
-    """
-    Give what asks a ledger, and claims nothing.
-
-    :param ledger: of the campaign.
-    :param cap: that would be kept; None for none.
-    """
+    """Return a function that asks the ledger, and claims nothing."""
 
     def lookup(candidates: Sequence[Candidate]) -> dict[str, Refusal]:
-        claims = [Claim(each.recipient, identity_of(each.invite.to), each.key) for each in candidates]
         refused = {
             recipient: Refusal(Outcome.DUPLICATE, already_invited())
-            for recipient, entry in ledger.find(claims).items()
+            for recipient, entry in ledger.find([Claim.of(each) for each in candidates]).items()
             if entry.outcome not in CERTAINLY_NOT_SENT
         }
-        free = {claim.identity: claim.recipient for claim in claims if claim.recipient not in refused}
+        free = {each.identity: each.recipient for each in candidates if each.recipient not in refused}
         if cap is not None and free:
             counts = cast("CountingLedger", ledger).count_recent(free, datetime.now(UTC) - cap.period)
             refused |= {free[number]: Refusal(Outcome.SUPPRESSED, cap.reason) for number in cap.over(counts)}
@@ -107,8 +96,8 @@ def lookup_in(ledger: Ledger, cap: FrequencyCap | None) -> Lookup:
 
 
 def _preview_of(checked: Iterable[Candidate | Result], statistics: Preview, lookup: Lookup, *, waits: bool) -> Tally:
-    tally = Tally()
-    for block in _blocks(checked):
+    tally, rows = Tally(), iter(checked)
+    while block := list(itertools.islice(rows, _BLOCK_ROWS)):
         refused = lookup([row for row in block if isinstance(row, Candidate)])
         for row in block:
             if isinstance(row, Candidate):
@@ -123,12 +112,6 @@ def _preview_of(checked: Iterable[Candidate | Result], statistics: Preview, look
             statistics.add(row)
             tally.add(row)
     return tally
-
-
-def _blocks(checked: Iterable[Candidate | Result]) -> Iterator[list[Candidate | Result]]:
-    rows = iter(checked)
-    while block := list(itertools.islice(rows, _BLOCK_ROWS)):
-        yield block
 
 
 def _result(candidate: Candidate, outcome: Outcome, reason: Reason | None = None) -> Result:

@@ -1,24 +1,27 @@
-"""How far a campaign is: lines in the log, and snapshots for whoever shows them."""
+"""How far a campaign is: lines in the log, and snapshots for pages that show it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Protocol
 
+from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
-from airflow_provider_omnichat.campaign.engine.snapshot import snapshot
-from airflow_provider_omnichat.campaign.engine.timeline import Timeline
+from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.sending.sender import Sender
 
 _SAMPLE_EVERY_SECONDS = 1.0
 _PUBLISH_EVERY_SECONDS = 3.0
+_MOST_SAMPLES = 120
 
 
 class Log(Protocol):
-    """What is used of a logger."""
+    """The methods used of a logger."""
 
     def info(self, message: str, /, *args: object) -> object:
         """Log a line."""
@@ -28,16 +31,40 @@ class Log(Protocol):
 
 
 Publish = Callable[[dict[str, Any]], None]
-"""Takes what :meth:`Progress.snapshot` gives. It may block, and it must not raise."""
+"""Takes the return value of :meth:`Progress.snapshot`. It may block, and it must not raise."""
+
+
+class Timeline:
+    """Totals at regular moments; their distance doubles when there are too many, so a long campaign needs no more."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+        self._samples: list[tuple[float, tuple[int, ...]]] = []
+        self._every_seconds = 1.0
+
+    def add(self, seconds: float, *totals: int) -> None:
+        """Keep the totals of a moment, unless the last ones are too close."""
+        if self._samples and seconds - self._samples[-1][0] < self._every_seconds * 0.9:
+            return
+        self._samples.append((seconds, totals))
+        if len(self._samples) >= _MOST_SAMPLES:  # the current totals are one more
+            self._samples = self._samples[::2]
+            self._every_seconds *= 2
+
+    def to_json(self, seconds: float, *totals: int) -> dict[str, list[Any]]:
+        """Return ``seconds`` and each of the totals as lists of equal length, the current ones last."""
+        # The rate between two moments that are too close would be noise.
+        until = seconds - self._every_seconds * 0.9
+        samples = [*(sample for sample in self._samples if sample[0] < until), (seconds, totals)]
+        columns = zip(*(values for _, values in samples), strict=True)
+        return {
+            "seconds": [round(at, 1) for at, _ in samples],
+            **{name: list(column) for name, column in zip(self._names, columns, strict=True)},
+        }
 
 
 class Progress:
-    """
-    Follows one campaign.
-
-    :param report: of the campaign.
-    :param rate_limit: invites a second at most; None for no limit.
-    """
+    """Follows one campaign."""
 
     def __init__(self, report: CampaignReport, rate_limit: float | None = None) -> None:
         self._report = report
@@ -47,14 +74,7 @@ class Progress:
         self._sender: Sender | None = None
 
     async def follow(self, sender: Sender, log: Log, log_every: float, publish: Publish | None) -> None:
-        """
-        Log and publish again and again, until it is cancelled.
-
-        :param sender: of the campaign.
-        :param log: to write to.
-        :param log_every: seconds between two lines.
-        :param publish: takes snapshots, in a thread of its own; None for nobody.
-        """
+        """Log every *log_every* seconds and publish from another thread, until cancelled."""
         self._sender = sender
         logged = published = monotonic()
         self._timeline.add(logged - self._began, *self._totals())
@@ -70,7 +90,7 @@ class Progress:
                 await asyncio.to_thread(publish, self.snapshot())
 
     def snapshot(self) -> dict[str, Any]:
-        """Give how the campaign stands; see :func:`~airflow_provider_omnichat.campaign.engine.snapshot.snapshot`."""
+        """Return the current state; see :func:`snapshot`."""
         timeline = self._timeline.to_json(monotonic() - self._began, *self._totals())
         return snapshot(self._report, refusals=self._refusals(), rate_limit=self._rate_limit, timeline=timeline)
 
@@ -100,3 +120,55 @@ def _line(report: CampaignReport, sender: Sender) -> str:
         f" {sender.refusals} refused for now, {counts[Outcome.REJECTED]} rejected,"
         f" {counts[Outcome.UNKNOWN]} in doubt, {done}"
     )
+
+
+def snapshot(
+    report: CampaignReport,
+    *,
+    refusals: int = 0,
+    rate_limit: float | None = None,
+    timeline: Mapping[str, Sequence[float]] | None = None,
+) -> dict[str, Any]:
+    """
+    Return a campaign's state as plain data.
+
+    ``rows`` have ended, of ``total`` where that is known; ``counts`` are by outcome and ``reasons`` by reason.
+
+    :param refusals: requests that the vendor refused for now.
+    :param timeline: totals of this process, and ``seconds`` since it began.
+    """
+    tally = report.tally
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started_at": tally.started_at.isoformat(timespec="seconds"),
+        "rows": tally.rows,
+        "total": report.read if report.is_complete else report.total,
+        "counts": {str(outcome): count for outcome, count in tally.counts.items()},
+        "reasons": tally.reasons,
+        "sent_this_try": tally.sent_this_try,
+        "segments": tally.segments,
+        "refused_for_now": refusals,
+        "rate_limit": rate_limit,
+        "stop_reason": report.stop_reason,
+        "timeline": timeline or {},
+    }
+
+
+def snapshot_of_one(
+    outcome: Outcome, reason: Reason | None, answer: InviteAnswer | None, *, is_sent_now: bool
+) -> dict[str, Any]:
+    """Return the same for a single invite; *is_sent_now*: this try sent it, and the vendor accepted it."""
+    status = answer.status if answer else None
+    result = Result(
+        position=1,
+        key=None,
+        to="",
+        outcome=outcome,
+        at="",
+        status_name=status.name if status else None,
+        message_count=answer.message_count if answer else None,
+        reason=reason,
+    )
+    report = CampaignReport(total=1)
+    report.tally.add(result, is_sent_now)
+    return snapshot(report)

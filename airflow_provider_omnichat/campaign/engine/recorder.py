@@ -1,32 +1,26 @@
-"""What there is to write: outcomes as they come, until the next block is written."""
+"""Turns outcomes into result rows and ledger entries, and holds them until the next block is written."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
-from airflow_provider_omnichat.campaign.engine.row_results import (
-    entry_of_sent,
-    result_of_earlier,
-    result_of_sent,
-    result_of_unsent,
-)
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Entry
-from airflow_provider_omnichat.campaign.ledger.retake import doubted_again, still_in_doubt
+from airflow_provider_omnichat.campaign.ledger.retake import already_invited, doubted_again, reason_of, still_in_doubt
+from airflow_provider_omnichat.campaign.ledger.settle import reason_of_settled
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result, row_name, shown_key
 from airflow_provider_omnichat.campaign.sending.sender import Ended
 
 
 class Recorder:
     """
-    Counts outcomes, and gathers their rows and entries.
+    Counts outcomes, and collects their rows and entries.
 
-    :param report: counts them.
-    :param earlier: the decided rows that earlier tries have written, by recipient key; they are not written again.
-    :param resend_unknown: whether what is in doubt is sent again.
+    :param earlier: decided rows of earlier tries by recipient key; they are not written again.
     """
 
     def __init__(self, report: CampaignReport, earlier: Mapping[str, Outcome], resend_unknown: bool) -> None:
@@ -44,37 +38,30 @@ class Recorder:
         return not self._ended and not self._rows
 
     def add_sent(self, ended: Ended) -> None:
-        """Take the outcome of an invite that was claimed."""
+        """Add the outcome of a claimed invite."""
         self._ended.append(ended)
 
     def add_refused(self, result: Result) -> None:
-        """Take a row that no invite can be made of, or none that may be sent."""
+        """Add a row that cannot or may not be sent."""
         self._add(None, result)
 
     def add_doubts(self, doubts: Mapping[str, Entry]) -> None:
-        """
-        Remember what was claimed although an earlier try may have sent it.
-
-        :param doubts: what the ledger had of it, by recipient.
-        """
+        """Remember, by recipient, the earlier entries of invites that were claimed although they may have been sent."""
         self._doubts |= doubts
 
     def add_earlier(self, candidate: Candidate, entry: Entry) -> None:
-        """Take a row whose invite the ledger knows already."""
+        """Add a row whose invite is already in the ledger."""
         self._add(candidate.recipient, result_of_earlier(candidate, entry, self._earlier.get(candidate.recipient)))
 
     def add_unsent(self, candidate: Candidate, entry: Entry | None, outcome: Outcome, reason: Reason) -> None:
         """
-        Take a row that would be sent now if it had not to wait, or sending had not stopped.
+        Add a row that is not sent now because it has to wait (HELD), or because sending has stopped (NOT_SENT).
 
-        :param candidate: the row.
-        :param entry: what the ledger has of it.
-        :param outcome: HELD or NOT_SENT.
-        :param reason: why it is not sent.
+        :param entry: of the ledger.
         """
         is_decided = candidate.recipient in self._earlier
         if not is_decided and (entry is None or entry.outcome in CERTAINLY_NOT_SENT):
-            self._add(candidate.recipient, result_of_unsent(candidate, outcome, reason))
+            self._add(candidate.recipient, _result(candidate, outcome, datetime.now(UTC), reason))
         elif entry is not None and not is_decided and self._is_sent_again(entry):
             self._keep_doubt(candidate, entry, outcome, reason)
         elif entry is not None:
@@ -84,18 +71,18 @@ class Recorder:
             self._report.wait_until(candidate.wait.opens_at)
 
     def entries(self) -> dict[str, Entry]:
-        """Take out, by recipient, what the ledger has to know of invites that have ended; their rows are written."""
+        """Take out the new ledger entries by recipient, and make their rows."""
         at = datetime.now(UTC)
         ended, self._ended = self._ended, []
         self._unwritten += ended
         return {each.candidate.recipient: self._entry(each, at) for each in ended}
 
     def note_written(self) -> None:
-        """Note that all entries that were taken out are in the ledger."""
+        """Note that all entries taken out so far are in the ledger."""
         self._unwritten.clear()
 
     def unwritten(self) -> dict[Outcome, list[str]]:
-        """Name, by outcome, the rows whose entries were taken out and are not in the ledger."""
+        """Return the names of rows, by outcome, whose entries were taken out and are not in the ledger."""
         names: dict[Outcome, list[str]] = {}
         for each in self._unwritten:
             key = shown_key(each.candidate.key, each.candidate.invite.to)
@@ -103,27 +90,28 @@ class Recorder:
         return names
 
     def rows(self) -> list[tuple[str | None, Result]]:
-        """Take out the rows that have to be written, each with its recipient key."""
+        """Take out the result rows to write, each with its recipient key."""
         rows, self._rows = self._rows, []
         return rows
 
     def _entry(self, ended: Ended, at: datetime) -> Entry:
-        candidate = ended.candidate
+        candidate, outcome, answer, reason, attempts = ended
         doubt = self._doubts.pop(candidate.recipient, None)
-        if ended.outcome is Outcome.HELD:
-            self._report.wait_until(at)  # when it opens again, the row checker says
-        if doubt is not None and ended.outcome in CERTAINLY_NOT_SENT:
-            return self._keep_doubt(candidate, doubt, ended.outcome, ended.reason)
-        if doubt is not None and ended.outcome is Outcome.UNKNOWN:
-            ended = ended._replace(reason=doubted_again(doubt, ended.reason))
-        self._add(candidate.recipient, result_of_sent(ended, at), is_sent_now=ended.outcome is Outcome.ACCEPTED)
-        return entry_of_sent(ended, at)
+        if outcome is Outcome.HELD:
+            self._report.wait_until(at)  # when it opens again, the row checker knows
+        if doubt is not None and outcome in CERTAINLY_NOT_SENT:
+            return self._keep_doubt(candidate, doubt, outcome, reason)
+        if doubt is not None and outcome is Outcome.UNKNOWN:
+            reason = doubted_again(doubt, reason)
+        result = _result(candidate, outcome, at, reason, answer, attempts)
+        self._add(candidate.recipient, result, is_sent_now=outcome is Outcome.ACCEPTED)
+        return Entry(outcome, at, answer, reason, attempts)
 
     def _is_sent_again(self, entry: Entry) -> bool:
         return self._resend_unknown and entry.same_task and entry.outcome in IN_DOUBT
 
     def _keep_doubt(self, candidate: Candidate, doubt: Entry, kept_by: Outcome, reason: Reason | None) -> Entry:
-        """Take an invite in doubt that was to be sent again and was not; give what the ledger keeps of it."""
+        """Add an invite in doubt that was to be sent again and was not; return its ledger entry."""
         entry = still_in_doubt(doubt, reason)
         written = self._earlier.get(candidate.recipient)
         self._add(candidate.recipient, result_of_earlier(candidate, entry, written), kept_by=kept_by)
@@ -135,3 +123,45 @@ class Recorder:
         self._report.tally.add(result, is_sent_now, kept_by)
         if is_sent_now or recipient not in self._earlier:
             self._rows.append((recipient, result))
+
+
+def result_of_earlier(candidate: Candidate, entry: Entry, written: Outcome | None = None) -> Result:
+    """
+    Return the row of an invite that is already in the ledger.
+
+    :param written: the outcome in an earlier result row. After a crash between row and ledger, the row knows more.
+    """
+    if not entry.same_task:
+        how = entry.outcome.replace("_", " ") if entry.outcome else "being sent"
+        by_other = already_invited(f"by another task or run, {how} at {entry.at:%Y-%m-%d %H:%M:%S} UTC")
+        return _result(candidate, Outcome.DUPLICATE, entry.at, by_other)
+    outcome = written or entry.outcome
+    if outcome is None:
+        return _result(candidate, Outcome.UNKNOWN, entry.at, reason_of(entry))
+    reason = reason_of(entry) if outcome is Outcome.UNKNOWN else reason_of_settled(entry)
+    return _result(candidate, outcome, entry.at, reason, entry.answer, entry.attempts)
+
+
+def _result(
+    candidate: Candidate,
+    outcome: Outcome,
+    at: datetime,
+    reason: Reason | None,
+    answer: InviteAnswer | None = None,
+    attempts: int = 0,
+) -> Result:
+    status = answer.status if answer else None
+    return Result(
+        position=candidate.position,
+        key=candidate.key,
+        to=candidate.invite.to,
+        outcome=outcome,
+        at=at.isoformat(timespec="milliseconds"),
+        message_id=answer.message_id or None if answer else None,
+        status_id=status.id if status else None,
+        status_group=status.group_id if status else None,
+        status_name=status.name if status else None,
+        message_count=answer.message_count if answer else None,
+        attempts=attempts,
+        reason=reason,
+    )

@@ -1,4 +1,4 @@
-"""How a campaign stands: what callers are given at its end, and can look at before."""
+"""The state of a campaign: returned at its end, and readable before."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class CampaignReport:
     """
     One try of a campaign.
 
-    :param location: where its rows are, for people; None when nobody asked for rows.
+    :param location: where its rows are, for people; None if no rows are kept.
     :param total: rows of the list, where that is known.
     :param tally: counts the rows that have ended.
-    :param read: rows that were read of the list, and belong to this task's part of it.
+    :param read: rows read so far that belong to this task's partition.
     :param is_complete: whether the list was read to its end.
-    :param failure: of the list, the ledger or the results, for which it ended early.
+    :param failure: of the list, the ledger or the results; it ended the campaign early.
     :param stop_reason: why sending stopped before the list ended.
-    :param was_stopped: whether somebody asked it to stop.
-    :param opens_at: when to look again at those who have to wait for their send window; None when nobody has to.
-    :param unwritten: rows, by outcome, whose outcome is known and could not be written to the ledger; another try takes
-        them for in doubt.
-    :param interrupt: what was raised meanwhile in the thread that waited for the campaign, such as a time-out of the
-        task; to be raised again.
+    :param was_stopped: whether the campaign was asked to stop.
+    :param opens_at: when the first send window opens of rows that have to wait; None if none has to.
+    :param unwritten: names of rows, by outcome, whose outcome is known but could not be written to the ledger; for
+        another try they are in doubt.
+    :param interrupt: raised in the thread that waited for the campaign, such as a time-out of the task; to be raised
+        again.
     """
 
     location: str | None = None
@@ -45,11 +45,7 @@ class CampaignReport:
 
     @property
     def missing(self) -> int | None:
-        """
-        Rows of the list that have no outcome, because this try ended before they had one.
-
-        0 for a list that was brought to its end; None where nobody knows how long the rest of it is.
-        """
+        """Rows without an outcome because this try ended first; None if the length of the list is not known."""
         rows = self.read if self.is_complete else self.total
         return None if rows is None else rows - self.tally.rows
 
@@ -58,5 +54,5 @@ class CampaignReport:
         self.failure = self.failure or failure
 
     def wait_until(self, moment: datetime) -> None:
-        """Note when somebody's send window opens; the earliest counts."""
+        """Note when a send window opens; the earliest counts."""
         self.opens_at = min(self.opens_at or moment, moment)

@@ -1,4 +1,4 @@
-"""A campaign from its plan to its report, for whoever calls: an operator, a command, a test."""
+"""A campaign from its plan to its report: the entry point for operators, commands and tests."""
 
 from __future__ import annotations
 
@@ -7,21 +7,14 @@ from contextlib import ExitStack
 from functools import partial
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
-from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.engine.batch import run_batch
-from airflow_provider_omnichat.campaign.engine.gc_tuning import rarely_collected
-from airflow_provider_omnichat.campaign.engine.measuring import check_list, measure_list
+from airflow_provider_omnichat.campaign.engine.measuring import CampaignRefusedError, check_list, measure_list
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
+from airflow_provider_omnichat.campaign.engine.process import StopSignal, rarely_collected, run_beside
 from airflow_provider_omnichat.campaign.engine.progress import Log, Progress, Publish
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
-from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
-from airflow_provider_omnichat.campaign.engine.thread import run_beside
 from airflow_provider_omnichat.campaign.model.rows import RowSource, RowSourceError
 from airflow_provider_omnichat.campaign.results.tally import Tally
-
-
-class CampaignRefusedError(OmnichatError):
-    """The campaign cannot be sent as it is planned, and another try will not change that; nothing was sent."""
 
 
 def send_campaign(
@@ -37,16 +30,16 @@ def send_campaign(
     """
     Bring every row of a list to its outcome, each recipient at most once.
 
-    :param plan: of the campaign.
-    :param source: of its rows.
+    :param plan: what is sent, to whom, by which rules, how fast, and where it is recorded.
+    :param source: the rows.
     :param client: not entered yet.
     :param log: where progress is logged.
-    :param publish: takes snapshots of the progress, for whoever shows them: now and then, and at the end.
-    :param stop: asks the campaign to end early; what was sent is recorded all the same.
-    :param tally: counts on from what was sent before a wait for the send window.
-    :return: how the campaign stands; see its ``failure``, and raise its ``interrupt``.
-    :raises CampaignRefusedError: the list is none, is larger than the budget, or not the approved one.
-    :raises OmnichatError: at the start the list, the way out, the ledger or earlier results failed; nothing was sent.
+    :param publish: takes snapshots of the progress, now and then and at the end.
+    :param stop: asks the campaign to end early; what was sent is still recorded.
+    :param tally: counts of this try before it waited for the send window.
+    :return: the state at the end. Check its ``failure``, and raise its ``interrupt``.
+    :raises CampaignRefusedError: the list cannot be sent, is larger than the budget, or is not the approved one.
+    :raises OmnichatError: the list, the network, the ledger or earlier results failed at the start; nothing was sent.
     """
     with rarely_collected(), ExitStack() as opened:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from airflow_provider_omnichat.api.errors import (
     InvalidInviteError,
@@ -20,9 +19,7 @@ from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim,
 from airflow_provider_omnichat.campaign.ledger.retake import claim, doubted_again, reason_of, still_in_doubt
 from airflow_provider_omnichat.campaign.ledger.settle import reason_of_settled, settled
 from airflow_provider_omnichat.campaign.model.sentences import sentences
-from airflow_provider_omnichat.campaign.phone.identity import identity_of, recipient_key
-
-E = TypeVar("E", bound=SendError)
+from airflow_provider_omnichat.campaign.phone.identity import identity_key, identity_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +27,9 @@ class Sent:
     """
     An accepted invite.
 
-    :param answer: of the vendor; empty but for the number where somebody settled the doubt and has not seen one.
-    :param earlier: True when an earlier try had sent it, and this one sent nothing.
-    :param settled: who says that the earlier try had sent it, where it was in doubt.
+    :param answer: of the vendor; holds only the number if a doubt was settled without an answer.
+    :param earlier: whether an earlier try had sent it, and this one sent nothing.
+    :param settled: who settled that the earlier try had sent it, if it was in doubt.
     """
 
     answer: InviteAnswer
@@ -50,22 +47,20 @@ def send_at_most_once(
     look_up: Callable[[Invite, Entry], Settlement | None] | None = None,
 ) -> Sent:
     """
-    Send an invite unless the ledger says that it went out, or may have.
+    Send an invite unless it is in the ledger as sent or possibly sent.
 
-    :param invite: a checked invite.
-    :param send: sends it and raises a :class:`SendError` when it was not accepted.
-    :param ledger: where claims and outcomes live.
+    :param send: sends it and raises a :class:`SendError` if it was not accepted.
     :param campaign: the name under which one number is invited at most once.
-    :param resend_unknown: send also when an earlier try may have sent it.
-    :param look_up: finds out whether an earlier try of this task has sent it; gives None where it cannot
-        tell. None: nobody looks.
+    :param resend_unknown: send even if an earlier try may have sent it.
+    :param look_up: finds out whether an earlier try of this task sent it; returns None if that cannot be known.
     :raises LedgerError: the ledger cannot be read or written.
-    :raises InvalidInviteError: the ledger says that this number shall get none.
-    :raises SendError: the invite was not accepted, now or by an earlier try; then the text says so. An
-        :class:`InviteNotSentError` is of this try alone: what was in doubt before stays so.
+    :raises InvalidInviteError: the ledger says that this number must not be invited.
+    :raises SendError: the invite was not accepted, now or by an earlier try; the text says which. An
+        :class:`InviteNotSentError` is about this try only: an earlier doubt remains.
     """
-    key = recipient_key(campaign, invite.to)
-    claims = [Claim(key, identity_of(invite.to))]
+    identity = identity_of(invite.to)
+    key = identity_key(campaign, identity)
+    claims = [Claim(key, identity)]
     taken, doubts = claim(ledger, claims, resend_unknown)
     if key in taken:
         if taken[key].outcome is None and taken[key].same_task:  # of a try that was killed
@@ -82,23 +77,18 @@ def send_at_most_once(
         return Sent(_answer_of(entry, invite), earlier=True, settled=reason_of_settled(entry))
     try:
         answer = send(invite)
-    except InviteNotSentError as error:
-        if key not in doubts:
-            _record(ledger, key, Entry.now(error.outcome, error.answer, error.reason), str(error))
-            raise
-        still = _saying(error, error.reason._replace(since="An earlier try may have sent it, so it stays in doubt."))
-        _record(ledger, key, still_in_doubt(doubts[key], error.reason), str(still))
-        raise still from error
-    except InviteUnknownError as error:
-        if key not in doubts:
-            _record(ledger, key, Entry.now(error.outcome, error.answer, error.reason), str(error))
-            raise
-        again = _saying(error, doubted_again(doubts[key], error.reason))
-        _record(ledger, key, Entry.now(error.outcome, error.answer, again.reason), str(again))
-        raise again from error
     except SendError as error:
-        _record(ledger, key, Entry.now(error.outcome, error.answer, error.reason), str(error))
-        raise
+        told, entry, doubt = error, Entry.now(error.outcome, error.answer, error.reason), doubts.get(key)
+        if doubt is not None and isinstance(error, InviteNotSentError):
+            since = "An earlier try may have sent it, so it stays in doubt."
+            told, entry = _with_reason(error, error.reason._replace(since=since)), still_in_doubt(doubt, error.reason)
+        elif doubt is not None and isinstance(error, InviteUnknownError):
+            told = _with_reason(error, doubted_again(doubt, error.reason))
+            entry = entry._replace(reason=told.reason)
+        _record(ledger, key, entry, str(told))
+        if told is error:
+            raise
+        raise told from error
     _record(ledger, key, Entry.now(Outcome.ACCEPTED, answer), f"The invite was accepted (messageId {answer.shown_id})")
     return Sent(answer, earlier=False)
 
@@ -111,8 +101,8 @@ def _record(ledger: Ledger, key: str, entry: Entry, what: str) -> None:
         raise LedgerError(sentences(what, f"But that could not be kept for later tries: {error}")) from error
 
 
-def _saying(error: E, reason: Reason) -> E:
-    """Give the same error with another reason."""
+def _with_reason(error: SendError, reason: Reason) -> SendError:
+    """Return the same error with another reason."""
     return type(error)(
         reason,
         http_status=error.http_status,

@@ -1,4 +1,4 @@
-"""What a campaign keeps outside of the process: claims and outcomes in the ledger, and the result rows."""
+"""The ledger and the place for results together, so that they agree."""
 
 from __future__ import annotations
 
@@ -23,73 +23,46 @@ _NOTHING = Claimed({}, {})
 
 class Storage:
     """
-    The ledger and the results together, so that they agree; used from one thread.
+    What a campaign keeps outside the process; used from one thread.
 
     Failures are noted in the report, and nothing is claimed after one.
 
-    :param ledger: of the campaign.
-    :param results: of the campaign.
-    :param earlier: the decided rows that earlier tries have written, by recipient key.
-    :param resend_unknown: claim also what an earlier try may have sent.
-    :param report: takes the failures.
+    :param plan: names the ledger and the place for results.
+    :param report: takes later failures.
+    :raises OmnichatError: the ledger or earlier results cannot be read.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        results: PatientResults,
-        earlier: Mapping[str, Outcome],
-        resend_unknown: bool,
-        report: CampaignReport,
-    ) -> None:
-        self.earlier = earlier
-        self._ledger = ledger
-        self._results = results
-        self._resend_unknown = resend_unknown
-        self._report = report
-
-    @classmethod
-    def open(cls, plan: CampaignPlan, report: CampaignReport, patience: Patience) -> Storage:
-        """
-        Open what the plan names.
-
-        :param plan: of the campaign.
-        :param report: takes later failures.
-        :param patience: with later outages.
-        :raises OmnichatError: the ledger or earlier results cannot be read.
-        """
+    def __init__(self, plan: CampaignPlan, report: CampaignReport, patience: Patience) -> None:
         results, cap = plan.records.results, plan.rules.frequency_cap
         patient = PatientLedger(plan.records.ledger(), patience)
-        ledger: Ledger = CappedLedger(patient, cap) if cap else patient
+        self._ledger: Ledger = CappedLedger(patient, cap) if cap else patient
+        self._results = PatientResults(results, patience)
+        self._resend_unknown = plan.pace.resend_unknown
+        self._report = report
         try:
-            earlier = results.earlier()
+            self.earlier: Mapping[str, Outcome] = results.earlier()
+            """The decided rows that earlier tries have written, by recipient key."""
         except BaseException:
-            ledger.close()
+            self._ledger.close()
             raise
-        return cls(ledger, PatientResults(results, patience), earlier, plan.pace.resend_unknown, report)
 
     def write(
         self, rows: Rows, entries: Mapping[str, Entry], to_claim: Sequence[Claim], to_find: Sequence[Claim]
     ) -> Claimed:
         """
-        Write what has ended, then claim what comes next.
+        Write result rows and ledger entries, then claim what is sent next.
 
-        Result rows come first, so that a crash in between loses no message id.
-
-        :param rows: for the results.
-        :param entries: for the ledger, by recipient.
-        :param to_claim: what is about to be sent.
-        :param to_find: what is not sent now.
-        :return: what the ledger has of those that were not claimed, those to find among them.
+        :param to_find: not sent now, and therefore not claimed.
+        :return: what the ledger has of those not claimed, including *to_find*.
         """
         try:
-            self._results.write(rows)
+            self._results.write(rows)  # first, so that a crash in between loses no message id
         except OmnichatError as error:
             self._report.fail(error)
         try:
             self._ledger.record(entries)
             if self._report.failure is not None:
-                return _NOTHING  # what was recorded is tried once more at the end
+                return _NOTHING  # close() tries once more to write what was recorded
             claimed = self._claim(to_claim) if to_claim else _NOTHING
             return claimed._replace(taken={**claimed.taken, **self._find(to_find)})
         except OmnichatError as error:
@@ -97,12 +70,7 @@ class Storage:
             return _NOTHING
 
     def settle(self, claim: Claim, settlement: Settlement) -> bool:
-        """
-        Write what was found out about an invite in doubt, and tell whether it was still in doubt.
-
-        :param claim: of the invite.
-        :param settlement: what was found.
-        """
+        """Settle an invite in doubt; return False if it was no longer in doubt."""
         try:
             return not self._ledger.settle([claim], {claim.recipient: settlement})
         except OmnichatError as error:
@@ -110,7 +78,7 @@ class Storage:
             return False
 
     def flush(self) -> bool:
-        """Make what was recorded in the ledger durable, and tell whether it is."""
+        """Make everything recorded in the ledger durable; return whether that worked."""
         try:
             self._ledger.flush()
         except OmnichatError as error:
@@ -119,11 +87,7 @@ class Storage:
         return True
 
     def close(self, rows: Rows) -> bool:
-        """
-        Write the last rows, make everything durable, and tell whether the ledger is.
-
-        :param rows: for the results.
-        """
+        """Write the last rows and make everything durable; return whether that worked for the ledger."""
         with closing(self._ledger):
             try:
                 self._results.write(rows)
@@ -133,17 +97,14 @@ class Storage:
             return self.flush()
 
     def _claim(self, claims: Sequence[Claim]) -> Claimed:
-        # What a result row says was decided is never sent again, although a crash kept it out of the ledger.
+        # What a result row calls decided is never sent again, even if a crash kept it out of the ledger.
         decided = [each for each in claims if each.recipient in self.earlier] if self.earlier else []
         free = [each for each in claims if each.recipient not in self.earlier] if decided else claims
         claimed = claim(self._ledger, free, self._resend_unknown)
-        self._end_what_nobody_ended(free, claimed.taken)
+        # Claims left open by a try that was killed are doubts; otherwise they would stay open after the campaign.
+        if left_open := {name for name, old in claimed.taken.items() if old.outcome is None and old.same_task}:
+            self._ledger.leave_in_doubt([each for each in free if each.recipient in left_open])
         return claimed._replace(taken={**self._find(decided), **claimed.taken}) if decided else claimed
-
-    def _end_what_nobody_ended(self, claims: Sequence[Claim], taken: Mapping[str, Entry]) -> None:
-        """Claims of a try that was killed are doubts; else they would stand as claimed when the campaign is over."""
-        if open_claims := {name for name, entry in taken.items() if entry.outcome is None and entry.same_task}:
-            self._ledger.leave_in_doubt([each for each in claims if each.recipient in open_claims])
 
     def _find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         if not claims:

@@ -1,1 +1,1 @@
-"""Claimed invites, on their way to the vendor."""
+"""Sends claimed invites, at a pace that the vendor accepts."""

@@ -1,4 +1,4 @@
-"""How fast invites leave: a ceiling that the user gives, and below it what the vendor lets through."""
+"""How fast invites leave: the user's ceiling, and below it what the vendor accepts."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from time import monotonic
 
 from airflow_provider_omnichat.api.retry import Backoff
 
-# The start: requests under way at first, more of them with each that is accepted, until so many were.
+# The start: this many requests at first, more with each that is accepted, until this many were.
 _FIRST = 4
 _MORE = 0.25
 _STARTED = 100
-# Each refusal adds 1 to the score, each acceptance takes this away: what is refused below 7 % leaves no trace for long.
+# Each refusal adds 1 to the score, each acceptance takes this away: refusals below 7 % leave no lasting trace.
 _DRAIN = 0.08
-# A step where the score passes 1 + this * sqrt(pace): chance, too, gets further where more is sent.
+# A step when the score passes 1 + this * sqrt(pace): chance deviates further when more is sent.
 _BOUND = 0.5
 _STEP = 0.6
-# A wall, so many refusals in a row, is met as soon as the pace is a little too high.
+# A wall, this many refusals in a row, shows that the pace is only a little too high.
 _WALL = 6
 _STEP_AT_WALL = 0.85
-# Between two steps, at least: of tasks that share an account, the slowest must not step again and again for others.
-# After a wall it may come sooner: what a bucket had saved was let through before it, and made the pace look too high.
+# The least time between two steps: of tasks that share an account, the slowest must not slow down for the others. After
+# a wall it is shorter: a token bucket's savings were accepted first, and made the pace look too high.
 _BETWEEN_STEPS_SECONDS = 8.0
 _AFTER_WALL_SECONDS = 2.0
 _SLOWEST = 0.2
@@ -37,23 +37,23 @@ _LOOK_AROUND_SECONDS = 0.25
 
 class Pacer:
     """
-    Gives out turns.
+    Decides when the next request may begin: gives out turns.
 
-    Without a refusal the pace is the ceiling, or as fast as answers come; only the first few invites wait for answers
-    to others, so that a small account is not flooded.
+    Without a refusal the pace is the ceiling, or as fast as answers come. Only the first few invites wait for others'
+    answers, so that a small account is not flooded.
 
-    A limit refuses nearly everything above it, for as long as the pace is too high; a busy server refuses a few, at any
-    pace. So single refusals change nothing. They add up in a score, which acceptances drain; where it shows that more
-    than 7 % are refused, or many in a row are, the pace takes a step down, and everybody waits for as long as the
-    vendor asked. Then it grows, slowly at first and faster with time, in proportion to the root of the pace: tasks
-    that share an account come to similar shares without knowing of each other, because who is faster is refused more
-    often, takes larger steps and grows less in proportion.
+    A limit refuses nearly everything above it for as long as the pace is too high; a busy server refuses a few at any
+    pace. So single refusals change nothing. They add up in a score, which acceptances drain. If the score shows that
+    more than 7 % are refused, or many in a row are, the pace takes a step down, and all requests wait for as long as
+    the vendor asked. Then the pace grows, slowly at first and faster with time, in proportion to its square root. So
+    tasks on one account reach similar shares without talking to each other: the faster one is refused more often, takes
+    larger steps and grows less in proportion.
 
-    Where nothing comes back but failures, everybody waits, longer each time, until something is accepted again.
+    When nothing but failures comes back, all requests wait, longer each time, until one is accepted again.
 
-    :param rate_limit: invites a second at most; None for no ceiling.
-    :param backoff: how long to wait when nothing is taken and the vendor does not say how long.
-    :param clock: seconds that only go forward.
+    :param rate_limit: the most invites a second; None for no ceiling.
+    :param backoff: how long to wait when nothing is accepted and the vendor does not say how long.
+    :param clock: monotonic seconds.
     """
 
     def __init__(
@@ -72,10 +72,10 @@ class Pacer:
         self._starting = True
         self._sent = 0
         self._heard = asyncio.Event()
-        # The pace after the step, and since when it grows; time in which there was nothing to send does not count.
+        # The pace after the step, and since when it grows; time without anything to send does not count.
         self._grows_from = self._rate
         self._growing_since = 0.0
-        # Since the last change: what was asked for before it says nothing of the new pace.
+        # Since the last change: requests that began before it tell nothing about the new pace.
         self._changed = -inf
         self._counting_since = inf
         self._accepted = 0
@@ -85,16 +85,11 @@ class Pacer:
 
     @property
     def rate(self) -> float | None:
-        """Invites a second at the moment; None while nothing limits them."""
+        """The current pace in invites a second; None while it is not limited."""
         return self._rate if self._rate < inf else None
 
     async def turn(self, stopped: asyncio.Event) -> float | None:
-        """
-        Wait for a turn.
-
-        :param stopped: ends the wait.
-        :return: the time at which the turn begins, to be given back with a refusal; None when *stopped* came first.
-        """
+        """Wait for a turn, and return when it begins, for :meth:`refused`; return None if *stopped* is set first."""
         began = self.turn_at_once(stopped)
         if began is not None:
             return began
@@ -109,12 +104,7 @@ class Pacer:
         return None
 
     def turn_at_once(self, stopped: asyncio.Event) -> float | None:
-        """
-        Take a turn if there is one at this moment.
-
-        :param stopped: no turn when it is set.
-        :return: what :meth:`turn` gives; None when a turn must be waited for.
-        """
+        """Take a turn without waiting, as :meth:`turn`; return None if there is none."""
         if self._queue.locked() or stopped.is_set():
             return None
         now = self._clock()
@@ -124,20 +114,16 @@ class Pacer:
         if not self._starting:
             await asyncio.sleep(seconds)
             return
-        with suppress(TimeoutError):  # what is waited for is an answer
+        with suppress(TimeoutError):  # an answer may come first
             async with asyncio.timeout(seconds):
                 await self._heard.wait()
 
     def hold(self, is_held: bool) -> None:
-        """
-        Give out no turns for a while.
-
-        :param is_held: False to go on.
-        """
+        """Give out no turns until called with False."""
         self._is_held = is_held
 
     def accepted(self) -> None:
-        """Note that the vendor let an invite through, whatever else it answered."""
+        """Note that an invite got past the limit on requests, whatever the answer."""
         self._accepted += 1
         self._heard.set()
         self._failed_in_a_row = self._setbacks = 0
@@ -149,16 +135,16 @@ class Pacer:
             self._rate = min(self._grows_from + growth, self._ceiling)
 
     def unanswered(self) -> None:
-        """Note that an invite ended and nobody knows how: it says nothing of the pace, and is no longer waited for."""
+        """Note that an invite ended without an answer: it tells nothing about the pace, and none is expected."""
         self._sent -= 1
         self._heard.set()
 
     def refused(self, began: float, retry_after: float | None = None) -> None:
         """
-        Note that the vendor had enough, which it says with 429.
+        Note a 429.
 
-        :param began: what :meth:`turn` gave.
-        :param retry_after: seconds that the vendor asked for; all invites wait when the pace was too high.
+        :param began: the return value of :meth:`turn`.
+        :param retry_after: seconds that the vendor asked to wait; if the pace was too high, all requests wait.
         """
         if began <= self._changed:
             return
@@ -171,15 +157,15 @@ class Pacer:
         elif is_wall or self._is_too_fast(now):
             self._was_wall = is_wall
             self._change(now, max(_SLOWEST, (_STEP_AT_WALL if is_wall else _STEP) * self._pace(now)))
-            # What is left of a window, or a few tokens of a bucket.
+            # Long enough for the rest of a window, or a few tokens of a bucket.
             self._pause(now, _REST_SECONDS if retry_after is None else retry_after)
 
     def unreachable(self, began: float, retry_after: float | None = None) -> None:
         """
-        Note that no connection came about, or 503 with ``Retry-After``: it says nothing of the pace.
+        Note a failed connection, or a 503 with ``Retry-After``: it tells nothing about the pace.
 
-        :param began: what :meth:`turn` gave.
-        :param retry_after: seconds that the vendor asked for; all invites wait when nothing else comes back.
+        :param began: the return value of :meth:`turn`.
+        :param retry_after: seconds that the vendor asked to wait; if nothing else comes back, all requests wait.
         """
         if began <= self._changed:
             return
@@ -188,7 +174,7 @@ class Pacer:
             self._pause_longer_each_time(self._clock(), retry_after)
 
     def _take(self, now: float) -> float:
-        """Take a turn, or give the seconds until there may be one."""
+        """Take a turn and return 0, or return the seconds until there may be one."""
         if self._is_held:
             return _LOOK_AROUND_SECONDS
         wait = max(self._paused_until, self._next) - now
@@ -198,7 +184,7 @@ class Pacer:
             return _LOOK_AROUND_SECONDS
         late = now - self._next
         if late > _CATCH_UP_SECONDS:
-            # A sleep that took too long is made up for, by a few turns at most.
+            # A sleep that took too long is made up for, but only by a few turns.
             self._next = now - _CATCH_UP_SECONDS
             self._growing_since += late
         self._next += 1 / self._rate
@@ -209,7 +195,7 @@ class Pacer:
             self._counting_since = now
         if self._accepted >= _STARTED:
             self._starting = False
-        # With the time, too: an invite of which nothing is heard must not hold up the others.
+        # More with time: an invite without an answer must not hold up the others.
         elif self._sent >= _FIRST * (1 + now - self._counting_since) + (1 + _MORE) * self._accepted:
             return False
         self._sent += 1
@@ -218,11 +204,11 @@ class Pacer:
     def _pace(self, now: float) -> float:
         if self._rate < inf:
             return self._rate
-        # Who comes after a rest is let through at once what would be for a second.
+        # After a pause, the vendor accepts at once what would otherwise be spread over a second.
         return max(_NOTHING_KNOWN, self._accepted / max(now - self._counting_since, 1.0))
 
     def _is_too_fast(self, now: float) -> bool:
-        # In the first seconds, too, nothing but a wall tells: few answers are a bad measure.
+        # In the first seconds only a wall counts: few answers are a bad measure.
         wait = _AFTER_WALL_SECONDS if self._was_wall else _BETWEEN_STEPS_SECONDS
         is_settled = now - self._counting_since >= wait
         return is_settled and self._score >= 1 + _BOUND * sqrt(self._pace(now))

@@ -30,8 +30,8 @@ class Ended(NamedTuple):
     """
     How a claimed invite ended in this try.
 
-    :param answer: of the vendor, where there was one.
-    :param reason: why it was not accepted; None where it was.
+    :param answer: of the vendor, if there was one.
+    :param reason: why it was not accepted; None if it was.
     :param attempts: requests made.
     """
 
@@ -44,7 +44,7 @@ class Ended(NamedTuple):
 
 @dataclass(slots=True)
 class _Job:
-    """A claimed invite, and what became of it until now; *began* is the time of its first attempt."""
+    """A claimed invite and its attempts so far; *began* is the time of the first one."""
 
     candidate: Candidate
     attempts: int = 0
@@ -56,17 +56,16 @@ class Sender:
     """
     A queue and the tasks that empty it.
 
-    Sending stops by itself when every further invite would meet the same: a failure of the account, nothing taken for
-    a whole retry budget, or invite after invite in doubt. What is queued then ends as not sent.
+    Sending stops by itself when every further invite would meet the same failure: of the account, nothing accepted for
+    a whole retry budget, or invite after invite in doubt. Queued invites then end as not sent.
 
-    A refused invite waits by itself for as long as the vendor asked, and then queues again: it holds up nobody.
+    A refused invite waits for as long as the vendor asked, and is queued again; the others go on.
 
     :param client: entered by the caller.
-    :param pacer: gives out the turns.
-    :param concurrency: requests under way at most.
-    :param retry_budget: seconds within which an invite that was certainly not taken is tried again.
+    :param concurrency: the most requests under way.
+    :param retry_budget: seconds within which an invite that was certainly not accepted is tried again.
     :param ended: called once for each invite, in the event loop.
-    :param clock: seconds that only go forward, the same as the pacer's.
+    :param clock: monotonic seconds, the same as the pacer's.
     """
 
     def __init__(
@@ -103,7 +102,7 @@ class Sender:
         self._doubts_in_a_row = 0
 
     def start(self) -> None:
-        """Begin to send what :meth:`put` brings."""
+        """Begin to send."""
         self.started = self._last_taken = self._clock()
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
 
@@ -113,7 +112,7 @@ class Sender:
 
     @property
     def not_begun(self) -> Reason:
-        """Why an invite was not sent: because sending was stopped before its turn came."""
+        """The reason of invites whose turn had not come when sending was stopped."""
         return Reason(ReasonCode.SENDING_STOPPED, "Sending was stopped", detail=self.stop_reason or "")
 
     @property
@@ -155,15 +154,11 @@ class Sender:
             self._queue_again(timer)
 
     async def finish(self) -> None:
-        """Wait until everything that was put has ended."""
+        """Wait until all queued invites have ended."""
         await self._queue.join()
 
     async def abandon(self, seconds: float) -> None:
-        """
-        Stop and give requests under way some seconds to end; those that do not are in doubt.
-
-        :param seconds: to wait.
-        """
+        """Stop, and give requests under way some seconds to end; those that do not are in doubt."""
         self.stop("the task was stopped")
         try:
             async with asyncio.timeout(seconds):
@@ -174,7 +169,7 @@ class Sender:
             await self._queue.join()
 
     async def close(self) -> None:
-        """End the tasks; what is queued ends as not sent."""
+        """End the tasks; queued invites end as not sent."""
         if self._queue.qsize() or self._refused:
             self.stop("an error stopped the batch")
         await self._queue.join()
@@ -188,7 +183,7 @@ class Sender:
             self._busy += 1
             try:
                 ended = await self._send(job, turn)
-            except Exception as bug:  # no row may be lost, whatever goes wrong
+            except Exception as bug:  # no bug may lose a row
                 self._stop_for(bug)
                 reason = Reason(ReasonCode.PROVIDER_ERROR, _BUG, detail=type(bug).__name__)
                 ended = Ended(job.candidate, Outcome.UNKNOWN, None, reason, 1)
@@ -198,8 +193,8 @@ class Sender:
                 self._queue.task_done()
 
     def _next_at_once(self) -> tuple[_Job, float] | None:
-        # Once somebody has waited for the lock, everybody does, a round of the event loop each: then requests leave one
-        # a round, and not all that are ready.
+        # Once a task has waited for the lock, all do, one round of the event loop each: then one request leaves per
+        # round instead of all that are ready.
         if self._next.locked() or not self._queue.qsize():
             return None
         try:
@@ -210,8 +205,8 @@ class Sender:
         return None if turn is None else (self._off_the_queue(self._queue.get_nowait()), turn)
 
     async def _next_in_time(self) -> tuple[_Job, float | None]:
-        # One at a time takes an invite and waits for a turn; if all did, a slow pace would leave many claimed and
-        # unsent.
+        # One task at a time holds an invite and waits for a turn; if all did, a slow pace would leave many invites
+        # claimed and unsent.
         async with self._next:
             job = self._off_the_queue(await self._queue.get())
             self._waits_for_turn = True
@@ -240,13 +235,13 @@ class Sender:
         try:
             return await self._pacer.turn(self.stopped)
         except asyncio.CancelledError:
-            return None  # only abandon() cancels a task that holds an invite; the task goes on, to end what is queued
+            return None  # only abandon() cancels a task that holds an invite; it goes on and ends queued invites
         except Exception as bug:
             self._stop_for(bug)
             return None
 
     async def _send(self, job: _Job, turn: float | None) -> Ended | None:
-        """Make one request; None when the invite waits to be tried again."""
+        """Make one request; return None if the invite waits to be tried again."""
         candidate = job.candidate
         if turn is None:
             return self._not_sent(job)
@@ -294,14 +289,14 @@ class Sender:
         if now - job.began < self._retry_budget:
             return self.stopped.is_set()
         if now - self._last_taken >= self._retry_budget:
-            self.stop(f"nothing was taken for {self._retry_budget:g} seconds; at last: {refusal}")
+            self.stop(f"nothing was accepted for {self._retry_budget:g} seconds; the last refusal: {refusal}")
         return True
 
     def _note(self, failure: SendError) -> None:
         if failure.http_status is None:
             self._pacer.unanswered()
         else:
-            self._pacer.accepted()  # whatever became of it, it got past the limit on requests
+            self._pacer.accepted()  # past the limit on requests, however it ended
         if failure.outcome is Outcome.REJECTED:
             self._note_taken()
             if failure.account_fault:

@@ -53,8 +53,8 @@ def test_a_call_is_made_again_until_it_works_and_nothing_is_sent_meanwhile(patie
     assert patience(PATIENCE_SECONDS).call(flaky) == "done"
     assert (flaky.calls, holds) == (4, [True, False])
     away, back = (record.getMessage() for record in caplog.records)
-    assert away == ("The ledger is away. It is tried again for up to 600 seconds, and nothing is sent meanwhile.")
-    assert back.startswith("All that is known is recorded again, after ")
+    assert away == ("The ledger is away. It is tried again for up to 600 seconds; nothing is sent until it works.")
+    assert back.startswith("All outcomes are recorded again, after ")
 
 
 def test_a_first_call_that_fails_is_an_error_at_once_whatever_else_has_worked(patience, holds):

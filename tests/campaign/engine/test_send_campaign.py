@@ -14,11 +14,12 @@ from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression
 from airflow_provider_omnichat.campaign.checks.partition import Partition
+from airflow_provider_omnichat.campaign.engine.measuring import CampaignRefusedError
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace, Records, Rules
 from airflow_provider_omnichat.campaign.engine.preview_campaign import preview_campaign
+from airflow_provider_omnichat.campaign.engine.process import StopSignal
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
-from airflow_provider_omnichat.campaign.engine.send_campaign import CampaignRefusedError, send_campaign
-from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
+from airflow_provider_omnichat.campaign.engine.send_campaign import send_campaign
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.model.rows import ListFailedError, RowSourceError
 from airflow_provider_omnichat.campaign.preview.budget import Budget

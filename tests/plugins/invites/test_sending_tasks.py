@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.engine.progress import Progress
+from airflow_provider_omnichat.campaign.engine.progress import Progress, Timeline, snapshot_of_one
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
-from airflow_provider_omnichat.campaign.engine.snapshot import snapshot_of_one
-from airflow_provider_omnichat.campaign.engine.timeline import Timeline
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask, TaskProgress
 from tests.support.plugin_tasks import pushed, sending
 from tests.support.reasons import why

@@ -1,8 +1,9 @@
-"""A campaign beside the thread that Airflow watches, and what an exception of a signal's handler does to it."""
+"""A campaign beside the thread that Airflow watches, interrupted by signals, and the garbage collector around it."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -11,9 +12,8 @@ from types import FrameType
 
 import pytest
 
-from airflow_provider_omnichat.campaign.engine import thread
-from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
-from airflow_provider_omnichat.campaign.engine.thread import run_beside
+from airflow_provider_omnichat.campaign.engine import process
+from airflow_provider_omnichat.campaign.engine.process import StopSignal, rarely_collected, run_beside
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 
@@ -54,7 +54,7 @@ def ring() -> Iterator[Callable[[], None]]:
 
 @pytest.mark.parametrize("moment", [0, 0.1])
 def test_an_exception_in_the_waiting_thread_is_given_back_after_everything_is_recorded(ring, monkeypatch, moment):
-    monkeypatch.setattr(thread, "GRACE_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(process, "GRACE_SECONDS", PATIENCE_SECONDS)
     campaign = Campaign()
 
     async def run() -> None:
@@ -66,8 +66,8 @@ def test_an_exception_in_the_waiting_thread_is_given_back_after_everything_is_re
 
 
 def test_a_campaign_that_does_not_end_is_not_waited_for_for_ever(ring, monkeypatch):
-    monkeypatch.setattr(thread, "GRACE_SECONDS", 0.2)
-    monkeypatch.setattr(thread, "_LAST_WRITES_SECONDS", 0.2)
+    monkeypatch.setattr(process, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(process, "_LAST_WRITES_SECONDS", 0.2)
     campaign = Campaign()
     campaign.may_record.clear()
 
@@ -104,3 +104,53 @@ def test_an_error_of_the_campaign_is_raised_in_the_waiting_thread():
         if running.name == "omnichat-batch":
             running.join(PATIENCE_SECONDS)
             assert not running.is_alive()
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.unfreeze()
+    yield
+    gc.unfreeze()
+    gc.enable()
+    gc.set_threshold(*before)
+
+
+def test_what_was_there_before_is_not_walked_through_and_comes_back(collector):
+    before = gc.get_threshold()
+    there: list[list[int]] = [[] for _ in range(1000)]
+    with rarely_collected():
+        assert gc.get_freeze_count() > len(there)
+        assert gc.get_threshold() == (20_000, *before[1:])
+    assert gc.get_freeze_count() == 0
+    assert gc.get_threshold() == before
+
+
+def test_an_error_leaves_nothing_behind(collector):
+    before = gc.get_threshold()
+    with pytest.raises(KeyError), rarely_collected():
+        raise KeyError
+    assert (gc.get_freeze_count(), gc.get_threshold()) == (0, before)
+
+
+def test_what_somebody_else_has_set_aside_stays_so(collector):
+    gc.freeze()
+    count = gc.get_freeze_count()
+    with rarely_collected():
+        assert gc.get_freeze_count() <= count  # fewer once some of it is gone
+    assert gc.get_freeze_count() > count / 2
+
+
+@pytest.mark.parametrize("threshold", [(0, 10, 10), (50_000, 5, 5)])
+def test_who_wants_fewer_collections_still_gets_them(collector, threshold):
+    gc.set_threshold(*threshold)
+    with rarely_collected():
+        assert gc.get_threshold() == threshold
+
+
+def test_a_collector_that_is_off_stays_off(collector):
+    gc.disable()
+    with rarely_collected():
+        assert not gc.isenabled()
+        assert gc.get_freeze_count() == 0
+    assert not gc.isenabled()
