@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
+from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
 
 NAME = "omnichat-ledger"
 HELP = "See how campaigns of omnichat invites stand in the SQL ledger, and settle who is in doubt"

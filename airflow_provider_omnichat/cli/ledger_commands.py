@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from itertools import chain
 
 from airflow_provider_omnichat.api.privacy import mask_number
+from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, LedgerRow
-from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
 from airflow_provider_omnichat.campaign.ledger.settle import Settlement
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
@@ -125,8 +125,8 @@ class LedgerCommands:
         if not arguments.why.strip():
             raise ValueError("--why is empty: say how you know; it is kept, and nobody can ask you later")
         now = Settlement(was_sent, arguments.by or getpass.getuser(), arguments.why, datetime.now(UTC))
-        with closing(LedgerDesk(self._database, self._table)) as desk:
-            refused = desk.settle(
+        with closing(LedgerAdmin(self._database, self._table)) as admin:
+            refused = admin.settle(
                 arguments.campaign, {row.recipient: now for row in rows}, no_try_runs=arguments.no_task_runs
             )
         names = {row.recipient: row.row_key or mask_number(row.recipient) for row in rows}
@@ -170,8 +170,8 @@ class LedgerCommands:
         print_table(("CAMPAIGN",), [[campaign] for campaign in campaigns])
         if not is_confirmed(f"\nErase {mask_number(number)} from {len(campaigns)} campaigns?", arguments.yes):
             return 1
-        with closing(LedgerDesk(self._database, self._table)) as desk:
-            count = desk.forget(number)
+        with closing(LedgerAdmin(self._database, self._table)) as admin:
+            count = admin.forget(number)
         print(
             f"\n{mask_number(number)} is erased from {count} rows. New campaigns do not know it: put it on the opt-out"
             " list, if the person shall get nothing more."
@@ -212,8 +212,8 @@ class LedgerCommands:
         )
         if not is_confirmed(question, arguments.yes):
             return 1
-        with closing(LedgerDesk(self._database, self._table)) as desk:
-            count = desk.prune([each.campaign for each in due], before)
+        with closing(LedgerAdmin(self._database, self._table)) as admin:
+            count = admin.prune([each.campaign for each in due], before)
         print(f"\n{_invites(count)} deleted.")
         return 0
 

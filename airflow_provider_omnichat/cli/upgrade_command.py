@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from contextlib import closing
 
-from airflow_provider_omnichat.campaign.ledger.sql_statements import SqlTable
+from airflow_provider_omnichat.campaign.ledger.sql_table import SqlTable
 from airflow_provider_omnichat.campaign.results.table_statements import ResultTableSql
 from airflow_provider_omnichat.campaign.sql.upgrade import TableUpgrade
 from airflow_provider_omnichat.cli.output import is_confirmed

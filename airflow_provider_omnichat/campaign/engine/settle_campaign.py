@@ -11,8 +11,8 @@ from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.campaign.engine.look_up import LookUp
 from airflow_provider_omnichat.campaign.engine.stop_signal import StopSignal
 from airflow_provider_omnichat.campaign.engine.worker_thread import WorkerThread
+from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, LedgerRow
-from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
 from airflow_provider_omnichat.campaign.ledger.interface import Entry
 
 
@@ -32,7 +32,7 @@ class Settling:
 async def settle_campaign(
     campaign: str,
     audit: LedgerAudit,
-    desk: LedgerDesk,
+    admin: LedgerAdmin,
     client: AsyncOmnichatClient,
     patience: float,
     settling: Settling,
@@ -45,7 +45,7 @@ async def settle_campaign(
 
     :param campaign: its name.
     :param audit: of the ledger.
-    :param desk: of the same.
+    :param admin: of the same.
     :param client: not entered yet.
     :param patience: seconds for which the logs are asked again when they cannot be read.
     :param settling: takes how far it is.
@@ -66,12 +66,12 @@ async def settle_campaign(
                 found = await look_up.find(row.recipient, _entry_of(row))
                 if found is None:
                     continue
-                refused = await writer.call(desk.settle, campaign, {row.recipient: found})
+                refused = await writer.call(admin.settle, campaign, {row.recipient: found})
                 if not refused:
                     settling.found += 1
                     settling.still_in_doubt -= 1
     finally:
-        await writer.call(desk.close)
+        await writer.call(admin.close)
         writer.close()
 
 

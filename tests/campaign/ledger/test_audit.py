@@ -11,9 +11,8 @@ import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
-from airflow_provider_omnichat.campaign.ledger.audit_statements import Order
-from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
+from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
+from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit, Order
 from airflow_provider_omnichat.campaign.ledger.interface import (
     CERTAINLY_NOT_SENT,
     Claim,
@@ -86,9 +85,9 @@ def many(target: Target) -> tuple[LedgerAudit, str]:
         ledger.record({claim.recipient: Entry.now(outcome, accepted(claim.identity) if not reason else None, reason)})
     ledger.flush()
     ledger.close()
-    desk = LedgerDesk(target.database())
-    assert desk.settle(campaign, {PEOPLE[2]: Settlement(True, "ann", "seen", datetime.now(UTC))}) == {}
-    desk.close()
+    admin = LedgerAdmin(target.database())
+    assert admin.settle(campaign, {PEOPLE[2]: Settlement(True, "ann", "seen", datetime.now(UTC))}) == {}
+    admin.close()
     return LedgerAudit(target.database()), campaign
 
 

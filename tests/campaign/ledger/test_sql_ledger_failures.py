@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry, LedgerError
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
-from airflow_provider_omnichat.campaign.ledger.sql_statements import SqlTable
+from airflow_provider_omnichat.campaign.ledger.sql_table import SqlTable
 from airflow_provider_omnichat.campaign.sql import session as sql_database
 from tests.support.sql_claims import CAMPAIGN, answer_of, claims_of
 from tests.support.sql_servers import Target
