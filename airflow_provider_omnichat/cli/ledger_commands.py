@@ -15,7 +15,7 @@ from itertools import chain
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, LedgerRow
-from airflow_provider_omnichat.campaign.ledger.settle import Settlement
+from airflow_provider_omnichat.campaign.ledger.interface import Settlement
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
 from airflow_provider_omnichat.campaign.results.format import csv_line, one_line
