@@ -1,4 +1,4 @@
-"""What the command shows in a terminal, and asks there."""
+"""What the commands print, and ask, in a terminal."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ from collections.abc import Iterable, Sequence
 
 from airflow_provider_omnichat.campaign.results.format import one_line
 
-_WIDEST = 60
+_CELL_WIDTH = 60
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> None:
-    """
-    Print columns side by side.
-
-    :param heads: of the columns.
-    :param rows: what stands below.
-    :param right: columns that stand to the right, as numbers do.
-    """
-    lines = [list(heads), *([_short(cell) for cell in row] for row in rows)]
+    """Print columns side by side; those in *right* are aligned to the right, as numbers are."""
+    lines = [list(heads), *([_cell(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     for line in lines:
         cells = [
@@ -29,12 +23,7 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, right
 
 
 def is_confirmed(question: str, yes: bool) -> bool:
-    """
-    Tell whether something shall be changed; without ``--yes`` a person in a terminal is asked.
-
-    :param question: to ask.
-    :param yes: whether it was said already.
-    """
+    """Return whether to change something; without ``--yes`` a person in a terminal is asked."""
     if yes:
         return True
     if not sys.stdin.isatty():
@@ -46,6 +35,6 @@ def is_confirmed(question: str, yes: bool) -> bool:
     return False
 
 
-def _short(cell: object) -> str:
+def _cell(cell: object) -> str:
     text = " ".join(one_line(str("" if cell is None else cell)).split())
-    return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
+    return text if len(text) <= _CELL_WIDTH else text[: _CELL_WIDTH - 1] + "…"
