@@ -1,4 +1,4 @@
-"""What each command does: 0 is returned when it was done, 1 when it was not."""
+"""What each command does; it returns 0 when that was done, 1 when it was not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import chain
@@ -24,7 +24,6 @@ from airflow_provider_omnichat.campaign.results.format import csv_line, one_line
 from airflow_provider_omnichat.campaign.results.table_statements import ResultTableSql
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from airflow_provider_omnichat.campaign.sql.upgrade import TableUpgrade
-from airflow_provider_omnichat.cli.output import is_confirmed, print_table
 from airflow_provider_omnichat.cli.silent_airflow import find
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
 from airflow_provider_omnichat.hooks.result_database import result_database
@@ -32,6 +31,8 @@ from airflow_provider_omnichat.hooks.result_database import result_database
 _IN_DOUBT = ("unknown", CLAIMED)
 _SHORTEST_NUMBER_DIGITS = 7
 _SHOWN_ROWS = 20
+_CELL_WIDTH = 60
+_CSV_COLUMNS = ("row_key", "recipient", "outcome", "reason_code", "error", "since", "claimed_at", "claimed_by")
 
 
 def run_command(name: str, arguments: Namespace, *, is_light: bool) -> int:
@@ -49,7 +50,7 @@ def _status(database: SqlDatabase, arguments: Namespace) -> int:
     print(f"Campaign {arguments.campaign}: {_invites(sum(counts.values()))}, {in_doubt or 'none'} in doubt\n")
     by_doubt = sorted(counts.items(), key=lambda item: (item[0][0] not in _IN_DOUBT, item[0][0], -item[1]))
     rows = [(f"{count:,}", label_of(outcome), reason or "") for (outcome, reason), count in by_doubt]
-    print_table(("INVITES", "OUTCOME", "REASON"), rows, right=[0])
+    _print_table(("INVITES", "OUTCOME", "REASON"), rows, right=[0])
     if any(outcome == CLAIMED for outcome, _ in counts):
         print("\nClaimed invites are being sent by a task right now, or were left by one that was killed.")
     return 0
@@ -60,24 +61,10 @@ def _doubts(database: SqlDatabase, arguments: Namespace) -> int:
     doubts = audit.doubts(arguments.campaign)
     shown: Callable[[str], str] = str if arguments.whole_numbers else mask_number
     if arguments.csv:
-        heads = ("row_key", "recipient", "outcome", "reason_code", "error", "since", "claimed_at", "claimed_by")
-        rows = (
-            (
-                row.row_key,
-                _number(row, shown),
-                row.outcome,
-                row.reason_code,
-                row.error,
-                row.since,
-                row.claimed_at.isoformat(timespec="seconds"),
-                row.claimed_by,
-            )
-            for row in doubts
-        )
-        sys.stdout.writelines(map(csv_line, chain([heads], rows)))
+        sys.stdout.writelines(map(csv_line, chain([_CSV_COLUMNS], (_csv_cells(row, shown) for row in doubts))))
         return 0
     listed = list(doubts)
-    if not listed and not audit.counts(arguments.campaign):
+    if not listed and not audit.reasons(arguments.campaign):
         raise ValueError(_no_such_campaign(arguments))
     if not listed:
         print("Nobody is in doubt.")
@@ -87,6 +74,12 @@ def _doubts(database: SqlDatabase, arguments: Namespace) -> int:
     return 0
 
 
+def _csv_cells(row: LedgerRow, shown: Callable[[str], str]) -> list[str | None]:
+    claimed_at = row.claimed_at.isoformat(timespec="seconds")
+    cells = {**row._asdict(), "recipient": _number(row, shown), "claimed_at": claimed_at}
+    return [cells[name] for name in _CSV_COLUMNS]
+
+
 def _settle(database: SqlDatabase, arguments: Namespace) -> int:
     rows = _rows_to_settle(LedgerAudit(database, arguments.table), arguments)
     was_sent = arguments.settle_as == "sent"
@@ -94,7 +87,7 @@ def _settle(database: SqlDatabase, arguments: Namespace) -> int:
     if len(rows) > _SHOWN_ROWS:
         print(f"  and {len(rows) - _SHOWN_ROWS:,} more")
     what = "sent, and never send them again" if was_sent else "not sent, and let the next try send them"
-    if not is_confirmed(f"\nSettle {_invites(len(rows))} as {what}?", arguments.yes):
+    if not _is_confirmed(f"\nSettle {_invites(len(rows))} as {what}?", arguments.yes):
         return 1
     if not arguments.why.strip():
         raise ValueError("--why is empty: say how you know; it is kept, and nobody can ask you later")
@@ -143,8 +136,8 @@ def _forget(database: SqlDatabase, arguments: Namespace) -> int:
     if not campaigns:
         print(f"{mask_number(number)} is not in the ledger.")
         return 0
-    print_table(("CAMPAIGN",), [[campaign] for campaign in campaigns])
-    if not is_confirmed(f"\nErase {mask_number(number)} from {len(campaigns)} campaigns?", arguments.yes):
+    _print_table(("CAMPAIGN",), [[campaign] for campaign in campaigns])
+    if not _is_confirmed(f"\nErase {mask_number(number)} from {len(campaigns)} campaigns?", arguments.yes):
         return 1
     with closing(LedgerAdmin(database, arguments.table)) as admin:
         count = admin.forget(number)
@@ -179,13 +172,13 @@ def _prune(database: SqlDatabase, arguments: Namespace) -> int:
             )
             for each in campaigns
         ]
-        print_table(("LAST", "INVITES", "IN DOUBT", "CAMPAIGN", ""), rows, right=[1, 2])
+        _print_table(("LAST", "INVITES", "IN DOUBT", "CAMPAIGN", ""), rows, right=[1, 2])
     if not due:
         print(f"Nothing to delete: no campaign{' without doubts' if doubtful else ''} is that old.")
         return 0
     invites = _invites(sum(each.invites for each in due))
     question = f"\nDelete {invites} of {len(due)} campaigns? A later run of them invites these people again."
-    if not is_confirmed(question, arguments.yes):
+    if not _is_confirmed(question, arguments.yes):
         return 1
     with closing(LedgerAdmin(database, arguments.table)) as admin:
         count = admin.prune([each.campaign for each in due], before)
@@ -202,7 +195,7 @@ def _upgrade(database: SqlDatabase, arguments: Namespace) -> int:
             print(f"The {name} has every column; nothing to do.")
             return 0
         print("".join(f"{statement};\n" for statement in statements))  # so that somebody else can run them, too
-        if not is_confirmed(f"Run these on the {name}?", arguments.yes):
+        if not _is_confirmed(f"Run these on the {name}?", arguments.yes):
             return 1
         table.run()
     print(f"The {name} has every column now.")
@@ -239,7 +232,7 @@ def _print_rows(rows: Iterable[LedgerRow], shown: Callable[[str], str]) -> None:
         )
         for row in rows
     ]
-    print_table(("ROW KEY", "NUMBER", "OUTCOME", "CLAIMED AT (UTC)", "REASON", "BY"), table)
+    _print_table(("ROW KEY", "NUMBER", "OUTCOME", "CLAIMED AT (UTC)", "REASON", "BY"), table)
 
 
 def _number(row: LedgerRow, shown: Callable[[str], str]) -> str:
@@ -256,3 +249,33 @@ def _identity(given: str) -> str:
         given.isascii() and given.isdigit() and not given.startswith("0") and len(given) >= _SHORTEST_NUMBER_DIGITS
     )
     return identity_of(given if is_international else normalise_number(given))
+
+
+def _print_table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> None:
+    """Print columns side by side; those in *right* are aligned to the right, as numbers are."""
+    lines = [list(heads), *([_cell(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    for line in lines:
+        cells = [
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        print(("  " + "  ".join(cells)).rstrip())
+
+
+def _is_confirmed(question: str, yes: bool) -> bool:
+    """Return whether to change something; without ``--yes`` a person in a terminal is asked."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        print("Nothing was changed. With --yes it is.", file=sys.stderr)
+        return False
+    if input(f"{question} [y/N] ").strip().lower() in ("y", "yes"):
+        return True
+    print("Nothing was changed.", file=sys.stderr)
+    return False
+
+
+def _cell(cell: object) -> str:
+    text = " ".join(one_line(str("" if cell is None else cell)).split())
+    return text if len(text) <= _CELL_WIDTH else text[: _CELL_WIDTH - 1] + "…"

@@ -46,7 +46,7 @@ class LedgerRow(NamedTuple):
     :param recipient: the number, or what replaced it if it was erased.
     :param outcome: one of the words of the results, or ``claimed``.
     :param since: what happened since to an invite in doubt.
-    :param delivery: what became of it after it was accepted, if a sensor asked.
+    :param delivery: its final status after it was accepted, if a sensor asked.
     :param updated: when it was last written to, in UTC.
     :param settled_as: ``sent`` or ``not_sent`` if somebody settled a doubt.
     """
@@ -96,13 +96,6 @@ class LedgerAudit:
     def __init__(self, database: SqlDatabase, table: str = DEFAULT_TABLE) -> None:
         self._table = SqlTable(table, database.dialect, database.placeholder)
         self._database = database
-
-    def counts(self, campaign: str) -> dict[str, int]:
-        """Count the invites of a campaign by outcome."""
-        counts: dict[str, int] = {}
-        for (outcome, _), count in self.reasons(campaign).items():
-            counts[outcome] = counts.get(outcome, 0) + count
-        return counts
 
     def reasons(self, campaign: str) -> dict[tuple[str, str | None], int]:
         """Count the invites of a campaign by outcome and reason code."""

@@ -45,19 +45,14 @@ class FrequencyCap:
 
     @property
     def reason(self) -> Reason:
-        """Why somebody gets no more."""
+        """Why a person gets no more."""
         return Reason(
             ReasonCode.FREQUENCY_CAP,
             f"has got {self.most} or more invites in the last {_shown(self.period)} (max_per_recipient)",
         )
 
     def over(self, counts: Mapping[str, int], claimed: int = 0) -> set[str]:
-        """
-        Return the numbers that get no more.
-
-        :param counts: invites within the period, by number.
-        :param claimed: how many of these are the one in question.
-        """
+        """Return the numbers that get no more, of which *claimed* invites are the one in question."""
         return {number for number, count in counts.items() if count - claimed >= self.most}
 
 

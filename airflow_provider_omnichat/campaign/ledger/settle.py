@@ -50,7 +50,7 @@ def settled(entry: Entry, settlement: Settlement, *, no_try_runs: bool = False) 
 def settle_each(
     known: Mapping[str, Entry], settlements: Mapping[str, Settlement], *, no_try_runs: bool = False
 ) -> tuple[dict[str, Entry], dict[str, str]]:
-    """Return the new entries by recipient, and why there is none for some; see :func:`settled`."""
+    """Return the new entries, and why some have none, by recipient; see :func:`settled`."""
     entries: dict[str, Entry] = {}
     refused: dict[str, str] = {}
     for recipient, settlement in settlements.items():

@@ -122,7 +122,7 @@ def _settlement(
     outcome: Outcome | None, claimed: datetime, settled_as: str, by: str, at: object, why: str
 ) -> Settlement | None:
     settled_at = moment(at)
-    # It counts as long as the outcome is the one that it gave, and nobody has claimed the invite since.
+    # It counts as long as the outcome is the one that it gave, and the invite was not claimed again since.
     if settled_at < claimed or _SETTLED_AS.get(outcome) != settled_as:
         return None
     return Settlement(settled_as == _SENT, by or "", why or "", settled_at)

@@ -3,8 +3,8 @@ The ledger in a table of the user's own database.
 
 It holds across runs and DAGs, on every Airflow, and is the audit trail. One row for each campaign and recipient; the
 primary key keeps two tasks from claiming the same one. Each claim carries the id of the call that made it, and a
-recipient is won if its row has that id in the end. So a block can be written again when nobody knows whether its commit
-arrived: what did arrive has the id already.
+recipient is won if its row has that id in the end. So a block can be written again when it is not known whether its
+commit arrived: what did arrive has the id already.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class SqlLedger:
         if not claims:
             return {}
         # Each transaction locks its rows in the order of the numbers, so that tasks with the same list wait for each
-        # other and never in a circle; hence outcomes have one of their own.
+        # other and never in a circle; hence outcomes have a separate one.
         ordered = sorted(claims, key=lambda claim: claim.identity)
         if self._unsure is None or self._unsure[0] != ordered:
             self._unsure = ordered, uuid4().hex, stamp(datetime.now(UTC))
@@ -218,10 +218,10 @@ class SqlLedger:
         self, cursor: Any, claims: Sequence[Claim], retake: Collection[Outcome | None], claim_id: str, now: str
     ) -> None:
         ended = {outcome for outcome in retake if outcome is not None}
-        from_all, own = sorted(ended & CERTAINLY_NOT_SENT), sorted(ended - CERTAINLY_NOT_SENT)
+        by_anybody, own = sorted(ended & CERTAINLY_NOT_SENT), sorted(ended - CERTAINLY_NOT_SENT)
         own_open = None in retake
         mark, marks = self._table.placeholder, self._table.marks
-        allowed = [f"outcome IN ({marks(len(from_all))})"] if from_all else []
+        allowed = [f"outcome IN ({marks(len(by_anybody))})"] if by_anybody else []
         of_own = [f"outcome IN ({marks(len(own))})"] if own else []
         if own_open:
             of_own.append(f"(outcome IS NULL AND claimed_at < {mark})")
@@ -238,7 +238,7 @@ class SqlLedger:
                 f"UPDATE {self._table.sql_name}"  # noqa: S608 - as above
                 f" SET claimed_by = {mark}, claim_id = {mark}, claimed_at = {mark}, attempts = 0, {emptied}"
                 f" WHERE campaign = {mark} AND recipient IN ({marks(len(block))}) AND ({' OR '.join(allowed)})",
-                (self._owner, claim_id, now, self._campaign, *numbers, *map(str, from_all), *for_own),
+                (self._owner, claim_id, now, self._campaign, *numbers, *map(str, by_anybody), *for_own),
             )
 
     def _write_ended(self, cursor: Any) -> None:
@@ -297,8 +297,8 @@ class SqlLedger:
         )
 
     def _forgotten(self, claims: Sequence[Claim]) -> dict[str, Entry]:
-        """Return those whose number was erased: how it ended is no longer known, and nobody gets it twice."""
-        # In a transaction of its own: one that reads first does not see, in MySQL, what others insert meanwhile.
+        """Return those whose number was erased: how they ended is no longer known, and they get no second invite."""
+        # In a separate transaction: one that reads first does not see, in MySQL, what others insert during it.
         if self._any_forgotten is None:  # found by the key, whatever the size of the table
             any_of_them = f"SELECT recipient FROM {self._table.sql_name} WHERE recipient >= '{FORGOTTEN}' LIMIT 1"  # noqa: S608 - as above
             self._any_forgotten = bool(self._select(any_of_them))
