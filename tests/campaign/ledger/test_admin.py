@@ -110,7 +110,7 @@ class TestSettle:
         assert failures == []
         assert by_outcome(target, table, "c") == {"accepted": 1}
 
-    def test_a_doubt_that_a_task_has_claimed_again_meanwhile_is_refused(self, target: Target, table: str) -> None:
+    def test_a_doubt_that_a_task_has_claimed_again_is_refused(self, target: Target, table: str) -> None:
         sent(target, table, "c", {NUMBERS[0]: Outcome.UNKNOWN})
         running = SqlLedger(target.database(), "c", OWNER, table)
         running.claim(claims_of("c", NUMBERS[0]), CERTAINLY_NOT_SENT | IN_DOUBT)

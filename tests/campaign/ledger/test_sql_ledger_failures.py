@@ -246,7 +246,7 @@ class TestFailures:
         sut.close()
 
     @pytest.mark.parametrize("target", ["psycopg2", "psycopg", "pymysql"], indirect=True)
-    def test_a_user_without_rights_gets_told_which(self, target: Target, table: str) -> None:
+    def test_the_error_names_the_rights_that_a_user_lacks(self, target: Target, table: str) -> None:
         user = f"user_{table}"
         options = {**target.options, "user": user}
         if target.dialect == "mysql":

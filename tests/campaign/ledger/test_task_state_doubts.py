@@ -40,7 +40,7 @@ def store() -> Store:
 
 
 def played(store: Store, outcomes: Sequence[Outcome | None], reason: Reason | None = LOST, retake: Any = AGAIN) -> None:
-    """One try: claims everybody that may be, and records what became of them; None for nothing, as a crash does."""
+    """One try: claims everybody it may, and records how they ended; None for nothing, as a crash does."""
     journal = StateStoreJournal(store, "c")
     block = claims(NUMBERS[: len(outcomes)])
     taken = journal.claim(block, retake)
@@ -194,7 +194,7 @@ class TestSingle:
 
 
 class History:
-    """What happens to a store, from try to try, with people who settle meanwhile."""
+    """What happens to a store, from try to try, with people who settle in between."""
 
     def __init__(self) -> None:
         self.store = Store()
