@@ -63,7 +63,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": "airflow_provider_omnichat.transfers.sql_to_omnichat",
             }
         ],
-        "cli": ["airflow_provider_omnichat.cli.airflow_commands.get_ledger_cli_commands"],
+        "cli": ["airflow_provider_omnichat.cli.commands.get_ledger_cli_commands"],
         "connection-types": [
             {
                 "connection-type": "omnichat",

@@ -1,1 +1,1 @@
-"""The command ``omnichat-ledger``: how campaigns stand, and who is in doubt."""
+"""The command ``omnichat-ledger``: campaigns of the SQL ledger, and their invites in doubt."""

@@ -13,30 +13,23 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """
-    Do what the command line says.
-
-    :param arguments: that of the process if None.
-    :return: 0 when it was done, 1 when it was not; a command line that cannot be read ends the process with 2.
-    """
+    """Run what the command line says (by default that of the process); one that cannot be read exits with 2."""
     given = read_arguments(arguments)
     return run(given.command, given)
 
 
 def run(command: str, arguments: argparse.Namespace) -> int:
-    """Do one of the commands: return 0 when it was done, 1 when it was not."""
-    from airflow_provider_omnichat.cli.silent_airflow import find, silent_airflow
+    """Run one of the commands: return 0 when it was done, 1 when it was not."""
+    from airflow_provider_omnichat.cli.silent_airflow import silent_airflow
 
     with silent_airflow() as is_light:
         from airflow.providers.common.compat.sdk import AirflowException
 
         from airflow_provider_omnichat.api.errors import OmnichatError
-        from airflow_provider_omnichat.cli.ledger_commands import LedgerCommands
-        from airflow_provider_omnichat.cli.upgrade_command import UpgradeCommand
+        from airflow_provider_omnichat.cli.ledger_commands import run_command
 
-        kind = UpgradeCommand if command == "upgrade" else LedgerCommands
         try:
-            return find(lambda: kind.of(arguments), is_light).run(command, arguments)
+            return run_command(command, arguments, is_light=is_light)
         except (AirflowException, OmnichatError, ValueError) as error:
             print(f"{NAME}: {error}", file=sys.stderr)
         except BrokenPipeError:  # what reads the output has seen enough

@@ -1,4 +1,4 @@
-"""What the command takes, told once for its own parser and for Airflow's."""
+"""The commands and their arguments, once for our own parser and for ``airflow omnichat-ledger`` (Airflow 3.2)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
+from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
+
+if TYPE_CHECKING:
+    from airflow.cli.cli_config import CLICommand
 
 NAME = "omnichat-ledger"
-HELP = "See how campaigns of omnichat invites stand in the SQL ledger, and settle who is in doubt"
+HELP = "Show campaigns of omnichat invites in the SQL ledger, and settle invites in doubt"
 
 _CONNECTION_VARIABLE = "OMNICHAT_LEDGER_CONN_ID"
 _AGE = re.compile(r"(\d{1,5})([dw])")
@@ -23,13 +27,13 @@ def age(text: str) -> timedelta:
     """Read ``400d`` or ``52w``."""
     found = _AGE.fullmatch(text)
     if not found or not int(found[1]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no age; write days or weeks: 400d, 52w")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an age; write days or weeks: 400d, 52w")
     return timedelta(**{{"d": "days", "w": "weeks"}[found[2]]: int(found[1])})
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument of a command: its names, and what :meth:`argparse.ArgumentParser.add_argument` takes besides."""
+    """One argument of a command: its names, and the options of :meth:`argparse.ArgumentParser.add_argument`."""
 
     flags: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -37,7 +41,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One thing to do; *changes* if it changes a table."""
+    """One command; *changes* if it changes a table."""
 
     name: str
     help: str
@@ -46,14 +50,14 @@ class Command:
 
     @property
     def all_arguments(self) -> tuple[Argument, ...]:
-        """Its own, and those that all commands have."""
+        """Its own arguments, and those that all commands have."""
         return (*self.arguments, *((_YES,) if self.changes else ()), _connection(), _TABLE)
 
 
 _CAMPAIGN = Argument(("campaign",), {"help": "the campaign's name, as the task has it"})
 _NUMBER = Argument(("number",), {"help": "a phone number with its country code: '+41 79 302 67 27'"})
 _TABLE = Argument(("--table",), {"default": DEFAULT_TABLE, "help": f"its name; {DEFAULT_TABLE} if not given"})
-_YES = Argument(("--yes",), {"action": "store_true", "help": "do it without asking; otherwise it is only shown first"})
+_YES = Argument(("--yes",), {"action": "store_true", "help": "do it without asking"})
 
 
 def _connection() -> Argument:
@@ -66,7 +70,7 @@ COMMANDS = (
     Command("status", "count a campaign's invites by outcome and reason", (_CAMPAIGN,)),
     Command(
         "doubts",
-        "list the invites of a campaign that may have been sent, or not",
+        "list the invites of a campaign that are in doubt",
         (
             _CAMPAIGN,
             Argument(("--csv",), {"action": "store_true", "help": "as CSV"}),
@@ -75,11 +79,11 @@ COMMANDS = (
     ),
     Command(
         "settle",
-        "say of invites in doubt that they were sent, or not",
+        "record that invites in doubt were sent, or were not",
         (
             _CAMPAIGN,
             Argument(("--row-key",), {"action": "append", "help": "the row's key; may be given several times"}),
-            Argument(("--number",), {"action": "append", "help": "the number; likewise"}),
+            Argument(("--number",), {"action": "append", "help": "the number; may be given several times"}),
             Argument(("--reason",), {"metavar": "CODE", "help": "all that are in doubt for this reason"}),
             Argument(
                 ("--as",),
@@ -97,14 +101,14 @@ COMMANDS = (
                 {
                     "action": "store_true",
                     "help": "you have seen that no task of the campaign runs: claims that are younger than an hour and"
-                    " that nobody has ended are settled, too",
+                    " have no outcome are settled, too",
                 },
             ),
         ),
         changes=True,
     ),
     Command("forget", "erase a number; it still gets no second invite of a campaign", (_NUMBER,), changes=True),
-    Command("export", "give all that is held of a number, as JSON", (_NUMBER,)),
+    Command("export", "print all that is held of a number, as JSON", (_NUMBER,)),
     Command(
         "prune",
         "delete campaigns of which nothing happened for long",
@@ -139,3 +143,27 @@ def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace
         for argument in command.all_arguments:
             own.add_argument(*argument.flags, **argument.options)
     return parser.parse_args(arguments)
+
+
+def get_ledger_cli_commands() -> list[CLICommand]:
+    """Return what Airflow adds to its command line; see the key ``cli`` of the provider's description."""
+    from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
+
+    make: Any = Arg  # has no types
+    actions = [
+        ActionCommand(
+            name=command.name,
+            help=command.help,
+            func=partial(_run, command.name),
+            args=[make(flags=argument.flags, **argument.options) for argument in command.all_arguments],
+        )
+        for command in COMMANDS
+    ]
+    return [GroupCommand(name=NAME, help=HELP, subcommands=actions)]
+
+
+def _run(command: str, arguments: argparse.Namespace) -> None:
+    from airflow_provider_omnichat.cli.__main__ import run
+
+    if code := run(command, arguments):
+        raise SystemExit(code)

@@ -1,4 +1,4 @@
-"""Airflow as a command needs it: without a word on the standard output, and set up no further than it has to be."""
+"""Airflow as a command needs it: silent on the standard output, and set up no further than necessary."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ T = TypeVar("T")
 @contextmanager
 def silent_airflow() -> Iterator[bool]:
     """
-    Import Airflow if nobody has, and keep what it logs and warns of to itself: the answer alone is written.
+    Import Airflow, unless it is, and silence its logs and warnings: only the command's answer is written.
 
     Yields whether its database, logging and plugins are not set up, which takes longer than all the rest.
     """
-    # Airflow 3 looks into its own database for connections only in processes that say they are of the server's side, as
-    # its own commands do.
+    # Airflow 3 looks into its own database for connections only in processes that declare themselves part of the
+    # server, as its own commands do.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     is_light = "airflow" not in sys.modules
     if is_light:
@@ -33,10 +33,10 @@ def silent_airflow() -> Iterator[bool]:
     log_level = logging.root.manager.disable
     logging.disable(logging.CRITICAL if is_light else logging.WARNING)
     with warnings.catch_warnings():
-        import airflow  # it sets filters of its own
+        import airflow  # it sets its own filters
 
         warnings.simplefilter("ignore")
-        if is_light and airflow.__version__.startswith("3.1."):  # its connections need models that nobody imports
+        if is_light and airflow.__version__.startswith("3.1."):  # its connections need models that nothing imports
             from airflow.models import import_all_models
 
             import_all_models()  # type: ignore[no-untyped-call]  # Airflow's own

@@ -70,7 +70,7 @@ def _rows(
     parameters: Sequence[Any] | Mapping[str, Any] | None,
     columns: Callable[[Sequence[str]], None] | None,
 ) -> Iterator[dict[str, Any]]:
-    from airflow_provider_omnichat.campaign.model.plain_values import RoundedFloat
+    from airflow_provider_omnichat.campaign.model.field_values import RoundedFloat
     from airflow_provider_omnichat.campaign.sql.cursor import give_up, row_values
 
     connection = _told(conn_id, "be reached", lambda: connect(hook, conn_id, SqlQueryError))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_omnichat.campaign.engine.process import StopSignal
-from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
+from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.tasks.arguments import seconds_of
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
@@ -75,8 +75,8 @@ class SettleInvitesOperator(RequiredArgumentsMixin, PrivateFieldsMixin, Template
         """Look them up; see the class."""
         from airflow_provider_omnichat.campaign.engine.look_up import Settling, settle_campaign
         from airflow_provider_omnichat.campaign.engine.process import run_beside
+        from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
         from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
-        from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
         from airflow_provider_omnichat.hooks.ledger_database import ledger_database
 
         self.refuse_missing_arguments()
@@ -84,9 +84,9 @@ class SettleInvitesOperator(RequiredArgumentsMixin, PrivateFieldsMixin, Template
         database = ledger_database(self.ledger_conn_id)
         client = OmnichatHook(self.omnichat_conn_id).get_async_conn(1)
         settling = Settling()
-        with closing(LedgerDesk(database, self.ledger_table)) as desk:
+        with closing(LedgerAdmin(database, self.ledger_table)) as admin:
             audit = LedgerAudit(database, self.ledger_table)
-            work = partial(settle_campaign, campaign, audit, desk, client, self.patience, settling, self._stop)
+            work = partial(settle_campaign, campaign, audit, admin, client, self.patience, settling, self._stop)
             try:
                 interrupt = run_beside(work, self._stop)
             finally:

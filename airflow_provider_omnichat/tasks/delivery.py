@@ -95,7 +95,7 @@ def _ledger(conn_id: str, table: str, campaign: str, owner: str | None = None) -
         audit = LedgerAudit(database, table)
     except ValueError as error:  # the table's name is none, and stays so
         raise AirflowFailException(sentences(str(error))) from None
-    if not audit.counts(campaign):  # reads only: a table that is missing is not made here
+    if not audit.reasons(campaign):  # reads only: a table that is missing is not made here
         raise AirflowFailException(
             f"The ledger table {table} of connection {conn_id!r} has no invite of this campaign; see its name there"
             " (with resend_key, it is campaign#resend_key)"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_omnichat.api.body import valid_text
-from airflow_provider_omnichat.campaign.model.plain_values import HALF_A_CHARACTER
+from airflow_provider_omnichat.campaign.model.field_values import HALF_A_CHARACTER
 from airflow_provider_omnichat.tasks.templates import provided_fields
 
 # Not templated; what a mapped task is expanded to is given all the same.

@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from airflow_provider_omnichat.campaign.model.distinct_names import distinct_name
+from airflow_provider_omnichat.campaign.model.names import distinct_name
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.campaign.results.files import ResultFiles
 from airflow_provider_omnichat.campaign.results.sink import NoResults, ResultSink

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from airflow_provider_omnichat.campaign.model.blank import is_blank
+from airflow_provider_omnichat.campaign.model.field_values import is_blank
 
 _TEXTS_FOR_PEOPLE = frozenset({"message", "link_placeholder", "sql"})
 # As a part of a name: spring-None, exports/None/2026.

@@ -16,7 +16,7 @@ from airflow_provider_omnichat.campaign.checks.invite import check_invite
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry
 from airflow_provider_omnichat.campaign.ledger.retake import doubted_again, still_in_doubt
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
-from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
+from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Wait
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
 from airflow_provider_omnichat.campaign.phone.time_zones import checked_zone

@@ -116,7 +116,7 @@ def test_status_counts_doubts_first(target: Target) -> None:
         "",
         "  INVITES  OUTCOME   REASON",
         "        1  claimed",
-        "        2  unknown   read_timeout",
+        "        2  in doubt  read_timeout",
         "        1  accepted",
         "        1  rejected",
     ]
@@ -148,7 +148,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_changed(run, target: Targ
         monkeypatch.setattr(sys, "stdin", nothing)
         code, shown, said = run("settle", "welcome", "--row-key", "C-2", "--as", "sent", "--why", "seen in the portal")
     assert (code, said) == (1, "Nothing was changed. With --yes it is.\n")
-    assert "C-2      41793****02  unknown" in shown
+    assert "C-2      41793****02  in doubt" in shown
     assert outcomes(target)["C-2"] == "unknown"
 
 
@@ -279,7 +279,7 @@ def test_old_campaigns_are_pruned_and_those_with_doubts_are_kept(run, target: Ta
         (("settle", "welcome", "--row-key", "C-2", "--as", "maybe", "--why", "x"), 2, "invalid choice: 'maybe'"),
         (("settle", "welcome", "--row-key", "C-2", "--as", "sent"), 2, "--why"),
         (("forget", "079 302 00 00", "--yes"), 1, "country"),
-        (("prune", "--older-than", "0d"), 2, "is no age; write days or weeks"),
+        (("prune", "--older-than", "0d"), 2, "is not an age; write days or weeks"),
         (("nothing",), 2, "nothing"),
     ],
 )

@@ -94,7 +94,7 @@ def test_the_runbooks_commands_list_the_doubts_and_settle_them(
     for command in commands:
         assert main(shlex.split(command.partition(" > ")[0])) == 0
     shown = capsys.readouterr().out
-    assert "2  unknown  claim_never_ended" in shown
+    assert "2  in doubt  claim_never_ended" in shown
     assert f"customer-6727,{SENT},unknown,claim_never_ended" in shown
     assert outcomes(ledger) == {SENT: "accepted", NOT_SENT: "not_sent"}
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression, SuppressionError
-from airflow_provider_omnichat.campaign.model.plain_values import RoundedFloat
+from airflow_provider_omnichat.campaign.model.field_values import RoundedFloat
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result, Row
 from airflow_provider_omnichat.campaign.rows.spool import Spool
 from airflow_provider_omnichat.hooks.sql_rows import SqlQueryError, SqlQueryMistakeError, rows_of_query

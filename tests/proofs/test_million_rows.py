@@ -88,7 +88,7 @@ def growth(capsys: Any, what: str, few: dict[str, Any], many: dict[str, Any]) ->
             print(f"\n{what}: {one['rows']:,} rows in {one['seconds']:.0f} s ({rate:,.0f}/s), ", end="")
             print(f"peak {one['peak_mib']:.0f} MiB", end="")
         print(f"; {grown:.0f} bytes a row")
-    return grown - NOISE_BYTES / rows
+    return grown - NOISE_BYTES / float(rows)
 
 
 @pytest.mark.proof

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
+from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger, FrequencyCap
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry, Ledger, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import claim
@@ -87,7 +87,7 @@ class Home:
 
     def settle_though_it_runs(self, number: str, settlement: Settlement) -> dict[str, str]:
         """What somebody does who says that no task runs, and is wrong."""
-        return LedgerDesk(self._target.database()).settle("c", {number: settlement}, no_try_runs=True)
+        return LedgerAdmin(self._target.database()).settle("c", {number: settlement}, no_try_runs=True)
 
     def close(self) -> None:
         for one in self._made:

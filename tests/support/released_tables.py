@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_omnichat import __version__
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
-from airflow_provider_omnichat.campaign.ledger.sql_statements import SqlTable
+from airflow_provider_omnichat.campaign.ledger.sql_table import SqlTable
 from airflow_provider_omnichat.campaign.results.table import ResultTable
 from airflow_provider_omnichat.campaign.results.table_statements import ResultTableSql
 from airflow_provider_omnichat.campaign.sql.dialect import DIALECTS as DIALECTS_OF_LEDGERS

@@ -9,8 +9,7 @@ from typing import Any
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.model.blank import value_in
-from airflow_provider_omnichat.campaign.model.plain_values import plain_text_of
+from airflow_provider_omnichat.campaign.model.field_values import plain_text_of, value_in
 
 _BRACE = re.compile(r"\{\{|\}\}|\{[^{}]*\}|\{|\}")
 _FIELD = re.compile(r"[^\W\d]\w*(?:[ -]+\w+)*")

@@ -11,9 +11,8 @@ from airflow_provider_omnichat.api.errors import InvalidInviteError, OmnichatErr
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import is_address, is_path
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.model.blank import is_blank, value_in
-from airflow_provider_omnichat.campaign.model.column_names import TwoColumnsError, column_of, shown_name
-from airflow_provider_omnichat.campaign.model.plain_values import key_text
+from airflow_provider_omnichat.campaign.model.field_values import is_blank, key_text, value_in
+from airflow_provider_omnichat.campaign.model.names import TwoColumnsError, column_of, shown_name
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Refusal, Row
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
@@ -114,7 +113,7 @@ def numbers_in(entries: Iterable[object], column: str, region_column: str | None
     Give the numbers of an opt-out list that has columns.
 
     Names of columns are taken as those of invites are, see
-    :func:`~airflow_provider_omnichat.campaign.model.column_names.column_of`.
+    :func:`~airflow_provider_omnichat.campaign.model.names.column_of`.
 
     :param entries: rows of a file or query, or dicts as rows; what is no row is a number and given as it is.
     :param column: the one with the number; where a row has no such column but only one at all, that one.

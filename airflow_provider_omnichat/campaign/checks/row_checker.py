@@ -13,11 +13,10 @@ from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.checks.invite import check_invite
 from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
 from airflow_provider_omnichat.campaign.checks.partition import Partition
-from airflow_provider_omnichat.campaign.model.blank import value_in
-from airflow_provider_omnichat.campaign.model.column_names import shown_name
-from airflow_provider_omnichat.campaign.model.plain_values import key_text
+from airflow_provider_omnichat.campaign.model.field_values import key_text, value_in
+from airflow_provider_omnichat.campaign.model.known_recipients import Seen
+from airflow_provider_omnichat.campaign.model.names import shown_name
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Refusal, Result, Row
-from airflow_provider_omnichat.campaign.model.seen import Seen
 from airflow_provider_omnichat.campaign.phone.identity import identity_key, identity_of
 
 _DUPLICATE = Reason(ReasonCode.DUPLICATE_IN_LIST, "the same number stands earlier in this list")

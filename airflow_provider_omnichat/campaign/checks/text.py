@@ -6,8 +6,7 @@ from airflow_provider_omnichat.api.body import valid_text
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
-from airflow_provider_omnichat.campaign.model.blank import is_blank
-from airflow_provider_omnichat.campaign.model.plain_values import HALF_A_CHARACTER
+from airflow_provider_omnichat.campaign.model.field_values import HALF_A_CHARACTER, is_blank
 from airflow_provider_omnichat.campaign.model.segments import MOST_BYTES, MOST_PARTS, refused_length
 
 

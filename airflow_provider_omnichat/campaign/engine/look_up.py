@@ -18,7 +18,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.campaign.engine.process import StopSignal, WorkerThread
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, LedgerRow
-from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
+from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
 
 BEFORE = timedelta(minutes=1)
@@ -103,7 +103,7 @@ class Settling:
 async def settle_campaign(
     campaign: str,
     audit: LedgerAudit,
-    desk: LedgerDesk,
+    admin: LedgerAdmin,
     client: AsyncOmnichatClient,
     patience: float,
     settling: Settling,
@@ -133,12 +133,12 @@ async def settle_campaign(
                 found = await look_up.find(row.recipient, _entry_of(row))
                 if found is None:
                     continue
-                refused = await writer.call(desk.settle, campaign, {row.recipient: found})
+                refused = await writer.call(admin.settle, campaign, {row.recipient: found})
                 if not refused:
                     settling.found += 1
                     settling.still_in_doubt -= 1
     finally:
-        await writer.call(desk.close)
+        await writer.call(admin.close)
         writer.close()
 
 

@@ -10,8 +10,7 @@ from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Row
 from airflow_provider_omnichat.campaign.model.segments import estimate_segments
-from airflow_provider_omnichat.campaign.model.size import Size
-from airflow_provider_omnichat.campaign.preview.budget import Budget
+from airflow_provider_omnichat.campaign.preview.budget import Budget, Size
 from airflow_provider_omnichat.campaign.preview.fingerprint import Fingerprint
 
 

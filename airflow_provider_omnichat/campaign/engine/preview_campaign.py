@@ -18,7 +18,7 @@ from airflow_provider_omnichat.campaign.ledger.frequency_cap import CountingLedg
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Ledger
 from airflow_provider_omnichat.campaign.ledger.retake import already_invited
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Refusal, Result, RowSource
-from airflow_provider_omnichat.campaign.model.size import Size
+from airflow_provider_omnichat.campaign.preview.budget import Size
 from airflow_provider_omnichat.campaign.preview.fingerprint import Fingerprint
 from airflow_provider_omnichat.campaign.preview.statistics import Preview
 from airflow_provider_omnichat.campaign.results.tally import Tally

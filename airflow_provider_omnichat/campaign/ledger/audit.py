@@ -1,48 +1,54 @@
-"""How campaigns stand in the ledger of a database: for people who look, and writes nothing."""
+"""Campaigns in the ledger of a database, for people who look: reads, and writes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from airflow_provider_omnichat.campaign.ledger.audit_statements import ROW_COLUMNS, AuditStatements, Order
-from airflow_provider_omnichat.campaign.ledger.desk import forgotten_name
+from airflow_provider_omnichat.campaign.ledger.admin import forgotten_name
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
-from airflow_provider_omnichat.campaign.ledger.sql_statements import COLUMNS, DEFAULT_TABLE, FORGOTTEN
+from airflow_provider_omnichat.campaign.ledger.sql_table import COLUMNS, DEFAULT_TABLE, FORGOTTEN, SqlTable
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.failure import failure_name
+from airflow_provider_omnichat.campaign.sql.like import contains
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from airflow_provider_omnichat.campaign.sql.values import fitted, moment, stamp
 from airflow_provider_omnichat.campaign.sql.written_table import lack_of_columns
 
 CLAIMED = "claimed"
-"""Stands for the outcome of a claim that nobody has ended yet."""
+"""Stands for the outcome of a claim that has none yet."""
 
-_PAGE = 1000
+Order = Literal["claimed_at", "updated", "row_key", "outcome", "reason_code", "recipient"]
+"""The columns by which rows can be sorted."""
+
+# A settlement, or how it ended, may be older than the claim: of what was claimed again.
+_UPDATED = (
+    "CASE WHEN settled_at > COALESCE(ended_at, claimed_at) THEN settled_at ELSE COALESCE(ended_at, claimed_at) END"
+)
+_ORDERS: dict[Order, str] = {
+    "claimed_at": "claimed_at",
+    "updated": _UPDATED,
+    "row_key": "COALESCE(row_key, '')",
+    "outcome": "COALESCE(outcome, '')",
+    "reason_code": "COALESCE(reason_code, '')",
+    "recipient": "recipient",
+}
+_PAGE_ROWS = 1000
 
 
 class LedgerRow(NamedTuple):
     """
-    One invite of a campaign.
+    One invite of a campaign; the fields are columns of the table.
 
-    :param recipient: the number; of one that was forgotten what stands for it.
-    :param row_key: the user's name of the row; None where there is none.
+    :param recipient: the number, or what replaced it if it was erased.
     :param outcome: one of the words of the results, or ``claimed``.
-    :param reason_code: why it was not accepted, or was in doubt, as ``docs/results.md`` lists them.
-    :param error: the same for people.
-    :param since: what became since of what is in doubt.
-    :param message_id: of the vendor.
-    :param status_name: of the vendor's status.
-    :param delivery: what became of it after it was accepted, where somebody asked.
-    :param claimed_by: the task instance that sent it.
-    :param claimed_at: when it was about to be sent, in UTC.
+    :param since: what happened since to an invite in doubt.
+    :param delivery: its final status after it was accepted, if a sensor asked.
     :param updated: when it was last written to, in UTC.
-    :param settled_as: ``sent`` or ``not_sent``, where somebody has settled a doubt.
-    :param settled_by: who.
-    :param settled_why: why.
+    :param settled_as: ``sent`` or ``not_sent`` if somebody settled a doubt.
     """
 
     recipient: str
@@ -67,15 +73,11 @@ class LedgerRow(NamedTuple):
         return self.recipient.startswith(FORGOTTEN)
 
 
-class CampaignAge(NamedTuple):
-    """
-    A campaign of which nothing happened for long.
+_SELECTED = ", ".join(f"{_UPDATED} AS updated" if name == "updated" else name for name in LedgerRow._fields)
 
-    :param campaign: its name, as the table has it.
-    :param invites: how many it has.
-    :param in_doubt: how many of them nobody has settled.
-    :param last: when something happened, in UTC.
-    """
+
+class CampaignAge(NamedTuple):
+    """A campaign of which nothing happened for long, and when something did last, in UTC."""
 
     campaign: str
     invites: int
@@ -85,37 +87,23 @@ class CampaignAge(NamedTuple):
 
 class LedgerAudit:
     """
-    Reads one table.
+    Reads one table; each method raises :class:`LedgerError` if the table is missing or cannot be read.
 
-    :param database: where it is.
     :param table: ``table`` or ``schema.table``; not made if it is missing.
-    :raises ValueError: when the table's name is not one.
+    :raises ValueError: when the table's name is not valid.
     """
 
     def __init__(self, database: SqlDatabase, table: str = DEFAULT_TABLE) -> None:
-        self._table = AuditStatements(table, database.dialect, database.placeholder)
+        self._table = SqlTable(table, database.dialect, database.placeholder)
         self._database = database
 
-    def counts(self, campaign: str) -> dict[str, int]:
-        """
-        Count the invites of a campaign by outcome; a claim that nobody has ended is ``claimed``.
-
-        :param campaign: its name.
-        :raises LedgerError: the table is missing, or cannot be read.
-        """
-        counts: dict[str, int] = {}
-        for (outcome, _), count in self.reasons(campaign).items():
-            counts[outcome] = counts.get(outcome, 0) + count
-        return counts
-
     def reasons(self, campaign: str) -> dict[tuple[str, str | None], int]:
-        """
-        Count the invites of a campaign by outcome and reason code.
-
-        :param campaign: its name.
-        :raises LedgerError: the table is missing, or cannot be read.
-        """
-        rows = self._read(self._table.count_reasons(), [fitted(campaign)])
+        """Count the invites of a campaign by outcome and reason code."""
+        rows = self._read(
+            f"SELECT outcome, reason_code, COUNT(*) FROM {self._table.sql_name}"  # noqa: S608 - checked names only
+            f" WHERE campaign = {self._table.placeholder} GROUP BY outcome, reason_code",
+            [fitted(campaign)],
+        )
         return {(outcome or CLAIMED, code): int(count) for outcome, code, count in rows}
 
     def rows(
@@ -134,88 +122,95 @@ class LedgerAudit:
         after: LedgerRow | None = None,
     ) -> list[LedgerRow]:
         """
-        Give a page of the invites of a campaign.
+        Read a page of the invites of a campaign.
 
-        :param campaign: its name.
-        :param outcome: only those that ended so; ``claimed`` for a claim that nobody has ended. Several are one or the
-            other.
-        :param claimed_by: only those of this task instance.
+        :param outcome: only those that ended in this one, or in one of these; ``claimed`` for a claim without an
+            outcome.
         :param reason: only those with this reason code.
         :param status: only those with this name of the vendor's status.
-        :param search: only those whose row key has this in it, or whose number is this.
-        :param order: by which column; rows that are alike in it come by recipient.
-        :param descending: the last first.
-        :param limit: how many at most.
-        :param offset: how many are left out before. The database reads them all the same: *after* is as fast on the
-            last page as on the first.
+        :param search: only those whose row key contains this, or whose number it is.
+        :param order: by which column; rows that are equal in it come by recipient.
+        :param offset: rows to leave out before. The database reads them all the same: *after* is as fast on the last
+            page as on the first.
         :param after: the last row of the page before.
-        :raises LedgerError: the table is missing, or cannot be read.
         """
+        mark, column = self._table.placeholder, _ORDERS[order]
+        conditions, parameters = [f"campaign = {mark}"], [fitted(campaign)]
         outcomes = [outcome] if isinstance(outcome, str) else list(outcome or ())
-        sql, parameters = self._table.page(
-            outcomes=[each for each in outcomes if each != CLAIMED],
-            open_too=CLAIMED in outcomes,
-            claimed_by=None if claimed_by is None else fitted(claimed_by),
-            reason=reason,
-            status=status,
-            search=search,
-            order=order,
-            descending=descending,
-            after=None if after is None else (_place(after, order), after.recipient),
+        if outcomes:
+            ended = [each for each in outcomes if each != CLAIMED]
+            which = [f"outcome IN ({self._table.marks(len(ended))})"] if ended else []
+            if CLAIMED in outcomes:
+                which.append("outcome IS NULL")
+            conditions.append(f"({' OR '.join(which)})")
+            parameters += ended
+        owner = None if claimed_by is None else fitted(claimed_by)
+        for name, value in {"claimed_by": owner, "reason_code": reason, "status_name": status}.items():
+            if value is not None:
+                conditions.append(f"{name} = {mark}")
+                parameters.append(value)
+        if search:
+            condition, pattern = contains("row_key", search, mark)
+            conditions.append(f"({condition} OR recipient = {mark})")
+            parameters += [pattern, "".join(filter(str.isdigit, search))]
+        if after is not None:
+            conditions.append(f"({column}, recipient) {'<' if descending else '>'} ({mark}, {mark})")
+            parameters += [_sorted_by(after, order), after.recipient]
+        way = " DESC" if descending else ""
+        return self._rows(
+            f"{' AND '.join(conditions)} ORDER BY {column}{way}, recipient{way} LIMIT {mark} OFFSET {mark}",
+            [*parameters, limit, offset],
         )
-        rows = self._read(sql, [fitted(campaign), *parameters, limit, offset])
-        return [_row(row) for row in rows]
 
     def find(self, campaign: str, row_key: str) -> list[LedgerRow]:
-        """
-        Give the invites of a campaign with this row key: one, unless the list had it twice.
-
-        :param campaign: its name.
-        :param row_key: the user's name of the row.
-        :raises LedgerError: the table is missing, or cannot be read.
-        """
-        rows = map(_row, self._read(self._table.by_key(), [fitted(campaign), row_key]))
+        """Read the invites of a campaign with this row key: one, unless the list had it twice."""
+        mark = self._table.placeholder
+        rows = self._rows(f"campaign = {mark} AND row_key = {mark}", [fitted(campaign), row_key])
         return [row for row in rows if row.row_key == row_key]  # MySQL takes "a" and "a " for one
 
     def doubts(self, campaign: str, claimed_by: str | None = None) -> Iterator[LedgerRow]:
-        """
-        Give the invites of a campaign that may have been sent, or not, the oldest first; in pages, however many.
-
-        :param campaign: its name.
-        :param claimed_by: only those of this task instance.
-        :raises LedgerError: the table is missing, or cannot be read.
-        """
+        """Read the invites of a campaign that are in doubt, the oldest first; in pages, however many."""
         last = None
-        while page := self.rows(campaign, outcome=("unknown", CLAIMED), claimed_by=claimed_by, limit=_PAGE, after=last):
+        both = ("unknown", CLAIMED)
+        while page := self.rows(campaign, outcome=both, claimed_by=claimed_by, limit=_PAGE_ROWS, after=last):
             yield from page
             last = page[-1]
 
     def about(self, number: str) -> list[dict[str, Any]]:
         """
-        Give all that the ledger holds of a number, over all campaigns; also what is left of it where it was forgotten.
+        Read all that the ledger holds of a number, over all campaigns; also what is left of it where it was erased.
 
         :param number: in international format, digits only.
         :return: rows by column.
-        :raises LedgerError: the table is missing, or cannot be read.
         """
-        identity = identity_of(number)
-        rows = self._read(self._table.about(), [identity])
-        for campaign, name in self._read(self._table.forgotten(), []):
+        identity, table = identity_of(number), self._table.sql_name
+        about = f"SELECT {', '.join(COLUMNS)} FROM {table} WHERE recipient = {self._table.placeholder}"  # noqa: S608 - as above
+        rows = self._read(about, [identity])
+        forgotten = f"SELECT campaign, recipient FROM {table} WHERE recipient >= '{FORGOTTEN}'"  # noqa: S608 - as above
+        for campaign, name in self._read(forgotten):
             if name == forgotten_name(campaign, identity):
-                rows += self._read(self._table.about(), [name])
+                rows += self._read(about, [name])
         return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
 
     def older_campaigns(self, before: datetime) -> list[CampaignAge]:
-        """
-        Give the campaigns of which nothing happened since, the oldest first.
-
-        :param before: when something has happened last, at most.
-        :raises LedgerError: the table is missing, or cannot be read.
-        """
-        rows = self._read(self._table.older_campaigns(), [stamp(before)])
+        """Read the campaigns in which the last thing happened before this, the oldest first."""
+        rows = self._read(
+            "SELECT campaign, COUNT(*), SUM(CASE WHEN outcome IS NULL OR outcome = 'unknown' THEN 1 ELSE 0 END),"  # noqa: S608 - as above
+            f" MAX({_UPDATED}) FROM {self._table.sql_name} GROUP BY campaign"
+            f" HAVING MAX({_UPDATED}) < {self._table.placeholder} ORDER BY 4, 1",
+            [stamp(before)],
+        )
         return [CampaignAge(name, int(count), int(doubts or 0), moment(last)) for name, count, doubts, last in rows]
 
-    def _read(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def _rows(self, condition: str, parameters: Sequence[Any]) -> list[LedgerRow]:
+        rows = self._read(f"SELECT {_SELECTED} FROM {self._table.sql_name} WHERE {condition}", parameters)  # noqa: S608 - as above
+        found = [LedgerRow(*row) for row in rows]
+        return [
+            row._replace(outcome=row.outcome or CLAIMED, claimed_at=moment(row.claimed_at), updated=moment(row.updated))
+            for row in found
+        ]
+
+    def _read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:
             with closing(self._database.connect()) as connection, closing(connection.cursor()) as cursor:
                 cursor.execute(sql, parameters)
@@ -228,14 +223,8 @@ class LedgerAudit:
         raise LedgerError(f"The ledger table {self._table.name}{at} {lacks}. {advice}")
 
 
-def _row(row: tuple[Any, ...]) -> LedgerRow:
-    of = dict(zip(ROW_COLUMNS, row, strict=True))
-    of["outcome"] = of["outcome"] or CLAIMED
-    return LedgerRow(**{**of, "claimed_at": moment(of["claimed_at"]), "updated": moment(of["updated"])})
-
-
-def _place(row: LedgerRow, order: Order) -> str:
-    """Give the value of a row by which its page was sorted."""
+def _sorted_by(row: LedgerRow, order: Order) -> str:
+    """Return the value of a row by which its page was sorted."""
     if order == "outcome":
         return "" if row.outcome == CLAIMED else row.outcome
     value = getattr(row, order)

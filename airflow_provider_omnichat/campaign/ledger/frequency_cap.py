@@ -1,4 +1,4 @@
-"""No more than so many invites to one person in so long, over all campaigns of a ledger."""
+"""At most so many invites to one person in a period, over all campaigns of a ledger."""
 
 from __future__ import annotations
 
@@ -20,12 +20,7 @@ _FORM = '(2, "7d"): at most two in seven days; the period in hours (h), days (d)
 
 @dataclass(frozen=True, slots=True)
 class FrequencyCap:
-    """
-    The rule.
-
-    :param most: invites that a person may get.
-    :param period: in how long.
-    """
+    """At most *most* invites to a person within *period*."""
 
     most: int
     period: timedelta
@@ -37,7 +32,7 @@ class FrequencyCap:
 
         :param given: number of invites and period, such as ``(2, "7d")`` or with a :class:`~datetime.timedelta`; None
             for no cap.
-        :raises ValueError: when it is anything else; says what to write.
+        :raises ValueError: it is anything else; the text says what to write.
         """
         if given is None:
             return None
@@ -50,31 +45,25 @@ class FrequencyCap:
 
     @property
     def reason(self) -> Reason:
-        """Why somebody gets no more."""
+        """Why a person gets no more."""
         return Reason(
             ReasonCode.FREQUENCY_CAP,
             f"has got {self.most} or more invites in the last {_shown(self.period)} (max_per_recipient)",
         )
 
     def over(self, counts: Mapping[str, int], claimed: int = 0) -> set[str]:
-        """
-        Give the numbers that get no more.
-
-        :param counts: invites within the period, by number.
-        :param claimed: how many of each are the one that it is about.
-        """
+        """Return the numbers that get no more, of which *claimed* invites are the one in question."""
         return {number for number, count in counts.items() if count - claimed >= self.most}
 
 
 class CountingLedger(Ledger, Protocol):
-    """A ledger that knows what people have got before, in other campaigns, too."""
+    """A ledger that knows what people got before, in other campaigns, too."""
 
     def count_recent(self, numbers: Collection[str], since: datetime) -> Mapping[str, int]:
         """
         Count invites that were sent, or may have been.
 
-        :param numbers: to count for, by which people are known.
-        :param since: from when on.
+        :param numbers: by which people are known.
         :return: by number; those without an invite may be left out.
         """
 
@@ -85,11 +74,7 @@ class CappedLedger:
 
     Claims are counted when they are in the table, so that two campaigns which claim the same person at the same moment
     see each other: the cap holds, and at worst both let go. A claim that is let go counts as not sent: a later try may
-    have it, if by then there is room. One that may have been sent before stays in doubt.
-
-    :param ledger: to claim in.
-    :param cap: to keep.
-    :param now: gives the time.
+    send it if there is room by then. One that may have been sent before stays in doubt.
     """
 
     def __init__(
@@ -107,9 +92,9 @@ class CappedLedger:
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
         """
-        See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`.
+        See :class:`.interface.Ledger`.
 
-        Whom the cap keeps out is SUPPRESSED, or still in doubt.
+        Those over the cap are SUPPRESSED, or still in doubt.
         """
         doubts = doubts_among(self._ledger, claims) if IN_DOUBT.intersection(retake) else {}
         taken = self._ledger.claim(claims, retake)

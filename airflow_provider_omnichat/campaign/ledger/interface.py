@@ -1,4 +1,4 @@
-"""The ledger: who was claimed and how it ended, kept outside the process, so that a later try knows."""
+"""The ledger: claims and their outcomes, kept outside the process so that a later try knows them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CERTAINLY_NOT_SENT: frozenset[Outcome | None] = frozenset({Outcome.NOT_SENT, Out
 """Outcomes after which a later try sends: the vendor certainly did not take these."""
 
 IN_DOUBT: frozenset[Outcome | None] = frozenset({Outcome.UNKNOWN, None})
-"""Outcomes after which a later try sends only if the user says so; None is a claim that nobody ended."""
+"""Outcomes after which a later try sends only if the user says so; None is an open claim."""
 
 _MOST_CHARACTERS = 500
 
@@ -30,10 +30,10 @@ class Claim(NamedTuple):
     """
     What is about to be sent.
 
-    :param recipient: what :func:`~airflow_provider_omnichat.campaign.phone.identity.recipient_key` gave; the name under
-        which entries are asked for and recorded.
+    :param recipient: the :func:`~airflow_provider_omnichat.campaign.phone.identity.identity_key`, under which entries
+        are found and recorded.
     :param identity: the number by which the person is known; only a ledger in the user's own database keeps it.
-    :param key: the user's name of the row, such as a customer id; likewise.
+    :param key: the user's name of the row, such as a customer id; kept where the number is.
     """
 
     recipient: str
@@ -49,13 +49,12 @@ class Claim(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """
-    What somebody has found out about an invite that was in doubt.
+    What was found out about an invite in doubt.
 
-    :param was_sent: whether it went out. If not, the next try sends it.
-    :param by: who says so: a person, or the task that looked it up.
+    :param was_sent: if not, the next try sends it.
+    :param by: a person, or the task that looked it up.
     :param why: how they know.
-    :param at: when it was said.
-    :param answer: what the vendor's log has of it; None where it was found elsewhere.
+    :param answer: what the vendor's log has of it; None if it was found elsewhere.
     """
 
     was_sent: bool
@@ -65,18 +64,13 @@ class Settlement:
     answer: InviteAnswer | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain data for a store, without the answer: that is the entry's."""
+        """Return plain data for a store, without the answer: that is the entry's."""
         texts = {"by": self.by[:_MOST_CHARACTERS], "why": self.why[:_MOST_CHARACTERS]}
         return {"was_sent": self.was_sent, **texts, "at": self.at.isoformat()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Settlement:
-        """
-        Read what :meth:`to_json` gave.
-
-        :raises KeyError: when it is something else.
-        :raises ValueError: likewise.
-        """
+        """Read what :meth:`to_json` returned; raise a KeyError or ValueError for anything else."""
         at = datetime.fromisoformat(data["at"])
         return cls(was_sent=bool(data["was_sent"]), by=str(data["by"]), why=str(data["why"]), at=at)
 
@@ -85,15 +79,15 @@ class Entry(NamedTuple):
     """
     What the ledger knows of one invite.
 
-    :param outcome: how it ended; None while it is claimed and nobody has said how it ended.
+    :param outcome: how it ended; None while the claim is open.
     :param at: when that was written.
-    :param answer: the vendor's answer where there was one and the ledger keeps it, without the number.
-    :param reason: why it was not accepted; of a doubt the first one, and what became of it since. A claim that nobody
-        ended has one when it was taken of an invite that was in doubt.
+    :param answer: the vendor's answer without the number, if there was one and the ledger keeps it.
+    :param reason: why it was not accepted; of a doubt the first reason, and what happened since. An open claim has one
+        if the invite was in doubt before.
     :param attempts: requests made for it.
-    :param same_task: whether an earlier try of this same task instance wrote it; False where another task or run did.
-    :param settlement: who says so, where it was in doubt and then settled; *reason* is that of the doubt then.
-    :param claimed_at: when it was claimed, or the earliest time of that; None where the ledger does not keep it.
+    :param same_task: whether a try of this same task instance wrote it, and not another task or run.
+    :param settlement: who settled it, if it was in doubt; *reason* is then that of the doubt.
+    :param claimed_at: when it was claimed, at the earliest; None if the ledger does not keep it.
     """
 
     outcome: Outcome | None
@@ -113,11 +107,11 @@ class Entry(NamedTuple):
         reason: Reason | None = None,
         attempts: int = 1,
     ) -> Entry:
-        """Make an entry of this moment."""
+        """Build an entry of this moment."""
         return cls(outcome, datetime.now(UTC), answer, reason, attempts)
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain data for a store; the phone number is left out."""
+        """Return plain data for a store, without the phone number."""
         data: dict[str, Any] = {"outcome": self.outcome or "claimed", "at": self.at.isoformat()}
         if self.answer is not None:
             data["answer"] = {name: value for name, value in self.answer.to_json().items() if name != "to"}
@@ -129,11 +123,7 @@ class Entry(NamedTuple):
 
     @classmethod
     def from_json(cls, data: object) -> Entry:
-        """
-        Read what :meth:`to_json` gave.
-
-        :raises LedgerError: when it is something else.
-        """
+        """Read what :meth:`to_json` returned; raise a LedgerError for anything else."""
         try:
             if not isinstance(data, dict):
                 raise TypeError("not an object")
@@ -150,11 +140,10 @@ class Entry(NamedTuple):
 
 class Ledger(Protocol):
     """
-    Where claims and outcomes live.
+    Where claims and outcomes are kept.
 
-    Calls come from one thread at a time, each of them may block, and each raises :class:`LedgerError` when the ledger
-    cannot be read or written: nothing more may be sent then. One that says ``is_outage`` lets the same call be made
-    again.
+    Calls come from one thread at a time, each may block, and each raises :class:`LedgerError` when the ledger cannot be
+    read or written: then nothing more may be sent. After one with ``is_outage``, the same call can be made again.
     """
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
@@ -164,68 +153,68 @@ class Ledger(Protocol):
         Two tasks that claim the same recipient at the same moment cannot both get it, if they share the ledger.
 
         :param claims: each recipient once.
-        :param retake: the outcomes that may be tried again; None in it stands for a claim that nobody ended. Holds only
-            for entries of this task instance (``same_task``), but NOT_SENT and HELD for those of others, too.
+        :param retake: the outcomes that may be tried again; None in it stands for an open claim. Holds only for entries
+            of this task instance (``same_task``), but NOT_SENT and HELD for those of others, too.
         :return: what the ledger has for those that were **not** claimed, by recipient.
         """
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
-        """Give what the ledger has of these recipients, and claim nothing."""
+        """Return what the ledger has of these recipients, by recipient; claim nothing."""
 
     def record(self, entries: Mapping[str, Entry]) -> None:
         """
-        Take down how claimed invites ended; durable after the next :meth:`flush`.
+        Record how claimed invites ended; durable after the next :meth:`flush`.
 
         :param entries: by recipient; each was claimed through this ledger object.
         """
 
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
         """
-        Write ``unknown`` for claims that nobody ended; durable on return.
+        Record open claims as ``unknown``; durable on return.
 
-        :param claims: each recipient once, claimed by an earlier try of this task instance. What a twin of this task
-            has claimed since it began is left as it is.
+        :param claims: each recipient once, claimed by an earlier try of this task instance. What another run of this
+            same task has claimed since this one began is left as it is.
         """
 
     def settle(self, claims: Sequence[Claim], settlements: Mapping[str, Settlement]) -> Mapping[str, str]:
         """
-        Write what was found out about invites in doubt; durable on return.
+        Record what was found out about invites in doubt; durable on return.
 
         :param claims: each recipient once.
         :param settlements: by recipient; each is of one of *claims*.
-        :return: why some were not settled, by recipient: they are not in doubt, or may be being sent right now.
+        :return: why some were not settled, by recipient: not in doubt, or perhaps being sent right now.
         """
 
     def flush(self) -> None:
-        """Make everything that was recorded durable."""
+        """Make durable what was recorded."""
 
     def close(self) -> None:
-        """Let go of a connection, if there is one."""
+        """Close the connection, if there is one."""
 
 
 class NoLedger:
-    """Remembers nothing: all there is where Airflow has no task state store and no database was named."""
+    """Remembers nothing: for an Airflow without a task state store, if no database was named."""
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        """Claim all of them."""
         return {}
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        """Find nothing."""
         return {}
 
     def record(self, entries: Mapping[str, Entry]) -> None:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        """Do nothing."""
 
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        """Do nothing."""
 
     def settle(self, claims: Sequence[Claim], settlements: Mapping[str, Settlement]) -> Mapping[str, str]:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        """Settle nothing, and refuse nothing."""
         return {}
 
     def flush(self) -> None:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        """Do nothing."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit, LedgerRow
-from airflow_provider_omnichat.campaign.ledger.audit_statements import Order as Column
+from airflow_provider_omnichat.campaign.ledger.audit import Order as Column
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
-from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
+from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.pages import Order, Page, PageError, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 

@@ -1,8 +1,8 @@
 """
-Invites that an earlier try may have sent, and that this one shall send again.
+Invites that an earlier try may have sent, and that this one sends again.
 
-That they are not sent now does not make it certain that they never were: until the vendor has answered for one, it
-stays in doubt, whatever became of it in this try.
+If one is not sent now, it is still not certain that it never was: until the vendor has answered for it, it stays in
+doubt, whatever happened to it in this try.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _SENT_AGAIN = "It was sent again: "
 
 class Claimed(NamedTuple):
     """
-    What came of a block of claims.
+    The result of a block of claims.
 
     :param taken: what the ledger has for those that were **not** claimed, by recipient.
-    :param doubts: what it had for those that were claimed although an earlier try may have sent them.
+    :param doubts: what it had for those that were claimed although they were in doubt.
     """
 
     taken: Mapping[str, Entry]
@@ -37,25 +37,22 @@ class Claimed(NamedTuple):
 
 def claim(ledger: Ledger, claims: Sequence[Claim], resend_unknown: bool) -> Claimed:
     """
-    Claim what may be sent, and tell what of it is in doubt.
+    Claim what may be sent, and return what of it is in doubt.
 
-    :param ledger: to claim in.
-    :param claims: each recipient once.
     :param resend_unknown: claim also what an earlier try of this task instance may have sent.
-    :raises LedgerError: as :meth:`Ledger.claim`.
     """
     doubts = doubts_among(ledger, claims) if resend_unknown else {}
     if not doubts:
         return Claimed(ledger.claim(claims, CERTAINLY_NOT_SENT), {})
-    # Only these may be taken again: what a twin of this task leaves in doubt a moment later is not. And they come
-    # first: if the claim of the others fails, these are open claims, which is to say in doubt.
+    # Only these may be taken again: not what another run of this task leaves in doubt a moment later. And they come
+    # first: if the claim of the others fails, these are open claims, and so still in doubt.
     taken = dict(ledger.claim([each for each in claims if each.recipient in doubts], CERTAINLY_NOT_SENT | IN_DOUBT))
     taken |= ledger.claim([each for each in claims if each.recipient not in doubts], CERTAINLY_NOT_SENT)
     return Claimed(taken, {recipient: doubt for recipient, doubt in doubts.items() if recipient not in taken})
 
 
 def doubts_among(ledger: Ledger, claims: Sequence[Claim]) -> dict[str, Entry]:
-    """Give what an earlier try of this task instance may have sent, by recipient."""
+    """Return what an earlier try of this task instance may have sent, by recipient."""
     return {
         recipient: entry
         for recipient, entry in ledger.find(claims).items()
@@ -64,32 +61,19 @@ def doubts_among(ledger: Ledger, claims: Sequence[Claim]) -> dict[str, Entry]:
 
 
 def reason_of(doubt: Entry) -> Reason:
-    """
-    Say why an invite is in doubt: the first reason, and the last thing that became of it since.
-
-    :param doubt: what the ledger has of it. A claim that nobody ended has a reason when it was taken of a doubt.
-    """
+    """Return why an invite is in doubt: the first reason, and the last thing that happened to it since."""
     if doubt.outcome is not None:
         return doubt.reason or _NOT_KNOWN
     return doubt.reason._replace(since=NEVER_ENDED_AGAIN) if doubt.reason else NEVER_ENDED
 
 
 def doubt_of_open(claimed: Entry) -> Entry:
-    """
-    Give the doubt that a claim is which nobody ended.
-
-    :param claimed: what the ledger has of it.
-    """
+    """Return an open claim as an invite in doubt."""
     return claimed._replace(outcome=Outcome.UNKNOWN, reason=reason_of(claimed), attempts=0)
 
 
 def still_in_doubt(doubt: Entry, reason: Reason | None) -> Entry:
-    """
-    Give the entry of an invite that was not sent again: the earlier one, with the answer and the time that it had.
-
-    :param doubt: what the ledger had of it.
-    :param reason: why it was not sent now.
-    """
+    """Return the entry of an invite in doubt that was not sent again: with the answer and the time that it had."""
     return doubt._replace(
         outcome=Outcome.UNKNOWN,
         reason=reason_of(doubt)._replace(since=f"{_NOT_AGAIN}{reason}"),
@@ -98,19 +82,10 @@ def still_in_doubt(doubt: Entry, reason: Reason | None) -> Entry:
 
 
 def doubted_again(doubt: Entry, reason: Reason | None) -> Reason:
-    """
-    Give the reason of an invite that was sent again, and may have been sent twice now.
-
-    :param doubt: what the ledger had of it.
-    :param reason: why it is in doubt now.
-    """
+    """Return the reason of an invite in doubt that was sent again, and may have been sent twice now."""
     return reason_of(doubt)._replace(since=f"{_SENT_AGAIN}{reason}")
 
 
 def already_invited(detail: str = "") -> Reason:
-    """
-    Give the reason of an invite that this campaign has sent already, or is sending.
-
-    :param detail: by whom and when, where that is known.
-    """
+    """Return the reason of an invite that this campaign has sent already, or is sending; *detail*: by whom and when."""
     return Reason(ReasonCode.ALREADY_INVITED, "already invited in this campaign", detail=detail)

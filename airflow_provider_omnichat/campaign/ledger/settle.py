@@ -1,4 +1,4 @@
-"""An invite that is in doubt, and what somebody has found out about it."""
+"""Settling an invite that is in doubt by what was found out about it."""
 
 from __future__ import annotations
 
@@ -11,33 +11,26 @@ from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import reason_of
 
-__all__ = ["OPEN_CLAIM_MINUTES", "Settlement", "reason_of_settled", "settle_each", "settled"]
-
+# A claim waits for its turn, for the vendor (retry_budget, 60 seconds) and for the ledger (ledger_patience, 60
+# seconds), so that minutes would do, unless the user has set a longer wait.
 OPEN_CLAIM_MINUTES = 60
-"""
-How long a claim that nobody has ended may still be one of a task that runs.
-
-A claim waits for its turn, for the vendor (``retry_budget``, 60 seconds) and for the ledger (``ledger_patience``, 60
-seconds), so that minutes would do; whoever waits for longer has set it so.
-"""
+"""How long an open claim may be one of a task that still runs."""
 
 
 def settled(entry: Entry, settlement: Settlement, *, no_try_runs: bool = False) -> Entry:
     """
-    Give the entry of an invite that was in doubt, and of which somebody knows now.
+    Return the new entry of an invite that was in doubt.
 
     *Sent* makes it ``accepted``: it never goes out again. *Not sent* makes it ``not_sent``: the next try sends it. A
-    task that still runs after all and records how it ended stays right: its outcome replaces *not sent*, and of
-    *sent* only ``accepted`` does.
+    task that still runs after all and records how it ended stays right: its outcome replaces *not sent*, and only
+    ``accepted`` replaces *sent*.
 
-    :param entry: what the ledger has of it.
-    :param settlement: what was found.
-    :param no_try_runs: the caller knows that no try of the task runs, so that a claim which nobody has ended can be
-        settled whatever its age.
-    :raises ValueError: it is not in doubt, or may be being sent right now; the text says what it is.
+    :param no_try_runs: the caller knows that no try of the task runs, so that an open claim can be settled whatever its
+        age.
+    :raises ValueError: it is not in doubt, or may be being sent right now; the text says which.
     """
     if entry.outcome not in (Outcome.UNKNOWN, None):
-        how = f"{entry.outcome.replace('_', ' ')} since {entry.at:%Y-%m-%d %H:%M} UTC"
+        how = f"{entry.outcome.label} since {entry.at:%Y-%m-%d %H:%M} UTC"
         by = f", settled by {scrub(entry.settlement.by)}" if entry.settlement else ""
         raise ValueError(f"is not in doubt: {how}{by}")
     age = settlement.at - entry.at
@@ -57,14 +50,7 @@ def settled(entry: Entry, settlement: Settlement, *, no_try_runs: bool = False) 
 def settle_each(
     known: Mapping[str, Entry], settlements: Mapping[str, Settlement], *, no_try_runs: bool = False
 ) -> tuple[dict[str, Entry], dict[str, str]]:
-    """
-    Settle several; see :func:`settled`.
-
-    :param known: what the ledger has, by recipient.
-    :param settlements: by recipient.
-    :param no_try_runs: the caller knows that no try of the task runs.
-    :return: the new entries, and why there is none of some.
-    """
+    """Return the new entries, and why some have none, by recipient; see :func:`settled`."""
     entries: dict[str, Entry] = {}
     refused: dict[str, str] = {}
     for recipient, settlement in settlements.items():
@@ -79,11 +65,7 @@ def settle_each(
 
 
 def reason_of_settled(entry: Entry) -> Reason | None:
-    """
-    Give what a result row says of an entry: of a settled one who settled it, when and why, and why it was in doubt.
-
-    :param entry: what the ledger has of it.
-    """
+    """Return the reason for a result row: of a settled entry who settled it, when, why, and why it was in doubt."""
     settlement = entry.settlement
     if settlement is None or entry.outcome is not Outcome.ACCEPTED:
         return entry.reason

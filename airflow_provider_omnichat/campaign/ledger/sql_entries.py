@@ -1,38 +1,77 @@
-"""From an entry to the columns of the ledger's table, and back."""
+"""Entries as rows of the ledger's table."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.ledger.interface import Entry, LedgerError, Settlement
+from airflow_provider_omnichat.campaign.ledger.sql_table import SETTLED_COLUMNS, SqlTable
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.values import integer, moment, stamp, storable
 
+T = TypeVar("T")
+
+_READ_COLUMNS = (
+    "campaign",
+    "recipient",
+    "claim_id",
+    "outcome",
+    "attempts",
+    "reason_code",
+    "error",
+    "since",
+    "answer",
+    "claimed_by",
+    "claimed_at",
+    "ended_at",
+    *SETTLED_COLUMNS,
+)
 _TEXT_LENGTH = 255
 _NAME_LENGTH = 250
 _SENT, _NOT_SENT = "sent", "not_sent"
 _SETTLED_AS: dict[Outcome | None, str] = {Outcome.ACCEPTED: _SENT, Outcome.NOT_SENT: _NOT_SENT}
 
 
-def entry_of(row: tuple[Any, ...], owner: str, table: str) -> Entry:
+def read_rows(
+    cursor: Any, table: SqlTable, campaign: str, recipients: Sequence[str]
+) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
+    """Read recipient, claim id, and what :func:`entry_of` takes, of those that are in the campaign."""
+    for block in in_statements(table, recipients):
+        cursor.execute(
+            f"SELECT {', '.join(_READ_COLUMNS)} FROM {table.sql_name}"  # noqa: S608 - checked names only
+            f" WHERE campaign = {table.placeholder} AND recipient IN ({table.marks(len(block))})",
+            (campaign, *block),
+        )
+        for found, recipient, claim_id, *values in map(row_values, cursor.fetchall()):
+            if found != campaign:
+                raise LedgerError(
+                    f"The ledger table {table.name} takes the campaigns {found!r} and {campaign!r} for one; nothing"
+                    " more is sent. Its columns must compare texts exactly, as the documentation shows (MySQL:"
+                    " COLLATE utf8mb4_bin)"
+                )
+            yield recipient, claim_id, tuple(values)
+
+
+def in_statements(table: SqlTable, items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Divide items into blocks that fit into one statement."""
+    size = table.rows_a_statement
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def entry_of(values: Iterable[Any], owner: str, table: SqlTable) -> Entry:
     """
-    Read an entry.
+    Build an entry from what :func:`read_rows` read.
 
-    A settlement counts as long as the outcome is the one that it gave, and nobody has claimed the invite since.
-
-    :param row: the columns of ``READ_COLUMNS`` behind the claim id.
     :param owner: the task instance whose own entries are ``same_task``.
-    :param table: its name, for the error.
-    :raises LedgerError: it cannot be read.
     """
     try:
-        outcome, attempts, code, error, since, answer, claimed_by, claimed_at, ended_at, *settlement = row
+        outcome, attempts, code, error, since, answer, claimed_by, claimed_at, ended_at, *settlement = values
         claimed = moment(claimed_at)
         return Entry(
             outcome=None if outcome is None else Outcome(outcome),
@@ -46,23 +85,12 @@ def entry_of(row: tuple[Any, ...], owner: str, table: str) -> Entry:
         )
     except (TypeError, ValueError):
         raise LedgerError(
-            f"The ledger table {table} has a row of this campaign that cannot be read; nothing more is sent"
+            f"The ledger table {table.name} has a row of this campaign that cannot be read; nothing more is sent"
         ) from None
 
 
-def rows_of(campaign: str, rows: Iterable[Any], table: str) -> Iterator[tuple[Any, ...]]:
-    """Return rows of READ_COLUMNS without their campaign; refuse those of another that the database takes for it."""
-    for found, *values in map(row_values, rows):
-        if found != campaign:
-            raise LedgerError(
-                f"The ledger table {table} takes the campaigns {found!r} and {campaign!r} for one; nothing more is"
-                " sent. Its columns must compare texts exactly, as the documentation shows (MySQL: COLLATE utf8mb4_bin)"
-            )
-        yield tuple(values)
-
-
 def answer_values(entry: Entry) -> tuple[Any, ...]:
-    """Give how it ended, from ``outcome`` to ``answer`` in the order of the table's columns."""
+    """Return how an invite ended: the values of the columns from ``outcome`` to ``answer``."""
     answer, reason = entry.answer, entry.reason
     status = answer.status if answer else None
     return (
@@ -81,7 +109,7 @@ def answer_values(entry: Entry) -> tuple[Any, ...]:
 
 
 def settlement_values(settlement: Settlement) -> tuple[Any, ...]:
-    """Give the values of ``SETTLED_COLUMNS``."""
+    """Return the values of SETTLED_COLUMNS."""
     return (
         _SENT if settlement.was_sent else _NOT_SENT,
         storable(settlement.by, _NAME_LENGTH),
@@ -94,11 +122,12 @@ def _settlement(
     outcome: Outcome | None, claimed: datetime, settled_as: str, by: str, at: object, why: str
 ) -> Settlement | None:
     settled_at = moment(at)
+    # It counts as long as the outcome is the one that it gave, and the invite was not claimed again since.
     if settled_at < claimed or _SETTLED_AS.get(outcome) != settled_as:
         return None
     return Settlement(settled_as == _SENT, by or "", why or "", settled_at)
 
 
 def _json_of(answer: InviteAnswer) -> str:
-    """The whole answer without the number, which has its own column."""
+    """Return the whole answer without the number, which has its own column."""
     return json.dumps({name: value for name, value in answer.to_json().items() if name != "to"}, separators=(",", ":"))

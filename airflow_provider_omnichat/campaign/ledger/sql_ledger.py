@@ -3,21 +3,21 @@ The ledger in a table of the user's own database.
 
 It holds across runs and DAGs, on every Airflow, and is the audit trail. One row for each campaign and recipient; the
 primary key keeps two tasks from claiming the same one. Each claim carries the id of the call that made it, and a
-recipient is won if its row has that id in the end. So a block can be written again when nobody knows whether its commit
-arrived: what did arrive has the id already.
+recipient is won if its row has that id in the end. So a block can be written again when it is not known whether its
+commit arrived: what did arrive has the id already.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk, forgotten_name
+from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin, forgotten_name
 from airflow_provider_omnichat.campaign.ledger.interface import (
     CERTAINLY_NOT_SENT,
     Claim,
@@ -26,14 +26,22 @@ from airflow_provider_omnichat.campaign.ledger.interface import (
     Settlement,
 )
 from airflow_provider_omnichat.campaign.ledger.retake import NEVER_ENDED, NEVER_ENDED_AGAIN
-from airflow_provider_omnichat.campaign.ledger.sql_entries import answer_values, entry_of, rows_of
-from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE, SqlTable
+from airflow_provider_omnichat.campaign.ledger.sql_entries import answer_values, entry_of, in_statements, read_rows
+from airflow_provider_omnichat.campaign.ledger.sql_table import (
+    CLAIM_ONLY,
+    DEFAULT_TABLE,
+    FORGOTTEN,
+    RECORD_COLUMNS,
+    SqlTable,
+)
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
 from airflow_provider_omnichat.campaign.sql.values import fitted, flat, stamp, storable
 
-T = TypeVar("T")
-
+_CLAIM_COLUMNS = ("campaign", "recipient", "row_key", "attempts", "claimed_by", "claim_id", "claimed_at")
+# The outcome last: MySQL assigns from left to right, and the condition looks at the old one.
+_OUTCOME_COLUMNS = (*(name for name in RECORD_COLUMNS if name not in CLAIM_ONLY | {"outcome"}), "outcome")
+_REASON = ("reason_code", "error", "since")
 _WORDS = Words(LedgerError, "select, insert and update, and to create the table if need be")
 _FORGOTTEN = Reason(ReasonCode.FORGOTTEN, "was erased from the ledger, and gets no second invite of this campaign")
 
@@ -54,18 +62,17 @@ class SqlLedger:
     Each :meth:`claim` is one transaction and each :meth:`flush` another. Give them some hundred to some thousand
     invites: a commit costs the same for one as for all of them. Connects when first used.
 
-    :param database: where the table is or shall be.
     :param campaign: the name under which one number is invited at most once.
     :param owner: the task instance without the try number; its own claims are known by it. Any text that stays the
         same over tries and differs for other runs, tasks and map indexes.
     :param table: ``table`` or ``schema.table``; made if it is missing.
-    :raises ValueError: when the table's name is not one.
+    :raises ValueError: when the table's name is not valid.
     """
 
     def __init__(self, database: SqlDatabase, campaign: str, owner: str, table: str = DEFAULT_TABLE) -> None:
         self._table = SqlTable(table, database.dialect, database.placeholder)
         self._session = SqlSession(database, self._table, _WORDS)
-        self._desk = LedgerDesk(database, table)
+        self._admin = LedgerAdmin(database, table)
         self._campaign = fitted(campaign)
         self._owner = fitted(owner)
         self._began = stamp(datetime.now(UTC))
@@ -76,15 +83,15 @@ class SqlLedger:
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
         """
-        See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`.
+        See :class:`.interface.Ledger`.
 
-        A claim that nobody ended is retaken only if it is older than this object: never from a twin of this task that
-        runs at the same time.
+        A claim without an outcome is retaken only if it is older than this object: never from another run of this same
+        task at this moment.
         """
         if not claims:
             return {}
         # Each transaction locks its rows in the order of the numbers, so that tasks with the same list wait for each
-        # other and never in a circle; hence outcomes have one of their own.
+        # other and never in a circle; hence outcomes have a separate one.
         ordered = sorted(claims, key=lambda claim: claim.identity)
         if self._unsure is None or self._unsure[0] != ordered:
             self._unsure = ordered, uuid4().hex, stamp(datetime.now(UTC))
@@ -113,38 +120,45 @@ class SqlLedger:
         return taken
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        """See :class:`.interface.Ledger`."""
         if not claims:
             return {}
         found = self._session.read(lambda cursor: self._read(cursor, claims))
         return {recipient: entry for recipient, (entry, _) in found.items()} | self._forgotten(claims)
 
     def record(self, entries: Mapping[str, Entry]) -> None:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        """See :class:`.interface.Ledger`."""
         if strangers := sum(recipient not in self._held for recipient in entries):
             raise LedgerError(f"{strangers} outcomes are of invites that were not claimed through this ledger")
         self._ended.update(entries)
 
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        """See :class:`.interface.Ledger`."""
+        # An earlier doubt keeps its reason. What is assigned first is looked at last: MySQL assigns from left to right.
+        mark, unless_known = self._table.placeholder, "CASE WHEN reason_code IS NULL THEN {} ELSE {} END"
+        sql = (
+            f"UPDATE {self._table.sql_name} SET since = {unless_known.format('since', mark)},"  # noqa: S608 - checked names only
+            f" error = {unless_known.format(mark, 'error')}, reason_code = COALESCE(reason_code, {mark}),"
+            " ended_at = claimed_at, outcome = 'unknown'"
+            f" WHERE campaign = {mark} AND claimed_by = {mark} AND outcome IS NULL AND claimed_at < {mark}"
+        )
+        why = NEVER_ENDED_AGAIN, str(NEVER_ENDED), NEVER_ENDED.code.value
 
         def work(cursor: Any) -> None:
-            for part in self._parts(sorted(claim.identity for claim in claims)):
-                why = NEVER_ENDED_AGAIN, str(NEVER_ENDED), NEVER_ENDED.code.value
-                cursor.execute(
-                    self._table.leave_in_doubt(len(part)), (*why, self._campaign, self._owner, self._began, *part)
-                )
+            for block in in_statements(self._table, sorted(claim.identity for claim in claims)):
+                which = f" AND recipient IN ({self._table.marks(len(block))})"
+                cursor.execute(sql + which, (*why, self._campaign, self._owner, self._began, *block))
 
         self._session.write(work)
 
     def settle(self, claims: Sequence[Claim], settlements: Mapping[str, Settlement]) -> Mapping[str, str]:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        """See :class:`.interface.Ledger`."""
         names = {claim.identity: claim.recipient for claim in claims if claim.recipient in settlements}
         of_numbers = {identity: settlements[recipient] for identity, recipient in names.items()}
-        return {names[identity]: why for identity, why in self._desk.settle(self._campaign, of_numbers).items()}
+        return {names[identity]: why for identity, why in self._admin.settle(self._campaign, of_numbers).items()}
 
     def flush(self) -> None:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        """See :class:`.interface.Ledger`."""
         if self._ended:
             self._session.write(self._write_ended)
             for recipient in self._ended:
@@ -152,20 +166,19 @@ class SqlLedger:
             self._ended = {}
 
     def count_recent(self, numbers: Collection[str], since: datetime) -> Mapping[str, int]:
-        """
-        Count the invites that people got or may have got, over all campaigns.
-
-        :param numbers: in international format, digits only.
-        :param since: a time with a zone; counted is what was claimed or ended then or later.
-        :return: by number; those without any are left out.
-        :raises LedgerError: the table cannot be read.
-        """
-        after = stamp(since)
+        """See :class:`.frequency_cap.CountingLedger`; counted is what was claimed or ended at *since* or later."""
+        after, mark = stamp(since), self._table.placeholder
 
         def work(cursor: Any) -> dict[str, int]:
             counts: dict[str, int] = {}
-            for part in self._parts(sorted(set(numbers))):
-                cursor.execute(self._table.count_recent(len(part)), (*part, after, after))
+            for block in in_statements(self._table, sorted(set(numbers))):
+                cursor.execute(
+                    f"SELECT recipient, COUNT(*) FROM {self._table.sql_name}"  # noqa: S608 - as above
+                    f" WHERE recipient IN ({self._table.marks(len(block))})"
+                    f" AND ((outcome IN ('accepted', 'unknown') AND ended_at >= {mark})"
+                    f" OR (outcome IS NULL AND claimed_at >= {mark})) GROUP BY recipient",
+                    (*block, after, after),
+                )
                 counts.update({number: int(count) for number, count in map(row_values, cursor.fetchall())})
             return counts
 
@@ -173,45 +186,80 @@ class SqlLedger:
 
     def other_campaign(self) -> str | None:
         """Return another campaign in which the same owner may have sent, if there is one; reads the whole table."""
-
-        def work(cursor: Any) -> list[str]:
-            cursor.execute(self._table.other_campaign(), (self._owner, self._campaign))
-            return [row_values(row)[0] for row in cursor.fetchall()]
-
-        return next(iter(self._session.read(work)), None)
+        mark = self._table.placeholder
+        found = self._select(
+            f"SELECT campaign FROM {self._table.sql_name} WHERE claimed_by = {mark} AND campaign <> {mark}"  # noqa: S608 - as above
+            " AND (outcome IS NULL OR outcome IN ('accepted', 'unknown')) ORDER BY claimed_at DESC LIMIT 1",
+            (self._owner, self._campaign),
+        )
+        return found[0][0] if found else None
 
     def close(self) -> None:
         """Close the connection; what was recorded and not flushed is not written. A later call connects anew."""
         self._session.close()
-        self._desk.close()
+        self._admin.close()
 
     def _insert(self, cursor: Any, claims: Sequence[Claim], claim_id: str, now: str) -> None:
-        for part in self._parts(claims):
+        """Insert claims, and leave alone what is there."""
+        # MySQL's INSERT IGNORE would also swallow other errors, and lock what is there less firmly.
+        unless_there = (
+            "ON DUPLICATE KEY UPDATE claim_id = claim_id"
+            if self._table.dialect == "mysql"
+            else "ON CONFLICT (campaign, recipient) DO NOTHING"
+        )
+        for block in in_statements(self._table, claims):
             rows = [
-                (self._campaign, claim.identity, storable(claim.key), 0, self._owner, claim_id, now) for claim in part
+                (self._campaign, claim.identity, storable(claim.key), 0, self._owner, claim_id, now) for claim in block
             ]
-            cursor.execute(self._table.claim(len(part)), flat(rows))
+            insert = self._table.insert(_CLAIM_COLUMNS, len(rows))
+            cursor.execute(f"{insert} {unless_there}", flat(rows))
 
     def _retake(
         self, cursor: Any, claims: Sequence[Claim], retake: Collection[Outcome | None], claim_id: str, now: str
     ) -> None:
         ended = {outcome for outcome in retake if outcome is not None}
-        retakable_by_all, own = sorted(ended & CERTAINLY_NOT_SENT), sorted(ended - CERTAINLY_NOT_SENT)
+        by_anybody, own = sorted(ended & CERTAINLY_NOT_SENT), sorted(ended - CERTAINLY_NOT_SENT)
         own_open = None in retake
-        of_own = [self._owner, *map(str, own)] if own or own_open else []
+        mark, marks = self._table.placeholder, self._table.marks
+        allowed = [f"outcome IN ({marks(len(by_anybody))})"] if by_anybody else []
+        of_own = [f"outcome IN ({marks(len(own))})"] if own else []
         if own_open:
-            of_own.append(self._began)
-        for part in self._parts(claims):
-            numbers = [claim.identity for claim in part]
+            of_own.append(f"(outcome IS NULL AND claimed_at < {mark})")
+        if of_own:
+            allowed.append(f"(claimed_by = {mark} AND ({' OR '.join(of_own)}))")
+        for_own = [self._owner, *map(str, own), *([self._began] if own_open else [])] if of_own else []
+        # What was in doubt keeps its reason: should this try end before it can say how, the doubt is older.
+        kept = [f"{name} = CASE WHEN outcome IS NULL OR outcome = 'unknown' THEN {name} END" for name in _REASON]
+        others = (name for name in _OUTCOME_COLUMNS if name not in {"row_key", "attempts", *_REASON})
+        emptied = ", ".join([*kept, *(f"{name} = NULL" for name in others)])
+        for block in in_statements(self._table, claims):
+            numbers = [claim.identity for claim in block]
             cursor.execute(
-                self._table.retake(len(part), len(retakable_by_all), len(own), own_open),
-                (self._owner, claim_id, now, self._campaign, *numbers, *map(str, retakable_by_all), *of_own),
+                f"UPDATE {self._table.sql_name}"  # noqa: S608 - as above
+                f" SET claimed_by = {mark}, claim_id = {mark}, claimed_at = {mark}, attempts = 0, {emptied}"
+                f" WHERE campaign = {mark} AND recipient IN ({marks(len(block))}) AND ({' OR '.join(allowed)})",
+                (self._owner, claim_id, now, self._campaign, *numbers, *map(str, by_anybody), *for_own),
             )
 
     def _write_ended(self, cursor: Any) -> None:
+        # A claim that was retaken since is not touched, unless to say that it was accepted, and nothing replaces an
+        # accepted. A row that somebody deleted is written again: the invite may have gone out.
+        is_mysql = self._table.dialect == "mysql"
+        old, new = ("", "VALUES({})") if is_mysql else ("ledger.", "excluded.{}")
+        condition = (
+            f"({new.format('outcome')} = 'accepted' OR ({old}claim_id = {new.format('claim_id')}"
+            f" AND ({old}outcome IS NULL OR {old}outcome <> 'accepted')))"
+        )
+        if is_mysql:
+            updates = ", ".join(f"{name} = IF({condition}, VALUES({name}), {name})" for name in _OUTCOME_COLUMNS)
+            update = f"ON DUPLICATE KEY UPDATE {updates}"
+        else:
+            updates = ", ".join(f"{name} = excluded.{name}" for name in _OUTCOME_COLUMNS)
+            update = f"ON CONFLICT (campaign, recipient) DO UPDATE SET {updates} WHERE {condition}"
         rows = sorted(self._row(self._held[recipient], entry) for recipient, entry in self._ended.items())
-        for part in self._parts(rows):
-            cursor.execute(self._table.record(len(part)), flat(part))
+        for block in in_statements(self._table, rows):
+            insert = self._table.insert(RECORD_COLUMNS, len(block), "" if is_mysql else " AS ledger")
+            cursor.execute(f"{insert} {update}", flat(block))
 
     def _read_all(self, cursor: Any, claims: Sequence[Claim]) -> dict[str, tuple[Entry, str]]:
         known = self._read(cursor, claims)
@@ -223,22 +271,20 @@ class SqlLedger:
         return known
 
     def _read(self, cursor: Any, claims: Sequence[Claim]) -> dict[str, tuple[Entry, str]]:
-        """Give entry and claim id by recipient."""
+        """Read entry and claim id by recipient."""
         names = {claim.identity: claim.recipient for claim in claims}
         found: dict[str, tuple[Entry, str]] = {}
-        for part in self._parts(claims):
-            cursor.execute(self._table.read(len(part)), (self._campaign, *(claim.identity for claim in part)))
-            for number, claim_id, *rest in rows_of(self._campaign, cursor.fetchall(), self._table.name):
-                if names[number] in found:
-                    raise LedgerError(
-                        f"The ledger table {self._table.name} has a recipient twice in one campaign; nothing more is"
-                        " sent. It lacks the primary key that the documentation shows"
-                    )
-                found[names[number]] = entry_of(tuple(rest), self._owner, self._table.name), claim_id
+        for number, claim_id, values in read_rows(cursor, self._table, self._campaign, list(names)):
+            if names[number] in found:
+                raise LedgerError(
+                    f"The ledger table {self._table.name} has a recipient twice in one campaign; nothing more is sent."
+                    " It lacks the primary key that the documentation shows"
+                )
+            found[names[number]] = entry_of(values, self._owner, self._table), claim_id
         return found
 
     def _row(self, held: _Held, entry: Entry) -> tuple[Any, ...]:
-        """Give the values of a whole row, in the order of the table's columns."""
+        """Return the values of RECORD_COLUMNS."""
         return (
             self._campaign,
             held.claim.identity,
@@ -251,30 +297,20 @@ class SqlLedger:
         )
 
     def _forgotten(self, claims: Sequence[Claim]) -> dict[str, Entry]:
-        """
-        Give those whose number was erased: nobody knows any more how it ended, and nobody gets it twice.
-
-        In a transaction of its own: one that reads first does not see, in MySQL, what others insert meanwhile.
-        """
-        if self._any_forgotten is None:
-            self._any_forgotten = self._session.read(self._reads_any_forgotten)
+        """Return those whose number was erased: how they ended is no longer known, and they get no second invite."""
+        # In a separate transaction: one that reads first does not see, in MySQL, what others insert during it.
+        if self._any_forgotten is None:  # found by the key, whatever the size of the table
+            any_of_them = f"SELECT recipient FROM {self._table.sql_name} WHERE recipient >= '{FORGOTTEN}' LIMIT 1"  # noqa: S608 - as above
+            self._any_forgotten = bool(self._select(any_of_them))
         if not self._any_forgotten:
             return {}
         names = {forgotten_name(self._campaign, claim.identity): claim.recipient for claim in claims}
-        found = self._session.read(lambda cursor: self._read_names(cursor, list(names)))
-        return {names[name]: Entry.now(Outcome.SUPPRESSED, reason=_FORGOTTEN, attempts=0) for name in found}
+        found = self._session.read(lambda cursor: list(read_rows(cursor, self._table, self._campaign, list(names))))
+        return {names[name]: Entry.now(Outcome.SUPPRESSED, reason=_FORGOTTEN, attempts=0) for name, *_ in found}
 
-    def _reads_any_forgotten(self, cursor: Any) -> bool:
-        cursor.execute(self._table.any_forgotten())
-        return bool(cursor.fetchall())
+    def _select(self, sql: str, parameters: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+        def work(cursor: Any) -> list[tuple[Any, ...]]:
+            cursor.execute(sql, parameters)
+            return list(map(row_values, cursor.fetchall()))
 
-    def _read_names(self, cursor: Any, names: Sequence[str]) -> list[str]:
-        found: list[str] = []
-        for part in self._parts(names):
-            cursor.execute(self._table.read(len(part)), (self._campaign, *part))
-            found += [row[0] for row in rows_of(self._campaign, cursor.fetchall(), self._table.name)]
-        return found
-
-    def _parts(self, items: Sequence[T]) -> Iterator[Sequence[T]]:
-        size = self._table.rows_a_statement
-        return (items[start : start + size] for start in range(0, len(items), size))
+        return self._session.read(work)

@@ -1,7 +1,7 @@
 """
 The ledger of a single invite, in Airflow's task state store.
 
-Nothing to set up; it outlives retries, crashes and *Clear*. It is one task instance wide.
+Nothing to set up; it outlives retries, crashes and *Clear*. It belongs to one task instance.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airflow_provider_omnichat.campaign.ledger.settle import settle_each
 KEEP_FOREVER = timedelta.max
 """What Airflow calls ``NEVER_EXPIRE``: an entry lives as long as its DAG run, not just 30 days."""
 
-
+SINGLE_PREFIX = "omnichat:invite:"
 _NOT_THERE = object()
 
 
@@ -26,18 +26,14 @@ class StateStore(Protocol):
     """What is used of ``context["task_state_store"]``."""
 
     def get(self, key: str, default: Any = None, /) -> Any:
-        """Give the value, *default* if there is none."""
+        """Return the value, *default* if there is none."""
 
     def set(self, key: str, value: Any, /, *, retention: timedelta | None = None) -> None:
         """Write a value."""
 
 
 class CheckedStore:
-    """
-    A state store whose failures all have one meaning.
-
-    :param store: ``context["task_state_store"]``.
-    """
+    """A state store all of whose failures are a :class:`LedgerError`."""
 
     def __init__(self, store: StateStore) -> None:
         self._store = store
@@ -55,39 +51,33 @@ class CheckedStore:
         return None if value is _NOT_THERE else value
 
     def set(self, key: str, value: Any) -> None:
-        """Write a value and keep it as long as the DAG run."""
+        """Write a value that is kept as long as the DAG run."""
         try:
             self._store.set(key, value, retention=KEEP_FOREVER)
         except Exception as error:  # see above
-            is_outage = not isinstance(error, TypeError | ValueError)  # these are about the value, and stay
+            is_outage = not isinstance(error, TypeError | ValueError)  # these are about the value, and stay so
             raise LedgerError(
                 f"The task state store cannot be written ({type(error).__name__})", is_outage=is_outage
             ) from error
 
     def set_and_see(self, key: str, value: Any) -> None:
-        """
-        Write a value and read it back.
-
-        Airflow says "no such key" also when its server cannot find the task instance, or when a proxy answers 404. What
-        cannot be read back now would not be found by the next try, and what an earlier try wrote was not found either.
-        """
+        """Write a value and read it back."""
         self.set(key, value)
+        # Airflow says "no such key" also when its server cannot find the task instance, or when a proxy answers 404.
+        # What cannot be read back now would not be found by the next try, and what an earlier try wrote was not found
+        # either.
         if self.get(key) != value:
             raise LedgerError("What was written to the task state store was not found again; nothing was sent")
 
 
 class StateStoreLedger:
-    """
-    One key for each recipient, with the vendor's whole answer.
-
-    :param store: ``context["task_state_store"]``.
-    """
+    """One key for each recipient, with the vendor's whole answer."""
 
     def __init__(self, store: StateStore) -> None:
         self._store = CheckedStore(store)
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        """See :class:`.interface.Ledger`."""
         known = self.find(claims)
         taken = {recipient: entry for recipient, entry in known.items() if entry.outcome not in retake}
         for claim in claims:
@@ -98,26 +88,26 @@ class StateStoreLedger:
         return taken
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        """See :class:`.interface.Ledger`."""
         found = {claim.recipient: self._store.get(_key(claim.recipient)) for claim in claims}
         return {recipient: Entry.from_json(data) for recipient, data in found.items() if data is not None}
 
     def record(self, entries: Mapping[str, Entry]) -> None:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        """See :class:`.interface.Ledger`."""
         for recipient, entry in entries.items():
             self._store.set(_key(recipient), entry.to_json())
 
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
-        """See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`."""
+        """See :class:`.interface.Ledger`."""
         self.record({name: doubt_of_open(entry) for name, entry in self.find(claims).items() if entry.outcome is None})
 
     def settle(
         self, claims: Sequence[Claim], settlements: Mapping[str, Settlement], *, no_try_runs: bool = False
     ) -> Mapping[str, str]:
         """
-        See :class:`~airflow_provider_omnichat.campaign.ledger.interface.Ledger`.
+        See :class:`.interface.Ledger`.
 
-        Not from outside of the task while a try of it runs: the store knows no transactions.
+        Not from outside the task while a try of it runs: the store has no transactions.
         """
         entries, refused = settle_each(self.find(claims), settlements, no_try_runs=no_try_runs)
         self.record(entries)
@@ -131,4 +121,4 @@ class StateStoreLedger:
 
 
 def _key(recipient: str) -> str:
-    return f"omnichat:invite:{recipient}"
+    return SINGLE_PREFIX + recipient

@@ -1,1 +1,1 @@
-"""What the stages hand to each other."""
+"""What the stages exchange."""

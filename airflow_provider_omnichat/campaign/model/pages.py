@@ -1,4 +1,4 @@
-"""Rows of a campaign for people who look: a page at a time, chosen and sorted, wherever the rows live."""
+"""Result rows as people look at them: a page at a time, filtered and sorted, whatever their place."""
 
 from __future__ import annotations
 
@@ -9,28 +9,26 @@ from typing import Literal, NamedTuple, Protocol
 _MOST_SKIPPED = 2**31 - 1  # more than there are, and a number that every database takes
 
 Order = Literal["list", "key", "outcome", "time"]
-"""``list`` is the order in which they are found fastest: of the list, or of the ends of the invites."""
+"""``list`` is the order in which rows are found fastest: of the list, or in which the invites ended."""
 
 
 class PageError(ValueError):
-    """A page cannot be given; the text says why, and what to do."""
+    """A page cannot be read; the text says why, and what to do."""
 
 
 class ShownRow(NamedTuple):
     """
     One row.
 
-    :param key: the user's name of the row; None where there is none.
-    :param position: of the row in the list, from 1; None where it is not kept.
-    :param number: the whole number; None where it is not kept.
+    :param key: the user's name of the row.
+    :param position: in the list, from 1; None if it is not kept.
+    :param number: the whole number; None if it is not kept.
     :param outcome: one of the eight words, or ``claimed``.
-    :param reason_code: why it was not accepted; None where it was, or where nobody knows.
-    :param reason: the same for people.
+    :param reason_code: why it was not accepted, if that is known; *reason* is the same for people.
     :param status: the name of the vendor's status.
-    :param message_id: of the vendor.
     :param at: when it ended; in UTC.
-    :param try_number: of the try that wrote it, where a later one may have replaced it and not removed it yet.
-    :param delivery: what became of it after it was accepted, where somebody asked.
+    :param try_number: of the try that wrote it, if a later one may have replaced it without removing it yet.
+    :param delivery: its final status after it was accepted, if a sensor asked.
     """
 
     key: str | None
@@ -48,15 +46,11 @@ class ShownRow(NamedTuple):
 
 class PageQuery(NamedTuple):
     """
-    Which rows.
+    Which rows: None for all.
 
-    :param outcome: only these; None for all.
-    :param reason_code: likewise.
-    :param status: likewise, by the name of the vendor's status.
-    :param search: a part of the user's key, without regard to capitals.
-    :param order: by what they are sorted.
-    :param is_descending: the other way round.
-    :param after: where the page begins: what the page before gave; empty for the first.
+    :param status: the name of the vendor's status.
+    :param search: contained in the user's key, without regard to capitals.
+    :param after: where the page begins, from the page before; empty for the first.
     :param size: rows at most.
     """
 
@@ -71,7 +65,7 @@ class PageQuery(NamedTuple):
 
     @property
     def skipped(self) -> int:
-        """How many rows stand before the page, where *after* counts them; 0 where it is something else."""
+        """How many rows come before the page, if *after* counts them; else 0."""
         return min(int(self.after), _MOST_SKIPPED) if self.after.isdecimal() else 0
 
 
@@ -79,9 +73,8 @@ class Page(NamedTuple):
     """
     Some rows.
 
-    :param rows: in their order.
     :param after: for the next page; None at the end.
-    :param looked_at: how many rows were looked at, where time ran out before the page was full; the next one goes on.
+    :param looked_at: how many rows were looked at if time ran out before the page was full; the next one goes on.
     """
 
     rows: Sequence[ShownRow]

@@ -17,44 +17,28 @@ from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 
-_SHORTEST_NUMBER = 6
-"""Digits: what is shorter is no number that could be called."""
+_SHORTEST_NUMBER_DIGITS = 6
 
 
 class Row(NamedTuple):
-    """
-    One row of the user's list.
-
-    :param position: in the list, from 1.
-    :param fields: by column name, as they came.
-    """
+    """One row of the user's list: its position, from 1, and its fields by column name, as they came."""
 
     position: int
     fields: Mapping[str, Any]
 
 
 def row_name(position: int, key: str | None) -> str:
-    """
-    Name a row for people.
-
-    :param position: in the list, from 1.
-    :param key: the user's name of the row; None where there is none.
-    """
+    """Name a row for people, with its key if it has one."""
     return f"row {position} ({key})" if key else f"row {position}"
 
 
 def shown_key(key: str | None, to: str) -> str | None:
-    """
-    Give the user's name of a row as it may be shown: one that is the phone number itself is left out.
-
-    :param key: the user's name of the row; None where there is none.
-    :param to: the row's number.
-    """
+    """Return the key of a row as it may be shown: None if it is the row's phone number itself."""
     key = " ".join(key.split()) if key else ""
     if not key:
         return None
     digits = _digits(key).lstrip("0")
-    return None if len(digits) >= _SHORTEST_NUMBER and _digits(to).endswith(digits) else key
+    return None if len(digits) >= _SHORTEST_NUMBER_DIGITS and _digits(to).endswith(digits) else key
 
 
 def _digits(text: str) -> str:
@@ -66,16 +50,15 @@ class RowSourceError(OmnichatError, ValueError):
 
 
 class ListFailedError(OmnichatError):
-    """What gives the list, a file or a function or iterator of the user's, has failed; another try may get further."""
+    """The source of the list has failed, a file or the user's function or iterator; another try may get further."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenRow:
     """
-    A row that stands in the list and cannot be read: it counts, and ends as ``invalid``.
+    A row of the list that cannot be read: it counts, and ends as ``invalid``.
 
-    :param position: in the list, from 1.
-    :param reason: why it cannot be read, with the line of the file; nothing of its content.
+    :param reason: with the line of the file, and nothing of its content.
     """
 
     position: int
@@ -83,15 +66,15 @@ class BrokenRow:
 
 
 class RowSource(Protocol):
-    """What gives the rows of a list: a list in memory, a file, a query, a function."""
+    """The source of a list's rows: a list in memory, a file, a query, a function."""
 
     def open(self, *, reads_twice: bool) -> AbstractContextManager[Iterable[Row | BrokenRow]]:
         """
-        Give the rows, for as long as the context lasts.
+        Open the rows, for as long as the context lasts.
 
         :param reads_twice: whether they are read more than once, each time from the first.
-        :raises RowSourceError: it is no list, or lacks a column; also while the first row is read.
-        :raises ListFailedError: what gives it has failed; also while rows are read.
+        :raises RowSourceError: it is not a list, or lacks a column; also while the first row is read.
+        :raises ListFailedError: the source has failed; also while rows are read.
         """
 
 
@@ -99,7 +82,7 @@ class Wait(NamedTuple):
     """
     Why an invite cannot be sent now.
 
-    :param opens_at: the first moment (UTC) at which it may be.
+    :param opens_at: the first moment (UTC) at which it can.
     :param until: the same for people, on the recipient's clock.
     """
 
@@ -116,14 +99,12 @@ class Candidate(NamedTuple):
     """
     A row that passed the checks.
 
-    :param position: of its row in the list, from 1.
-    :param key: the user's name of the row, such as a customer id; None where there is none.
-    :param invite: what to send.
+    :param position: in the list, from 1.
+    :param key: the user's name of the row, such as a customer id.
     :param recipient: the name under which the ledger knows the recipient.
     :param identity: the number by which the person is known.
-    :param closes_at: POSIX time from which on it may not be sent, because it is late where the recipient lives; None
-        for any time.
-    :param wait: it may not be sent yet; None for at once.
+    :param closes_at: POSIX time from which it may no longer be sent, because it is late where the recipient lives.
+    :param wait: why it may not be sent yet.
     """
 
     position: int
@@ -137,12 +118,7 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """
-    Why a row that could be sent shall not be.
-
-    :param outcome: how the row ends.
-    :param reason: why.
-    """
+    """How a row ends that could be sent and must not be, and why."""
 
     outcome: Outcome
     reason: Reason
@@ -152,18 +128,15 @@ class Result(NamedTuple):
     """
     How one row ended: the row of the results, with the whole number.
 
-    :param position: of the row in the list, from 1.
-    :param key: the user's name of the row; None where there is none.
-    :param to: the number as it was sent, or as it stood in the row where it could not be read.
-    :param outcome: one of the eight words.
+    :param position: in the list, from 1.
+    :param key: the user's name of the row.
+    :param to: the number as it was sent, or as the row had it if it could not be read.
     :param at: when it ended, ISO 8601 in UTC.
-    :param message_id: of the vendor; None where there is none.
-    :param status_id: of the vendor's status.
     :param status_group: ``groupId`` of the vendor's status.
     :param status_name: for people; code decides by group and id.
     :param message_count: number of SMS segments as the vendor counted them.
     :param attempts: requests made in the try that ended it.
-    :param reason: why it was not accepted; None where it was, or where nobody knows.
+    :param reason: why it was not accepted, if that is known.
     """
 
     position: int

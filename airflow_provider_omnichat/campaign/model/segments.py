@@ -1,8 +1,8 @@
 """
-How many SMS a text takes: 160 or 153 characters each in GSM-7, 70 or 67 in UCS-2.
+How many SMS segments a text takes: 160 or 153 characters each in GSM-7, 70 or 67 in UCS-2.
 
-What is counted here is an estimate. The vendor puts a link of its own in, whose length is not documented, may count
-differently with national alphabets or transliteration switched on for the account, and its own count is what it bills.
+The count is an estimate. The vendor inserts a link whose length is not documented, and may count differently with
+national alphabets or transliteration switched on for the account; it bills by its own count.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 MOST_PARTS = 25
-"""Parts of one message that the vendor takes at most; a longer one it refuses (status 25)."""
+"""Segments of one message that the vendor takes at most; it refuses a longer one (status 25)."""
 
 MOST_BYTES = 4000
-"""Bytes of one message in UTF-8, likewise: Chinese meets this limit before that of the parts."""
+"""Bytes of one message in UTF-8 that the vendor takes at most: Chinese reaches this limit first."""
 
 SURELY_FITS = MOST_PARTS * 33
-"""No text of so many characters is too long: a part of UCS-2 takes 33 characters of two units, such as emojis."""
+"""No text of so many characters is too long: a segment of UCS-2 takes 33 characters of two units, such as emojis."""
 
 ASSUMED_LINK_LENGTH = 40
-"""Characters that a link is taken to have where its length is not known; nothing is documented, so this is a guess."""
+"""Assumed characters of a link of unknown length; nothing is documented, so this is a guess."""
 
 _BASIC = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
@@ -35,14 +35,14 @@ _ANY_ESCAPED = re.compile(f"[{re.escape(_ESCAPED)}]")
 
 
 class Encoding(StrEnum):
-    """How a text goes over the air."""
+    """How a text is encoded as SMS."""
 
     GSM7 = "GSM-7"
     UCS2 = "UCS-2"
 
 
 _SINGLE = {Encoding.GSM7: 160, Encoding.UCS2: 70}
-_PART = {Encoding.GSM7: 153, Encoding.UCS2: 67}
+_SEGMENT = {Encoding.GSM7: 153, Encoding.UCS2: 67}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Segments:
     :param encoding: GSM-7, or UCS-2 as soon as one character is outside GSM-7.
     :param units: its length as it is counted: in GSM-7 an escaped character (``€[]{}\^~|``) counts as two; in UCS-2
         a character beyond the first 65,536, such as an emoji, does.
-    :param parts: number of SMS.
+    :param parts: number of segments.
     :param size_bytes: its length in UTF-8.
     """
 
@@ -70,12 +70,10 @@ class Segments:
 
 def count_segments(text: str) -> Segments:
     """
-    Count the SMS of a text as it is.
+    Count the segments of a text that has the link in it, or something as long in its place.
 
-    A character of two units is never split between two parts: it moves to the next one and leaves a unit empty, as
-    phones need it to be. So a text may take a part more than its units alone would say.
-
-    :param text: with the link in it, or with something as long in its place.
+    A character of two units is never split between two segments: it moves to the next one and leaves a unit empty, as
+    phones need it to be. So a text may take one more than its units alone would fill.
     """
     if _BASIC_ONLY.fullmatch(text):
         length = len(text)
@@ -87,23 +85,12 @@ def count_segments(text: str) -> Segments:
 
 
 def estimate_segments(message: str, link_placeholder: str, link_length: int = ASSUMED_LINK_LENGTH) -> Segments:
-    """
-    Estimate the SMS of a message in which the vendor will put a link.
-
-    :param message: with the placeholder.
-    :param link_placeholder: the piece that the vendor replaces.
-    :param link_length: characters that the link is taken to have.
-    """
+    """Count the segments of a message in which the vendor will replace the placeholder by a link of this length."""
     return count_segments(message.replace(link_placeholder, "x" * link_length) if link_placeholder else message)
 
 
 def refused_length(message: str, link_placeholder: str) -> str | None:
-    """
-    Say by how much a message is too long whatever link the vendor puts in; None where it may fit.
-
-    :param message: with the placeholder.
-    :param link_placeholder: the piece that the vendor replaces.
-    """
+    """Describe how much a message is too long whatever link the vendor inserts; None if it may fit."""
     if len(message) <= SURELY_FITS:
         return None
     least = estimate_segments(message, link_placeholder, link_length=0)
@@ -115,26 +102,22 @@ def refused_length(message: str, link_placeholder: str) -> str | None:
 
 
 def outside_gsm7(text: str) -> list[str]:
-    """Give the characters that make a text UCS-2, each as often as it comes."""
+    """Return the characters that make a text UCS-2, each as often as it occurs."""
     return _OUTSIDE.findall(text)
 
 
 def _counted(encoding: Encoding, text: str, wide: list[int]) -> Segments:
-    """
-    Count a text with characters of two units.
-
-    :param wide: where those of two units stand, in characters.
-    """
+    """Count a text with characters of two units, at these positions."""
     units = len(text) + len(wide)
     if units <= _SINGLE[encoding]:
         return Segments(encoding, units, 1, _size(text))
-    part = _PART[encoding]
-    # Each one that would fall on the border between two parts moves everything behind it by one unit.
+    segment = _SEGMENT[encoding]
+    # Each one that would fall on the border between two segments moves everything behind it by one unit.
     moved = 0
     for before, at in enumerate(wide):
-        if (at + before + moved) % part == part - 1:
+        if (at + before + moved) % segment == segment - 1:
             moved += 1
-    return Segments(encoding, units, -(-(units + moved) // part), _size(text))
+    return Segments(encoding, units, -(-(units + moved) // segment), _size(text))
 
 
 def _size(text: str) -> int:

@@ -1,4 +1,4 @@
-"""What keeps records has failed: the ledger, a table or files of results."""
+"""A failure of what keeps records: the ledger, a table or files of results."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ class StorageError(OmnichatError):
     """
     Records cannot be read or written.
 
-    :param text: what cannot be, why, and what to do.
-    :param is_outage: whether it may be over in a moment, such as a database that restarts; then the same call can be
-        made again, whether or not the first one arrived.
+    :param text: what cannot be done, why, and what to do about it.
+    :param is_outage: it may be over in a moment, such as the restart of a database; then the same call can be made
+        again, whether or not the first one arrived.
     """
 
     def __init__(self, text: str, *, is_outage: bool = False) -> None:

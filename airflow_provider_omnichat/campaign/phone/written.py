@@ -11,8 +11,7 @@ from numbers import Integral, Real
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.model.blank import is_blank
-from airflow_provider_omnichat.campaign.model.plain_values import RoundedFloat
+from airflow_provider_omnichat.campaign.model.field_values import RoundedFloat, is_blank
 from airflow_provider_omnichat.campaign.phone.country_codes import country_code_of
 
 _LONGEST_INPUT = 40

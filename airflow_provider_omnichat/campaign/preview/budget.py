@@ -7,13 +7,20 @@ from decimal import Decimal
 from typing import Any
 
 from airflow_provider_omnichat.api.errors import OmnichatError
-from airflow_provider_omnichat.campaign.model.size import Size
 
 _LONGEST_CURRENCY = 20
 
 
 class BudgetError(OmnichatError, ValueError):
     """The list is larger than somebody meant; nothing was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a list amounts to: people to invite, now or when their window opens, and the estimated SMS segments."""
+
+    invites: int
+    segments: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.model.known_outcomes import KnownOutcomes
+from airflow_provider_omnichat.campaign.model.known_recipients import KnownOutcomes
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.results.directory import (
     Directory,

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.model.known_outcomes import KnownOutcomes
+from airflow_provider_omnichat.campaign.model.known_recipients import KnownOutcomes
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 from airflow_provider_omnichat.campaign.results.sink import FINAL_OUTCOMES

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.model.column_names import (
+from airflow_provider_omnichat.campaign.model.names import (
     MOST_NAMES_SHOWN,
     TwoColumnsError,
     column_of,

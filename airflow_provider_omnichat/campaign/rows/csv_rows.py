@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from operator import itemgetter
 
 from airflow_provider_omnichat.api.reasons import Reason
-from airflow_provider_omnichat.campaign.model.column_names import count_of
+from airflow_provider_omnichat.campaign.model.names import count_of
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
 from airflow_provider_omnichat.campaign.phone.written import reads_as_number
 from airflow_provider_omnichat.campaign.rows.columns import AnyColumns, RowColumns

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_omnichat.api.body import valid_text
-from airflow_provider_omnichat.campaign.model.distinct_names import distinct_name
+from airflow_provider_omnichat.campaign.model.names import distinct_name
 from airflow_provider_omnichat.campaign.sql.dialect import NAME_LENGTH
 
 _LARGEST_INTEGER = 2**31 - 1

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit
-from airflow_provider_omnichat.campaign.ledger.task_state_doubts import SHORT_DIGITS, doubts_in_store
+from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS, doubts_in_store
 from airflow_provider_omnichat.campaign.model.pages import PageError, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
@@ -99,7 +99,7 @@ def _of_store(session: Session, task: SendingTask, place: RowPlace) -> Iterator[
     for doubt in doubts:
         if doubt.is_open and task.is_at_work:
             continue  # it is being sent
-        row = named.get(doubt.recipient[:SHORT_DIGITS])
+        row = named.get(doubt.recipient[:HASH_DIGITS])
         yield ShownDoubt(
             doubt.recipient,
             _name(row) if row else f"hash {doubt.recipient[:8]}…",
@@ -118,7 +118,7 @@ def _named(task: SendingTask, place: RowPlace) -> dict[str, ShownRow]:
     except PageError:
         return {}
     campaign = task.progress.campaign
-    return {recipient_key(campaign, row.number)[:SHORT_DIGITS]: row for row in rows if row.number}
+    return {recipient_key(campaign, row.number)[:HASH_DIGITS]: row for row in rows if row.number}
 
 
 def _name(row: ShownRow) -> str:

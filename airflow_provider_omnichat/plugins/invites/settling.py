@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
-from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
@@ -81,7 +81,7 @@ def _in_table(session: Session, task: SendingTask, conn_id: str, reference: str,
     campaign = task.progress.campaign
     try:
         database, table = ledger_database(conn_id), ledger_table(task)
-        audit, desk = LedgerAudit(database, table), LedgerDesk(database, table)
+        audit, admin = LedgerAudit(database, table), LedgerAdmin(database, table)
     except OmnichatError:
         raise
     except Exception as error:  # no such connection or table, or a provider that the API server lacks
@@ -94,9 +94,9 @@ def _in_table(session: Session, task: SendingTask, conn_id: str, reference: str,
         return "is not in doubt"
     try:
         _lock(session, task)  # not before: while the ledger is slow, the scheduler would wait for the task's row
-        return desk.settle(campaign, {found: settlement}).get(found)
+        return admin.settle(campaign, {found: settlement}).get(found)
     finally:
-        desk.close()
+        admin.close()
 
 
 def _in_store(session: Session, task: SendingTask, reference: str, settlement: Settlement) -> str | None:

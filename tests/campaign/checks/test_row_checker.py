@@ -17,7 +17,7 @@ from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression, Supp
 from airflow_provider_omnichat.campaign.checks.partition import Partition
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
 from airflow_provider_omnichat.campaign.checks.send_window_rule import WindowRule
-from airflow_provider_omnichat.campaign.model.plain_values import RoundedFloat
+from airflow_provider_omnichat.campaign.model.field_values import RoundedFloat
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Result, Row
 from tests.support.reasons import why
 from tests.support.row_checks import NOON, SWISS, check

@@ -11,9 +11,8 @@ import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
-from airflow_provider_omnichat.campaign.ledger.audit_statements import Order
-from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
+from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
+from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit, Order
 from airflow_provider_omnichat.campaign.ledger.interface import (
     CERTAINLY_NOT_SENT,
     Claim,
@@ -62,14 +61,18 @@ def test_a_campaign_is_counted_and_its_doubts_are_listed_by_row(target):
         ledger.flush()
         ledger.close()
     audit = LedgerAudit(target.database())
-    assert audit.counts(campaign) == {"accepted": 2, "rejected": 1, "unknown": 1, "claimed": 1}
+    assert audit.reasons(campaign) == {
+        ("accepted", None): 2,
+        ("rejected", "rejected_by_vendor"): 1,
+        ("unknown", "read_timeout"): 1,
+        ("claimed", None): 1,
+    }
     unknown, claimed = audit.doubts(campaign)
     assert (unknown.recipient, unknown.row_key, unknown.outcome) == (NUMBERS[3], "C-3", "unknown")
     assert (unknown.reason_code, unknown.error) == ("read_timeout", "no answer")
     assert (claimed.row_key, claimed.outcome, claimed.reason_code) == ("C-4", "claimed", None)
     assert before <= claimed.claimed_at <= datetime.now(UTC)
-    assert audit.counts("nobody's") == {}
-    assert audit.reasons(campaign)["unknown", "read_timeout"] == 1
+    assert audit.reasons("nobody's") == {}
 
 
 def many(target: Target) -> tuple[LedgerAudit, str]:
@@ -86,9 +89,9 @@ def many(target: Target) -> tuple[LedgerAudit, str]:
         ledger.record({claim.recipient: Entry.now(outcome, accepted(claim.identity) if not reason else None, reason)})
     ledger.flush()
     ledger.close()
-    desk = LedgerDesk(target.database())
-    assert desk.settle(campaign, {PEOPLE[2]: Settlement(True, "ann", "seen", datetime.now(UTC))}) == {}
-    desk.close()
+    admin = LedgerAdmin(target.database())
+    assert admin.settle(campaign, {PEOPLE[2]: Settlement(True, "ann", "seen", datetime.now(UTC))}) == {}
+    admin.close()
     return LedgerAudit(target.database()), campaign
 
 
@@ -148,4 +151,4 @@ def test_a_table_that_is_not_there_is_not_made(target):
     audit = LedgerAudit(target.database(), "elsewhere")
     for _ in range(2):
         with pytest.raises(LedgerError, match="The ledger table elsewhere cannot be read"):
-            audit.counts("c")
+            audit.reasons("c")

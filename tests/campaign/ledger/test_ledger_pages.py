@@ -10,8 +10,8 @@ import pytest
 
 from airflow_provider_omnichat.api.outcomes import Delivery, Outcome
 from airflow_provider_omnichat.api.reasons import ReasonCode
+from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.delivery import LedgerDelivery
-from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry
 from airflow_provider_omnichat.campaign.ledger.ledger_pages import LedgerPages
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
@@ -131,9 +131,9 @@ def test_rows_are_sorted(
 
 
 def test_a_number_that_was_forgotten_is_not_shown(target: Target, table: str, campaign: str, both: None) -> None:
-    desk = LedgerDesk(target.database(), table)
-    desk.forget(PEOPLE[0])
-    desk.close()
+    admin = LedgerAdmin(target.database(), table)
+    admin.forget(PEOPLE[0])
+    admin.close()
     (row,) = [row for row in paged(LedgerPages(target.database(), campaign, table=table)) if row.number is None]
     assert PEOPLE[0] not in str(row)
 

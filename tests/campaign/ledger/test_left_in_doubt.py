@@ -1,4 +1,4 @@
-"""A claim that nobody ended becomes unknown once a later try has met it: no campaign stands at "claimed" for ever."""
+"""An open claim becomes unknown when a later try finds it: no campaign stays at "claimed" for ever."""
 
 from __future__ import annotations
 
@@ -62,16 +62,16 @@ def test_a_doubt_that_was_claimed_again_keeps_its_first_reason(home):
 def test_in_a_database_only_what_is_older_and_of_this_task_is_ended_and_its_outcome_still_counts(tmp_path):
     home = Home("sql", tmp_path)
     later = home.ledger()
-    twin, other = home.ledger(), home.ledger("dag/run/other")
-    twin.claim(CLAIMS[:1], CERTAINLY_NOT_SENT)  # since the later one began
+    rival, other = home.ledger(), home.ledger("dag/run/other")
+    rival.claim(CLAIMS[:1], CERTAINLY_NOT_SENT)  # since the later one began
     other.claim(CLAIMS[1:2], CERTAINLY_NOT_SENT)
     later.leave_in_doubt(CLAIMS)
     assert {entry.outcome for entry in home.ledger().find(CLAIMS).values()} == {None}
     home.ledger().leave_in_doubt(CLAIMS)
     assert home.ledger().find(CLAIMS)[CLAIMS[0].recipient].outcome == "unknown"
     assert home.ledger().find(CLAIMS)[CLAIMS[1].recipient].outcome is None
-    twin.record({CLAIMS[0].recipient: Entry.now(Outcome.NOT_SENT)})  # it lived on after all, and knows
-    twin.flush()
+    rival.record({CLAIMS[0].recipient: Entry.now(Outcome.NOT_SENT)})  # it lived on after all, and knows
+    rival.flush()
     (row,) = sqlite3.connect(tmp_path / "ledger.sqlite").execute(
         "SELECT outcome, reason_code, since FROM omnichat_invites WHERE row_key = 'C-0'"
     )

@@ -11,7 +11,7 @@ from tests.support.ledger_homes import FREE, LAST, LATE, NOT_AGAIN, NUMBERS, OPE
 from tests.support.reasons import why
 
 
-def test_only_what_was_in_doubt_is_told_to_be(any_home):
+def test_only_what_was_in_doubt_is_returned_as_doubt(any_home):
     leave_doubts(any_home)
     ledger = any_home.ledger()
     ended = claims(NUMBERS[2:4])
@@ -28,23 +28,23 @@ def test_only_what_was_in_doubt_is_told_to_be(any_home):
     assert told == {LATE: Outcome.UNKNOWN, OPEN: None, FREE: None, LAST: None, **dict.fromkeys(NUMBERS[4:])}
 
 
-def test_a_doubt_that_a_twin_leaves_while_this_one_claims_is_not_taken_from_it(tmp_path):
+def test_a_doubt_that_another_run_of_this_task_leaves_while_this_one_claims_is_not_taken_from_it(tmp_path):
     home = Home("sql", tmp_path)
     leave_doubts(home)
     (third,) = claims([FREE])
-    ours, twin = home.ledger(), home.ledger()
+    ours, rival = home.ledger(), home.ledger()
     real = ours.find
 
     def find(wanted: Sequence[Claim]) -> Mapping[str, Entry]:
         found = real(wanted)
-        twin.claim([third], CERTAINLY_NOT_SENT)
-        twin.record({third.recipient: Entry.now(Outcome.UNKNOWN, reason=why("the twin's"))})
-        twin.flush()
+        rival.claim([third], CERTAINLY_NOT_SENT)
+        rival.record({third.recipient: Entry.now(Outcome.UNKNOWN, reason=why("the rival's"))})
+        rival.flush()
         return found
 
     ours.find = find  # type: ignore[assignment, method-assign]
     taken, doubts = claim(ours, claims(NUMBERS), resend_unknown=True)
-    assert {recipient: entry.reason for recipient, entry in taken.items()} == {third.recipient: why("the twin's")}
+    assert {recipient: entry.reason for recipient, entry in taken.items()} == {third.recipient: why("the rival's")}
     assert len(doubts) == 2
     home.close()
 
@@ -76,10 +76,10 @@ def test_what_another_run_says_was_not_sent_is_not_in_doubt_for_this_one(tmp_pat
     home.close()
 
 
-def test_what_a_twin_is_sending_is_neither_claimed_nor_told_to_be(tmp_path):
+def test_what_another_run_of_this_task_is_sending_is_neither_claimed_nor_in_doubt(tmp_path):
     home = Home("sql", tmp_path)
-    ours, twin = home.ledger(), home.ledger()
-    twin.claim(claims([FREE]), CERTAINLY_NOT_SENT)
+    ours, rival = home.ledger(), home.ledger()
+    rival.claim(claims([FREE]), CERTAINLY_NOT_SENT)
     taken, doubts = claim(ours, claims([FREE]), resend_unknown=True)
     assert [entry.outcome for entry in taken.values()] == [None]
     assert doubts == {}

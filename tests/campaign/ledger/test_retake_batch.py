@@ -121,7 +121,7 @@ def test_a_claim_that_failed_leaves_doubts_in_doubt(home):
     assert not {LATE, OPEN} & set(third.asked)
 
 
-def test_doubts_that_come_up_after_the_sending_has_stopped_are_told_as_doubts_that_are_to_be_sent_yet(home):
+def test_doubts_that_come_up_after_sending_has_stopped_stay_doubts_that_the_next_try_sends(home):
     many = [f"4179{3_000_000 + i}" for i in range(40)]
     ledger = home.ledger()
     ledger.claim(claims(many), CERTAINLY_NOT_SENT)

@@ -51,7 +51,7 @@ class Truth:
         self._chance = chance
 
     def plays_of(self, resend: bool, killed: bool, life: Life) -> Callable[[str], Any]:
-        """Give what a try meets."""
+        """Return what a try meets."""
         doubts, answered = frozenset(self.maybe_reached), frozenset(self.answered)
 
         def play(to: str) -> Any:

@@ -18,7 +18,7 @@ INVITE = Invite(LATE, "Hello <link>", "<link>", "KEY", "FACEBOOK")
 
 
 def once(ledger: Ledger, given: Any, *, resend: bool = False) -> tuple[int, Any]:
-    """Give how often it was sent, and what came of it."""
+    """Return how often it was sent, and the result."""
     sent: list[Invite] = []
 
     def send(invite: Invite) -> InviteAnswer:

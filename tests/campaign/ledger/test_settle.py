@@ -13,8 +13,15 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.engine.recorder import result_of_earlier
 from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
-from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, Ledger
-from airflow_provider_omnichat.campaign.ledger.settle import Settlement, settled
+from airflow_provider_omnichat.campaign.ledger.interface import (
+    CERTAINLY_NOT_SENT,
+    IN_DOUBT,
+    Claim,
+    Entry,
+    Ledger,
+    Settlement,
+)
+from airflow_provider_omnichat.campaign.ledger.settle import settled
 from airflow_provider_omnichat.campaign.model.rows import Candidate
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.ledger_homes import Home, accepted

@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry, LedgerError
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
-from airflow_provider_omnichat.campaign.ledger.sql_statements import SqlTable
+from airflow_provider_omnichat.campaign.ledger.sql_table import SqlTable
 from airflow_provider_omnichat.campaign.sql import session as sql_database
 from tests.support.sql_claims import CAMPAIGN, answer_of, claims_of
 from tests.support.sql_servers import Target
@@ -246,7 +246,7 @@ class TestFailures:
         sut.close()
 
     @pytest.mark.parametrize("target", ["psycopg2", "psycopg", "pymysql"], indirect=True)
-    def test_a_user_without_rights_gets_told_which(self, target: Target, table: str) -> None:
+    def test_the_error_names_the_rights_that_a_user_lacks(self, target: Target, table: str) -> None:
         user = f"user_{table}"
         options = {**target.options, "user": user}
         if target.dialect == "mysql":

@@ -160,7 +160,7 @@ def _claim_until_killed(target: Target, table: str, said: Any, moment: str) -> N
 
 class TestKilled:
     def killed(self, target: Target, table: str, moment: str, after: float | None) -> set[str]:
-        """Kill a process that claims; give what it was told to have."""
+        """Kill a process that claims; return what the ledger said it had."""
         heard, said = PROCESSES.Pipe(duplex=False)
         process = PROCESSES.Process(target=_claim_until_killed, args=(target, table, said, moment))
         process.start()

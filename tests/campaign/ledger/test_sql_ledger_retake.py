@@ -60,7 +60,7 @@ class TestRetake:
         assert claim.recipient in ledger().claim([claim], [None])
         assert ledger().claim([claim], [Outcome.NOT_SENT]) == {}
 
-    def test_an_open_claim_of_a_twin_that_began_earlier_or_later_is_not_taken_from_it(
+    def test_an_open_claim_of_another_run_that_began_earlier_or_later_is_not_taken_from_it(
         self, ledger: Callable[..., SqlLedger]
     ) -> None:
         first, second = ledger(), ledger()

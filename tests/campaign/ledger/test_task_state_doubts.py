@@ -24,7 +24,7 @@ from airflow_provider_omnichat.campaign.ledger.interface import (
 )
 from airflow_provider_omnichat.campaign.ledger.retake import reason_of
 from airflow_provider_omnichat.campaign.ledger.task_state import StateStoreLedger
-from airflow_provider_omnichat.campaign.ledger.task_state_doubts import SHORT_DIGITS, doubts_in_store, settle_in_store
+from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS, doubts_in_store, settle_in_store
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
 from tests.support.ledger_homes import NEVER_ENDED, NUMBERS, accepted, claims
 from tests.support.reasons import why
@@ -40,7 +40,7 @@ def store() -> Store:
 
 
 def played(store: Store, outcomes: Sequence[Outcome | None], reason: Reason | None = LOST, retake: Any = AGAIN) -> None:
-    """One try: claims everybody that may be, and records what became of them; None for nothing, as a crash does."""
+    """One try: claims everybody it may, and records how they ended; None for nothing, as a crash does."""
     journal = StateStoreJournal(store, "c")
     block = claims(NUMBERS[: len(outcomes)])
     taken = journal.claim(block, retake)
@@ -55,7 +55,7 @@ def played(store: Store, outcomes: Sequence[Outcome | None], reason: Reason | No
 
 def doubts(store: Store, most: int = 100) -> dict[str, tuple[str, bool]]:
     """Reason, and whether it is open, by number."""
-    names = {claim.recipient[:SHORT_DIGITS]: claim.identity for claim in claims(NUMBERS)}
+    names = {claim.recipient[:HASH_DIGITS]: claim.identity for claim in claims(NUMBERS)}
     found = doubts_in_store(ListedStore(store), "c", most)
     return {names[doubt.recipient]: (str(doubt.reason), doubt.is_open) for doubt in found}
 
@@ -63,7 +63,7 @@ def doubts(store: Store, most: int = 100) -> dict[str, tuple[str, bool]]:
 def settle(store: Store, number: str, was_sent: bool) -> str | None:
     (claim,) = claims([number])
     settlement = Settlement(was_sent, "ann", "as the portal says", datetime.now(UTC))
-    return settle_in_store(ListedStore(store), "c", claim.recipient[:SHORT_DIGITS], settlement)
+    return settle_in_store(ListedStore(store), "c", claim.recipient[:HASH_DIGITS], settlement)
 
 
 class TestBatch:
@@ -118,7 +118,7 @@ class TestBatch:
         played(store, [Outcome.UNKNOWN])
         (count,) = (key for key in store if key.endswith(":count"))
         store[count] = broken
-        with pytest.raises(LedgerError, match="something else than this batch's journal"):
+        with pytest.raises(LedgerError, match="something other than this batch's journal"):
             doubts(store)
 
     def test_a_missing_part_is_an_error_and_not_nobody(self, store: Store) -> None:
@@ -194,7 +194,7 @@ class TestSingle:
 
 
 class History:
-    """What happens to a store, from try to try, with people who settle meanwhile."""
+    """What happens to a store, from try to try, with people who settle in between."""
 
     def __init__(self) -> None:
         self.store = Store()
@@ -232,7 +232,7 @@ class History:
     def check(self) -> None:
         known = StateStoreJournal(self.store, "c").find(claims(NUMBERS))
         expected = {
-            recipient[:SHORT_DIGITS]: (reason_of(entry), entry.outcome is None, entry.claimed_at)
+            recipient[:HASH_DIGITS]: (reason_of(entry), entry.outcome is None, entry.claimed_at)
             for recipient, entry in known.items()
             if entry.outcome in IN_DOUBT
         }
@@ -261,7 +261,7 @@ STEPS = st.one_of(
 @given(st.lists(STEPS, max_size=14), st.sampled_from([2, 3, 5, 4000]))
 def test_a_page_and_the_next_try_agree_whatever_happened(steps: list[Any], in_a_value: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(task_state_journal, "SEGMENT_INVITES", in_a_value)
+        patch.setattr(task_state_journal, "CHUNK_INVITES", in_a_value)
         history = History()
         for step, *arguments in steps:
             step(history, *arguments)

@@ -10,8 +10,8 @@ import pytest
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger import task_state_journal
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, LedgerError
+from airflow_provider_omnichat.campaign.ledger.task_state_format import CHUNK_INVITES
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
-from airflow_provider_omnichat.campaign.ledger.task_state_segment import SEGMENT_INVITES
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.reasons import why
 from tests.support.state_store import Store
@@ -57,7 +57,7 @@ def test_another_campaign_has_a_journal_of_its_own():
 
 def test_neither_number_nor_whole_hash_is_in_the_store_and_an_invite_takes_less_than_fifteen_bytes():
     store = Store()
-    many = [Claim(recipient_key("c", f"4179{i:07d}"), f"4179{i:07d}") for i in range(3 * SEGMENT_INVITES)]
+    many = [Claim(recipient_key("c", f"4179{i:07d}"), f"4179{i:07d}") for i in range(3 * CHUNK_INVITES)]
     journal = StateStoreJournal(store, "c")
     for start in range(0, len(many), 500):
         journal.claim(many[start : start + 500], CERTAINLY_NOT_SENT)
@@ -70,7 +70,7 @@ def test_neither_number_nor_whole_hash_is_in_the_store_and_an_invite_takes_less_
 
 def test_reasons_of_doubts_do_not_make_a_value_larger_than_airflow_takes():
     store = Store()
-    many = claims(*range(SEGMENT_INVITES))
+    many = claims(*range(CHUNK_INVITES))
     journal = StateStoreJournal(store, "c")
     journal.claim(many, CERTAINLY_NOT_SENT)
     texts = ["no answer came", *(f"{n} \u2019" * 60 for n in range(100)), "x" * 5000]
@@ -248,7 +248,7 @@ def test_the_next_try_knows_why_an_invite_was_rejected_and_refusals_leave_room_f
 
 @pytest.mark.parametrize("block", [2, 3])
 def test_a_claim_that_fails_in_between_leaves_nothing_that_cannot_be_read(monkeypatch, block):
-    monkeypatch.setattr(task_state_journal, "SEGMENT_INVITES", 2)
+    monkeypatch.setattr(task_state_journal, "CHUNK_INVITES", 2)
     store = Store()
     journal = StateStoreJournal(store, "c")
     journal.claim(claims(0), CERTAINLY_NOT_SENT)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.reasons import ReasonCode
-from airflow_provider_omnichat.campaign.model.plain_values import RoundedFloat
+from airflow_provider_omnichat.campaign.model.field_values import RoundedFloat
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
 from tests.support.phone_numbers import refused
 

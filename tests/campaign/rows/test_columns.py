@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_omnichat.campaign.model.column_names import TwoColumnsError, column_of
+from airflow_provider_omnichat.campaign.model.names import TwoColumnsError, column_of
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
 from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
 from airflow_provider_omnichat.campaign.rows.lists import ListedRows, rows_of_list

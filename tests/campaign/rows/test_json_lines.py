@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from airflow_provider_omnichat.campaign.model.plain_values import RoundedFloat
+from airflow_provider_omnichat.campaign.model.field_values import RoundedFloat
 from airflow_provider_omnichat.campaign.model.rows import Row, RowSourceError
 from tests.support.read_rows import fields, read
 

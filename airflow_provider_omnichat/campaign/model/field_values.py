@@ -1,21 +1,28 @@
-"""Values of a list's fields, written as people write them."""
+"""Values of a list's fields: when one is missing, and how it is written as people write it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date, time
 from decimal import Decimal
 from numbers import Number, Rational, Real
+from typing import Any
 from uuid import UUID
 
 from airflow_provider_omnichat.api.body import valid_text
 
-# A number beyond this many digits before or after the point is a mistake in the data, not something to tell people.
+HALF_A_CHARACTER = "has half a character in it (a lone surrogate); mend the source's encoding"
+
+_NOTHING = frozenset(
+    {"", "\\N", "#N/A", "(null)", "(NULL)", "[null]", "[NULL]", "<null>", "<NULL>", "<NA>", "NaT", "nan", "NaN", "None"}
+)
+"""What databases, data frames and spreadsheets write into an empty field, if it is no name: Nan is somebody's."""
+
+# A number beyond this many digits before or after the point is a mistake in the data, not something to show people.
 _MOST_DIGITS = 30
 # What a data frame makes of the whole number 1017 in a column with an empty cell.
 _WHOLE = re.compile(r"(0|[1-9]\d*)\.0+", re.ASCII)
-
-HALF_A_CHARACTER = "has half a character in it (a lone surrogate); mend the source's encoding"
 
 
 class RoundedFloat(float):
@@ -24,13 +31,35 @@ class RoundedFloat(float):
     __slots__ = ()
 
 
+def value_in(fields: Mapping[str, Any], column: str | None) -> Any:
+    """Return what a row has in a field, a text without the white space around it; None if that is nothing."""
+    value = fields.get(column) if column is not None else None
+    if isinstance(value, str):
+        text = value.strip()
+        return None if text in _NOTHING else text
+    return None if value is None or is_blank(value) else value
+
+
+def is_blank(value: object) -> bool:
+    """Return whether a value stands for a missing one: None, a blank text or ``<NA>``, a data frame's empty cell."""
+    if value is None:
+        return True
+    if isinstance(value, str):
+        return value.strip() in _NOTHING
+    try:
+        # NaN and NaT equal nothing, not even themselves.
+        return bool(value != value)
+    except (TypeError, ArithmeticError):  # pandas' NA answers neither yes nor no, and a signalling NaN not at all
+        return True
+    except ValueError:  # an array has many answers
+        return False
+
+
 def key_text(value: object) -> str:
     """
-    Write what names a row: ``1017`` also where a data frame has made ``1017.0`` of it.
+    Write the value that names a row: ``1017`` also if a data frame has made ``1017.0`` of it.
 
     Bytes are written as the text they are, else in hexadecimal.
-
-    :param value: of the key's field; not nothing.
     """
     if isinstance(value, str):
         value = value.strip()
@@ -51,12 +80,7 @@ def key_text(value: object) -> str:
 
 
 def plain_text_of(value: object) -> str | None:
-    """
-    Write a value as people do; None where it cannot stand in a text.
-
-    :param value: of a field.
-    :raises ValueError: a number that is none.
-    """
+    """Write a value as people do, None if it cannot be part of a text; raise a ValueError for an invalid number."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, Real) and not isinstance(value, Rational):
@@ -80,7 +104,7 @@ def _float_text(number: float) -> str | None:
 
 
 def _decimal_text(number: Decimal) -> str | None:
-    """Write a number as people do, without an exponent."""
+    """Write a number without an exponent."""
     exponent = number.as_tuple().exponent
     if not isinstance(exponent, int) or abs(number.adjusted()) > _MOST_DIGITS or exponent < -_MOST_DIGITS:
         return None

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_omnichat.campaign.checks.opt_outs import NationalOptOut, Suppression, numbers_in
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
 from airflow_provider_omnichat.campaign.checks.send_window_rule import WindowRule
-from airflow_provider_omnichat.campaign.model.blank import is_blank, value_in
+from airflow_provider_omnichat.campaign.model.field_values import is_blank, value_in
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result, Row
 from tests.support.row_checks import NOON, SWISS, check
 

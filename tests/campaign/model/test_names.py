@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from airflow_provider_omnichat.campaign.model.distinct_names import distinct_name
+from airflow_provider_omnichat.campaign.model.names import distinct_name
 from airflow_provider_omnichat.campaign.sql.values import fitted
 
 

@@ -1,9 +1,10 @@
-"""Names of columns: found without regard to how they are written, and shown without what they may hold."""
+"""Names as they are compared and shown (columns), and as they fit the place they are written to."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Collection
+from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
@@ -12,6 +13,8 @@ from airflow_provider_omnichat.campaign.model.rows import RowSourceError
 
 MOST_NAMES_SHOWN = 20
 _LONGEST_SHOWN = 60
+# Letters only: digits in a row would be masked as somebody's number wherever the name is shown.
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 class TwoColumnsError(RowSourceError):
@@ -20,15 +23,12 @@ class TwoColumnsError(RowSourceError):
 
 def column_of(wanted: Any, names: Collection[Any]) -> Any:
     """
-    Find a column by its name: the one that is written so, else the only one that differs by capitals alone.
+    Return the column of this name, as it is written there, else the only one that differs by capitals alone, else None.
 
     Databases change capitals on their own (Snowflake and Oracle to capitals, PostgreSQL to small letters), and so do
     people. White space around a name, a byte order mark, and how an accent is stored, do not count either.
 
-    :param wanted: the name.
-    :param names: of the columns that there are.
-    :return: the column, as it is written there; None where there is none.
-    :raises TwoColumnsError: there are two, and it cannot be told which is meant.
+    :raises TwoColumnsError: either of two could be meant.
     """
     if wanted in names:
         return wanted
@@ -39,41 +39,37 @@ def column_of(wanted: Any, names: Collection[Any]) -> Any:
     if len(alike) > 1:
         raise TwoColumnsError(
             f"{' and '.join(shown_name(name) for name in alike[:MOST_NAMES_SHOWN])} could each be the column"
-            f" {shown_name(wanted)}; write it as the one that is meant is written there"
+            f" {shown_name(wanted)}; write the name exactly as in the list"
         )
     return alike[0] if alike else None
 
 
 def count_of(wanted: Collection[str], names: Collection[str]) -> int:
-    """
-    Count the columns that are there, as :func:`column_of` compares names.
-
-    :param wanted: names of columns.
-    :param names: of the columns that there are.
-    """
+    """Count the wanted columns that are among the names, compared as :func:`column_of` does."""
     there = set(map(_plain, names))
     return sum(_plain(name) in there for name in wanted)
 
 
 def shown_name(name: object) -> str:
-    """
-    Give the name of a column in quotes, as it may be shown: in a list without a header it may be somebody's number.
-
-    :param name: of the column.
-    """
+    """Return a column's name in quotes, as it may be shown: in a list without a header it may be somebody's number."""
     return repr(_cut(scrub(str(name))))
 
 
 def shown_names(names: Collection[object]) -> str:
-    """
-    Give names of columns as they may be shown, and not too many of them.
-
-    :param names: of the columns.
-    """
+    """Return names of columns as they may be shown, and not too many of them."""
     texts = [_cut(scrub(str(name))) for name in islice(names, MOST_NAMES_SHOWN)]
-    # In quotes where nobody would see what is odd.
+    # In quotes if something odd about it would not be seen otherwise.
     shown = ", ".join(text if text and text.isprintable() else repr(text) for text in texts)
     return f"{shown}, …" if len(names) > MOST_NAMES_SHOWN else shown or "none at all"
+
+
+def distinct_name(name: str, kept: str, most: int) -> str:
+    """Return *kept*, what a place takes of a name; with a hash of the name behind it if that is not all of it."""
+    if kept == name and len(name) <= most:
+        return name
+    # Else it could be the name of something else.
+    digest = blake2b(name.encode(errors="surrogatepass"), digest_size=10).hexdigest().translate(_LETTERS)
+    return f"{kept[: most - len(digest) - 1]}~{digest}"
 
 
 def _cut(text: str) -> str:

@@ -1,0 +1,168 @@
+"""What people change in the ledger of a database: doubts that they settle, numbers and campaigns that they erase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow_provider_omnichat.campaign.ledger.interface import LedgerError, Settlement
+from airflow_provider_omnichat.campaign.ledger.settle import OPEN_CLAIM_MINUTES, settle_each
+from airflow_provider_omnichat.campaign.ledger.sql_entries import answer_values, entry_of, read_rows, settlement_values
+from airflow_provider_omnichat.campaign.ledger.sql_table import (
+    CLAIM_ONLY,
+    DEFAULT_TABLE,
+    FORGOTTEN,
+    RECORD_COLUMNS,
+    SETTLED_COLUMNS,
+    SqlTable,
+)
+from airflow_provider_omnichat.campaign.phone.identity import identity_of, recipient_key
+from airflow_provider_omnichat.campaign.sql.cursor import row_values
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
+from airflow_provider_omnichat.campaign.sql.values import fitted, moment, stamp
+
+_WORDS = Words(LedgerError, "select, update and delete")
+_RECIPIENT_LENGTH = 32
+_ENDED_COLUMNS = [name for name in RECORD_COLUMNS if name not in CLAIM_ONLY | {"row_key", "ended_at"}]
+_PERSONAL_COLUMNS = ("row_key", "message_id", "error", "since", "answer", "settled_why")
+_OF_ANOTHER = "was looked up, and what was found is the invite of another campaign"
+_CHANGED = "was changed by somebody else at this moment; look at it again"
+
+
+class _ExistingTable(SqlTable):
+    """The table is not made where it is missing: its name was misspelled."""
+
+    def create(self) -> str:
+        return self.probe()
+
+
+class LedgerAdmin:
+    """
+    Changes rows of one table, each call in one transaction.
+
+    :param table: ``table`` or ``schema.table``; not made if it is missing.
+    :raises ValueError: when the table's name is not valid.
+    """
+
+    def __init__(self, database: SqlDatabase, table: str = DEFAULT_TABLE) -> None:
+        self._table = _ExistingTable(table, database.dialect, database.placeholder)
+        self._session = SqlSession(database, self._table, _WORDS)
+
+    def settle(
+        self, campaign: str, settlements: Mapping[str, Settlement], *, no_try_runs: bool = False
+    ) -> dict[str, str]:
+        """
+        Record what was found out about invites in doubt: see :func:`.settle.settled`.
+
+        :param settlements: by recipient, as the table has it.
+        :param no_try_runs: the caller knows that no task of the campaign runs.
+        :return: why some were not settled, by recipient.
+        :raises LedgerError: nothing was settled.
+        """
+        name, table, mark = fitted(campaign), self._table, self._table.placeholder
+        columns = ", ".join(f"{column} = {mark}" for column in (*_ENDED_COLUMNS, *SETTLED_COLUMNS))
+        # Only if it is still in doubt as it was read, and not if a task has claimed it again since. MySQL assigns from
+        # left to right, and looks at the condition before.
+        update = (
+            f"UPDATE {table.sql_name} SET ended_at = COALESCE(ended_at, claimed_at), {columns}"  # noqa: S608 - checked names only
+            f" WHERE campaign = {mark} AND recipient = {mark} AND claim_id = {mark}"
+            " AND (outcome IS NULL OR outcome = 'unknown')"
+        )
+
+        def work(cursor: Any) -> dict[str, str]:
+            claim_ids, known = {}, {}
+            for recipient, claim_id, values in read_rows(cursor, table, name, sorted(settlements)):
+                claim_ids[recipient], known[recipient] = claim_id, entry_of(values, "", table)
+            # What is settled so already was written by this call, on a connection that broke after its commit arrived.
+            due = {
+                each: what for each, what in settlements.items() if each not in known or known[each].settlement != what
+            }
+            entries, refused = settle_each(known, due, no_try_runs=no_try_runs)
+            for recipient, entry in sorted(entries.items()):
+                if self._is_of_another_campaign(cursor, name, recipient, due[recipient]):
+                    refused[recipient] = _OF_ANOTHER
+                    continue
+                values = (*answer_values(entry), *settlement_values(due[recipient]))
+                cursor.execute(update, (*values, name, recipient, claim_ids[recipient]))
+                if cursor.rowcount != 1:
+                    refused[recipient] = _CHANGED
+            return refused
+
+        return self._session.write(work) if settlements else {}
+
+    def forget(self, number: str) -> int:
+        """
+        Erase a number (international format, digits only) from all campaigns, and return from how many.
+
+        What stays of a row is how it ended and when, under a hash that only this campaign uses, so that nobody gets a
+        second invite of it.
+
+        :raises LedgerError: nothing was erased; also while an invite to the number may be being sent.
+        """
+        identity, table, mark = identity_of(number), self._table.sql_name, self._table.placeholder
+        row = f"WHERE campaign = {mark} AND recipient = {mark}"
+        emptied = ", ".join(f"{name} = NULL" for name in _PERSONAL_COLUMNS)
+        forget = f"UPDATE {table} SET recipient = {mark}, {emptied} {row}"  # noqa: S608 - as above
+
+        def work(cursor: Any) -> int:
+            cursor.execute(f"SELECT campaign, outcome, claimed_at FROM {table} WHERE recipient = {mark}", (identity,))  # noqa: S608 - as above
+            rows = sorted(map(row_values, cursor.fetchall()), key=lambda found: str(found[0]))
+            for campaign, outcome, claimed_at in rows:
+                is_recent = datetime.now(UTC) - moment(claimed_at) < timedelta(minutes=OPEN_CLAIM_MINUTES)
+                if not outcome and is_recent:
+                    raise LedgerError(
+                        f"An invite of the campaign {campaign!r} to this number may be being sent right now; nothing"
+                        " was erased. Wait until no task of the campaign runs"
+                    )
+            for campaign, *_ in rows:
+                name = forgotten_name(campaign, identity)
+                if list(read_rows(cursor, self._table, campaign, [name])):  # claimed again by a task that began before
+                    cursor.execute(f"DELETE FROM {table} {row}", (campaign, identity))  # noqa: S608 - as above
+                else:
+                    cursor.execute(forget, (name, campaign, identity))
+            return len(rows)
+
+        return self._session.write(work)
+
+    def prune(self, campaigns: Sequence[str], before: datetime) -> int:
+        """
+        Delete rows of campaigns (names as the table has them) of which nothing happened since, and return how many.
+
+        :param before: what was claimed, ended or settled then or later stays.
+        :raises LedgerError: nothing was deleted.
+        """
+        at, mark = stamp(before), self._table.placeholder
+        delete = (
+            f"DELETE FROM {self._table.sql_name} WHERE campaign = {mark} AND claimed_at < {mark}"  # noqa: S608 - as above
+            f" AND (ended_at IS NULL OR ended_at < {mark}) AND (settled_at IS NULL OR settled_at < {mark})"
+        )
+
+        def work(cursor: Any) -> int:
+            count = 0
+            for campaign in campaigns:
+                cursor.execute(delete, (campaign, at, at, at))
+                count += cursor.rowcount
+            return count
+
+        return self._session.write(work)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+    def _is_of_another_campaign(self, cursor: Any, campaign: str, recipient: str, settlement: Settlement) -> bool:
+        if settlement.answer is None:
+            return False
+        mark = self._table.placeholder
+        cursor.execute(
+            f"SELECT campaign FROM {self._table.sql_name}"  # noqa: S608 - as above
+            f" WHERE recipient = {mark} AND message_id = {mark} AND campaign <> {mark}",
+            (recipient, settlement.answer.message_id, campaign),
+        )
+        return bool(cursor.fetchall())
+
+
+def forgotten_name(campaign: str, identity: str) -> str:
+    """Return what replaces an erased number: it tells whether a number is this one, and not which one it was."""
+    return (FORGOTTEN + recipient_key(campaign, identity))[:_RECIPIENT_LENGTH]

@@ -1,0 +1,249 @@
+"""
+The journal of a batch as it is kept in Airflow's task state store, and how it is read in the order it was written.
+
+Its invites are in chunks of up to 4,000, side by side: a hash and a symbol for the outcome each. Why invites are in
+doubt or were rejected is written once for all of a chunk that have the same reason.
+
+A journal has one writer, the running try. Someone who settles doubts from outside, on a page, writes values of their
+own beside it: each says how far the journal reached at that moment, and what it had of the invites then. A settlement
+counts only for invites that had the same symbol at that position; what the journal has behind it is newer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason
+from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, LedgerError, Settlement
+from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore
+
+CHUNK_INVITES = 4000
+"""Invites in one value: with them, and some reasons, it stays below the 65,535 bytes that Airflow allows."""
+
+HASH_BYTES = 10
+"""Bytes of a recipient key that a journal keeps."""
+
+_MOST_REASONS_BYTES = 7000
+# Of the symbols below, so that the vendor's many refusals leave room for doubts.
+_MOST_REFUSALS = 10
+_LONGEST_REASON = 500
+_MOST_SETTLED_BYTES = 60_000  # of one value, see above
+_SETTLED_INVITE_BYTES = 30
+
+SYMBOLS: dict[Outcome | None, str] = {
+    None: ".",
+    Outcome.ACCEPTED: "a",
+    Outcome.REJECTED: "r",
+    Outcome.NOT_SENT: "n",
+    Outcome.UNKNOWN: "u",
+    Outcome.HELD: "h",
+}
+OUTCOMES = {symbol: outcome for outcome, symbol in SYMBOLS.items()}
+DECIDED_SYMBOLS = frozenset(symbol for outcome, symbol in SYMBOLS.items() if outcome not in IN_DOUBT)
+# Each stands for "unknown" or "rejected" for one of the reasons that a chunk has.
+_REASON_SYMBOLS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+Explained = Mapping[str, tuple[str, Reason]]
+"""What symbols with a reason stand for: the symbol of an outcome, and the reason."""
+
+ClaimTimes = tuple[datetime, datetime]
+"""When the first of some claims was made, at the earliest, and the last, at the latest."""
+
+
+class Chunk:
+    """A value that the running try writes."""
+
+    __slots__ = ("_room", "claimed", "hashes", "is_written", "key", "reasons", "symbols")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.is_written = False
+        self.hashes = bytearray()
+        self.symbols = bytearray()
+        self.reasons: list[tuple[Outcome, Reason]] = []
+        self.claimed: ClaimTimes | None = None
+        self._room = _MOST_REASONS_BYTES
+
+    def symbol_of(self, outcome: Outcome | None, reason: Reason) -> str | None:
+        """Return the symbol of a doubt's or a refusal's reason; None for other outcomes, or if there is no room."""
+        if outcome is not Outcome.UNKNOWN and outcome is not Outcome.REJECTED:
+            return None
+        cut = Reason(reason.code, _cut(reason.first), since=_cut(reason.since), status=_cut(reason.status))
+        # Without room for what happened to a doubt since, the reason alone.
+        for kept in (cut, cut._replace(since="")):
+            each = (outcome, kept)
+            size = len(json.dumps(_reason_json(*each))) + 2
+            if each not in self.reasons and size <= self._room and self._has_symbol(outcome):
+                self.reasons.append(each)
+                self._room -= size
+            if each in self.reasons:
+                return _REASON_SYMBOLS[self.reasons.index(each)]
+        return None
+
+    def _has_symbol(self, outcome: Outcome) -> bool:
+        refusals = sum(kind is Outcome.REJECTED for kind, _ in self.reasons)
+        is_full = outcome is Outcome.REJECTED and refusals >= _MOST_REFUSALS
+        return not is_full and len(self.reasons) < len(_REASON_SYMBOLS)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for the store."""
+        reasons = {"reasons": [_reason_json(*each) for each in self.reasons]} if self.reasons else {}
+        claimed = [moment.isoformat(timespec="seconds") for moment in self.claimed or ()]
+        hashes, outcomes = b64encode(self.hashes).decode(), self.symbols.decode()
+        return {"hashes": hashes, "outcomes": outcomes, "claimed": claimed, **reasons}
+
+
+class Slice(NamedTuple):
+    """
+    Invites of one chunk that no settlement comes between; of the same invite the last one counts.
+
+    :param chunk: its number, from 0.
+    """
+
+    chunk: int
+    hashes: Sequence[bytes]
+    symbols: str
+    explained: Explained
+    claimed: ClaimTimes
+
+
+class Position(NamedTuple):
+    """How far the journal reached: its last chunk, from 0, and how many invites that had."""
+
+    chunk: int
+    invites: int
+
+
+class Settled(NamedTuple):
+    """One invite that was settled, and the symbol that the journal had for it."""
+
+    symbol: str
+    settlement: Settlement
+
+
+class SettledInvites:
+    """
+    What was settled in one journal.
+
+    :param is_new: whether the journal has nothing yet, so that nothing of it was settled.
+    :raises LedgerError: it cannot be read.
+    """
+
+    def __init__(self, store: CheckedStore, journal: str, is_new: bool) -> None:
+        self._store = store
+        self._name = f"{journal}:settled"
+        self._count: int = 0 if is_new else store.get(self._name) or 0
+        self.values = [_read_settled(store.get(f"{self._name}:{number}")) for number in range(self._count)]
+        """Oldest first: how far the journal reached when each was written, and the invites by hash."""
+
+    def add(self, position: Position, invites: Mapping[bytes, Settled]) -> None:
+        """Write what was settled while the journal reached this far; durable on return."""
+        for groups in _fitting(invites):
+            # What is written and not counted yet is not there: then it is as much in doubt as before.
+            self._store.set(f"{self._name}:{self._count}", {"after": list(position), "settled": groups})
+            self._count += 1
+            self._store.set(self._name, self._count)
+
+
+def journal_name(campaign: str) -> str:
+    """Return what the keys of a campaign's journal begin with."""
+    return "omnichat:batch:" + hashlib.blake2b(campaign.encode(), digest_size=8).hexdigest()
+
+
+def chunk_count(store: CheckedStore, name: str) -> int:
+    """Read how many chunks a journal has."""
+    count = store.get(f"{name}:count") or 0
+    if not isinstance(count, int):
+        raise LedgerError("The task state store holds something other than this batch's journal; nothing was sent")
+    return count
+
+
+def read_journal(
+    store: CheckedStore, name: str, count: int, settled: SettledInvites
+) -> Iterator[Slice | Mapping[bytes, Settled]]:
+    """
+    Read a journal in the order it was written, one chunk at a time: invites, and in between what was settled of them.
+
+    Every reader of a journal uses this, so that a task and a person who looks from outside cannot differ about it.
+
+    :param count: how many chunks it has.
+    """
+    later = list(settled.values)
+    for number in range(count):
+        key = f"{name}:{number}"
+        data = store.get(key)
+        if data is None and number == count - 1:
+            break  # a crash between counting it and writing it: nothing of it was sent, and its number is free
+        hashes, symbols, explained, claimed = _read_chunk(key, data)
+        begin = 0
+        while later and later[0][0].chunk == number:
+            position, invites = later.pop(0)
+            end = position.invites
+            yield Slice(number, hashes[begin:end], symbols[begin:end], explained, claimed)
+            yield invites
+            begin = end
+        yield Slice(number, hashes[begin:], symbols[begin:], explained, claimed)
+    yield from (invites for _, invites in later)
+
+
+def _read_chunk(key: str, data: Any) -> tuple[list[bytes], str, Explained, ClaimTimes]:
+    try:
+        begin, end = map(datetime.fromisoformat, data["claimed"])
+        hashes, symbols = b64decode(data["hashes"], validate=True), data["outcomes"]
+        explained = {
+            symbol: (SYMBOLS[Outcome(each["outcome"])], Reason.from_json(each))
+            for symbol, each in zip(_REASON_SYMBOLS, data.get("reasons", ()), strict=False)
+        }
+        if len(hashes) != len(symbols) * HASH_BYTES or not set(symbols) <= {*OUTCOMES, *explained}:
+            raise ValueError("hashes and outcomes do not match")
+    except (KeyError, TypeError, ValueError) as error:
+        raise LedgerError(
+            f"The value {key} of the task state store's journal cannot be read; nothing was sent"
+        ) from error
+    each = [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
+    return each, symbols, explained, (begin, end)
+
+
+def _read_settled(data: Any) -> tuple[Position, dict[bytes, Settled]]:
+    try:
+        found = {
+            b64decode(hashed, validate=True): Settled(symbol, settlement)
+            for group in data["settled"]
+            for settlement in [Settlement.from_json(group)]
+            for hashed, symbol in group["invites"].items()
+        }
+        return Position(*map(int, data["after"])), found
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise LedgerError("What was settled cannot be read in the task state store; nothing was sent") from error
+
+
+def _fitting(invites: Mapping[bytes, Settled]) -> Iterator[list[dict[str, Any]]]:
+    """Divide invites into what fits into a value, those with the same settlement together."""
+    groups: dict[str, dict[str, Any]] = {}
+    room = _MOST_SETTLED_BYTES
+    for hashed, (symbol, settlement) in invites.items():
+        data = settlement.to_json()
+        name = json.dumps(data)
+        if room < len(name) + 2 * _SETTLED_INVITE_BYTES:
+            yield list(groups.values())
+            groups, room = {}, _MOST_SETTLED_BYTES
+        if name not in groups:
+            groups[name] = {**data, "invites": {}}
+            room -= len(name) + _SETTLED_INVITE_BYTES
+        groups[name]["invites"][b64encode(hashed).decode()] = symbol
+        room -= _SETTLED_INVITE_BYTES
+    yield list(groups.values())
+
+
+def _reason_json(outcome: Outcome, reason: Reason) -> dict[str, str]:
+    return {"outcome": outcome.value, **reason.to_json()}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
