@@ -17,6 +17,16 @@ class Outcome(StrEnum):
     SUPPRESSED = "suppressed"
     HELD = "held"
 
+    @property
+    def label(self) -> str:
+        """The outcome as people read it: the same in logs, the command, the tab and the docs."""
+        return label_of(self)
+
+
+def label_of(outcome: str) -> str:
+    """Return the label of an outcome as it was stored, which may be one of a later version of this package."""
+    return "in doubt" if outcome == Outcome.UNKNOWN else outcome.replace("_", " ")
+
 
 class Delivery(StrEnum):
     """How far an accepted invite has come, as the vendor's SMS logs tell it."""

@@ -12,6 +12,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from itertools import chain
 
+from airflow_provider_omnichat.api.outcomes import label_of
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, LedgerRow
 from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
@@ -77,7 +78,7 @@ class LedgerCommands:
         in_doubt = sum(count for (outcome, _), count in counts.items() if outcome in _IN_DOUBT)
         print(f"Campaign {arguments.campaign}: {_invites(sum(counts.values()))}, {in_doubt or 'none'} in doubt\n")
         by_doubt = sorted(counts.items(), key=lambda item: (item[0][0] not in _IN_DOUBT, item[0][0], -item[1]))
-        rows = [(f"{count:,}", outcome, reason or "") for (outcome, reason), count in by_doubt]
+        rows = [(f"{count:,}", label_of(outcome), reason or "") for (outcome, reason), count in by_doubt]
         print_table(("INVITES", "OUTCOME", "REASON"), rows, right=[0])
         if any(outcome == CLAIMED for outcome, _ in counts):
             print("\nClaimed is what a task is sending right now, or what it left when it was killed.")
@@ -229,7 +230,7 @@ def _print_rows(rows: Iterable[LedgerRow], shown: Callable[[str], str]) -> None:
         (
             row.row_key,
             _number(row, shown),
-            row.outcome,
+            label_of(row.outcome),
             f"{row.claimed_at:%Y-%m-%d %H:%M:%S}",
             row.reason_code,
             row.claimed_by,

@@ -376,7 +376,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
         if report.interrupt is not None and not report.was_stopped:
             raise report.interrupt
         for outcome, names in report.unwritten.items():
-            self.log.error("Not written to the ledger, %s: %s", outcome, ", ".join(names))
+            self.log.error("Not written to the ledger, %s: %s", outcome.label, ", ".join(names))
         manifest = tally.manifest(plan.campaign, report.location, report.missing)
         manifest["rows_in"] = self.rows_in(context, plan.campaign, report.location)
         self._push(context, "return_value", manifest)  # an error, too, leaves it for others to read

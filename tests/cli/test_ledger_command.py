@@ -116,7 +116,7 @@ def test_status_counts_doubts_first(target: Target) -> None:
         "",
         "  INVITES  OUTCOME   REASON",
         "        1  claimed",
-        "        2  unknown   read_timeout",
+        "        2  in doubt  read_timeout",
         "        1  accepted",
         "        1  rejected",
     ]
@@ -148,7 +148,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_changed(run, target: Targ
         monkeypatch.setattr(sys, "stdin", nothing)
         code, shown, said = run("settle", "welcome", "--row-key", "C-2", "--as", "sent", "--why", "seen in the portal")
     assert (code, said) == (1, "Nothing was changed. With --yes it is.\n")
-    assert "C-2      41793****02  unknown" in shown
+    assert "C-2      41793****02  in doubt" in shown
     assert outcomes(target)["C-2"] == "unknown"
 
 

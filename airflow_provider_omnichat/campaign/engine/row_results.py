@@ -38,7 +38,7 @@ def result_of_earlier(candidate: Candidate, entry: Entry, written: Outcome | Non
     :param written: what an earlier result row says. After a crash between that row and the ledger, it knows more.
     """
     if not entry.same_task:
-        how = entry.outcome.replace("_", " ") if entry.outcome else "being sent"
+        how = entry.outcome.label if entry.outcome else "being sent"
         by_other = already_invited(f"by another task or run, {how} at {entry.at:%Y-%m-%d %H:%M:%S} UTC")
         return _result(candidate, Outcome.DUPLICATE, entry.at, by_other)
     outcome = written or entry.outcome

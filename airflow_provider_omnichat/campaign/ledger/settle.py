@@ -37,7 +37,7 @@ def settled(entry: Entry, settlement: Settlement, *, no_try_runs: bool = False) 
     :raises ValueError: it is not in doubt, or may be being sent right now; the text says what it is.
     """
     if entry.outcome not in (Outcome.UNKNOWN, None):
-        how = f"{entry.outcome.replace('_', ' ')} since {entry.at:%Y-%m-%d %H:%M} UTC"
+        how = f"{entry.outcome.label} since {entry.at:%Y-%m-%d %H:%M} UTC"
         by = f", settled by {scrub(entry.settlement.by)}" if entry.settlement else ""
         raise ValueError(f"is not in doubt: {how}{by}")
     age = settlement.at - entry.at

@@ -112,16 +112,14 @@ def _noticed(preview: Preview) -> list[str]:
 def _who_not(preview: Preview) -> list[str]:
     shown = preview.reasons.most_common(MOST_REASONS)
     lines = [
-        _line(f"{count:,}", outcome.replace("_", " "), _escaped(" ".join(text.split())) or "no reason given")
+        _line(f"{count:,}", outcome.label, _escaped(" ".join(text.split())) or "no reason given")
         for (outcome, _, text), count in shown
     ]
     others = Counter(preview.left_out)
     for (outcome, _, _), count in shown:
         others[outcome] -= count
     lines += [
-        _line(f"{count:,}", outcome.replace("_", " "), "for other reasons")
-        for outcome, count in others.most_common()
-        if count
+        _line(f"{count:,}", outcome.label, "for other reasons") for outcome, count in others.most_common() if count
     ]
     return ["### Who is left out, and why", _table(("Rows", "Outcome", "Reason"), lines)] if lines else []
 
