@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NewType
+
+Identity = NewType("Identity", str)
+"""The number by which a person is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ _NO_DIGIT = re.compile(r"[^0-9]")
 _SHORTEST_NUMBER = 6
 
 
-def identity_of(number: str) -> str:
+def identity_of(number: str) -> Identity:
     """
     Give the number by which a person is known: for duplicates, the opt-out list, the ledger, caps and partitions.
 
@@ -64,11 +68,11 @@ def identity_of(number: str) -> str:
     """
     changes = _CHANGES.get(number[:2])
     if changes is None:
-        return number
+        return Identity(number)
     for change in changes:
         if change.written.fullmatch(number):
-            return change.written.sub(change.same_as, number)
-    return number
+            return Identity(change.written.sub(change.same_as, number))
+    return Identity(number)
 
 
 def in_use(number: str) -> str:

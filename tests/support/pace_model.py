@@ -32,7 +32,7 @@ Server = Callable[[float], Answer]
 
 _ANSWER = InviteAnswer.from_json(ACCEPTED)
 _INVITE = Invite("41793026727", "m", "l", "k", "t")
-_CANDIDATE = Candidate(1, None, _INVITE, "r")
+_CANDIDATE = Candidate(1, None, _INVITE, "r", "41793026727")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

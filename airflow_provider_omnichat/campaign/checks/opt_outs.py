@@ -104,7 +104,7 @@ class Suppression:
 
     def check(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate | Refusal:
         """See :class:`~airflow_provider_omnichat.campaign.checks.row_checker.Rule`."""
-        if int(identity_of(candidate.invite.to)) in self._numbers:
+        if int(candidate.identity) in self._numbers:
             return Refusal(Outcome.SUPPRESSED, _OPTED_OUT)
         return candidate
 

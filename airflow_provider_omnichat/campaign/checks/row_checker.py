@@ -18,7 +18,7 @@ from airflow_provider_omnichat.campaign.model.column_names import shown_name
 from airflow_provider_omnichat.campaign.model.plain_values import key_text
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Refusal, Result, Row
 from airflow_provider_omnichat.campaign.model.seen import Seen
-from airflow_provider_omnichat.campaign.phone.identity import identity_of, recipient_key
+from airflow_provider_omnichat.campaign.phone.identity import identity_key, identity_of
 
 _DUPLICATE = Reason(ReasonCode.DUPLICATE_IN_LIST, "the same number stands earlier in this list")
 
@@ -127,12 +127,12 @@ class RowChecker:
         identity = identity_of(invite.to)
         if self._partition is not None and not self._partition.has(identity):
             return None
-        recipient = recipient_key(self._campaign, identity)
+        recipient = identity_key(self._campaign, identity)
         if not self._seen.add(recipient):
             return _refusal(row.position, key, invite.to, Outcome.DUPLICATE, _DUPLICATE)
         if self._on_invite is not None:
             self._on_invite(invite)
-        return self._ask_rules(Candidate(row.position, key, invite, recipient), fields)
+        return self._ask_rules(Candidate(row.position, key, invite, recipient, identity), fields)
 
     def _ask_rules(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate | Result:
         for rule in self._rules:

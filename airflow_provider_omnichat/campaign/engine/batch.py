@@ -27,7 +27,6 @@ from airflow_provider_omnichat.campaign.engine.thread import GRACE_SECONDS
 from airflow_provider_omnichat.campaign.engine.worker_thread import WorkerThread
 from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Result, Row
-from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
 from airflow_provider_omnichat.campaign.sending.sender import Sender
 
@@ -187,7 +186,7 @@ class Batch:
             to_find: list[Claim] = []
             for each in candidates:
                 claims = to_claim if is_sending and each.wait is None else to_find
-                claims.append(Claim(each.recipient, identity_of(each.invite.to), each.key))
+                claims.append(Claim.of(each))
             entries = self._recorder.entries()
             rows = self._recorder.rows()
             claimed = await self._writer.call(self._storage.write, rows, entries, to_claim, to_find)

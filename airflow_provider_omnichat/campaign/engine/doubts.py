@@ -20,7 +20,6 @@ from airflow_provider_omnichat.campaign.engine.worker_thread import WorkerThread
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry
 from airflow_provider_omnichat.campaign.ledger.settle import settled
 from airflow_provider_omnichat.campaign.model.rows import Candidate
-from airflow_provider_omnichat.campaign.phone.identity import identity_of
 
 
 class Doubts:
@@ -104,7 +103,7 @@ class Doubts:
             except SmsLogsError as error:
                 log.warning("%s. %s invites stay in doubt", str(error).rstrip("."), len(self._waiting))
                 break
-            claim = Claim(candidate.recipient, identity_of(candidate.invite.to), candidate.key)
+            claim = Claim.of(candidate)
             if settlement is not None and await self._writer.call(self._storage.settle, claim, settlement):
                 entry = settled(entry, settlement, no_try_runs=True)
                 found += 1

@@ -20,7 +20,6 @@ from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SE
 from airflow_provider_omnichat.campaign.ledger.retake import already_invited
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Refusal, Result, RowSource
 from airflow_provider_omnichat.campaign.model.size import Size
-from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.preview.fingerprint import Fingerprint
 from airflow_provider_omnichat.campaign.preview.statistics import Preview
 from airflow_provider_omnichat.campaign.results.tally import Tally
@@ -91,7 +90,7 @@ def lookup_in(ledger: Ledger, cap: FrequencyCap | None) -> Lookup:
     """
 
     def lookup(candidates: Sequence[Candidate]) -> dict[str, Refusal]:
-        claims = [Claim(each.recipient, identity_of(each.invite.to), each.key) for each in candidates]
+        claims = [Claim.of(each) for each in candidates]
         refused = {
             recipient: Refusal(Outcome.DUPLICATE, already_invited())
             for recipient, entry in ledger.find(claims).items()

@@ -20,7 +20,7 @@ from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim,
 from airflow_provider_omnichat.campaign.ledger.retake import claim, doubted_again, reason_of, still_in_doubt
 from airflow_provider_omnichat.campaign.ledger.settle import reason_of_settled, settled
 from airflow_provider_omnichat.campaign.model.sentences import sentences
-from airflow_provider_omnichat.campaign.phone.identity import identity_of, recipient_key
+from airflow_provider_omnichat.campaign.phone.identity import identity_key, identity_of
 
 E = TypeVar("E", bound=SendError)
 
@@ -64,8 +64,9 @@ def send_at_most_once(
     :raises SendError: the invite was not accepted, now or by an earlier try; then the text says so. An
         :class:`InviteNotSentError` is of this try alone: what was in doubt before stays so.
     """
-    key = recipient_key(campaign, invite.to)
-    claims = [Claim(key, identity_of(invite.to))]
+    identity = identity_of(invite.to)
+    key = identity_key(campaign, identity)
+    claims = [Claim(key, identity)]
     taken, doubts = claim(ledger, claims, resend_unknown)
     if key in taken:
         if taken[key].outcome is None and taken[key].same_task:  # of a try that was killed

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
+from airflow_provider_omnichat.campaign.model.rows import Candidate
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 
 CERTAINLY_NOT_SENT: frozenset[Outcome | None] = frozenset({Outcome.NOT_SENT, Outcome.HELD})
@@ -38,6 +39,11 @@ class Claim(NamedTuple):
     recipient: str
     identity: str
     key: str | None = None
+
+    @classmethod
+    def of(cls, candidate: Candidate) -> Claim:
+        """Build the claim of a row that passed the checks."""
+        return cls(candidate.recipient, candidate.identity, candidate.key)
 
 
 @dataclass(frozen=True, slots=True)

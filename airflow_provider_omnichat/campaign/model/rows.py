@@ -120,6 +120,7 @@ class Candidate(NamedTuple):
     :param key: the user's name of the row, such as a customer id; None where there is none.
     :param invite: what to send.
     :param recipient: the name under which the ledger knows the recipient.
+    :param identity: the number by which the person is known.
     :param closes_at: POSIX time from which on it may not be sent, because it is late where the recipient lives; None
         for any time.
     :param wait: it may not be sent yet; None for at once.
@@ -129,6 +130,7 @@ class Candidate(NamedTuple):
     key: str | None
     invite: Invite
     recipient: str
+    identity: str
     closes_at: float | None = None
     wait: Wait | None = None
 

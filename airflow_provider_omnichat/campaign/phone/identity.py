@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 
-from airflow_provider_omnichat.api.identity import identity_of, in_use
+from airflow_provider_omnichat.api.identity import Identity, identity_of, in_use
 
-__all__ = ["identity_of", "in_use", "recipient_key"]
+__all__ = ["Identity", "identity_key", "identity_of", "in_use", "recipient_key"]
 
 
 def recipient_key(campaign: str, number: str) -> str:
+    """Return the :func:`identity_key` of a number in international format (digits only), in either of its writings."""
+    return identity_key(campaign, identity_of(number))
+
+
+def identity_key(campaign: str, identity: Identity) -> str:
     """
-    Give the name under which a ledger knows a recipient: a hash, so that no number is stored.
+    Return the name under which a ledger knows a recipient: a hash (32 hexadecimal digits), so that it stores no number.
 
     A hash of a phone number can be found again by trying all numbers; it is a pseudonym and not anonymous.
-
-    :param campaign: the campaign's name.
-    :param number: in international format, digits only.
-    :return: 32 hexadecimal digits; the same for two writings of one mobile, see :func:`identity_of`.
     """
-    return hashlib.blake2b(f"{campaign}\n{identity_of(number)}".encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(f"{campaign}\n{identity}".encode(), digest_size=16).hexdigest()

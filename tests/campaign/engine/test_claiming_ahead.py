@@ -135,7 +135,9 @@ def test_a_ledger_that_takes_longer_than_a_block_lasts_gets_larger_blocks_until_
 
 
 def candidate(position: int) -> Candidate:
-    return Candidate(position, None, Invite("41793026727", "Hi <link>", "<link>", "A", "F"), str(position))
+    return Candidate(
+        position, None, Invite("41793026727", "Hi <link>", "<link>", "A", "F"), str(position), "41793026727"
+    )
 
 
 def test_a_block_counts_what_can_be_sent_and_keeps_what_was_read_when_the_list_fails():

@@ -25,7 +25,7 @@ from tests.support.reasons import why
 
 
 def candidate(position: int, to: str = "41793026727", message: str = "Hello, follow us at <link>") -> Candidate:
-    return Candidate(position, None, Invite(to, message, "<link>", "KEY", "FACEBOOK"), "")
+    return Candidate(position, None, Invite(to, message, "<link>", "KEY", "FACEBOOK"), "", to)
 
 
 def left_out(position: int, reason: str | Reason | None, outcome: Outcome = Outcome.INVALID) -> Result:

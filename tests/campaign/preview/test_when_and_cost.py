@@ -13,7 +13,9 @@ from tests.support.reasons import why
 
 
 def candidate(position: int) -> Candidate:
-    return Candidate(position, None, Invite("41793026727", "Hello <link>", "<link>", "KEY", "FACEBOOK"), "")
+    return Candidate(
+        position, None, Invite("41793026727", "Hello <link>", "<link>", "KEY", "FACEBOOK"), "", "41793026727"
+    )
 
 
 def left_out(position: int, reason: str | None, outcome: Outcome = Outcome.INVALID) -> Result:

@@ -51,7 +51,7 @@ class Client:
 
 
 def candidate(index: int, closes_at: float | None = None) -> Candidate:
-    return Candidate(index, None, Invite(str(index), "m", "l", "k", "t"), f"r{index}", closes_at)
+    return Candidate(index, None, Invite(str(index), "m", "l", "k", "t"), f"r{index}", str(index), closes_at)
 
 
 def send(
