@@ -108,7 +108,7 @@ class SendWindow:
 
         Asked again and again for the same zones, with a time that goes on, it looks the answer up.
 
-        :param zones: as :func:`~airflow_provider_omnichat.campaign.phone.number_zones.zones_of` or
+        :param zones: as :func:`~airflow_provider_omnichat.campaign.phone.location.zones_of` or
             :func:`~airflow_provider_omnichat.campaign.phone.time_zones.checked_zone` gave them; at least one. What to
             do with a recipient without any is for the caller to say.
         :param now: the moment, with its time zone.

@@ -8,7 +8,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 
 from airflow_provider_omnichat.campaign.model.segments import MOST_BYTES, MOST_PARTS, Encoding
-from airflow_provider_omnichat.campaign.phone.country_codes import NO_COUNTRY
+from airflow_provider_omnichat.campaign.phone.location import NO_COUNTRY
 
 if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.preview.statistics import Preview

@@ -14,7 +14,7 @@ from airflow_provider_omnichat.campaign.model.segments import (
     estimate_segments,
     outside_gsm7,
 )
-from airflow_provider_omnichat.campaign.phone.country_codes import country_of
+from airflow_provider_omnichat.campaign.phone.location import country_of
 from airflow_provider_omnichat.campaign.preview.markdown import MOST_CHARACTERS, MOST_REASONS, headline_of, markdown_of
 from airflow_provider_omnichat.campaign.preview.samples import Sample, Samples
 

@@ -17,7 +17,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.ledger.retake import already_invited
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Result
-from airflow_provider_omnichat.campaign.phone.country_codes import country_of
+from airflow_provider_omnichat.campaign.phone.location import country_of
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
 from airflow_provider_omnichat.campaign.preview.statistics import Preview
 from airflow_provider_omnichat.campaign.rows.files import rows_of_stream
