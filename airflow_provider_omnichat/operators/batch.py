@@ -414,6 +414,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
     def _preview(self, context: Context, plan: CampaignPlan, source: RowSource) -> dict[str, Any]:
         from airflow_provider_omnichat.campaign.engine.preview_campaign import preview_campaign
         from airflow_provider_omnichat.campaign.preview.budget import BudgetError
+        from airflow_provider_omnichat.campaign.preview.markdown import headline_of, markdown_of
 
         preview = preview_campaign(plan, source)
         manifest = {
@@ -423,8 +424,8 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
             "preview": preview.statistics.to_json(),
         }
         self._push(context, "return_value", manifest)
-        self._push(context, "summary", f"Dry run, nothing was sent: {preview.statistics.headline()}")
-        self._push(context, "markdown", preview.statistics.to_markdown())
+        self._push(context, "summary", f"Dry run, nothing was sent: {headline_of(preview.statistics)}")
+        self._push(context, "markdown", markdown_of(preview.statistics))
         self._push(context, "fingerprint", preview.fingerprint)
         self.log.info("%s", sentences("Dry run, nothing was sent", preview.tally.summary()))
         try:

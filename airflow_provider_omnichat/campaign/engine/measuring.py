@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -12,7 +13,6 @@ from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, 
 from airflow_provider_omnichat.campaign.model.segments import estimate_segments
 from airflow_provider_omnichat.campaign.model.size import Size
 from airflow_provider_omnichat.campaign.preview.budget import Budget
-from airflow_provider_omnichat.campaign.preview.fingerprint import Fingerprint
 
 
 class NotApprovedError(OmnichatError, ValueError):
@@ -67,3 +67,23 @@ def check_list(measure: ListMeasure, budget: Budget, approved: str | None = None
             "approved: this is not the list that was approved: people or texts have changed since the preview. Make a"
             " new preview and have that approved"
         )
+
+
+class Fingerprint:
+    """
+    Tells a list by its people and texts, in whatever order they stand; tells nothing about them.
+
+    The sum of hashes, so that its memory does not grow with the list.
+    """
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def add(self, invite: Invite) -> None:
+        """Take in an invite."""
+        parts = (invite.to, invite.message, invite.link_placeholder, invite.application_key, invite.integration_type)
+        digest = hashlib.blake2b("\x00".join(parts).encode(), digest_size=16).digest()
+        self._sum = (self._sum + int.from_bytes(digest)) % 2**128
+
+    def __str__(self) -> str:
+        return f"{self._sum:032x}"

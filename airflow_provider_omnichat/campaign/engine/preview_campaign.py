@@ -12,7 +12,7 @@ from typing import cast
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.engine.gc_tuning import rarely_collected
-from airflow_provider_omnichat.campaign.engine.measuring import measure_list
+from airflow_provider_omnichat.campaign.engine.measuring import Fingerprint, measure_list
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.send_campaign import CampaignRefusedError
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CountingLedger, FrequencyCap
@@ -20,7 +20,6 @@ from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SE
 from airflow_provider_omnichat.campaign.ledger.retake import already_invited
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Refusal, Result, RowSource
 from airflow_provider_omnichat.campaign.model.size import Size
-from airflow_provider_omnichat.campaign.preview.fingerprint import Fingerprint
 from airflow_provider_omnichat.campaign.preview.statistics import Preview
 from airflow_provider_omnichat.campaign.results.tally import Tally
 

@@ -1,31 +1,22 @@
-"""The summary of a dry run for people, in Markdown. What comes from the rows is escaped: it is shown, not rendered."""
+"""The summary of a dry run for people, in Markdown. Text from the rows is escaped: it is shown, not rendered."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from datetime import UTC
-from typing import TYPE_CHECKING
 
 from airflow_provider_omnichat.campaign.model.segments import MOST_BYTES, MOST_PARTS, Encoding
 from airflow_provider_omnichat.campaign.phone.location import NO_COUNTRY
+from airflow_provider_omnichat.campaign.preview.statistics import MOST_CHARACTERS, MOST_REASONS, Preview
 
-if TYPE_CHECKING:
-    from airflow_provider_omnichat.campaign.preview.statistics import Preview
-
-MOST_REASONS = 10
-MOST_CHARACTERS = 10
 _MOST_COUNTRIES = 15
 _MARKUP = re.compile(r"[\\`*_\[\]#~|!]")
 _LIST_OR_RULE = re.compile(r"([-+=])|(\d+)([.)])")
 
 
 def markdown_of(preview: Preview) -> str:
-    """
-    Give the summary of a dry run.
-
-    :param preview: that has taken in all rows.
-    """
+    """Return the summary of a dry run that has counted all its rows."""
     blocks = [
         f"## Dry run: nothing was sent\n\n{headline_of(preview)}",
         *_where(preview),
@@ -39,7 +30,7 @@ def markdown_of(preview: Preview) -> str:
 
 
 def headline_of(preview: Preview) -> str:
-    """Give the first line of the summary: how many people, how many SMS."""
+    """Return the first line of the summary: how many people, how many SMS."""
     left_out = preview.rows - preview.invites
     of = f" of {preview.rows:,} rows" if left_out else ""
     total = preview.segments.total()
@@ -85,7 +76,7 @@ def _length(preview: Preview) -> list[str]:
         if preview.messages[encoding]
     ]
     notes = [
-        f"An estimate: the vendor puts a link of unknown length in, taken as {preview.link_length} characters."
+        f"An estimate: the vendor puts in a link of unknown length, assumed to be {preview.link_length} characters."
         f" The longest message takes {preview.longest} SMS."
     ]
     if preview.outside:
@@ -126,7 +117,7 @@ def _who_not(preview: Preview) -> list[str]:
 
 def _examples(preview: Preview) -> list[str]:
     samples = preview.samples
-    blocks = ["### What it reads like"] if samples else []
+    blocks = ["### Examples"] if samples else []
     for sample in samples:
         parts = sample.segments.parts
         head = f"Row {sample.row:,}, to {_escaped(sample.to)} ({_country_name(sample.country)}), {parts} SMS:"
@@ -157,7 +148,7 @@ def _table(head: tuple[str, ...], lines: list[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Make a line one that Markdown and HTML show as it is, in a paragraph or a cell of a table."""
+    """Escape a line, so that Markdown and HTML show it as it is, in a paragraph or a cell of a table."""
     text = _MARKUP.sub(r"\\\g<0>", text.strip())
     begins = _LIST_OR_RULE.match(text)
     if begins:

@@ -12,8 +12,7 @@ from airflow_provider_omnichat.campaign.model.column_names import count_of
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
 from airflow_provider_omnichat.campaign.phone.written import reads_as_number
 from airflow_provider_omnichat.campaign.rows.columns import AnyColumns, RowColumns
-from airflow_provider_omnichat.campaign.rows.file_content import what_else
-from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW, Lines, RowTooLongError, problem
+from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW, Lines, RowTooLongError, problem, what_else
 
 _CLOSED_TOO_LATE = "a quote is opened and not closed, or closed too late"
 

@@ -9,8 +9,7 @@ from typing import Any
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.model.plain_values import RoundedFloat
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
-from airflow_provider_omnichat.campaign.rows.file_content import what_else
-from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW, Lines, RowTooLongError, problem
+from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW, Lines, RowTooLongError, problem, what_else
 
 
 def json_rows(lines: Lines, name: str, ending: str) -> Iterator[Row | BrokenRow]:

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression
-from airflow_provider_omnichat.campaign.engine.measuring import NotApprovedError, check_list, measure_list
+from airflow_provider_omnichat.campaign.engine.measuring import Fingerprint, NotApprovedError, check_list, measure_list
 from airflow_provider_omnichat.campaign.model.size import Size
 from airflow_provider_omnichat.campaign.preview.budget import Budget, BudgetError
-from airflow_provider_omnichat.campaign.preview.fingerprint import Fingerprint
 from airflow_provider_omnichat.campaign.rows.lists import rows_of_list
 from tests.support.row_checks import gate
 
