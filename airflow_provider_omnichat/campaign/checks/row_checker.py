@@ -20,7 +20,7 @@ from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, 
 from airflow_provider_omnichat.campaign.model.seen import Seen
 from airflow_provider_omnichat.campaign.phone.identity import identity_key, identity_of
 
-_DUPLICATE = Reason(ReasonCode.DUPLICATE_IN_LIST, "the same number stands earlier in this list")
+_DUPLICATE = Reason(ReasonCode.DUPLICATE_IN_LIST, "the same number appears earlier in this list")
 
 
 class Rule(Protocol):
@@ -28,17 +28,17 @@ class Rule(Protocol):
 
     def check(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate | Refusal:
         """
-        Let a candidate through, perhaps with more known of it, or refuse it.
+        Return a candidate that may be sent, perhaps with more known about it, or why it must not be.
 
         :param candidate: a row that could be sent.
-        :param fields: of the row.
-        :raises InvalidInviteError: the rule cannot be kept for this row.
+        :param fields: of the row, by column name.
+        :raises InvalidInviteError: the rule cannot be applied to this row, which then is ``invalid``.
         """
 
 
 class RowChecker:
     """
-    Makes candidates of rows, and remembers whom it has let through.
+    Turns rows into candidates, and remembers whom it has let through.
 
     :param campaign: within which a number is invited at most once.
     :param template: the text for rows without one of their own, with ``{field}`` for the row's fields. A row's own
@@ -86,22 +86,14 @@ class RowChecker:
         self._seen = Seen()
 
     def checked(self, rows: Iterable[Row | BrokenRow]) -> Iterator[Candidate | Result]:
-        """
-        Check rows as they come, and leave out those of other parts.
-
-        :param rows: of the list.
-        """
+        """Check rows as they come, without those of other partitions."""
         for row in rows:
             checked = self.check(row)
             if checked is not None:
                 yield checked
 
     def check(self, row: Row | BrokenRow) -> Candidate | Result | None:
-        """
-        Give a candidate, or how the row ended; None for a row of another part.
-
-        :param row: of the list.
-        """
+        """Return a candidate, or how the row ended; None for a row of another partition."""
         if isinstance(row, BrokenRow):
             return self._invalid(row.position, None, None, row.reason)
         fields = row.fields

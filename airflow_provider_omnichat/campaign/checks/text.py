@@ -21,14 +21,14 @@ _LONGEST_SHOWN = 40
 
 class MessageTemplate:
     """
-    A message that takes plain fields of the row, read once and rendered for each row.
+    A message with fields of the row, parsed once and rendered for each row.
 
-    Unlike :meth:`str.format` it looks nothing up but the row's own fields: no attributes, items, conversions or format
+    Unlike :meth:`str.format`, it only looks up the row's own fields: no attributes, items, conversions or format
     specifications, so that neither a template nor a row can reach anything else.
 
-    :param text: the message. ``{first_name}`` stands for the row's field of that name: letters, digits, underscores,
-        with single words joined by spaces or dashes, not beginning with a digit. ``{{`` and ``}}`` stand for braces.
-    :raises ValueError: when *text* has anything else in braces; says what and where.
+    :param text: the message. ``{first_name}`` is replaced by the row's field of that name: letters, digits,
+        underscores, words joined by single spaces or dashes, not beginning with a digit. ``{{`` and ``}}`` are braces.
+    :raises ValueError: *text* has anything else in braces; says what and where.
     """
 
     __slots__ = ("_format", "_names", "text")
@@ -55,16 +55,15 @@ class MessageTemplate:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The names of the fields that it takes, each once, in their order."""
+        """The names of the fields in it, each once, in their order."""
         return tuple(dict.fromkeys(self._names))
 
     def render(self, fields: Mapping[str, Any]) -> str:
         """
-        Put the fields of a row in. Braces in a value are plain text.
+        Return the text with the fields of a row in it. Braces in a value are plain text.
 
-        :param fields: of the row.
-        :raises InvalidInviteError: when a field is missing, blank, or nothing that can stand in a text; the error names
-            the field and not its value.
+        :raises InvalidInviteError: a field is missing, blank, or not usable in a text; the error names the field and
+            not its value.
         """
         values = []
         for name in self._names:
@@ -78,14 +77,12 @@ class MessageTemplate:
 
 def message_template(message: str, link_placeholder: str) -> MessageTemplate:
     """
-    Read the text of a list, and refuse one that is wrong for each of its rows.
+    Parse the text of a list, and refuse one that is wrong for each of its rows.
 
-    :param message: of all rows without one of their own. One with fields of the row is looked at row by row: a field
-        may bring the placeholder.
-    :param link_placeholder: of all rows without one of their own.
     :raises ValueError: says what is wrong, and what to do.
     """
     template = MessageTemplate(message)
+    # One with fields is checked row by row: a field may contain the placeholder.
     if not template.fields:
         check_text(template.render({}), link_placeholder)
     return template
@@ -93,12 +90,12 @@ def message_template(message: str, link_placeholder: str) -> MessageTemplate:
 
 def check_text(message: object, link_placeholder: object) -> tuple[str, str]:
     """
-    Give a message and its placeholder back as texts, or say what is wrong with them.
+    Return a message and its placeholder, stripped of spaces at both ends.
 
-    :param message: the text; *link_placeholder* must occur in it, else the SMS would invite to nowhere. One that the
-        vendor refuses for its length, whatever link it puts in, is not taken; one that fits without the link is.
+    :param message: must contain *link_placeholder*, else the SMS would invite to nowhere. It is too long only if the
+        vendor would refuse it with any link; one that fits without the link is accepted.
     :param link_placeholder: the piece of *message* that the server replaces.
-    :raises InvalidInviteError: naming the field, what is wrong and what to do.
+    :raises InvalidInviteError: names the field, what is wrong and what to do.
     """
     text = _stripped("message", message)
     placeholder = _stripped("link_placeholder", link_placeholder)
@@ -112,7 +109,7 @@ def check_text(message: object, link_placeholder: object) -> tuple[str, str]:
 
 
 def invalid(field: str, code: ReasonCode, problem: str, detail: str = "") -> InvalidInviteError:
-    """Make the error of a field."""
+    """Build the error for a field."""
     return InvalidInviteError(Reason(code, problem, field=field, detail=detail))
 
 
@@ -163,7 +160,7 @@ def _text_of(value: object, name: str, fields: Mapping[str, Any]) -> str:
     if text is not None:
         return text
     if value is not None:
-        problem = f"is a {type(value).__name__} that cannot stand in a text"
+        problem = f"is a {type(value).__name__} that cannot be put in a text"
     else:
         problem = "is empty in this row" if name in fields else "is not in this row"
     raise InvalidInviteError(

@@ -125,7 +125,7 @@ def _of_country_code(ways: Sequence[str], shown: object) -> PhoneNumber:
         raise invalid_number(shown, _AMBIGUOUS, f"can be read in two ways, with the 0 and without; {_WITH_PLUS}")
     if not valid and len(ways) > 1 and len(set(map(_digits_of, read))) > 1:
         raise invalid_number(
-            shown, _FOREIGN, f"is no number of +{found.country_code}, with the 0 or without; {_WITH_PLUS}"
+            shown, _FOREIGN, f"is not a number of +{found.country_code}, with the 0 or without; {_WITH_PLUS}"
         )
     return next(iter(valid.values()), found)
 
@@ -178,13 +178,13 @@ def _of_region(ways: Sequence[str], region: str, named: bool, shown: object) -> 
         raise invalid_number(
             shown,
             _FOREIGN,
-            f"is no number of {region}; one of another country needs a plus and its country code before it",
+            f"is not a number of {region}; one of another country needs a plus and its country code before it",
         )
     read = {_digits_of(found): found for text in ways if (found := _written_out(text, region))}
     if len(read) == 1:
         return next(iter(read.values()))
     _checked_length(_parse(ways[0], shown, region), shown)
-    raise invalid_number(shown, _FOREIGN, f"is no number of {region}, perhaps for want of an area code; {_WITH_PLUS}")
+    raise invalid_number(shown, _FOREIGN, f"is not a number of {region}, perhaps without its area code; {_WITH_PLUS}")
 
 
 def _inside(text: str, region: str) -> list[tuple[str, str]]:

@@ -318,7 +318,7 @@ def test_an_opt_out_list_with_rows_and_no_number_is_the_wrong_list(entries):
     "entry", ["/data/optouts.csv", "s3://conn@bucket/o.csv", "optouts-20261127.csv", Path("o.csv")]
 )
 def test_the_address_of_a_file_in_an_opt_out_list_is_not_passed_over(entry):
-    with pytest.raises(SuppressionError, match="entry 1 is the address of a file; give one file alone"):
+    with pytest.raises(SuppressionError, match="entry 1 is the address of a file; name a single file"):
         Suppression([entry, "+41793026728"])
 
 

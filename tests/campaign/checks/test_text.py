@@ -150,7 +150,7 @@ class Traitor:
 def test_a_value_that_is_nothing_for_a_text_makes_the_row_invalid_without_being_shown(value):
     with pytest.raises(InvalidInviteError) as raised:
         render("{v}", v=value)
-    assert f"is a {type(value).__name__} that cannot stand in a text" in str(raised.value)
+    assert f"is a {type(value).__name__} that cannot be put in a text" in str(raised.value)
 
 
 def test_any_mapping_is_a_row():
