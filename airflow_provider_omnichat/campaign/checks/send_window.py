@@ -18,7 +18,7 @@ _TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})")
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
 _MIDNIGHT = 24 * 60
-# How far to look ahead. A window of one day a week whose hour is skipped once opens within it.
+# How far ahead is looked. A window of one day a week whose hour is skipped once opens within it.
 HORIZON = timedelta(days=15)
 # The answer "not within the horizon" stays valid for at least a day.
 _VIEW = HORIZON + 2 * _DAY
@@ -63,9 +63,9 @@ class SendWindow:
     Hours of the day, on some days of the week, by the clock on the recipient's wall.
 
     Inside is when that clock shows a time from *opens* up to, but not including, *closes*, on one of *days*. A window
-    over midnight belongs to the day on which it opens. An hour that the clock shows twice, when it is set back, is
-    inside both times or neither; a window that would open in an hour that is skipped opens right after it. With several
-    zones it must be inside in all of them.
+    over midnight belongs to the day on which it opens. Where daylight saving sets the clock back, an hour is shown
+    twice, and both are inside, or neither; where it is put forward, what is skipped was never shown, and a window that
+    would open then opens with the first time after it. With several zones it must be inside in all of them.
 
     Made by :meth:`of`.
 
@@ -82,14 +82,14 @@ class SendWindow:
     @classmethod
     def of(cls, hours: Sequence[str | time], days: str | Iterable[str] | None = None) -> SendWindow:
         """
-        Build a window from what a DAG gave.
+        Make a window of what a DAG gave.
 
         :param hours: two times of the day, from and until: ``("09:00", "20:00")``, as ``H:MM``, ``HH:MM`` or
             :class:`datetime.time`. The second may be ``24:00``, and may be earlier than the first: then it is on the
             next day.
         :param days: English names, whole or their first three letters, in any case: ``"mon-sat"``, ``"mon,wed,fri"``,
             ``["sat", "sun"]``. None for every day.
-        :raises ValueError: names ``send_window`` or ``send_days``, what is wrong and what to write.
+        :raises ValueError: naming ``send_window`` or ``send_days``, what is wrong and what to write.
         """
         opens, closes = _minutes_of_two(hours)
         return cls(opens, closes if closes > opens else closes + _MIDNIGHT, _numbers_of(days))
@@ -115,7 +115,7 @@ class SendWindow:
 
     def _find_out(self, zones: tuple[str, ...], now: datetime) -> _Known:
         if not zones:
-            raise ValueError("zones: give at least one time zone")
+            raise ValueError("zones: none given; give at least one time zone")
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         end = today + _VIEW
         # Zones whose clocks agree are one in this set.
@@ -267,7 +267,7 @@ def _number_of(day: str) -> int:
 
 def _not_days(given: object) -> ValueError:
     return ValueError(
-        f"send_days: {_shown(given)} is not a day of the week; write English names, whole or three letters: "
+        f"send_days: {_shown(given)} is no day of the week; write English names, whole or three letters: "
         '"mon-sat", "mon,wed,fri" or ["sat", "sun"]'
     )
 

@@ -17,18 +17,18 @@ from airflow_provider_omnichat.campaign.phone.time_zones import checked_zone, cl
 
 class WindowRule:
     """
-    Adds to each candidate until when it may be sent, or from when on.
+    Tells of each whether they are inside the window where they live, and who is not, how long they have to wait.
 
-    It refuses nobody: only the ledger knows whether a person has to wait or was sent to long ago.
+    It refuses nobody: whether somebody waits or was sent to long ago, the ledger knows.
 
-    The time zone is that of the row's own column if set, else that of the number; a number that may be in several zones
-    must be inside in all of them. A number of unknown zone gets *default_zone*. Without that, and if the zones are
-    never inside together, the row is invalid, because it could never be sent.
+    The time zone is that of the row's own column if it has one there, else that of the number; a number that may be in
+    several zones must be inside in all of them. One whose zone nobody knows takes *default_zone*; without that, and
+    where the zones are never inside together, the row is invalid, because it could never be sent.
 
     :param window: hours and days.
-    :param zone_column: the field with an IANA name such as ``Europe/Zurich``.
-    :param default_zone: of numbers whose zone is unknown.
-    :param now: returns the time; for tests.
+    :param zone_column: the field that holds an IANA name such as ``Europe/Zurich``; None for none.
+    :param default_zone: of numbers whose zone cannot be told; None for none.
+    :param now: gives the time.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class WindowRule:
             raise InvalidInviteError(
                 Reason(
                     ReasonCode.NEVER_IN_SEND_WINDOW,
-                    "the number may be in several time zones, which are never inside send_window together; use a wider"
-                    " window, or put the person's own zone in time_zone_column",
+                    "the number may be in several time zones, which are never inside send_window together; give a wider"
+                    " window, or the person's own zone in time_zone_column",
                     field=self._zone_column or "to",
                     detail=f"{len(zones)} time zones",
                 )
@@ -71,8 +71,8 @@ class WindowRule:
             raise InvalidInviteError(
                 Reason(
                     ReasonCode.NO_TIME_ZONE,
-                    "its time zone is not known from the number, so that send_window cannot be kept; set"
-                    " default_time_zone, or put the person's own zone in time_zone_column",
+                    "its time zone cannot be told from the number, so that send_window cannot be kept; give"
+                    " default_time_zone, or the person's own zone in time_zone_column",
                     field="to",
                 )
             )

@@ -51,7 +51,7 @@ def test_hours(written, minutes):
         ((time(9, 0, 1), time(20)), "not a whole minute"),
     ],
 )
-def test_what_are_not_hours_are_refused_by_name(written, complaint):
+def test_hours_that_are_none_are_refused_by_name(written, complaint):
     with pytest.raises(ValueError) as raised:
         SendWindow.of(written)
     assert str(raised.value).startswith("send_window: ")
@@ -83,18 +83,18 @@ def test_days(written, days):
         ("", "names no day; leave it out for every day"),
         ([], "names no day"),
         (",", "names no day"),
-        ("mon tue", "'mon tue' is not a day"),
-        ("mo", "'mo' is not a day"),
-        ("Montag", "'Montag' is not a day"),
-        ("mon-", "'' is not a day"),
-        ("mon-wed-fri", "'mon-wed-fri' is not a day"),
-        ([0, 1], "0 is not a day"),
-        (3, "3 is not a day"),
-        (b"mon", "b'mon' is not a day"),
-        ([["mon"]], "['mon'] is not a day"),
+        ("mon tue", "'mon tue' is no day"),
+        ("mo", "'mo' is no day"),
+        ("Montag", "'Montag' is no day"),
+        ("mon-", "'' is no day"),
+        ("mon-wed-fri", "'mon-wed-fri' is no day"),
+        ([0, 1], "0 is no day"),
+        (3, "3 is no day"),
+        (b"mon", "b'mon' is no day"),
+        ([["mon"]], "['mon'] is no day"),
     ],
 )
-def test_what_is_not_a_day_is_refused_by_name(written, complaint):
+def test_days_that_are_none_are_refused_by_name(written, complaint):
     with pytest.raises(ValueError) as raised:
         SendWindow.of(("09:00", "20:00"), written)
     assert str(raised.value).startswith("send_days: ")
