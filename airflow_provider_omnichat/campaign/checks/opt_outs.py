@@ -128,7 +128,8 @@ def numbers_in(entries: Iterable[object], column: str, region_column: str | None
         if names not in columns:
             columns[names] = _columns_of(entry, column, region_column)
         number, region = columns[names]
-        yield _with_region(entry.fields[number], value_in(entry.fields, region))
+        country = value_in(entry.fields, region)
+        yield entry.fields[number] if country is None else NationalOptOut(entry.fields[number], str(country))
     several = [names for names in columns if len(names) > 1]
     if region_column and several and not any(region is not None for _, region in columns.values()):
         raise SuppressionError(
@@ -158,7 +159,3 @@ def _columns_of(row: Row, column: str, region_column: str | None) -> tuple[Any, 
 
 def _has(names: Collection[Any]) -> str:
     return f"it has {', '.join(shown_name(name) for name in names)}"
-
-
-def _with_region(number: object, region: object) -> object:
-    return number if region is None else NationalOptOut(number, str(region))

@@ -152,7 +152,7 @@ def _of_region(ways: Sequence[str], region: str, named: bool, shown: object) -> 
     """
     read = _valid_of([way for text in ways for way in _inside(text, region)])
     own = [found for found in read.values() if found.country_code == _code_of(region)]
-    mobile = list(filter(_takes_sms, own))
+    mobile = [found for found in own if phonenumbers.number_type(found) in _MOBILE]
     if len(mobile or own) > 1:
         raise invalid_number(shown, _AMBIGUOUS, f"can be read in two ways in {region}; {_WITH_PLUS}")
     if mobile and (named or not _is_of_another_region(mobile[0], region)):
@@ -163,7 +163,9 @@ def _of_region(ways: Sequence[str], region: str, named: bool, shown: object) -> 
         for found in (*_valid_of([("+" + text, None) for text in ways]).values(), *read.values())
         if found.country_code != _code_of(region)
     ]
-    possible = [found for text in ways if (found := _try_parse(text, region)) and _is_possible(found)]
+    possible = [
+        found for text in ways if (found := _try_parse(text, region)) and phonenumbers.is_possible_number(found)
+    ]
     if (own or possible) and foreign:
         raise invalid_number(
             shown,
@@ -205,7 +207,9 @@ def _written_out(text: str, region: str) -> PhoneNumber | None:
     national = phonenumbers.national_significant_number(found) if found else ""
     if not dialled or text != dialled + national:
         found = _try_parse("+" + text) if text.startswith(str(_code_of(region))) else None
-    return found if found and found.country_code == _code_of(region) and _is_possible(found) else None
+    return (
+        found if found and found.country_code == _code_of(region) and phonenumbers.is_possible_number(found) else None
+    )
 
 
 def _is_of_another_region(number: PhoneNumber, region: str) -> bool:
@@ -283,14 +287,6 @@ def _checked_length(number: PhoneNumber, shown: object) -> PhoneNumber:
         return number
     code, problem = _LENGTHS.get(result, _WRONG_LENGTH)
     raise invalid_number(shown, code, f"is {problem} for a number of +{number.country_code}")
-
-
-def _is_possible(number: PhoneNumber) -> bool:
-    return bool(phonenumbers.is_possible_number(number))
-
-
-def _takes_sms(number: PhoneNumber) -> bool:
-    return phonenumbers.number_type(number) in _MOBILE
 
 
 def _digits_of(number: PhoneNumber) -> str:

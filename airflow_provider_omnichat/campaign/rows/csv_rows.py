@@ -54,7 +54,7 @@ def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | Any
             elif len(cells) != width and (len(cells) < least or any(cells[width:])):
                 reason = problem("does not have as many cells as the header", f"{len(cells)}, not {width}")
             elif fault := lines.fault:
-                reason = problem(fault[1], _which(lines, fault[0]))
+                reason = problem(fault[1], "" if fault[0] == lines.first_line else f"line {fault[0]}")
         position += 1
         if reason is None:
             yield Row(position, dict(zip(names, cells_of(cells), strict=False)))
@@ -91,10 +91,6 @@ def _unreadable(lines: Lines, error: Exception) -> str:
     if isinstance(error, RowTooLongError) or "unexpected end" in str(error):
         return "a quote is opened and not closed"
     return "its quotes do not match" if len(lines.taken) == 1 else _CLOSED_TOO_LATE
-
-
-def _which(lines: Lines, line: int) -> str:
-    return "" if line == lines.first_line else f"line {line}"
 
 
 def _delimiter(lines: Lines, name: str, delimiters: str, wanted: Collection[str]) -> str | None:
