@@ -70,6 +70,8 @@ class Rules:
     waits: bool = True
     frequency_cap: FrequencyCap | None = None
     partition: Partition | None = None
+    own: tuple[Rule, ...] = ()
+    """Rules of the user's own, asked last."""
     budget: Budget = field(default_factory=Budget)
     approved: str | None = None
 
@@ -167,6 +169,6 @@ class CampaignPlan:
             region_column=self.columns.region,
             key_column=self.columns.key,
             partition=partition,
-            rules=[rule for rule in rules if rule is not None],
+            rules=[rule for rule in (*rules, *self.rules.own) if rule is not None],
             on_invite=on_invite,
         )
