@@ -28,7 +28,7 @@ class Rule(Protocol):
     """
     One reason not to send what could be sent.
 
-    A rule of your own is added to :attr:`Rules.own` of a plan, and refuses with :func:`refused`.
+    A rule of your own is added to :attr:`Rules.own` of a plan, and refuses with :meth:`Refusal.by_rule`.
     """
 
     def check(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate | Refusal:
@@ -39,16 +39,6 @@ class Rule(Protocol):
         :param fields: of the row, by column name.
         :raises InvalidInviteError: the rule cannot be applied to this row, which then is ``invalid``.
         """
-
-
-def refused(text: str, detail: str = "") -> Refusal:
-    """
-    Return the refusal of a rule of your own: the row ends as ``suppressed``, with the code ``refused_by_rule``.
-
-    :param text: why, the same for all rows: ``"is not in the segment vip"``. No numbers.
-    :param detail: what belongs to one row.
-    """
-    return Refusal(Outcome.SUPPRESSED, Reason(ReasonCode.REFUSED_BY_RULE, text, detail=detail))
 
 
 @dataclass(kw_only=True, slots=True)

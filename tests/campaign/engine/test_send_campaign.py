@@ -15,7 +15,6 @@ from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression
 from airflow_provider_omnichat.campaign.checks.partition import Partition
-from airflow_provider_omnichat.campaign.checks.row_checker import refused
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace, Records, Rules
 from airflow_provider_omnichat.campaign.engine.preview_campaign import preview_campaign
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
@@ -85,7 +84,9 @@ class OnlyOf:
         self.numbers = numbers
 
     def check(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate | Refusal:
-        return candidate if fields["mobile"] in self.numbers else refused("is not one of the first", fields["id"])
+        return (
+            candidate if fields["mobile"] in self.numbers else Refusal.by_rule("is not one of the first", fields["id"])
+        )
 
 
 def test_a_rule_of_the_users_own_refuses_rows_when_sending_measuring_and_in_a_preview(sandbox, client):
