@@ -16,7 +16,7 @@ def counted(path: Path) -> Counter[str]:
     """
     Count the lines of a module; each is of one kind.
 
-    A string that is a statement of its own is a docstring, also the one that follows a constant.
+    Every string that is a statement counts as a docstring, also one after a constant.
     """
     source = path.read_text()
     docstrings = {

@@ -59,7 +59,7 @@ class Target:
 
 @contextmanager
 def postgresql() -> Iterator[dict[str, Any]]:
-    """Start PostgreSQL on a socket of its own; give what its drivers take."""
+    """Start PostgreSQL on a new socket; return the arguments of its drivers."""
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     programs = _programs("PostgreSQL", "initdb", "postgres", among=installed)
     with _directory() as home:
@@ -73,7 +73,7 @@ def postgresql() -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def mariadb() -> Iterator[dict[str, Any]]:
-    """Start MariaDB on a socket of its own; give what its drivers take."""
+    """Start MariaDB on a new socket; return the arguments of its drivers."""
     driver = _installed("pymysql")
     programs = _programs("MariaDB", "mariadb-install-db", "mariadbd", among=[Path("/usr/sbin")])
     with _directory() as home:

@@ -70,17 +70,13 @@ def check_list(measure: ListMeasure, budget: Budget, approved: str | None = None
 
 
 class Fingerprint:
-    """
-    Tells a list by its people and texts, in whatever order they stand; tells nothing about them.
-
-    The sum of hashes, so that its memory does not grow with the list.
-    """
+    """Identifies a list by its people and texts, in any order, without revealing them."""
 
     def __init__(self) -> None:
-        self._sum = 0
+        self._sum = 0  # of hashes, so that memory does not grow with the list
 
     def add(self, invite: Invite) -> None:
-        """Take in an invite."""
+        """Count an invite in."""
         parts = (invite.to, invite.message, invite.link_placeholder, invite.application_key, invite.integration_type)
         digest = hashlib.blake2b("\x00".join(parts).encode(), digest_size=16).digest()
         self._sum = (self._sum + int.from_bytes(digest)) % 2**128
