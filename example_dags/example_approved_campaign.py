@@ -44,7 +44,7 @@ CAMPAIGN: dict[str, Any] = {
     "campaign": "spring-2026",
     "ledger_conn_id": "omnichat_ledger",
     "max_per_recipient": (2, "7d"),
-    # A longer list would be the wrong one.
+    # More than that would be another list than somebody meant.
     "max_invites": 1000,
     "price_per_segment": 0.06,
     "currency": "EUR",

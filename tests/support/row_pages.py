@@ -9,7 +9,7 @@ from airflow_provider_omnichat.campaign.model.pages import PageQuery, RowPages, 
 
 
 def paged(pages: RowPages, **query: Any) -> list[ShownRow]:
-    """Return all rows, page by page; a page before another one is never empty."""
+    """Give all rows, page by page; no page is empty that says that there is another."""
     asked = PageQuery(**query)
     rows: list[ShownRow] = []
     while True:
@@ -23,5 +23,5 @@ def paged(pages: RowPages, **query: Any) -> list[ShownRow]:
 
 
 def positions(rows: Sequence[ShownRow]) -> list[int]:
-    """Return the positions of rows in the list; each row has one."""
+    """Give the places of rows in the list, of which each row has one."""
     return [row.position or 0 for row in rows]
