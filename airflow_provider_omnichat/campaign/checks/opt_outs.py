@@ -34,12 +34,7 @@ class SuppressionError(OmnichatError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class NationalOptOut:
-    """
-    An entry of an opt-out list with its country.
-
-    :param number: as it was written.
-    :param region: its country if it has no country code, as two letters.
-    """
+    """An entry of an opt-out list, with its country (two letters) in case it has no country code."""
 
     number: object
     region: str

@@ -11,8 +11,7 @@ class Partition:
     """
     The rows of one task, chosen by recipient: a person is always in the same partition, wherever the row is.
 
-    :param part: which one, from 0.
-    :param parts: how many there are; the same in all tasks that share the list.
+    :param part: which one, from 0; *parts* is the same in all tasks that share the list.
     """
 
     part: int

@@ -116,11 +116,10 @@ def _who_not(preview: Preview) -> list[str]:
 
 
 def _examples(preview: Preview) -> list[str]:
-    samples = preview.samples
-    blocks = ["### Examples"] if samples else []
-    for sample in samples:
-        parts = sample.segments.parts
-        head = f"Row {sample.row:,}, to {_escaped(sample.to)} ({_country_name(sample.country)}), {parts} SMS:"
+    blocks = ["### Examples"] if preview.samples else []
+    for sample in preview.samples:
+        to = f"{_escaped(sample.to)} ({_country_name(sample.country)})"
+        head = f"Row {sample.row:,}, to {to}, {sample.segments} SMS:"
         text = "  \n".join(f"> {_escaped(line)}" for line in sample.message.split("\n"))
         blocks.append(f"{head}\n\n{text}")
     return blocks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Outcome
@@ -45,7 +45,8 @@ class Sample:
     to: str
     country: str
     message: str
-    segments: Segments
+    encoding: str
+    segments: int
 
 
 class Samples:
@@ -62,7 +63,8 @@ class Samples:
         if not new and len(self._first) >= _MOST_SAMPLES:
             return
         invite = candidate.invite
-        sample = Sample(candidate.position, mask_number(invite.to), country, _shown(invite.message), segments)
+        to, message, encoding = mask_number(invite.to), _shown(invite.message), segments.encoding.value
+        sample = Sample(candidate.position, to, country, message, encoding, segments.parts)
         if new:
             self._kinds[kind] = sample
         if len(self._first) < _MOST_SAMPLES:
@@ -184,17 +186,7 @@ class Preview:
             ],
             "cost": self.cost,
             "currency": self.currency,
-            "samples": [
-                {
-                    "row": sample.row,
-                    "to": sample.to,
-                    "country": sample.country,
-                    "message": sample.message,
-                    "encoding": sample.segments.encoding.value,
-                    "segments": sample.segments.parts,
-                }
-                for sample in self.samples
-            ],
+            "samples": [asdict(sample) for sample in self.samples],
         }
 
     @property

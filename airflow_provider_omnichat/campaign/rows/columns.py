@@ -183,7 +183,10 @@ class RowColumns:
         """Return the column of each field found, and the needed fields that are missing."""
         found, missing = {}, []
         for field, need in self._needs.items():
-            name = self._column(need, names)
+            try:
+                name = column_of(need.column, names)
+            except TwoColumnsError as error:
+                raise TwoColumnsError(f"{need.by}: {error}") from None
             if name is None:
                 missing.append(field)
             else:
@@ -193,12 +196,6 @@ class RowColumns:
             if name is not None:
                 found[field] = name
         return found, missing
-
-    def _column(self, need: Need, names: Collection[Any]) -> Any:
-        try:
-            return column_of(need.column, names)
-        except TwoColumnsError as error:
-            raise TwoColumnsError(f"{need.by}: {error}") from None
 
     def _absent(self, field: str, names: Collection[Any], lacks: str) -> RowSourceError:
         need = self._needs[field]

@@ -32,7 +32,12 @@ def rows_of_file(
     :raises RowSourceError: see :func:`rows_of_stream`; the one for the name is raised at once.
     """
     _ending(name)
-    return _rows_of_file(opened, name, columns)
+
+    def rows() -> Iterator[Row | BrokenRow]:
+        with opened() as stream:
+            yield from rows_of_stream(stream, name, columns)
+
+    return rows()
 
 
 def rows_of_stream(stream: IO[bytes] | IO[str], name: str, columns: Columns = _ANY) -> Iterator[Row | BrokenRow]:
@@ -73,11 +78,6 @@ def _ending(name: str) -> tuple[str, bool]:
         f"{shown_address(name)}: the name must end in .csv, .tsv, .jsonl, .ndjson or .json (perhaps followed by .gz),"
         " which says how to read it"
     )
-
-
-def _rows_of_file(opened: Callable[[], IO[bytes] | IO[str]], name: str, columns: Columns) -> Iterator[Row | BrokenRow]:
-    with opened() as stream:
-        yield from rows_of_stream(stream, name, columns)
 
 
 def _rows_of_stream(
