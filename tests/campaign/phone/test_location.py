@@ -155,7 +155,7 @@ def test_any_digits_have_zones_with_a_calendar_or_none(code, digits):
 
 @pytest.fixture
 def tzdata_without(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Say that the machine's tzdata is too old for one of Brazil's zones."""
+    """Pretend that the machine's tzdata is too old for one of Brazil's zones."""
     caches = (location._zones_by_prefix, location._only_zones)
     known = {name.casefold(): name for name in time_zones.known_zones().values() if name != "America/Manaus"}
     for kept in caches:

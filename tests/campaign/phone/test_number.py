@@ -163,7 +163,7 @@ def test_two_numbers_with_nothing_but_a_separator_between_are_not_joined_to_one(
     "hidden",
     ["\ufe0f", "\ufe0e", "\u200d", "\u200b", "\u034f", "\u3164", "\u115f", "\uffa0", "\U000e0100", "\u180b", "\u2060"],
 )
-def test_characters_that_nobody_sees_are_dropped(hidden):
+def test_invisible_characters_are_dropped(hidden):
     assert normalise_number(f"+41{hidden}79302{hidden}{hidden}6727{hidden}") == "41793026727"
 
 

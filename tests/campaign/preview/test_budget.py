@@ -1,4 +1,4 @@
-"""A list that is larger, or another, than somebody meant."""
+"""A list larger than intended, or another one."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_long_text_counts_as_its_sms():
         {"max_cost": 10},
     ],
 )
-def test_a_budget_that_is_none_is_an_error_that_names_the_argument(given):
+def test_a_wrong_budget_is_an_error_that_names_the_argument(given):
     with pytest.raises(ValueError, match="|".join(given)):
         Budget(**given)
 
