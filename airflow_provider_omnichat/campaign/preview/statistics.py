@@ -49,33 +49,6 @@ class Sample:
     segments: int
 
 
-class Samples:
-    """Keeps the first invite of each kind, then the first ones, so that samples differ from each other."""
-
-    def __init__(self) -> None:
-        self._first: list[Sample] = []
-        self._kinds: dict[tuple[str, Encoding, int], Sample] = {}
-
-    def add(self, candidate: Candidate, country: str, segments: Segments) -> None:
-        """Keep an invite if it is one of the first, or of a new kind: country, encoding, number of segments."""
-        kind = (country, segments.encoding, segments.parts)
-        new = kind not in self._kinds and len(self._kinds) < _MOST_SAMPLES
-        if not new and len(self._first) >= _MOST_SAMPLES:
-            return
-        invite = candidate.invite
-        to, message, encoding = mask_number(invite.to), _shown(invite.message), segments.encoding.value
-        sample = Sample(candidate.position, to, country, message, encoding, segments.parts)
-        if new:
-            self._kinds[kind] = sample
-        if len(self._first) < _MOST_SAMPLES:
-            self._first.append(sample)
-
-    def chosen(self) -> list[Sample]:
-        """Return at most five, in the order of the list."""
-        by_row = {sample.row: sample for sample in [*self._kinds.values(), *self._first]}
-        return sorted(list(by_row.values())[:_MOST_SAMPLES], key=lambda sample: sample.row)
-
-
 class Preview:
     """
     Sums up a dry run row by row, in memory that does not grow with the list.
@@ -110,7 +83,8 @@ class Preview:
         self.noticed: Counter[str] = Counter()
         self.first_rows: dict[str, list[int]] = {}
         self._meant = set(_NO_VALUE.findall(template))
-        self._samples = Samples()
+        self._first_samples: list[Sample] = []
+        self._samples_of_kinds: dict[tuple[str, Encoding, int], Sample] = {}
 
     def add(self, checked: Candidate | Result) -> None:
         """Count a row: what would be sent, or how it ended without being sent."""
@@ -139,13 +113,27 @@ class Preview:
             self._notice("the number ends in five zeros or more; a spreadsheet may have rounded it", checked.position)
         for word in set(_NO_VALUE.findall(invite.message)) - self._meant:
             self._notice(f"{word} is in the text, perhaps in place of a name", checked.position)
-        self._samples.add(checked, country, segments)
+        self._keep_sample(checked, country, segments)
 
     def _notice(self, what: str, row: int) -> None:
         self.noticed[what] += 1
         rows = self.first_rows.setdefault(what, [])
         if len(rows) < _MOST_ROWS_NAMED:
             rows.append(row)
+
+    def _keep_sample(self, candidate: Candidate, country: str, segments: Segments) -> None:
+        # The first of each kind, then the first ones, so that samples differ from each other.
+        kind = (country, segments.encoding, segments.parts)
+        is_new = kind not in self._samples_of_kinds and len(self._samples_of_kinds) < _MOST_SAMPLES
+        if not is_new and len(self._first_samples) >= _MOST_SAMPLES:
+            return
+        invite = candidate.invite
+        to, message, encoding = mask_number(invite.to), _shown(invite.message), segments.encoding.value
+        sample = Sample(candidate.position, to, country, message, encoding, segments.parts)
+        if is_new:
+            self._samples_of_kinds[kind] = sample
+        if len(self._first_samples) < _MOST_SAMPLES:
+            self._first_samples.append(sample)
 
     def to_json(self) -> dict[str, Any]:
         """
@@ -196,8 +184,9 @@ class Preview:
 
     @property
     def samples(self) -> list[Sample]:
-        """At most five invites, with numbers masked."""
-        return self._samples.chosen()
+        """At most five invites, with numbers masked, in the order of the list."""
+        by_row = {sample.row: sample for sample in [*self._samples_of_kinds.values(), *self._first_samples]}
+        return sorted(list(by_row.values())[:_MOST_SAMPLES], key=lambda sample: sample.row)
 
 
 def _count(counter: Counter[Any], key: Any) -> None:
