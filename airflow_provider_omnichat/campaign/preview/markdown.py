@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from datetime import UTC
 
-from airflow_provider_omnichat.campaign.model.segments import MOST_BYTES, MOST_PARTS, Encoding
+from airflow_provider_omnichat.campaign.model.segments import ASSUMED_LINK_LENGTH, MOST_BYTES, MOST_PARTS, Encoding
 from airflow_provider_omnichat.campaign.phone.location import NO_COUNTRY
 from airflow_provider_omnichat.campaign.preview.statistics import MOST_CHARACTERS, MOST_REASONS, Preview
 
@@ -76,7 +76,7 @@ def _length(preview: Preview) -> list[str]:
         if preview.messages[encoding]
     ]
     notes = [
-        f"An estimate: the vendor puts in a link of unknown length, assumed to be {preview.link_length} characters."
+        f"An estimate: the vendor puts in a link of unknown length, assumed to be {ASSUMED_LINK_LENGTH} characters."
         f" The longest message takes {preview.longest} SMS."
     ]
     if preview.outside:

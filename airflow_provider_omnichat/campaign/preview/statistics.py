@@ -55,18 +55,15 @@ class Preview:
 
     Phone numbers are masked, also those in messages.
 
-    :param link_length: assumed characters of the link that the vendor puts in.
     :param template: the text of all rows; a word such as ``null`` in it is intended.
     """
 
     def __init__(
         self,
-        link_length: int = ASSUMED_LINK_LENGTH,
         price_per_segment: float | None = None,
         currency: str | None = None,
         template: str = "",
     ) -> None:
-        self.link_length = link_length
         self.price = price_per_segment
         self.currency = currency
         self.later: Counter[Wait] = Counter()
@@ -101,7 +98,7 @@ class Preview:
         invite = checked.invite
         country = country_of(invite.to)
         self.countries[country] += 1
-        segments = estimate_segments(invite.message, invite.link_placeholder, self.link_length)
+        segments = estimate_segments(invite.message, invite.link_placeholder)
         self.messages[segments.encoding] += 1
         self.segments[segments.encoding] += segments.parts
         self.longest = max(self.longest, segments.parts)
@@ -158,7 +155,7 @@ class Preview:
             "countries": dict(self.countries.most_common()),
             "segments": {
                 "estimate": True,
-                "assumed_link_length": self.link_length,
+                "assumed_link_length": ASSUMED_LINK_LENGTH,
                 "total": self.segments.total(),
                 "longest": self.longest,
                 "too_long": self.too_long,

@@ -17,9 +17,8 @@ from airflow_provider_omnichat.campaign.model.column_names import (
 )
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
 
-OPTIONAL = ("message", "link_placeholder")
-"""Fields that a row may have: they are used if there is a column of that name."""
-
+# Fields that a row may have: they are used if there is a column of that name.
+_OPTIONAL = ("message", "link_placeholder")
 _MOST_SHAPES = 1000
 _HELD_ROWS = 1000
 
@@ -68,15 +67,14 @@ class RowColumns:
     :meth:`fitted`.
 
     :param needs: columns that the user has named.
-    :param may_have: fields that are used if there is a column of that name.
     """
 
     takes_nul = False
 
-    def __init__(self, needs: Iterable[Need], may_have: Iterable[str] = OPTIONAL) -> None:
+    def __init__(self, needs: Iterable[Need]) -> None:
         self._needs = {need.field: need for need in needs}
         self.wanted = [need.column for need in self._needs.values()]
-        self._may_have = [name for name in may_have if name not in self._needs]
+        self._may_have = [name for name in _OPTIONAL if name not in self._needs]
 
     def of_header(self, names: Sequence[str], where: str, lacks: str) -> dict[str, str]:
         """

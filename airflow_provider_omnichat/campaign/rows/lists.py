@@ -27,7 +27,7 @@ class ListedRows:
         return self._count
 
 
-def rows_of_list(items: Iterable[object], name: str = "invites") -> Iterator[Row]:
+def rows_of_list(items: Iterable[object]) -> Iterator[Row]:
     """
     Return the rows of a list of mappings.
 
@@ -38,15 +38,14 @@ def rows_of_list(items: Iterable[object], name: str = "invites") -> Iterator[Row
     checked as it is read.
 
     :param items: mappings, by column name, or lists of them.
-    :param name: the parameter that the user gave the list as, for errors.
     :raises RowSourceError: it is not such a list; names the first wrong item.
     """
     if is_frame(items) or isinstance(items, str | bytes | bytearray | Mapping) or not isinstance(items, Iterable):
-        raise RowSourceError(f"{name}: must be a list of dicts, {_is_a(items)}")
+        raise RowSourceError(f"invites: must be a list of dicts, {_is_a(items)}")
     if isinstance(items, list | tuple):
-        for _ in _rows_of_items(items, name):
+        for _ in _rows_of_items(items):
             pass
-    return _rows_of_items(items, name)
+    return _rows_of_items(items)
 
 
 def rows_of_dict(row: Mapping[Any, Any], name: str = "invites") -> list[Mapping[Any, Any]]:
@@ -69,7 +68,7 @@ def is_frame(value: object) -> bool:
     return any(callable(getattr(value, method, None)) for method, _ in _FRAMES)
 
 
-def _rows_of_items(items: Iterable[object], name: str) -> Iterator[Row]:
+def _rows_of_items(items: Iterable[object]) -> Iterator[Row]:
     position = 0
     for place, item in enumerate(items, 1):
         if isinstance(item, Mapping):
@@ -79,11 +78,11 @@ def _rows_of_items(items: Iterable[object], name: str) -> Iterator[Row]:
             for inner, row in enumerate(item, 1):
                 if not isinstance(row, Mapping):
                     where = f"item {place} is a {type(item).__name__}, and item {inner} in it"
-                    raise RowSourceError(f"{name}: {where} must be a dict, {_is_a(row)}")
+                    raise RowSourceError(f"invites: {where} must be a dict, {_is_a(row)}")
                 position += 1
                 yield Row(position, row)
         else:
-            raise RowSourceError(f"{name}: item {place} must be a dict, {_is_a(item)}")
+            raise RowSourceError(f"invites: item {place} must be a dict, {_is_a(item)}")
 
 
 def _is_a(value: object) -> str:

@@ -96,11 +96,10 @@ def test_segments_are_an_estimate_by_encoding():
         candidate(2, message="it\u2019s \u2019 <link>"),
         candidate(3, message="b <link>"),
         candidate(4, message="a" * 4000 + "<link>"),
-        link_length=20,
     ).to_json()["segments"]
     assert summary == {
         "estimate": True,
-        "assumed_link_length": 20,
+        "assumed_link_length": 40,
         "total": 2 + 1 + 1 + 27,
         "longest": 27,
         "too_long": 1,
