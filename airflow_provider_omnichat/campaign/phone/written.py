@@ -39,7 +39,7 @@ _NEXT_CELL = re.compile(r"[\t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]")
 _SHORTENED = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE]\+?\d+")
 # A failed formula, in any language, or a column that is too narrow: #REF!, #DIV/0!, ####.
 _SHEET_ERROR = re.compile(r"#(?:#*|[^\W\d_][\w/]*[!?]?)")
-# The dot of these is not a separator, which would come after an area code and its 0.
+# The dot of these is a decimal point: a dot that separates comes after an area code with its 0.
 _WHOLE = re.compile(r"(\+?(?:[1-9]\d{3,}|\d{7,}))\.0+")
 _FRACTION = re.compile(r"(?:\+?\d{7,}|[1-9]\d{3,}|0)\.\d+")
 # Zeros after a dot that are not a group like the others: 0171.1234567.0, but not 06.12.34.56.00.

@@ -132,12 +132,12 @@ def _encoding(line: bytes) -> str | None:
         return "UTF-32"
     if line.startswith(_UTF16_MARKS):
         return "UTF-16"
-    zeros = [place for place, byte in enumerate(line) if not byte]
+    zeros = [index for index, byte in enumerate(line) if not byte]
     # Of two or four bytes, a plain letter has one that is not zero; the line break at the end is cut in half.
     if len(zeros) < 2:
         return None
     if len(zeros) > 0.6 * len(line):
         return "UTF-32 without a byte order mark"
-    if len({place % 2 for place in zeros}) == 1 and 4 * len(zeros) >= len(line):
+    if len({index % 2 for index in zeros}) == 1 and 4 * len(zeros) >= len(line):
         return "UTF-16 without a byte order mark"
     return None
