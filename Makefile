@@ -17,7 +17,7 @@ export PYTHON
 IN_NEW_HOME = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && export AIRFLOW_HOME="$$home" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-ui test test-all proof proof-faults proof-two proof-million proof-outage attack lint types format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth benchmark-pace benchmark-pages pictures constraints build clean
+.PHONY: help env demo demo-ui test test-all proof proof-faults proof-two proof-million proof-outage attack lint types lines format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth benchmark-pace benchmark-pages pictures constraints build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9%.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +78,9 @@ lint: $(READY) ## formatting, lint and the layers
 types: $(READY) ## mypy: strict in the package, milder in tests and tools
 	$(BIN)/mypy
 	$(BIN)/mypy tests tools benchmarks
+
+lines: ## lines of code, docstrings and comments, by folder of the package
+	@$(PYTHON) tools/lines.py
 
 format: $(READY) ## format, and mend what ruff can
 	$(BIN)/ruff format .

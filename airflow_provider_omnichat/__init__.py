@@ -1,3 +1,3 @@
-"""Airflow provider for invites over the omnichat API: at most one SMS a person, exactly one outcome a row."""
+"""Airflow provider that sends SMS invites: at most one to each person, exactly one outcome for each row."""
 
 __version__ = "0.1.0"

@@ -8,7 +8,7 @@ from airflow_provider_omnichat.hooks.connection_form import CONN_FIELDS, UI_FIEL
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Give the provider's description, valid against Airflow's ``provider_info.schema.json``."""
+    """Return the description of this provider, valid against Airflow's ``provider_info.schema.json``."""
     integration = "Infobip OMNI Chat"
     return {
         "package-name": "airflow-provider-omnichat",
@@ -39,8 +39,8 @@ def get_provider_info() -> dict[str, Any]:
                 "options": {
                     "show_numbers": {
                         "description": (
-                            "Show whole phone numbers on the tab Invites and in its CSV, to everybody who may see the"
-                            " task. Else they are masked."
+                            "Show whole phone numbers on the tab Invites and in its CSV, to everyone who may see the"
+                            " task. By default they are masked."
                         ),
                         "version_added": "0.1.0",
                         "type": "boolean",

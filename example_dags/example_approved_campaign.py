@@ -36,11 +36,11 @@ CAMPAIGN: dict[str, Any] = {
     "region_column": "country",
     "key_column": "customer_id",
     "message": "Hi {first_name}, our spring collection is here. Questions about it? Chat with us: <link>",
-    # Whoever has opted out, whenever that was, gets nothing.
+    # People who have opted out get nothing, no matter when they did.
     "suppression": {"conn_id": "omnichat_warehouse", "sql": "SELECT phone FROM opt_outs"},
-    # Nobody is written to at night, wherever they live: those who are asleep get theirs in the morning.
+    # Nobody is written to at night, wherever they live: outside the window, invites wait for the morning.
     "send_window": ("09:00", "20:00"),
-    # Nobody gets this campaign twice, and nobody more than two of all campaigns in a week.
+    # Nobody gets this campaign twice, nor more than two invites of all campaigns in a week.
     "campaign": "spring-2026",
     "ledger_conn_id": "omnichat_ledger",
     "max_per_recipient": (2, "7d"),
@@ -66,7 +66,7 @@ def approved_campaign() -> None:
         task_id="approve",
         subject="Send the spring campaign?",
         body=preview.output["markdown"],
-        # Nobody has answered: nothing is sent.
+        # No answer in time: nothing is sent.
         response_timeout=timedelta(days=2),
         defaults=["Reject"],
     )
@@ -93,7 +93,7 @@ if ApprovalOperator is not None:
         ### A campaign that a person approves
 
         `preview` runs the query and tells what would be sent, to whom, when, at what cost, and who is left out and why.
-        `approve` waits until somebody has read it: *Required Actions* in the menu. `send` sends that same list.
+        `approve` waits for an answer: *Required Actions* in the menu. `send` sends that same list.
 
         It needs three connections, which `make demo-ui` has: `omnichat_default` of the type *Infobip OMNI Chat*,
         `omnichat_warehouse` to the database with the customers (here the SQLite file that `make_customers` makes), and

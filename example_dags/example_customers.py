@@ -1,7 +1,7 @@
 """
 The customers of the example campaign, in an SQLite database: who is due for an invite, and how each invite ended.
 
-It stands for the database that you have. ``customers.csv`` holds invented people with numbers of the ranges that
+It takes the place of your own database. ``customers.csv`` holds invented people with numbers of the ranges that
 countries reserve for films and examples, written as people write them, some of them broken, missing or twice there.
 """
 
@@ -56,13 +56,13 @@ _OPTS_OUT = 45
 
 
 def example_home() -> Path:
-    """Give the directory of all that the example writes: ``OMNICHAT_EXAMPLE_HOME``, or one in Airflow's home."""
+    """Return the directory that the example writes to: ``OMNICHAT_EXAMPLE_HOME``, or one in Airflow's home."""
     home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
     return Path(os.environ.get("OMNICHAT_EXAMPLE_HOME", home / "omnichat_example"))
 
 
 def database_path() -> Path:
-    """Give the file of the database."""
+    """Return the file of the database."""
     return example_home() / "customers.sqlite"
 
 
@@ -97,7 +97,7 @@ def make_database(path: Path, day: date) -> None:
 
 def list_due(path: Path, since: date, until: date, run_id: str) -> list[dict[str, str]]:
     """
-    Give the customers to be invited now, and enter each of them in ``invites``.
+    Return the customers to be invited now, and enter each of them in ``invites``.
 
     Customers whose number is broken are entered with that as their outcome and not given. Those whom another run has
     sent an invite, or may have, are left alone; what that run certainly did not send is taken up.
@@ -125,7 +125,7 @@ def list_due(path: Path, since: date, until: date, run_id: str) -> list[dict[str
 
 
 def list_all(path: Path) -> list[dict[str, str]]:
-    """Give all customers, with their numbers as they wrote them: the operator reads those of each country."""
+    """Return all customers, with their numbers as they wrote them: the operator reads those of each country."""
     with _transaction(path) as database:
         rows = database.execute(
             "SELECT customer_id, phone, name, country FROM customers ORDER BY customer_id"
@@ -177,7 +177,7 @@ def record(path: Path, run_id: str, results: Iterable[Result]) -> None:
 
 
 def count_outcomes(path: Path, run_id: str) -> dict[str, int]:
-    """Give how many invites of a run ended in which way; those without an outcome count as ``none``."""
+    """Return the number of invites of a run by outcome, ``none`` for those without one."""
     with _transaction(path) as database:
         return dict(
             database.execute(
@@ -188,7 +188,7 @@ def count_outcomes(path: Path, run_id: str) -> dict[str, int]:
 
 
 def list_open(path: Path, run_id: str) -> list[str]:
-    """Give the customers of a run with whom something is left to do, and how they stand: ``C-1001 not_sent``."""
+    """Return the customers of a run whose invite is not settled, with its outcome: ``C-1001 not_sent``."""
     with _transaction(path) as database:
         rows = database.execute(
             "SELECT customer_id, coalesce(outcome, 'none') FROM invites WHERE run_id = ? ORDER BY customer_id",
@@ -198,7 +198,7 @@ def list_open(path: Path, run_id: str) -> list[str]:
 
 
 def _numbers(rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    """Give the numbers of customers, but for the broken ones, in international format."""
+    """Return the usable numbers of customers, in international format."""
     from airflow_provider_omnichat.api.errors import InvalidInviteError
     from airflow_provider_omnichat.campaign.phone.number import normalise_number
 

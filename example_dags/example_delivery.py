@@ -1,7 +1,7 @@
 """
 Invites, and what became of them: a batch, then a sensor that waits without a worker until they are delivered.
 
-Experimental: whether invites stand in the vendor's SMS logs is not documented. `make demo-ui` shows it against the
+Experimental: whether the vendor's SMS logs contain invites is not documented. `make demo-ui` shows it against the
 sandbox, whose invites are delivered within half a minute.
 """
 

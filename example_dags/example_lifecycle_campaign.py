@@ -1,5 +1,5 @@
 """
-A daily campaign: whoever signed up a week ago is invited to a chat, once.
+A daily campaign: customers who signed up a week ago are invited to a chat, once.
 
 Customers come out of a database, one task sends to all of them, and how each ended goes back into the database.
 """
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 def due_days(context: Context) -> tuple[date, date]:
     """
-    Give the days for which this run invites: the first one, and the one after the last.
+    Return the days for which this run invites: the first one, and the one after the last.
 
     They are those of the data interval. A run that was triggered without a date has none: it takes the day before.
     """
@@ -57,7 +57,7 @@ def due_days(context: Context) -> tuple[date, date]:
     doc_md="""
     ### A daily campaign
 
-    Invites whoever signed up a week ago. It needs two connections, which `make demo` and `make demo-ui` have:
+    Invites customers who signed up a week ago. It needs two connections, which `make demo` and `make demo-ui` have:
     `omnichat_default` of the type *Infobip OMNI Chat* (theirs is to a sandbox that sends nothing), and
     `omnichat_ledger` to any SQL database, where the operator keeps whom it has invited. For a try on one machine:
     `export AIRFLOW_CONN_OMNICHAT_LEDGER=sqlite:////home/me/ledger.sqlite`

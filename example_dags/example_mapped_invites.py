@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def as_invite(customer: dict[str, str]) -> dict[str, Any]:
-    """Give what one invite is, as arguments of the operator."""
+    """Return the arguments of the operator for each invite."""
     return {
         "to": customer["phone"],
         "default_region": customer["country"],

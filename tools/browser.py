@@ -31,7 +31,7 @@ class Page:
         self._numbers = count(1)
 
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Give the answer to one command of the protocol."""
+        """Return the answer to one command of the protocol."""
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
         async with asyncio.timeout(_PATIENCE_SECONDS):
@@ -56,7 +56,7 @@ class Page:
         await self.call("Page.navigate", url=address)
 
     async def value(self, script: str) -> Any:
-        """Give what an expression of the page is; None where it cannot be told yet."""
+        """Return the value of an expression in the page; None if it has none yet."""
         answer = await self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         return None if "exceptionDetails" in answer else answer["result"].get("value")
 
@@ -73,7 +73,7 @@ class Page:
         raise BrowserError(f"Nothing came of {script} in {seconds:g} s; the page says: {await self.text()}")
 
     async def text(self) -> str:
-        """Give what stands on the page, and in the frame in it."""
+        """Return the text of the page, and of the frame in it."""
         inner = (
             "[...document.querySelectorAll('iframe')].map((frame) => frame.contentDocument?.body?.innerText).join(' ')"
         )
@@ -88,9 +88,9 @@ class Page:
 @asynccontextmanager
 async def browser() -> AsyncIterator[Page]:
     """
-    Start a browser with a profile of its own, and end it.
+    Start a browser with a new profile, and end it.
 
-    :raises BrowserError: there is none on this machine.
+    :raises BrowserError: this machine has no browser.
     """
     program = next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:

@@ -47,23 +47,23 @@ def get_json(url: str, token: str | None = None) -> Any:
 
 
 def airflow_home(work: Path) -> Path:
-    """Give the home of the demo's own Airflow."""
+    """Return the home of the demo's Airflow."""
     return work / "airflow"
 
 
 def example_database(work: Path) -> Path:
-    """Give the file of the database with the example's customers."""
+    """Return the file of the database with the example's customers."""
     return airflow_home(work) / "omnichat_example" / "customers.sqlite"
 
 
 def database_connections(work: Path) -> dict[str, str]:
-    """Give the connections to the example's databases by id, as Airflow's JSON."""
+    """Return the connections to the example's databases by id, as Airflow's JSON."""
     files = {"omnichat_ledger": airflow_home(work) / "ledger.sqlite", "omnichat_warehouse": example_database(work)}
     return {name: json.dumps({"conn_type": "sqlite", "host": str(file)}) for name, file in files.items()}
 
 
 def airflow_environment(work: Path, dags: Path) -> dict[str, str]:
-    """Give the environment of an Airflow of its own: what is set for another Airflow does not reach it."""
+    """Return the environment of the demo's Airflow, without settings for any other."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
     home = airflow_home(work)
     home.mkdir()
@@ -133,7 +133,7 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Whoever presses Ctrl-C again must not leave half of them running.
+        # A second Ctrl-C must not leave half of them running.
         kept = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
         for number, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
             for process in reversed(self._running):
@@ -163,7 +163,7 @@ class Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # A group of its own: Ctrl-C goes to the demo alone, and the children of the child can be stopped.
+                # Its own process group: Ctrl-C reaches only the demo, and the child's children can be stopped.
                 start_new_session=True,
                 **options,
             )
@@ -185,7 +185,7 @@ class Processes:
         tick: Callable[[], None] = lambda: None,
     ) -> None:
         """
-        Start it, wait for its end, and call ``tick`` meanwhile.
+        Start it and wait for its end, calling ``tick``.
 
         :raises Failed: when it fails.
         """
@@ -206,7 +206,7 @@ class Processes:
         """
         Wait until the condition holds.
 
-        :raises Failed: when a program ends meanwhile, or it takes too long.
+        :raises Failed: a program has ended, or it takes too long.
         """
         until = time.monotonic() + timeout
         while not condition():
@@ -245,7 +245,7 @@ class SandboxAddress:
     airflow_connection: str
 
     def outbox(self, limit: int | None = None) -> Any:
-        """Give what it received; see ``GET /__outbox``."""
+        """Return the SMS that it received; see ``GET /__outbox``."""
         return get_json(f"{self.url}/__outbox" + (f"?limit={limit}" if limit is not None else ""))
 
 

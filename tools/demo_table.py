@@ -29,7 +29,7 @@ class Result:
             return connection.execute(question).fetchall()
 
     def progress(self) -> str:
-        """Say how many of the invites have reached the sandbox."""
+        """Return how many of the invites have reached the sandbox."""
         invites = self.rows(
             "SELECT count(*) FROM invites WHERE outcome IS NULL OR outcome NOT IN ('invalid', 'duplicate')"
         )
@@ -40,7 +40,7 @@ class Result:
 
 
 def print_result(result: Result) -> bool:
-    """Print the table and tell whether everything adds up."""
+    """Print the table, and return whether everything adds up."""
     invites = result.rows(
         "SELECT customer_id, phone, number, outcome, reason, message_id FROM invites JOIN customers USING (customer_id)"
         " ORDER BY customer_id"
@@ -84,6 +84,6 @@ def _row(title: str, count: int) -> None:
 
 
 def _short(reason: str, phone: str) -> str:
-    """Leave out what stands beside or above it, and the vendor's advice; the database has it all."""
+    """Shorten a reason to what other columns do not say; the database has all of it."""
     reason = reason.removeprefix(mask_number(phone)).removeprefix("The vendor rejected the invite: ")
     return reason.partition("; the vendor's advice")[0].strip()

@@ -120,7 +120,7 @@ def _is_up(url: str) -> bool:
 
 
 def _free_port(wanted: int) -> int:
-    """Give this port, or any other where it is taken."""
+    """Return this port, or another if it is in use."""
     for port in (wanted, 0):
         with socket.socket() as probe:
             if sys.platform != "win32":

@@ -6,7 +6,7 @@ Tests the built wheel on each Airflow of the matrix: the fast tests, and a real 
 
 MATRIX_PYTEST_ARGS are the arguments of pytest; without any, the fast tests are not run.
 
-Both run in a directory of their own, where the package that is imported can only be the installed one. A pre-release is
+Both run in an empty directory, so that the package they import can only be the installed one. A pre-release is
 shown like the others, but what fails on it fails nothing. ``--table`` writes what was found into docs/compatibility.md.
 """
 
@@ -125,7 +125,7 @@ def _quietly(python: Path, *command: str) -> str:
 
 
 def is_prerelease(result: dict[str, Any]) -> bool:
-    """Tell whether an Airflow is not released yet: what fails there is shown, and no more."""
+    """Return whether an Airflow is not released yet: its failures are shown, and do not count."""
     return bool(result["name"] == "pre")
 
 
@@ -140,7 +140,7 @@ def title(result: dict[str, Any]) -> str:
 
 
 def cell(result: dict[str, Any], names: tuple[str, ...]) -> str:
-    """Say what was found of some checks; those that an Airflow has no use for are not in its result."""
+    """Return the verdict on some checks; those that do not apply to an Airflow are not in its result."""
     said = {name: result["checks"][name] for name in names if name in result["checks"]}
     wrong = [name for name, found in said.items() if found != "ok"]
     if wrong:

@@ -65,11 +65,11 @@ class Deployment(ABC):
 
     @abstractmethod
     def tasks(self) -> list[tuple[str, int, str]]:
-        """Give the name, the number of tries and the state of each task instance."""
+        """Return the name, the number of tries and the state of each task instance."""
 
     @abstractmethod
     def run_state(self) -> str:
-        """Give the state of the run."""
+        """Return the state of the run."""
 
     @abstractmethod
     def clear(self, *task_ids: str) -> None:

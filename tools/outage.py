@@ -110,7 +110,7 @@ def wait_until_accepted(processes: Processes, sandbox: SandboxAddress, step: Ste
 
 
 def progress(sandbox: SandboxAddress) -> str:
-    """Say how many SMS the sandbox has accepted."""
+    """Return how many SMS the sandbox has accepted."""
     return f"{sandbox.outbox(0)['totals']['accepted']} accepted"
 
 

@@ -40,14 +40,14 @@ def program(name: str) -> str:
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class PostgreSQL:
-    """A PostgreSQL server of its own, with durable commits, that can be stopped at once and started again."""
+    """A PostgreSQL server with durable commits, which can be stopped at once and started again."""
 
     def __init__(self, name: str, processes: Processes, work: Path, home: Path) -> None:
         self.port = free_port()
@@ -91,7 +91,7 @@ class PostgreSQL:
 
 @contextmanager
 def database_home() -> Iterator[Path]:
-    """Give a directory for databases, which is gone afterwards."""
+    """Return a directory for databases, which is removed afterwards."""
     home = Path(tempfile.mkdtemp(prefix="omnichat-", dir="/tmp"))  # a socket's path has to be short
     try:
         if _AS_ANOTHER_USER:
@@ -162,13 +162,13 @@ class CeleryAirflow:
         psutil.wait_procs(family, timeout=10)
 
     def close(self) -> None:
-        """End the workers with their tasks, which have process groups of their own and would go on."""
+        """End the workers and their tasks, which have their own process groups and would go on."""
         for queue, worker in list(self._workers.items()):
             if worker.poll() is None:
                 self.kill_worker(queue)
 
 
 def ledger_connection(ledger: PostgreSQL) -> str:
-    """Give the connection to the ledger, as Airflow's JSON."""
+    """Return the connection to the ledger, as Airflow's JSON."""
     where = {"host": "127.0.0.1", "port": ledger.port, "login": "owner", "schema": "postgres"}
     return json.dumps({"conn_type": "postgres", **where})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from outage_services import PostgreSQL
 
-# The faults of the server leave these; a kill or an outage leaves a claim that nobody ended.
+# The faults of the server leave these; a kill or an outage leaves a claim without an outcome.
 _NO_END = ("claim_never_ended", "not_known")
 
 
@@ -49,11 +49,11 @@ class Judge:
         return len(self._open_after_kill)
 
     def has_ended(self) -> bool:
-        """Tell whether the DAG run is over."""
+        """Return whether the DAG run is over."""
         return self.metadata.query("SELECT 1 FROM dag_run WHERE state IN ('success', 'failed')") != []
 
     def print_table(self) -> bool:
-        """Print what became of everybody; tell whether nobody got two SMS, and no row was lost."""
+        """Print all outcomes; return whether nobody got two SMS, and no row was lost."""
         requests = [json.loads(line) for line in self.outbox.read_text().splitlines()]
         accepted = Counter(str(request["to"]) for request in requests if request["accepted"])
         seconds = (_time(requests[-1]) - _time(requests[0])).total_seconds()

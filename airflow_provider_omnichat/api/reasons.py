@@ -48,6 +48,7 @@ class ReasonCode(StrEnum):
     OPTED_OUT = "opted_out"
     FREQUENCY_CAP = "frequency_cap"
     FORGOTTEN = "forgotten"
+    REFUSED_BY_RULE = "refused_by_rule"
 
     NO_CONNECTION = "no_connection"
     NO_TOKEN = "no_token"  # noqa: S105 - no secret

@@ -377,7 +377,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
         if report.interrupt is not None and not report.was_stopped:
             raise report.interrupt
         for outcome, names in report.unwritten.items():
-            self.log.error("Not written to the ledger, %s: %s", outcome, ", ".join(names))
+            self.log.error("Not written to the ledger, %s: %s", outcome.label, ", ".join(names))
         manifest = tally.manifest(plan.campaign, report.location, report.missing)
         manifest["rows_in"] = self.rows_in(context, plan.campaign, report.location)
         self._push(context, "return_value", manifest)  # an error, too, leaves it for others to read
@@ -415,6 +415,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
     def _preview(self, context: Context, plan: CampaignPlan, source: RowSource) -> dict[str, Any]:
         from airflow_provider_omnichat.campaign.engine.preview_campaign import preview_campaign
         from airflow_provider_omnichat.campaign.preview.budget import BudgetError
+        from airflow_provider_omnichat.campaign.preview.markdown import headline_of, markdown_of
 
         preview = preview_campaign(plan, source)
         manifest = {
@@ -424,8 +425,8 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
             "preview": preview.statistics.to_json(),
         }
         self._push(context, "return_value", manifest)
-        self._push(context, "summary", f"Dry run, nothing was sent: {preview.statistics.headline()}")
-        self._push(context, "markdown", preview.statistics.to_markdown())
+        self._push(context, "summary", f"Dry run, nothing was sent: {headline_of(preview.statistics)}")
+        self._push(context, "markdown", markdown_of(preview.statistics))
         self._push(context, "fingerprint", preview.fingerprint)
         self.log.info("%s", sentences("Dry run, nothing was sent", preview.tally.summary()))
         try:

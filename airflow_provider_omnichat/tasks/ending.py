@@ -97,7 +97,7 @@ class Ending:
         kinds = []
         for outcome, names in self._report.unwritten.items():
             more = f" and {len(names) - _MOST_NAMES} more, see the log" if len(names) > _MOST_NAMES else ""
-            kinds.append(f"{outcome.replace('_', ' ')} {', '.join(names[:_MOST_NAMES])}{more}")
+            kinds.append(f"{outcome.label} {', '.join(names[:_MOST_NAMES])}{more}")
         if not kinds:
             return None
         return (

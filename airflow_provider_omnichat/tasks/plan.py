@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
 from airflow_provider_omnichat.campaign.checks.partition import Partition
 from airflow_provider_omnichat.campaign.checks.send_window_rule import WindowRule
-from airflow_provider_omnichat.campaign.checks.text import message_template
+from airflow_provider_omnichat.campaign.checks.text import MessageTemplate, message_template
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Columns, InviteDefaults, Pace, Records, Rules
 from airflow_provider_omnichat.campaign.phone.number import checked_region
 from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns

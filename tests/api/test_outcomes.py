@@ -12,11 +12,26 @@ import pytest
 
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError
 from airflow_provider_omnichat.api.hints import ACCOUNT_FAULT_IDS, STATUS_HINTS
-from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.outcomes import Outcome, label_of
 from tests.support.answers import BROKEN, time_out_for, with_status
 from tests.support.both_clients import accepted, failed
 from tests.support.example_invite import MESSAGE, NUMBER
 from tests.support.wire_server import ACCEPTED, answer, dripping, refused_port, then_close
+
+
+def test_each_outcome_has_one_label():
+    assert [outcome.label for outcome in Outcome] == [
+        "accepted",
+        "rejected",
+        "not sent",
+        "in doubt",
+        "invalid",
+        "duplicate",
+        "suppressed",
+        "held",
+    ]
+    assert label_of("of_a_later_version") == "of a later version"
+
 
 # accepted
 

@@ -218,14 +218,14 @@ NEVER = {
     "tuples of texts": ([("c-1", "+41793026727")], "item 1 is a tuple, and item 1 in it must be a dict, is a str"),
     "too deep": (
         [[[{"to": "+41793026727"}]]],
-        "must be a dict, is a list; lists are taken one in another",
+        "must be a dict, is a list; lists of lists are accepted",
     ),
     "a table": ({"to": ["+41793026727"], "name": ["P"]}, "a dict in which each value is a list"),
     "dicts in a dict": ({"c-1": {"to": "+41793026727"}}, "a dict in which each value is a dict"),
-    "pandas": (Frame(iterrows=list, to_dict=dict), "is a Frame; give its rows with .to_dict('records')"),
-    "polars": (Frame(to_dicts=list), "give its rows with .to_dicts()"),
-    "pyarrow": (Frame(to_pylist=list), "give its rows with .to_pylist()"),
-    "frames": ([Frame(to_dicts=list)], "item 1 must be a dict, is a Frame; give its rows with .to_dicts()"),
+    "pandas": (Frame(iterrows=list, to_dict=dict), "is a Frame; pass its rows with .to_dict('records')"),
+    "polars": (Frame(to_dicts=list), "pass its rows with .to_dicts()"),
+    "pyarrow": (Frame(to_pylist=list), "pass its rows with .to_pylist()"),
+    "frames": ([Frame(to_dicts=list)], "item 1 must be a dict, is a Frame; pass its rows with .to_dicts()"),
     "addresses": (["s3://bucket/a.csv", "s3://bucket/b.csv"], "give each a task with .expand(invites=...)"),
     "paths": ([Path("/data/a.csv")], "give each a task with .expand(invites=...)"),
     "None in it": ([{"to": "+41793026727"}, None], "item 2 must be a dict, is a NoneType"),
@@ -319,9 +319,9 @@ DISGUISED = {
     "a workbook": (_workbook(), "is an Excel workbook"),
     "an old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "is an old Excel workbook"),
     "parquet": (b"PAR1\x15\x04\x15\n" + bytes(50) + b"PAR1", "is a Parquet file"),
-    "gzip": (gzip.compress(TABLE.encode()), "is packed with gzip; give it a name that ends in .gz"),
+    "gzip": (gzip.compress(TABLE.encode()), "is compressed with gzip; give it a name that ends in .gz"),
     "a page": (b"<!DOCTYPE html>\n<html>Sign in</html>", "is a web page or XML"),
-    "JSON lines": (LINES.encode(), "has JSON in it; give it a name that ends in .jsonl"),
+    "JSON lines": (LINES.encode(), "contains JSON; give it a name that ends in .jsonl"),
     "an error of S3": (b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>', "is a web page or XML"),
 }
 
@@ -345,7 +345,7 @@ def test_a_file_that_is_something_else_is_told_by_name(at_sandbox, tmp_path, kin
 def test_a_file_that_is_not_packed_and_named_so_is_told_and_shows_nothing_of_itself(at_sandbox, tmp_path, name):
     (tmp_path / name).write_text("41792000000\n")
     run = run_task(batch(tmp_path / name, retries=5), retries=5)
-    assert_refused(run, at_sandbox, f"{name}: the archive is damaged", "it is not packed with gzip")
+    assert_refused(run, at_sandbox, f"{name}: the archive is damaged", "it is not compressed with gzip")
     assert "b'" not in str(run.error)
 
 

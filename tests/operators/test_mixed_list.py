@@ -37,9 +37,9 @@ KINDS: list[tuple[str, Callable[[int], tuple[Any, str]], Callable[[int], str] | 
 ]
 OPT_OUTS = [f"55116123{4500 + i}" for i in range(EACH)]
 REASONS = {
-    "the same number stands earlier": 2 * EACH,
+    "the same number appears earlier": 2 * EACH,
     "is on the opt-out list": EACH,
-    "is no number of US": EACH,
+    "is not a number of US": EACH,
     "is more than one plain number": EACH,
     "is missing": EACH // 5,
     "was shortened by a spreadsheet": EACH // 5,

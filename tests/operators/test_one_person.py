@@ -135,5 +135,5 @@ def test_a_row_that_names_its_country_is_not_sent_to_another_one(at_sandbox, tmp
     assert counts(run) == {"accepted": 2, "invalid": 2}
     assert sorted(sms.to for sms in at_sandbox.accepted) == ["447911123456", "525512345678"]
     reasons = [row.error for row in rows_in(tmp_path) if row.outcome == "invalid"]
-    assert "is no number of US" in str(reasons[0])
+    assert "is not a number of US" in str(reasons[0])
     assert "can be a number of DE and one of +41" in str(reasons[1])

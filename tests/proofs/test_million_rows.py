@@ -80,7 +80,7 @@ NOISE_BYTES = 8 * 2**20
 
 def growth(capsys: Any, what: str, few: dict[str, Any], many: dict[str, Any]) -> float:
     """Print the figures; return by how many bytes a row the peak grew, beyond chance."""
-    rows = many["rows"] - few["rows"]
+    rows: int = many["rows"] - few["rows"]
     grown: float = (many["peak_mib"] - few["peak_mib"]) * 2**20 / rows
     with capsys.disabled():
         for one in (few, many):

@@ -1,4 +1,4 @@
-"""A real Airflow of its own: a home, a metadata database, the command line, and a scheduler where one is needed."""
+"""A real Airflow: a home, a metadata database, the command line, and a scheduler if needed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Run(NamedTuple):
 
 class Airflow:
     """
-    An Airflow in a directory of its own.
+    An Airflow in a new directory.
 
     :param home: where everything of it lies.
     :param connection: ``omnichat_default``, as Airflow's JSON.
@@ -109,7 +109,7 @@ class Airflow:
             return database.execute(question, values).fetchall()
 
     def xcoms(self, dag_id: str, run_id: str, task_id: str, key: str) -> dict[int, Any]:
-        """Give the values of an XCom by map index; -1 for a task that is not mapped."""
+        """Return the values of an XCom by map index; -1 for a task that is not mapped."""
         rows = self.query(
             "SELECT map_index, value FROM xcom WHERE dag_id = ? AND run_id = ? AND task_id = ? AND key = ?",
             dag_id,
@@ -120,7 +120,7 @@ class Airflow:
         return {map_index: json.loads(value) for map_index, value in rows}
 
     def tries(self, dag_id: str, run_id: str, task_id: str) -> dict[int, tuple[str, int]]:
-        """Give state and number of tries by map index."""
+        """Return state and number of tries by map index."""
         rows = self.query(
             "SELECT map_index, state, try_number FROM task_instance WHERE dag_id = ? AND run_id = ? AND task_id = ?",
             dag_id,
@@ -130,7 +130,7 @@ class Airflow:
         return {map_index: (state, try_number) for map_index, state, try_number in rows}
 
     def rendered(self, dag_id: str, run_id: str) -> dict[tuple[str, int], str]:
-        """Give what the *Rendered Template* view shows, by task and map index."""
+        """Return what the *Rendered Template* view shows, by task and map index."""
         rows = self.query(
             "SELECT task_id, map_index, rendered_fields FROM rendered_task_instance_fields"
             " WHERE dag_id = ? AND run_id = ?",
@@ -140,14 +140,14 @@ class Airflow:
         return {(task_id, map_index): str(fields) for task_id, map_index, fields in rows}
 
     def log(self, dag_id: str, run_id: str, task_id: str = "*", attempt: int | None = None) -> str:
-        """Give the log files of a run, of a task, of a try."""
+        """Return the log files of a run, of a task, of a try."""
         folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
         files = sorted(folder.glob(f"task_id={task_id}/**/attempt={attempt or '*'}.log"))
         assert files, f"no logs in {folder}"
         return "\n".join(file.read_text() for file in files)
 
     def last_run(self, dag_id: str) -> tuple[str, str]:
-        """Give run id and state of the newest run."""
+        """Return run id and state of the newest run."""
         run_id: str
         state: str
         ((run_id, state),) = self.query(

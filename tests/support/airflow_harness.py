@@ -98,7 +98,7 @@ class Supervisor:
         return XComSequenceSliceResult(root=[self.upstream.get(message.task_id)])
 
     def _on_GetXComSequenceItem(self, message: Any) -> Any:
-        """Give what the mapped task of that index gave: its task's value in *upstream* is a list."""
+        """Return the result of the mapped task of that index: its task's value in *upstream* is a list."""
         from airflow.sdk.exceptions import ErrorType
         from airflow.sdk.execution_time.comms import ErrorResponse, XComSequenceIndexResult
 

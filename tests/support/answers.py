@@ -31,7 +31,7 @@ BROKEN = {
     "chunks cut short": then_close(answer(200, b"10\r\n{", "Transfer-Encoding: chunked")),
     "chunks of no size": answer(200, b"zz\r\n{}\r\n", "Transfer-Encoding: chunked"),
     "gzip": answer(200, gzip.compress(json.dumps(ACCEPTED).encode()), "Content-Encoding: gzip"),
-    "gzip that is none": answer(200, ACCEPTED, "Content-Encoding: gzip"),
+    "not really gzip": answer(200, ACCEPTED, "Content-Encoding: gzip"),
     "a status twice": answer(200, f'{{"status": {{"groupId": 5}}, {json.dumps(ACCEPTED)[1:]}'),
     "a group twice": answer(200, b'{"messageId": "1", "status": {"groupId": 5, "groupId": 1}}'),
     "a field twice, far inside": answer(200, f'{{"x": [{{"y": [{{"z": 1, "z": 1}}]}}], {json.dumps(ACCEPTED)[1:]}'),
@@ -71,5 +71,5 @@ BROKEN = {
 
 
 def time_out_for(play: Play) -> float:
-    """Give a client's time-out: short where it waits in vain, and else more than an answer ever takes."""
+    """Return a client's time-out: short if no answer comes, else longer than any answer takes."""
     return 1 if play in (b"", BROKEN["an early hint"]) else PATIENCE_SECONDS

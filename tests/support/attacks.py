@@ -21,7 +21,7 @@ def many(count: int) -> int:
 
 
 def chance(*of: object) -> Random:
-    """Give chance that is the same for the same seed and things, whichever thread asks first."""
+    """Return a random generator that depends on the seed and the arguments only, not on which thread asks first."""
     return Random(f"{SEED} {of}")
 
 

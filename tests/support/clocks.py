@@ -1,4 +1,4 @@
-"""Clocks that go forward only when somebody waits by them, or a test says so: an hour takes no time."""
+"""Clocks that advance only when something waits for them, or a test advances them: an hour takes no time."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def deferral_of(message: Any) -> Deferral:
 
 
 def woken_with(deferral: Deferral, event: Any) -> Deferral:
-    """Give a deferral with the event of its trigger, as Airflow would store it."""
+    """Return a deferral with the event of its trigger, as Airflow would store it."""
     kwargs: Any = {"event": event}
     if (3, 0) <= AIRFLOW < (3, 2):
         from airflow.serialization.serialized_objects import BaseSerialization

@@ -17,7 +17,7 @@ NEVER = timedelta(days=1)
 
 @contextmanager
 def passes_when(condition: Callable[[], object]) -> Iterator[None]:
-    """Let the ``execution_timeout`` of a task that runs meanwhile pass, by its own signal, once it is so."""
+    """Let the ``execution_timeout`` of a running task expire, by its own signal, once a condition holds."""
 
     def ring() -> None:
         wait_until(condition)

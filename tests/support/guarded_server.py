@@ -118,6 +118,6 @@ def guarded_server(airflow: Airflow) -> Iterator[GuardedServer]:
 
 
 def address_of(page: str, dag_id: str, run_id: str, task_id: str, map_index: int = -1, **more: Any) -> str:
-    """Give the address of a page of ours about a task instance."""
+    """Return the address of one of our pages about a task instance."""
     parts = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index, **more}
     return f"omnichat/{page}?{urlencode(parts)}"

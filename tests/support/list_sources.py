@@ -31,7 +31,7 @@ EVERY_KIND = (*WITH_HEADER, *WITHOUT_HEADER)
 
 
 def batch(invites: Any, **given: Any) -> SendInviteBatchOperator:
-    """Give an operator that may have retries on every Airflow."""
+    """Return an operator that may have retries on every Airflow."""
     return batch_task(invites, **{**REMEMBERS, **given})
 
 
@@ -54,7 +54,7 @@ class Sources:
         self._count = 0
 
     def task(self, kind: str, rows: list[dict[str, Any]], **given: Any) -> Any:
-        """Give an operator that sends to these rows; all have the columns of the first where there is a header."""
+        """Return an operator that sends to these rows; with a header, all have the columns of the first."""
         fields = {
             **REMEMBERS,
             "task_id": "invite",
@@ -69,7 +69,7 @@ class Sources:
         return SendInviteBatchOperator(invites=source, **fields)
 
     def given(self, kind: str, rows: list[dict[str, Any]]) -> Any:
-        """Give what stands for the rows as an argument."""
+        """Return the argument that gives the rows."""
         self._count += 1
         path = self._folder / f"list{self._count}.{kind}"
         if kind == "query":

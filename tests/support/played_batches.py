@@ -48,7 +48,7 @@ class Vendor:
     """
     A client that plays what each number meets, and remembers what it was asked for.
 
-    :param plays: an answer or an error by number; accepted where there is none.
+    :param plays: an answer or an error by number; accepted if there is neither.
     """
 
     def __init__(self, plays: Callable[[str], Any]) -> None:

@@ -6,5 +6,5 @@ from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 
 
 def why(text: str, code: ReasonCode = ReasonCode.READ_TIMEOUT) -> Reason:
-    """Give a reason with a sentence."""
+    """Return a reason with a sentence."""
     return Reason(code, text)

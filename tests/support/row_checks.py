@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
 from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
+from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result
 from airflow_provider_omnichat.campaign.rows.lists import rows_of_list
 

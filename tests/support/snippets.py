@@ -25,7 +25,7 @@ def snippets(language: str) -> list[Any]:
 
 
 def dag_snippets() -> Iterator[tuple[str, str]]:
-    """Give DAG id and code of each that defines a DAG."""
+    """Return DAG id and code of each that defines a DAG."""
     for each in snippets("python"):
         (code,) = each.values
         if "@dag" in code:

@@ -108,7 +108,7 @@ def _postgresql(driver: str, options: dict[str, Any], monkeypatch: pytest.Monkey
 
 
 def _hooked(monkeypatch: pytest.MonkeyPatch, conn_type: str, driver: str, options: dict[str, Any]) -> None:
-    """Give the connection a hook of the test's, for drivers whose provider is not installed here."""
+    """Give the connection a hook of the test, for drivers whose provider is not installed here."""
     from airflow.providers.common.compat.sdk import BaseHook
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 

@@ -59,7 +59,7 @@ class Target:
 
 @contextmanager
 def postgresql() -> Iterator[dict[str, Any]]:
-    """Start PostgreSQL on a socket of its own; give what its drivers take."""
+    """Start PostgreSQL on a new socket; return the arguments of its drivers."""
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     programs = _programs("PostgreSQL", "initdb", "postgres", among=installed)
     with _directory() as home:
@@ -73,7 +73,7 @@ def postgresql() -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def mariadb() -> Iterator[dict[str, Any]]:
-    """Start MariaDB on a socket of its own; give what its drivers take."""
+    """Start MariaDB on a new socket; return the arguments of its drivers."""
     driver = _installed("pymysql")
     programs = _programs("MariaDB", "mariadb-install-db", "mariadbd", among=[Path("/usr/sbin")])
     with _directory() as home:
@@ -106,28 +106,28 @@ def _programs(server: str, *names: str, among: list[Path]) -> dict[str, str]:
 
 
 # Neither server runs as root.
-_SOMEBODY: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+_SERVER_USER: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 @contextmanager
 def _directory() -> Iterator[Path]:
     home = Path(tempfile.mkdtemp(prefix="omnichat-", dir="/tmp"))  # a socket's path has to be short
     try:
-        if _SOMEBODY:
-            shutil.chown(home, _SOMEBODY["user"], _SOMEBODY["group"])
+        if _SERVER_USER:
+            shutil.chown(home, _SERVER_USER["user"], _SERVER_USER["group"])
         yield home
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
 def _run(*command: object) -> None:
-    subprocess.run([str(part) for part in command], check=True, capture_output=True, cwd="/", **_SOMEBODY)
+    subprocess.run([str(part) for part in command], check=True, capture_output=True, cwd="/", **_SERVER_USER)
 
 
 @contextmanager
 def _server(command: list[Any], home: Path) -> Iterator[None]:
     log = (home / "log").open("wb")
-    process = subprocess.Popen([str(part) for part in command], stdout=log, stderr=log, cwd="/", **_SOMEBODY)
+    process = subprocess.Popen([str(part) for part in command], stdout=log, stderr=log, cwd="/", **_SERVER_USER)
     try:
         yield
     finally:

@@ -125,7 +125,7 @@ class Starter:
 
 @contextmanager
 def starter(home: Path) -> Iterator[Starter]:
-    """Give what starts tries; *home* becomes Airflow's."""
+    """Return a function that starts tries; *home* becomes Airflow's."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.tries"],

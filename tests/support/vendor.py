@@ -1,4 +1,4 @@
-"""The sandbox in a process of its own, whose log of what it was asked is the judge."""
+"""The sandbox in a separate process; its log of requests is the judge."""
 
 from __future__ import annotations
 

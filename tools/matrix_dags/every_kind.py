@@ -9,7 +9,7 @@ from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
 from airflow_provider_omnichat.sensors.omnichat import InviteDeliverySensor
 from airflow_provider_omnichat.transfers.sql_to_omnichat import SqlToOmnichatInviteOperator
 
-# Of a range that is reserved for films and examples; the tens tell the tasks apart.
+# From a range reserved for films and examples; each task has its own tens.
 NUMBER = "+4477009001%02d"
 
 

@@ -1,4 +1,4 @@
-"""One list in eight parts over two Celery workers, each with a queue of its own."""
+"""One list in eight partitions over two Celery workers, each with its own queue."""
 
 from __future__ import annotations
 

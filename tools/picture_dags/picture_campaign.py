@@ -1,4 +1,4 @@
-"""The campaign of the pictures: 2,000 people whom nobody knows, and a vendor with faults."""
+"""The campaign of the pictures: 2,000 invented people, and a vendor with faults."""
 
 from __future__ import annotations
 

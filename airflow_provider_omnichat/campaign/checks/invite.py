@@ -21,17 +21,12 @@ def check_invite(
     country: str | None = None,
 ) -> Invite:
     """
-    Make an invite of what a DAG gave, or say what is wrong with it.
+    Build an invite from what a DAG gave, or raise what is wrong with it.
 
-    :param to: a phone number as people write it, see
-        :func:`~airflow_provider_omnichat.campaign.phone.number.normalise_number`.
-    :param message: the text; see :func:`~airflow_provider_omnichat.campaign.checks.text.check_text`.
-    :param link_placeholder: the piece of *message* that the server replaces.
-    :param application_key: the OMNI application.
-    :param integration_type: the channel that the invite leads to.
-    :param default_region: the country of numbers without a country code.
-    :param country: likewise, said for this number alone.
-    :raises InvalidInviteError: naming the field, what is wrong and what to do.
+    See :func:`~airflow_provider_omnichat.campaign.phone.number.normalise_number` for *to*, *default_region* and
+    *country*, :func:`~airflow_provider_omnichat.campaign.checks.text.check_text` for the others.
+
+    :raises InvalidInviteError: names the field, what is wrong and what to do.
     """
     number = normalise_number(to, default_region, country)
     text, placeholder = check_text(message, link_placeholder)

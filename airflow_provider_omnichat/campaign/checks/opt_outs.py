@@ -1,4 +1,4 @@
-"""The opt-out list: numbers that get nothing, whoever has them on a list."""
+"""The opt-out list: numbers that get nothing, on whichever list they are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
 
 _MOST_EXAMPLES = 5
-# What people write where somebody has no number. All else may have been one.
+# What people write for a missing number. Anything else may have been one.
 _NO_NUMBER = re.compile(
     r"[-\u2013\u2014]+|[?.0x]|n/?a|n\.a\.?|n/d|nil|nan|none|null|no(?: number)?|not (?:available|known)|missing|empty"
     r"|unknown|unbekannt|inconnu|desconocido|sconosciuto",
@@ -28,17 +28,12 @@ _OPTED_OUT = Reason(ReasonCode.OPTED_OUT, "is on the opt-out list")
 
 
 class SuppressionError(OmnichatError, ValueError):
-    """The opt-out list cannot be read as one. Nobody may be invited past it."""
+    """The opt-out list cannot be read completely; nobody is invited without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class NationalOptOut:
-    """
-    An entry of an opt-out list that says its country.
-
-    :param number: as it was written.
-    :param region: the country that it is of if it has no country code, as two letters.
-    """
+    """An entry of an opt-out list, with its country (two letters) in case it has no country code."""
 
     number: object
     region: str
@@ -46,13 +41,11 @@ class NationalOptOut:
 
 class Suppression:
     """
-    A rule: refuses whoever is on the opt-out list.
-
-    Numbers are compared after normalising, so they may be written in another way than in the list of invites.
+    A rule: refuses everyone on the opt-out list, however their numbers are written in either list.
 
     An entry that cannot be read is an error: skipping it might invite a person who has said no. A word for no number,
-    such as ``n/a``, counts as :attr:`ignored`. A list of nothing but these and blank ones is another list, or another
-    column, and an error, too.
+    such as ``n/a``, counts as :attr:`ignored`. A list of only these and blank entries is an error, too: it is probably
+    the wrong list or column.
 
     :param entries: numbers as people write them, or :class:`NationalOptOut`; blank ones are left out.
     :param default_region: the country of numbers without a country code, as two letters.
@@ -61,8 +54,8 @@ class Suppression:
 
     def __init__(self, entries: Iterable[object], default_region: str | None = None) -> None:
         self.ignored = 0
-        """Entries that say there is no number."""
-        # As integers: the smallest thing that a set can hold of a number.
+        """Entries with a word for no number."""
+        # Integers: the smallest form of a number in a set.
         self._numbers: set[int] = set()
         unreadable: list[str] = []
         count = blank = 0
@@ -76,8 +69,8 @@ class Suppression:
             except InvalidInviteError as error:
                 if is_path(entry) or (isinstance(entry, str) and is_address(entry)):
                     raise SuppressionError(
-                        f"suppression: entry {position} is the address of a file; give one file alone, as"
-                        " suppression='/data/opt-outs.csv', or read several in a task that gives their numbers"
+                        f"suppression: entry {position} is the address of a file; name a single file as"
+                        " suppression='/data/opt-outs.csv', or read several in a task that returns their numbers"
                     ) from None
                 if _NO_NUMBER.fullmatch(key_text(entry)):
                     self.ignored += 1
@@ -88,7 +81,7 @@ class Suppression:
         if count:
             raise SuppressionError(
                 f"suppression: {count} entries cannot be read as phone numbers, so that people who opted out might be"
-                " invited; correct them, leave blank what is no number, or give default_region for national"
+                " invited; correct them, leave entries without a number blank, or set default_region for national"
                 f" numbers. {'; '.join(unreadable)}"
             )
         nobody = self.ignored + blank
@@ -110,17 +103,15 @@ class Suppression:
 
 def numbers_in(entries: Iterable[object], column: str, region_column: str | None = None) -> Iterator[object]:
     """
-    Give the numbers of an opt-out list that has columns.
+    Yield the numbers of an opt-out list that has columns.
 
-    Names of columns are taken as those of invites are, see
-    :func:`~airflow_provider_omnichat.campaign.model.names.column_of`.
-
-    :param entries: rows of a file or query, or dicts as rows; what is no row is a number and given as it is.
-    :param column: the one with the number; where a row has no such column but only one at all, that one.
+    :param entries: rows of a file or query, or dicts as rows; anything else is a number and yielded as it is.
+    :param column: the one with the number; a row that has only one column need not name it so. See
+        :func:`~airflow_provider_omnichat.campaign.model.names.column_of` for spellings.
     :param region_column: the one with the country of the number. Some row must have it, unless each has one column.
-    :raises SuppressionError: a row cannot be read, or it cannot be told where its number or country stands.
+    :raises SuppressionError: a row cannot be read, or has no column for its number or country, or two.
     """
-    places: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+    columns: dict[tuple[Any, ...], tuple[Any, Any]] = {}
     for entry in entries:
         if isinstance(entry, BrokenRow):
             raise SuppressionError(f"suppression: row {entry.position} cannot be read: {entry.reason}")
@@ -128,21 +119,22 @@ def numbers_in(entries: Iterable[object], column: str, region_column: str | None
             yield entry
             continue
         names = tuple(entry.fields)
-        if names not in places:
-            places[names] = _places(entry, column, region_column)
-        number, region = places[names]
-        yield _with_region(entry.fields[number], value_in(entry.fields, region))
-    several = [names for names in places if len(names) > 1]
-    if region_column and several and not any(region is not None for _, region in places.values()):
+        if names not in columns:
+            columns[names] = _columns_of(entry, column, region_column)
+        number, region = columns[names]
+        country = value_in(entry.fields, region)
+        yield entry.fields[number] if country is None else NationalOptOut(entry.fields[number], str(country))
+    several = [names for names in columns if len(names) > 1]
+    if region_column and several and not any(region is not None for _, region in columns.values()):
         raise SuppressionError(
             f"suppression: no row has a column {shown_name(region_column)}, as region_column names it"
-            f" ({_has(several[0])}), so that a national number could be taken for one of another country; give a list"
+            f" ({_has(several[0])}), so that a national number could be read as one of another country; use a list"
             " with that column, or with one column only"
         )
 
 
-def _places(row: Row, column: str, region_column: str | None) -> tuple[Any, Any]:
-    """Find where the number and its country stand."""
+def _columns_of(row: Row, column: str, region_column: str | None) -> tuple[Any, Any]:
+    """Return the columns of the number and its country."""
     names = row.fields
     try:
         number = column_of(column, names)
@@ -152,7 +144,7 @@ def _places(row: Row, column: str, region_column: str | None) -> tuple[Any, Any]
     if number is None:
         if len(names) != 1:
             raise SuppressionError(
-                f"suppression: row {row.position} has no column {shown_name(column)} ({_has(names)}); give a list with"
+                f"suppression: row {row.position} has no column {shown_name(column)} ({_has(names)}); use a list with"
                 " that column, or with one column only"
             )
         number = next(iter(names))
@@ -161,7 +153,3 @@ def _places(row: Row, column: str, region_column: str | None) -> tuple[Any, Any]
 
 def _has(names: Collection[Any]) -> str:
     return f"it has {', '.join(shown_name(name) for name in names)}"
-
-
-def _with_region(number: object, region: object) -> object:
-    return number if region is None else NationalOptOut(number, str(region))

@@ -1,4 +1,4 @@
-"""One of several parts of a list, for tasks that share it."""
+"""A task's share of a list that several tasks send to."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Partition:
     """
-    The rows of one part, told by the recipient: one person is always in the same part, wherever the row stands.
+    The rows of one task, chosen by recipient: a person is always in the same partition, wherever the row is.
 
-    :param part: which one, from 0.
-    :param parts: how many there are; the same in all tasks that share the list.
+    :param part: which one, from 0; *parts* is the same in all tasks that share the list.
     """
 
     part: int
@@ -21,10 +20,9 @@ class Partition:
     @classmethod
     def of(cls, given: object) -> Partition | None:
         """
-        Read what a user gave.
+        Build a partition from ``(part, parts)``, such as ``(0, 4)``; None is the whole list.
 
-        :param given: ``(part, parts)``, such as ``(0, 4)``; None for the whole list.
-        :raises ValueError: when it is anything else; says what to write.
+        :raises ValueError: it is anything else; says what to write.
         """
         if given is None:
             return None
@@ -36,20 +34,12 @@ class Partition:
                 return cls(part, parts)
         raise ValueError(f"partition: must be (part, parts) with 0 <= part < parts, such as (0, 4), not {given!r}")
 
-    def has(self, number: str) -> bool:
-        """
-        Say whether a recipient is in this part.
-
-        :param number: in international format, digits only.
-        """
-        # Another hash than that of the ledger, and without the campaign: stable over campaigns and versions.
-        digest = hashlib.blake2b(number.encode(), digest_size=8, person=b"partition").digest()
+    def has(self, identity: str) -> bool:
+        """Return whether a person, by identity, is in this partition."""
+        # Not the ledger's hash, and without the campaign: the same in all campaigns and versions.
+        digest = hashlib.blake2b(identity.encode(), digest_size=8, person=b"partition").digest()
         return int.from_bytes(digest) % self.parts == self.part
 
     def has_row(self, position: int) -> bool:
-        """
-        Say whether this part has to tell of a row without a readable number.
-
-        :param position: in the list, from 1.
-        """
+        """Return whether a row without a readable number counts in this partition, by its position in the list."""
         return position % self.parts == self.part

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -11,130 +12,104 @@ from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.checks.invite import check_invite
-from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
 from airflow_provider_omnichat.campaign.checks.partition import Partition
+from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
 from airflow_provider_omnichat.campaign.model.field_values import key_text, value_in
 from airflow_provider_omnichat.campaign.model.known_recipients import Seen
 from airflow_provider_omnichat.campaign.model.names import shown_name
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Refusal, Result, Row
 from airflow_provider_omnichat.campaign.phone.identity import identity_key, identity_of
 
-_DUPLICATE = Reason(ReasonCode.DUPLICATE_IN_LIST, "the same number stands earlier in this list")
+_DUPLICATE = Reason(ReasonCode.DUPLICATE_IN_LIST, "the same number appears earlier in this list")
 
 
 class Rule(Protocol):
-    """One reason not to send what could be sent."""
+    """
+    One reason not to send what could be sent.
+
+    A rule of your own is added to :attr:`Rules.own` of a plan, and refuses with :meth:`Refusal.by_rule`.
+    """
 
     def check(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate | Refusal:
         """
-        Let a candidate through, perhaps with more known of it, or refuse it.
+        Return a candidate that may be sent, perhaps with more known about it, or why it must not be.
 
         :param candidate: a row that could be sent.
-        :param fields: of the row.
-        :raises InvalidInviteError: the rule cannot be kept for this row.
+        :param fields: of the row, by column name.
+        :raises InvalidInviteError: the rule cannot be applied to this row, which then is ``invalid``.
         """
 
 
+@dataclass(kw_only=True, slots=True)
 class RowChecker:
     """
-    Makes candidates of rows, and remembers whom it has let through.
+    Turns rows into candidates, and remembers whom it has let through.
 
-    :param campaign: within which a number is invited at most once.
-    :param template: the text for rows without one of their own, with ``{field}`` for the row's fields. A row's own
-        text is taken as it is: it is data, and data are not evaluated.
-    :param link_placeholder: for rows without one of their own.
-    :param application_key: the OMNI application.
-    :param integration_type: the channel that the invites lead to.
-    :param default_region: the country of numbers without a country code.
-    :param to_column: the field that holds the number.
-    :param region_column: the field that holds the country of a row's number; *default_region* where it is empty.
-    :param key_column: the field that names a row in the results; None for none.
-    :param partition: the part of the list that is looked at; None for all of it.
+    :param template: the text of rows without one of their own.
+    :param region_column: the field with the country of a row's number; *default_region* if it is empty.
+    :param key_column: the field that names a row in the results.
     :param rules: asked in this order, until one refuses.
     :param on_invite: called with each invite that could be sent, before the rules.
     """
 
-    def __init__(
-        self,
-        *,
-        campaign: str,
-        template: MessageTemplate | None,
-        link_placeholder: str,
-        application_key: str | None,
-        integration_type: str | None,
-        default_region: str | None = None,
-        to_column: str = "to",
-        region_column: str | None = None,
-        key_column: str | None = None,
-        partition: Partition | None = None,
-        rules: Sequence[Rule] = (),
-        on_invite: Callable[[Invite], None] | None = None,
-    ) -> None:
-        self._campaign = campaign
-        self._template = template
-        self._link_placeholder = link_placeholder
-        self._application_key = application_key
-        self._integration_type = integration_type
-        self._default_region = default_region
-        self._to_column = to_column
-        self._region_column = region_column
-        self._key_column = key_column
-        self._partition = partition
-        self._rules = rules
-        self._on_invite = on_invite
-        self._seen = Seen()
+    campaign: str
+    template: MessageTemplate | None
+    link_placeholder: str
+    application_key: str | None
+    integration_type: str | None
+    default_region: str | None = None
+    to_column: str = "to"
+    region_column: str | None = None
+    key_column: str | None = None
+    partition: Partition | None = None
+    rules: Sequence[Rule] = ()
+    on_invite: Callable[[Invite], None] | None = None
+    _seen: Seen = field(default_factory=Seen, init=False)
 
     def checked(self, rows: Iterable[Row | BrokenRow]) -> Iterator[Candidate | Result]:
-        """
-        Check rows as they come, and leave out those of other parts.
-
-        :param rows: of the list.
-        """
+        """Check rows as they come, without those of other partitions."""
         for row in rows:
             checked = self.check(row)
             if checked is not None:
                 yield checked
 
     def check(self, row: Row | BrokenRow) -> Candidate | Result | None:
-        """
-        Give a candidate, or how the row ended; None for a row of another part.
-
-        :param row: of the list.
-        """
+        """Return a candidate, or how the row ended; None for a row of another partition."""
         if isinstance(row, BrokenRow):
             return self._invalid(row.position, None, None, row.reason)
         fields = row.fields
-        to = value_in(fields, self._to_column)
-        key = self._key(row)
+        to = value_in(fields, self.to_column)
+        own_key, country = value_in(fields, self.key_column), value_in(fields, self.region_column)
+        key = None if own_key is None else key_text(own_key) or None
         try:
             invite = check_invite(
                 to=to,
-                message=self._message(row),
-                link_placeholder=value_in(fields, "link_placeholder") or self._link_placeholder,
-                application_key=self._application_key,
-                integration_type=self._integration_type,
-                default_region=self._default_region,
-                country=self._country(fields),
+                message=self._message(fields),
+                link_placeholder=value_in(fields, "link_placeholder") or self.link_placeholder,
+                application_key=self.application_key,
+                integration_type=self.integration_type,
+                default_region=self.default_region,
+                country=None if country is None else str(country),
             )
         except InvalidInviteError as error:
             reason = error.reason
-            if reason.field == "to" and self._to_column not in fields:
-                reason = Reason(ReasonCode.NO_NUMBER, f"the row has no field {shown_name(self._to_column)}", field="to")
-            elif reason.field == "default_region" and self._region_column:
-                reason = reason._replace(field=self._region_column)
+            if reason.field == "to" and self.to_column not in fields:
+                reason = Reason(ReasonCode.NO_NUMBER, f"the row has no field {shown_name(self.to_column)}", field="to")
+            elif reason.field == "default_region" and self.region_column:
+                reason = reason._replace(field=self.region_column)
             return self._invalid(row.position, key, to, reason)
         identity = identity_of(invite.to)
-        if self._partition is not None and not self._partition.has(identity):
+        if self.partition is not None and not self.partition.has(identity):
             return None
-        recipient = identity_key(self._campaign, identity)
+        recipient = identity_key(self.campaign, identity)
         if not self._seen.add(recipient):
             return _refusal(row.position, key, invite.to, Outcome.DUPLICATE, _DUPLICATE)
-        if self._on_invite is not None:
-            self._on_invite(invite)
+        if self.on_invite is not None:
+            self.on_invite(invite)
         return self._ask_rules(Candidate(row.position, key, invite, recipient, identity), fields)
 
     def _ask_rules(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate | Result:
-        for rule in self._rules:
+        for rule in self.rules:
             try:
                 answer = rule.check(candidate, fields)
             except InvalidInviteError as error:
@@ -145,23 +120,15 @@ class RowChecker:
         return candidate
 
     def _invalid(self, position: int, key: str | None, to: object, reason: Reason) -> Result | None:
-        if self._partition is not None and not self._partition.has_row(position):
+        if self.partition is not None and not self.partition.has_row(position):
             return None
         return _refusal(position, key, "" if to is None else key_text(to)[:64], Outcome.INVALID, reason)
 
-    def _country(self, fields: Mapping[str, Any]) -> str | None:
-        own = value_in(fields, self._region_column)
-        return None if own is None else str(own)
-
-    def _key(self, row: Row) -> str | None:
-        value = value_in(row.fields, self._key_column)
-        return None if value is None else key_text(value) or None
-
-    def _message(self, row: Row) -> object:
-        own = value_in(row.fields, "message")
+    def _message(self, fields: Mapping[str, Any]) -> object:
+        own = value_in(fields, "message")
         if own is not None:
-            return own
-        return self._template.render(row.fields) if self._template else None
+            return own  # as it is: it is data, and data are not evaluated
+        return self.template.render(fields) if self.template else None
 
 
 def _refusal(position: int, key: str | None, to: str, outcome: Outcome, reason: Reason) -> Result:

@@ -20,7 +20,7 @@ _SECOND = timedelta(seconds=1)
 _MIDNIGHT = 24 * 60
 # How far ahead is looked. A window of one day a week whose hour is skipped once opens within it.
 HORIZON = timedelta(days=15)
-# An answer that says "not within the horizon" stays good for at least a day.
+# The answer "not within the horizon" stays valid for at least a day.
 _VIEW = HORIZON + 2 * _DAY
 _MOST_KNOWN = 4096
 _LONGEST_SHOWN = 60
@@ -31,22 +31,14 @@ _Changes: TypeAlias = tuple[tuple[datetime, timedelta], ...]
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """
-    It may be sent now.
-
-    :param closes_at: the first later moment (UTC) at which it may not; None when there is none within :data:`HORIZON`.
-    """
+    """It may be sent now, until *closes_at* (UTC); None if that is not within :data:`HORIZON`."""
 
     closes_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Shut:
-    """
-    It may not be sent yet.
-
-    :param opens_at: the first moment (UTC) at which it may.
-    """
+    """It may not be sent before *opens_at* (UTC)."""
 
     opens_at: datetime
 
@@ -58,7 +50,7 @@ class Never:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """An answer, and from when until when it is the right one."""
+    """An answer, and from when until when it is valid."""
 
     since: datetime
     until: datetime
@@ -104,15 +96,12 @@ class SendWindow:
 
     def at(self, zones: tuple[str, ...], now: datetime) -> Open | Shut | Never:
         """
-        Tell whether it is inside at a moment, and until when.
+        Return whether a moment is inside, and until when; repeated calls with the same zones look the answer up.
 
-        Asked again and again for the same zones, with a time that goes on, it looks the answer up.
-
-        :param zones: as :func:`~airflow_provider_omnichat.campaign.phone.number_zones.zones_of` or
-            :func:`~airflow_provider_omnichat.campaign.phone.time_zones.checked_zone` gave them; at least one. What to
-            do with a recipient without any is for the caller to say.
+        :param zones: at least one, as :func:`~airflow_provider_omnichat.campaign.phone.location.zones_of` or
+            :func:`~airflow_provider_omnichat.campaign.phone.time_zones.checked_zone` returns them.
         :param now: the moment, with its time zone.
-        :raises ValueError: without zones, for a zone that is not known, for a moment without a time zone.
+        :raises ValueError: no zones, an unknown zone, or a moment without a time zone.
         """
         if now.tzinfo is None:
             raise ValueError("now: has no time zone")
@@ -126,10 +115,10 @@ class SendWindow:
 
     def _find_out(self, zones: tuple[str, ...], now: datetime) -> _Known:
         if not zones:
-            raise ValueError("zones: none given; no time zone is inside no window, and outside none")
+            raise ValueError("zones: none given; give at least one time zone")
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         end = today + _VIEW
-        # Clocks that go alike are one in this set.
+        # Zones whose clocks agree are one in this set.
         clocks = {_clock_changes(zone, today) for zone in zones}
         insides = reduce(_in_both, map(self._insides, clocks))
         opens, closes = next((inside for inside in insides if inside[1] > now), (end, end))
@@ -141,7 +130,7 @@ class SendWindow:
         return _Known(now, change - HORIZON, Open(None) if is_open else Never())
 
     def _insides(self, changes: _Changes) -> list[_Interval]:
-        """From when until when, in UTC, it is inside in a zone."""
+        """Return the intervals inside the window in a zone, in UTC."""
         found: list[_Interval] = []
         for (since, offset), (until, _) in pairwise(changes):
             for opens, closes in self._on_the_wall(
@@ -155,7 +144,7 @@ class SendWindow:
         return found
 
     def _on_the_wall(self, since: datetime, until: datetime) -> Iterator[_Interval]:
-        """From when until when it is inside by a clock that nobody sets meanwhile."""
+        """Yield the intervals inside the window, by a clock that is not set in this time."""
         day = datetime.combine(since.date(), time()) - _DAY  # whose window may reach over midnight
         while day < until:
             if day.weekday() in self.days:
@@ -184,10 +173,10 @@ def _in_both(one: list[_Interval], other: list[_Interval]) -> list[_Interval]:
 @lru_cache(maxsize=2048)
 def _clock_changes(zone: str, today: datetime) -> _Changes:
     """
-    Give the moments at which a clock begins to be ahead of UTC by so much, from *today* to the end of the view.
+    Return the moments at which a zone's offset from UTC changes, with the new offset, from *today* to the end of view.
 
-    No calendar gives the moments themselves, so they are searched for. No clock has been set twice within the same 24
-    hours since 1970: the closest two settings in the database are a week apart.
+    No library returns these moments, so they are searched for. No clock has been set twice within 24 hours since 1970:
+    the closest two changes in the database are a week apart.
     """
     calendar = clock(zone)
     ahead = _ahead(calendar, today)
@@ -261,7 +250,7 @@ def _numbers_of(days: object) -> frozenset[int]:
             first, *last = map(_number_of, part.split("-"))
             if len(last) > 1:
                 raise _not_days(part)
-            # From Friday to Monday is over the weekend.
+            # fri-mon goes over the weekend.
             found.update((first + more) % 7 for more in range((last[0] - first) % 7 + 1 if last else 1))
     if not found:
         raise ValueError("send_days: names no day; leave it out for every day")

@@ -11,7 +11,7 @@ from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.checks.send_window import Never, SendWindow, Shut
 from airflow_provider_omnichat.campaign.model.field_values import value_in
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Wait
-from airflow_provider_omnichat.campaign.phone.number_zones import zones_of
+from airflow_provider_omnichat.campaign.phone.location import zones_of
 from airflow_provider_omnichat.campaign.phone.time_zones import checked_zone, clock
 
 

@@ -1,26 +1,103 @@
-"""What the text of an invite must be, whoever it goes to."""
+"""The text of an invite: what it must be, and how fields of the row such as ``{first_name}`` get into it."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
 from airflow_provider_omnichat.api.body import valid_text
 from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
-from airflow_provider_omnichat.campaign.model.field_values import HALF_A_CHARACTER, is_blank
+from airflow_provider_omnichat.campaign.model.field_values import HALF_A_CHARACTER, is_blank, plain_text_of, value_in
 from airflow_provider_omnichat.campaign.model.segments import MOST_BYTES, MOST_PARTS, refused_length
+
+_BRACE = re.compile(r"\{\{|\}\}|\{[^{}]*\}|\{|\}")
+_FIELD = re.compile(r"[^\W\d]\w*(?:[ -]+\w+)*")
+_LONGEST_SHOWN = 40
+
+
+class MessageTemplate:
+    """
+    A message with fields of the row, parsed once and rendered for each row.
+
+    Unlike :meth:`str.format`, it only looks up the row's own fields: no attributes, items, conversions or format
+    specifications, so that neither a template nor a row can reach anything else.
+
+    :param text: the message. ``{first_name}`` is replaced by the row's field of that name: letters, digits,
+        underscores, words joined by single spaces or dashes, not beginning with a digit. ``{{`` and ``}}`` are braces.
+    :raises ValueError: *text* has anything else in braces; says what and where.
+    """
+
+    __slots__ = ("_format", "_names", "text")
+
+    def __init__(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise ValueError(f"a message must be a text, is a {type(text).__name__}")
+        self.text = text
+        pieces: list[str] = []
+        names: list[str] = []
+        end = 0
+        for brace in _BRACE.finditer(text):
+            pieces.append(_literal(text[end : brace.start()]))
+            end = brace.end()
+            found = brace.group()
+            if found in ("{{", "}}"):
+                pieces.append(found[0])
+            else:
+                names.append(_field_name(found, brace.start()))
+                pieces.append("%s")
+        pieces.append(_literal(text[end:]))
+        self._format = "".join(pieces)
+        self._names = tuple(names)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the fields in it, each once, in their order."""
+        return tuple(dict.fromkeys(self._names))
+
+    def render(self, fields: Mapping[str, Any]) -> str:
+        """
+        Return the text with the fields of a row in it. Braces in a value are plain text.
+
+        :raises InvalidInviteError: a field is missing, blank, or not usable in a text; the error names the field and
+            not its value.
+        """
+        values = []
+        for name in self._names:
+            value = value_in(fields, name)
+            values.append(value if type(value) is str else _text_of(value, name, fields))
+        return self._format % tuple(values)
+
+    def __repr__(self) -> str:
+        return f"MessageTemplate(<text of {len(self.text)} characters>, fields={self.fields!r})"
+
+
+def message_template(message: str, link_placeholder: str) -> MessageTemplate:
+    """
+    Parse the text of a list, and refuse one that is wrong for each of its rows.
+
+    :raises ValueError: says what is wrong, and what to do.
+    """
+    template = MessageTemplate(message)
+    # One with fields is checked row by row: a field may contain the placeholder.
+    if not template.fields:
+        check_text(template.render({}), link_placeholder)
+    return template
 
 
 def check_text(message: object, link_placeholder: object) -> tuple[str, str]:
     """
-    Give a message and its placeholder back as texts, or say what is wrong with them.
+    Return a message and its placeholder, stripped of spaces at both ends.
 
-    :param message: the text; *link_placeholder* must occur in it, else the SMS would invite to nowhere. One that the
-        vendor refuses for its length, whatever link it puts in, is not taken; one that fits without the link is.
+    :param message: must contain *link_placeholder*, else the SMS would invite to nowhere. It is too long only if the
+        vendor would refuse it with any link; one that fits without the link is accepted.
     :param link_placeholder: the piece of *message* that the server replaces.
-    :raises InvalidInviteError: naming the field, what is wrong and what to do.
+    :raises InvalidInviteError: names the field, what is wrong and what to do.
     """
-    text = _text("message", message)
-    placeholder = _text("link_placeholder", link_placeholder)
+    text = _stripped("message", message)
+    placeholder = _stripped("link_placeholder", link_placeholder)
     if placeholder not in text:
         problem = "does not contain the link placeholder, so that the SMS would have no link"
         raise invalid("message", ReasonCode.NO_LINK_PLACEHOLDER, problem, _shown(placeholder))
@@ -30,27 +107,12 @@ def check_text(message: object, link_placeholder: object) -> tuple[str, str]:
     return text, placeholder
 
 
-def message_template(message: str, link_placeholder: str) -> MessageTemplate:
-    """
-    Read the text of a list, and refuse one that is wrong for each of its rows.
-
-    :param message: of all rows without one of their own. One with fields of the row is looked at row by row: a field
-        may bring the placeholder.
-    :param link_placeholder: of all rows without one of their own.
-    :raises ValueError: says what is wrong, and what to do.
-    """
-    template = MessageTemplate(message)
-    if not template.fields:
-        check_text(template.render({}), link_placeholder)
-    return template
-
-
 def invalid(field: str, code: ReasonCode, problem: str, detail: str = "") -> InvalidInviteError:
-    """Make the error of a field."""
+    """Build the error for a field."""
     return InvalidInviteError(Reason(code, problem, field=field, detail=detail))
 
 
-def _text(field: str, value: object) -> str:
+def _stripped(field: str, value: object) -> str:
     text = value.strip() if isinstance(value, str) else None
     if not text:
         if text is not None or is_blank(value):
@@ -65,3 +127,41 @@ def _text(field: str, value: object) -> str:
 
 def _shown(placeholder: str) -> str:
     return repr(placeholder) if len(placeholder) <= 30 else f"({len(placeholder)} characters)"
+
+
+def _literal(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+def _field_name(found: str, start: int) -> str:
+    where = f"message template, character {start + 1}"
+    if found == "{":
+        raise ValueError(f"{where}: a {{ that is not closed; write {{{{ for a plain brace")
+    if found == "}":
+        raise ValueError(f"{where}: a }} without a {{ before it; write }}}} for a plain brace")
+    name = found[1:-1]
+    shown = scrub(found if len(found) <= _LONGEST_SHOWN else found[: _LONGEST_SHOWN - 1] + "…")
+    if not name.strip():
+        raise ValueError(f"{where}: {shown} names no field; write the column's name in it, or {{{{ }}}} for braces")
+    if not _FIELD.fullmatch(name):
+        raise ValueError(
+            f"{where}: {shown!r} is not the plain name of a column; attributes, items, positions, conversions and"
+            " formats are not taken; write {first_name}, or {{ and }} for braces"
+        )
+    return name
+
+
+def _text_of(value: object, name: str, fields: Mapping[str, Any]) -> str:
+    try:
+        text = plain_text_of(value)
+    except (ValueError, ArithmeticError):
+        text = None
+    if text is not None:
+        return text
+    if value is not None:
+        problem = f"is a {type(value).__name__} that cannot be put in a text"
+    else:
+        problem = "is empty in this row" if name in fields else "is not in this row"
+    raise InvalidInviteError(
+        Reason(ReasonCode.NO_FIELD_FOR_TEXT, f"needs the field {scrub(name)!r}, which {problem}", field="message")
+    )

@@ -17,8 +17,8 @@ from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.campaign.engine.process import StopSignal, WorkerThread
-from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, LedgerRow
 from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
+from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, LedgerRow
 from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
 
 BEFORE = timedelta(minutes=1)

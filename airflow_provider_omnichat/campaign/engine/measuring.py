@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -11,7 +12,6 @@ from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Row
 from airflow_provider_omnichat.campaign.model.segments import estimate_segments
 from airflow_provider_omnichat.campaign.preview.budget import Budget, Size
-from airflow_provider_omnichat.campaign.preview.fingerprint import Fingerprint
 
 
 class CampaignRefusedError(OmnichatError):
@@ -57,3 +57,19 @@ def check_list(measure: ListMeasure, budget: Budget, approved: str | None = None
             "approved: this is not the list that was approved: people or texts have changed since the preview. Make a"
             " new preview and have that approved"
         )
+
+
+class Fingerprint:
+    """Identifies a list by its people and texts, in any order, without revealing them."""
+
+    def __init__(self) -> None:
+        self._sum = 0  # of hashes, so that memory does not grow with the list
+
+    def add(self, invite: Invite) -> None:
+        """Count an invite in."""
+        parts = (invite.to, invite.message, invite.link_placeholder, invite.application_key, invite.integration_type)
+        digest = hashlib.blake2b("\x00".join(parts).encode(), digest_size=16).digest()
+        self._sum = (self._sum + int.from_bytes(digest)) % 2**128
+
+    def __str__(self) -> str:
+        return f"{self._sum:032x}"

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_provider_omnichat.api.models import Invite
-from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
 from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression
 from airflow_provider_omnichat.campaign.checks.partition import Partition
 from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker, Rule
 from airflow_provider_omnichat.campaign.checks.send_window_rule import WindowRule
+from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
 from airflow_provider_omnichat.campaign.ledger.interface import Ledger, NoLedger
 from airflow_provider_omnichat.campaign.preview.budget import Budget
@@ -70,6 +70,8 @@ class Rules:
     waits: bool = True
     frequency_cap: FrequencyCap | None = None
     partition: Partition | None = None
+    own: tuple[Rule, ...] = ()
+    """Rules of the user's own, asked last."""
     budget: Budget = field(default_factory=Budget)
     approved: str | None = None
 
@@ -167,6 +169,6 @@ class CampaignPlan:
             region_column=self.columns.region,
             key_column=self.columns.key,
             partition=partition,
-            rules=[rule for rule in rules if rule is not None],
+            rules=[rule for rule in (*rules, *self.rules.own) if rule is not None],
             on_invite=on_invite,
         )

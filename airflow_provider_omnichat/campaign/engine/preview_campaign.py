@@ -11,7 +11,7 @@ from typing import cast
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
-from airflow_provider_omnichat.campaign.engine.measuring import CampaignRefusedError, measure_list
+from airflow_provider_omnichat.campaign.engine.measuring import CampaignRefusedError, Fingerprint, measure_list
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.process import rarely_collected
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CountingLedger, FrequencyCap
@@ -19,7 +19,6 @@ from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SE
 from airflow_provider_omnichat.campaign.ledger.retake import already_invited
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Refusal, Result, RowSource
 from airflow_provider_omnichat.campaign.preview.budget import Size
-from airflow_provider_omnichat.campaign.preview.fingerprint import Fingerprint
 from airflow_provider_omnichat.campaign.preview.statistics import Preview
 from airflow_provider_omnichat.campaign.results.tally import Tally
 

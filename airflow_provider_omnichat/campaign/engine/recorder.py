@@ -132,7 +132,7 @@ def result_of_earlier(candidate: Candidate, entry: Entry, written: Outcome | Non
     :param written: the outcome in an earlier result row. After a crash between row and ledger, the row knows more.
     """
     if not entry.same_task:
-        how = entry.outcome.replace("_", " ") if entry.outcome else "being sent"
+        how = entry.outcome.label if entry.outcome else "being sent"
         by_other = already_invited(f"by another task or run, {how} at {entry.at:%Y-%m-%d %H:%M:%S} UTC")
         return _result(candidate, Outcome.DUPLICATE, entry.at, by_other)
     outcome = written or entry.outcome

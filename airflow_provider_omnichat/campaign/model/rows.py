@@ -123,6 +123,16 @@ class Refusal:
     outcome: Outcome
     reason: Reason
 
+    @classmethod
+    def by_rule(cls, text: str, detail: str = "") -> Refusal:
+        """
+        Return the refusal of a rule of your own: the row ends as ``suppressed``, with the code ``refused_by_rule``.
+
+        :param text: why, the same for all rows: ``"is not a customer of the shop"``. No numbers.
+        :param detail: what belongs to this row alone.
+        """
+        return cls(Outcome.SUPPRESSED, Reason(ReasonCode.REFUSED_BY_RULE, text, detail=detail))
+
 
 class Result(NamedTuple):
     """

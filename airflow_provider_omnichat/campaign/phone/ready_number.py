@@ -1,4 +1,4 @@
-"""Numbers that are ready as they stand: most of most lists."""
+"""Numbers that need no parsing: most of most lists."""
 
 from __future__ import annotations
 
@@ -9,23 +9,20 @@ from functools import cache
 import phonenumbers
 from phonenumbers import PhoneMetadata
 
-from airflow_provider_omnichat.campaign.phone.country_codes import country_code_of
 from airflow_provider_omnichat.campaign.phone.identity import in_use
+from airflow_provider_omnichat.campaign.phone.location import country_code_of
 
 # A number, and the end of another: 0664/1234567-68.
 AND_ANOTHER = re.compile(r"\d{6,} ?- ?\d{1,3}$")
-# A number as most lists have it: international, nothing but digits, with spaces or dashes between them at most.
+# As in most lists: international, nothing but digits, at most with single spaces or dashes between them.
 _INTERNATIONAL = re.compile(r"(\+|00)?([1-9](?:[ -]?[0-9]){6,14})")
 # Beyond so many digits, a number with gaps may be two.
 _MOST_DIGITS_WITH_GAPS = 12
 
 
 def ready_digits(number: object, region: str | None) -> str | None:
-    """
-    Give the digits of a number that is international already and that parsing would leave as it is; else None.
-
-    Parsing takes ten times as long as all else that is done for a row before it is sent.
-    """
+    """Return the digits of an international number that parsing would leave unchanged; None for any other."""
+    # Parsing takes ten times as long as everything else that is done for a row before it is sent.
     if not isinstance(number, str) or not (found := _INTERNATIONAL.fullmatch(number)) or (region and found[1] != "+"):
         return None
     digits = found[2].replace(" ", "").replace("-", "")
@@ -38,12 +35,11 @@ def ready_digits(number: object, region: str | None) -> str | None:
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """
-    What of a country's numbering plan decides whether a number stays as it is.
+    The part of a country's numbering plan that decides whether parsing changes a number.
 
-    :param code_length: digits of the country code.
-    :param lengths: that a number can have, without the country code.
-    :param pattern: of the numbers that there are; asked where one begins with a zero, which seldom belongs to it.
-    :param prefix: what people dial before a number inside the country; parsing takes it away.
+    :param lengths: of numbers without the country code.
+    :param pattern: of existing numbers; checked for one that begins with a zero, which seldom belongs to it.
+    :param prefix: dialled before a number inside the country; parsing removes it.
     """
 
     code_length: int
@@ -52,7 +48,7 @@ class _Plan:
     prefix: re.Pattern[str] | None
 
     def leaves(self, digits: str) -> bool:
-        """Tell whether parsing finds a possible number in these digits and changes none of them."""
+        """Return whether parsing finds a possible number in these digits and changes none of them."""
         if len(digits) - self.code_length not in self.lengths:
             return False
         if digits[self.code_length] == "0" and not self.pattern.fullmatch(digits, self.code_length):
@@ -63,7 +59,7 @@ class _Plan:
 
 @cache
 def _plan(first_three: str) -> _Plan | None:
-    """Give the plan of the country whose code the three digits begin with; None where there is no such code."""
+    """Return the plan of the country whose code the three digits begin with; None if there is no such code."""
     code = country_code_of(first_three)
     if not code:
         return None

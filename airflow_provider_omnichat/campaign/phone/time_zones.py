@@ -1,4 +1,4 @@
-"""Time zones by name, as rows give them, and their calendars."""
+"""Time zones by name, as rows contain them, and their calendars."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ADVICE = "write an IANA name such as Europe/Zurich, or an offset such as +02:00
 
 def checked_zone(name: object) -> str:
     """
-    Give the time zone that a row names, as it is written in the IANA database.
+    Return a time zone as the IANA database writes it.
 
     :param name: an IANA name (``Europe/Zurich``; capitals and spaces do not matter) or a fixed offset from UTC
-        (``+05:30``, at most 14 hours), which knows no daylight saving.
+        (``+05:30``, at most 14 hours), without daylight saving.
     :raises InvalidInviteError: naming ``time_zone``, what is wrong and what to write.
     """
     if not isinstance(name, str):
@@ -35,26 +35,20 @@ def checked_zone(name: object) -> str:
         return found
     if _OFFSET.fullmatch(text) and text[1:] <= "14:00":
         return text
-    # What has spaces or is long may be anything, a message or a name of a person among it.
+    # Anything long or with spaces may be a message or a person's name.
     is_name = len(text) <= _LONGEST_SHOWN and not any(map(str.isspace, text))
     raise _not_a_zone("is no known time zone", scrub(text) if is_name else describe_text(text))
 
 
 @lru_cache(maxsize=2048)
 def clock(zone: str) -> tzinfo:
-    """
-    Give the calendar of a zone.
-
-    :param zone: as :func:`checked_zone` or :func:`~airflow_provider_omnichat.campaign.phone.number_zones.zones_of` gave
-        it.
-    :raises ValueError: when it is neither an IANA name that is known here nor an offset.
-    """
+    """Return the calendar of a zone, as :func:`checked_zone` writes it; raise ValueError if it is unknown here."""
     offset = _OFFSET.fullmatch(zone)
     if offset:
         sign, hours, minutes = offset.groups()
         ahead = timedelta(hours=int(hours), minutes=int(minutes))
         return timezone(ahead if sign == "+" else -ahead)
-    # Airflow has loaded it; a program without Airflow loads it when it needs it.
+    # Airflow has loaded it already; a program without Airflow loads it only if it needs it.
     import pendulum
 
     return pendulum.timezone(zone)
@@ -62,7 +56,7 @@ def clock(zone: str) -> tzinfo:
 
 @lru_cache(maxsize=1)
 def known_zones() -> Mapping[str, str]:
-    """Give the names of the time zones that can be used here, by the same in small letters."""
+    """Return the names of the time zones known here, by the name in lower case."""
     import pendulum
 
     return {name.casefold(): name for name in pendulum.timezones() if name not in _NO_PLACES}

@@ -1,4 +1,4 @@
-"""What somebody wrote where a phone number should be, made into plain text: digits, perhaps a plus, and separators."""
+"""The value in place of a phone number, converted to plain text: digits, perhaps a plus, and separators."""
 
 from __future__ import annotations
 
@@ -12,61 +12,60 @@ from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.model.field_values import RoundedFloat, is_blank
-from airflow_provider_omnichat.campaign.phone.country_codes import country_code_of
+from airflow_provider_omnichat.campaign.phone.location import country_code_of
 
 _LONGEST_INPUT = 40
 _FEWEST_DIGITS_OF_A_WHOLE_NUMBER = 7
 _MOST_DIGITS_OF_A_FLOAT = 15
 _APOSTROPHES = ("'", "\u2019")
-# Characters that nobody sees and that are not of Unicode's category Cf: joiners, fillers and variation selectors.
+# Invisible characters outside Unicode's category Cf: joiners, fillers and variation selectors.
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
 )
-# Wide forms and other dashes, as one of each.
+# Wide forms and other dashes.
 _PLAIN = str.maketrans(
     {
         **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u30fc\uff0d", "-"),
         **{"\uff0b": "+", "\uff0e": ".", "\uff0f": "/", "\uff08": "(", "\uff09": ")", "\uff3b": "[", "\uff3d": "]"},
     }
 )
-# What belongs before the first digit: a plus and brackets. The parser would pass over all else.
+# What belongs before the first digit: a plus and brackets. The parser would ignore anything else.
 _BEGINNING = re.compile(r"[(\[ ]*\+?[(\[ ]*([^\d]?)")
 _OF_A_NUMBER = frozenset("0123456789+-.()[]/ ")
 _BETWEEN_NUMBERS = frozenset(",;#*&|~\uff0c\uff1b\u3001\u2053\u223c\uff5e")
 _NEXT_CELL = re.compile(r"[\t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]")
-# As a spreadsheet shortens what it takes for a quantity: 4.17930E+10.
+# A number that a spreadsheet took for a quantity: 4.17930E+10.
 _SHORTENED = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE]\+?\d+")
-# As it shows a formula that has failed, in any language, and a column that is too narrow: #REF!, #DIV/0!, ####.
+# A failed formula, in any language, or a column that is too narrow: #REF!, #DIV/0!, ####.
 _SHEET_ERROR = re.compile(r"#(?:#*|[^\W\d_][\w/]*[!?]?)")
-# The dot of these is no separator: behind an area code, with the 0 that is dialled before it, stands a whole number.
+# The dot of these is a decimal point: a dot that separates comes after an area code with its 0.
 _WHOLE = re.compile(r"(\+?(?:[1-9]\d{3,}|\d{7,}))\.0+")
 _FRACTION = re.compile(r"(?:\+?\d{7,}|[1-9]\d{3,}|0)\.\d+")
-# Zeros behind a dot that are no group of the number as others before them: 0171.1234567.0, but not 06.12.34.56.00.
+# Zeros after a dot that are not a group like the others: 0171.1234567.0, but not 06.12.34.56.00.
 _ZEROS_AT_THE_END = re.compile(r".*\. ?(0+)")
-# What stands before a slash is an area code, as in 0171/1234567 and +43 (0)664/1234567, and too short for a number.
+# Before a slash comes an area code, too short for a number: 0171/1234567, +43 (0)664/1234567.
 _LONGEST_AREA_CODE = 5
 _REST_OF_NUMBER = re.compile(r" ?[1-9](?:[ .-]?\d){4,}")
 _OR_ANOTHER = re.compile(r"\d{4,} ?- ?\d{4,}")
 _NO_PHONE_NUMBER = "is not a phone number"
 _ONLY = "only digits, a plus and separators are taken"
 _AS_TEXT = "give it as a text or as an integer (BIGINT, NUMERIC), so that no digit is lost"
-# Whole numbers below have all their digits in 32 bits. Larger ones are written with 7 to 9 digits, or with all of them.
+# Smaller integers are exact in 32 bits. Larger ones are written with 7 to 9 digits, or with all of them.
 _FIRST_INEXACT = 2**24
 _DIGITS_OF_FLOAT32 = (7, 8, 9, 17)
-# So many digits are left by MySQL's FLOAT, and at most by any other. One zero at the end of ten digits is chance.
+# The digits that MySQL's FLOAT keeps, and the most that any other does. One zero at the end of ten digits is chance.
 _FEWEST_LEFT = 6
 _MOST_LEFT = 9
 
 
 def plain_text(number: object) -> str:
     """
-    Give what was written as digits, a plus at most at the beginning, and separators (space, dash, dot, brackets).
+    Return a value as digits, perhaps after a plus, and separators (space, dash, dot, brackets).
 
-    Whole numbers of any type are taken, also the ``41793026727.0`` that a data frame makes of a column with an empty
-    cell. Spaces of all kinds, invisible characters and a spreadsheet's apostrophe before the number are no part of it.
+    It accepts whole numbers of any type, also the ``41793026727.0`` that a data frame makes of a column with an empty
+    cell, and removes invisible characters and a spreadsheet's apostrophe before the number.
 
-    :param number: as it was written.
-    :raises InvalidInviteError: when it cannot be one phone number; the error shows it masked.
+    :raises InvalidInviteError: it cannot be one phone number; the error shows it masked.
     """
     text = _visible(_as_text(number), number)
     if text[:1] in _APOSTROPHES:
@@ -83,11 +82,7 @@ def plain_text(number: object) -> str:
 
 
 def reads_as_number(text: str) -> bool:
-    """
-    Tell whether a text is a phone number in any writing, one or more, or was one before a spreadsheet shortened it.
-
-    :param text: such as what stands where a column's name should be.
-    """
+    """Return whether a text is a phone number or several, perhaps shortened by a spreadsheet."""
     plain = text.strip().lower().removeprefix("tel:")
     if any(character.isalpha() for character in plain):
         return bool(_SHORTENED.fullmatch(plain))
@@ -95,22 +90,12 @@ def reads_as_number(text: str) -> bool:
 
 
 def invalid_number(number: object, code: ReasonCode, problem: str) -> InvalidInviteError:
-    """
-    Make the error of a number.
-
-    :param number: as it was written; shown masked.
-    :param code: of the reason.
-    :param problem: what is wrong and what to do; nothing of the number.
-    """
+    """Build the error for a number, which is shown masked; *problem* says what is wrong and what to do."""
     return InvalidInviteError(Reason(code, problem, field="to", subject=mask_number(number)))
 
 
 def more_than_one(number: object) -> InvalidInviteError:
-    """
-    Make the error of what is more than one number.
-
-    :param number: as it was written; shown masked.
-    """
+    """Build the error for a value with more than one number, which is shown masked."""
     return invalid_number(
         number, ReasonCode.SEVERAL_NUMBERS, "is more than one plain number; give one number, without an extension"
     )
@@ -151,11 +136,7 @@ def _lost(problem: str) -> InvalidInviteError:
 
 
 def _unrounded(whole: str) -> str:
-    """
-    Return the digits of a number that was a float, unless float32 or nine digits may be all that is left of another.
-
-    :param whole: its digits; a plus or zeros may stand before them.
-    """
+    """Return the digits of a former float; raise if they may be another number rounded to 32 bits or nine digits."""
     digits = str(int(whole))
     significant = len(digits.rstrip("0"))
     most_left = min(_MOST_LEFT, len(digits) - 2) if len(digits) > _MOST_LEFT else _FEWEST_LEFT
@@ -178,7 +159,7 @@ def _whole_digits(number: float | Decimal) -> str | None:
 
 
 def _visible(text: str, given: object) -> str:
-    """Leave out what nobody sees, and write digits, dashes, brackets and spaces in one way."""
+    """Remove invisible characters, and write digits, dashes, brackets and spaces in one way."""
     if text.isascii() and text.isprintable():
         return text.strip()
     text = text.strip()
@@ -243,7 +224,7 @@ def _without_slash(text: str, given: object) -> str:
 
 
 def _area_code(digits: str, plus: bool) -> str:
-    """Give an area code without what is dialled before it; nothing where it does not begin as a whole number does."""
+    """Return an area code without the prefix dialled before it; ``""`` unless a whole number begins that way."""
     if digits.startswith("00"):
         digits, plus = digits[2:], True
     if plus:

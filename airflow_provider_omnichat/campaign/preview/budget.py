@@ -12,7 +12,7 @@ _LONGEST_CURRENCY = 20
 
 
 class BudgetError(OmnichatError, ValueError):
-    """The list is larger than somebody meant; nothing was sent."""
+    """The list is larger than the budget allows; nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class Size:
 @dataclass(frozen=True, slots=True)
 class Budget:
     """
-    What a batch may be.
+    How large a batch may be.
 
     :param max_invites: people invited at most.
-    :param max_segments: SMS at most, as they are estimated.
-    :param price_per_segment: of one SMS, in the user's currency.
-    :param max_cost: in the same currency, as it is estimated.
+    :param max_segments: SMS segments at most, by estimate.
+    :param price_per_segment: the price of one segment, in any currency.
+    :param max_cost: the highest cost in that currency, by estimate.
     :param currency: its name, for people; nothing is converted.
     """
 
@@ -58,16 +58,11 @@ class Budget:
 
     @property
     def is_set(self) -> bool:
-        """Whether there is anything to check."""
+        """Whether there is a limit."""
         return any(limit is not None for limit in (self.max_invites, self.max_segments, self.max_cost))
 
     def check(self, size: Size) -> None:
-        """
-        Refuse a list that is beyond it.
-
-        :param size: of the list.
-        :raises BudgetError: names every limit that is exceeded, by how much, and what to do.
-        """
+        """Raise BudgetError for a list beyond the limits; it names each one, by how much, and what to do."""
         problems = []
         if self.max_invites is not None and size.invites > self.max_invites:
             problems.append(f"{size.invites:,} people would be invited, max_invites is {self.max_invites:,}")
@@ -80,4 +75,4 @@ class Budget:
                 name = f" {self.currency.strip()}" if self.currency else ""
                 problems.append(f"it would cost about {cost:,.2f}{name}, max_cost is {self.max_cost:,.2f}{name}")
         if problems:
-            raise BudgetError(f"{'; '.join(problems)}. See that it is the right list; raise the limit if it is")
+            raise BudgetError(f"{'; '.join(problems)}. Check that it is the right list; if it is, raise the limit")

@@ -1,31 +1,22 @@
-"""The summary of a dry run for people, in Markdown. What comes from the rows is escaped: it is shown, not rendered."""
+"""The summary of a dry run for people, in Markdown. Text from the rows is escaped: it is shown, not rendered."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from datetime import UTC
-from typing import TYPE_CHECKING
 
-from airflow_provider_omnichat.campaign.model.segments import MOST_BYTES, MOST_PARTS, Encoding
-from airflow_provider_omnichat.campaign.phone.country_codes import NO_COUNTRY
+from airflow_provider_omnichat.campaign.model.segments import ASSUMED_LINK_LENGTH, MOST_BYTES, MOST_PARTS, Encoding
+from airflow_provider_omnichat.campaign.phone.location import NO_COUNTRY
+from airflow_provider_omnichat.campaign.preview.statistics import MOST_CHARACTERS, MOST_REASONS, Preview
 
-if TYPE_CHECKING:
-    from airflow_provider_omnichat.campaign.preview.statistics import Preview
-
-MOST_REASONS = 10
-MOST_CHARACTERS = 10
 _MOST_COUNTRIES = 15
 _MARKUP = re.compile(r"[\\`*_\[\]#~|!]")
 _LIST_OR_RULE = re.compile(r"([-+=])|(\d+)([.)])")
 
 
 def markdown_of(preview: Preview) -> str:
-    """
-    Give the summary of a dry run.
-
-    :param preview: that has taken in all rows.
-    """
+    """Return the summary of a dry run that has counted all its rows."""
     blocks = [
         f"## Dry run: nothing was sent\n\n{headline_of(preview)}",
         *_where(preview),
@@ -39,7 +30,7 @@ def markdown_of(preview: Preview) -> str:
 
 
 def headline_of(preview: Preview) -> str:
-    """Give the first line of the summary: how many people, how many SMS."""
+    """Return the first line of the summary: how many people, how many SMS."""
     left_out = preview.rows - preview.invites
     of = f" of {preview.rows:,} rows" if left_out else ""
     total = preview.segments.total()
@@ -85,7 +76,7 @@ def _length(preview: Preview) -> list[str]:
         if preview.messages[encoding]
     ]
     notes = [
-        f"An estimate: the vendor puts a link of unknown length in, taken as {preview.link_length} characters."
+        f"An estimate: the vendor puts in a link of unknown length, assumed to be {ASSUMED_LINK_LENGTH} characters."
         f" The longest message takes {preview.longest} SMS."
     ]
     if preview.outside:
@@ -112,26 +103,23 @@ def _noticed(preview: Preview) -> list[str]:
 def _who_not(preview: Preview) -> list[str]:
     shown = preview.reasons.most_common(MOST_REASONS)
     lines = [
-        _line(f"{count:,}", outcome.replace("_", " "), _escaped(" ".join(text.split())) or "no reason given")
+        _line(f"{count:,}", outcome.label, _escaped(" ".join(text.split())) or "no reason given")
         for (outcome, _, text), count in shown
     ]
     others = Counter(preview.left_out)
     for (outcome, _, _), count in shown:
         others[outcome] -= count
     lines += [
-        _line(f"{count:,}", outcome.replace("_", " "), "for other reasons")
-        for outcome, count in others.most_common()
-        if count
+        _line(f"{count:,}", outcome.label, "for other reasons") for outcome, count in others.most_common() if count
     ]
     return ["### Who is left out, and why", _table(("Rows", "Outcome", "Reason"), lines)] if lines else []
 
 
 def _examples(preview: Preview) -> list[str]:
-    samples = preview.samples
-    blocks = ["### What it reads like"] if samples else []
-    for sample in samples:
-        parts = sample.segments.parts
-        head = f"Row {sample.row:,}, to {_escaped(sample.to)} ({_country_name(sample.country)}), {parts} SMS:"
+    blocks = ["### Examples"] if preview.samples else []
+    for sample in preview.samples:
+        to = f"{_escaped(sample.to)} ({_country_name(sample.country)})"
+        head = f"Row {sample.row:,}, to {to}, {sample.segments} SMS:"
         text = "  \n".join(f"> {_escaped(line)}" for line in sample.message.split("\n"))
         blocks.append(f"{head}\n\n{text}")
     return blocks
@@ -159,7 +147,7 @@ def _table(head: tuple[str, ...], lines: list[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Make a line one that Markdown and HTML show as it is, in a paragraph or a cell of a table."""
+    """Escape a line, so that Markdown and HTML show it as it is, in a paragraph or a cell of a table."""
     text = _MARKUP.sub(r"\\\g<0>", text.strip())
     begins = _LIST_OR_RULE.match(text)
     if begins:

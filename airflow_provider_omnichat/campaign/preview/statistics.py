@@ -1,50 +1,69 @@
-"""What a campaign would do, for a person who must approve it: how many, where, how long, in which words, who not."""
+"""What a campaign would do, for the person who approves it: counts, and a few invites as examples."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.privacy import mask_number, scrub
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result, Wait
 from airflow_provider_omnichat.campaign.model.segments import (
     ASSUMED_LINK_LENGTH,
     Encoding,
+    Segments,
     estimate_segments,
     outside_gsm7,
 )
-from airflow_provider_omnichat.campaign.phone.country_codes import country_of
-from airflow_provider_omnichat.campaign.preview.markdown import MOST_CHARACTERS, MOST_REASONS, headline_of, markdown_of
-from airflow_provider_omnichat.campaign.preview.samples import Sample, Samples
+from airflow_provider_omnichat.campaign.phone.location import country_of
 
+MOST_REASONS = 10
+MOST_CHARACTERS = 10
 _MOST_KINDS = 1000
 _MOST_ROWS_NAMED = 5
+_MOST_SAMPLES = 5
+_LONGEST_SAMPLE = 500
 _ROUNDED = "00000"
-# What a query or a data frame may have put in the place of a name.
-_NOTHING_SAID = re.compile(r"(?<!\w)(?:NULL|null|N/A|n/a|None|NaN|nan|undefined)(?!\w)")
+# What a query or a data frame puts where there is no name.
+_NO_VALUE = re.compile(r"(?<!\w)(?:NULL|null|N/A|n/a|None|NaN|nan|undefined)(?!\w)")
+# Dates may be shown in a sample, although a phone number could be as long.
+_DATE = re.compile(
+    r"(?<![\d./()+-])(?<!\d )"
+    r"(?:(?:19|20)\d\d-[01]\d-[0-3]\d|[0-3]?\d([./])[0-3]?\d\1(?:19|20)\d\d)"
+    r"(?![./()-]?\d)(?! \d(?!\d?:\d\d))"
+)
+_DATE_HERE = "\u241a"  # printable, so that scrub() leaves it alone; it is removed from messages
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An invite as it may be shown, with the numbers in it masked."""
+
+    row: int
+    to: str
+    country: str
+    message: str
+    encoding: str
+    segments: int
 
 
 class Preview:
     """
-    Sums up a dry run row by row; its memory does not grow with the list.
+    Sums up a dry run row by row, in memory that does not grow with the list.
 
-    Neither form that it gives has a whole phone number in it: those in messages are masked, too.
+    Phone numbers are masked, also those in messages.
 
-    :param link_length: characters that the link is taken to have which the vendor puts in.
-    :param price_per_segment: of one SMS, in the user's currency; None where it is not known.
-    :param currency: its name, for people; None where it is not known.
-    :param template: the text of all rows; a word such as ``null`` in it is meant.
+    :param template: the text of all rows; a word such as ``null`` in it is intended.
     """
 
     def __init__(
         self,
-        link_length: int = ASSUMED_LINK_LENGTH,
         price_per_segment: float | None = None,
         currency: str | None = None,
         template: str = "",
     ) -> None:
-        self.link_length = link_length
         self.price = price_per_segment
         self.currency = currency
         self.later: Counter[Wait] = Counter()
@@ -60,15 +79,12 @@ class Preview:
         self.longest = 0
         self.noticed: Counter[str] = Counter()
         self.first_rows: dict[str, list[int]] = {}
-        self._meant = set(_NOTHING_SAID.findall(template))
-        self._samples = Samples()
+        self._meant = set(_NO_VALUE.findall(template))
+        self._first_samples: list[Sample] = []
+        self._samples_of_kinds: dict[tuple[str, Encoding, int], Sample] = {}
 
     def add(self, checked: Candidate | Result) -> None:
-        """
-        Take in a row.
-
-        :param checked: what would be sent, or how the row ended without being sent.
-        """
+        """Count a row: what would be sent, or how it ended without being sent."""
         self.rows += 1
         if isinstance(checked, Result):
             self.left_out[checked.outcome] += 1
@@ -82,7 +98,7 @@ class Preview:
         invite = checked.invite
         country = country_of(invite.to)
         self.countries[country] += 1
-        segments = estimate_segments(invite.message, invite.link_placeholder, self.link_length)
+        segments = estimate_segments(invite.message, invite.link_placeholder)
         self.messages[segments.encoding] += 1
         self.segments[segments.encoding] += segments.parts
         self.longest = max(self.longest, segments.parts)
@@ -92,9 +108,9 @@ class Preview:
                 _count(self.outside, character)
         if invite.to.endswith(_ROUNDED):
             self._notice("the number ends in five zeros or more; a spreadsheet may have rounded it", checked.position)
-        for word in set(_NOTHING_SAID.findall(invite.message)) - self._meant:
-            self._notice(f"{word} stands in the text, perhaps for a name", checked.position)
-        self._samples.add(checked, country, segments)
+        for word in set(_NO_VALUE.findall(invite.message)) - self._meant:
+            self._notice(f"{word} is in the text, perhaps in place of a name", checked.position)
+        self._keep_sample(checked, country, segments)
 
     def _notice(self, what: str, row: int) -> None:
         self.noticed[what] += 1
@@ -102,16 +118,30 @@ class Preview:
         if len(rows) < _MOST_ROWS_NAMED:
             rows.append(row)
 
+    def _keep_sample(self, candidate: Candidate, country: str, segments: Segments) -> None:
+        # The first of each kind, then the first ones, so that samples differ from each other.
+        kind = (country, segments.encoding, segments.parts)
+        is_new = kind not in self._samples_of_kinds and len(self._samples_of_kinds) < _MOST_SAMPLES
+        if not is_new and len(self._first_samples) >= _MOST_SAMPLES:
+            return
+        invite = candidate.invite
+        to, message, encoding = mask_number(invite.to), _shown(invite.message), segments.encoding.value
+        sample = Sample(candidate.position, to, country, message, encoding, segments.parts)
+        if is_new:
+            self._samples_of_kinds[kind] = sample
+        if len(self._first_samples) < _MOST_SAMPLES:
+            self._first_samples.append(sample)
+
     def to_json(self) -> dict[str, Any]:
         """
-        Give the summary for the manifest, as plain data.
+        Return the summary for the manifest, as plain data.
 
-        :return: ``rows``, ``invites``, ``later`` (how many of these have to wait for their send window), ``left_out``
-            (rows by outcome), ``reasons`` (the ten most frequent: ``outcome``, ``code``, ``reason``, ``rows``),
-            ``countries`` (invites by ISO 3166 code, ``ZZ`` where it cannot be told, ``001`` for numbers of no country),
-            ``segments`` (an estimate: ``total``, ``longest``, ``too_long``, ``by_encoding``, ``outside_gsm7``,
-            ``assumed_link_length``), ``noticed`` (what a person should look at: ``what``, ``invites``, ``first_rows``),
-            ``cost`` (an estimate; None without a price), ``currency`` and ``samples``.
+        :return: ``rows``, ``invites``, ``later`` (invites that wait for their send window), ``left_out`` (rows by
+            outcome), ``reasons`` (the ten most frequent: ``outcome``, ``code``, ``reason``, ``rows``), ``countries``
+            (invites by ISO 3166 code, ``ZZ`` if unknown, ``001`` for international numbers), ``segments`` (an estimate:
+            ``total``, ``longest``, ``too_long``, ``by_encoding``, ``outside_gsm7``, ``assumed_link_length``),
+            ``noticed`` (what a person should look at: ``what``, ``invites``, ``first_rows``), ``cost`` (an estimate;
+            None without a price), ``currency`` and ``samples``.
         """
         return {
             "rows": self.rows,
@@ -125,7 +155,7 @@ class Preview:
             "countries": dict(self.countries.most_common()),
             "segments": {
                 "estimate": True,
-                "assumed_link_length": self.link_length,
+                "assumed_link_length": ASSUMED_LINK_LENGTH,
                 "total": self.segments.total(),
                 "longest": self.longest,
                 "too_long": self.too_long,
@@ -141,39 +171,34 @@ class Preview:
             ],
             "cost": self.cost,
             "currency": self.currency,
-            "samples": [
-                {
-                    "row": sample.row,
-                    "to": sample.to,
-                    "country": sample.country,
-                    "message": sample.message,
-                    "encoding": sample.segments.encoding.value,
-                    "segments": sample.segments.parts,
-                }
-                for sample in self.samples
-            ],
+            "samples": [asdict(sample) for sample in self.samples],
         }
 
     @property
     def cost(self) -> float | None:
-        """What it would cost, in the currency of the price; None without a price."""
+        """The estimated cost, in the currency of the price; None without a price."""
         return None if self.price is None else round(self.segments.total() * self.price, 2)
 
     @property
     def samples(self) -> list[Sample]:
-        """At most five invites, as they may be shown."""
-        return self._samples.chosen()
-
-    def headline(self) -> str:
-        """Give the first line of it."""
-        return headline_of(self)
-
-    def to_markdown(self) -> str:
-        """Give the summary for people."""
-        return markdown_of(self)
+        """At most five invites, with numbers masked, in the order of the list."""
+        by_row = {sample.row: sample for sample in [*self._samples_of_kinds.values(), *self._first_samples]}
+        return sorted(list(by_row.values())[:_MOST_SAMPLES], key=lambda sample: sample.row)
 
 
 def _count(counter: Counter[Any], key: Any) -> None:
-    """Count, but no more different things than a person could look at."""
+    """Count, but no more different keys than a person could look at."""
     if key in counter or len(counter) < _MOST_KINDS:
         counter[key] += 1
+
+
+def _shown(message: str) -> str:
+    """Return a message for people: dates stay, other long numbers are masked."""
+    text = message[: 2 * _LONGEST_SAMPLE].replace(_DATE_HERE, "")
+    lines = []
+    for line in text.splitlines():
+        dates = iter([found.group() for found in _DATE.finditer(line)])
+        masked = scrub(_DATE.sub(_DATE_HERE, line))
+        lines.append("".join(next(dates) if character == _DATE_HERE else character for character in masked))
+    shown = "\n".join(lines)
+    return shown if len(shown) <= _LONGEST_SAMPLE else shown[: _LONGEST_SAMPLE - 1] + "…"

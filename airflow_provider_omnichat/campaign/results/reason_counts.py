@@ -119,7 +119,7 @@ class ReasonCounts:
             parts = [_said(kind, counted) for kind, counted in shown]
             if others := counts[outcome] - sum(counted.count for _, counted in shown):
                 parts.append(f"others {others:,}")
-            yield f"{counts[outcome]:,} {outcome.replace('_', ' ')}: {', '.join(parts)}"
+            yield f"{counts[outcome]:,} {outcome.label}: {', '.join(parts)}"
 
     def causes(self, outcome: Outcome, said: str | None) -> Iterator[str]:
         """
@@ -131,7 +131,7 @@ class ReasonCounts:
         for kind, counted in self.most_frequent(outcome):
             text = str(counted.reason)
             is_known = said is not None and said in text
-            yield f"  {outcome.replace('_', ' ')}: {_said(kind, counted)}" + ("" if is_known else f": {text}")
+            yield f"  {outcome.label}: {_said(kind, counted)}" + ("" if is_known else f": {text}")
 
 
 def _said(kind: Kind, counted: Counted) -> str:

@@ -103,7 +103,7 @@ class Tally:
 
     def summary(self) -> str:
         """Give the counts that are not zero, in one line."""
-        counts = [f"{count} {outcome.replace('_', ' ')}" for outcome, count in self.counts.items() if count]
+        counts = [f"{count} {outcome.label}" for outcome, count in self.counts.items() if count]
         return f"{self.rows} rows: " + (", ".join(counts) or "nothing to do")
 
     def to_markdown(self, missing: int | None = 0) -> str:
@@ -117,8 +117,8 @@ class Tally:
         shown = []
         for outcome in order:
             if count := self.counts[outcome]:
-                name = "in doubt" if outcome is Outcome.UNKNOWN else outcome.replace("_", " ")
-                shown.append(f"**{count:,} {name}**" if outcome in bold else f"{count:,} {name}")
+                said = f"{count:,} {outcome.label}"
+                shown.append(f"**{said}**" if outcome in bold else said)
         if missing != 0:
             shown.append("the rest of the list not read" if missing is None else f"{missing:,} without an outcome")
         return f"{', '.join(shown) or 'nothing to do'}; {self.rows:,} rows"

@@ -1,4 +1,4 @@
-"""Which columns of a list become which fields of its rows; the same for files, queries, dicts and opt-out lists."""
+"""Which columns of a list become which fields of its rows: in files, queries, dicts and opt-out lists."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from airflow_provider_omnichat.campaign.model.names import (
 )
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
 
-OPTIONAL = ("message", "link_placeholder")
-"""Fields that a row may have for itself: they are taken where there is a column of that name."""
-
+# Fields that a row may have: they are used if there is a column of that name.
+_OPTIONAL = ("message", "link_placeholder")
 _MOST_SHAPES = 1000
 _HELD_ROWS = 1000
 
@@ -27,10 +26,10 @@ _HELD_ROWS = 1000
 @dataclass(frozen=True, slots=True)
 class Need:
     """
-    A column that somebody has named.
+    A column that the user has named.
 
-    :param field: under which rows have it from then on.
-    :param column: as it was named.
+    :param field: its name in the rows.
+    :param column: its name in the list.
     :param by: the operator's parameter that names it.
     """
 
@@ -41,9 +40,9 @@ class Need:
 
 class AnyColumns:
     """
-    Takes all columns that have a name, as they are: the index of a data frame has none.
+    Takes all columns that have a name (the index of a data frame has none) as they are.
 
-    :param wanted: names of columns by which a file's delimiter is known.
+    :param wanted: names of columns by which to recognise a file's delimiter.
     """
 
     takes_nul = True
@@ -52,41 +51,39 @@ class AnyColumns:
         self.wanted = list(wanted)
 
     def of_header(self, names: Sequence[str], where: str, lacks: str) -> dict[str, str]:
-        """Return all that have a name."""
+        """Return all columns that have a name; see :meth:`RowColumns.of_header`."""
         return {name: name for name in names if name}
 
     def fitted(self, rows: Iterable[Row | BrokenRow], where: str) -> Iterable[Row | BrokenRow]:
-        """Return the rows as they are."""
+        """Return the rows as they are; see :meth:`RowColumns.fitted`."""
         return rows
 
 
 class RowColumns:
     """
-    Finds the columns that a task asks for, in whatever its list comes from, and refuses the list when one is not there.
+    Finds the columns that a task needs, and refuses a list without one of them.
 
-    A source with a header (CSV, a query) is asked once: :meth:`of_header`. In a list of dicts each row may have columns
-    of its own: :meth:`fitted`.
+    For a source with a header (CSV, a query): :meth:`of_header`. In a list of dicts, rows may have different columns:
+    :meth:`fitted`.
 
-    :param needs: columns that somebody has named.
-    :param may_have: fields that are taken where there is a column of that name.
+    :param needs: columns that the user has named.
     """
 
     takes_nul = False
 
-    def __init__(self, needs: Iterable[Need], may_have: Iterable[str] = OPTIONAL) -> None:
+    def __init__(self, needs: Iterable[Need]) -> None:
         self._needs = {need.field: need for need in needs}
         self.wanted = [need.column for need in self._needs.values()]
-        self._may_have = [name for name in may_have if name not in self._needs]
+        self._may_have = [name for name in _OPTIONAL if name not in self._needs]
 
     def of_header(self, names: Sequence[str], where: str, lacks: str) -> dict[str, str]:
         """
-        Find the columns of a source that names them once.
+        Return the column of each field, for a source that names its columns once.
 
         :param names: of its columns.
         :param where: how an error begins: ``The query``.
-        :param lacks: how it goes on where a column is not there: ``" gives no column"``.
-        :return: the column of each field.
-        :raises RowSourceError: one that is needed is not there, or could be one of two.
+        :param lacks: how it continues if a column is missing: ``" gives no column"``.
+        :raises RowSourceError: a needed column is missing, or could be one of two.
         """
         try:
             found, missing = self._find(names)
@@ -98,15 +95,15 @@ class RowColumns:
 
     def fitted(self, rows: Iterable[Row | BrokenRow], where: str) -> Iterable[Row | BrokenRow]:
         """
-        Give rows with the fields that are asked for, once it is known that each column is in some row.
+        Return rows with the needed fields, once each column has been found in some row.
 
-        The rows are read ahead until each has been seen, which is the first row for nearly all lists. What is read
-        ahead is held in memory, and beyond a thousand rows on the worker's disk.
+        Rows are read ahead until all are found, in nearly all lists in the first row. They are kept in memory, beyond a
+        thousand rows on the worker's disk.
 
-        :param rows: of a source whose rows each name their columns. An iterator is read when the first of its rows is
-            asked for, anything else at once and again each time.
+        :param rows: with columns of their own each. An iterator is read when its first row is asked for, anything else
+            at once, and again each time.
         :param where: how an error begins: ``invites``.
-        :raises RowSourceError: no row has it, or each that could has two that it could be.
+        :raises RowSourceError: no row has a needed column, or each has two that it could be.
         """
         if isinstance(rows, Iterator):
             return self._fitted_once(rows, where)
@@ -129,11 +126,7 @@ class RowColumns:
         yield from self.fit(rows)
 
     def fit(self, rows: Iterable[Row | BrokenRow]) -> Iterator[Row | BrokenRow]:
-        """
-        Add to each row the fields that it has under another spelling; one where that could be two is broken.
-
-        :param rows: of the list.
-        """
+        """Add to each row the fields that it has under another spelling; one with two such columns is broken."""
         known: dict[tuple[Any, ...], Mapping[str, Any] | str] = {}
         for row in rows:
             if isinstance(row, BrokenRow):
@@ -154,7 +147,7 @@ class RowColumns:
                 yield Row(row.position, {**fields, **{field: fields[name] for field, name in others.items()}})
 
     def _others(self, names: Collection[Any]) -> Mapping[str, Any] | str:
-        """Give the fields that stand under other names, or why that cannot be told."""
+        """Return the columns of fields that are spelled otherwise, or the error if one could be two."""
         try:
             found, _ = self._find(names)
         except TwoColumnsError as error:
@@ -185,10 +178,13 @@ class RowColumns:
             raise self._absent(first, names, f"{where}: no row has a column")
 
     def _find(self, names: Collection[Any]) -> tuple[dict[str, Any], list[str]]:
-        """Give the column of each field that is there, and the fields that are needed and are not."""
+        """Return the column of each field found, and the needed fields that are missing."""
         found, missing = {}, []
         for field, need in self._needs.items():
-            name = self._column(need, names)
+            try:
+                name = column_of(need.column, names)
+            except TwoColumnsError as error:
+                raise TwoColumnsError(f"{need.by}: {error}") from None
             if name is None:
                 missing.append(field)
             else:
@@ -199,12 +195,6 @@ class RowColumns:
                 found[field] = name
         return found, missing
 
-    def _column(self, need: Need, names: Collection[Any]) -> Any:
-        try:
-            return column_of(need.column, names)
-        except TwoColumnsError as error:
-            raise TwoColumnsError(f"{need.by}: {error}") from None
-
     def _absent(self, field: str, names: Collection[Any], lacks: str) -> RowSourceError:
         need = self._needs[field]
         return RowSourceError(
@@ -213,7 +203,7 @@ class RowColumns:
 
 
 class _Fitted:
-    """Rows that can be read again, each time with the fields that are asked for."""
+    """Rows that can be read again, each time with the needed fields."""
 
     def __init__(self, columns: RowColumns, rows: Iterable[Row | BrokenRow]) -> None:
         self._columns = columns

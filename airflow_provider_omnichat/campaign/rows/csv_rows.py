@@ -1,4 +1,4 @@
-"""The rows of CSV; a row that cannot be read costs no other."""
+"""The rows of CSV; one that cannot be read costs no other."""
 
 from __future__ import annotations
 
@@ -12,22 +12,19 @@ from airflow_provider_omnichat.campaign.model.names import count_of
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
 from airflow_provider_omnichat.campaign.phone.written import reads_as_number
 from airflow_provider_omnichat.campaign.rows.columns import AnyColumns, RowColumns
-from airflow_provider_omnichat.campaign.rows.file_content import what_else
-from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW, Lines, RowTooLongError, problem
+from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW, Lines, RowTooLongError, problem, what_else
 
 _CLOSED_TOO_LATE = "a quote is opened and not closed, or closed too late"
 
 
 def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | AnyColumns) -> Iterator[Row | BrokenRow]:
     """
-    Give the rows behind the header.
+    Yield the rows after the header.
 
-    :param lines: of the file.
     :param name: of the file, as it may be shown.
-    :param delimiters: that it may have, the likeliest first: the one that gives most of the columns that are wanted,
-        then the most columns.
-    :param columns: that are taken.
-    :raises RowSourceError: when there is no usable header, or a column is not there.
+    :param delimiters: possible ones, the likeliest first. The one with most of the wanted columns is used, then the one
+        with most columns.
+    :raises RowSourceError: there is no usable header, or a column is missing.
     """
     delimiter = _delimiter(lines, name, delimiters, columns.wanted)
     if delimiter is None:
@@ -36,7 +33,7 @@ def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | Any
     header = _header(lines, reader, name, delimiter)
     found = columns.of_header(header, f"{name}: line {lines.first_line}, the header", ": there is no column")
     names, cells_of = tuple(found), _chooser([header.index(column) for column in found.values()])
-    width, least = len(header), 1 + max(place for place, column in enumerate(header) if column)
+    width, least = len(header), 1 + max(index for index, column in enumerate(header) if column)
     position = 0
     while True:
         lines.next_row()
@@ -57,7 +54,7 @@ def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | Any
             elif len(cells) != width and (len(cells) < least or any(cells[width:])):
                 reason = problem("does not have as many cells as the header", f"{len(cells)}, not {width}")
             elif fault := lines.fault:
-                reason = problem(fault[1], _which(lines, fault[0]))
+                reason = problem(fault[1], "" if fault[0] == lines.first_line else f"line {fault[0]}")
         position += 1
         if reason is None:
             yield Row(position, dict(zip(names, cells_of(cells), strict=False)))
@@ -67,25 +64,25 @@ def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | Any
 
 def _swallows(lines: Lines, cells: Sequence[str], delimiter: str, width: int) -> bool:
     """
-    Tell whether the line breaks of a row enclose another person's: a line with as many cells and a phone number.
+    Return whether a row contains another person's: a line with as many cells and a phone number.
 
-    Without the number, a text over several lines would be taken for a row as soon as it has a comma in it.
+    Without the number, any line of a longer text with a comma in it would count as a row.
     """
-    own = next((place for place, cell in enumerate(reversed(cells)) if "\n" in cell or "\r" in cell), 0)
+    own = next((index for index, cell in enumerate(reversed(cells)) if "\n" in cell or "\r" in cell), 0)
     for line in reversed(lines.taken[1:]):
         found = next(csv.reader([line or ""], delimiter=delimiter), [])
         found, size = found[: len(found) - own], width - own
         if len(found) >= size and not any(found[size:]) and any(reads_as_number(each.strip('"')) for each in found):
             return True
-        own = 0  # only in the last line is the row's own end
+        own = 0  # only the last line has the end of the row itself
     return False
 
 
-def _chooser(places: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]:
-    """Give what takes the cells at some places out of a row."""
-    if len(places) == 1:
-        return lambda cells: (cells[places[0]],)
-    return itemgetter(*places) if places else lambda _: ()
+def _chooser(indexes: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]:
+    """Return a function that takes some cells out of a row."""
+    if len(indexes) == 1:
+        return lambda cells: (cells[indexes[0]],)
+    return itemgetter(*indexes) if indexes else lambda _: ()
 
 
 def _unreadable(lines: Lines, error: Exception) -> str:
@@ -96,28 +93,24 @@ def _unreadable(lines: Lines, error: Exception) -> str:
     return "its quotes do not match" if len(lines.taken) == 1 else _CLOSED_TOO_LATE
 
 
-def _which(lines: Lines, line: int) -> str:
-    return "" if line == lines.first_line else f"line {line}"
-
-
 def _delimiter(lines: Lines, name: str, delimiters: str, wanted: Collection[str]) -> str | None:
-    """Find the delimiter by the header, which is left to be read."""
+    """Return the delimiter, judged by the header, which stays to be read; None for an empty file."""
     try:
         header = next((line for line in lines if line.strip()), None)
     except RowTooLongError:
         raise RowSourceError(
-            f"{name}: line {lines.first_line} is longer than {LONGEST_ROW:,} characters, which is no header of CSV"
+            f"{name}: line {lines.first_line} is longer than {LONGEST_ROW:,} characters, too long for a header of CSV"
         ) from None
     if header is None:
         return None
     what = what_else(header)
     if header.lstrip().startswith(('{"', "{'", "[{", '["')):
-        what = "has JSON in it; give it a name that ends in .jsonl, with one object on each line"
+        what = "contains JSON; give it a name that ends in .jsonl, with one object on each line"
     if what is not None:
         raise RowSourceError(f"{name}: {what}")
     said = re.fullmatch(r"sep=([,;\t|])\r?\n?", header)
     if said:
-        # For Excel, which takes it for no row either.
+        # Written for Excel, which does not count it as a row either.
         return said[1]
     lines.give_back(len(lines.taken) - 1)
     headers = {delimiter: next(csv.reader([header], delimiter=delimiter), []) for delimiter in delimiters}

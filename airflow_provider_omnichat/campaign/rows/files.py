@@ -1,4 +1,4 @@
-"""The rows of a file, CSV or JSON lines; read as a stream, and no row lost on the way."""
+"""The rows of a file, CSV or JSON lines, read as a stream."""
 
 from __future__ import annotations
 
@@ -26,37 +26,38 @@ def rows_of_file(
     opened: Callable[[], IO[bytes] | IO[str]], name: str, columns: Columns = _ANY
 ) -> Iterator[Row | BrokenRow]:
     """
-    Give the rows of a file that is opened when the first is asked for, and closed after the last.
+    Return the rows of a file that is opened when the first is read, and closed after the last.
 
     :param opened: opens it for reading, as bytes (or text).
-    :param name: of the file; see :func:`rows_of_stream`.
-    :param columns: see :func:`rows_of_stream`.
-    :raises RowSourceError: see :func:`rows_of_stream`; one for the name comes at once.
+    :raises RowSourceError: see :func:`rows_of_stream`; the one for the name is raised at once.
     """
     _ending(name)
-    return _rows_of_file(opened, name, columns)
+
+    def rows() -> Iterator[Row | BrokenRow]:
+        with opened() as stream:
+            yield from rows_of_stream(stream, name, columns)
+
+    return rows()
 
 
 def rows_of_stream(stream: IO[bytes] | IO[str], name: str, columns: Columns = _ANY) -> Iterator[Row | BrokenRow]:
     """
-    Give the rows of an open file; it stays open.
+    Return the rows of an open file; it stays open.
 
-    CSV has a header line; its delimiter is the one of ``, ; tab |`` that gives most of the columns that are asked for,
-    then most columns. One without a name is ignored. Quoted line breaks are taken. Empty lines, and lines of nothing
-    but delimiters as spreadsheets leave them, are no rows. JSON lines have one object on each line. Both are UTF-8,
-    with or without a byte order mark.
+    CSV has a header line; its delimiter is the one of ``, ; tab |`` that gives most of the wanted columns, then most
+    columns. Columns without a name, empty lines and lines of nothing but delimiters, as spreadsheets leave them, are
+    ignored. JSON lines have one object on each line. Both are UTF-8, with or without a byte order mark.
 
     Memory does not depend on the length of the file or of its lines. A row that cannot be read becomes a
-    :class:`BrokenRow`, and reading goes on with the next line; a quote that never closes costs its own line only.
+    :class:`BrokenRow`, and reading continues with the next line; a quote that never closes costs only its own line.
 
     :param stream: opened as bytes (or text).
     :param name: of the file; its ending says how to read it: ``.csv``, ``.tsv``, ``.jsonl``, ``.ndjson`` or ``.json``
-        (lines, not an array), each also with ``.gz`` behind. Errors have it as far as it may be shown.
-    :param columns: that the rows must have; rows of CSV then have these and no others, and one with a NUL character in
-        it is broken. :class:`AnyColumns` takes rows as they are.
-    :raises RowSourceError: when the file as a whole cannot be read: an unknown ending, no header, two columns of one
-        name, a column that is asked for and not there, a damaged archive. An ``OSError`` of the storage is passed on as
-        it is.
+        (lines, not an array), each perhaps followed by ``.gz``. Errors show it without credentials.
+    :param columns: that the rows must have; rows of CSV then have only these, and one with a NUL character is broken.
+        :class:`AnyColumns` takes rows as they are.
+    :raises RowSourceError: the file as a whole cannot be read: an unknown ending, no header, two columns of one name, a
+        missing column, a damaged archive. An ``OSError`` of the storage is passed on.
     """
     ending, packed = _ending(name)
     shown = shown_address(name)
@@ -74,15 +75,9 @@ def _ending(name: str) -> tuple[str, bool]:
         if stem.endswith(ending):
             return ending, packed
     raise RowSourceError(
-        f"{shown_address(name)}: the name must end in .csv, .tsv, .jsonl, .ndjson or .json, so that it is known how to"
-        " read it"
-        " (each may have .gz behind)"
+        f"{shown_address(name)}: the name must end in .csv, .tsv, .jsonl, .ndjson or .json (perhaps followed by .gz),"
+        " which says how to read it"
     )
-
-
-def _rows_of_file(opened: Callable[[], IO[bytes] | IO[str]], name: str, columns: Columns) -> Iterator[Row | BrokenRow]:
-    with opened() as stream:
-        yield from rows_of_stream(stream, name, columns)
 
 
 def _rows_of_stream(
@@ -90,8 +85,8 @@ def _rows_of_stream(
 ) -> Iterator[Row | BrokenRow]:
     is_text = isinstance(stream.read(0), str)
     if packed and is_text:
-        raise RowSourceError(f"{name}: must be opened as bytes, because it is packed")
-    # newline="": csv wants the line breaks inside quotes as they are.
+        raise RowSourceError(f"{name}: must be opened as bytes, because it is compressed")
+    # newline="": csv needs the line breaks inside quotes as they are.
     decoded: Any = stream
     if not is_text:
         source: Any = stream
@@ -105,12 +100,14 @@ def _rows_of_stream(
         else:
             yield from csv_rows(lines, name, _DELIMITERS[ending], columns)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        # The text of the error may have the first bytes of the file in it.
-        why = ": it is not packed with gzip; take .gz off its name" if isinstance(error, gzip.BadGzipFile) else ""
+        # The text of the error may contain the first bytes of the file.
+        why = (
+            ": it is not compressed with gzip; remove .gz from its name" if isinstance(error, gzip.BadGzipFile) else ""
+        )
         raise RowSourceError(f"{name}: the archive is damaged after line {lines.read}{why}") from None
     except UnicodeDecodeError as error:
         raise RowSourceError(f"{name}: is not {error.encoding} after line {lines.read}") from None
     finally:
         if not is_text:
-            # Else the wrapper would close the caller's stream as soon as it is forgotten.
+            # Else the wrapper would close the caller's stream when it is garbage-collected.
             decoded.detach()

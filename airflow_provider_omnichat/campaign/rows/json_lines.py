@@ -9,19 +9,11 @@ from typing import Any
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.model.field_values import RoundedFloat
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
-from airflow_provider_omnichat.campaign.rows.file_content import what_else
-from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW, Lines, RowTooLongError, problem
+from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW, Lines, RowTooLongError, problem, what_else
 
 
 def json_rows(lines: Lines, name: str, ending: str) -> Iterator[Row | BrokenRow]:
-    """
-    Give the object on each line.
-
-    :param lines: of the file.
-    :param name: of the file, as it may be shown.
-    :param ending: of its name.
-    :raises RowSourceError: when the first line shows that it is no file of JSON lines.
-    """
+    """Yield the object on each line; raise RowSourceError if the first line shows that these are not JSON lines."""
     position = 0
     while True:
         lines.next_row()
@@ -43,7 +35,6 @@ def json_rows(lines: Lines, name: str, ending: str) -> Iterator[Row | BrokenRow]
 
 
 def _check_first_line(line: str, name: str, ending: str) -> None:
-    """Tell a file that is no JSON lines at all from one with bad rows."""
     what = what_else(line)
     if what is not None:
         raise RowSourceError(f"{name}: {what}")
@@ -61,7 +52,7 @@ def _json_object(line: str) -> Mapping[str, Any] | Reason:
     except _NameTwiceError:
         return problem("has the same name twice in one object")
     except (ValueError, RecursionError):
-        return problem("is JSON that no invite would need")
+        return problem("is JSON too large or too deep for an invite")
     if not isinstance(found, dict):
         return problem(f"must be a JSON object, is a {type(found).__name__}")
     return found
@@ -72,7 +63,7 @@ class _NameTwiceError(ValueError):
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Python would take the last one and keep silent: with "to" twice that is the wrong person.
+    # Python would silently use the last one: with "to" twice, that is the wrong person.
     made = dict(pairs)
     if len(made) != len(pairs):
         raise _NameTwiceError

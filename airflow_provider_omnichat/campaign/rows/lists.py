@@ -1,4 +1,4 @@
-"""What a list gives: rows, and rows that cannot be read. And the lists in memory and iterators that give them."""
+"""The rows of lists in memory and of iterators."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ from typing import Any
 from airflow_provider_omnichat.api.privacy import is_address, is_path
 from airflow_provider_omnichat.campaign.model.rows import Row, RowSourceError
 
-# How a data frame gives its rows, by what it has: polars, pyarrow, pandas.
+# How a data frame returns its rows, by a method that it has: polars, pyarrow, pandas.
 _FRAMES = (("to_dicts", ".to_dicts()"), ("to_pylist", ".to_pylist()"), ("iterrows", ".to_dict('records')"))
 
 
 class ListedRows:
-    """
-    The rows of a list in memory, to be read as often as one likes.
-
-    :param items: see :func:`rows_of_list`.
-    :raises RowSourceError: see :func:`rows_of_list`.
-    """
+    """The rows of a list in memory, which can be read any number of times; see :func:`rows_of_list`."""
 
     def __init__(self, items: list[Any] | tuple[Any, ...]) -> None:
         rows_of_list(items)
@@ -32,55 +27,48 @@ class ListedRows:
         return self._count
 
 
-def rows_of_list(items: Iterable[object], name: str = "invites") -> Iterator[Row]:
+def rows_of_list(items: Iterable[object]) -> Iterator[Row]:
     """
-    Give the rows of a list of mappings.
+    Return the rows of a list of mappings.
 
-    An item may be a list of them, as where each of several mapped tasks gives one, or a generator gives pages: its rows
-    stand in their place, and all are numbered through. That goes one level deep.
+    An item may be a list of mappings, such as the result of one of several mapped tasks, or a page: all rows are
+    numbered through. Lists are not nested deeper.
 
-    A list or tuple is checked as a whole at once, so that nothing is sent of one with a mistake in it; any other
-    iterable is checked as it comes.
+    A list or tuple is checked as a whole at once, so that nothing is sent if it has a mistake; any other iterable is
+    checked as it is read.
 
     :param items: mappings, by column name, or lists of them.
-    :param name: what the user calls the list, for errors.
-    :raises RowSourceError: when it is no such list; names the first item at fault.
+    :raises RowSourceError: it is not such a list; names the first wrong item.
     """
     if is_frame(items) or isinstance(items, str | bytes | bytearray | Mapping) or not isinstance(items, Iterable):
-        raise RowSourceError(f"{name}: must be a list of dicts, {_is_a(items)}")
+        raise RowSourceError(f"invites: must be a list of dicts, {_is_a(items)}")
     if isinstance(items, list | tuple):
-        for _ in _rows_of_items(items, name):
+        for _ in _rows_of_items(items):
             pass
-    return _rows_of_items(items, name)
+    return _rows_of_items(items)
 
 
 def rows_of_dict(row: Mapping[Any, Any], name: str = "invites") -> list[Mapping[Any, Any]]:
     """
-    Give the list that a bare dict stands for: its one row.
+    Return a bare dict as a list of one row.
 
-    :param row: by column name.
-    :param name: what the user calls the list, for errors.
     :raises RowSourceError: it is not a row but a table in the shape of a dict.
     """
     if row and all(isinstance(value, list | tuple | Mapping) for value in row.values()):
         kind = type(next(iter(row.values()))).__name__
         raise RowSourceError(
-            f"{name}: must be a list of dicts, is a dict in which each value is a {kind}; give each row as a dict of"
-            " its own, such as [{'to': '+41...'}, ...]"
+            f"{name}: must be a list of dicts, is a dict in which each value is a {kind}; write each row as a"
+            " dict, such as [{'to': '+41...'}, ...]"
         )
     return [row]
 
 
 def is_frame(value: object) -> bool:
-    """
-    Tell whether a value is a data frame, which is no list of rows although it can be iterated.
-
-    :param value: given as a list.
-    """
+    """Return whether a value is a data frame, which can be iterated, but not by row."""
     return any(callable(getattr(value, method, None)) for method, _ in _FRAMES)
 
 
-def _rows_of_items(items: Iterable[object], name: str) -> Iterator[Row]:
+def _rows_of_items(items: Iterable[object]) -> Iterator[Row]:
     position = 0
     for place, item in enumerate(items, 1):
         if isinstance(item, Mapping):
@@ -90,23 +78,23 @@ def _rows_of_items(items: Iterable[object], name: str) -> Iterator[Row]:
             for inner, row in enumerate(item, 1):
                 if not isinstance(row, Mapping):
                     where = f"item {place} is a {type(item).__name__}, and item {inner} in it"
-                    raise RowSourceError(f"{name}: {where} must be a dict, {_is_a(row)}")
+                    raise RowSourceError(f"invites: {where} must be a dict, {_is_a(row)}")
                 position += 1
                 yield Row(position, row)
         else:
-            raise RowSourceError(f"{name}: item {place} must be a dict, {_is_a(item)}")
+            raise RowSourceError(f"invites: item {place} must be a dict, {_is_a(item)}")
 
 
 def _is_a(value: object) -> str:
-    """Say what stands where a row or a list should, and what to do about it; nothing of it is shown."""
+    """Describe a value that should be a row or a list, and what to do about it, without showing any of it."""
     kind = f"is a {type(value).__name__}"
     for method, call in _FRAMES:
         if callable(getattr(value, method, None)):
-            return f"{kind}; give its rows with {call}"
+            return f"{kind}; pass its rows with {call}"
     if is_path(value) or (isinstance(value, str) and is_address(value)):
         return f"{kind}, the address of a file; one task reads one file: give each a task with .expand(invites=...)"
     if isinstance(value, str):
-        return f"{kind}; a number alone is no invite, write {{'to': ...}}"
+        return f"{kind}; a number alone is not an invite, write {{'to': ...}}"
     if isinstance(value, list | tuple):
-        return f"{kind}; lists are taken one in another, and not deeper"
+        return f"{kind}; lists of lists are accepted, deeper ones are not"
     return kind

@@ -1,9 +1,9 @@
 """
-A list set aside on local disk, so that its source need not wait while it is sent.
+A list copied to local disk, so that its source does not have to wait while it is sent.
 
 Sending takes minutes to hours. A cursor that is open so long keeps a transaction open in PostgreSQL, which then cannot
-clean up, and MySQL ends a result that is read slowly. So the list is drained first, which takes seconds, and sent from
-here; and it can be read more than once, for those who want to know what it comes to before anything is sent.
+clean up, and MySQL ends a result that is read slowly. So the list is copied first, which takes seconds, and sent from
+here; and it can be read more than once, to measure it before anything is sent.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _SIZE_BYTES = 8
 
 
 class SpoolError(OmnichatError):
-    """A list cannot be set aside on this worker's disk, or read back; the text says where and what to do."""
+    """A list cannot be copied to this worker's disk, or read back; the text says where and what to do."""
 
 
 class Unfit:
     """
-    Stands for a value that cannot be set aside, such as a large object that lives on its connection.
+    Replaces a value that cannot be pickled, such as a large object that lives on its connection.
 
-    It has the name of the value's class, so that an error about it reads as one about the value.
+    Its class has the name of the value's class, for errors about it.
     """
 
     def __str__(self) -> str:
@@ -43,19 +43,19 @@ class Unfit:
 
 class Spool:
     """
-    Rows on local disk, in an unnamed file: nobody else can open it, and it is gone with the process however that ends.
+    Rows on local disk, in an unnamed file: nobody else can open it, and it disappears with the process.
 
-    Iterating gives them in their order, each time from the first; iterations do not disturb each other and may run in
-    other threads. Memory does not grow with the list.
+    Each iteration reads them from the first; iterations are independent and may run in other threads. Memory does not
+    grow with the list.
 
-    :param rows: of the list; drained at once, and closed where it can be.
-    :raises SpoolError: the disk takes no more. What *rows* raises is passed on. Nothing is left on the disk then.
+    :param rows: read to the end at once, then closed if they can be.
+    :raises SpoolError: the disk is full. What *rows* raises is passed on. Either way nothing is left on the disk.
     """
 
     def __init__(self, rows: Iterable[Row | BrokenRow]) -> None:
         self._count = 0
-        # Unnamed where the system can do that, else unlinked at once; for its owner only.
-        self._file = self._told(lambda: tempfile.TemporaryFile(prefix="omnichat-"))  # noqa: SIM115 - see close()
+        # Unnamed if the system can do that, else unlinked at once; for its owner only.
+        self._file = self._or_spool_error(lambda: tempfile.TemporaryFile(prefix="omnichat-"))  # noqa: SIM115 - see close()
         self._close = weakref.finalize(self, _close, self._file)
         try:
             self._drain(rows)
@@ -70,7 +70,7 @@ class Spool:
         return self._count
 
     def __iter__(self) -> Iterator[Row | BrokenRow]:
-        # Its own descriptor: closing the spool meanwhile must not make it read another file of that number.
+        # A duplicate: if the spool is closed now, this must not read another file under the same descriptor.
         file = os.dup(self._file.fileno())
         try:
             yield from _read(file)
@@ -86,12 +86,12 @@ class Spool:
         self.close()
 
     def close(self) -> None:
-        """Give the disk space back; what is being iterated can still be read to its end."""
+        """Free the disk space; a running iteration can still be read to its end."""
         self._close()
 
     def _drain(self, rows: Iterable[Row | BrokenRow]) -> None:
         block: list[tuple[Any, ...]] = []
-        # One object for all rows with the same fields: pickle writes it once in a block.
+        # One object for all rows with the same fields: pickle writes it once a block.
         shapes: dict[tuple[str, ...], tuple[str, ...]] = {}
         for row in rows:
             if isinstance(row, BrokenRow):
@@ -105,38 +105,38 @@ class Spool:
                 block, shapes = [], {}
         if block:
             self._write(block)
-        self._told(self._file.flush)
+        self._or_spool_error(self._file.flush)
 
     def _write(self, block: list[tuple[Any, ...]]) -> None:
         packed = _packed(block)
-        self._told(lambda: self._file.write(len(packed).to_bytes(_SIZE_BYTES, "big") + packed))
+        self._or_spool_error(lambda: self._file.write(len(packed).to_bytes(_SIZE_BYTES, "big") + packed))
 
-    def _told(self, attempt: Callable[[], T]) -> T:
+    def _or_spool_error(self, attempt: Callable[[], T]) -> T:
         try:
             return attempt()
         except OSError as error:
             raise SpoolError(
-                f"The list cannot be set aside in {_place()} ({error.strerror or type(error).__name__}, after"
-                f" {self._count:,} rows); nothing was sent. Make room there, or name another disk in TMPDIR"
+                f"The list cannot be copied to {_folder()} ({error.strerror or type(error).__name__}, after"
+                f" {self._count:,} rows); nothing was sent. Free space there, or set TMPDIR to another disk"
             ) from error
 
 
 def _close(file: IO[bytes]) -> None:
-    with suppress(OSError):  # a full disk is told of once, when it is written to
+    with suppress(OSError):  # a full disk was reported when it was written to
         file.close()
 
 
-def _place() -> str:
+def _folder() -> str:
     try:
         return tempfile.gettempdir()
-    except FileNotFoundError:  # none of the usual ones can be written to
+    except FileNotFoundError:  # none of the usual ones is writable
         return "a temporary directory"
 
 
 def _packed(block: list[tuple[Any, ...]]) -> bytes:
     try:
         return pickle.dumps(block, pickle.HIGHEST_PROTOCOL)
-    except Exception:  # whatever an object of a driver raises that does not like to be copied
+    except Exception:  # a driver's object that cannot be pickled may raise anything
         fit = [
             (position, names, values if names is None else tuple(map(_fit, values)))
             for position, names, values in block
@@ -148,7 +148,7 @@ def _fit(value: Any) -> Any:
     if isinstance(value, memoryview):  # bytes, as psycopg2 gives them
         return bytes(value)
     try:
-        # There and back: some objects pack well and then do not unpack.
+        # There and back: some objects can be pickled, and then not unpickled.
         pickle.loads(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))  # noqa: S301 - made here, one line before
     except Exception:  # as above
         return _UnfitAs(type(value).__name__)
@@ -156,7 +156,7 @@ def _fit(value: Any) -> Any:
 
 
 class _UnfitAs:
-    """Packs as a class name, unpacks as an :class:`Unfit` of that name."""
+    """Pickles as a class name, unpickles as an :class:`Unfit` of that name."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -183,7 +183,7 @@ def _read(file: int) -> Iterator[Row | BrokenRow]:
 
 
 def _bytes_at(file: int, at: int, size: int) -> bytes:
-    """Read without the position that all descriptors of a file share."""
+    """Read without moving the position that all descriptors of a file share."""
     pieces = []
     try:
         while size and (piece := os.pread(file, size, at)):
@@ -191,7 +191,7 @@ def _bytes_at(file: int, at: int, size: int) -> bytes:
             at, size = at + len(piece), size - len(piece)
     except OSError as error:
         raise SpoolError(
-            f"The list cannot be read back from {_place()} ({error.strerror or type(error).__name__})"
+            f"The list cannot be read back from {_folder()} ({error.strerror or type(error).__name__})"
         ) from error
     return b"".join(pieces)
 
@@ -199,9 +199,9 @@ def _bytes_at(file: int, at: int, size: int) -> bytes:
 def _unpacked(packed: bytes) -> list[tuple[Any, ...]]:
     try:
         block: list[tuple[Any, ...]] = pickle.loads(packed)  # noqa: S301 - a file without a name, written by this process
-    except Exception as error:  # whatever an object raises while it is made again
+    except Exception as error:  # an object may raise anything while it is unpickled
         raise SpoolError(
-            f"The list has a value that cannot be read back from this worker's disk ({type(error).__name__}); make it a"
-            " text, a number or a date in the query"
+            f"The list has a value that cannot be read back from this worker's disk ({type(error).__name__}); cast it"
+            " to a text, a number or a date in the query"
         ) from None
     return block

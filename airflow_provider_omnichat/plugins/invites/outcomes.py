@@ -6,20 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from airflow_provider_omnichat.api.outcomes import label_of
 from airflow_provider_omnichat.plugins.invites.sending_tasks import ReasonCount, SendingTask
 
-LABELS: Mapping[str, str] = {
-    "unknown": "in doubt",
-    "claimed": "being sent",
-    "accepted": "accepted",
-    "rejected": "rejected",
-    "not_sent": "not sent",
-    "held": "held for their window",
-    "invalid": "invalid",
-    "duplicate": "duplicate",
-    "suppressed": "opted out",
-}
-"""Doubts first: somebody has to look at them."""
+_CLAIMED = "claimed"
+#: In doubt first: somebody has to look at them.
+_ORDER = ("unknown", _CLAIMED, "accepted", "rejected", "not_sent", "held", "invalid", "duplicate", "suppressed")
 
 _MOST_REASONS = 30
 _MOST_KEYS = 5
@@ -34,12 +26,17 @@ class Share(NamedTuple):
     percent: float
 
 
+def label(outcome: str) -> str:
+    """Return the label of an outcome, or of a claim of a task that is sending."""
+    return "being sent" if outcome == _CLAIMED else label_of(outcome)
+
+
 def shares(counts: Mapping[str, int]) -> list[Share]:
     """Give the outcomes that there are, in the order in which they matter."""
     total = sum(counts.values()) or 1
-    order = [*LABELS, *sorted(set(counts) - set(LABELS))]
+    order = [*_ORDER, *sorted(set(counts) - set(_ORDER))]
     return [
-        Share(outcome, LABELS.get(outcome, outcome.replace("_", " ")), counts[outcome], 100 * counts[outcome] / total)
+        Share(outcome, label(outcome), counts[outcome], 100 * counts[outcome] / total)
         for outcome in order
         if counts.get(outcome)
     ]

@@ -40,7 +40,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        label=lambda outcome: outcomes.LABELS.get(outcome, outcome.replace("_", " ")),
+        label=outcomes.label,
         outcome_bar=charts.outcome_bar,
         rate_chart=charts.rate_chart,
         sparkline=charts.sparkline,

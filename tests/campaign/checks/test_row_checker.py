@@ -46,7 +46,7 @@ def reason(one: Candidate | Result) -> str:
 SHEET_ERRORS = ["ERROR!", "NAME?", "VALUE!", "REF!", "NUM!", "NULL!", "DIV/0!", "FEHLER!", "\u00dcBERLAUF!", "####"]
 
 
-def test_whoever_opted_out_is_left_out_however_the_number_is_written():
+def test_people_who_opted_out_are_left_out_however_the_number_is_written():
     suppression = Suppression(["+41 (0)79 302 67 27", "0044 7700 900123", 4915123456789, " ", None, "n/a", "-"])
     assert (len(suppression), suppression.ignored) == (3, 2)
     rows = [{"to": f"+{SWISS}"}, {"to": "447700900123"}, {"to": "+4915123456789"}, {"to": "+41793026728"}]
@@ -105,7 +105,7 @@ def test_an_opt_out_that_says_there_is_no_number_is_passed_over(word):
     assert len(Suppression(["+41793026728", word])) == 1
 
 
-def test_an_opt_out_that_may_be_somebodys_number_and_cannot_be_read_stops_everything():
+def test_an_opt_out_that_may_be_a_number_and_cannot_be_read_stops_everything():
     with pytest.raises(SuppressionError) as error:
         Suppression(["+41793026727", "079 302 67 28", "+4179302672"])
     text = str(error.value)
@@ -198,7 +198,7 @@ def test_a_default_zone_that_is_none_is_an_error_at_once():
         window(default_zone="Mars/Olympus")
 
 
-def test_a_zone_that_is_none_makes_the_row_invalid():
+def test_an_unknown_zone_makes_the_row_invalid():
     (one,) = check([{"to": SWISS, "zone": "Mars/Olympus"}], rules=[window(zone_column="zone")])
     assert outcome(one) == "invalid"
     assert isinstance(one, Result)
@@ -224,7 +224,7 @@ def test_a_national_number_is_read_with_the_country_of_its_row():
     ]
 
 
-def test_a_country_that_is_none_makes_the_row_invalid_and_names_its_column():
+def test_an_unknown_country_makes_the_row_invalid_and_names_its_column():
     (one,) = check([{"to": "079 302 67 27", "country": "Switzerland"}], region_column="country")
     assert isinstance(one, Result)
     assert one.error == "country: is not a country; write two letters such as CH"
@@ -250,7 +250,7 @@ def test_each_row_is_in_one_part_and_a_person_always_in_the_same():
 
 
 @pytest.mark.parametrize("given", [(4, 4), (-1, 4), (0, 0), (0,), "0/4", {"part": 0}, (0.0, 4), (True, 2), 4])
-def test_a_partition_that_is_none_says_how_to_write_it(given):
+def test_a_wrong_partition_says_how_to_write_it(given):
     with pytest.raises(ValueError, match="partition: must be"):
         Partition.of(given)
 
@@ -318,7 +318,7 @@ def test_an_opt_out_list_with_rows_and_no_number_is_the_wrong_list(entries):
     "entry", ["/data/optouts.csv", "s3://conn@bucket/o.csv", "optouts-20261127.csv", Path("o.csv")]
 )
 def test_the_address_of_a_file_in_an_opt_out_list_is_not_passed_over(entry):
-    with pytest.raises(SuppressionError, match="entry 1 is the address of a file; give one file alone"):
+    with pytest.raises(SuppressionError, match="entry 1 is the address of a file; name a single file"):
         Suppression([entry, "+41793026728"])
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_omnichat.campaign.checks import send_window
 from airflow_provider_omnichat.campaign.checks.send_window import HORIZON, Never, Open, SendWindow, Shut
-from airflow_provider_omnichat.campaign.phone.number_zones import zones_of
+from airflow_provider_omnichat.campaign.phone.location import zones_of
 from tests.support.moments import LOS_ANGELES, NEW_YORK, ZURICH, utc
 
 WHOLE_DAY = ("00:00", "24:00")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from airflow_provider_omnichat.campaign.engine.process import StopSignal
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.send_campaign import send_campaign
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
-from airflow_provider_omnichat.campaign.model.rows import ListFailedError, RowSourceError
+from airflow_provider_omnichat.campaign.model.rows import Candidate, ListFailedError, Refusal, RowSourceError
 from airflow_provider_omnichat.campaign.preview.budget import Budget
 from airflow_provider_omnichat.campaign.results.tally import Tally
 from tests.support.planned_campaigns import Listed, plan
@@ -75,6 +76,29 @@ def test_rules_of_the_plan_are_kept(sandbox, client):
     assert sum(part.tally.counts[Outcome.SUPPRESSED] for part in parts) == 1
     assert [part.total for part in parts] == [None, None]
     assert len({sms.to for sms in sandbox.accepted}) == len(sandbox.accepted) == 39
+
+
+class OnlyOf:
+    """A rule as a user writes it."""
+
+    def __init__(self, *numbers: str) -> None:
+        self.numbers = numbers
+
+    def check(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate | Refusal:
+        return (
+            candidate if fields["mobile"] in self.numbers else Refusal.by_rule("is not one of the first", fields["id"])
+        )
+
+
+def test_a_rule_of_the_users_own_refuses_rows_when_sending_measuring_and_in_a_preview(sandbox, client):
+    of = plan(rules=Rules(own=(OnlyOf(*NUMBERS[:3]),), budget=Budget(max_invites=3)))
+    preview = preview_campaign(of, Listed(*NUMBERS))
+    assert counts(preview.tally) == {"not_sent": 3, "suppressed": 37}
+    assert preview.size is not None
+    assert preview.size.invites == 3
+    report = send(of, Listed(*NUMBERS), client)
+    assert counts(report.tally) == {"accepted": 3, "suppressed": 37}
+    assert [(each["code"], each["count"]) for each in report.tally.reasons] == [("refused_by_rule", 37)]
 
 
 @pytest.mark.parametrize("rules", [Rules(budget=Budget(max_invites=39)), Rules(approved="another")])

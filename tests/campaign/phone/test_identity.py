@@ -43,7 +43,7 @@ def test_both_writings_of_a_mobile_are_one_person(new, old):
         ("22995123456", "2290195123456"),
     ],
 )
-def test_what_is_sent_stays_what_was_written_where_that_still_reaches_somebody(written, sent):
+def test_a_number_is_sent_as_written_if_that_still_reaches_the_person(written, sent):
     assert in_use(written) == sent
     assert normalise_number(f"+{written}") == sent
 

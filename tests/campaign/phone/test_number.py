@@ -124,8 +124,8 @@ def test_what_can_be_a_number_of_the_region_and_a_mobile_of_another_country_is_n
 
 def test_a_row_that_names_its_country_has_no_number_of_another_without_a_plus():
     assert normalise_number("447911123456", "US") == "447911123456"
-    assert "is no number of US; one of another country needs a plus" in refused("447911123456", country="US")
-    assert "is no number of US" in refused("447911123456", "GB", "US"), "the country counts, not the default region"
+    assert "is not a number of US; one of another country needs a plus" in refused("447911123456", country="US")
+    assert "is not a number of US" in refused("447911123456", "GB", "US"), "the country counts, not the default region"
     assert normalise_number("+447911123456", None, "US") == "447911123456"
 
 
@@ -163,7 +163,7 @@ def test_two_numbers_with_nothing_but_a_separator_between_are_not_joined_to_one(
     "hidden",
     ["\ufe0f", "\ufe0e", "\u200d", "\u200b", "\u034f", "\u3164", "\u115f", "\uffa0", "\U000e0100", "\u180b", "\u2060"],
 )
-def test_characters_that_nobody_sees_are_dropped(hidden):
+def test_invisible_characters_are_dropped(hidden):
     assert normalise_number(f"+41{hidden}79302{hidden}{hidden}6727{hidden}") == "41793026727"
 
 
@@ -181,7 +181,7 @@ def test_a_character_that_does_not_belong_in_a_number_is_named(seen, named):
     assert f"has {named} in it" in refused(f"+4179302{seen}6727")
 
 
-# found by attack: what stands around the digits decides nothing, and what is no number of the country is none
+# found by attack: what stands around the digits decides nothing, and nothing else is a number of the country
 
 
 @pytest.mark.parametrize(

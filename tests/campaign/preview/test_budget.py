@@ -1,4 +1,4 @@
-"""A list that is larger, or another, than somebody meant."""
+"""A list larger than intended, or another one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression
-from airflow_provider_omnichat.campaign.engine.measuring import NotApprovedError, check_list, measure_list
+from airflow_provider_omnichat.campaign.engine.measuring import Fingerprint, NotApprovedError, check_list, measure_list
 from airflow_provider_omnichat.campaign.preview.budget import Budget, BudgetError, Size
-from airflow_provider_omnichat.campaign.preview.fingerprint import Fingerprint
 from airflow_provider_omnichat.campaign.rows.lists import rows_of_list
 from tests.support.row_checks import gate
 
@@ -93,7 +92,7 @@ def test_a_long_text_counts_as_its_sms():
         {"max_cost": 10},
     ],
 )
-def test_a_budget_that_is_none_is_an_error_that_names_the_argument(given):
+def test_a_wrong_budget_is_an_error_that_names_the_argument(given):
     with pytest.raises(ValueError, match="|".join(given)):
         Budget(**given)
 

@@ -17,8 +17,9 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.ledger.retake import already_invited
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Result
-from airflow_provider_omnichat.campaign.phone.country_codes import country_of
+from airflow_provider_omnichat.campaign.phone.location import country_of
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
+from airflow_provider_omnichat.campaign.preview.markdown import markdown_of
 from airflow_provider_omnichat.campaign.preview.statistics import Preview
 from airflow_provider_omnichat.campaign.rows.files import rows_of_stream
 from tests.support.reasons import why
@@ -95,11 +96,10 @@ def test_segments_are_an_estimate_by_encoding():
         candidate(2, message="it\u2019s \u2019 <link>"),
         candidate(3, message="b <link>"),
         candidate(4, message="a" * 4000 + "<link>"),
-        link_length=20,
     ).to_json()["segments"]
     assert summary == {
         "estimate": True,
-        "assumed_link_length": 20,
+        "assumed_link_length": 40,
         "total": 2 + 1 + 1 + 27,
         "longest": 27,
         "too_long": 1,
@@ -113,7 +113,7 @@ def test_a_text_of_4000_bytes_is_too_long_with_a_link():
     summed = preview(fits, over)
     assert summed.to_json()["segments"]["too_long"] == 1
     assert "**1 over 25 SMS or 4,000 bytes with a link of that length: the vendor refuses these.**" in (
-        summed.to_markdown()
+        markdown_of(summed)
     )
 
 
@@ -128,13 +128,13 @@ def test_what_a_person_should_look_at_is_counted_with_its_first_rows():
             "invites": 7,
             "first_rows": [1, 2, 3, 4, 5],
         },
-        {"what": "NULL stands in the text, perhaps for a name", "invites": 2, "first_rows": [8, 9]},
-        {"what": "N/A stands in the text, perhaps for a name", "invites": 1, "first_rows": [9]},
+        {"what": "NULL is in the text, perhaps in place of a name", "invites": 2, "first_rows": [8, 9]},
+        {"what": "N/A is in the text, perhaps in place of a name", "invites": 1, "first_rows": [9]},
     ]
     assert "| 7 | the number ends in five zeros or more; a spreadsheet may have rounded it | 1, 2, 3, 4, 5 |" in (
-        summary.to_markdown()
+        markdown_of(summary)
     )
-    assert "Look at these" not in preview(candidate(1), meant, template="undefined").to_markdown()
+    assert "Look at these" not in markdown_of(preview(candidate(1), meant, template="undefined"))
 
 
 def test_equal_reasons_are_counted_together_without_what_belongs_to_one_person():
@@ -164,7 +164,7 @@ def test_the_ten_most_frequent_reasons_are_given_and_the_others_counted():
     made = preview(*[left_out(row, f"reason {chr(97 + row % 12)}") for row in range(30)])
     assert len(made.to_json()["reasons"]) == 10
     assert sum(one["rows"] for one in made.to_json()["reasons"]) == 26
-    assert "| 4 | invalid | for other reasons |" in made.to_markdown()
+    assert "| 4 | invalid | for other reasons |" in markdown_of(made)
 
 
 def test_samples_show_what_differs_before_what_comes_first():
@@ -206,7 +206,7 @@ def test_no_whole_number_leaves_it(before, number, after):
     reason = why("is wrong")._replace(subject=number, detail=f"{before} {number} {after}")
     made = preview(candidate(1, message=f"{before} {number} {after} <link>"), left_out(2, reason))
     digits = re.sub(r"\D", "", number)
-    for text in (json.dumps(made.to_json()), made.to_markdown()):
+    for text in (json.dumps(made.to_json()), markdown_of(made)):
         assert number not in text
         assert digits not in re.sub(r"[ .()/\\-]", "", text)
         assert "41793026727" not in text
@@ -216,7 +216,7 @@ def test_markdown_reads_well():
     rows: list[Candidate | Result] = [candidate(row) for row in range(1, 5)]
     rows += [candidate(5, "436641234567", "Servus, it\u2019s us: <link>"), left_out(6, "to: is missing")]
     assert (
-        preview(*rows).to_markdown()
+        markdown_of(preview(*rows))
         == """\
 ## Dry run: nothing was sent
 
@@ -236,7 +236,7 @@ def test_markdown_reads_well():
 | GSM-7 | 4 | 4 |
 | UCS-2 | 1 | 1 |
 
-An estimate: the vendor puts a link of unknown length in, taken as 40 characters. The longest message takes 1 SMS.
+An estimate: the vendor puts in a link of unknown length, assumed to be 40 characters. The longest message takes 1 SMS.
 
 UCS-2 has 70 characters in an SMS where GSM-7 has 160. What makes messages UCS-2: \u2019 (U+2019) in 1.
 
@@ -246,7 +246,7 @@ UCS-2 has 70 characters in an SMS where GSM-7 has 160. What makes messages UCS-2
 | --- | --- | --- |
 | 1 | invalid | to: is missing |
 
-### What it reads like
+### Examples
 
 Row 1, to 41793\\*\\*\\*\\*27 (CH), 1 SMS:
 
@@ -274,7 +274,7 @@ Row 5, to 43664\\*\\*\\*\\*67 (AT), 1 SMS:
 def test_an_empty_list_has_a_summary():
     made = preview()
     assert made.to_json()["invites"] == 0
-    assert made.to_markdown() == "## Dry run: nothing was sent\n\n**0** people would be invited.\n"
+    assert markdown_of(made) == "## Dry run: nothing was sent\n\n**0** people would be invited.\n"
 
 
 @pytest.mark.parametrize(
@@ -291,17 +291,17 @@ def test_an_empty_list_has_a_summary():
     ],
 )
 def test_samples_are_shown_and_not_rendered(message, shown):
-    assert shown in preview(candidate(1, message=message)).to_markdown()
+    assert shown in markdown_of(preview(candidate(1, message=message)))
 
 
 def test_reasons_do_not_break_the_table():
-    text = preview(left_out(1, "a | b\n| c <b>")).to_markdown()
+    text = markdown_of(preview(left_out(1, "a | b\n| c <b>")))
     assert "| 1 | invalid | a \\| b \\| c &lt;b&gt; |" in text
 
 
 def test_many_countries_end_in_one_line():
     codes = [41, 43, 49, 33, 34, 351, 352, 353, 31, 32, 45, 46, 48, 420, 421, 36, 30]
-    text = preview(*[candidate(row, f"{code}791234567") for row, code in enumerate(codes)]).to_markdown()
+    text = markdown_of(preview(*[candidate(row, f"{code}791234567") for row, code in enumerate(codes)]))
     assert "| 2 others | 2 | 11.8% |" in text
 
 
@@ -317,4 +317,4 @@ def test_memory_does_not_grow_with_the_list():
     summary = made.to_json()
     assert summary["rows"] == 40_000
     assert len(json.dumps(summary)) < 5_000
-    assert "| 19,990 | invalid | for other reasons |" in made.to_markdown()
+    assert "| 19,990 | invalid | for other reasons |" in markdown_of(made)

@@ -49,7 +49,7 @@ def test_the_most_frequent_reasons_come_first_and_the_worst_outcome_before_them(
         {"outcome": "duplicate", "code": "duplicate_in_list", "name": None, "count": 1, "first": [1]},
     ]
     assert tally.reason_lines() == [
-        "1 unknown: read timeout 1 (C-5)",
+        "1 in doubt: read timeout 1 (C-5)",
         "3 rejected: REJECTED_DND 2 (C-3, C-4), REJECTED_SENDER 1 (C-2)",
         "1 duplicate: duplicate in list 1 (row 1)",
     ]

@@ -114,7 +114,7 @@ def test_an_iterator_is_read_ahead_until_each_column_was_seen_and_no_row_is_lost
             yield row
 
     found = iter(columns("to", "country").fitted(rows_of_list(watched()), "invites"))
-    assert read == 0, "not before somebody asks"
+    assert read == 0, "nothing is read before it is needed"
     first = next(found)
     assert read == at + 1
     all_rows = [first, *found]

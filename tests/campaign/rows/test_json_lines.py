@@ -37,8 +37,8 @@ def test_lines_that_are_no_objects_are_counted_and_told_without_their_content():
         "line 4: is not JSON: Expecting ',' delimiter: character 22",
         "line 5: is not JSON: Expecting property name enclosed in double quotes: character 2",
         "line 6: has the same name twice in one object",
-        "line 7: is JSON that no invite would need",
-        "line 8: is JSON that no invite would need",
+        "line 7: is JSON too large or too deep for an invite",
+        "line 8: is JSON too large or too deep for an invite",
         "line 9: must be a JSON object, is a NoneType",
         {"to": "2"},
     ]

@@ -30,7 +30,7 @@ def test_a_list_with_one_wrong_item_is_refused_before_its_first_row():
 
 
 def test_an_iterable_with_a_wrong_item_is_refused_there():
-    rows = rows_of_list(iter([{"to": "1"}, ["41793026727"]]), "guests")
+    rows = rows_of_list(iter([{"to": "1"}, ["41793026727"]]))
     assert next(rows).position == 1
-    with pytest.raises(RowSourceError, match="guests: item 2 is a list, and item 1 in it must be a dict, is a str"):
+    with pytest.raises(RowSourceError, match="invites: item 2 is a list, and item 1 in it must be a dict, is a str"):
         next(rows)

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
-from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
+from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row
 from airflow_provider_omnichat.campaign.rows.spool import Spool, SpoolError
 
@@ -84,7 +84,7 @@ def test_a_value_that_cannot_be_set_aside_becomes_one_that_is_told_of_by_its_typ
     assert others == [{"to": "2", "blob": "text"}, {"to": "3", "blob": None}]
     assert first["to"] == "1"
     assert str(first["blob"]) == "<generator>"
-    with pytest.raises(InvalidInviteError, match="'blob', which is a generator that cannot stand in a text"):
+    with pytest.raises(InvalidInviteError, match="'blob', which is a generator that cannot be put in a text"):
         MessageTemplate("{blob} <link>").render(first)
 
 

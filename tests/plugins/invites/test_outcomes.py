@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED
-from airflow_provider_omnichat.plugins.invites.outcomes import LABELS, shares, summed_counts, summed_reasons
+from airflow_provider_omnichat.plugins.invites.outcomes import label, shares, summed_counts, summed_reasons
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 from tests.support.plugin_tasks import sending
 
@@ -23,8 +23,15 @@ def reason(outcome: str, count: int, *first: str | int, name: str | None = None)
     return {"outcome": outcome, "code": "http_rejected", "name": name, "count": count, "first": list(first)}
 
 
-def test_each_outcome_has_a_label() -> None:
-    assert set(LABELS) == {*map(str, Outcome), CLAIMED}
+def test_outcomes_have_the_label_of_log_and_command() -> None:
+    assert [label(str(outcome)) for outcome in Outcome] == [outcome.label for outcome in Outcome]
+    assert label(CLAIMED) == "being sent"
+
+
+def test_each_outcome_has_its_place_in_the_order() -> None:
+    everything = dict.fromkeys(["zebra", *map(str, Outcome), CLAIMED], 1)
+    order = [share.outcome for share in shares(everything)]
+    assert (order[:2], order[-1]) == (["unknown", CLAIMED], "zebra")
 
 
 def test_doubts_come_first_and_unknown_words_last() -> None:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from phonenumbers import PhoneNumberType
 from phonenumbers.timezone import time_zones_for_number
 
-from airflow_provider_omnichat.campaign.phone import number_zones, time_zones
-from airflow_provider_omnichat.campaign.phone.number_zones import zones_of
+from airflow_provider_omnichat.campaign.phone import location, time_zones
+from airflow_provider_omnichat.campaign.phone.location import zones_of
 
 KINDS = tuple(PhoneNumberType.values())
 
@@ -155,12 +155,12 @@ def test_any_digits_have_zones_with_a_calendar_or_none(code, digits):
 
 @pytest.fixture
 def tzdata_without(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Say that the machine's tzdata is too old for one of Brazil's zones."""
-    caches = (number_zones._zones_by_prefix, number_zones._only_zones)
+    """Pretend that the machine's tzdata is too old for one of Brazil's zones."""
+    caches = (location._zones_by_prefix, location._only_zones)
     known = {name.casefold(): name for name in time_zones.known_zones().values() if name != "America/Manaus"}
     for kept in caches:
         kept.cache_clear()
-    monkeypatch.setattr(number_zones, "known_zones", lambda: known)
+    monkeypatch.setattr(location, "known_zones", lambda: known)
     yield "America/Manaus"
     for kept in caches:
         kept.cache_clear()
@@ -176,7 +176,7 @@ def test_a_zone_that_tzdata_does_not_know_leaves_the_number_without_zones(tzdata
 
 def test_the_zones_of_all_numbers_are_loaded_when_the_first_is_asked_for():
     program = (
-        "import sys; from airflow_provider_omnichat.campaign.phone import number_zones as n; "
+        "import sys; from airflow_provider_omnichat.campaign.phone import location as n; "
         "assert 'phonenumbers.tzdata' not in sys.modules; n.zones_of('41793026727'); "
         "assert 'phonenumbers.tzdata' in sys.modules"
     )

@@ -1,4 +1,4 @@
-"""Where the owner of a phone number may be, as time zones."""
+"""Where a number is from: its country code, its country, and the time zones in which its owner may be."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from phonenumbers import (
 )
 from phonenumbers.phonenumberutil import is_number_type_geographical
 
-from airflow_provider_omnichat.campaign.phone.country_codes import country_code_of
 from airflow_provider_omnichat.campaign.phone.time_zones import known_zones
 
-# What phonenumbers gives for these codes shows another time than the clocks there, for some of the year or all of it.
+NO_COUNTRY = "ZZ"
+_LONGEST_CODE_DIGITS = 3
+# For these codes, clocks show another time than in the zones of phonenumbers, for part of the year or all of it.
 _CORRECTED = {
     "211": ("Africa/Juba",),  # South Sudan; phonenumbers: Africa/Nairobi
     "212": ("Africa/Casablanca",),  # Morocco, Western Sahara; phonenumbers: Atlantic/Canary
@@ -32,25 +33,48 @@ _CORRECTED = {
 _KALININGRAD = {"Europe/Bucharest": "Europe/Kaliningrad"}  # within +7
 
 
+def country_code_of(digits: str) -> str:
+    """Return the country code at the beginning of a number, or ``""``; no code is the beginning of another."""
+    for length in range(1, _LONGEST_CODE_DIGITS + 1):
+        code = digits[:length]
+        if code.isdecimal() and int(code) in COUNTRY_CODE_TO_REGION_CODE:
+            return code
+    return ""
+
+
+def country_of(number: str) -> str:
+    """Return the country of a number as two letters (ISO 3166), ``001`` for international ones, ``ZZ`` if unknown."""
+    code = country_code_of(number)
+    national = number[len(code) :]
+    if not code:
+        return NO_COUNTRY
+    regions = COUNTRY_CODE_TO_REGION_CODE[int(code)]
+    if len(regions) == 1:
+        return str(regions[0])
+    if not national.isdecimal():
+        return NO_COUNTRY
+    # Several countries share the code; the digits after it decide.
+    parsed = PhoneNumber(int(code), int(national), italian_leading_zero=national.startswith("0") or None)
+    # A number in no numbering plan (yet) counts for the main country of its code, the first one.
+    return str(region_code_for_number(parsed) or regions[0])
+
+
 def zones_of(number: str) -> tuple[str, ...]:
     """
-    Give the time zones in which the owner of a number may be.
+    Return the time zones in which the owner of a number may be.
 
     They are those of `phonenumbers.timezone.time_zones_for_number
     <https://github.com/daviddrysdale/python-phonenumbers>`_: one for most numbers, all of the country's for a mobile
-    number that does not tell a region, all of the code's for a toll-free one. Beyond that:
+    number without a region, all of the code's for a toll-free one. With these differences:
 
     - A number that is possible but not (yet) in the numbering plan gets all zones of its country code, not none.
-    - A mobile number of a country that shares its code with a larger one gets that country's zones, where its first
-      digits tell the country: Jamaica's, not all 42 of +1; Kazakhstan's, not Russia's.
-    - A few codes have the zones of the country where phonenumbers has another country's: +211, +212, +213, +218, +373,
-      +505, +970, and Kaliningrad's part of +7.
-    - Zones that this machine's tzdata does not know make the whole prefix one without zones: who cannot tell the time
-      in one of them cannot tell that it is inside a window in all of them.
+    - A mobile number of a country that shares its code with a larger one gets that country's zones if its first digits
+      identify the country: Jamaica's, not all 42 of +1; Kazakhstan's, not Russia's.
+    - A few codes get their own country's zones, where phonenumbers has another's: +211, +212, +213, +218, +373, +505,
+      +970, and Kaliningrad's part of +7.
 
-    :param number: in international format, digits only, as
-        :func:`~airflow_provider_omnichat.campaign.phone.number.normalise_number` gives it.
-    :return: IANA names, in a steady order; none for satellite phones, international toll-free numbers and the like.
+    :param number: in international format, digits only.
+    :return: IANA names, in a stable order; none for satellite phones and international toll-free numbers.
     """
     code = country_code_of(number)
     if not code:
@@ -62,10 +86,10 @@ def zones_of(number: str) -> tuple[str, ...]:
 
 
 def _tells_place(code: int, national: str) -> bool:
-    """Whether the first digits tell where the number is, by its kind."""
+    """Return whether the digits after the code say where the owner is, which depends on the kind of number."""
     if not national.isdecimal():
         return False
-    # Not parsed again: `number` came out of the parser, and this takes a tenth of the time.
+    # Not parsed again: the digits came from the parser, and this takes a tenth of the time.
     zeros = len(national) - len(national.lstrip("0"))
     number = PhoneNumber(
         country_code=code,
@@ -95,7 +119,7 @@ def _by_longest_prefix(number: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def _zones_by_prefix() -> Mapping[str, tuple[str, ...]]:
-    # 25 ms and 7 MB on top of phonenumbers itself, hence not before it is needed.
+    # 25 ms and 7 MB on top of phonenumbers itself, so only when it is needed.
     from phonenumbers.tzdata import TIMEZONE_DATA
 
     known = frozenset(known_zones().values())
@@ -103,6 +127,8 @@ def _zones_by_prefix() -> Mapping[str, tuple[str, ...]]:
     def right(prefix: str, zones: tuple[str, ...]) -> tuple[str, ...]:
         if prefix.startswith("7"):
             zones = tuple(sorted(_KALININGRAD.get(zone, zone) for zone in zones))
+        # A zone that this machine's tzdata does not know discards them all: without the time in one of them, nobody
+        # can say that it is inside the window in all.
         return zones if known.issuperset(zones) else ()
 
     return {prefix: right(prefix, zones) for prefix, zones in (TIMEZONE_DATA | _CORRECTED).items()}
@@ -110,7 +136,7 @@ def _zones_by_prefix() -> Mapping[str, tuple[str, ...]]:
 
 @lru_cache(maxsize=1)
 def _only_zones() -> Mapping[str, tuple[str, ...]]:
-    """Of the country codes all of whose numbers have the same zones, whatever their kind."""
+    """Return the zones of country codes all of whose numbers have the same ones, whatever their kind."""
     by_prefix = _zones_by_prefix()
     found: dict[str, set[tuple[str, ...]]] = {}
     for prefix, zones in by_prefix.items():

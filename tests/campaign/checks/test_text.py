@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
-from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
+from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
 
 
 def render(text: str, **fields: Any) -> str:
@@ -150,7 +150,7 @@ class Traitor:
 def test_a_value_that_is_nothing_for_a_text_makes_the_row_invalid_without_being_shown(value):
     with pytest.raises(InvalidInviteError) as raised:
         render("{v}", v=value)
-    assert f"is a {type(value).__name__} that cannot stand in a text" in str(raised.value)
+    assert f"is a {type(value).__name__} that cannot be put in a text" in str(raised.value)
 
 
 def test_any_mapping_is_a_row():
