@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_omnichat.campaign.engine.follow_campaign import DeliveryReport
+    from airflow_provider_omnichat.campaign.model.place import Place
 
 _A_DAY_SECONDS = 24 * 3600.0
 # So that nothing runs out of the reach of the logs unread, and a sample that never ends does not hold up the others.
@@ -144,8 +146,8 @@ class InviteDeliverySensor(RequiredArgumentsMixin, PrivateFieldsMixin, Templates
         from airflow_provider_omnichat.campaign.engine.follow_campaign import sample_of
 
         until = datetime.now(UTC) + timedelta(seconds=self.timeout)
-        with self._homes() as homes:
-            sample = sample_of(homes)
+        with self._places() as places:
+            sample = sample_of(places)
         if sample:
             self._sleep(sample, until)
         return self._finish(context, self._look())
@@ -179,19 +181,19 @@ class InviteDeliverySensor(RequiredArgumentsMixin, PrivateFieldsMixin, Templates
         )
         self.defer(trigger=trigger, method_name="resume")
 
-    def _homes(self) -> Any:
-        from airflow_provider_omnichat.tasks.delivery import delivery_homes
+    def _places(self) -> AbstractContextManager[list[Place]]:
+        from airflow_provider_omnichat.tasks.delivery import followed_places
 
-        return delivery_homes(self.private("invites"), self.campaign, self.ledger_conn_id, self.ledger_table)
+        return followed_places(self.private("invites"), self.campaign, self.ledger_conn_id, self.ledger_table)
 
     def _look(self) -> DeliveryReport:
         from airflow_provider_omnichat.campaign.engine.follow_campaign import follow
 
-        with self._homes() as homes:
-            report = follow(homes, OmnichatHook(self.omnichat_conn_id).get_async_conn(concurrency=1))
-            if homes and not sum(report.counts.values()):
-                places = ", ".join(shown_address(home.location) for home in homes)
-                raise AirflowFailException(f"No accepted invite was found in {places}; were the rows removed?")
+        with self._places() as places:
+            report = follow(places, OmnichatHook(self.omnichat_conn_id).get_async_conn(concurrency=1))
+            if places and not sum(report.counts.values()):
+                where = ", ".join(shown_address(place.location or "") for place in places)
+                raise AirflowFailException(f"No accepted invite was found in {where}; were the rows removed?")
         self.log.info("%s", _summary(report))
         return report
 

@@ -13,7 +13,8 @@ from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.logs import REACH, SmsLogs, can_be_asked
 from airflow_provider_omnichat.api.outcomes import Delivery
 from airflow_provider_omnichat.api.request_limit import RequestLimit
-from airflow_provider_omnichat.campaign.model.delivery import DeliveryHome, FinalStatus, SentInvite
+from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
+from airflow_provider_omnichat.campaign.model.place import Place
 
 SAMPLE_SIZE = 51
 """Ids of the vendor's length, 39 characters, that one request takes."""
@@ -66,49 +67,45 @@ class DeliveryReport:
             self.sample[place] = message_id
 
 
-def sample_of(homes: Sequence[DeliveryHome]) -> list[str]:
+def sample_of(places: Sequence[Place]) -> list[str]:
     """
     Pick some of the invites that are waited for, without asking the vendor.
 
-    :param homes: where they live.
+    :param places: where they live.
     """
     report, now = DeliveryReport(), datetime.now(UTC)
-    for home in homes:
-        for invite in home.unfinished():
+    for place in places:
+        for invite in place.unfinished():
             if can_be_asked(invite.message_id) and not _is_out_of_reach(invite, now):
                 report.offer(invite.message_id)
     return report.sample
 
 
-def follow(
-    homes: Sequence[DeliveryHome], client: AsyncOmnichatClient, limit: RequestLimit | None = None
-) -> DeliveryReport:
+def follow(places: Sequence[Place], client: AsyncOmnichatClient, limit: RequestLimit | None = None) -> DeliveryReport:
     """
     Ask the vendor's logs for all invites that have no final status yet, and write what is final.
 
     What is found is written in blocks, so that little is asked for again after a kill. 100,000 invites take 16 minutes
     at the vendor's limit.
 
-    :param homes: where the invites live.
+    :param places: where the invites live.
     :param client: not yet entered.
     :param limit: the vendor's limit on requests.
     :raises SmsLogsError: the logs cannot be read.
-    :raises StorageError: a home cannot be read or written.
+    :raises StorageError: a place cannot be read or written.
     """
-    return asyncio.run(_follow(homes, client, limit))
+    return asyncio.run(_follow(places, client, limit))
 
 
-async def _follow(
-    homes: Sequence[DeliveryHome], client: AsyncOmnichatClient, limit: RequestLimit | None
-) -> DeliveryReport:
+async def _follow(places: Sequence[Place], client: AsyncOmnichatClient, limit: RequestLimit | None) -> DeliveryReport:
     report = DeliveryReport()
     async with client:
         logs = SmsLogs(client, limit)
-        for home in homes:
-            for block in _blocks(home.unfinished()):
+        for place in places:
+            for block in _blocks(place.unfinished()):
                 if final := await _ask(block, logs, report):
-                    home.write(final)
-            for state, count in home.counts().items():
+                    place.record_deliveries(final)
+            for state, count in place.count_deliveries().items():
                 report.known[state] += count
     return report
 

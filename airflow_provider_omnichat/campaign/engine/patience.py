@@ -17,10 +17,10 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.progress import Log
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CountingLedger
 from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger, Settlement
+from airflow_provider_omnichat.campaign.model.place import Place
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
-from airflow_provider_omnichat.campaign.results.sink import ResultSink
 
 T = TypeVar("T")
 
@@ -156,20 +156,20 @@ class PatientResults(_Patient):
     :param patience: to have.
     """
 
-    def __init__(self, results: ResultSink, patience: Patience) -> None:
+    def __init__(self, results: Place, patience: Patience) -> None:
         super().__init__(patience)
         self._results = results
 
     def write(self, rows: Sequence[tuple[str | None, Result]]) -> None:
-        """See :class:`~airflow_provider_omnichat.campaign.results.sink.ResultSink`."""
+        """See :class:`~airflow_provider_omnichat.campaign.model.place.Place`."""
         given = list(rows)
 
         def write() -> None:
-            rows, given[:] = list(given), []  # what fails is kept by the sink, and must not be given again
+            rows, given[:] = list(given), []  # what fails is kept by the place, and must not be given again
             self._results.write(rows)
 
         self._call(write)
 
     def close(self, whole: bool) -> None:
-        """See :class:`~airflow_provider_omnichat.campaign.results.sink.ResultSink`."""
+        """See :class:`~airflow_provider_omnichat.campaign.model.place.Place`."""
         self._call(lambda: self._results.close(whole))

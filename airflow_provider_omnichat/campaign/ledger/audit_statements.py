@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from airflow_provider_omnichat.campaign.ledger.sql_statements import COLUMNS, FORGOTTEN, SqlTable
-from airflow_provider_omnichat.campaign.sql.like import contains
+from airflow_provider_omnichat.campaign.sql.values import contains
 
 Order = Literal["claimed_at", "updated", "row_key", "outcome", "reason_code", "recipient"]
 """The columns by which rows can be sorted."""
@@ -50,7 +50,7 @@ class AuditStatements(SqlTable):
     def count_reasons(self) -> str:
         """Count a campaign's invites by outcome and reason. Parameters: campaign."""
         return (
-            f"SELECT outcome, reason_code, COUNT(*) FROM {self._table}"  # noqa: S608 - checked names only
+            f"SELECT outcome, reason_code, COUNT(*) FROM {self.sql_name}"  # noqa: S608 - checked names only
             f" WHERE campaign = {self.placeholder} GROUP BY outcome, reason_code"
         )
 
@@ -83,7 +83,7 @@ class AuditStatements(SqlTable):
         """
         mark, column = self.placeholder, _ORDERS[order]
         conditions, parameters = [f"campaign = {mark}"], []
-        which = [f"outcome IN ({self._marks(len(outcomes))})"] if outcomes else []
+        which = [f"outcome IN ({self.marks(len(outcomes))})"] if outcomes else []
         if open_too:
             which.append("outcome IS NULL")
         if which:
@@ -103,14 +103,14 @@ class AuditStatements(SqlTable):
             parameters += list(after)
         way = " DESC" if descending else ""
         return (
-            f"SELECT {_SELECTED} FROM {self._table} WHERE {' AND '.join(conditions)}"  # noqa: S608 - as above
+            f"SELECT {_SELECTED} FROM {self.sql_name} WHERE {' AND '.join(conditions)}"  # noqa: S608 - as above
             f" ORDER BY {column}{way}, recipient{way} LIMIT {mark} OFFSET {mark}"
         ), parameters
 
     def by_key(self) -> str:
         """Read a campaign's invites of one row key. Parameters: campaign, row key."""
         return (
-            f"SELECT {_SELECTED} FROM {self._table}"  # noqa: S608 - as above
+            f"SELECT {_SELECTED} FROM {self.sql_name}"  # noqa: S608 - as above
             f" WHERE campaign = {self.placeholder} AND row_key = {self.placeholder}"
         )
 
@@ -118,14 +118,14 @@ class AuditStatements(SqlTable):
         """Count invites and doubts of campaigns of which nothing happened since. Parameters: since when."""
         return (
             f"SELECT campaign, COUNT(*), SUM(CASE WHEN {_IN_DOUBT} THEN 1 ELSE 0 END), MAX({_UPDATED})"  # noqa: S608 - as above
-            f" FROM {self._table} GROUP BY campaign HAVING MAX({_UPDATED}) < {self.placeholder}"
+            f" FROM {self.sql_name} GROUP BY campaign HAVING MAX({_UPDATED}) < {self.placeholder}"
             " ORDER BY 4, 1"
         )
 
     def about(self) -> str:
         """Read all rows of a recipient. Parameters: recipient."""
-        return f"SELECT {', '.join(COLUMNS)} FROM {self._table} WHERE recipient = {self.placeholder}"  # noqa: S608 - as above
+        return f"SELECT {', '.join(COLUMNS)} FROM {self.sql_name} WHERE recipient = {self.placeholder}"  # noqa: S608 - as above
 
     def forgotten(self) -> str:
         """Read campaign and recipient of all that were forgotten."""
-        return f"SELECT campaign, recipient FROM {self._table} WHERE recipient >= '{FORGOTTEN}'"  # noqa: S608 - as above
+        return f"SELECT campaign, recipient FROM {self.sql_name} WHERE recipient >= '{FORGOTTEN}'"  # noqa: S608 - as above

@@ -30,7 +30,7 @@ class DeskStatements(AuditStatements):
         values = ", ".join(f"{name} = {self.placeholder}" for name in (*names, *SETTLED_COLUMNS))
         return (
             # MySQL assigns from left to right, and its condition is looked at before.
-            f"UPDATE {self._table} SET ended_at = COALESCE(ended_at, claimed_at), {values}"  # noqa: S608 - as above
+            f"UPDATE {self.sql_name} SET ended_at = COALESCE(ended_at, claimed_at), {values}"  # noqa: S608 - as above
             f" WHERE campaign = {self.placeholder} AND recipient = {self.placeholder}"
             f" AND claim_id = {self.placeholder} AND (outcome IS NULL OR outcome = 'unknown')"
         )
@@ -38,7 +38,7 @@ class DeskStatements(AuditStatements):
     def of_message(self) -> str:
         """Read the other campaigns in which a message is another invite's. Parameters: recipient, its id, campaign."""
         return (
-            f"SELECT campaign FROM {self._table} WHERE recipient = {self.placeholder}"  # noqa: S608 - as above
+            f"SELECT campaign FROM {self.sql_name} WHERE recipient = {self.placeholder}"  # noqa: S608 - as above
             f" AND message_id = {self.placeholder} AND campaign <> {self.placeholder}"
         )
 
@@ -46,18 +46,18 @@ class DeskStatements(AuditStatements):
         """Take away whose row it is. Parameters: what stands for the number from now on, campaign, recipient."""
         emptied = ", ".join(f"{name} = NULL" for name in _PERSONAL)
         return (
-            f"UPDATE {self._table} SET recipient = {self.placeholder}, {emptied}"  # noqa: S608 - as above
+            f"UPDATE {self.sql_name} SET recipient = {self.placeholder}, {emptied}"  # noqa: S608 - as above
             f" WHERE campaign = {self.placeholder} AND recipient = {self.placeholder}"
         )
 
     def delete(self) -> str:
         """Delete a row. Parameters: campaign, recipient."""
-        return f"DELETE FROM {self._table} WHERE campaign = {self.placeholder} AND recipient = {self.placeholder}"  # noqa: S608 - as above
+        return f"DELETE FROM {self.sql_name} WHERE campaign = {self.placeholder} AND recipient = {self.placeholder}"  # noqa: S608 - as above
 
     def prune(self) -> str:
         """Delete of a campaign what is older. Parameters: campaign, before when three times."""
         mark = self.placeholder
         return (
-            f"DELETE FROM {self._table} WHERE campaign = {mark} AND claimed_at < {mark}"  # noqa: S608 - as above
+            f"DELETE FROM {self.sql_name} WHERE campaign = {mark} AND claimed_at < {mark}"  # noqa: S608 - as above
             f" AND (ended_at IS NULL OR ended_at < {mark}) AND (settled_at IS NULL OR settled_at < {mark})"
         )

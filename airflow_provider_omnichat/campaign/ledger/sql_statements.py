@@ -7,8 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from airflow_provider_omnichat.campaign.sql.dialect import DIALECTS, NAME_LENGTH, AnyDialect
-from airflow_provider_omnichat.campaign.sql.written_table import DELIVERY_COLUMNS, WrittenTable
+from airflow_provider_omnichat.campaign.sql.written_table import (
+    DELIVERY_COLUMNS,
+    DIALECTS,
+    NAME_LENGTH,
+    AnyDialect,
+    WrittenTable,
+)
 
 DEFAULT_TABLE = "omnichat_invites"
 
@@ -106,7 +111,7 @@ class SqlTable(WrittenTable):
     # It begins with the recipient: a block then finds its rows by number whatever the planner knows of campaigns
     # (PostgreSQL, with a new table, read all of the campaign for each block), and counting a number's invites over
     # campaigns needs no index more.
-    _key: ClassVar = "recipient, campaign"
+    primary_key: ClassVar = "recipient, campaign"
 
     name: str
     dialect: AnyDialect
@@ -136,7 +141,7 @@ class SqlTable(WrittenTable):
             if self.dialect == "mysql"
             else "ON CONFLICT (campaign, recipient) DO NOTHING"
         )
-        return f"INSERT INTO {self._table} {self._values(CLAIM_COLUMNS, rows)} {unless_there}"
+        return f"INSERT INTO {self.sql_name} {self._values(CLAIM_COLUMNS, rows)} {unless_there}"
 
     def retake(self, rows: int, retakable_by_all: int, own: int, own_open: bool) -> str:
         """
@@ -149,23 +154,23 @@ class SqlTable(WrittenTable):
         kept = [f"{name} = CASE WHEN outcome IS NULL OR outcome = 'unknown' THEN {name} END" for name in _REASON]
         others = (name for name in _OUTCOME_COLUMNS if name not in {"row_key", "attempts", *_REASON})
         emptied = ", ".join([*kept, *(f"{name} = NULL" for name in others)])
-        allowed = [f"outcome IN ({self._marks(retakable_by_all)})"] if retakable_by_all else []
-        of_own = [f"outcome IN ({self._marks(own)})"] if own else []
+        allowed = [f"outcome IN ({self.marks(retakable_by_all)})"] if retakable_by_all else []
+        of_own = [f"outcome IN ({self.marks(own)})"] if own else []
         if own_open:
             of_own.append(f"(outcome IS NULL AND claimed_at < {self.placeholder})")
         if of_own:
             allowed.append(f"(claimed_by = {self.placeholder} AND ({' OR '.join(of_own)}))")
         return (
-            f"UPDATE {self._table} SET claimed_by = {self.placeholder}, claim_id = {self.placeholder},"  # noqa: S608 - as above
+            f"UPDATE {self.sql_name} SET claimed_by = {self.placeholder}, claim_id = {self.placeholder},"  # noqa: S608 - as above
             f" claimed_at = {self.placeholder}, attempts = 0, {emptied}"
-            f" WHERE campaign = {self.placeholder} AND recipient IN ({self._marks(rows)}) AND ({' OR '.join(allowed)})"
+            f" WHERE campaign = {self.placeholder} AND recipient IN ({self.marks(rows)}) AND ({' OR '.join(allowed)})"
         )
 
     def read(self, rows: int) -> str:
         """Read entries. Parameters: campaign, the recipients."""
         return (
-            f"SELECT {', '.join(READ_COLUMNS)} FROM {self._table}"  # noqa: S608 - as above
-            f" WHERE campaign = {self.placeholder} AND recipient IN ({self._marks(rows)})"
+            f"SELECT {', '.join(READ_COLUMNS)} FROM {self.sql_name}"  # noqa: S608 - as above
+            f" WHERE campaign = {self.placeholder} AND recipient IN ({self.marks(rows)})"
         )
 
     def record(self, rows: int) -> str:
@@ -183,10 +188,10 @@ class SqlTable(WrittenTable):
         insert = self._values(RECORD_COLUMNS, rows)
         if self.dialect == "mysql":
             updates = ", ".join(f"{name} = IF({condition}, VALUES({name}), {name})" for name in _OUTCOME_COLUMNS)
-            return f"INSERT INTO {self._table} {insert} ON DUPLICATE KEY UPDATE {updates}"
+            return f"INSERT INTO {self.sql_name} {insert} ON DUPLICATE KEY UPDATE {updates}"
         updates = ", ".join(f"{name} = excluded.{name}" for name in _OUTCOME_COLUMNS)
         return (
-            f"INSERT INTO {self._table} AS ledger {insert}"
+            f"INSERT INTO {self.sql_name} AS ledger {insert}"
             f" ON CONFLICT (campaign, recipient) DO UPDATE SET {updates} WHERE {condition}"
         )
 
@@ -200,21 +205,21 @@ class SqlTable(WrittenTable):
         # What is assigned first is looked at last: MySQL assigns from left to right.
         mark, unless_known = self.placeholder, "CASE WHEN reason_code IS NULL THEN {} ELSE {} END"
         return (
-            f"UPDATE {self._table} SET since = {unless_known.format('since', mark)},"  # noqa: S608 - as above
+            f"UPDATE {self.sql_name} SET since = {unless_known.format('since', mark)},"  # noqa: S608 - as above
             f" error = {unless_known.format(mark, 'error')}, reason_code = COALESCE(reason_code, {mark}),"
             " ended_at = claimed_at, outcome = 'unknown'"
             f" WHERE campaign = {mark} AND claimed_by = {mark} AND outcome IS NULL AND claimed_at < {mark}"
-            f" AND recipient IN ({self._marks(rows)})"
+            f" AND recipient IN ({self.marks(rows)})"
         )
 
     def any_forgotten(self) -> str:
         """Read one recipient that was forgotten, if there is one: by the key, whatever the size of the table."""
-        return f"SELECT recipient FROM {self._table} WHERE recipient >= '{FORGOTTEN}' LIMIT 1"  # noqa: S608 - as above
+        return f"SELECT recipient FROM {self.sql_name} WHERE recipient >= '{FORGOTTEN}' LIMIT 1"  # noqa: S608 - as above
 
     def other_campaign(self) -> str:
         """Read a campaign in which an owner may have sent. Parameters: claimed_by, the campaign that is not meant."""
         return (
-            f"SELECT campaign FROM {self._table} WHERE claimed_by = {self.placeholder}"  # noqa: S608 - as above
+            f"SELECT campaign FROM {self.sql_name} WHERE claimed_by = {self.placeholder}"  # noqa: S608 - as above
             f" AND campaign <> {self.placeholder} AND (outcome IS NULL OR outcome IN ('accepted', 'unknown'))"
             " ORDER BY claimed_at DESC LIMIT 1"
         )
@@ -222,52 +227,20 @@ class SqlTable(WrittenTable):
     def count_recent(self, rows: int) -> str:
         """Count invites by recipient. Parameters: the recipients, since when twice."""
         return (
-            f"SELECT recipient, COUNT(*) FROM {self._table}"  # noqa: S608 - as above
-            f" WHERE recipient IN ({self._marks(rows)})"
+            f"SELECT recipient, COUNT(*) FROM {self.sql_name}"  # noqa: S608 - as above
+            f" WHERE recipient IN ({self.marks(rows)})"
             f" AND ((outcome IN ('accepted', 'unknown') AND ended_at >= {self.placeholder})"
             f" OR (outcome IS NULL AND claimed_at >= {self.placeholder})) GROUP BY recipient"
         )
 
-    def unfinished(self, rows: int, by_owner: bool) -> str:
-        """
-        Read accepted invites without a final status, in the order of their numbers.
-
-        Parameters: campaign, claimed_by if *by_owner*, the number after which to go on.
-        """
-        return (
-            f"SELECT recipient, message_id, ended_at FROM {self._table} WHERE {self._sent(by_owner)}"  # noqa: S608 - as above
-            f" AND delivery IS NULL AND recipient > {self.placeholder} ORDER BY recipient LIMIT {rows}"
-        )
-
-    def deliver(self) -> str:
-        """Write a final status. Parameters: delivery, time, price, currency, campaign, recipient, message_id."""
-        mark = self.placeholder
-        return (
-            f"UPDATE {self._table} SET delivery = {mark}, delivered_at = {mark}, price = {mark}, currency = {mark}"  # noqa: S608 - as above
-            f" WHERE campaign = {mark} AND recipient = {mark} AND message_id = {mark}"
-        )
-
-    def count_deliveries(self, by_owner: bool) -> str:
-        """Count final statuses. Parameters: campaign, claimed_by if *by_owner*."""
-        return (
-            f"SELECT delivery, COUNT(*) FROM {self._table} WHERE {self._sent(by_owner)}"  # noqa: S608 - as above
-            " AND delivery IS NOT NULL GROUP BY delivery"
-        )
-
-    def _sent(self, by_owner: bool) -> str:
-        owner = f" AND claimed_by = {self.placeholder}" if by_owner else ""
-        return f"campaign = {self.placeholder}{owner} AND outcome = 'accepted' AND message_id IS NOT NULL"
-
     @property
-    def _table(self) -> str:
+    def sql_name(self) -> str:
+        """See :class:`.WrittenTable`."""
         return ".".join(map(self._quoted, check_table_name(self.name)))
 
     def _quoted(self, name: str) -> str:
         return f"`{name}`" if self.dialect == "mysql" else f'"{name}"'
 
     def _values(self, columns: Sequence[str], rows: int) -> str:
-        row = f"({self._marks(len(columns))})"
+        row = f"({self.marks(len(columns))})"
         return f"({', '.join(columns)}) VALUES {', '.join([row] * rows)}"
-
-    def _marks(self, count: int) -> str:
-        return ", ".join([self.placeholder] * count)

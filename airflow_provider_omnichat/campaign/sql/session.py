@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 from airflow_provider_omnichat.campaign.sql.cursor import streaming_cursor
-from airflow_provider_omnichat.campaign.sql.dialect import AnyDialect
 from airflow_provider_omnichat.campaign.sql.failure import (
     advice_on_sqlite,
     failure_name,
@@ -21,7 +20,7 @@ from airflow_provider_omnichat.campaign.sql.failure import (
     is_of_the_statement,
     lacks_rights,
 )
-from airflow_provider_omnichat.campaign.sql.written_table import WrittenTable, lack_of_columns
+from airflow_provider_omnichat.campaign.sql.written_table import AnyDialect, WrittenTable, lack_of_columns
 
 T = TypeVar("T")
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
+
+Dialect = Literal["sqlite", "postgresql", "mysql"]
+AnyDialect = Literal[Dialect, "duckdb", "other"]
+"""What must be known of a database that takes result rows; most are ``other``."""
+DIALECTS: tuple[Dialect, ...] = ("sqlite", "postgresql", "mysql")
+"""Databases that can hold a ledger: they keep a primary key and undo half a transaction. MariaDB is ``mysql``."""
+
+# Compared byte by byte, and in MySQL within the 3,072 bytes of a key: 282 characters of up to 4 bytes.
+NAME_LENGTH = 250
 
 # What became of an accepted invite later; nothing that sends touches it.
 DELIVERY_COLUMNS = (
@@ -29,14 +38,21 @@ class WrittenTable(ABC):
     if_missing: ClassVar[str]
     name: str
     dialect: str
+    placeholder: str
 
     @property
     @abstractmethod
-    def _table(self) -> str: ...
+    def sql_name(self) -> str:
+        """The name as statements have it, with quotes if the table was made with them."""
 
     @property
     @abstractmethod
-    def _key(self) -> str: ...
+    def primary_key(self) -> str:
+        """The columns of the primary key; empty for none."""
+
+    def marks(self, count: int) -> str:
+        """Return placeholders for so many parameters."""
+        return ", ".join([self.placeholder] * count)
 
     @property
     def columns(self) -> Mapping[str, str]:
@@ -47,22 +63,22 @@ class WrittenTable(ABC):
     def create(self) -> str:
         """Build the statement that makes the table."""
         lines = [f"    {name} {kind}" for name, kind in self.columns.items()]
-        if self._key:
-            lines.append(f"    PRIMARY KEY ({self._key})")
+        if self.primary_key:
+            lines.append(f"    PRIMARY KEY ({self.primary_key})")
         options = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin" if self.dialect == "mysql" else ""
-        return f"CREATE TABLE {self.if_missing}{self._table} (\n" + ",\n".join(lines) + f"\n){options}"
+        return f"CREATE TABLE {self.if_missing}{self.sql_name} (\n" + ",\n".join(lines) + f"\n){options}"
 
     def probe(self) -> str:
         """Read nothing, and fail where the table or a column of it is missing."""
-        return f"SELECT {', '.join(self.columns)} FROM {self._table} WHERE 1 = 0"  # noqa: S608 - checked names only
+        return f"SELECT {', '.join(self.columns)} FROM {self.sql_name} WHERE 1 = 0"  # noqa: S608 - checked names only
 
     def add(self, column: str) -> str:
         """Build the statement that adds a column to a table of an older version."""
-        return f"ALTER TABLE {self._table} ADD COLUMN {column} {self.columns[column]}"
+        return f"ALTER TABLE {self.sql_name} ADD COLUMN {column} {self.columns[column]}"
 
     def missing(self, cursor: Any) -> list[str]:
         """Read which columns the table lacks; fail where there is no table."""
-        cursor.execute(f"SELECT * FROM {self._table} WHERE 1 = 0")  # noqa: S608 - as above
+        cursor.execute(f"SELECT * FROM {self.sql_name} WHERE 1 = 0")  # noqa: S608 - as above
         names = [str(column[0]) for column in cursor.description]
         cursor.fetchall()
         # A name without quotes is a small one in PostgreSQL, a large one in some others, and either in the rest.

@@ -19,17 +19,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.base import RequestResponseEndpoint
 
 from airflow_provider_omnichat.campaign.model.pages import PageError
+from airflow_provider_omnichat.campaign.model.place import PlaceError
 from airflow_provider_omnichat.plugins.invites import access, pages
-from airflow_provider_omnichat.plugins.invites.csv_download import csv_lines
 from airflow_provider_omnichat.plugins.invites.metadata import (
     dags_with_campaigns,
     may_send_yet,
     recent_tasks,
     tasks_of_run,
 )
-from airflow_provider_omnichat.plugins.invites.row_places import row_place
-from airflow_provider_omnichat.plugins.invites.row_query import RowsWanted
-from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
+from airflow_provider_omnichat.plugins.invites.rows import RowsWanted, csv_lines
+from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask, row_place
 from airflow_provider_omnichat.plugins.invites.settling import NotSettledError, SettleBody, settle
 
 _log = logging.getLogger(__name__)
@@ -167,14 +166,11 @@ def download_rows(
     """Give the rows that are chosen as CSV, as a stream."""
     task = _one(session, dag_id, run_id, task_id, map_index)
     session.commit()  # as above
-    place = row_place(task)
-    if place.pages is None:
-        raise HTTPException(404, place.why_not)
     try:
-        lines: Iterator[str] = csv_lines(place.pages, wanted.query())
-        first = next(lines)  # what cannot be read is told now, and not in the middle of a file
+        lines = csv_lines(row_place(task), wanted.query())
+        first = next(lines)  # what cannot be read is reported now, and not in the middle of a file
     except PageError as error:
-        raise HTTPException(409, str(error)) from None
+        raise HTTPException(404 if isinstance(error, PlaceError) else 409, str(error)) from None
 
     def stream() -> Iterator[str]:
         yield first

@@ -13,11 +13,11 @@ from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import SHORT_DIGITS, doubts_in_store
 from airflow_provider_omnichat.campaign.model.pages import PageError, PageQuery, ShownRow
+from airflow_provider_omnichat.campaign.model.place import Place
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
-from airflow_provider_omnichat.plugins.invites.metadata import has_state_store
-from airflow_provider_omnichat.plugins.invites.row_places import RowPlace, ledger_table, rendered_text
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
+from airflow_provider_omnichat.tasks.places import has_state_store
 
 MOST_DOUBTS = 100
 _MOST_NAMED = 1000
@@ -59,7 +59,7 @@ class Doubts(NamedTuple):
     problem: str = ""
 
 
-def doubts_of(session: Session, task: SendingTask, place: RowPlace) -> Doubts:
+def doubts_of(session: Session, task: SendingTask, place: Place) -> Doubts:
     """
     Give who is in doubt of a task.
 
@@ -67,7 +67,7 @@ def doubts_of(session: Session, task: SendingTask, place: RowPlace) -> Doubts:
     :param task: the task instance.
     :param place: where its rows are: they have the names that a task state store has not.
     """
-    conn_id = rendered_text(task, "ledger_conn_id")
+    conn_id = task.rendered_text("ledger_conn_id")
     if not conn_id and not has_state_store():
         return Doubts([], problem=_NOBODY_KNOWS if task.progress.counts.get("unknown") else "")
     try:
@@ -81,7 +81,7 @@ def doubts_of(session: Session, task: SendingTask, place: RowPlace) -> Doubts:
 
 
 def _of_table(task: SendingTask, conn_id: str) -> Iterator[ShownDoubt]:
-    audit = LedgerAudit(ledger_database(conn_id), ledger_table(task))
+    audit = LedgerAudit(ledger_database(conn_id), task.ledger_table)
     for row in audit.doubts(task.progress.campaign, task.identity):
         if row.outcome == CLAIMED and task.is_at_work:
             continue  # it is being sent
@@ -91,7 +91,7 @@ def _of_table(task: SendingTask, conn_id: str) -> Iterator[ShownDoubt]:
         yield ShownDoubt(recipient, name, number, row.error or "It was claimed, and has not ended", row.claimed_at)
 
 
-def _of_store(session: Session, task: SendingTask, place: RowPlace) -> Iterator[ShownDoubt]:
+def _of_store(session: Session, task: SendingTask, place: Place) -> Iterator[ShownDoubt]:
     from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore  # Airflow 3.3
 
     doubts = doubts_in_store(ServerSideStore(session, task), task.progress.campaign, MOST_DOUBTS + 1)
@@ -109,12 +109,10 @@ def _of_store(session: Session, task: SendingTask, place: RowPlace) -> Iterator[
         )
 
 
-def _named(task: SendingTask, place: RowPlace) -> dict[str, ShownRow]:
+def _named(task: SendingTask, place: Place) -> dict[str, ShownRow]:
     """Give the rows in doubt by what stands for them in the task state store, where the results have them."""
-    if place.pages is None:
-        return {}
     try:
-        rows = place.pages.page(PageQuery(outcome="unknown", size=_MOST_NAMED)).rows
+        rows = place.page(PageQuery(outcome="unknown", size=_MOST_NAMED)).rows
     except PageError:
         return {}
     campaign = task.progress.campaign

@@ -8,9 +8,10 @@ instances to a region; before, all of them go by the names of DAG, run and task,
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from importlib.util import find_spec
 from itertools import accumulate
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from airflow.models.dagrun import DagRun
@@ -20,12 +21,14 @@ from airflow.models.xcom import XComModel
 from sqlalchemy import and_, func, select, tuple_
 from sqlalchemy.orm import Session
 
+from airflow_provider_omnichat.campaign.model.pages import PageError
 from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
-from airflow_provider_omnichat.plugins.invites.xcom_values import pushed_values
 from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY
 
 MOST_TASKS = 2000
 """Instances that are read and summed at most."""
+
+_READERS = 16
 
 
 def tasks_of_run(
@@ -111,11 +114,6 @@ def names_of(task: SendingTask) -> dict[str, Any]:
     return names if task.region_id is None else {**names, "region_id": task.region_id}
 
 
-def has_state_store() -> bool:
-    """Tell whether this Airflow has a task state store: 3.3 and later."""
-    return find_spec("airflow.models.task_state_store") is not None
-
-
 def _pushed() -> Any:
     """Select task instances with what they have pushed."""
     if hasattr(XComModel, "task_instance_id"):
@@ -127,6 +125,38 @@ def _pushed() -> Any:
 
 
 def _tasks(session: Session, found: Sequence[Any], rendered: Any = None) -> list[SendingTask]:
-    values = pushed_values(session, [value for _, value in found])
+    values = _pushed_values(session, [value for _, value in found])
     tasks = [SendingTask.of(ti, value, rendered) for (ti, _), value in zip(found, values, strict=True)]
     return [task for task in tasks if task is not None]
+
+
+def _pushed_values(session: Session, values: Sequence[Any]) -> Sequence[Any]:
+    """Return the values of XComs: as the database has them, or from the backend; raise PageError if it gives none."""
+    if not any(isinstance(value, str) for value in values):
+        return values
+    session.expunge_all()
+    session.commit()  # an object store may be slow, and all of Airflow's API needs its connections
+    with ThreadPoolExecutor(_READERS) as readers:
+        read = list(readers.map(_from_backend, values))
+    if all(isinstance(value, str) for value in read):
+        raise PageError(read[0])
+    return read
+
+
+def _from_backend(value: Any) -> Any:
+    """Return what a backend keeps elsewhere; the reason, as a text, if it cannot be read."""
+    if not isinstance(value, str):
+        return value
+    from airflow.sdk.execution_time.xcom import XCom
+
+    try:
+        read = XCom.deserialize_value(SimpleNamespace(value=value))
+        problem = "there is nothing, or it is another backend's"
+    except Exception as error:  # whatever a storage raises
+        read, problem = "", type(error).__name__
+    if not isinstance(read, str):
+        return read
+    return (
+        f"What this task has pushed is kept by an XCom backend, and {XCom.__name__} of this server cannot read it there"
+        f" ({problem}). Give the API server the workers' xcom_backend, with its settings, connections and rights"
+    )

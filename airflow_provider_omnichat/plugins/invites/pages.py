@@ -17,13 +17,12 @@ from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.privacy import shown_address
 from airflow_provider_omnichat.campaign.model.pages import Page, PageError
+from airflow_provider_omnichat.campaign.model.place import PlaceError
 from airflow_provider_omnichat.plugins.invites import access, charts, outcomes
 from airflow_provider_omnichat.plugins.invites.doubts import doubts_of
 from airflow_provider_omnichat.plugins.invites.metadata import MOST_TASKS
-from airflow_provider_omnichat.plugins.invites.numbers import number_shower
-from airflow_provider_omnichat.plugins.invites.row_places import row_place
-from airflow_provider_omnichat.plugins.invites.row_query import RowsWanted
-from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
+from airflow_provider_omnichat.plugins.invites.rows import RowsWanted, number_shower
+from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask, row_place
 
 _MOST_INSTANCES = 200
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -100,12 +99,11 @@ def one_task(
     if part == "live":
         return _render("task_live.html", **summary)
     place = row_place(task)
-    page, problem = Page([], None), place.why_not
-    if place.pages is not None:
-        try:
-            page = place.pages.page(wanted.query())
-        except PageError as error:
-            problem = str(error)
+    page, problem, can_list = Page([], None), "", True
+    try:
+        page = place.page(wanted.query())
+    except PageError as error:
+        problem, can_list = str(error), not isinstance(error, PlaceError)
     doubts = doubts_of(session, task, place) if task.progress.counts.get("unknown") or not task.is_at_work else None
     return _render(
         "task.html",
@@ -113,8 +111,9 @@ def one_task(
         wanted=wanted,
         page=page,
         problem=problem,
-        place=shown_address(place.pages.place) if place.pages is not None else "",
-        sorts=place.pages is not None and place.pages.sorts,
+        place=shown_address(place.location) if place.location else "",
+        can_list=can_list,
+        sorts=place.sorts,
         doubts=doubts,
         may_settle=may_settle,
         shown_number=number_shower(),

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
+from airflow_provider_omnichat.campaign.model.place import NoPlace, Place, PlaceError
+from airflow_provider_omnichat.tasks.places import Batch, place_of
+
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
 
@@ -109,6 +113,16 @@ class SendingTask:
         parts = [self.dag_id, self.run_id, self.task_id]
         return "/".join(parts if self.map_index < 0 else [*parts, str(self.map_index)])
 
+    @property
+    def ledger_table(self) -> str:
+        """The table of its ledger."""
+        return self.rendered_text("ledger_table") or DEFAULT_TABLE
+
+    def rendered_text(self, name: str) -> str | None:
+        """Return a rendered field, a whole number as text; None if it is empty or something else."""
+        value = self.rendered.get(name)
+        return str(value) if isinstance(value, str | int) and value not in ("", "None") else None
+
     @classmethod
     def of(cls, ti: TaskInstance, value: Any, rendered: Any) -> Self | None:
         """
@@ -134,4 +148,28 @@ class SendingTask:
             progress=progress,
             rendered=rendered if isinstance(rendered, Mapping) else {},
             region_id=getattr(ti, "region_id", None),
+        )
+
+
+def row_place(task: SendingTask) -> Place:
+    """Find where the rows of a task are; if they cannot be reached, the place says why."""
+    if not task.rendered:
+        return NoPlace("Airflow no longer has the rendered fields of this task, which say where its rows are")
+    # Connections and tables come from the rendered fields, which only a worker writes: an XCom may be edited by people
+    # who have no right to a connection.
+    batch = Batch(
+        task.identity,
+        task.progress.campaign,
+        task.rendered_text,
+        is_rendered=True,
+        pushed_location=task.progress.results,
+    )
+    try:
+        return place_of(batch)
+    except PlaceError as error:
+        return NoPlace(str(error))
+    except Exception as error:  # no such connection, or a provider that the API server lacks
+        return NoPlace(
+            f"Airflow's API server cannot reach the rows ({type(error).__name__}). It needs the connection that the"
+            " task uses, and the provider of its type"
         )

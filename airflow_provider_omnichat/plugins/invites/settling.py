@@ -14,9 +14,9 @@ from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
-from airflow_provider_omnichat.plugins.invites.metadata import has_state_store, locked_state
-from airflow_provider_omnichat.plugins.invites.row_places import ledger_table, rendered_text
+from airflow_provider_omnichat.plugins.invites.metadata import locked_state
 from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
+from airflow_provider_omnichat.tasks.places import has_state_store
 
 _LAST_WORD_MINUTES = 5
 """How long a worker may still send of a task that somebody has marked as failed, or that Airflow gave up."""
@@ -52,7 +52,7 @@ def settle(session: Session, task: SendingTask, body: SettleBody, by: str) -> No
     :raises NotSettledError: the task is at work, or the invite is not in doubt.
     """
     settlement = Settlement(was_sent=body.settled_as == "sent", by=by, why=body.why, at=datetime.now(UTC))
-    conn_id = rendered_text(task, "ledger_conn_id")
+    conn_id = task.rendered_text("ledger_conn_id")
     try:
         refusal = (
             _in_table(session, task, conn_id, body.recipient, settlement)
@@ -80,7 +80,7 @@ def _lock(session: Session, task: SendingTask) -> datetime | None:
 def _in_table(session: Session, task: SendingTask, conn_id: str, reference: str, settlement: Settlement) -> str | None:
     campaign = task.progress.campaign
     try:
-        database, table = ledger_database(conn_id), ledger_table(task)
+        database, table = ledger_database(conn_id), task.ledger_table
         audit, desk = LedgerAudit(database, table), LedgerDesk(database, table)
     except OmnichatError:
         raise
