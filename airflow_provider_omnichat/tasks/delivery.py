@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_omnichat.api.outcomes import Delivery
 from airflow_provider_omnichat.campaign.ledger.place import LedgerPlace
-from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
+from airflow_provider_omnichat.campaign.model.delivery import Deliveries, FinalStatus, SentInvite
 from airflow_provider_omnichat.campaign.model.place import Place, PlaceError, UnwrittenPlace
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.tasks.places import place_at
@@ -31,18 +31,22 @@ class GivenMessages(UnwrittenPlace):
         self._unfinished = dict.fromkeys(message_ids)
         self._counts: Counter[Delivery] = Counter()
 
-    def unfinished(self) -> Iterator[SentInvite]:
+    def deliveries(self) -> Deliveries:
         """See :class:`.Place`."""
+        return self
+
+    def unfinished(self) -> Iterator[SentInvite]:
+        """See :class:`.Deliveries`."""
         return iter([SentInvite(message_id, None) for message_id in self._unfinished])
 
-    def record_deliveries(self, statuses: Sequence[FinalStatus]) -> None:
-        """See :class:`.Place`."""
+    def record(self, statuses: Sequence[FinalStatus]) -> None:
+        """See :class:`.Deliveries`."""
         for status in statuses:
             del self._unfinished[status.invite.message_id]
             self._counts[status.delivery] += 1
 
-    def count_deliveries(self) -> Mapping[Delivery, int]:
-        """See :class:`.Place`."""
+    def counts(self) -> Mapping[Delivery, int]:
+        """See :class:`.Deliveries`."""
         return self._counts
 
 

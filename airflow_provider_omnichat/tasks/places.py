@@ -35,6 +35,10 @@ _LONGEST_NAME = 200
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._=+-]")
 
 
+RowsIn = Mapping[str, Any]
+"""``kind`` and what finds the place, as the manifest has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """
@@ -70,12 +74,12 @@ class Kind(NamedTuple):
     """
     How places of a kind are found.
 
-    :param of_batch: returns the place that the arguments name; None if they name none of this kind.
-    :param at: returns the place that :meth:`.Place.rows_in` described.
+    :param describe: returns the ``rows_in`` of the place that the arguments name; None if they name none of this kind.
+    :param open: returns the place at a ``rows_in``; with the batch, if it may be written to.
     """
 
-    of_batch: Callable[[Batch], Place | None]
-    at: Callable[[Mapping[str, Any]], Place]
+    describe: Callable[[Batch], RowsIn | None]
+    open: Callable[[RowsIn, Batch | None], Place]
 
 
 def place_of(batch: Batch) -> Place:
@@ -85,9 +89,8 @@ def place_of(batch: Batch) -> Place:
     :raises ValueError: it cannot be used; the text says why.
     """
     for kind in KINDS.values():
-        place = kind.of_batch(batch)
-        if place is not None:
-            return place
+        if rows_in := kind.describe(batch):
+            return kind.open(rows_in, batch)
     if batch.pushed_location:
         raise PlaceError(
             f"The rows are in {shown_address(batch.pushed_location)}, a kind of place that Airflow's API server does"
@@ -101,7 +104,7 @@ def place_of(batch: Batch) -> Place:
     return StateStorePlace()
 
 
-def place_at(rows_in: Mapping[str, Any] | None) -> Place:
+def place_at(rows_in: RowsIn | None) -> Place:
     """Find the place that a manifest describes."""
     if not rows_in:
         return StateStorePlace()
@@ -111,7 +114,7 @@ def place_at(rows_in: Mapping[str, Any] | None) -> Place:
             f"The rows of this batch are in a place of the kind {rows_in['kind']!r}, which this worker does not know;"
             f" it knows {', '.join(KINDS)}. Give it the code of the worker that sent them"
         )
-    return kind.at(rows_in)
+    return kind.open(rows_in, None)
 
 
 class HasArguments(Protocol):
@@ -141,37 +144,44 @@ def has_state_store() -> bool:
 # results_table
 
 
-def _table_of(batch: Batch) -> Place | None:
+def _describe_table(batch: Batch) -> RowsIn | None:
     table = batch.argument("results_table")
-    if not table:
-        return None
     conn_id = batch.argument("results_conn_id") or batch.argument("conn_id")
-    return _table(conn_id, table, batch.name, batch.try_number, batch.recipient_of)
+    return table and {"kind": ResultTable.kind, "conn_id": conn_id, "table": table, "batch": batch.name}
 
 
-def _table_at(rows_in: Mapping[str, Any]) -> Place:
-    return _table(rows_in["conn_id"], rows_in["table"], rows_in["batch"])
-
-
-def _table(
-    conn_id: str, table: str, batch: str, try_number: int = 0, recipient_of: Callable[[str], str] | None = None
-) -> Place:
-    database = result_database(conn_id)
-    try:
-        return ResultTable(database, table, batch=batch, try_number=try_number, recipient_of=recipient_of)
-    except ValueError as error:  # the table's name is invalid
-        raise PlaceError(str(error)) from None
+def _open_table(rows_in: RowsIn, batch: Batch | None) -> Place:
+    database = result_database(rows_in["conn_id"])
+    if batch is None:
+        return ResultTable(database, rows_in["table"], batch=rows_in["batch"])
+    return ResultTable(
+        database,
+        rows_in["table"],
+        batch=rows_in["batch"],
+        try_number=batch.try_number,
+        recipient_of=batch.recipient_of,
+    )
 
 
 # results_path
 
 
-def _files_of(batch: Batch) -> Place | None:
+def _describe_files(batch: Batch) -> RowsIn | None:
     path = batch.argument("results_path")
     if not path:
         return None
+    folder = _pushed_folder(batch, path) if batch.is_rendered else _own_folder(batch, str(path))
+    return {"kind": ResultFiles.kind, "path": folder}
+
+
+def _open_files(rows_in: RowsIn, batch: Batch | None) -> Place:
+    folder = storage_path(rows_in["path"])
+    if batch is None:
+        return ResultFiles(folder)
+    with suppress(Exception):  # reported when it is written to
+        folder.fs  # noqa: B018 - here Airflow looks the connection up, for all paths below
     return ResultFiles(
-        _pushed_folder(batch, path) if batch.is_rendered else _own_folder(batch, str(path)),
+        folder,
         format=batch.argument("results_format") or "jsonl",
         try_number=batch.try_number,
         owner=batch.name,
@@ -180,19 +190,12 @@ def _files_of(batch: Batch) -> Place | None:
     )
 
 
-def _files_at(rows_in: Mapping[str, Any]) -> Place:
-    return ResultFiles(storage_path(rows_in["path"]))
-
-
-def _own_folder(batch: Batch, results_path: str) -> Any:
+def _own_folder(batch: Batch, results_path: str) -> str:
     check_address(results_path, "results_path", takes_query=False)
-    root = storage_path(results_path)
-    with suppress(Exception):  # reported when it is written to
-        root.fs  # noqa: B018 - here Airflow looks the connection up, for all paths below
-    return root.joinpath(*folder_names(batch.identity, batch.argument("resend_key")))
+    return str(storage_path(results_path).joinpath(*folder_names(batch.identity, batch.argument("resend_key"))))
 
 
-def _pushed_folder(batch: Batch, rendered_path: str) -> Any:
+def _pushed_folder(batch: Batch, rendered_path: str) -> str:
     # The rendered path lacks the id of a connection, so that the pushed one is opened; it must be the task's own folder
     # below the rendered path: beside it are those of other DAGs.
     own = "/".join(["", *folder_names(batch.identity, batch.argument("resend_key"))])
@@ -209,7 +212,7 @@ def _pushed_folder(batch: Batch, rendered_path: str) -> Any:
         )
     if owner_of(folder) not in (None, batch.name):
         raise PlaceError(f"The result files in {shown_address(location)} are those of another task or campaign")
-    return folder
+    return location
 
 
 def folder_names(identity: str, resend_key: str | None) -> list[str]:
@@ -221,28 +224,20 @@ def folder_names(identity: str, resend_key: str | None) -> list[str]:
 # ledger_conn_id
 
 
-def _ledger_of(batch: Batch) -> Place | None:
+def _describe_ledger(batch: Batch) -> RowsIn | None:
     conn_id = batch.argument("ledger_conn_id")
-    if not conn_id:
-        return None
-    return _ledger(conn_id, batch.argument("ledger_table") or DEFAULT_TABLE, batch.campaign, batch.identity)
+    table = batch.argument("ledger_table") or DEFAULT_TABLE
+    ledger = {"kind": LedgerPlace.kind, "conn_id": conn_id, "table": table, "campaign": batch.campaign}
+    return conn_id and {**ledger, "owner": batch.identity}
 
 
-def _ledger_at(rows_in: Mapping[str, Any]) -> Place:
-    return _ledger(rows_in["conn_id"], rows_in["table"], rows_in["campaign"], rows_in["owner"])
-
-
-def _ledger(conn_id: str, table: str, campaign: str, owner: str | None) -> Place:
-    database = ledger_database(conn_id)
-    try:
-        return LedgerPlace(database, campaign, owner, table)
-    except ValueError as error:  # the table's name is invalid
-        raise PlaceError(str(error)) from None
+def _open_ledger(rows_in: RowsIn, _: Batch | None) -> Place:
+    return LedgerPlace(ledger_database(rows_in["conn_id"]), rows_in["campaign"], rows_in["owner"], rows_in["table"])
 
 
 KINDS: dict[str, Kind] = {
-    ResultTable.kind: Kind(_table_of, _table_at),
-    ResultFiles.kind: Kind(_files_of, _files_at),
-    LedgerPlace.kind: Kind(_ledger_of, _ledger_at),
+    ResultTable.kind: Kind(_describe_table, _open_table),
+    ResultFiles.kind: Kind(_describe_files, _open_files),
+    LedgerPlace.kind: Kind(_describe_ledger, _open_ledger),
 }
 """Every kind of place with rows, by its name in the manifest. If arguments name several, the first one counts."""

@@ -57,7 +57,7 @@ def test_a_sensor_says_that_it_takes_no_final_statuses(vendor, ledger, path, mon
     register(monkeypatch, BareLines)
     run = run_task(sensor(sent(path, ledger)))
     assert run.state == "failed"
-    assert f"The rows are in {path}. A place of the kind 'lines' cannot take final statuses" in str(run.error)
+    assert f"The rows are in {path}. A place of the kind 'lines' cannot keep final statuses" in str(run.error)
 
 
 def test_a_sensor_on_a_worker_without_it_says_so(vendor, ledger, path, monkeypatch):

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Delivery, Outcome
-from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
+from airflow_provider_omnichat.campaign.model.delivery import Deliveries, FinalStatus, SentInvite
 from airflow_provider_omnichat.campaign.model.pages import Page, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.model.place import DECIDED, Place
 from airflow_provider_omnichat.campaign.model.rows import Result
-from airflow_provider_omnichat.tasks.places import Batch, Kind
+from airflow_provider_omnichat.tasks.places import Batch, Kind, RowsIn
 
 
 class BareLines(Place):
@@ -56,19 +56,22 @@ class Lines(BareLines):
         end = query.skipped + query.size
         return Page(shown[query.skipped : end], str(end) if end < len(shown) else None)
 
+    def deliveries(self) -> Deliveries:
+        return self
+
     def unfinished(self) -> Iterator[SentInvite]:
         known = {row["message_id"] for row in read(self._deliveries)}
         for row in read(self._path):
             if row["message_id"] and row["message_id"] not in known:
                 yield SentInvite(row["message_id"], datetime.fromisoformat(row["at"]), row["row"])
 
-    def record_deliveries(self, statuses: Sequence[FinalStatus]) -> None:
+    def record(self, statuses: Sequence[FinalStatus]) -> None:
         with self._deliveries.open("a") as file:
             for status in statuses:
                 row = {"message_id": status.invite.message_id, "delivery": status.delivery.value}
                 file.write(json.dumps(row) + "\n")
 
-    def count_deliveries(self) -> Mapping[Delivery, int]:
+    def counts(self) -> Mapping[Delivery, int]:
         return Counter(Delivery(row["delivery"]) for row in read(self._deliveries))
 
 
@@ -77,8 +80,11 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def kind_of(made: type[BareLines]) -> Kind:
-    def of_batch(batch: Batch) -> Place | None:
+    def describe(batch: Batch) -> RowsIn | None:
         path = batch.argument("results_path") or ""
-        return made(path, batch.recipient_of) if path.endswith(".lines") else None
+        return {"kind": made.kind, "path": path} if path.endswith(".lines") else None
 
-    return Kind(of_batch, lambda rows_in: made(rows_in["path"]))
+    def open_place(rows_in: RowsIn, batch: Batch | None) -> Place:
+        return made(rows_in["path"], batch.recipient_of) if batch else made(rows_in["path"])
+
+    return Kind(describe, open_place)

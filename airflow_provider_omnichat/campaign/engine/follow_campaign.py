@@ -75,7 +75,7 @@ def sample_of(places: Sequence[Place]) -> list[str]:
     """
     report, now = DeliveryReport(), datetime.now(UTC)
     for place in places:
-        for invite in place.unfinished():
+        for invite in place.deliveries().unfinished():
             if can_be_asked(invite.message_id) and not _is_out_of_reach(invite, now):
                 report.offer(invite.message_id)
     return report.sample
@@ -102,10 +102,11 @@ async def _follow(places: Sequence[Place], client: AsyncOmnichatClient, limit: R
     async with client:
         logs = SmsLogs(client, limit)
         for place in places:
-            for block in _blocks(place.unfinished()):
+            deliveries = place.deliveries()
+            for block in _blocks(deliveries.unfinished()):
                 if final := await _ask(block, logs, report):
-                    place.record_deliveries(final)
-            for state, count in place.count_deliveries().items():
+                    deliveries.record(final)
+            for state, count in deliveries.counts().items():
                 report.known[state] += count
     return report
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 
-from airflow_provider_omnichat.api.outcomes import Delivery
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit, LedgerRow
 from airflow_provider_omnichat.campaign.ledger.audit_statements import Order as Column
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE, SqlTable
-from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
+from airflow_provider_omnichat.campaign.model.delivery import Deliveries
 from airflow_provider_omnichat.campaign.model.pages import Order, Page, PageError, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.model.place import PlaceError, UnwrittenPlace
 from airflow_provider_omnichat.campaign.sql.delivery import SqlDeliveries
@@ -25,7 +24,7 @@ class LedgerPlace(UnwrittenPlace):
 
     :param owner: the task instance that claimed them; None for the whole campaign.
     :param table: not made if it is missing.
-    :raises ValueError: the table's name is invalid.
+    :raises PlaceError: the table's name is invalid.
     """
 
     kind = "ledger"
@@ -34,6 +33,10 @@ class LedgerPlace(UnwrittenPlace):
     def __init__(
         self, database: SqlDatabase, campaign: str, owner: str | None = None, table: str = DEFAULT_TABLE
     ) -> None:
+        try:
+            ledger = SqlTable(table, database.dialect, database.placeholder)
+        except ValueError as error:  # the table's name is invalid
+            raise PlaceError(str(error)) from None
         self._audit = LedgerAudit(database, table)
         self._campaign = campaign
         self._owner = owner
@@ -43,7 +46,6 @@ class LedgerPlace(UnwrittenPlace):
         rows_of = {"campaign": fitted(campaign)}
         if owner is not None:
             rows_of["claimed_by"] = fitted(owner)
-        ledger = SqlTable(table, database.dialect, database.placeholder)
         self._deliveries = SqlDeliveries(database, ledger, LedgerError, rows_of, "recipient", in_pages=True)
 
     @property
@@ -76,22 +78,14 @@ class LedgerPlace(UnwrittenPlace):
         more = len(rows) > query.size
         return Page([_shown(row) for row in rows[: query.size]], str(query.skipped + query.size) if more else None)
 
-    def unfinished(self) -> Iterator[SentInvite]:
-        """See :class:`.Place`."""
+    def deliveries(self) -> Deliveries:
+        """See :class:`.Place`; of a campaign that the table has."""
         if not self._audit.counts(self._campaign):  # reads only: a missing table is not made here
             raise PlaceError(
                 f"The ledger table {self._table} of connection {self._conn_id!r} has no invite of this campaign; check"
                 " its name there (with resend_key, it is campaign#resend_key)"
             )
-        return self._deliveries.unfinished()
-
-    def record_deliveries(self, statuses: Sequence[FinalStatus]) -> None:
-        """See :class:`.Place`."""
-        self._deliveries.record(statuses)
-
-    def count_deliveries(self) -> Mapping[Delivery, int]:
-        """See :class:`.Place`."""
-        return self._deliveries.counts()
+        return self._deliveries
 
     def close(self, whole: bool = False) -> None:
         """See :class:`.Place`."""

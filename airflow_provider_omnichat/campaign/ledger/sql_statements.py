@@ -111,7 +111,7 @@ class SqlTable(WrittenTable):
     # It begins with the recipient: a block then finds its rows by number whatever the planner knows of campaigns
     # (PostgreSQL, with a new table, read all of the campaign for each block), and counting a number's invites over
     # campaigns needs no index more.
-    primary_key: ClassVar = "recipient, campaign"
+    _key: ClassVar = "recipient, campaign"
 
     name: str
     dialect: AnyDialect

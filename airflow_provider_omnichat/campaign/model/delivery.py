@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from airflow_provider_omnichat.api.outcomes import Delivery
 
@@ -38,3 +39,16 @@ class FinalStatus(NamedTuple):
     done_at: datetime | None
     price: Decimal | None
     currency: str | None
+
+
+class Deliveries(Protocol):
+    """The final statuses of accepted invites, kept with their rows."""
+
+    def unfinished(self) -> Iterator[SentInvite]:
+        """Read the accepted invites without a final status; :meth:`record` may be called in between."""
+
+    def record(self, statuses: Sequence[FinalStatus]) -> None:
+        """Write final statuses; the same ones may come again."""
+
+    def counts(self) -> Mapping[Delivery, int]:
+        """Count the invites that have a final status."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from airflow_provider_omnichat.api.outcomes import Delivery, Outcome
-from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.model.delivery import Deliveries
 from airflow_provider_omnichat.campaign.model.pages import Page, PageError, PageQuery
 from airflow_provider_omnichat.campaign.model.rows import Result
 
@@ -86,20 +86,12 @@ class Place(ABC):
             " they are not listed here"
         )
 
-    def unfinished(self) -> Iterator[SentInvite]:
-        """Read the accepted invites without a final status; :meth:`record_deliveries` may be called in between."""
+    def deliveries(self) -> Deliveries:
+        """Return what reads and keeps the final statuses of its invites."""
         raise PlaceError(
-            f"The rows are in {self.location}. A place of the kind {self.kind!r} cannot take final statuses; follow the"
+            f"The rows are in {self.location}. A place of the kind {self.kind!r} cannot keep final statuses; follow the"
             " message ids of its rows instead"
         )
-
-    def record_deliveries(self, statuses: Sequence[FinalStatus]) -> None:
-        """Write final statuses; the same ones may come again."""
-        raise NotImplementedError
-
-    def count_deliveries(self) -> Mapping[Delivery, int]:
-        """Count the invites that have a final status."""
-        raise NotImplementedError
 
 
 class UnwrittenPlace(Place):
@@ -130,7 +122,7 @@ class NoPlace(UnwrittenPlace):
         """See :class:`Place`."""
         raise PlaceError(self._why)
 
-    def unfinished(self) -> Iterator[SentInvite]:
+    def deliveries(self) -> Deliveries:
         """See :class:`Place`."""
         raise PlaceError(self._why)
 

@@ -12,7 +12,7 @@ import io
 import json
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,22 +26,27 @@ COLUMNS = ("row", "message_id", "delivery", "status_id", "status_name", "deliver
 
 
 class FileDeliveries:
-    """The final statuses of the results in a directory."""
+    """
+    The :class:`.Deliveries` of the results in a directory.
 
-    def __init__(self, directory: Directory) -> None:
+    :param read: reads the results.
+    """
+
+    def __init__(self, directory: Directory, read: Callable[[], Iterator[Result]]) -> None:
         self._directory = directory
+        self._read_results = read
         self._folder: Directory = directory / "delivery"
         self._known: dict[str, Delivery] | None = None
 
-    def unfinished(self, results: Iterable[Result]) -> Iterator[SentInvite]:
-        """Choose the accepted invites without a final status."""
+    def unfinished(self) -> Iterator[SentInvite]:
+        """See :class:`.Deliveries`."""
         known = self._read()
-        for result in results:
+        for result in self._read_results():
             if result.outcome is Outcome.ACCEPTED and result.message_id and result.message_id not in known:
                 yield SentInvite(result.message_id, datetime.fromisoformat(result.at), result.position)
 
     def record(self, statuses: Sequence[FinalStatus]) -> None:
-        """Write final statuses, in the format of the result files."""
+        """See :class:`.Deliveries`; in the format of the result files."""
         ending = "csv" if any(name.format == "csv" for name in file_names(self._directory)) else "jsonl"
         path = self._folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.{ending}"
         rows = [_values(each) for each in statuses]
@@ -56,7 +61,7 @@ class FileDeliveries:
         self._read().update((each.invite.message_id, each.delivery) for each in statuses)
 
     def counts(self) -> Mapping[Delivery, int]:
-        """Count the invites that have a final status."""
+        """See :class:`.Deliveries`."""
         return Counter(self._read().values())
 
     def _read(self) -> dict[str, Delivery]:

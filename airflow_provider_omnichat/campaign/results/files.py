@@ -12,10 +12,11 @@ import io
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
-from airflow_provider_omnichat.api.outcomes import Delivery, Outcome
-from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.model.delivery import Deliveries
 from airflow_provider_omnichat.campaign.model.known_outcomes import KnownOutcomes
 from airflow_provider_omnichat.campaign.model.pages import Page, PageQuery
 from airflow_provider_omnichat.campaign.model.place import DECIDED, Place
@@ -80,7 +81,6 @@ class ResultFiles(Place):
         self._recipient_of = recipient_of
         self._owner = owner
         self._part_limits = (part_rows, part_seconds)
-        self._deliveries = FileDeliveries(directory)
         self._names: _Names | None = None
         self._sent: Writer | None = None
         self._rest: Writer | None = None
@@ -148,17 +148,9 @@ class ResultFiles(Place):
         """See :class:`.Place`."""
         return page_of(self._directory, query)
 
-    def unfinished(self) -> Iterator[SentInvite]:
+    def deliveries(self) -> Deliveries:
         """See :class:`.Place`."""
-        return self._deliveries.unfinished(read_results(self._directory))
-
-    def record_deliveries(self, statuses: Sequence[FinalStatus]) -> None:
-        """See :class:`.Place`."""
-        self._deliveries.record(statuses)
-
-    def count_deliveries(self) -> Mapping[Delivery, int]:
-        """See :class:`.Place`."""
-        return self._deliveries.counts()
+        return FileDeliveries(self._directory, partial(read_results, self._directory))
 
     def _begin(self) -> _Names:
         if self._names is None:

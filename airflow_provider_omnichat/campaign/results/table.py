@@ -18,11 +18,11 @@ from itertools import chain
 from time import monotonic
 from typing import Any, ClassVar
 
-from airflow_provider_omnichat.api.outcomes import Delivery, Outcome
-from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.model.delivery import Deliveries
 from airflow_provider_omnichat.campaign.model.known_outcomes import KnownOutcomes
 from airflow_provider_omnichat.campaign.model.pages import Page, PageQuery
-from airflow_provider_omnichat.campaign.model.place import DECIDED, Place
+from airflow_provider_omnichat.campaign.model.place import DECIDED, Place, PlaceError
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 from airflow_provider_omnichat.campaign.results.table_pages import page_of
@@ -81,7 +81,7 @@ class ResultsTable(WrittenTable):
 
     :param name: ``table``, ``schema.table`` or ``database.schema.table``, without quotes, so that it means what it
         means in the user's own queries.
-    :raises ValueError: the name is anything else.
+    :raises PlaceError: the name is anything else.
     """
 
     kind: ClassVar = "results"
@@ -96,7 +96,7 @@ class ResultsTable(WrittenTable):
     def __post_init__(self) -> None:
         parts = str(self.name).split(".")
         if not 1 <= len(parts) <= 3 or not all(_NAME.fullmatch(part) for part in parts):
-            raise ValueError(
+            raise PlaceError(
                 "results_table must be table, schema.table or database.schema.table, each of letters, digits and"
                 f" underscores, beginning with no digit and at most {_LONGEST_NAME} long; not {self.name!r}"
             )
@@ -107,7 +107,7 @@ class ResultsTable(WrittenTable):
         return self.name
 
     @property
-    def primary_key(self) -> str:
+    def _key(self) -> str:
         """See :class:`.WrittenTable`; it only makes the rows of a batch fast to find."""
         return "batch, list_row, try_id" if self.dialect in ("sqlite", "postgresql", "mysql", "duckdb") else ""
 
@@ -213,17 +213,9 @@ class ResultTable(Place):
         """See :class:`.Place`."""
         return page_of(self._database, self._table, self._stored_batch, query)
 
-    def unfinished(self) -> Iterator[SentInvite]:
+    def deliveries(self) -> Deliveries:
         """See :class:`.Place`."""
-        return self._deliveries.unfinished()
-
-    def record_deliveries(self, statuses: Sequence[FinalStatus]) -> None:
-        """See :class:`.Place`."""
-        self._deliveries.record(statuses)
-
-    def count_deliveries(self) -> Mapping[Delivery, int]:
-        """See :class:`.Place`."""
-        return self._deliveries.counts()
+        return self._deliveries
 
     def _rehearse(self, cursor: Any) -> None:
         """Delete and insert nothing, so that missing rights are found now and not when the first invites are out."""

@@ -19,7 +19,7 @@ _READ_ROWS = 5000
 
 class SqlDeliveries:
     """
-    The final statuses of some rows of a table.
+    The :class:`.Deliveries` of some rows of a table.
 
     :param error: raised when the table cannot be read or written.
     :param rows_of: the columns that choose these rows, with their values, such as ``{"campaign": "spring"}``.
@@ -47,7 +47,7 @@ class SqlDeliveries:
         self.close = self._session.close
 
     def unfinished(self) -> Iterator[SentInvite]:
-        """Read the accepted invites without a final status; statuses may be recorded in between."""
+        """See :class:`.Deliveries`."""
         sql = (
             f"SELECT {self._row}, message_id, ended_at FROM {self._table.sql_name}"  # noqa: S608 - checked names only
             f" WHERE {self._sent} AND delivery IS NULL"
@@ -62,7 +62,7 @@ class SqlDeliveries:
             last = rows[-1][0]
 
     def record(self, statuses: Sequence[FinalStatus]) -> None:
-        """Write final statuses."""
+        """See :class:`.Deliveries`."""
         mark = self._table.placeholder
         sql = (
             f"UPDATE {self._table.sql_name} SET delivery = {mark}, delivered_at = {mark}, price = {mark},"  # noqa: S608 - as above
@@ -76,7 +76,7 @@ class SqlDeliveries:
         self._session.write(lambda cursor: cursor.executemany(sql, rows))
 
     def counts(self) -> Mapping[Delivery, int]:
-        """Count the invites that have a final status."""
+        """See :class:`.Deliveries`."""
         sql = (
             f"SELECT delivery, COUNT(*) FROM {self._table.sql_name}"  # noqa: S608 - as above
             f" WHERE {self._sent} AND delivery IS NOT NULL GROUP BY delivery"

@@ -47,7 +47,7 @@ class WrittenTable(ABC):
 
     @property
     @abstractmethod
-    def primary_key(self) -> str:
+    def _key(self) -> str:
         """The columns of the primary key; empty for none."""
 
     def marks(self, count: int) -> str:
@@ -63,8 +63,8 @@ class WrittenTable(ABC):
     def create(self) -> str:
         """Build the statement that makes the table."""
         lines = [f"    {name} {kind}" for name, kind in self.columns.items()]
-        if self.primary_key:
-            lines.append(f"    PRIMARY KEY ({self.primary_key})")
+        if self._key:
+            lines.append(f"    PRIMARY KEY ({self._key})")
         options = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin" if self.dialect == "mysql" else ""
         return f"CREATE TABLE {self.if_missing}{self.sql_name} (\n" + ",\n".join(lines) + f"\n){options}"
 

@@ -38,9 +38,9 @@ def test_what_was_found_is_kept_when_the_logs_fail_later(wire, hook_for):
     kept: list[str] = []
 
     class Kept(GivenMessages):
-        def record_deliveries(self, statuses: Sequence[FinalStatus]) -> None:
+        def record(self, statuses: Sequence[FinalStatus]) -> None:
             kept.extend(status.invite.message_id for status in statuses)
-            super().record_deliveries(statuses)
+            super().record(statuses)
 
     def rows(ids: list[str]) -> bytes:
         return answer(200, {"results": [{"messageId": each, "status": {"groupId": 3, "id": 5}} for each in ids]})

@@ -16,6 +16,7 @@ from airflow_provider_omnichat.campaign.ledger.place import LedgerPlace
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.model.delivery import FinalStatus
 from airflow_provider_omnichat.campaign.model.pages import Order, PageError, PageQuery
+from airflow_provider_omnichat.campaign.model.place import PlaceError
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.ledger_homes import accepted
 from tests.support.reasons import why
@@ -85,10 +86,10 @@ def test_each_invite_comes_once(target: Target, table: str, campaign: str, both:
 
 
 def test_what_became_of_an_invite_stands_beside_it(target: Target, table: str, campaign: str, both: None) -> None:
-    home = LedgerPlace(target.database(), campaign, table=table)
-    first = next(iter(home.unfinished()))
-    home.record_deliveries([FinalStatus(first, Delivery.DELIVERED, 5, "DELIVERED_TO_HANDSET", None, None, None)])
-    home.close()
+    place = LedgerPlace(target.database(), campaign, table=table)
+    first = next(iter(place.deliveries().unfinished()))
+    place.deliveries().record([FinalStatus(first, Delivery.DELIVERED, 5, "DELIVERED_TO_HANDSET", None, None, None)])
+    place.close()
     found = {row.number: row.delivery for row in paged(LedgerPlace(target.database(), campaign, table=table))}
     assert found == {number: "delivered" if number == first.row else None for number in PEOPLE}
 
@@ -154,5 +155,5 @@ def test_what_cannot_be_read_says_so(target: Target, table: str) -> None:
     assert (pages.sorts, pages.location.startswith(f"table {table}")) == (True, True)
     with pytest.raises(PageError, match=f"The ledger table {table}.* cannot be read"):
         pages.page(PageQuery(search="41793020001"))
-    with pytest.raises(ValueError, match="must be named table or schema"):
+    with pytest.raises(PlaceError, match="must be named table or schema"):
         LedgerPlace(target.database(), "c", table="a; DROP TABLE b")

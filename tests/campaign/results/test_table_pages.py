@@ -80,10 +80,10 @@ def test_each_row_of_the_batch_comes_once_and_as_it_was_written(database, sink, 
 def test_what_became_of_an_invite_stands_beside_it(database, sink, table):
     wrote(sink, [made(at, outcome=Outcome.ACCEPTED, message_id=f"m-{at}") for at in (1, 2)])
     known = SqlDatabase(database.connect, DIALECTS[database.driver], database.placeholder, "warehouse")
-    home = ResultTable(known, table, batch=BATCH)
-    first = next(iter(home.unfinished()))
-    home.record_deliveries([FinalStatus(first, Delivery.EXPIRED, 15, "EXPIRED_EXPIRED", None, None, None)])
-    home.close()
+    place = ResultTable(known, table, batch=BATCH)
+    first = next(iter(place.deliveries().unfinished()))
+    place.deliveries().record([FinalStatus(first, Delivery.EXPIRED, 15, "EXPIRED_EXPIRED", None, None, None)])
+    place.close()
     found = {row.position: row.delivery for row in paged(pages_of(database, table))}
     assert found == {1: None, 2: None} | {first.row: "expired"}
 
