@@ -34,7 +34,7 @@ from airflow_provider_omnichat.campaign.results.directory import (
 from airflow_provider_omnichat.campaign.results.file_deliveries import FileDeliveries
 from airflow_provider_omnichat.campaign.results.file_pages import can_be_sorted, page_of
 from airflow_provider_omnichat.campaign.results.file_writers import LocalFile, ObjectParts, Writer, cut_torn_line
-from airflow_provider_omnichat.campaign.results.format import COLUMNS, Csv, JsonLines, RowFormat, read_csv, read_json
+from airflow_provider_omnichat.campaign.results.format import COLUMNS, Csv, JsonLines, RowFormat, read_lines
 
 
 class ResultFiles(Place):
@@ -219,7 +219,7 @@ def _read_file(path: Any, format: str) -> Iterator[tuple[int, Result | None]]:
         with path.open("rb") as file:
             lines = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="\n")
             try:
-                yield from read_csv(lines) if format == "csv" else read_json(lines)
+                yield from read_lines(lines, format)
             finally:
                 lines.detach()
     except Exception as error:

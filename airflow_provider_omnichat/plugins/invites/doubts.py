@@ -1,4 +1,4 @@
-"""Who is in doubt of a task: what its ledger has, by the names of its rows."""
+"""The invites in doubt of a task: what its ledger has, by the names of its rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_DOUBTS = 100
 _MOST_NAMED = 1000
 _NOBODY_KNOWS = (
     "This Airflow has no task state store (it came with 3.3), and the task no ledger_conn_id: its rows and its log say"
-    " who is in doubt, and there is nothing to be settled"
+    " who is in doubt, and nothing can be settled here"
 )
 
 
@@ -31,11 +31,9 @@ class ShownDoubt(NamedTuple):
     """
     An invite that may have been sent, or not.
 
-    :param recipient: stands for it where it is settled: a hash, so that no number travels.
-    :param name: of its row.
-    :param number: the whole one; None where it is not kept.
-    :param reason: why it is in doubt.
-    :param at: since when; None where that is not kept.
+    :param recipient: a hash, so that no number travels when it is settled.
+    :param number: the whole one; None if it is not kept.
+    :param at: since when it is in doubt; None if that is not kept.
     """
 
     recipient: str
@@ -46,13 +44,7 @@ class ShownDoubt(NamedTuple):
 
 
 class Doubts(NamedTuple):
-    """
-    The doubts of a task.
-
-    :param rows: some of them.
-    :param are_more: whether there are others.
-    :param problem: why they cannot be read here.
-    """
+    """The first doubts of a task, or the problem for which they cannot be read here."""
 
     rows: Sequence[ShownDoubt]
     are_more: bool = False
@@ -60,13 +52,7 @@ class Doubts(NamedTuple):
 
 
 def doubts_of(session: Session, task: SendingTask, place: Place) -> Doubts:
-    """
-    Give who is in doubt of a task.
-
-    :param session: to the metadata database.
-    :param task: the task instance.
-    :param place: where its rows are: they have the names that a task state store has not.
-    """
+    """Read the doubts of a task; the rows in its place have the names that a task state store lacks."""
     conn_id = task.rendered_text("ledger_conn_id")
     if not conn_id and not has_state_store():
         return Doubts([], problem=_NOBODY_KNOWS if task.progress.counts.get("unknown") else "")
@@ -88,7 +74,7 @@ def _of_table(task: SendingTask, conn_id: str) -> Iterator[ShownDoubt]:
         number = None if row.is_forgotten else row.recipient
         name = row.row_key or "without a key"
         recipient = recipient_key(task.progress.campaign, row.recipient)
-        yield ShownDoubt(recipient, name, number, row.error or "It was claimed, and has not ended", row.claimed_at)
+        yield ShownDoubt(recipient, name, number, row.error or "It was claimed, and has no outcome", row.claimed_at)
 
 
 def _of_store(session: Session, task: SendingTask, place: Place) -> Iterator[ShownDoubt]:
@@ -110,7 +96,7 @@ def _of_store(session: Session, task: SendingTask, place: Place) -> Iterator[Sho
 
 
 def _named(task: SendingTask, place: Place) -> dict[str, ShownRow]:
-    """Give the rows in doubt by what stands for them in the task state store, where the results have them."""
+    """Return the rows in doubt that the place has, by their name in the task state store."""
     try:
         rows = place.page(PageQuery(outcome="unknown", size=_MOST_NAMED)).rows
     except PageError:

@@ -1,8 +1,8 @@
 """
-Airflow's metadata database, as far as the pages read it: nothing else of the plugin knows its tables.
+Airflow's metadata database, as far as the pages read it; nothing else in the plugin knows its tables.
 
 From Airflow 3.4 on, XComs and rendered fields belong to a try of a task instance (``task_instance_id``), and mapped
-instances to a region; before, all of them go by the names of DAG, run and task, and the map index.
+instances to a region; before, to the names of DAG, run and task, and the map index.
 """
 
 from __future__ import annotations
@@ -57,11 +57,7 @@ class Recent(NamedTuple):
 
 
 def recent_tasks(session: Session, since: datetime, dag_ids: Iterable[str], most: int) -> Recent:
-    """
-    Return the sending tasks that pushed since then: of mapped ones all instances, so that what is summed is a whole.
-
-    :param most: tasks at most; a mapped one counts once.
-    """
+    """Return the newest sending tasks that pushed since then, with all instances of mapped ones, which count once."""
     names = (XComModel.dag_id, XComModel.run_id, XComModel.task_id)
     newest = (
         select(*names, func.count())
@@ -81,13 +77,13 @@ def recent_tasks(session: Session, since: datetime, dag_ids: Iterable[str], most
 
 
 def dags_with_campaigns(session: Session, since: datetime) -> set[str]:
-    """Return the DAGs of which a task has pushed since then how far it is."""
+    """Return the DAGs of which a task has pushed its progress since then."""
     found = select(XComModel.dag_id).where(XComModel.key == PROGRESS_KEY, XComModel.timestamp >= since).distinct()
     return set(session.scalars(found))
 
 
 def may_send_yet(session: Session, dag_id: str, run_id: str, task_id: str | None) -> bool | None:
-    """Tell whether a task, or any task of a run, has not ended; None if there is no such task or run."""
+    """Return whether a task, or any task of a run, has not ended; None if there is no such task or run."""
     statement = select(TaskInstance.state).where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
     if task_id is not None:
         statement = statement.where(TaskInstance.task_id == task_id)
@@ -158,5 +154,5 @@ def _from_backend(value: Any) -> Any:
         return read
     return (
         f"What this task has pushed is kept by an XCom backend, and {XCom.__name__} of this server cannot read it there"
-        f" ({problem}). Give the API server the workers' xcom_backend, with its settings, connections and rights"
+        f" ({problem}). Give the API server the xcom_backend of the workers, with its settings, connections and rights"
     )

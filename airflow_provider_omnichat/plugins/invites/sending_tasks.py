@@ -1,4 +1,4 @@
-"""Task instances that send invites, and what they pushed of how far they are."""
+"""Task instances that send invites, their progress as they pushed it, and where their rows are."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
 
 STATES_AT_WORK = frozenset({"queued", "running", "restarting", "deferred", "scheduled", "up_for_reschedule"})
-"""In which a task is sending, or will go on by itself."""
+"""States in which a task is sending, or will go on by itself."""
 
-# What pages add, divide, draw and compare; more of it no campaign has.
+# Numbers that pages add, divide, draw and compare; no campaign has larger ones.
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
 Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC))]
@@ -59,7 +59,7 @@ class Timeline(BaseModel):
 
 
 class TaskProgress(BaseModel):
-    """What a task pushed of how far it is; see ``tasks.live_progress``. Whoever may edit XComs may have changed it."""
+    """The progress that a task pushed, see ``tasks.live_progress``; users who may edit XComs may have changed it."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -85,9 +85,8 @@ class SendingTask:
     """
     A task instance that sends, or has sent.
 
-    :param state: of Airflow; None before it is scheduled.
     :param rendered: its rendered template fields, as the worker wrote them.
-    :param region_id: tells instances of one map index apart; None before Airflow 3.4.
+    :param region_id: sets instances of one map index apart; None before Airflow 3.4.
     """
 
     dag_id: str
@@ -104,12 +103,12 @@ class SendingTask:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether it is sending, or will go on by itself."""
+        """Whether its state is one of :data:`STATES_AT_WORK`."""
         return self.state in STATES_AT_WORK
 
     @property
     def identity(self) -> str:
-        """The name that the task has for the ledger and the results; see ``tasks.ledger.task_identity``."""
+        """Its name in the ledger and the results; see ``tasks.ledger.task_identity``."""
         parts = [self.dag_id, self.run_id, self.task_id]
         return "/".join(parts if self.map_index < 0 else [*parts, str(self.map_index)])
 
@@ -125,13 +124,7 @@ class SendingTask:
 
     @classmethod
     def of(cls, ti: TaskInstance, value: Any, rendered: Any) -> Self | None:
-        """
-        Read what a task pushed.
-
-        :param value: of the XCom.
-        :param rendered: the task's rendered fields; None where Airflow no longer has them.
-        :return: None where the value is something else.
-        """
+        """Read an XCom and the rendered fields of a task; None if the XCom is something else."""
         try:
             progress = TaskProgress.model_validate(value)
         except ValidationError:

@@ -1,4 +1,4 @@
-"""A doubt that somebody settles on the page."""
+"""A doubt that a user settles on the page."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from airflow_provider_omnichat.plugins.invites.metadata import locked_state
 from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
 from airflow_provider_omnichat.tasks.places import has_state_store
 
+# How long a worker may still send for a task that somebody has marked as failed, or that Airflow gave up.
 _LAST_WORD_MINUTES = 5
-"""How long a worker may still send of a task that somebody has marked as failed, or that Airflow gave up."""
 
 
 class NotSettledError(Exception):
@@ -27,13 +27,9 @@ class NotSettledError(Exception):
 
 
 class SettleBody(BaseModel):
-    """
-    What a user says of an invite in doubt.
+    """What a user found out about an invite in doubt, and how; ``recipient`` is the hash on the page."""
 
-    ``recipient`` is what the page has of it, a hash; ``why`` says how the user knows.
-    """
-
-    # The audit log takes what it names of the address, and then of the body: a body must not name another task.
+    # The audit log takes names from the address, then from the body: a body must not name another task.
     model_config = ConfigDict(extra="forbid")
 
     recipient: str = Field(pattern=r"^[0-9a-f]{20,32}$")
@@ -43,11 +39,8 @@ class SettleBody(BaseModel):
 
 def settle(session: Session, task: SendingTask, body: SettleBody, by: str) -> None:
     """
-    Write how an invite ended that was in doubt.
+    Record how an invite in doubt ended.
 
-    :param session: to the metadata database.
-    :param task: the task instance that sent it, or did not.
-    :param body: what is said of it.
     :param by: the user's name.
     :raises NotSettledError: the task is at work, or the invite is not in doubt.
     """
@@ -66,11 +59,7 @@ def settle(session: Session, task: SendingTask, body: SettleBody, by: str) -> No
 
 
 def _lock(session: Session, task: SendingTask) -> datetime | None:
-    """
-    See that the task is not at work, and keep it from beginning until the settlement is committed.
-
-    :return: when its last try ended, as Airflow has it.
-    """
+    """Keep a task that is not at work from beginning until the commit; return when its last try ended."""
     state, end = locked_state(session, task)
     if state in STATES_AT_WORK:
         raise NotSettledError(f"The task is at work ({state}); settle its doubts when it has ended")
@@ -87,13 +76,13 @@ def _in_table(session: Session, task: SendingTask, conn_id: str, reference: str,
     except Exception as error:  # no such connection or table, or a provider that the API server lacks
         why = f"Airflow's API server cannot reach the ledger ({type(error).__name__}); nothing was written"
         raise NotSettledError(why) from None
-    # Only what this task has claimed: the campaign's name is of an XCom, and may have become that of another DAG.
+    # Only what this task has claimed: the campaign's name comes from an XCom, which may have been edited.
     doubts = audit.doubts(campaign, task.identity)
     found = next((row.recipient for row in doubts if recipient_key(campaign, row.recipient) == reference), None)
     if found is None:
         return "is not in doubt"
     try:
-        _lock(session, task)  # not before: while the ledger is slow, the scheduler would wait for the task's row
+        _lock(session, task)  # not earlier: while the ledger is slow, the scheduler would wait for the task's row
         return desk.settle(campaign, {found: settlement}).get(found)
     finally:
         desk.close()

@@ -68,7 +68,7 @@ def test_the_tab_holds_no_connection_while_it_reads_rows(metadata: Engine, rows:
 
 def test_a_download_holds_none(metadata: Engine, rows: Rows) -> None:
     with Session(metadata) as session:
-        app.download_rows(session, RowsWanted(), **NAMES)
+        app.download_rows(session, app.sending_task(session, **NAMES), RowsWanted())
     assert rows.seen == [0]
 
 
