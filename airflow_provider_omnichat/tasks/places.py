@@ -49,8 +49,8 @@ class Batch:
     :param argument: returns a template field or another argument by name; None if it is empty or unknown.
     :param try_number: of the try that writes.
     :param is_rendered: whether the arguments are the rendered fields that Airflow stored, which hide secrets.
-    :param pushed_location: the location that the task pushed, if the arguments are rendered. Whoever may edit XComs
-        may have changed it.
+    :param pushed_location: the location that the task pushed, if the arguments are rendered. Users who may edit
+        XComs may have changed it.
     """
 
     identity: str
@@ -94,7 +94,7 @@ def place_of(batch: Batch) -> Place:
     if batch.pushed_location:
         raise PlaceError(
             f"The rows are in {shown_address(batch.pushed_location)}, a kind of place that Airflow's API server does"
-            " not know. It needs the same code as the workers"
+            " not know. Install on it what the workers have"
         )
     if batch.is_rendered and not has_state_store():
         return NoPlace(
@@ -112,7 +112,7 @@ def place_at(rows_in: RowsIn | None) -> Place:
     if kind is None:
         raise PlaceError(
             f"The rows of this batch are in a place of the kind {rows_in['kind']!r}, which this worker does not know;"
-            f" it knows {', '.join(KINDS)}. Give it the code of the worker that sent them"
+            f" it knows {', '.join(KINDS)}. Install on it what the worker that sent them has"
         )
     return kind.open(rows_in, None)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.privacy import shown_address
 from airflow_provider_omnichat.campaign.model.delivery import Deliveries
 from airflow_provider_omnichat.campaign.model.pages import Page, PageError, PageQuery
 from airflow_provider_omnichat.campaign.model.rows import Result
@@ -81,17 +82,15 @@ class Place(ABC):
 
         :raises PageError: they cannot be read; the text says why.
         """
-        raise PlaceError(
-            f"The rows are in {self.location}. A place of the kind {self.kind!r} cannot be read a page at a time, so"
-            " they are not listed here"
-        )
+        raise self._cannot("be read a page at a time, so they are not listed here")
 
     def deliveries(self) -> Deliveries:
         """Return what reads and keeps the final statuses of its invites."""
-        raise PlaceError(
-            f"The rows are in {self.location}. A place of the kind {self.kind!r} cannot keep final statuses; follow the"
-            " message ids of its rows instead"
-        )
+        raise self._cannot("keep final statuses; follow the message ids of its rows instead")
+
+    def _cannot(self, what: str) -> PlaceError:
+        where = shown_address(self.location or "")
+        return PlaceError(f"The rows are in {where}. A place of the kind {self.kind!r} cannot {what}")
 
 
 class UnwrittenPlace(Place):

@@ -1,7 +1,7 @@
 """
 Final statuses of accepted invites, in files beside their result files.
 
-They are in the folder ``delivery`` of the results, each block in a file of its own: object storage cannot append. The
+They are in the folder ``delivery`` of the results, each block in its own file: object storage cannot append. The
 result files stay as they are. Rows are joined by ``message_id`` (or by ``row``), and hold no number.
 """
 

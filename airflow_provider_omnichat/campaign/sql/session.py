@@ -134,7 +134,7 @@ class SqlSession:
             if self._table.dialect == "sqlite":
                 cursor.execute(begin)  # a read lock cannot become a write lock if two want it
             elif self._table.dialect == "duckdb":
-                cursor.execute("BEGIN TRANSACTION")  # there, a cursor is a connection of its own
+                cursor.execute("BEGIN TRANSACTION")  # there, each cursor is a connection
             result = work(cursor)
             if self._table.dialect == "duckdb":
                 cursor.execute("COMMIT")

@@ -61,7 +61,7 @@ def _render(template: str, is_at_work: bool = False, **values: Any) -> HTMLRespo
 
 
 def nothing_sent(what: str, is_at_work: bool) -> HTMLResponse:
-    """Say that a task or a run has sent nothing; one at work may yet."""
+    """Show that a task or a run has sent nothing, or nothing yet."""
     return _render("nothing.html", is_at_work, text=f"{what} has sent no invites{' yet' if is_at_work else ''}.")
 
 

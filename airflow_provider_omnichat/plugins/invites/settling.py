@@ -18,7 +18,7 @@ from airflow_provider_omnichat.plugins.invites.metadata import locked_state
 from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
 from airflow_provider_omnichat.tasks.places import has_state_store
 
-# How long a worker may still send for a task that somebody has marked as failed, or that Airflow gave up.
+# How long a worker may still send for a task that a user has marked as failed, or that Airflow gave up.
 _LAST_WORD_MINUTES = 5
 
 

@@ -107,7 +107,7 @@ def test_a_new_kind_of_place_is_listed_or_says_what_it_lacks(
     monkeypatch.setattr(places, "KINDS", {**places.KINDS, "lines": kind_of(BareLines)})
     lacks = f"The rows are in {path}. A place of the kind &#39;lines&#39; cannot be read a page at a time"
     page = client.get(address("task", "new")).text
-    assert (lacks in page, "No row is like that" in page, 'role="search"' in page) == (True, False, False)
+    assert (lacks in page, "No row matches" in page, 'role="search"' in page) == (True, False, False)
     answer = client.get(address("rows.csv", "new"))
     assert (answer.status_code, "cannot be read a page at a time" in answer.text) == (404, True)
 
