@@ -6,7 +6,7 @@ import argparse
 from contextlib import closing
 
 from airflow_provider_omnichat.campaign.ledger.sql_statements import SqlTable
-from airflow_provider_omnichat.campaign.results.table import ResultsTable
+from airflow_provider_omnichat.campaign.results.table import ResultSchema
 from airflow_provider_omnichat.campaign.sql.upgrade import TableUpgrade
 from airflow_provider_omnichat.cli.output import is_confirmed
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
@@ -24,7 +24,7 @@ class UpgradeCommand:
         """Find the table's database."""
         is_ledger = arguments.kind == SqlTable.kind
         database = (ledger_database if is_ledger else result_database)(arguments.conn_id)
-        kind = SqlTable if is_ledger else ResultsTable
+        kind = SqlTable if is_ledger else ResultSchema
         return cls(TableUpgrade(database, kind(arguments.table, database.dialect, database.placeholder)))
 
     def run(self, _: str, arguments: argparse.Namespace) -> int:

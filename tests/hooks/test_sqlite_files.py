@@ -190,9 +190,7 @@ def test_a_file_that_stays_locked(connected, use, tmp_path, monkeypatch):
         other.execute("BEGIN EXCLUSIVE")
         monkeypatch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=CountsWaits))
         text = use(connected(path))
-        assert_says(
-            text, r"SQLITE_BUSY\); nothing .*Another process keeps the SQLite file locked: see which"
-        )
+        assert_says(text, r"SQLITE_BUSY\); nothing .*Another process keeps the SQLite file locked: see which")
         assert CountsWaits.waits == 1, "it is waited for once, and not for each statement"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_omnichat import __version__
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.sql_statements import SqlTable
-from airflow_provider_omnichat.campaign.results.table import ResultsTable, ResultTable
+from airflow_provider_omnichat.campaign.results.table import ResultSchema, ResultTable
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from airflow_provider_omnichat.campaign.sql.upgrade import TableUpgrade
 from airflow_provider_omnichat.campaign.sql.written_table import DIALECTS as DIALECTS_OF_LEDGERS
@@ -52,9 +52,9 @@ NAMES = {"ledger": "omnichat_invites", "results": "omnichat_results"}
 
 def snapshots() -> dict[str, str]:
     """The tables of this version, by file name."""
-    made: list[tuple[type[SqlTable | ResultsTable], tuple[str, ...]]] = [
+    made: list[tuple[type[SqlTable | ResultSchema], tuple[str, ...]]] = [
         (SqlTable, DIALECTS_OF_LEDGERS),
-        (ResultsTable, (*DIALECTS_OF_LEDGERS, "duckdb")),
+        (ResultSchema, (*DIALECTS_OF_LEDGERS, "duckdb")),
     ]
     return {
         f"{kind.kind}.{dialect}.sql": kind(NAMES[kind.kind], dialect, "?").create() + ";\n"  # type: ignore[arg-type]
@@ -85,7 +85,7 @@ class ReleasedTable:
 
     @property
     def sql(self) -> WrittenTable:
-        made = SqlTable if self.kind == "ledger" else ResultsTable
+        made = SqlTable if self.kind == "ledger" else ResultSchema
         return made(self.name, self.dialect, self.database.placeholder)
 
     @property

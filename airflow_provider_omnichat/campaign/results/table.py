@@ -75,9 +75,9 @@ _WORDS = Words(ResultTableError, "select, insert and delete, and to create the t
 
 
 @dataclass(frozen=True, slots=True)
-class ResultsTable(WrittenTable):
+class ResultSchema(WrittenTable):
     """
-    A table of result rows.
+    The name and columns of a table of result rows.
 
     :param name: ``table``, ``schema.table`` or ``database.schema.table``, without quotes, so that it means what it
         means in the user's own queries.
@@ -119,7 +119,7 @@ class ResultTable(Place):
     Rows wait until writing them costs no more than a tenth of the time, by how long the last block took: a fast
     database gets them at once, a warehouse in blocks of up to 20,000. Connects when first used.
 
-    :param table: see :class:`ResultsTable`; created if it is missing.
+    :param table: see :class:`ResultSchema`; created if it is missing.
     :param batch: the task instance without the try number, and what else sets a batch apart; in the column ``batch``.
     :param try_number: only for people.
     :param recipient_of: returns the recipient key of a number; needed to write.
@@ -137,13 +137,13 @@ class ResultTable(Place):
         try_number: int = 0,
         recipient_of: Callable[[str], str] | None = None,
     ) -> None:
-        self._table = ResultsTable(table, database.dialect, database.placeholder)
+        self._schema = ResultSchema(table, database.dialect, database.placeholder)
         self._database = database
-        self._session = SqlSession(database, self._table, _WORDS)
+        self._session = SqlSession(database, self._schema, _WORDS)
         self._batch = batch
         self._stored_batch = fitted(batch)
         rows_of = {"batch": self._stored_batch}
-        self._deliveries = SqlDeliveries(database, self._table, ResultTableError, rows_of, "list_row")
+        self._deliveries = SqlDeliveries(database, self._schema, ResultTableError, rows_of, "list_row")
         # Try numbers come again when a task is run by hand.
         self._try = f"{try_number}-{secrets.token_hex(8)}"
         self._recipient_of = recipient_of
@@ -156,11 +156,11 @@ class ResultTable(Place):
     @property
     def location(self) -> str:
         """The table and its connection."""
-        return f"table {self._table.name} of {self._database.location}"
+        return f"table {self._schema.name} of {self._database.location}"
 
     def rows_in(self) -> Mapping[str, str | None]:
         """See :class:`.Place`."""
-        table = {"conn_id": self._database.conn_id, "table": self._table.name}
+        table = {"conn_id": self._database.conn_id, "table": self._schema.name}
         return {"kind": self.kind, **table, "batch": self._batch}
 
     def earlier(self) -> Mapping[str, Outcome]:
@@ -171,8 +171,8 @@ class ResultTable(Place):
         def read(cursor: Any) -> tuple[Mapping[str, Outcome], set[str]]:
             known, stale = KnownOutcomes(), set()
             sql = (
-                f"SELECT batch, recipient, outcome, try_id FROM {self._table.name}"  # noqa: S608 - checked names only
-                f" WHERE batch = {self._table.placeholder}"
+                f"SELECT batch, recipient, outcome, try_id FROM {self._schema.name}"  # noqa: S608 - checked names only
+                f" WHERE batch = {self._schema.placeholder}"
             )
             cursor.execute(sql, (self._stored_batch,))
             while rows := cursor.fetchmany(_READ_ROWS):
@@ -211,7 +211,7 @@ class ResultTable(Place):
 
     def page(self, query: PageQuery) -> Page:
         """See :class:`.Place`."""
-        return page_of(self._database, self._table, self._stored_batch, query)
+        return page_of(self._database, self._schema, self._stored_batch, query)
 
     def deliveries(self) -> Deliveries:
         """See :class:`.Place`."""
@@ -219,7 +219,7 @@ class ResultTable(Place):
 
     def _rehearse(self, cursor: Any) -> None:
         """Delete and insert nothing, so that missing rights are found now and not when the first invites are out."""
-        name, columns = self._table.name, ", ".join(COLUMNS)
+        name, columns = self._schema.name, ", ".join(COLUMNS)
         cursor.execute(f"DELETE FROM {name} WHERE 1 = 0")  # noqa: S608 - checked names only
         cursor.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {name} WHERE 1 = 0")  # noqa: S608 - as above
 
@@ -250,7 +250,7 @@ class ResultTable(Place):
         values = [self._values(row) for row in rows]
         # psycopg2 and DuckDB make a round trip of each row of executemany; psycopg becomes slower a row with thousands
         # of parameters.
-        if self._table.dialect not in ("postgresql", "duckdb"):
+        if self._schema.dialect not in ("postgresql", "duckdb"):
             cursor.executemany(self._insert(1), values)
             return
         for several in _blocks(values, 250):
@@ -258,14 +258,14 @@ class ResultTable(Place):
 
     def _delete(self, cursor: Any, condition: str | None, among: Mapping[str, Sequence[Any]]) -> None:
         """Delete rows of this batch whose columns have one of some values each."""
-        chosen = [f"{column} IN ({self._table.marks(len(values))})" for column, values in among.items()]
-        where = " AND ".join([f"batch = {self._table.placeholder}", *([condition] if condition else []), *chosen])
-        sql = f"DELETE FROM {self._table.name} WHERE {where}"  # noqa: S608 - checked names only
+        chosen = [f"{column} IN ({self._schema.marks(len(values))})" for column, values in among.items()]
+        where = " AND ".join([f"batch = {self._schema.placeholder}", *([condition] if condition else []), *chosen])
+        sql = f"DELETE FROM {self._schema.name} WHERE {where}"  # noqa: S608 - checked names only
         cursor.execute(sql, (self._stored_batch, *chain.from_iterable(among.values())))
 
     def _insert(self, rows: int) -> str:
-        row = f"({self._table.marks(len(COLUMNS))})"
-        return f"INSERT INTO {self._table.name} ({', '.join(COLUMNS)}) VALUES {', '.join([row] * rows)}"  # noqa: S608 - as above
+        row = f"({self._schema.marks(len(COLUMNS))})"
+        return f"INSERT INTO {self._schema.name} ({', '.join(COLUMNS)}) VALUES {', '.join([row] * rows)}"  # noqa: S608 - as above
 
     def _values(self, row: Result) -> tuple[Any, ...]:
         """Return the values in the order of the table's columns."""
@@ -285,7 +285,7 @@ class ResultTable(Place):
             row.reason.code.value if row.reason else None,
             storable(row.error, 1000),
             # SQLite has no type for times; the drivers of all others take a datetime.
-            stamp(at) if self._table.dialect == "sqlite" else at.replace(tzinfo=None),
+            stamp(at) if self._schema.dialect == "sqlite" else at.replace(tzinfo=None),
             self._try,
         )
 
@@ -294,7 +294,7 @@ class ResultTable(Place):
             return Outcome(str(word))
         except ValueError:
             raise ResultTableError(
-                f"The results table {self._table.name} has a row of this batch with an unknown outcome; nothing was"
+                f"The results table {self._schema.name} has a row of this batch with an unknown outcome; nothing was"
                 " sent. Was it edited?"
             ) from None
 

@@ -14,7 +14,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.model.place import Place
 from airflow_provider_omnichat.campaign.results import table as result_table
-from airflow_provider_omnichat.campaign.results.table import COLUMNS, ResultsTable
+from airflow_provider_omnichat.campaign.results.table import COLUMNS, ResultSchema
 from tests.support.reasons import why
 from tests.support.result_rows import give, key_of, made
 from tests.support.result_tables import BATCH, expected, rows
@@ -265,15 +265,15 @@ class _Fused:
 
 @pytest.mark.parametrize("name", ["results", "mart.results", "db.mart.results_2026"])
 def test_names_of_tables(name):
-    assert f"TABLE {name} (" in ResultsTable(name, "other", "%s").create()
+    assert f"TABLE {name} (" in ResultSchema(name, "other", "%s").create()
 
 
 @pytest.mark.parametrize("name", ["", "a.b.c.d", "re sults", "a;b", 'x"; --', "2026", "a..b", "x" * 64])
 def test_an_invalid_name_of_a_table_is_refused(name):
     with pytest.raises(ValueError, match="results_table must be"):
-        ResultsTable(name, "other", "%s")
+        ResultSchema(name, "other", "%s")
 
 
 def test_the_page_shows_the_table_as_it_is_made():
     page = (Path(__file__).parents[3] / "docs/sql.md").read_text()
-    assert f"```sql\n{ResultsTable('invited', 'postgresql', '%s').create()};\n```" in page
+    assert f"```sql\n{ResultSchema('invited', 'postgresql', '%s').create()};\n```" in page

@@ -13,7 +13,7 @@ from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.model.delivery import FinalStatus
 from airflow_provider_omnichat.campaign.model.pages import Order, PageError, PageQuery
 from airflow_provider_omnichat.campaign.model.rows import Result
-from airflow_provider_omnichat.campaign.results.table import ResultsTable, ResultTable
+from airflow_provider_omnichat.campaign.results.table import ResultSchema, ResultTable
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from tests.support.reasons import why
 from tests.support.result_rows import give, made
@@ -223,7 +223,7 @@ class TestErrors:
 
 
 def test_rows_of_a_batch_that_differs_by_capitals_alone_are_not_its_own(sqlite, on_sqlite, table):
-    created = ResultsTable(table, "sqlite", "?").create()
+    created = ResultSchema(table, "sqlite", "?").create()
     sqlite.run(created.replace("batch VARCHAR(250)", "batch VARCHAR(250) COLLATE NOCASE"))
     wrote(on_sqlite, rows(3), "Report/run/invite")
     assert not on_sqlite(batch="report/run/invite").earlier()
