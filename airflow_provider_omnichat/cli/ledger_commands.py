@@ -21,7 +21,7 @@ from airflow_provider_omnichat.campaign.ledger.sql_table import SqlTable
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
 from airflow_provider_omnichat.campaign.results.format import csv_line, one_line
-from airflow_provider_omnichat.campaign.results.table_statements import ResultTableSql
+from airflow_provider_omnichat.campaign.results.table import ResultSchema
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from airflow_provider_omnichat.campaign.sql.upgrade import TableUpgrade
 from airflow_provider_omnichat.cli.silent_airflow import find
@@ -37,7 +37,7 @@ _CSV_COLUMNS = ("row_key", "recipient", "outcome", "reason_code", "error", "sinc
 
 def run_command(name: str, arguments: Namespace, *, is_light: bool) -> int:
     """Find the database of ``conn_id`` and run a command on its ``table``; see :func:`.silent_airflow.find`."""
-    is_results = name == "upgrade" and arguments.kind == ResultTableSql.kind
+    is_results = name == "upgrade" and arguments.kind == ResultSchema.kind
     database_of = result_database if is_results else ledger_database
     return _COMMANDS[name](find(lambda: database_of(arguments.conn_id), is_light), arguments)
 
@@ -187,7 +187,7 @@ def _prune(database: SqlDatabase, arguments: Namespace) -> int:
 
 
 def _upgrade(database: SqlDatabase, arguments: Namespace) -> int:
-    kind = ResultTableSql if arguments.kind == ResultTableSql.kind else SqlTable
+    kind = ResultSchema if arguments.kind == ResultSchema.kind else SqlTable
     name = f"{arguments.kind} table {arguments.table}"
     with closing(TableUpgrade(database, kind(arguments.table, database.dialect, database.placeholder))) as table:
         statements = table.statements()

@@ -14,8 +14,8 @@ from airflow_provider_omnichat.hooks.supervisor import in_turn
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
-    from airflow_provider_omnichat.campaign.sql.dialect import Dialect
     from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
+    from airflow_provider_omnichat.campaign.sql.written_table import Dialect
 
 _DIALECTS: dict[str, Dialect] = {
     "sqlite": "sqlite",

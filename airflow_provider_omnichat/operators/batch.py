@@ -34,7 +34,7 @@ from airflow_provider_omnichat.tasks.arguments import (
 from airflow_provider_omnichat.tasks.asset_events import add_to_asset_events
 from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
 from airflow_provider_omnichat.tasks.ending import Ending, raise_if_empty
-from airflow_provider_omnichat.tasks.ledger import campaign_name, task_identity
+from airflow_provider_omnichat.tasks.ledger import campaign_name
 from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
 from airflow_provider_omnichat.tasks.short_errors import short_errors
 from airflow_provider_omnichat.tasks.templates import TemplatesMixin
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
     from airflow_provider_omnichat.campaign.engine.report import CampaignReport
+    from airflow_provider_omnichat.campaign.model.place import Place
     from airflow_provider_omnichat.campaign.model.rows import RowSource
-    from airflow_provider_omnichat.campaign.results.sink import ResultSink
     from airflow_provider_omnichat.campaign.results.tally import Tally
 
 
@@ -304,31 +304,16 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
 
         return GivenRows(self.private("invites"), named_columns(self))
 
-    def result_sink(self, context: Context, campaign: str) -> ResultSink:
+    def result_place(self, context: Context, campaign: str) -> Place:
         """
-        Give where the result rows go; operators with other places give theirs.
+        Find where the result rows go; an operator with another place overrides this.
 
         :param context: of the task.
         :param campaign: the campaign's name.
         """
-        from airflow_provider_omnichat.tasks.result_files import result_files
+        from airflow_provider_omnichat.tasks.places import place_of_operator
 
-        return result_files(self, context, campaign)
-
-    def rows_in(self, context: Context, campaign: str, location: str | None) -> dict[str, str] | None:
-        """
-        Say for other tasks where the rows are, and how they are found there; None where nobody else can read them.
-
-        :param context: of the task.
-        :param campaign: the campaign's name.
-        :param location: of the results, or of the ledger; None where nobody else can read them.
-        """
-        if location and self.private("results_path"):
-            return {"kind": "files", "path": location}
-        if self.ledger_conn_id:
-            ledger = {"conn_id": self.ledger_conn_id, "table": self.ledger_table, "campaign": campaign}
-            return {"kind": "ledger", **ledger, "owner": task_identity(context)}
-        return None
+        return place_of_operator(self, context, campaign)
 
     def _send(self, context: Context, carried_over: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_omnichat.api.errors import AccountError
@@ -345,7 +330,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
         hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         try:
             source = self.row_source(context)
-            results = self.result_sink(context, campaign)
+            results = self.result_place(context, campaign)
             plan = campaign_plan(self, context, campaign=campaign, account=hook.account, results=results)
             self.sandbox_url = hook.account.base_url if hook.account.is_on_this_machine else None
         except AccountError:
@@ -379,7 +364,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
         for outcome, names in report.unwritten.items():
             self.log.error("Not written to the ledger, %s: %s", outcome.label, ", ".join(names))
         manifest = tally.manifest(plan.campaign, report.location, report.missing)
-        manifest["rows_in"] = self.rows_in(context, plan.campaign, report.location)
+        manifest["rows_in"] = plan.records.results.rows_in()
         self._push(context, "return_value", manifest)  # an error, too, leaves it for others to read
         self._push(context, "summary", tally.to_markdown(report.missing))
         if report.interrupt is not None:  # a time-out of the task, or its end by a signal

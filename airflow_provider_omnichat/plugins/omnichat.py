@@ -1,9 +1,9 @@
 """
 The plugin: a tab *Invites* on task instances and runs, and a page *Invite campaigns*. Airflow 3.1 and later.
 
-It is found by the entry point group ``airflow.plugins``, which Airflow loads by default; what a provider's info says of
-plugins is loaded only where ``[core] lazy_discover_providers`` is off. Every process of Airflow imports this module, so
-that what only the API server needs is imported where it asks for it.
+Airflow finds it by the entry point group ``airflow.plugins``; it loads the plugins of a provider's info only if
+``[core] lazy_discover_providers`` is off. Every process of Airflow imports this module, so that what only the API
+server needs is imported when it asks for it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airflow_provider_omnichat.tasks.live_progress import has_tabs
 URL_PREFIX = "/omnichat"
 _log = logging.getLogger(__name__)
 
-# Without a slash before them: Airflow's page has a base address, which may be below a path.
+# Without a leading slash: Airflow's page has a base address, which may be below a path.
 _TASK = "omnichat/task?dag_id={DAG_ID}&run_id={RUN_ID}&task_id={TASK_ID}&map_index={MAP_INDEX}"
 _RUN = "omnichat/run?dag_id={DAG_ID}&run_id={RUN_ID}"
 _ICONS = {"icon": "omnichat/static/invites.svg", "icon_dark_mode": "omnichat/static/invites-dark.svg"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -30,14 +31,15 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_omnichat.campaign.engine.follow_campaign import DeliveryReport
+    from airflow_provider_omnichat.campaign.model.place import Place
 
 _A_DAY_SECONDS = 24 * 3600.0
-# So that nothing runs out of the reach of the logs unread, and a sample that never ends does not hold up the others.
+# So that no invite becomes too old for the logs unread, and a sample that never ends does not hold up the others.
 _LONGEST_SLEEP = timedelta(hours=1)
 
 
 def _shown(invites: Any) -> str:
-    """Say what is followed: what a single invite's task gives has the number in it."""
+    """Return what Airflow may show: the output of a single invite's task has the number in it."""
     if isinstance(invites, Mapping):
         return str(invites.get("campaign") or invites.get("messageId"))
     return invites if isinstance(invites, str) else describe_list(invites, of="invites")
@@ -47,31 +49,31 @@ class InviteDeliverySensor(RequiredArgumentsMixin, PrivateFieldsMixin, Templates
     """
     Wait until sent invites have a final status, or the time is up.
 
-    **Experimental.** It asks the vendor's SMS logs, which go back 48 hours. Whether invites stand there is not
-    documented. One that is not in them is ``not_seen``: that says nothing of the SMS, and fails no task.
+    **Experimental.** It asks the vendor's SMS logs, which go back 48 hours. Whether invites appear in them is not
+    documented. An invite that does not is ``not_seen``: that says nothing about the SMS, and fails no task.
 
-    The final status, its time and the price are written to where the rows live, each time that a worker looks: columns
+    The final status, its time and the price are written to where the rows live, each time a worker looks: columns
     ``delivery``, ``delivered_at``, ``price`` and ``currency`` of the results table or of the ledger, or files in the
-    folder ``delivery`` of the result files. So a retry, another run and a triggerer that is started again go on where
-    this ended. Only message ids that are given as they are have no such place.
+    folder ``delivery`` of the result files. So a retry, another run and a restarted triggerer continue where this one
+    ended. Only given message ids have no such place.
 
-    Deferred, it holds no worker while it waits. The trigger asks for as many invites as one request takes; of more,
-    that is a sample by chance. When all of those are final, and at least each hour, a worker asks for all that are not.
-    100,000 invites take it 16 minutes at the vendor's limit of 120 requests a minute. Without deferral, it asks for all
-    at each *poke_interval*.
+    Deferred, it holds no worker while it waits. The trigger asks for as many invites as one request takes; of more
+    invites, that is a random sample. When all of those are final, and at least each hour, a worker asks for all that
+    are not. 100,000 invites take 16 minutes at the vendor's limit of 120 requests a minute. Without deferral, it asks
+    for all at each *poke_interval*.
 
     The return value (XCom) counts the invites: ``delivered``, ``undeliverable``, ``expired``, ``rejected``, ``unknown``
     (the operator never told), ``pending``, ``not_seen``, ``out_of_reach`` (older than the logs), ``not_asked`` (an id
-    that cannot be asked for). It is pushed before an error is raised, too.
+    that cannot be asked for). It is also pushed before an error is raised.
 
     :param invites: a message id, a list of them, the output of a task that sent (``send.output``: the manifest of a
         batch with ``results_path``, ``results_table`` or ``ledger_conn_id``, or the answer to a single invite), or a
         list of outputs. (templated; of a single invite the message id is shown, of a batch the campaign)
-    :param campaign: in place of *invites*: all of a campaign that stands in an SQL ledger. (templated)
+    :param campaign: instead of *invites*: all of a campaign in an SQL ledger. (templated)
     :param ledger_conn_id: the database of that ledger. (templated)
     :param ledger_table: its table. (templated)
     :param omnichat_conn_id: the ``omnichat`` connection. (templated)
-    :param min_delivered_ratio: the task fails when fewer were delivered, of those whose end is known (delivered,
+    :param min_delivered_ratio: the task fails if fewer were delivered, of those whose end is known (delivered,
         undeliverable, expired, rejected), 0 to 1.
     :param on_timeout: what it does when the time is up and some are still pending: ``"fail"``, ``"skip"`` or
         ``"succeed"``.
@@ -79,11 +81,10 @@ class InviteDeliverySensor(RequiredArgumentsMixin, PrivateFieldsMixin, Templates
     :param poke_interval: seconds between two requests.
     :param deferrable: whether to wait without a worker; ``operators.default_deferrable`` of Airflow's configuration if
         not given.
-    :raises AirflowFailException: too few were delivered, or what was given cannot be followed.
+    :raises AirflowFailException: too few were delivered, or the invites cannot be followed.
     :raises AirflowSensorTimeout: the time is up; Airflow does not retry the task.
     :raises AirflowSkipException: the same, with ``on_timeout="skip"``.
-    :raises airflow_provider_omnichat.api.errors.SmsLogsError: the logs cannot be read; with a missing scope it is
-        named.
+    :raises airflow_provider_omnichat.api.errors.SmsLogsError: the logs cannot be read; a missing scope is named.
     """
 
     template_fields: Sequence[str] = (
@@ -144,8 +145,8 @@ class InviteDeliverySensor(RequiredArgumentsMixin, PrivateFieldsMixin, Templates
         from airflow_provider_omnichat.campaign.engine.follow_campaign import sample_of
 
         until = datetime.now(UTC) + timedelta(seconds=self.timeout)
-        with self._homes() as homes:
-            sample = sample_of(homes)
+        with self._places() as places:
+            sample = sample_of(places)
         if sample:
             self._sleep(sample, until)
         return self._finish(context, self._look())
@@ -158,11 +159,7 @@ class InviteDeliverySensor(RequiredArgumentsMixin, PrivateFieldsMixin, Templates
 
     @short_errors
     def resume(self, context: Context, event: Mapping[str, str]) -> dict[str, int]:
-        """
-        Ask for all that are not final; Airflow calls it when the trigger has ended.
-
-        :param event: of the trigger; has when the time is up.
-        """
+        """Ask for all that are not final; Airflow calls it with the event of the trigger."""
         self.refuse_missing_arguments()
         report = self._look()
         end = datetime.fromisoformat(event["until"])
@@ -179,25 +176,25 @@ class InviteDeliverySensor(RequiredArgumentsMixin, PrivateFieldsMixin, Templates
         )
         self.defer(trigger=trigger, method_name="resume")
 
-    def _homes(self) -> Any:
-        from airflow_provider_omnichat.tasks.delivery import delivery_homes
+    def _places(self) -> AbstractContextManager[list[Place]]:
+        from airflow_provider_omnichat.tasks.delivery import followed_places
 
-        return delivery_homes(self.private("invites"), self.campaign, self.ledger_conn_id, self.ledger_table)
+        return followed_places(self.private("invites"), self.campaign, self.ledger_conn_id, self.ledger_table)
 
     def _look(self) -> DeliveryReport:
         from airflow_provider_omnichat.campaign.engine.follow_campaign import follow
 
-        with self._homes() as homes:
-            report = follow(homes, OmnichatHook(self.omnichat_conn_id).get_async_conn(concurrency=1))
-            if homes and not sum(report.counts.values()):
-                places = ", ".join(shown_address(home.location) for home in homes)
-                raise AirflowFailException(f"No accepted invite was found in {places}; were the rows removed?")
+        with self._places() as places:
+            report = follow(places, OmnichatHook(self.omnichat_conn_id).get_async_conn(concurrency=1))
+            if places and not sum(report.counts.values()):
+                where = ", ".join(shown_address(place.location or "") for place in places)
+                raise AirflowFailException(f"No accepted invite was found in {where}; were the rows removed?")
         self.log.info("%s", _summary(report))
         return report
 
     def _finish(self, context: Context, report: DeliveryReport) -> dict[str, int]:
         if unclear := report.known[Delivery.NOT_SEEN] + report.out_of_reach + report.not_asked:
-            self.log.warning("Of %s invites nothing is known: %s", unclear, _summary(report))
+            self.log.warning("The end of %s invites is not known: %s", unclear, _summary(report))
         ratio = report.delivered_ratio
         if ratio is not None and ratio < self.min_delivered_ratio:
             self._push(context, report)

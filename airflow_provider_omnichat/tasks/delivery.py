@@ -1,44 +1,80 @@
-"""From what a sensor is given to the places where the rows of sent invites live."""
+"""From what a sensor is given to the places of the invites that it follows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_omnichat.api.outcomes import Delivery
+from airflow_provider_omnichat.campaign.ledger.place import LedgerPlace
+from airflow_provider_omnichat.campaign.model.delivery import Deliveries, FinalStatus, SentInvite
+from airflow_provider_omnichat.campaign.model.place import Place, PlaceError, UnwrittenPlace
 from airflow_provider_omnichat.campaign.model.sentences import sentences
-
-if TYPE_CHECKING:
-    from airflow_provider_omnichat.campaign.model.delivery import DeliveryHome
+from airflow_provider_omnichat.tasks.places import place_at
 
 _TAKES = (
-    "invites takes a message id, a list of them, or what a task that sent has given, as invites=send.output (an"
-    " XComArg)"
+    "invites takes a message id, a list of them, or the output of a task that sent, as invites=send.output (an XComArg)"
 )
 
 
+class GivenMessages(UnwrittenPlace):
+    """Message ids without rows: their statuses are only counted. One that is given twice counts once."""
+
+    kind = "messages"
+    location = "the given message ids"
+
+    def __init__(self, message_ids: Sequence[str]) -> None:
+        self._unfinished = dict.fromkeys(message_ids)
+        self._counts: Counter[Delivery] = Counter()
+
+    def deliveries(self) -> Deliveries:
+        """See :class:`.Place`."""
+        return self
+
+    def unfinished(self) -> Iterator[SentInvite]:
+        """See :class:`.Deliveries`."""
+        return iter([SentInvite(message_id, None) for message_id in self._unfinished])
+
+    def record(self, statuses: Sequence[FinalStatus]) -> None:
+        """See :class:`.Deliveries`."""
+        for status in statuses:
+            del self._unfinished[status.invite.message_id]
+            self._counts[status.delivery] += 1
+
+    def counts(self) -> Mapping[Delivery, int]:
+        """See :class:`.Deliveries`."""
+        return self._counts
+
+
 @contextmanager
-def delivery_homes(
+def followed_places(
     invites: Any, campaign: str | None, ledger_conn_id: str | None, ledger_table: str
-) -> Iterator[list[DeliveryHome]]:
-    """Find where invites live, and close it at the end."""
-    homes: list[DeliveryHome] = []
+) -> Iterator[list[Place]]:
+    """
+    Find the places of invites, and close them at the end.
+
+    :raises AirflowFailException: they cannot be followed; the text says why.
+    """
+    places: list[Place] = []
     try:
         if campaign and ledger_conn_id:
-            homes.append(_ledger(ledger_conn_id, ledger_table, campaign))
+            ledger = {"conn_id": ledger_conn_id, "table": ledger_table, "campaign": campaign, "owner": None}
+            places.append(place_at({"kind": LedgerPlace.kind, **ledger}))
         else:
-            homes.extend(_homes_of(invites))
-        yield homes
+            places.extend(_places_of(invites))
+        yield places
+    except PlaceError as error:
+        raise AirflowFailException(sentences(str(error))) from None
     finally:
-        for home in homes:
-            home.close()
+        for place in places:
+            place.close()
 
 
-def _homes_of(invites: Any) -> Iterator[DeliveryHome]:
-    from airflow_provider_omnichat.campaign.model.delivery import GivenMessages
-
+def _places_of(invites: Any) -> Iterator[Place]:
     is_one = isinstance(invites, str | Mapping)
     if not is_one and not isinstance(invites, Iterable):
         raise AirflowFailException(f"{_TAKES}; not a {type(invites).__name__}")
@@ -46,7 +82,7 @@ def _homes_of(invites: Any) -> Iterator[DeliveryHome]:
     for given in [invites] if is_one else invites:
         if isinstance(given, Mapping) and "rows_in" in given:
             if given["counts"]["accepted"]:
-                yield _home_of(given)
+                yield place_at(given["rows_in"])
         else:
             ids.append(_message_id(given))
     if ids:
@@ -54,50 +90,11 @@ def _homes_of(invites: Any) -> Iterator[DeliveryHome]:
 
 
 def _message_id(given: Any) -> str:
-    """Take a message id, or the one in the answer that a single invite's task gives."""
+    """Return a message id, or the one in the answer to a single invite."""
     found = given.get("messageId") if isinstance(given, Mapping) else given
     if not isinstance(found, str):
         kind = "without a messageId" if isinstance(given, Mapping) else f"that is a {type(given).__name__}"
         raise AirflowFailException(f"{_TAKES}; one is given {kind}")
     if found.lstrip()[:1] in {"{", "["}:
-        raise AirflowFailException(f"{_TAKES}; a template makes a text of what it is given")
+        raise AirflowFailException(f"{_TAKES}; a template turns what it is given into text")
     return found
-
-
-def _home_of(manifest: Mapping[str, Any]) -> DeliveryHome:
-    rows_in = manifest["rows_in"]
-    kind = rows_in["kind"] if rows_in else None
-    if kind == "ledger":
-        return _ledger(rows_in["conn_id"], rows_in["table"], rows_in["campaign"], rows_in["owner"])
-    if kind == "table":
-        from airflow_provider_omnichat.campaign.results.delivery_table import TableDelivery
-        from airflow_provider_omnichat.hooks.result_database import result_database
-
-        return TableDelivery(result_database(rows_in["conn_id"]), rows_in["table"], rows_in["batch"])
-    if kind == "files":
-        from airflow_provider_omnichat.campaign.results.delivery_files import FileDelivery
-        from airflow_provider_omnichat.tasks.given_files import storage_path
-
-        return FileDelivery(storage_path(rows_in["path"]))
-    raise AirflowFailException(
-        "The rows of this batch are in Airflow's task state store, which only its own task can read. Give the batch"
-        " results_path, results_table (where the list is a query) or ledger_conn_id"
-    )
-
-
-def _ledger(conn_id: str, table: str, campaign: str, owner: str | None = None) -> DeliveryHome:
-    from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
-    from airflow_provider_omnichat.campaign.ledger.delivery import LedgerDelivery
-    from airflow_provider_omnichat.hooks.ledger_database import ledger_database
-
-    database = ledger_database(conn_id)
-    try:
-        audit = LedgerAudit(database, table)
-    except ValueError as error:  # the table's name is none, and stays so
-        raise AirflowFailException(sentences(str(error))) from None
-    if not audit.reasons(campaign):  # reads only: a table that is missing is not made here
-        raise AirflowFailException(
-            f"The ledger table {table} of connection {conn_id!r} has no invite of this campaign; see its name there"
-            " (with resend_key, it is campaign#resend_key)"
-        )
-    return LedgerDelivery(database, campaign, table, owner)

@@ -1,4 +1,4 @@
-"""From the address of a list to the file that is opened there."""
+"""From the address of a list to the file that is opened there, and failures that show nobody's data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class GivenFile(NamedTuple):
-    """A file that somebody has given the address of."""
+    """A file at an address that a user gave."""
 
     open: Callable[[], IO[bytes]]
     name: str
@@ -35,7 +35,7 @@ class GivenFile(NamedTuple):
 
 
 def file_given(given: object, argument: str) -> GivenFile | None:
-    """Find the file at an address, without opening it; None for what is neither a text nor a path."""
+    """Find the file at an address, without opening it; None if it is neither text nor a path."""
     if isinstance(given, PurePath):
         given = str(given)
     if isinstance(given, str):
@@ -54,14 +54,13 @@ def file_given(given: object, argument: str) -> GivenFile | None:
 
 def guarded(give: Callable[[], T], hidden: tuple[str, ...] | None = None) -> T:
     """
-    Call what gives a list, and raise its failure without what its text may show.
+    Call what returns a list or its next row, and raise its failure without what its text may show.
 
-    What it says to Airflow passes: that the task shall be skipped, or fail for good.
+    Airflow's own exceptions pass: the task shall be skipped, or fail for good.
 
-    :param give: of the user, or of a storage.
-    :param hidden: what must not be shown of what a storage says; None for code of the user's, which may name people in
-        its texts: then none of it is shown.
-    :raises ListFailedError: with the class of what was raised, the place or the text, and its traceback.
+    :param hidden: secrets to leave out of a storage's text; None for the user's code, whose text may name people: then
+        none of it is shown.
+    :raises ListFailedError: with the class of what was raised, its place or its text, and its traceback.
     """
     try:
         return give()
@@ -69,7 +68,7 @@ def guarded(give: Callable[[], T], hidden: tuple[str, ...] | None = None) -> T:
         raise
     except Exception as error:  # whatever a user's code or a storage raises
         failure = error
-    # Outside of the handler: a traceback shows an exception that was being handled, with its own text.
+    # Outside the handler: a traceback also shows the exception that was being handled, with its text.
     text = _line_of_user(failure) if hidden is None else f": {scrub(str(failure), hidden)}" if str(failure) else ""
     failed = ListFailedError(f"The list cannot be read to its end ({type(failure).__name__}{text}).")
     raise failed.with_traceback(failure.__traceback__)
@@ -83,17 +82,12 @@ def _line_of_user(error: Exception) -> str:
 
 
 def guarded_rows(rows: Iterator[T], hidden: tuple[str, ...] | None = None) -> Iterator[T]:
-    """
-    Give what an iterator gives, and tell its failure as :func:`guarded` does.
-
-    :param rows: none of them None.
-    :param hidden: see :func:`guarded`.
-    """
+    """Iterate over rows, none of them None, and raise a failure as :func:`guarded` does."""
     return iter(in_turn(lambda: guarded(lambda: next(rows, None), hidden)), None)
 
 
 def check_address(address: str, argument: str, *, takes_query: bool) -> None:
-    """Refuse an address with secrets in it that Airflow makes nothing of."""
+    """Refuse an address with secrets that Airflow ignores."""
     if has_password(address):
         what = "a user and a password"
     elif not takes_query and "://" in address and "?" in address:
@@ -101,8 +95,8 @@ def check_address(address: str, argument: str, *, takes_query: bool) -> None:
     else:
         return
     raise RowSourceError(
-        f"{argument}: the address has {what} in it, and Airflow takes none there; put what is needed to log in into a"
-        " connection, and write its id before an @, as in s3://conn_id@bucket/lists"
+        f"{argument}: the address has {what} in it, which Airflow ignores there; put the login into a connection, and"
+        " write its id before an @, as in s3://conn_id@bucket/lists"
     )
 
 
@@ -110,15 +104,15 @@ def _check_text(text: str, argument: str) -> None:
     if is_address(text):
         return
     raise RowSourceError(
-        f"{argument}: is a text of {len(text)} characters, and not the address of a file: that is a path or URL that"
-        " ends in .csv, .tsv, .jsonl, .ndjson or .json (each may have .gz behind). A template makes a text of whatever"
-        f" it is given: hand over the list of another task as it is, as {argument}=find.output (an XComArg), or give"
-        " the DAG render_template_as_native_obj=True"
+        f"{argument}: is a text of {len(text)} characters, and not the address of a file, which is a path or URL that"
+        " ends in .csv, .tsv, .jsonl, .ndjson or .json (.gz may follow). A template turns what it is given into text:"
+        f" pass the list of another task itself, as {argument}=find.output (an XComArg), or set"
+        " render_template_as_native_obj=True on the DAG"
     )
 
 
 def storage_path(address: str) -> Any:
-    """Give the ``ObjectStoragePath`` of an address; Airflow 2 takes a relative path for one below the root."""
+    """Return the ``ObjectStoragePath`` of an address; Airflow 2 takes a relative path for one below the root."""
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     return ObjectStoragePath(address if "://" in address else str(Path(address).absolute()))
@@ -128,11 +122,11 @@ def _open(path: Any, argument: str) -> IO[bytes]:
     is_folder, failure = False, None
     try:
         stream: IO[bytes] = path.open("rb")
-        if getattr(stream, "size", None) != 0:  # in an object store, a folder may be there as an empty object
+        if getattr(stream, "size", None) != 0:  # in an object store, a folder may exist as an empty object
             return stream
     except (OSError, ValueError) as error:
         failure = error
-    with suppress(Exception):  # whatever a storage raises: what it raised first is told
+    with suppress(Exception):  # whatever a storage raises: its first failure is reported
         is_folder = path.is_dir()
     if is_folder:
         raise RowSourceError(f"{argument}: {shown_address(path)} is a folder; give the address of a file in it")
@@ -151,6 +145,6 @@ def _path_at(address: str, argument: str) -> Any:
         return path
     scheme = address.partition("://")[0] if "://" in address else "a path"
     raise RowSourceError(
-        f"{argument}: Airflow knows no storage for {scheme} ({failure}); install the provider that has it on the"
-        " workers, such as apache-airflow-providers-amazon with s3fs for s3"
+        f"{argument}: Airflow knows no storage for {scheme} ({failure}); install its provider on the workers, such as"
+        " apache-airflow-providers-amazon with s3fs for s3"
     )

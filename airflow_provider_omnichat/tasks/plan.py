@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.api.account import Account
     from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression
     from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
+    from airflow_provider_omnichat.campaign.model.place import Place
     from airflow_provider_omnichat.campaign.preview.budget import Budget
-    from airflow_provider_omnichat.campaign.results.sink import ResultSink
 
 
 class ListArguments(KeepsBatchLedger, Protocol):
@@ -50,7 +50,7 @@ class ListArguments(KeepsBatchLedger, Protocol):
 
 
 def campaign_plan(
-    operator: ListArguments, context: Context, *, campaign: str, account: Account, results: ResultSink
+    operator: ListArguments, context: Context, *, campaign: str, account: Account, results: Place
 ) -> CampaignPlan:
     """
     Make the plan; the opt-out list is read for it.
@@ -86,7 +86,6 @@ def campaign_plan(
         Records(
             ledger=batch_ledger(operator, context, campaign),
             results=results,
-            place=_ledger_place(operator),
             patience=operator.ledger_patience,
         ),
     )
@@ -139,9 +138,3 @@ def _window(operator: ListArguments) -> WindowRule | None:
     return WindowRule(
         operator.send_window, zone_column=operator.time_zone_column, default_zone=operator.default_time_zone
     )
-
-
-def _ledger_place(operator: ListArguments) -> str | None:
-    if not operator.ledger_conn_id:
-        return None
-    return f"table {operator.ledger_table} of connection {operator.ledger_conn_id}"

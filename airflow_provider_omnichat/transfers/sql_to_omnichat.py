@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_omnichat.api.privacy import describe_list, mask_numbers
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
-from airflow_provider_omnichat.tasks.ledger import batch_name, task_identity
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_omnichat.campaign.model.rows import RowSource
-    from airflow_provider_omnichat.campaign.results.sink import ResultSink
 
 
 class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
@@ -99,29 +97,3 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         return QueryRows(
             self.conn_id, self.private("sql"), self.private("parameters"), named_columns(self, *own), self.log
         )
-
-    def result_sink(self, context: Context, campaign: str) -> ResultSink:
-        """Give the table of the results, or their files."""
-        if not self.results_table:
-            return super().result_sink(context, campaign)
-        from airflow_provider_omnichat.campaign.phone.identity import recipient_key
-        from airflow_provider_omnichat.campaign.results.table import ResultTable
-        from airflow_provider_omnichat.hooks.result_database import result_database
-
-        return ResultTable(
-            result_database(self.results_conn_id or self.conn_id),
-            self.results_table,
-            batch=self._batch(context),
-            try_number=context["ti"].try_number,
-            recipient_of=lambda to: recipient_key(campaign, to),
-        )
-
-    def rows_in(self, context: Context, campaign: str, location: str | None) -> dict[str, str] | None:
-        """Say where the rows are; see the operator that this one builds on."""
-        if not self.results_table:
-            return super().rows_in(context, campaign, location)
-        conn_id = self.results_conn_id or self.conn_id
-        return {"kind": "table", "conn_id": conn_id, "table": self.results_table, "batch": self._batch(context)}
-
-    def _batch(self, context: Context) -> str:
-        return batch_name(task_identity(context), self.campaign, self.resend_key)

@@ -1,4 +1,4 @@
-"""The trigger that waits until invites are delivered: it asks the vendor's SMS logs, and nothing else."""
+"""The trigger that waits until invites are delivered: it only asks the vendor's SMS logs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class InviteDeliveryTrigger(BaseTrigger):
     """
     Wait until some invites have a final status, or the time is up.
 
-    What a trigger is made of stands in Airflow's metadata database, so it gets no more message ids than one request
-    takes: all of a few invites, of many a sample. It keeps nothing; when the triggerer is started again, it begins
-    again. What is behind the sample, and what was found, is for the worker to read and to write.
+    It keeps no state: a restarted triggerer begins again. The worker reads the invites outside the sample, and writes
+    what was found.
 
     :param omnichat_conn_id: the ``omnichat`` connection.
-    :param message_ids: of the vendor.
+    :param message_ids: of the vendor; no more than one request takes, since Airflow keeps them in its metadata
+        database.
     :param poke_interval: seconds between two requests.
     :param wake: when to give up, ISO 8601 with a time zone.
-    :param until: when the sensor's time is up, which goes back to it with the event: of what a task carries over a
-        deferral, ``dag.test`` keeps nothing else.
+    :param until: when the sensor's time is up. It returns to the sensor with the event: ``dag.test`` keeps nothing else
+        over a deferral.
     """
 
     def __init__(
@@ -39,25 +39,17 @@ class InviteDeliveryTrigger(BaseTrigger):
         self.until = until
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give what makes the same trigger again."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "omnichat_conn_id": self.omnichat_conn_id,
-                "message_ids": self.message_ids,
-                "poke_interval": self.poke_interval,
-                "wake": self.wake,
-                "until": self.until,
-            },
-        )
+        """Return what Airflow makes the same trigger from."""
+        names = ("omnichat_conn_id", "message_ids", "poke_interval", "wake", "until")
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Give one event, when it is time for the worker to look."""
+        """Yield one event, when it is time for the worker to look."""
         from airflow_provider_omnichat.api.errors import OmnichatError
 
         try:
             reason = await self._wait()
-        except OmnichatError as error:  # the worker meets the same, and says it where people look
+        except OmnichatError as error:  # the worker meets the same error, and raises it where people look
             self.log.warning("%s", error)
             reason = "error"
         yield TriggerEvent({"reason": reason, "until": self.until})  # type: ignore[no-untyped-call]  # Airflow's own

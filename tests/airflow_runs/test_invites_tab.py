@@ -117,7 +117,7 @@ def test_rows_are_chosen_and_paged(campaign: Campaign) -> None:
     rejected = campaign.page("viewer", outcome="rejected", status="REJECTED_DND").text
     rows = rejected[rejected.index('id="rows"') :]
     assert len(re.findall(r'label is-rejected">rejected</span></td>', rows)) == 2
-    assert "No row is like that" in campaign.page("viewer", q="not there").text
+    assert "No row matches" in campaign.page("viewer", q="not there").text
     assert '<td class="key">C-41</td>' in campaign.page("viewer", q="c-41").text
 
 

@@ -10,7 +10,7 @@ from airflow_provider_omnichat.campaign.ledger.task_state_format import journal_
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.campaign.sql.values import fitted
 from airflow_provider_omnichat.tasks.ledger import with_resend_key
-from airflow_provider_omnichat.tasks.result_files import folder_names
+from airflow_provider_omnichat.tasks.places import folder_names
 from tests.support.attacks import TRIED, attack
 
 pytestmark = [pytest.mark.attack, pytest.mark.timeout(300)]

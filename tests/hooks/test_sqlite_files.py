@@ -131,7 +131,7 @@ def test_a_file_that_may_not_be_opened(connected, use, tmp_path):
 def test_a_file_that_is_no_database(connected, use, tmp_path, text):
     (tmp_path / "crm.csv").write_text(text)
     assert_says(
-        use(connected(tmp_path / "crm.csv")), r"SQLITE_NOTADB\); nothing .*The file is no SQLite database, or an"
+        use(connected(tmp_path / "crm.csv")), r"SQLITE_NOTADB\); nothing .*The file is not an SQLite database, or is"
     )
 
 
@@ -190,9 +190,7 @@ def test_a_file_that_stays_locked(connected, use, tmp_path, monkeypatch):
         other.execute("BEGIN EXCLUSIVE")
         monkeypatch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=CountsWaits))
         text = use(connected(path))
-        assert_says(
-            text, r"SQLITE_BUSY\); nothing .*Another process has the SQLite file locked, and kept it so: see which"
-        )
+        assert_says(text, r"SQLITE_BUSY\); nothing .*Another process keeps the SQLite file locked: see which")
         assert CountsWaits.waits == 1, "it is waited for once, and not for each statement"
 
 

@@ -268,7 +268,7 @@ def test_the_name_of_a_result_file_is_shown_whatever_digits_it_has(tmp_path, tok
     folder.mkdir()
     name = f"sent-try-1-0001-{token}-0001.jsonl"
     (folder / name).write_text("no row\nno row\n")
-    with pytest.raises(ResultFileError, match=rf"results-41785\*{{4}}82/{name}: line 1 is no result row"):
+    with pytest.raises(ResultFileError, match=rf"results-41785\*{{4}}82/{name}: line 1 is not a result row"):
         list(read_results(folder))
 
 

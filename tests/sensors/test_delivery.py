@@ -180,8 +180,8 @@ def test_ids_that_cannot_be_asked_for_are_counted(vendor):
         (5, "not a int"),
         ([5], "that is a int"),
         ({"rows": 3}, "without a messageId"),
-        ("{'campaign': 'x'}", "a template makes a text"),
-        ({"rows_in": None, "counts": {"accepted": 3}}, "results_path, results_table"),
+        ("{'campaign': 'x'}", "a template turns what it is given into text"),
+        ({"rows_in": None, "counts": {"accepted": 3}}, "results_path or results_table"),
     ],
 )
 def test_what_cannot_be_followed_is_refused(vendor, invites, said):

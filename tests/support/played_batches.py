@@ -18,8 +18,8 @@ from airflow_provider_omnichat.campaign.engine.process import StopSignal, Worker
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.storage import Storage
 from airflow_provider_omnichat.campaign.ledger.interface import Ledger
+from airflow_provider_omnichat.campaign.model.place import NoPlace
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result
-from airflow_provider_omnichat.campaign.results.sink import NoResults
 from airflow_provider_omnichat.campaign.rows.lists import rows_of_list
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
 from tests.support.ledger_homes import NUMBERS, accepted
@@ -33,7 +33,7 @@ LOCKED_OUT = InviteNotSentError(why("The invite was not sent: HTTP 401"), http_s
 REFUSED = InviteRejectedError(why("The vendor rejected the invite"), http_status=200)
 
 
-class Rows(NoResults):
+class Rows(NoPlace):
     """Keeps result rows as they come."""
 
     def __init__(self) -> None:

@@ -9,11 +9,10 @@ from typing import Any
 from airflow_provider_omnichat import __version__
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.sql_table import SqlTable
-from airflow_provider_omnichat.campaign.results.table import ResultTable
-from airflow_provider_omnichat.campaign.results.table_statements import ResultTableSql
-from airflow_provider_omnichat.campaign.sql.dialect import DIALECTS as DIALECTS_OF_LEDGERS
+from airflow_provider_omnichat.campaign.results.table import ResultSchema, ResultTable
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from airflow_provider_omnichat.campaign.sql.upgrade import TableUpgrade
+from airflow_provider_omnichat.campaign.sql.written_table import DIALECTS as DIALECTS_OF_LEDGERS
 from airflow_provider_omnichat.campaign.sql.written_table import WrittenTable
 from tests.support.result_rows import key_of
 from tests.support.result_tables import DIALECTS
@@ -53,9 +52,9 @@ NAMES = {"ledger": "omnichat_invites", "results": "omnichat_results"}
 
 def snapshots() -> dict[str, str]:
     """The tables of this version, by file name."""
-    made: list[tuple[type[SqlTable | ResultTableSql], tuple[str, ...]]] = [
+    made: list[tuple[type[SqlTable | ResultSchema], tuple[str, ...]]] = [
         (SqlTable, DIALECTS_OF_LEDGERS),
-        (ResultTableSql, (*DIALECTS_OF_LEDGERS, "duckdb")),
+        (ResultSchema, (*DIALECTS_OF_LEDGERS, "duckdb")),
     ]
     return {
         f"{kind.kind}.{dialect}.sql": kind(NAMES[kind.kind], dialect, "?").create() + ";\n"  # type: ignore[arg-type]
@@ -86,7 +85,7 @@ class ReleasedTable:
 
     @property
     def sql(self) -> WrittenTable:
-        made = SqlTable if self.kind == "ledger" else ResultTableSql
+        made = SqlTable if self.kind == "ledger" else ResultSchema
         return made(self.name, self.dialect, self.database.placeholder)
 
     @property

@@ -7,8 +7,8 @@ from typing import Any
 
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.results.table import ResultTable
-from airflow_provider_omnichat.campaign.sql.dialect import AnyDialect
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
+from airflow_provider_omnichat.campaign.sql.written_table import AnyDialect
 from tests.support.result_rows import key_of
 from tests.support.sql_connections import Database
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_provider_omnichat.campaign.model.pages import PageQuery, RowPages, ShownRow
+from airflow_provider_omnichat.campaign.model.pages import PageQuery, ShownRow
+from airflow_provider_omnichat.campaign.model.place import Place
 
 
-def paged(pages: RowPages, **query: Any) -> list[ShownRow]:
+def paged(pages: Place, **query: Any) -> list[ShownRow]:
     """Give all rows, page by page; no page is empty that says that there is another."""
     asked = PageQuery(**query)
     rows: list[ShownRow] = []

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.campaign.sql.dialect import Dialect
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
+from airflow_provider_omnichat.campaign.sql.written_table import Dialect
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 

@@ -113,8 +113,8 @@ def test_results_that_cannot_be_written_stop_the_sending_and_what_was_sent_is_kn
     task: dict[str, Any] = {"results_table": "invited", "rate_limit": 100, "retries": 3}
 
     class Failing(SqlToOmnichatInviteOperator):
-        def result_sink(self, *args: Any) -> Any:
-            sink = super().result_sink(*args)
+        def result_place(self, *args: Any) -> Any:
+            sink = super().result_place(*args)
             sink.earlier()
             database.run("ALTER TABLE invited ADD CHECK (list_row < 40)")
             return sink

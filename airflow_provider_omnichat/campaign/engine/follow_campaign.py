@@ -13,7 +13,8 @@ from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.logs import REACH, SmsLogs, can_be_asked
 from airflow_provider_omnichat.api.outcomes import Delivery
 from airflow_provider_omnichat.api.request_limit import RequestLimit
-from airflow_provider_omnichat.campaign.model.delivery import DeliveryHome, FinalStatus, SentInvite
+from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
+from airflow_provider_omnichat.campaign.model.place import Place
 
 SAMPLE_SIZE = 51
 """Ids of the vendor's length, 39 characters, that one request takes."""
@@ -66,43 +67,46 @@ class DeliveryReport:
             self.sample[index] = message_id
 
 
-def sample_of(homes: Sequence[DeliveryHome]) -> list[str]:
-    """Return message ids of some invites without a final status, without asking the vendor."""
+def sample_of(places: Sequence[Place]) -> list[str]:
+    """
+    Pick some of the invites that are waited for, without asking the vendor.
+
+    :param places: where they live.
+    """
     report, now = DeliveryReport(), datetime.now(UTC)
-    for home in homes:
-        for invite in home.unfinished():
+    for place in places:
+        for invite in place.deliveries().unfinished():
             if can_be_asked(invite.message_id) and not _is_out_of_reach(invite, now):
                 report.offer(invite.message_id)
     return report.sample
 
 
-def follow(
-    homes: Sequence[DeliveryHome], client: AsyncOmnichatClient, limit: RequestLimit | None = None
-) -> DeliveryReport:
+def follow(places: Sequence[Place], client: AsyncOmnichatClient, limit: RequestLimit | None = None) -> DeliveryReport:
     """
     Ask the vendor's logs for all invites without a final status, and write those that are final now.
 
     100,000 invites take 16 minutes at the vendor's limit.
 
-    :param client: not entered yet.
+    :param places: where the invites live.
+    :param client: not yet entered.
+    :param limit: the vendor's limit on requests.
     :raises SmsLogsError: the logs cannot be read.
-    :raises StorageError: the rows cannot be read or written.
+    :raises StorageError: a place cannot be read or written.
     """
-    return asyncio.run(_follow(homes, client, limit))
+    return asyncio.run(_follow(places, client, limit))
 
 
-async def _follow(
-    homes: Sequence[DeliveryHome], client: AsyncOmnichatClient, limit: RequestLimit | None
-) -> DeliveryReport:
+async def _follow(places: Sequence[Place], client: AsyncOmnichatClient, limit: RequestLimit | None) -> DeliveryReport:
     report = DeliveryReport()
     async with client:
         logs = SmsLogs(client, limit)
-        for home in homes:
-            unfinished = home.unfinished()
+        for place in places:
+            deliveries = place.deliveries()
+            unfinished = deliveries.unfinished()
             while block := list(islice(unfinished, _BLOCK)):
                 if final := await _ask(block, logs, report):
-                    home.write(final)
-            for state, count in home.counts().items():
+                    deliveries.record(final)
+            for state, count in deliveries.counts().items():
                 report.known[state] += count
     return report
 

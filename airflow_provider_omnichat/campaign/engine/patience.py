@@ -17,10 +17,10 @@ from typing import ParamSpec, TypeVar, cast
 from airflow_provider_omnichat.campaign.engine.progress import Log
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CountingLedger
 from airflow_provider_omnichat.campaign.ledger.interface import Ledger
+from airflow_provider_omnichat.campaign.model.place import Place
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
-from airflow_provider_omnichat.campaign.results.sink import ResultSink
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -122,19 +122,19 @@ class PatientLedger(_Patient):
 
 
 class PatientResults(_Patient):
-    """A :class:`ResultSink` whose calls outlast an outage."""
+    """A :class:`~airflow_provider_omnichat.campaign.model.place.Place` whose calls outlast an outage."""
 
-    def __init__(self, results: ResultSink, patience: Patience) -> None:
+    def __init__(self, results: Place, patience: Patience) -> None:
         super().__init__(patience)
         self._results = results
         self.close = self._patient(results.close)
 
     def write(self, rows: Sequence[tuple[str | None, Result]]) -> None:
-        """Write each row once, and again what the sink could not write."""
+        """Write each row once, and again what the place could not write."""
         given = list(rows)
 
         def write() -> None:
-            rows, given[:] = list(given), []  # the sink keeps rows it failed to write; they must not be given again
+            rows, given[:] = list(given), []  # the place keeps rows it failed to write; they must not be given again
             self._results.write(rows)
 
         self._patient(write)()

@@ -13,8 +13,8 @@ from airflow_provider_omnichat.campaign.checks.send_window_rule import WindowRul
 from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
 from airflow_provider_omnichat.campaign.ledger.interface import Ledger, NoLedger
+from airflow_provider_omnichat.campaign.model.place import NoPlace, Place
 from airflow_provider_omnichat.campaign.preview.budget import Budget
-from airflow_provider_omnichat.campaign.results.sink import NoResults, ResultSink
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +109,17 @@ class Records:
 
     :param ledger: makes the ledger, in the thread that uses it.
     :param results: takes the result rows.
-    :param place: where rows are to be found if not in *results*, for people; None for nowhere.
     :param patience: seconds that the ledger or the results may be away in the middle of sending.
     """
 
     ledger: Callable[[], Ledger] = NoLedger
-    results: ResultSink = field(default_factory=NoResults)
-    place: str | None = None
+    results: Place = field(default_factory=NoPlace)
     patience: float = 60.0
 
     @property
     def location(self) -> str | None:
         """Where the rows are, for people; None when nobody asked for rows."""
-        return self.results.location or self.place
+        return self.results.location
 
 
 @dataclass(frozen=True, slots=True)

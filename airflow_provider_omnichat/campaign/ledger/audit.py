@@ -13,9 +13,8 @@ from airflow_provider_omnichat.campaign.ledger.sql_table import COLUMNS, DEFAULT
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.failure import failure_name
-from airflow_provider_omnichat.campaign.sql.like import contains
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
-from airflow_provider_omnichat.campaign.sql.values import fitted, moment, stamp
+from airflow_provider_omnichat.campaign.sql.values import contains, fitted, moment, stamp
 from airflow_provider_omnichat.campaign.sql.written_table import lack_of_columns
 
 CLAIMED = "claimed"

@@ -7,8 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from airflow_provider_omnichat.campaign.sql.dialect import DIALECTS, NAME_LENGTH, AnyDialect
-from airflow_provider_omnichat.campaign.sql.written_table import DELIVERY_COLUMNS, WrittenTable
+from airflow_provider_omnichat.campaign.sql.written_table import (
+    DELIVERY_COLUMNS,
+    DIALECTS,
+    NAME_LENGTH,
+    AnyDialect,
+    WrittenTable,
+)
 
 DEFAULT_TABLE = "omnichat_invites"
 
@@ -96,18 +101,10 @@ class SqlTable(WrittenTable):
         return ".".join(f"{quote}{part}{quote}" for part in self.name.split("."))
 
     @property
-    def _table(self) -> str:
-        return self.sql_name
-
-    @property
     def rows_a_statement(self) -> int:
         """How many rows go into one statement."""
         # SQLite takes 999 parameters in old builds; psycopg becomes slower a row with thousands of them.
         return 999 // len(RECORD_COLUMNS) if self.dialect == "sqlite" else 250
-
-    def marks(self, count: int) -> str:
-        """Return so many placeholders."""
-        return ", ".join([self.placeholder] * count)
 
     def insert(self, columns: Sequence[str], rows: int, alias: str = "") -> str:
         """Return the beginning of a statement that inserts so many rows."""

@@ -1,11 +1,11 @@
-"""What is known of an accepted invite after it was sent, and where that is kept."""
+"""What is known of an accepted invite after it was sent."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from airflow_provider_omnichat.api.outcomes import Delivery
 
@@ -16,12 +16,12 @@ class SentInvite(NamedTuple):
 
     :param message_id: of the vendor.
     :param sent_at: when it was accepted; None where nobody knows.
-    :param place: by which its home finds its row again.
+    :param row: identifies its row in its place.
     """
 
     message_id: str
     sent_at: datetime | None
-    place: str | int = ""
+    row: Any = ""
 
 
 class FinalStatus(NamedTuple):
@@ -41,56 +41,14 @@ class FinalStatus(NamedTuple):
     currency: str | None
 
 
-class DeliveryHome(Protocol):
-    """
-    Where the rows of sent invites live.
-
-    Calls come from one thread and may block.
-    """
-
-    @property
-    def location(self) -> str:
-        """Where it is, for people."""
+class Deliveries(Protocol):
+    """The final statuses of accepted invites, kept with their rows."""
 
     def unfinished(self) -> Iterator[SentInvite]:
-        """Give the accepted invites that have no final status yet; :meth:`write` may be called in between."""
+        """Read the accepted invites without a final status; :meth:`record` may be called in between."""
 
-    def write(self, statuses: Sequence[FinalStatus]) -> None:
-        """Keep final statuses; the same ones may come again."""
+    def record(self, statuses: Sequence[FinalStatus]) -> None:
+        """Write final statuses; the same ones may come again."""
 
     def counts(self) -> Mapping[Delivery, int]:
         """Count the invites that have a final status."""
-
-    def close(self) -> None:
-        """Close what is open."""
-
-
-class GivenMessages:
-    """
-    Message ids that somebody has given: there is nowhere to write to, and their statuses are only counted.
-
-    :param message_ids: of the vendor; one that is there twice counts once.
-    """
-
-    location = "the given message ids"
-
-    def __init__(self, message_ids: Sequence[str]) -> None:
-        self._open = dict.fromkeys(message_ids)
-        self._counts: dict[Delivery, int] = {}
-
-    def unfinished(self) -> Iterator[SentInvite]:
-        """See :class:`DeliveryHome`."""
-        return iter([SentInvite(message_id, None) for message_id in self._open])
-
-    def write(self, statuses: Sequence[FinalStatus]) -> None:
-        """See :class:`DeliveryHome`."""
-        for status in statuses:
-            del self._open[status.invite.message_id]
-            self._counts[status.delivery] = self._counts.get(status.delivery, 0) + 1
-
-    def counts(self) -> Mapping[Delivery, int]:
-        """See :class:`DeliveryHome`."""
-        return self._counts
-
-    def close(self) -> None:
-        """See :class:`DeliveryHome`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 _MOST_SKIPPED = 2**31 - 1  # more than there are, and a number that every database takes
 
@@ -80,23 +80,3 @@ class Page(NamedTuple):
     rows: Sequence[ShownRow]
     after: str | None
     looked_at: int | None = None
-
-
-class RowPages(Protocol):
-    """Where rows live."""
-
-    @property
-    def place(self) -> str:
-        """Where that is, for people."""
-
-    @property
-    def sorts(self) -> bool:
-        """Whether rows can be given in another order than ``list``."""
-
-    def page(self, query: PageQuery) -> Page:
-        """
-        Give some rows.
-
-        :param query: which.
-        :raises PageError: they cannot be read.
-        """

@@ -1,1 +1,1 @@
-"""Where the rows of a campaign's results go, and what is counted of them."""
+"""Where the result rows of a campaign go, and what is counted of them."""

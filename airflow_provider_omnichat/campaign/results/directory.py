@@ -1,4 +1,4 @@
-"""The directory of result files: their names, and what is said of one that cannot be used."""
+"""The directory of result files: their names, whose rows it holds, and errors about it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, NoReturn, Protocol
 from airflow_provider_omnichat.api.privacy import scrub, secrets_in, shown_address
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 
-# What does not pass by itself; anything else of a disk, a network or a storage may.
+# Failures that last; any other of a disk, a network or a storage may pass.
 _LASTING = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 _LASTING_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.EINVAL})
 _OWNER = "_owner.json"
@@ -27,7 +27,7 @@ class ResultFileError(StorageError):
 
 
 class Directory(Protocol):
-    """What is asked of a path, local or on object storage: the part of ``pathlib`` that both have."""
+    """The part of ``pathlib`` that local paths and those on object storage share."""
 
     @property
     def name(self) -> str: ...  # noqa: D102 - as pathlib
@@ -41,14 +41,10 @@ class Directory(Protocol):
 
 @dataclass(frozen=True, slots=True, order=True)
 class FileName:
-    """
-    The name of a result file; sorts by kind, then age.
-
-    ``run`` counts the processes that wrote here, since try numbers come again when a task is run by hand.
-    """
+    """The name of a result file; sorts by kind, then age."""
 
     kind: str
-    run: int
+    run: int  # counts the processes that wrote here: try numbers come again when a task is run by hand
     token: str
     part: int
     try_number: int
@@ -59,12 +55,7 @@ class FileName:
 
 
 def file_name(text: str) -> FileName | None:
-    """
-    Read the name of a result file.
-
-    :param text: without a folder.
-    :return: None for another name.
-    """
+    """Read the name of a result file; None if it is another name."""
     found = _NAME.fullmatch(text)
     if not found:
         return None
@@ -73,11 +64,7 @@ def file_name(text: str) -> FileName | None:
 
 
 def file_names(directory: Directory) -> list[FileName]:
-    """
-    List the result files of a directory, sorted; none where it is not there.
-
-    :raises ResultFileError: when it cannot be listed.
-    """
+    """List the result files of a directory, sorted; none if it does not exist."""
     names = []
     try:
         if directory.exists():
@@ -109,21 +96,21 @@ def take_directory(directory: Directory, owner: str) -> None:
     path, found = directory / _OWNER, owner_of(directory)
     if found is None:
         try:
-            with suppress(FileExistsError):  # torn by a crash, or just being written by another process
+            with suppress(FileExistsError):  # torn by a crash, or another process is writing it
                 put_file(path, json.dumps({"owner": owner}).encode())
         except Exception as error:
             raise_file_error(path, "written", error)
         found = owner_of(directory)
-    # Names that differ by capitals alone are one folder on some file systems.
+    # Names that differ only in case are one folder on some file systems.
     if found not in (owner, None):
         raise ResultFileError(
             f"{shown(directory)} holds the result rows of {shown_address(found)}, and not of {shown_address(owner)};"
-            " nothing was sent. Give this task a results_path of its own"
+            " nothing was sent. Give this task another results_path"
         )
 
 
 def put_file(path: Any, data: bytes) -> None:
-    """Write a new file as a whole, on a local file system for its owner only; its directory is made if missing."""
+    """Write a new file as a whole, on a local file system for its owner only; creates a missing directory."""
     local = local_path(path)
     if local is not None:
         local.parent.mkdir(parents=True, exist_ok=True)
@@ -133,15 +120,15 @@ def put_file(path: Any, data: bytes) -> None:
     try:
         with path.open("wb") as file:
             file.write(data)
-    except FileNotFoundError:  # some storages have directories, and most have not
+    except FileNotFoundError:  # some storages have directories, most do not
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             file.write(data)
 
 
 def local_path(path: Any) -> Path | None:
-    """Give a path on the local file system as :class:`pathlib.Path`; None for one on object storage."""
-    # The protocol first: in older releases of universal-pathlib a path to object storage is a Path, too.
+    """Return a path on the local file system as :class:`pathlib.Path`; None for one on object storage."""
+    # The protocol first: in older releases of universal-pathlib a path to object storage is a Path as well.
     protocol = getattr(path, "protocol", None)
     if protocol is None:
         return path if isinstance(path, Path) else None
@@ -149,21 +136,16 @@ def local_path(path: Any) -> Path | None:
 
 
 def shown(path: Any) -> str:
-    """Give the address of a result file as it may be shown; its own name has digits that are nobody's number."""
+    """Return the address of a result file as it may be shown; the digits in its own name are no phone number."""
     folder, slash, name = str(path).rpartition("/")
     return f"{shown_address(folder)}{slash}{name}" if _NAME.fullmatch(name) else shown_address(path)
 
 
 def raise_file_error(path: Any, what: str, error: Exception) -> NoReturn:
-    """
-    Say of a file or directory that it cannot be used, and why.
-
-    :param what: it cannot be, such as "written".
-    :raises ResultFileError: always.
-    """
+    """Raise the error for a file or directory that cannot be, for example, "written"."""
     said = (error.strerror if isinstance(error, OSError) else None) or str(error)
     reason = scrub(said, secrets_in(path)) or type(error).__name__
-    # The library's own text has the whole address in it.
+    # Not from the library's error: its text has the whole address in it.
     raise ResultFileError(f"{shown(path)} cannot be {what}: {reason}", is_outage=_may_pass(error)) from None
 
 

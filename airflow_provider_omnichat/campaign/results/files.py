@@ -2,8 +2,8 @@
 The result rows of a batch in files, so that all tries of a task instance together hold each row of the list once.
 
 Rows that stand (accepted, rejected) go to ``sent-*`` files, which no later try touches. All others go to ``rest-*``
-files: each try writes them anew and, once it has them all, removes those of the tries before it. So a crash at any
-moment leaves a row twice rather than not at all, and :func:`read_results` knows which one holds.
+files: each try writes them again and, once it has them all, removes those of the tries before it. So a crash at any
+moment leaves a row twice rather than not at all, and :func:`read_results` knows which one counts.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ import io
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.model.delivery import Deliveries
 from airflow_provider_omnichat.campaign.model.known_recipients import KnownOutcomes
+from airflow_provider_omnichat.campaign.model.pages import Page, PageQuery
+from airflow_provider_omnichat.campaign.model.place import DECIDED, Place
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.results.directory import (
     Directory,
@@ -27,42 +31,41 @@ from airflow_provider_omnichat.campaign.results.directory import (
     shown,
     take_directory,
 )
-from airflow_provider_omnichat.campaign.results.format import COLUMNS, Csv, JsonLines, RowFormat, read_csv, read_json
-from airflow_provider_omnichat.campaign.results.local_file import LocalFile, cut_torn_line
-from airflow_provider_omnichat.campaign.results.object_parts import ObjectParts
-from airflow_provider_omnichat.campaign.results.sink import FINAL_OUTCOMES
-from airflow_provider_omnichat.campaign.results.writer import Writer
+from airflow_provider_omnichat.campaign.results.file_deliveries import FileDeliveries
+from airflow_provider_omnichat.campaign.results.file_pages import can_be_sorted, page_of
+from airflow_provider_omnichat.campaign.results.file_writers import LocalFile, ObjectParts, Writer, cut_torn_line
+from airflow_provider_omnichat.campaign.results.format import COLUMNS, Csv, JsonLines, RowFormat, read_lines
 
 
-class ResultFiles:
+class ResultFiles(Place):
     """
-    Keeps result rows in a directory of their own.
-
-    A :class:`~airflow_provider_omnichat.campaign.results.sink.ResultSink`.
+    Files in a directory that belongs to one batch.
 
     On a local file system rows are appended at each :meth:`write`, so that a killed process leaves all of them but, at
     worst, one torn line, which the next try cuts off. On object storage, where a file appears only when it is complete,
-    rows go out in parts; what a killed process had not sent is not there. Files are for their owner only (0600) where
-    the file system knows owners.
+    rows are sent in parts; what a killed process had not sent is lost. Files are for their owner only (0600) where the
+    file system knows owners.
 
-    :param directory: of this task instance alone: a :class:`pathlib.Path`, or one that works like it on object storage.
+    :param directory: a :class:`pathlib.Path`, or one that works like it on object storage.
     :param format: ``jsonl`` or ``csv``.
-    :param try_number: of this try; only names files. The same number again overwrites nothing.
-    :param recipient_of: gives the recipient key of a number, for :meth:`earlier`: 32 hexadecimal digits.
-    :param owner: the batch; a directory that holds the rows of another one is refused. None takes any.
+    :param try_number: only names files. The same number again overwrites nothing.
+    :param recipient_of: returns the recipient key of a number; needed to write.
+    :param owner: the batch; a directory with the rows of another one is refused. None takes any.
     :param key_column: what the user calls the row's key, such as ``customer_id``; None writes no key.
     :param part_rows: rows after which a part goes to object storage.
-    :param part_seconds: seconds after which one with fewer rows goes out at the next :meth:`write`.
-    :raises ValueError: when *key_column* is the name of another column, or *format* is neither of the two.
+    :param part_seconds: seconds after which a smaller part goes out at the next :meth:`write`.
+    :raises ValueError: *key_column* is the name of another column, or *format* is neither of the two.
     """
+
+    kind = "files"
 
     def __init__(
         self,
         directory: Directory,
         *,
-        format: Literal["jsonl", "csv"],
-        try_number: int,
-        recipient_of: Callable[[str], str],
+        format: Literal["jsonl", "csv"] = "jsonl",
+        try_number: int = 0,
+        recipient_of: Callable[[str], str] | None = None,
         owner: str | None = None,
         key_column: str | None = None,
         part_rows: int = 10_000,
@@ -77,7 +80,7 @@ class ResultFiles:
         self._try = try_number
         self._recipient_of = recipient_of
         self._owner = owner
-        self._limits = (part_rows, part_seconds)
+        self._part_limits = (part_rows, part_seconds)
         self._names: _Names | None = None
         self._sent: Writer | None = None
         self._rest: Writer | None = None
@@ -87,15 +90,18 @@ class ResultFiles:
         """The directory."""
         return str(self._directory)
 
+    @property
+    def sorts(self) -> bool:
+        """See :class:`.Place`; depends on the size of the files."""
+        return can_be_sorted(self._directory)
+
+    def rows_in(self) -> Mapping[str, str | None]:
+        """See :class:`.Place`."""
+        return {"kind": self.kind, "path": self.location}
+
     def earlier(self) -> Mapping[str, Outcome]:
-        """
-        Give the decided rows of earlier tries, by recipient key, in about 30 bytes a row.
-
-        A line that was torn by a crash is cut off where that can be done, and does not count.
-
-        :raises ResultFileError: when a file cannot be read, or the directory is another batch's. Nothing may be sent
-            then.
-        """
+        """See :class:`.Place`; cuts off a line that a crash has torn, where it can. 30 bytes a row."""
+        assert self._recipient_of is not None, "this place was opened to be read"
         names = self._begin()
         known = KnownOutcomes()
         for name in names.before:
@@ -105,20 +111,14 @@ class ResultFiles:
                 cut_torn_line(local)
             if name.kind == "sent":
                 for _, result in _read_file(path, name.format):
-                    if result is not None and result.outcome in FINAL_OUTCOMES:
+                    if result is not None and result.outcome in DECIDED:
                         known.add(self._recipient_of(result.to), result.outcome)
         return known or {}
 
     def write(self, results: Sequence[tuple[str | None, Result]]) -> None:
-        """
-        Write rows.
-
-        :param results: recipient key (not written) and row.
-        :raises ResultFileError: when they cannot be written. They are kept, and go out with the next rows or with
-            :meth:`close`: do not give them again.
-        """
-        sent = [result for _, result in results if result.outcome in FINAL_OUTCOMES]
-        rest = [result for _, result in results if result.outcome not in FINAL_OUTCOMES]
+        """See :class:`.Place`."""
+        sent = [result for _, result in results if result.outcome in DECIDED]
+        rest = [result for _, result in results if result.outcome not in DECIDED]
         if sent:
             self._sent = self._sent or self._writer("sent")
             self._sent.add(sent)
@@ -128,14 +128,8 @@ class ResultFiles:
         # Taken both before either is written: a failure loses none.
         _each(writer.send for writer in (self._sent, self._rest) if writer)
 
-    def close(self, whole: bool = True) -> None:
-        """
-        Make all rows durable, then remove what earlier tries wrote of undecided rows.
-
-        :param whole: False when this try ended without a row for each row of the list: then those of earlier tries are
-            left, since they may be all there is of some.
-        :raises ResultFileError: when that fails. It may be called again.
-        """
+    def close(self, whole: bool = False) -> None:
+        """See :class:`.Place`."""
         _each(writer.close for writer in (self._sent, self._rest) if writer)
         if not whole:
             return
@@ -149,6 +143,14 @@ class ResultFiles:
                     pass
                 except Exception as error:
                     raise_file_error(path, "removed", error)
+
+    def page(self, query: PageQuery) -> Page:
+        """See :class:`.Place`."""
+        return page_of(self._directory, query)
+
+    def deliveries(self) -> Deliveries:
+        """See :class:`.Place`."""
+        return FileDeliveries(self._directory, partial(read_results, self._directory))
 
     def _begin(self) -> _Names:
         if self._names is None:
@@ -168,17 +170,17 @@ class ResultFiles:
 
         if local_path(self._directory) is not None:
             return LocalFile(path_of, self._format)
-        return ObjectParts(path_of, self._format, *self._limits)
+        return ObjectParts(path_of, self._format, *self._part_limits)
 
 
 def read_results(directory: Directory) -> Iterator[Result]:
     """
-    Give the result rows of all tries, each row of the list once: a decided one if there is one, else the newest.
+    Read the result rows of all tries, each row of the list once: a decided one if there is one, else the newest.
 
     A line torn by a crash is left out. Memory: nothing after a single try; else one whole number a row.
 
     :param directory: where :class:`ResultFiles` wrote.
-    :raises ResultFileError: when a file cannot be read, or has a line that is no result row and not the last.
+    :raises ResultFileError: a file cannot be read, or has a line other than the last that is not a result row.
     """
     names = file_names(directory)
     sent = [name for name in names if name.kind == "sent"]
@@ -189,13 +191,13 @@ def read_results(directory: Directory) -> Iterator[Result]:
         torn = 0
         for line, result in _read_file(path, name.format):
             if torn:
-                raise ResultFileError(f"{shown(path)}: line {torn} is no result row; was the file edited?")
+                raise ResultFileError(f"{shown(path)}: line {torn} is not a result row; was the file edited?")
             if result is None:
                 torn = line
             elif seen is None:
                 yield result
             else:
-                # A list that changed between tries has other people at the same positions: they are all given.
+                # A list that changed between tries has other people at the same positions: all of them are returned.
                 row = hash((result.position, result.to))
                 if row not in seen:
                     seen.add(row)
@@ -204,18 +206,20 @@ def read_results(directory: Directory) -> Iterator[Result]:
 
 @dataclass(frozen=True, slots=True)
 class _Names:
+    """The files of earlier tries, and the names of those of this one."""
+
     before: Sequence[FileName]
     run: int
     token: str
 
 
 def _read_file(path: Any, format: str) -> Iterator[tuple[int, Result | None]]:
-    """Give the number and the row of each line; None for one that is no row."""
+    """Read the number and the row of each line; None for a line that is not a row."""
     try:
         with path.open("rb") as file:
             lines = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="\n")
             try:
-                yield from read_csv(lines) if format == "csv" else read_json(lines)
+                yield from read_lines(lines, format)
             finally:
                 lines.detach()
     except Exception as error:

@@ -5,45 +5,44 @@ from __future__ import annotations
 import csv
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.model.rows import Result
 
 COLUMNS = (
-    "to",
-    "outcome",
-    "message_id",
-    "status_group",
-    "status_id",
-    "status_name",
-    "message_count",
-    "attempts",
-    "reason_code",
-    "error",
-    "at",
-    "row",
+    *("to", "outcome", "message_id", "status_group", "status_id", "status_name", "message_count", "attempts"),
+    *("reason_code", "error", "at", "row"),
 )
-"""The columns of a result file; the user's key column stands before them."""
+"""The columns of a result file; the user's key column comes before them."""
 
 _WHOLE_NUMBERS = frozenset({"status_group", "status_id", "message_count", "attempts", "row"})
 
 
-class RowFormat(Protocol):
-    """Writes rows; ``head`` stands before the first of a file."""
+class RowFormat(ABC):
+    """Encodes rows; ``head`` comes before the first one of a file."""
 
     ending: str
-    head: bytes
+    head = b""
 
-    def __init__(self, key_column: str | None) -> None: ...
+    def __init__(self, key_column: str | None) -> None:
+        self._with_key = key_column is not None
+        self._columns = COLUMNS if key_column is None else (key_column, *COLUMNS)
+
+    @abstractmethod
     def encode(self, results: Sequence[Result]) -> bytes:
-        """Give the lines of rows."""
+        """Return the lines of rows."""
+
+    def _rows(self, results: Sequence[Result]) -> list[tuple[Any, ...]]:
+        with_key = self._with_key
+        return [(result.key, *_values(result)) if with_key else _values(result) for result in results]
 
 
 def _values(result: Result) -> tuple[Any, ...]:
-    """Give the values in the order of COLUMNS."""
+    """Return the values in the order of COLUMNS."""
     reason = result.reason
     return (
         result.to,
@@ -61,26 +60,23 @@ def _values(result: Result) -> tuple[Any, ...]:
     )
 
 
-class JsonLines:
-    """One JSON object a line; what is not known is null."""
+class JsonLines(RowFormat):
+    """One JSON object a line; an unknown value is null."""
 
     ending = "jsonl"
-    head = b""
 
     def __init__(self, key_column: str | None) -> None:
-        self._with_key = key_column is not None
-        columns = COLUMNS if key_column is None else (key_column, *COLUMNS)
-        # The names are written once and not for each row: three times as fast as an encoder that is given dicts.
-        self._line = "{" + ", ".join(json.dumps(name).replace("%", "%%") + ": %s" for name in columns) + "}\n"
+        super().__init__(key_column)
+        # The names are encoded once and not for each row: three times as fast as encoding dicts.
+        self._line = "{" + ", ".join(json.dumps(name).replace("%", "%%") + ": %s" for name in self._columns) + "}\n"
 
     def encode(self, results: Sequence[Result]) -> bytes:
         """See :class:`RowFormat`."""
-        line, with_key = self._line, self._with_key
-        rows = [(result.key, *_values(result)) if with_key else _values(result) for result in results]
+        line, rows = self._line, self._rows(results)
         try:
             return "".join([line % tuple(map(_json_value, row)) for row in rows]).encode()
         except UnicodeEncodeError:
-            # Half a character in somebody's key: as an escape it can be written and read.
+            # Half a character in a key: as an escape it can be written and read.
             return "".join([line % tuple(map(json.dumps, row)) for row in rows]).encode()
 
 
@@ -93,36 +89,26 @@ def _json_value(value: str | int | None) -> str:
 _quoted: Callable[[str], str] = json.encoder.encode_basestring
 
 
-class Csv:
-    """
-    CSV with a header line; what is not known is empty.
-
-    A line break or control character in a cell becomes a space, and a text that a spreadsheet would take for a formula
-    gets an apostrophe before it.
-    """
+class Csv(RowFormat):
+    """CSV with a header line; an unknown value is empty. See :func:`cell`."""
 
     ending = "csv"
 
     def __init__(self, key_column: str | None) -> None:
-        self._with_key = key_column is not None
-        columns = COLUMNS if key_column is None else (key_column, *COLUMNS)
-        self.head = csv_line(columns).encode(errors="backslashreplace")
+        super().__init__(key_column)
+        self.head = csv_line(self._columns).encode(errors="backslashreplace")
 
     def encode(self, results: Sequence[Result]) -> bytes:
         """See :class:`RowFormat`."""
-        lines = []
-        for result in results:
-            values = (result.key, *_values(result)) if self._with_key else _values(result)
-            lines.append(csv_line(values))
-        return "".join(lines).encode(errors="backslashreplace")
+        return "".join(map(csv_line, self._rows(results))).encode(errors="backslashreplace")
 
 
-# A spreadsheet takes a cell that begins like this for a formula, whoever wrote it; a number with a sign is left alone.
+# A spreadsheet runs a cell that begins like this as a formula, whoever wrote it; a number with a sign is left alone.
 _FORMULA = re.compile(r"['\s]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 _SIGNED_NUMBER = re.compile(r"[+-][\d\s().\-/]*")
-# Line breaks, and what a terminal would obey.
+# Line breaks, and characters that a terminal obeys.
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]+")
-# What separates cells for some reader, whatever separates them here.
+# Characters that separate cells for some reader.
 _SEPARATES = re.compile(r'[,;|\t"]')
 
 
@@ -137,14 +123,14 @@ def csv_line(values: Iterable[object]) -> str:
 
 
 def cell(value: object) -> str:
-    """Return a value as a cell: on one line, and nothing that a spreadsheet would take for a formula."""
+    """Return a value as a cell on one line; an apostrophe keeps a spreadsheet from running it as a formula."""
     if value is None:
         return ""
     if not isinstance(value, str):
         return str(value)
     if value.isalnum():
         return value
-    # One line a row: what is torn can be told from what is not, and line tools work.
+    # One line a row: a torn row can be recognised, and line tools work.
     text = one_line(value)
     if _FORMULA.match(text) and not _SIGNED_NUMBER.fullmatch(text):
         text = "'" + text
@@ -152,23 +138,26 @@ def cell(value: object) -> str:
 
 
 def uncell(text: str) -> str:
-    """Read a cell, without the apostrophe that :func:`cell` has put before what looks like a formula."""
+    """Read a cell that :func:`cell` wrote, without its apostrophe."""
     return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
 
 
-def read_json(lines: Iterable[str]) -> Iterator[tuple[int, Result | None]]:
-    """Give the number and the row of each line that :class:`JsonLines` wrote; None for one that is no whole row."""
+def read_lines(lines: Iterable[str], format: str) -> Iterator[tuple[int, Result | None]]:
+    """Read the number and the row of each line of a file; None for a line that is not a whole row."""
+    columns: list[str] | None = None
     for number, line in enumerate(lines, 1):
-        yield number, json_row(line)
+        if format == "jsonl":
+            yield number, json_row(line)
+        elif columns is not None:
+            yield number, csv_row(line, columns)
+        else:
+            columns = csv_columns(line)
+            if columns is None:
+                yield number, None
 
 
 def json_row(line: str) -> Result | None:
-    """
-    Read a line that :class:`JsonLines` wrote.
-
-    :param line: with its end.
-    :return: the row; None for a line that is no whole row.
-    """
+    """Read a line with its end; None if it is not a whole row."""
     try:
         row = json.loads(line)
         first = next(iter(row))
@@ -177,25 +166,8 @@ def json_row(line: str) -> Result | None:
         return None
 
 
-def read_csv(lines: Iterable[str]) -> Iterator[tuple[int, Result | None]]:
-    """Give the number and the row of each line that :class:`Csv` wrote; None for one that is no whole row."""
-    columns: list[str] | None = None
-    for number, line in enumerate(lines, 1):
-        if columns is not None:
-            yield number, csv_row(line, columns)
-        else:
-            columns = csv_columns(line)
-            if columns is None:
-                yield number, None
-
-
 def csv_columns(line: str) -> list[str] | None:
-    """
-    Read the first line of a file that :class:`Csv` wrote.
-
-    :param line: with its end.
-    :return: the names of the columns; None for a line that is not whole.
-    """
+    """Read the names of the columns from the first line with its end; None if it is not whole."""
     try:
         return next(csv.reader([line], strict=True)) if line.endswith("\n") else None
     except (csv.Error, StopIteration):
@@ -203,13 +175,7 @@ def csv_columns(line: str) -> list[str] | None:
 
 
 def csv_row(line: str, columns: Sequence[str]) -> Result | None:
-    """
-    Read a line that :class:`Csv` wrote.
-
-    :param line: with its end.
-    :param columns: of the file.
-    :return: the row; None for a line that is no whole row.
-    """
+    """Read a line with its end; None if it is not a whole row."""
     try:
         cells = next(csv.reader([line], strict=True))
         row: dict[str, Any] = {

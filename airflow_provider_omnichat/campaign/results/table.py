@@ -1,32 +1,68 @@
 """
 The result rows of a batch in a table of a database, so that all tries of a task instance together hold each row once.
 
-Rows that stand (accepted, rejected) are written once and never touched again. All others are written anew by each try,
-in the same transaction in which what an earlier try wrote of them goes; what is then left of earlier tries is deleted
-once this try has them all. So a crash at any moment leaves each row where it was. Only where a query gave its rows in
-another order, or a database has no transactions, may one stand twice until the next try has ended.
+Rows that stand (accepted, rejected) are written once and never touched again. All others are written again by each try,
+in the same transaction that deletes what an earlier try wrote of them; what is then left of earlier tries is deleted
+once this try has written every row. So a crash at any moment leaves each row where it was. Only where a query returned
+its rows in another order, or a database has no transactions, may one be there twice until the next try has ended.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.model.delivery import Deliveries
 from airflow_provider_omnichat.campaign.model.known_recipients import KnownOutcomes
+from airflow_provider_omnichat.campaign.model.pages import Page, PageQuery
+from airflow_provider_omnichat.campaign.model.place import DECIDED, Place, PlaceError
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
-from airflow_provider_omnichat.campaign.results.sink import FINAL_OUTCOMES
-from airflow_provider_omnichat.campaign.results.table_statements import KEY_LENGTH, ResultTableSql
+from airflow_provider_omnichat.campaign.results.table_pages import page_of
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
+from airflow_provider_omnichat.campaign.sql.delivery import SqlDeliveries
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
 from airflow_provider_omnichat.campaign.sql.values import fitted, flat, integer, stamp, storable
+from airflow_provider_omnichat.campaign.sql.written_table import (
+    DELIVERY_COLUMNS,
+    NAME_LENGTH,
+    AnyDialect,
+    WrittenTable,
+)
+
+_KEY_LENGTH = 1000
+_LONGEST_NAME = 63
+_NAME = re.compile(rf"[A-Za-z_][A-Za-z0-9_]{{0,{_LONGEST_NAME - 1}}}", re.ASCII)
+
+_COLUMNS = (
+    ("batch", f"VARCHAR({NAME_LENGTH}) NOT NULL"),
+    ("list_row", "INTEGER NOT NULL"),
+    ("row_key", f"VARCHAR({_KEY_LENGTH})"),
+    ("recipient", "VARCHAR(64)"),
+    ("outcome", "VARCHAR(16) NOT NULL"),
+    ("message_id", "VARCHAR(255)"),
+    ("status_group", "INTEGER"),
+    ("status_id", "INTEGER"),
+    ("status_name", "VARCHAR(255)"),
+    ("message_count", "INTEGER"),
+    ("attempts", "INTEGER NOT NULL"),
+    ("reason_code", "VARCHAR(40)"),
+    ("error", "VARCHAR(1000)"),
+    ("ended_at", "{time} NOT NULL"),
+    ("try_id", "VARCHAR(40) NOT NULL"),
+)
+COLUMNS = tuple(name for name, _ in _COLUMNS)
+_UNDECIDED = "outcome NOT IN (" + ", ".join(f"'{outcome}'" for outcome in sorted(DECIDED)) + ")"
 
 _MOST_WAITING = 20_000
-_PART_OF_THE_TIME = 0.1
+_SHARE_OF_TIME = 0.1
 _DELETE_ROWS = 250
 _READ_ROWS = 2000
 
@@ -38,20 +74,59 @@ class ResultTableError(StorageError):
 _WORDS = Words(ResultTableError, "select, insert and delete, and to create the table if need be")
 
 
-class ResultTable:
+@dataclass(frozen=True, slots=True)
+class ResultSchema(WrittenTable):
     """
-    Keeps result rows in a table; a :class:`~airflow_provider_omnichat.campaign.results.sink.ResultSink`.
+    The name and columns of a table of result rows.
+
+    :param name: ``table``, ``schema.table`` or ``database.schema.table``, without quotes, so that it means what it
+        means in the user's own queries.
+    :raises PlaceError: the name is anything else.
+    """
+
+    kind: ClassVar = "results"
+    declared: ClassVar = _COLUMNS + DELIVERY_COLUMNS
+    times: ClassVar = {"sqlite": "TEXT", "mysql": "DATETIME(6)"}  # without a zone, and in UTC
+    if_missing: ClassVar = ""  # not every database knows IF NOT EXISTS: it fails if there is one
+
+    name: str
+    dialect: AnyDialect
+    placeholder: str
+
+    def __post_init__(self) -> None:
+        parts = str(self.name).split(".")
+        if not 1 <= len(parts) <= 3 or not all(_NAME.fullmatch(part) for part in parts):
+            raise PlaceError(
+                "results_table must be table, schema.table or database.schema.table, each of letters, digits and"
+                f" underscores, beginning with no digit and at most {_LONGEST_NAME} long; not {self.name!r}"
+            )
+
+    @property
+    def sql_name(self) -> str:
+        """See :class:`.WrittenTable`."""
+        return self.name
+
+    @property
+    def _key(self) -> str:
+        """See :class:`.WrittenTable`; it only makes the rows of a batch fast to find."""
+        return "batch, list_row, try_id" if self.dialect in ("sqlite", "postgresql", "mysql", "duckdb") else ""
+
+
+class ResultTable(Place):
+    """
+    A table that holds result rows.
 
     Rows wait until writing them costs no more than a tenth of the time, by how long the last block took: a fast
     database gets them at once, a warehouse in blocks of up to 20,000. Connects when first used.
 
-    :param database: where the table is or shall be.
-    :param table: ``table``, ``schema.table`` or ``database.schema.table``; made if it is missing.
+    :param table: see :class:`ResultSchema`; created if it is missing.
     :param batch: the task instance without the try number, and what else sets a batch apart; in the column ``batch``.
-    :param try_number: of this try; only for people.
-    :param recipient_of: gives the recipient key of a number, for :meth:`earlier`: 32 hexadecimal digits.
-    :raises ValueError: when the table's name is not one.
+    :param try_number: only for people.
+    :param recipient_of: returns the recipient key of a number; needed to write.
     """
+
+    kind = "table"
+    sorts = True
 
     def __init__(
         self,
@@ -59,13 +134,16 @@ class ResultTable:
         table: str,
         *,
         batch: str,
-        try_number: int,
-        recipient_of: Callable[[str], str],
+        try_number: int = 0,
+        recipient_of: Callable[[str], str] | None = None,
     ) -> None:
-        self._sql = ResultTableSql(table, database.dialect, database.placeholder)
-        self._session = SqlSession(database, self._sql, _WORDS)
-        self._location = f"table {table} of {database.location}"
-        self._batch = fitted(batch)
+        self._schema = ResultSchema(table, database.dialect, database.placeholder)
+        self._database = database
+        self._session = SqlSession(database, self._schema, _WORDS)
+        self._batch = batch
+        self._stored_batch = fitted(batch)
+        rows_of = {"batch": self._stored_batch}
+        self._deliveries = SqlDeliveries(database, self._schema, ResultTableError, rows_of, "list_row")
         # Try numbers come again when a task is run by hand.
         self._try = f"{try_number}-{secrets.token_hex(8)}"
         self._recipient_of = recipient_of
@@ -78,27 +156,32 @@ class ResultTable:
     @property
     def location(self) -> str:
         """The table and its connection."""
-        return self._location
+        return f"table {self._schema.name} of {self._database.location}"
+
+    def rows_in(self) -> Mapping[str, str | None]:
+        """See :class:`.Place`."""
+        table = {"conn_id": self._database.conn_id, "table": self._schema.name}
+        return {"kind": self.kind, **table, "batch": self._batch}
 
     def earlier(self) -> Mapping[str, Outcome]:
-        """
-        Give the decided rows of earlier tries, by recipient key, in about 15 bytes a row.
-
-        Makes the table if it is missing, and sees that it can be written to.
-
-        :raises ResultTableError: when it cannot be read or written. Nothing may be sent then.
-        """
+        """See :class:`.Place`; creates a missing table, and makes sure that it can be written to. 15 bytes a row."""
+        recipient_of = self._recipient_of
+        assert recipient_of is not None, "this place was opened to be read"
 
         def read(cursor: Any) -> tuple[Mapping[str, Outcome], set[str]]:
             known, stale = KnownOutcomes(), set()
-            cursor.execute(self._sql.read(), (self._batch,))
+            sql = (
+                f"SELECT batch, recipient, outcome, try_id FROM {self._schema.name}"  # noqa: S608 - checked names only
+                f" WHERE batch = {self._schema.placeholder}"
+            )
+            cursor.execute(sql, (self._stored_batch,))
             while rows := cursor.fetchmany(_READ_ROWS):
                 for batch, recipient, word, try_id in map(row_values, rows):
-                    if batch != self._batch:  # where the database does not tell capitals apart
+                    if batch != self._stored_batch:  # in a database that ignores case
                         continue
                     outcome = self._outcome(word)
-                    if outcome in FINAL_OUTCOMES:
-                        known.add(self._recipient_of(str(recipient)), outcome)
+                    if outcome in DECIDED:
+                        known.add(recipient_of(str(recipient)), outcome)
                     else:
                         stale.add(str(try_id))
             return known or {}, stale
@@ -109,40 +192,36 @@ class ResultTable:
         return known
 
     def write(self, results: Sequence[tuple[str | None, Result]]) -> None:
-        """
-        Write rows, or keep them for a later block.
-
-        :param results: recipient key (not written) and row.
-        :raises ResultTableError: when they cannot be written. They are kept, and go out with the next rows or with
-            :meth:`close`: do not give them again.
-        """
+        """See :class:`.Place`."""
         self._waiting.extend(result for _, result in results)
         rested = monotonic() - self._ended
-        if len(self._waiting) >= _MOST_WAITING or self._took <= _PART_OF_THE_TIME * (rested + self._took):
+        if len(self._waiting) >= _MOST_WAITING or self._took <= _SHARE_OF_TIME * (rested + self._took):
             self._send()
 
-    def close(self, whole: bool = True) -> None:
-        """
-        Write all rows, then delete what earlier tries wrote of undecided rows.
-
-        :param whole: False when this try ended without a row for each row of the list: then those of earlier tries are
-            left, since they may be all there is of some.
-        :raises ResultTableError: when that fails. It may be called again.
-        """
+    def close(self, whole: bool = False) -> None:
+        """See :class:`.Place`."""
         try:
             self._send()
             if whole and self._stale:
-                self._session.write(
-                    lambda cursor: cursor.execute(self._sql.delete_rest(len(self._stale)), (self._batch, *self._stale))
-                )
+                self._session.write(lambda cursor: self._delete(cursor, _UNDECIDED, {"try_id": self._stale}))
                 self._stale = ()
         finally:
             self._session.close()
+            self._deliveries.close()
+
+    def page(self, query: PageQuery) -> Page:
+        """See :class:`.Place`."""
+        return page_of(self._database, self._schema, self._stored_batch, query)
+
+    def deliveries(self) -> Deliveries:
+        """See :class:`.Place`."""
+        return self._deliveries
 
     def _rehearse(self, cursor: Any) -> None:
-        # Now, and not when the first invites are out.
-        for statement in self._sql.rehearsal():
-            cursor.execute(statement)
+        """Delete and insert nothing, so that missing rights are found now and not when the first invites are out."""
+        name, columns = self._schema.name, ", ".join(COLUMNS)
+        cursor.execute(f"DELETE FROM {name} WHERE 1 = 0")  # noqa: S608 - checked names only
+        cursor.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {name} WHERE 1 = 0")  # noqa: S608 - as above
 
     def _send(self) -> None:
         if not self._waiting:
@@ -158,31 +237,43 @@ class ResultTable:
     def _write_waiting(self, cursor: Any) -> None:
         rows = self._waiting
         if self._may_be_there:
-            for part in _parts(rows, _DELETE_ROWS):
-                places = [row.position for row in part]
-                cursor.execute(self._sql.delete_own(len(part)), (self._batch, self._try, *places))
+            for block in _blocks(rows, _DELETE_ROWS):
+                self._delete(cursor, None, {"try_id": [self._try], "list_row": [row.position for row in block]})
         self._may_be_there = True  # until it is known: a commit may arrive although its answer does not
         if self._stale:
-            statement = self._sql.delete_replaced
-            for part in _parts(rows, _DELETE_ROWS):
-                places, recipients = [row.position for row in part], [_recipient(row) for row in part]
-                cursor.execute(
-                    statement(len(self._stale), len(part)), (self._batch, *self._stale, *places, *recipients)
-                )
+            for block in _blocks(rows, _DELETE_ROWS):
+                # A query may return its rows in another order each time. A row goes only if both its position and its
+                # recipient are among those written in this transaction, so that neither is ever without a row.
+                positions, recipients = [row.position for row in block], [_recipient(row) for row in block]
+                replaced = {"try_id": self._stale, "list_row": positions, "recipient": recipients}
+                self._delete(cursor, _UNDECIDED, replaced)
         values = [self._values(row) for row in rows]
-        if self._sql.rows_an_insert == 1:
-            cursor.executemany(self._sql.insert(1), values)
+        # psycopg2 and DuckDB make a round trip of each row of executemany; psycopg becomes slower a row with thousands
+        # of parameters.
+        if self._schema.dialect not in ("postgresql", "duckdb"):
+            cursor.executemany(self._insert(1), values)
             return
-        for part_of_values in _parts(values, self._sql.rows_an_insert):
-            cursor.execute(self._sql.insert(len(part_of_values)), flat(part_of_values))
+        for several in _blocks(values, 250):
+            cursor.execute(self._insert(len(several)), flat(several))
+
+    def _delete(self, cursor: Any, condition: str | None, among: Mapping[str, Sequence[Any]]) -> None:
+        """Delete rows of this batch whose columns have one of some values each."""
+        chosen = [f"{column} IN ({self._schema.marks(len(values))})" for column, values in among.items()]
+        where = " AND ".join([f"batch = {self._schema.placeholder}", *([condition] if condition else []), *chosen])
+        sql = f"DELETE FROM {self._schema.name} WHERE {where}"  # noqa: S608 - checked names only
+        cursor.execute(sql, (self._stored_batch, *chain.from_iterable(among.values())))
+
+    def _insert(self, rows: int) -> str:
+        row = f"({self._schema.marks(len(COLUMNS))})"
+        return f"INSERT INTO {self._schema.name} ({', '.join(COLUMNS)}) VALUES {', '.join([row] * rows)}"  # noqa: S608 - as above
 
     def _values(self, row: Result) -> tuple[Any, ...]:
-        """Give the values in the order of the table's columns."""
+        """Return the values in the order of the table's columns."""
         at = datetime.fromisoformat(row.at).astimezone(UTC)
         return (
-            self._batch,
+            self._stored_batch,
             row.position,
-            storable(row.key, KEY_LENGTH),
+            storable(row.key, _KEY_LENGTH),
             _recipient(row),
             str(row.outcome),
             storable(row.message_id, 255),
@@ -193,8 +284,8 @@ class ResultTable:
             row.attempts,
             row.reason.code.value if row.reason else None,
             storable(row.error, 1000),
-            # SQLite has no type for times; all drivers of others take a datetime.
-            stamp(at) if self._sql.dialect == "sqlite" else at.replace(tzinfo=None),
+            # SQLite has no type for times; the drivers of all others take a datetime.
+            stamp(at) if self._schema.dialect == "sqlite" else at.replace(tzinfo=None),
             self._try,
         )
 
@@ -203,7 +294,7 @@ class ResultTable:
             return Outcome(str(word))
         except ValueError:
             raise ResultTableError(
-                f"The results table {self._sql.name} has a row of this batch with an outcome that is none; nothing was"
+                f"The results table {self._schema.name} has a row of this batch with an unknown outcome; nothing was"
                 " sent. Was it edited?"
             ) from None
 
@@ -212,5 +303,5 @@ def _recipient(row: Result) -> str:
     return storable(row.to, 64) or ""
 
 
-def _parts(rows: list[Any], size: int) -> Iterator[list[Any]]:
+def _blocks(rows: list[Any], size: int) -> Iterator[list[Any]]:
     return (rows[start : start + size] for start in range(0, len(rows), size))

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.model.rows import Result
-from airflow_provider_omnichat.campaign.results.reason_counts import WORST_FIRST, ReasonCounts
+from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.api.reasons import Reason
+from airflow_provider_omnichat.campaign.model.rows import Result, shown_key
 
+_WORST_FIRST = (
+    Outcome.UNKNOWN,
+    Outcome.NOT_SENT,
+    Outcome.REJECTED,
+    Outcome.INVALID,
+    Outcome.HELD,
+    Outcome.SUPPRESSED,
+    Outcome.DUPLICATE,
+)
+_MOST_KINDS = 200
+_MOST_SHOWN = 5
+_MOST_KEYS = 5
+_LONGEST_NAME = 64
 _ACCEPTED = Outcome.ACCEPTED  # to look it up takes longer than to count a row
 
 
@@ -16,21 +31,21 @@ class Tally:
     """
     Counts rows as they end, and why those that were not accepted were not.
 
-    :param sent_this_try: sent and accepted before, if this try goes on after a rest.
-    :param segments: SMS that the vendor counted of these.
+    :param sent_this_try: sent and accepted before, if this try goes on after a wait.
+    :param segments: SMS segments that the vendor counted of these.
     :param started_at: when the try began, ISO 8601; now if None.
     """
 
     def __init__(self, sent_this_try: int = 0, segments: int = 0, started_at: str | None = None) -> None:
         self.counts: dict[Outcome, int] = dict.fromkeys((Outcome.UNKNOWN, *Outcome), 0)
-        """Rows by outcome, those in doubt first, wherever it is shown."""
+        """Rows by outcome; those in doubt come first wherever they are shown."""
         self.due: dict[Outcome, int] = {Outcome.NOT_SENT: 0, Outcome.HELD: 0}
         """Rows that are still to be sent: by another try, or when their window opens. Among them those that stay
         ``unknown`` because something kept them from being sent again."""
         self.segments = segments
         self.sent_this_try = sent_this_try
         self.started_at = datetime.fromisoformat(started_at) if started_at else datetime.now(UTC)
-        self._reasons = ReasonCounts()
+        self._kinds: dict[_Kind, _Counted] = {}
 
     @property
     def rows(self) -> int:
@@ -41,7 +56,6 @@ class Tally:
         """
         Count a row.
 
-        :param result: how it ended.
         :param sent_now: whether this try sent it and the vendor accepted.
         :param kept_by: what would have been its outcome, NOT_SENT or HELD, if an earlier try had not left it in doubt;
             None if it was not to be sent again.
@@ -55,38 +69,83 @@ class Tally:
         due = kept_by or result.outcome
         if due in self.due:
             self.due[due] += 1
-        self._reasons.add(result)
+        if result.reason is not None:
+            self._count_reason(result, result.reason)
+
+    def _count_reason(self, result: Result, reason: Reason) -> None:
+        kind = _Kind(result.outcome, reason.code.value, reason.status or result.status_name)
+        counted = self._kinds.get(kind)
+        if counted is None:
+            if len(self._kinds) >= _MOST_KINDS:  # the vendor may name statuses without end
+                kind = kind._replace(name=None)
+            counted = self._kinds.setdefault(kind, _Counted(reason))
+        counted.count += 1
+        if len(counted.first) < _MOST_KEYS:
+            key = shown_key(result.key, result.to)
+            counted.first.append(_cut(key) if key else result.position)
+
+    def _most_frequent(self, outcome: Outcome) -> list[tuple[_Kind, _Counted]]:
+        # A copy first: the page of a running task may ask while rows are counted.
+        kinds = [each for each in list(self._kinds.items()) if each[0].outcome is outcome]
+        return sorted(kinds, key=lambda each: -each[1].count)[:_MOST_SHOWN]
 
     @property
     def reasons(self) -> list[dict[str, Any]]:
         """
         The five most frequent reasons of each outcome, the worst outcome first, as plain data without numbers.
 
-        Of each: ``outcome``, ``code`` (of the reason), ``name`` (of the vendor's status; None where there is none),
+        Of each: ``outcome``, ``code`` (of the reason), ``name`` (of the vendor's status; None if there is none),
         ``count`` (rows) and ``first`` (at most five of the user's keys, as text, or positions, as numbers).
         """
-        return self._reasons.to_json()
+        return [
+            {
+                "outcome": kind.outcome.value,
+                "code": kind.code,
+                "name": _safe(kind.name),
+                "count": counted.count,
+                "first": list(counted.first),
+            }
+            for outcome in _WORST_FIRST
+            for kind, counted in self._most_frequent(outcome)
+        ]
 
     def reason_lines(self) -> list[str]:
-        """Give the same for people, a line for each outcome."""
-        return list(self._reasons.lines(self.counts))
+        """Return a line for each outcome with a reason: ``3 rejected: REJECTED_DND 2 (C-1014, C-1320), ...``."""
+        lines = []
+        for outcome in _WORST_FIRST:
+            if shown := self._most_frequent(outcome):
+                said = [_said(kind, counted) for kind, counted in shown]
+                if others := self.counts[outcome] - sum(counted.count for _, counted in shown):
+                    said.append(f"others {others:,}")
+                lines.append(f"{self.counts[outcome]:,} {outcome.label}: {', '.join(said)}")
+        return lines
+
+    def causes(self, *outcomes: Outcome, said: str | None = None) -> str:
+        """
+        Return the most frequent reasons of some outcomes, one a line.
+
+        :param said: what the reader knows already; a reason that repeats it is named without its text.
+        """
+        lines = []
+        for outcome in outcomes:
+            for kind, counted in self._most_frequent(outcome):
+                text = str(counted.reason)
+                is_known = said is not None and said in text
+                lines.append(f"  {outcome.label}: {_said(kind, counted)}" + ("" if is_known else f": {text}"))
+        return "\n".join(lines)
 
     @property
     def carried_over(self) -> dict[str, Any]:
-        """What a later part of the same try goes on from; the parameters of this class."""
-        return {
-            "sent_this_try": self.sent_this_try,
-            "segments": self.segments,
-            "started_at": self.started_at.isoformat(),
-        }
+        """The arguments with which a new tally goes on after a wait of the same try."""
+        started_at = self.started_at.isoformat()
+        return {"sent_this_try": self.sent_this_try, "segments": self.segments, "started_at": started_at}
 
     def manifest(self, campaign: str, location: str | None, missing: int | None = 0) -> dict[str, Any]:
         """
-        Give the small summary that goes to XCom; no personal data.
+        Build the small summary that goes to XCom; no personal data.
 
-        :param campaign: the campaign's name.
         :param location: where the rows are.
-        :param missing: rows of the list that have no outcome; None where it is not known how many.
+        :param missing: rows of the list without an outcome; None if it is not known how many.
         """
         return {
             "campaign": campaign,
@@ -102,20 +161,15 @@ class Tally:
         }
 
     def summary(self) -> str:
-        """Give the counts that are not zero, in one line."""
+        """Return the counts that are not zero, in one line."""
         counts = [f"{count} {outcome.label}" for outcome, count in self.counts.items() if count]
         return f"{self.rows} rows: " + (", ".join(counts) or "nothing to do")
 
     def to_markdown(self, missing: int | None = 0) -> str:
-        """
-        Give the same for people, in one line of Markdown: doubts first.
-
-        :param missing: rows of the list that have no outcome; None where it is not known how many.
-        """
+        """Return the same in one line of Markdown, those in doubt first; see :meth:`manifest` for *missing*."""
         bold = (Outcome.UNKNOWN, Outcome.ACCEPTED)
-        order = (*bold, *(outcome for outcome in WORST_FIRST if outcome not in bold))
         shown = []
-        for outcome in order:
+        for outcome in (*bold, *(each for each in _WORST_FIRST if each not in bold)):
             if count := self.counts[outcome]:
                 said = f"{count:,} {outcome.label}"
                 shown.append(f"**{said}**" if outcome in bold else said)
@@ -123,11 +177,33 @@ class Tally:
             shown.append("the rest of the list not read" if missing is None else f"{missing:,} without an outcome")
         return f"{', '.join(shown) or 'nothing to do'}; {self.rows:,} rows"
 
-    def causes(self, *outcomes: Outcome, said: str | None = None) -> str:
-        """
-        Give the most frequent reasons of some outcomes, one a line.
 
-        :param outcomes: in this order.
-        :param said: what the reader knows already; a reason that says it again is named without its text.
-        """
-        return "\n".join(line for outcome in outcomes for line in self._reasons.causes(outcome, said))
+class _Kind(NamedTuple):
+    """Rows that ended alike; ``name`` is that of the vendor's status."""
+
+    outcome: Outcome
+    code: str
+    name: str | None
+
+
+@dataclass(slots=True)
+class _Counted:
+    """The first reason of a kind, and the user's keys of its first rows, or their positions if they have none."""
+
+    reason: Reason
+    count: int = 0
+    first: list[str | int] = field(default_factory=list)
+
+
+def _said(kind: _Kind, counted: _Counted) -> str:
+    keys = [key if isinstance(key, str) else f"row {key}" for key in counted.first]
+    more = ", ..." if counted.count > len(keys) else ""
+    return f"{_safe(kind.name) or kind.code.replace('_', ' ')} {counted.count:,} ({', '.join(keys)}{more})"
+
+
+def _safe(name: str | None) -> str | None:
+    return _cut(scrub(name)) if name else None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"

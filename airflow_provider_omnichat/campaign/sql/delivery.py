@@ -1,28 +1,105 @@
-"""Final statuses of invites as the columns of a table take them."""
+"""What became of accepted invites, in four columns of the table that holds them: the ledger's or one of results."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
-from airflow_provider_omnichat.campaign.model.delivery import FinalStatus
-from airflow_provider_omnichat.campaign.sql.values import stamp, storable
+from airflow_provider_omnichat.api.outcomes import Delivery
+from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
+from airflow_provider_omnichat.campaign.model.storage_error import StorageError
+from airflow_provider_omnichat.campaign.sql.cursor import row_values
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
+from airflow_provider_omnichat.campaign.sql.values import moment, stamp, storable
+from airflow_provider_omnichat.campaign.sql.written_table import WrittenTable
+
+_READ_ROWS = 5000
 
 
-def delivery_values(status: FinalStatus, dialect: str) -> tuple[Any, ...]:
+class SqlDeliveries:
     """
-    Give ``delivery``, ``delivered_at``, ``price`` and ``currency``.
+    The :class:`.Deliveries` of some rows of a table.
 
-    :param status: of an invite.
-    :param dialect: of the database; SQLite's driver takes neither times nor decimal numbers.
+    :param error: raised when the table cannot be read or written.
+    :param rows_of: the columns that choose these rows, with their values, such as ``{"campaign": "spring"}``.
+    :param row: the column that identifies one of them.
+    :param in_pages: whether they are read in pages. Not every database can; all at once take 200 bytes each.
     """
-    at, price = status.done_at, status.price
-    of_sqlite = dialect == "sqlite"
-    if at is not None:
-        at = stamp(at) if of_sqlite else at.astimezone(UTC).replace(tzinfo=None)  # type: ignore[assignment]
-    return (
-        status.delivery.value,
-        at,
-        str(price) if of_sqlite and price is not None else price,
-        storable(status.currency, 8),
-    )
+
+    def __init__(
+        self,
+        database: SqlDatabase,
+        table: WrittenTable,
+        error: type[StorageError],
+        rows_of: Mapping[str, str],
+        row: str,
+        *,
+        in_pages: bool = False,
+    ) -> None:
+        self._table = table
+        self._session = SqlSession(database, table, Words(error, "select and update"))
+        self._parameters = tuple(rows_of.values())
+        self._where = " AND ".join(f"{column} = {table.placeholder}" for column in rows_of)
+        self._sent = f"{self._where} AND outcome = 'accepted' AND message_id IS NOT NULL"
+        self._row = row
+        self._in_pages = in_pages
+        self.close = self._session.close
+
+    def unfinished(self) -> Iterator[SentInvite]:
+        """See :class:`.Deliveries`."""
+        sql = (
+            f"SELECT {self._row}, message_id, ended_at FROM {self._table.sql_name}"  # noqa: S608 - checked names only
+            f" WHERE {self._sent} AND delivery IS NULL"
+        )
+        if not self._in_pages:
+            yield from map(_invite, self._read(sql, self._parameters))
+            return
+        sql += f" AND {self._row} > {self._table.placeholder} ORDER BY {self._row} LIMIT {_READ_ROWS}"
+        last = ""
+        while rows := self._read(sql, (*self._parameters, last)):
+            yield from map(_invite, rows)
+            last = rows[-1][0]
+
+    def record(self, statuses: Sequence[FinalStatus]) -> None:
+        """See :class:`.Deliveries`."""
+        mark = self._table.placeholder
+        sql = (
+            f"UPDATE {self._table.sql_name} SET delivery = {mark}, delivered_at = {mark}, price = {mark},"  # noqa: S608 - as above
+            f" currency = {mark} WHERE {self._where} AND {self._row} = {mark} AND message_id = {mark}"
+        )
+        # In the order of the key, in which everything that writes to these tables locks rows.
+        rows = [
+            (*self._values(each), *self._parameters, each.invite.row, each.invite.message_id)
+            for each in sorted(statuses, key=lambda status: status.invite.row)
+        ]
+        self._session.write(lambda cursor: cursor.executemany(sql, rows))
+
+    def counts(self) -> Mapping[Delivery, int]:
+        """See :class:`.Deliveries`."""
+        sql = (
+            f"SELECT delivery, COUNT(*) FROM {self._table.sql_name}"  # noqa: S608 - as above
+            f" WHERE {self._sent} AND delivery IS NOT NULL GROUP BY delivery"
+        )
+        return {Delivery(word): int(count) for word, count in self._read(sql, self._parameters)}
+
+    def _values(self, status: FinalStatus) -> tuple[Any, ...]:
+        at: Any = status.done_at
+        price: Any = status.price
+        if self._table.dialect == "sqlite":  # its driver takes neither times nor decimal numbers
+            at, price = at and stamp(at), None if price is None else str(price)
+        elif at is not None:
+            at = at.astimezone(UTC).replace(tzinfo=None)
+        return status.delivery.value, at, price, storable(status.currency, 8)
+
+    def _read(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        def read(cursor: Any) -> list[tuple[Any, ...]]:
+            cursor.execute(sql, parameters)
+            return [row_values(row) for row in cursor.fetchall()]
+
+        return self._session.read(read)
+
+
+def _invite(row: tuple[Any, ...]) -> SentInvite:
+    key, message_id, ended_at = row
+    return SentInvite(str(message_id), moment(ended_at), key)

@@ -1,66 +1,60 @@
-"""What a database driver's exception says that may be shown: its class and code, never its text."""
+"""What may be shown of a database driver's exception: its class and code, never its text."""
 
 from __future__ import annotations
 
-# Deadlock, serialization failure; in MySQL also a lock that came too late and (MariaDB) a row that changed meanwhile.
+# Deadlock, serialization failure; in MySQL also a lock timeout and (MariaDB) a row that changed since it was read.
 _CONFLICTS: frozenset[object] = frozenset({"40001", "40P01", 1205, 1213, 1020})
 _NO_RIGHTS: frozenset[object] = frozenset({"42501", "25006", 1044, 1142, 1227, 1290, 1792, 1836})
-# SQLSTATE classes, and the words of MySQL, SQLite and DuckDB for the commonest of them, that speak of what was asked
-# and not of the way to the database.
+# SQLSTATE classes, and the codes of MySQL, SQLite and DuckDB for the commonest of them, that are about the
+# statement and not about the way to the database.
 _STATEMENT: tuple[str, ...] = ("42", "22", "0A", "21", "34", "3D", "3F")
 _STATEMENT_ELSEWHERE: frozenset[object] = frozenset({1049, 1050, 1054, 1064, 1146, "SQLITE_ERROR"})
 _STATEMENT_DUCKDB = frozenset({"BinderException", "CatalogException", "ParserException"})
 _NO_RIGHTS_SQLITE = ("SQLITE_PERM", "SQLITE_AUTH")
 _CONFLICTS_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED")
-# What SQLite says of its file, by how the code begins, and what to do about it.
+# What to do about SQLite's file, by how the code begins.
 _SQLITE_FILE = {
     "SQLITE_CANTOPEN": (
         "The SQLite file cannot be opened: see that the connection's host is the path of a file and not of a"
-        " directory, that its directory is there on this worker, and that this worker's user may read and write both"
+        " directory, that its directory exists on this worker, and that this worker's user may read and write both"
     ),
     "SQLITE_NOTADB": (
-        "The file is no SQLite database, or an encrypted one: give the connection the path of one, or of a file that is"
-        " not there yet"
+        "The file is not an SQLite database, or is encrypted: give the connection the path of a database, or of a file"
+        " that does not exist yet"
     ),
-    "SQLITE_CORRUPT": "The SQLite file is damaged: put a copy of it back, or mend it with sqlite3's .recover",
+    "SQLITE_CORRUPT": "The SQLite file is damaged: restore a backup, or repair it with sqlite3's .recover",
     "SQLITE_READONLY": (
         "The SQLite file may only be read: this worker's user needs the right to write the file and its directory, and"
         " the connection must not have mode=ro"
     ),
     "SQLITE_BUSY": (
-        "Another process has the SQLite file locked, and kept it so: see which one, such as a shell with an open"
+        "Another process keeps the SQLite file locked: see which one, such as a shell with an open"
         " transaction, and that the file is on a local disk, since network file systems often lock badly"
     ),
     "SQLITE_FULL": "The disk of the SQLite file is full: make room there",
-    "SQLITE_IOERR": "The disk of the SQLite file fails; a network file system is no place for it",
+    "SQLITE_IOERR": "The disk of the SQLite file fails; do not keep it on a network file system",
 }
 _SQLITE_FILE["SQLITE_LOCKED"] = _SQLITE_FILE["SQLITE_BUSY"]
 
 
 def is_conflict(error: Exception) -> bool:
-    """Whether another transaction was in the way, so that the same may succeed a moment later."""
+    """Return whether another transaction was in the way, so that the same may succeed a moment later."""
     return bool(failure_codes(error) & _CONFLICTS) or _sqlite_code(error).startswith(_CONFLICTS_SQLITE)
 
 
 def lacks_rights(error: Exception) -> bool:
-    """Whether the connection's user may not do what was asked for."""
+    """Return whether the connection's user lacks a right."""
     return bool(failure_codes(error) & _NO_RIGHTS) or _sqlite_code(error).startswith(_NO_RIGHTS_SQLITE)
 
 
 def advice_on_sqlite(error: Exception) -> str | None:
-    """Say what is wrong with an SQLite file, and what to do; None where it is not about the file."""
+    """Return what is wrong with an SQLite file, and what to do; None if the error is not about the file."""
     code = _sqlite_code(error)
     return next((advice for begin, advice in _SQLITE_FILE.items() if code.startswith(begin)), None)
 
 
 def is_of_the_statement(error: Exception) -> bool:
-    """
-    Whether the database was there and could not do what a statement says, such as for want of a column.
-
-    Most can be mended by a retry all the same: a table may just be being replaced.
-
-    :param error: as the driver raised it.
-    """
+    """Return whether the database was reached and could not run a statement, such as for a missing column."""
     codes = {*failure_codes(error), getattr(error, "sqlite_errorname", None)}
     return (
         bool(codes & _STATEMENT_ELSEWHERE)
@@ -70,13 +64,13 @@ def is_of_the_statement(error: Exception) -> bool:
 
 
 def failure_codes(error: Exception) -> set[object]:
-    """Give SQLSTATE from PostgreSQL's drivers, a number from MySQL's."""
+    """Return the SQLSTATE of PostgreSQL's drivers, the number of MySQL's."""
     number = error.args[0] if error.args and isinstance(error.args[0], int) else None
     return {getattr(error, "sqlstate", None), getattr(error, "pgcode", None), number} - {None}
 
 
 def failure_name(error: Exception) -> str:
-    """Give class and code, and not the text: drivers put parameters into it."""
+    """Return class and code, and not the text: drivers put parameters into it."""
     codes = [*sorted(map(str, failure_codes(error))), getattr(error, "sqlite_errorname", None)]
     return " ".join([type(error).__name__, *filter(None, codes)])
 

@@ -1,4 +1,4 @@
-"""A connection to a database that is written to, its transactions, and what their failures mean."""
+"""A connection to a database, its transactions, and what their failures mean."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 from airflow_provider_omnichat.campaign.sql.cursor import streaming_cursor
-from airflow_provider_omnichat.campaign.sql.dialect import AnyDialect
 from airflow_provider_omnichat.campaign.sql.failure import (
     advice_on_sqlite,
     failure_name,
@@ -21,14 +20,12 @@ from airflow_provider_omnichat.campaign.sql.failure import (
     is_of_the_statement,
     lacks_rights,
 )
-from airflow_provider_omnichat.campaign.sql.written_table import WrittenTable, lack_of_columns
+from airflow_provider_omnichat.campaign.sql.written_table import AnyDialect, WrittenTable, lack_of_columns
 
 T = TypeVar("T")
 
 CONFLICT_SECONDS = 60
 """How long a block is tried again while other tasks hold what it needs."""
-
-
 _UNREACHABLE = "See that the database is up and the connection right; then a retry or a clear goes on where this ended"
 
 
@@ -37,11 +34,9 @@ class SqlDatabase:
     """
     A database, and what must be known of it.
 
-    :param connect: makes a new DB-API connection with autocommit off; called in the thread that uses the ledger, and
-        again after a connection broke.
-    :param dialect: ``sqlite``, ``postgresql`` or ``mysql`` (MariaDB, too).
+    :param connect: makes a new DB-API connection with autocommit off; called in the thread that uses it, and again
+        after a connection broke.
     :param placeholder: what the driver takes for a parameter, ``?`` or ``%s``.
-    :param conn_id: of Airflow's connection; None if it has none.
     """
 
     connect: Callable[[], Any]
@@ -57,7 +52,7 @@ class SqlDatabase:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """How a session tells of failures: what it raises, and what the user must be allowed to do with the table."""
+    """The error that a session raises, and what the user must be allowed to do with the table."""
 
     error: type[StorageError]
     rights: str
@@ -67,10 +62,8 @@ class SqlSession:
     """
     Does work in transactions, on a connection that is made when it is first needed.
 
-    :param database: see :class:`SqlDatabase`.
-    :param table: made if it is missing.
-    :param words: for failures.
-    :param as_it_is: whether the table is taken as it is, and neither made nor refused for want of a column.
+    :param table: created if it is missing.
+    :param as_it_is: whether the table is neither created nor refused for missing columns.
     """
 
     def __init__(self, database: SqlDatabase, table: WrittenTable, words: Words, *, as_it_is: bool = False) -> None:
@@ -86,26 +79,19 @@ class SqlSession:
         """
         Do *work* in one transaction, and commit it.
 
-        Again when other tasks were in the way, and once on a new connection when this one broke, also while committing:
-        *work* must be such that a second time changes nothing if the first one arrived after all.
+        It is repeated if other tasks were in the way, and once on a new connection if this one broke, also while
+        committing: *work* must change nothing the second time if the first one arrived after all.
 
-        :param work: gets a cursor.
-        :raises OmnichatError: of :class:`Words`; it was not done, or nobody knows.
+        :raises StorageError: of :class:`Words`; it was not done, or nobody knows.
         """
         return self._persist("written", lambda: self._transaction(work, "BEGIN IMMEDIATE"))
 
     def read(self, work: Callable[[Any], T], *, streaming: bool = False) -> T:
-        """
-        Do *work* that only reads; otherwise as :meth:`write`.
-
-        :param work: gets a cursor.
-        :param streaming: whether the cursor shall not hold the whole result; then *work* reads it to its end.
-        :raises OmnichatError: of :class:`Words`; it could not be read.
-        """
+        """Do *work* that only reads; with *streaming*, the cursor holds a block, and *work* reads it to its end."""
         return self._persist("read", lambda: self._transaction(work, "BEGIN", streaming))
 
     def close(self) -> None:
-        """Close the connection, and with it what was not committed; the next call makes a new one."""
+        """Close the connection, which undoes what was not committed; the next call makes a new one."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(Exception):  # it is given up; SQLite's also refuses any other thread
@@ -127,20 +113,16 @@ class SqlSession:
                 raise self._error(doing, failure)
 
     def _try(self, attempt: Callable[[], T]) -> tuple[list[T], Exception | None]:
-        """
-        Give the failure instead of raising it.
-
-        An :class:`OmnichatError` raised while a driver's error is handled would take it along into logs, and drivers
-        put parameters into their texts.
-        """
+        # Returned, not raised: an OmnichatError raised while a driver's error is handled would take it along into logs,
+        # and drivers put parameters into their texts.
         try:
             return [attempt()], None
         except OmnichatError:
             self.close()
             raise
-        except Exception as error:  # whatever a driver raises, nothing may be sent after it
+        except Exception as error:  # whatever a driver raises; nothing may be sent after it
             failure = error
-        except BaseException:  # a task's time-out: the next call must not commit what is half done
+        except BaseException:  # a task's timeout: the next call must not commit what is half done
             self.close()
             raise
         self.close()
@@ -150,9 +132,9 @@ class SqlSession:
         cursor = streaming_cursor(self._connection) if streaming else self._connection.cursor()
         with closing(cursor):
             if self._table.dialect == "sqlite":
-                cursor.execute(begin)  # a read lock that shall become a write lock is refused when two want it
+                cursor.execute(begin)  # a read lock cannot become a write lock if two want it
             elif self._table.dialect == "duckdb":
-                cursor.execute("BEGIN TRANSACTION")  # there, a cursor is a connection of its own
+                cursor.execute("BEGIN TRANSACTION")  # there, each cursor is a connection
             result = work(cursor)
             if self._table.dialect == "duckdb":
                 cursor.execute("COMMIT")
@@ -162,7 +144,7 @@ class SqlSession:
 
     def _connect(self) -> None:
         if self._connection is not None and self._thread != threading.get_ident():
-            self.close()  # SQLite's belong to one thread
+            self.close()  # SQLite's connections belong to one thread
         if self._connection is None:
             self._open()
         if not self._table_seen:
@@ -173,7 +155,7 @@ class SqlSession:
             self._connection = self._database.connect()
             self._thread = threading.get_ident()
             if self._table.dialect == "sqlite":
-                self._connection.isolation_level = None  # a transaction begins where this module says so
+                self._connection.isolation_level = None  # transactions begin where this module begins them
                 self._connection.execute(f"PRAGMA busy_timeout = {CONFLICT_SECONDS * 1000}")
 
         _, failure = self._try(connect)
@@ -191,13 +173,13 @@ class SqlSession:
         return all(path for _, name, path in databases if name == "main")
 
     def _find_or_make_table(self) -> None:
-        # Reading first: a user without the right to make tables may use one that somebody else made.
+        # Reading first: a user without the right to create tables may use one that exists.
         unseen = self._attempt_on_table(self._probe, "BEGIN")
-        if unseen is not None and is_conflict(unseen):  # the driver has waited already, and would for each statement
+        if unseen is not None and is_conflict(unseen):  # the driver has waited already, and would again
             raise self._error("read", unseen)
         if unseen is not None:
-            failure = self._attempt_on_table(self._create, "BEGIN IMMEDIATE")
-            # Another task may have made it at the same moment: then making it failed, and it is there.
+            failure = self._attempt_on_table(lambda cursor: cursor.execute(self._table.create()), "BEGIN IMMEDIATE")
+            # Another task may have created it at the same moment: then creating it failed, and it exists.
             missing = self._attempt_on_table(self._probe, "BEGIN")
             if missing is not None:
                 self.close()
@@ -215,9 +197,6 @@ class SqlSession:
         cursor.execute(self._table.probe())
         cursor.fetchall()
 
-    def _create(self, cursor: Any) -> None:
-        cursor.execute(self._table.create())
-
     def _error(self, doing: str, failure: Exception) -> StorageError:
         advice = self._advice(failure)
         return self._words.error(
@@ -227,7 +206,7 @@ class SqlSession:
         )
 
     def _advice(self, error: Exception) -> str | None:
-        """Say what to do about what will not pass by itself; None for what may."""
+        """Return what to do about a failure that will not pass by itself; None for one that may."""
         if of_the_file := advice_on_sqlite(error):
             return of_the_file
         if lacks_rights(error):

@@ -1,4 +1,4 @@
-"""Adding to a table of an older version the columns that this one needs."""
+"""Adds to a table of an older version the columns that this one needs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TableUpgrade:
             try:
                 self._session.write(lambda cursor, column=column: cursor.execute(self._table.add(column)))  # type: ignore[misc]
             except StorageError:
-                if column in self._missing():  # no: another process has added it meanwhile
+                if column in self._missing():  # otherwise another process has added it
                     raise
 
     def _missing(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Values as they may stand in a column of any database."""
+"""Values as a column of any database takes them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 from airflow_provider_omnichat.api.body import valid_text
 from airflow_provider_omnichat.campaign.model.names import distinct_name
-from airflow_provider_omnichat.campaign.sql.dialect import NAME_LENGTH
+from airflow_provider_omnichat.campaign.sql.written_table import NAME_LENGTH
 
 _LARGEST_INTEGER = 2**31 - 1
+_ESCAPE = "!"
 
 
 def fitted(name: str) -> str:
@@ -47,3 +48,15 @@ def moment(value: object) -> datetime:
 def flat(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     """Return the values of rows one after the other, as a statement with many rows takes them."""
     return tuple(value for row in rows for value in row)
+
+
+def contains(column: str, text: str, placeholder: str) -> tuple[str, str]:
+    """
+    Return a condition, and its parameter, for values that contain a text, in any case; nothing in it is a wildcard.
+
+    The database folds the case: one that knows only English capitals finds others as they are written.
+    """
+    pattern = text
+    for special in (_ESCAPE, "%", "_"):
+        pattern = pattern.replace(special, _ESCAPE + special)
+    return f"LOWER({column}) LIKE LOWER({placeholder}) ESCAPE '{_ESCAPE}'", f"%{pattern}%"

@@ -1,9 +1,8 @@
 """
-Who may see and do what: asked of Airflow's auth manager, through Airflow's own dependencies.
+Who may see and do what, by Airflow's auth manager.
 
-Whoever may see a task instance and its XComs in Airflow sees its campaign; whoever may edit the task instance may
-settle its doubts. A write needs a token, too, that only our own page has, so that no other site can send it with the
-user's cookie.
+Users who may see a task instance and its XComs see its campaign; users who may edit it may settle its doubts. A write
+also needs a token that only our own page has, so that no other site can send it with the user's cookie.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ MAY_READ = [
     Depends(requires_access_dag("GET", DagAccessEntity.TASK_INSTANCE)),
     Depends(requires_access_dag("GET", DagAccessEntity.XCOM)),
 ]
-"""Dependencies of whatever shows a campaign; they read ``dag_id`` of the query."""
+"""Dependencies of pages about a campaign; they read ``dag_id`` of the query."""
 
 MAY_SETTLE = [*MAY_READ, Depends(requires_access_dag("PUT", DagAccessEntity.TASK_INSTANCE))]
-"""Dependencies of what changes what a ledger has."""
+"""Dependencies of what changes a ledger."""
 
 
 def may_settle(user: GetUserDep, dag_id: str) -> bool:
-    """Tell whether a user may edit the task instances of a DAG."""
+    """Return whether a user may edit the task instances of a DAG."""
     return _may("PUT", DagAccessEntity.TASK_INSTANCE, user, dag_id)
 
 
 def readable(user: GetUserDep, dag_ids: Iterable[str]) -> list[str]:
-    """Give those of some DAGs whose campaigns a user may see."""
+    """Return the DAGs, of some, whose campaigns a user may see."""
     return [
         dag_id
         for dag_id in dag_ids
@@ -51,12 +50,12 @@ def _may(method: str, entity: DagAccessEntity, user: GetUserDep, dag_id: str) ->
 
 
 def write_token(user: GetUserDep, dag_id: str) -> str:
-    """Make the token that a write needs."""
+    """Sign the token that a write needs."""
     return _signer().dumps([str(user.get_id()), dag_id])
 
 
 def check_write_token(request: Request, user: GetUserDep, x_csrf_token: Annotated[str | None, Header()] = None) -> None:
-    """Refuse a write that does not come from our page."""
+    """Refuse a write that does not come from our own page."""
     if "application/json" not in request.headers.get("content-type", ""):
         raise HTTPException(status.HTTP_415_UNSUPPORTED_MEDIA_TYPE, "Send application/json")
     try:
@@ -64,7 +63,7 @@ def check_write_token(request: Request, user: GetUserDep, x_csrf_token: Annotate
     except BadSignature:
         given = None
     if given != [str(user.get_id()), request.query_params.get("dag_id")]:
-        raise HTTPException(status.HTTP_403_FORBIDDEN, "This page is too old, or not ours: load it again")
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "This page is too old or not ours: reload it")
 
 
 def _signer() -> URLSafeTimedSerializer:

@@ -1,8 +1,4 @@
-"""
-Charts as SVG, without a script and without a style of their own: classes of the style sheet give the colours.
-
-They are made of numbers alone, so that nothing in them needs to be escaped.
-"""
+"""Charts as SVG, coloured by the style sheet; they consist of numbers, so that nothing in them needs escaping."""
 
 from __future__ import annotations
 
@@ -19,21 +15,21 @@ _LEFT, _BOTTOM, _TOP = 46, 22, 10
 
 
 def outcome_bar(found: Sequence[Share]) -> Markup:
-    """Give one bar, as wide as the page, with a part for each outcome."""
-    parts, x = [], 0.0
+    """Draw one bar, as wide as the page, with a piece for each outcome."""
+    pieces, x = [], 0.0
     for share in found:
         width = max(share.percent * 10, 2.0)
         known = share.outcome if share.outcome.isidentifier() else "other"
-        parts.append(f'<rect class="fill-{known}" x="{x:.1f}" width="{width:.1f}" y="0" height="24"/>')
+        pieces.append(f'<rect class="fill-{known}" x="{x:.1f}" width="{width:.1f}" y="0" height="24"/>')
         x += width
-    return Markup(  # noqa: S704 - numbers, and names of ours
+    return Markup(  # noqa: S704 - numbers and our own names
         f'<svg class="bar" viewBox="0 0 {max(x, 1):.1f} 24" preserveAspectRatio="none" aria-hidden="true"'
-        f' focusable="false">{"".join(parts)}</svg>'
+        f' focusable="false">{"".join(pieces)}</svg>'
     )
 
 
 def rate_chart(timeline: Timeline) -> Markup:
-    """Draw invites a second: accepted ones as an area, and those that the vendor refused for now as a line."""
+    """Draw invites a second: accepted ones as an area, those that the vendor refused for now as a line."""
     moments = timeline.seconds
     accepted, refused = _rates(moments, timeline.accepted), _rates(moments, timeline.refused_for_now)
     if len(accepted) < 2:
@@ -49,14 +45,14 @@ def rate_chart(timeline: Timeline) -> Markup:
     line = " ".join(point(at, rate) for at, rate in zip(middles, accepted, strict=True))
     area = f"{point(middles[0], 0)} {line} {point(middles[-1], 0)}"
     refusals = " ".join(point(at, rate) for at, rate in zip(middles, refused, strict=True))
-    grid = "".join(_grid_line(top * part, point(0, top * part), point(seconds, top * part)) for part in (0, 0.5, 1))
+    grid = "".join(_grid_line(top * share, point(0, top * share), point(seconds, top * share)) for share in (0, 0.5, 1))
     ticks = "".join(
-        f'<text class="tick" x="{point(seconds * part, 0).partition(",")[0]}" y="{_HEIGHT - 6}"'
-        f' text-anchor="{anchor}">{_span(seconds * part)}</text>'
-        for part, anchor in ((0, "start"), (0.5, "middle"), (1, "end"))
+        f'<text class="tick" x="{point(seconds * share, 0).partition(",")[0]}" y="{_HEIGHT - 6}"'
+        f' text-anchor="{anchor}">{_duration(seconds * share)}</text>'
+        for share, anchor in ((0, "start"), (0.5, "middle"), (1, "end"))
     )
     second_line = f'<polyline class="line-refused" points="{refusals}"/>' if any(refused) else ""
-    return Markup(  # noqa: S704 - numbers alone
+    return Markup(  # noqa: S704 - only numbers
         f'<svg class="rate" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"'
         f' aria-label="Accepted invites a second over time, at most {max(accepted):.0f}">'
         f"<title>Accepted invites a second over time</title>{grid}"
@@ -66,7 +62,7 @@ def rate_chart(timeline: Timeline) -> Markup:
 
 
 def sparkline(timeline: Timeline) -> Markup:
-    """Give the same very small, for a line of a table."""
+    """Draw the same very small, for a line of a table."""
     rates = _rates(timeline.seconds, timeline.accepted)
     if len(rates) < 2:
         return Markup("")
@@ -75,7 +71,7 @@ def sparkline(timeline: Timeline) -> Markup:
     points = " ".join(
         f"{110 * at / last:.1f},{22 - 20 * rate / top:.1f}" for at, rate in zip(middles, rates, strict=True)
     )
-    return Markup(  # noqa: S704 - numbers alone
+    return Markup(  # noqa: S704 - only numbers
         '<svg class="spark" viewBox="0 0 110 24" aria-hidden="true" focusable="false">'
         f'<polyline class="line-accepted" points="{points}"/></svg>'
     )
@@ -101,7 +97,7 @@ def _rounded_up(value: float) -> float:
     return next(step * scale for step in (1, 2, 4, 6, 8, 10) if step * scale >= value)
 
 
-def _span(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

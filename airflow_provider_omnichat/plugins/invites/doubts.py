@@ -1,4 +1,4 @@
-"""Who is in doubt of a task: what its ledger has, by the names of its rows."""
+"""The invites in doubt of a task: what its ledger has, by the names of its rows."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS, doubts_in_store
 from airflow_provider_omnichat.campaign.model.pages import PageError, PageQuery, ShownRow
+from airflow_provider_omnichat.campaign.model.place import Place
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
-from airflow_provider_omnichat.plugins.invites.metadata import has_state_store
-from airflow_provider_omnichat.plugins.invites.row_places import RowPlace, ledger_table, rendered_text
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
+from airflow_provider_omnichat.tasks.places import has_state_store
 
 MOST_DOUBTS = 100
 _MOST_NAMED = 1000
 _NOBODY_KNOWS = (
     "This Airflow has no task state store (it came with 3.3), and the task no ledger_conn_id: its rows and its log say"
-    " who is in doubt, and there is nothing to be settled"
+    " who is in doubt, and nothing can be settled here"
 )
 
 
@@ -31,11 +31,9 @@ class ShownDoubt(NamedTuple):
     """
     An invite that may have been sent, or not.
 
-    :param recipient: stands for it where it is settled: a hash, so that no number travels.
-    :param name: of its row.
-    :param number: the whole one; None where it is not kept.
-    :param reason: why it is in doubt.
-    :param at: since when; None where that is not kept.
+    :param recipient: a hash, so that no number travels when it is settled.
+    :param number: the whole one; None if it is not kept.
+    :param at: since when it is in doubt; None if that is not kept.
     """
 
     recipient: str
@@ -46,28 +44,16 @@ class ShownDoubt(NamedTuple):
 
 
 class Doubts(NamedTuple):
-    """
-    The doubts of a task.
-
-    :param rows: some of them.
-    :param are_more: whether there are others.
-    :param problem: why they cannot be read here.
-    """
+    """The first doubts of a task, or the problem for which they cannot be read here."""
 
     rows: Sequence[ShownDoubt]
     are_more: bool = False
     problem: str = ""
 
 
-def doubts_of(session: Session, task: SendingTask, place: RowPlace) -> Doubts:
-    """
-    Give who is in doubt of a task.
-
-    :param session: to the metadata database.
-    :param task: the task instance.
-    :param place: where its rows are: they have the names that a task state store has not.
-    """
-    conn_id = rendered_text(task, "ledger_conn_id")
+def doubts_of(session: Session, task: SendingTask, place: Place) -> Doubts:
+    """Read the doubts of a task; the rows in its place have the names that a task state store lacks."""
+    conn_id = task.rendered_text("ledger_conn_id")
     if not conn_id and not has_state_store():
         return Doubts([], problem=_NOBODY_KNOWS if task.progress.counts.get("unknown") else "")
     try:
@@ -81,17 +67,17 @@ def doubts_of(session: Session, task: SendingTask, place: RowPlace) -> Doubts:
 
 
 def _of_table(task: SendingTask, conn_id: str) -> Iterator[ShownDoubt]:
-    audit = LedgerAudit(ledger_database(conn_id), ledger_table(task))
+    audit = LedgerAudit(ledger_database(conn_id), task.ledger_table)
     for row in audit.doubts(task.progress.campaign, task.identity):
         if row.outcome == CLAIMED and task.is_at_work:
             continue  # it is being sent
         number = None if row.is_forgotten else row.recipient
         name = row.row_key or "without a key"
         recipient = recipient_key(task.progress.campaign, row.recipient)
-        yield ShownDoubt(recipient, name, number, row.error or "It was claimed, and has not ended", row.claimed_at)
+        yield ShownDoubt(recipient, name, number, row.error or "It was claimed, and has no outcome", row.claimed_at)
 
 
-def _of_store(session: Session, task: SendingTask, place: RowPlace) -> Iterator[ShownDoubt]:
+def _of_store(session: Session, task: SendingTask, place: Place) -> Iterator[ShownDoubt]:
     from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore  # Airflow 3.3
 
     doubts = doubts_in_store(ServerSideStore(session, task), task.progress.campaign, MOST_DOUBTS + 1)
@@ -109,12 +95,10 @@ def _of_store(session: Session, task: SendingTask, place: RowPlace) -> Iterator[
         )
 
 
-def _named(task: SendingTask, place: RowPlace) -> dict[str, ShownRow]:
-    """Give the rows in doubt by what stands for them in the task state store, where the results have them."""
-    if place.pages is None:
-        return {}
+def _named(task: SendingTask, place: Place) -> dict[str, ShownRow]:
+    """Return the rows in doubt that the place has, by their name in the task state store."""
     try:
-        rows = place.pages.page(PageQuery(outcome="unknown", size=_MOST_NAMED)).rows
+        rows = place.page(PageQuery(outcome="unknown", size=_MOST_NAMED)).rows
     except PageError:
         return {}
     campaign = task.progress.campaign

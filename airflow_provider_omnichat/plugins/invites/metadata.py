@@ -1,16 +1,17 @@
 """
-Airflow's metadata database, as far as the pages read it: nothing else of the plugin knows its tables.
+Airflow's metadata database, as far as the pages read it; nothing else in the plugin knows its tables.
 
 From Airflow 3.4 on, XComs and rendered fields belong to a try of a task instance (``task_instance_id``), and mapped
-instances to a region; before, all of them go by the names of DAG, run and task, and the map index.
+instances to a region; before, to the names of DAG, run and task, and the map index.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from importlib.util import find_spec
 from itertools import accumulate
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from airflow.models.dagrun import DagRun
@@ -20,12 +21,14 @@ from airflow.models.xcom import XComModel
 from sqlalchemy import and_, func, select, tuple_
 from sqlalchemy.orm import Session
 
+from airflow_provider_omnichat.campaign.model.pages import PageError
 from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
-from airflow_provider_omnichat.plugins.invites.xcom_values import pushed_values
 from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY
 
 MOST_TASKS = 2000
 """Instances that are read and summed at most."""
+
+_READERS = 16
 
 
 def tasks_of_run(
@@ -54,11 +57,7 @@ class Recent(NamedTuple):
 
 
 def recent_tasks(session: Session, since: datetime, dag_ids: Iterable[str], most: int) -> Recent:
-    """
-    Return the sending tasks that pushed since then: of mapped ones all instances, so that what is summed is a whole.
-
-    :param most: tasks at most; a mapped one counts once.
-    """
+    """Return the newest sending tasks that pushed since then, with all instances of mapped ones, which count once."""
     names = (XComModel.dag_id, XComModel.run_id, XComModel.task_id)
     newest = (
         select(*names, func.count())
@@ -78,13 +77,13 @@ def recent_tasks(session: Session, since: datetime, dag_ids: Iterable[str], most
 
 
 def dags_with_campaigns(session: Session, since: datetime) -> set[str]:
-    """Return the DAGs of which a task has pushed since then how far it is."""
+    """Return the DAGs of which a task has pushed its progress since then."""
     found = select(XComModel.dag_id).where(XComModel.key == PROGRESS_KEY, XComModel.timestamp >= since).distinct()
     return set(session.scalars(found))
 
 
 def may_send_yet(session: Session, dag_id: str, run_id: str, task_id: str | None) -> bool | None:
-    """Tell whether a task, or any task of a run, has not ended; None if there is no such task or run."""
+    """Return whether a task, or any task of a run, has not ended; None if there is no such task or run."""
     statement = select(TaskInstance.state).where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
     if task_id is not None:
         statement = statement.where(TaskInstance.task_id == task_id)
@@ -111,11 +110,6 @@ def names_of(task: SendingTask) -> dict[str, Any]:
     return names if task.region_id is None else {**names, "region_id": task.region_id}
 
 
-def has_state_store() -> bool:
-    """Tell whether this Airflow has a task state store: 3.3 and later."""
-    return find_spec("airflow.models.task_state_store") is not None
-
-
 def _pushed() -> Any:
     """Select task instances with what they have pushed."""
     if hasattr(XComModel, "task_instance_id"):
@@ -127,6 +121,38 @@ def _pushed() -> Any:
 
 
 def _tasks(session: Session, found: Sequence[Any], rendered: Any = None) -> list[SendingTask]:
-    values = pushed_values(session, [value for _, value in found])
+    values = _pushed_values(session, [value for _, value in found])
     tasks = [SendingTask.of(ti, value, rendered) for (ti, _), value in zip(found, values, strict=True)]
     return [task for task in tasks if task is not None]
+
+
+def _pushed_values(session: Session, values: Sequence[Any]) -> Sequence[Any]:
+    """Return the values of XComs: as the database has them, or from the backend; raise PageError if it gives none."""
+    if not any(isinstance(value, str) for value in values):
+        return values
+    session.expunge_all()
+    session.commit()  # an object store may be slow, and all of Airflow's API needs its connections
+    with ThreadPoolExecutor(_READERS) as readers:
+        read = list(readers.map(_from_backend, values))
+    if all(isinstance(value, str) for value in read):
+        raise PageError(read[0])
+    return read
+
+
+def _from_backend(value: Any) -> Any:
+    """Return what a backend keeps elsewhere; the reason, as a text, if it cannot be read."""
+    if not isinstance(value, str):
+        return value
+    from airflow.sdk.execution_time.xcom import XCom
+
+    try:
+        read = XCom.deserialize_value(SimpleNamespace(value=value))
+        problem = "there is nothing, or it is another backend's"
+    except Exception as error:  # whatever a storage raises
+        read, problem = "", type(error).__name__
+    if not isinstance(read, str):
+        return read
+    return (
+        f"What this task has pushed is kept by an XCom backend, and {XCom.__name__} of this server cannot read it there"
+        f" ({problem}). Give the API server the xcom_backend of the workers, with its settings, connections and rights"
+    )

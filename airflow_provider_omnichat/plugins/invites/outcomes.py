@@ -1,4 +1,4 @@
-"""How outcomes are called, ordered and summed on the pages."""
+"""How outcomes are named, ordered and summed on the pages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def label(outcome: str) -> str:
 
 
 def shares(counts: Mapping[str, int]) -> list[Share]:
-    """Give the outcomes that there are, in the order in which they matter."""
+    """Return the outcomes that occur, in the order in which they matter."""
     total = sum(counts.values()) or 1
     order = [*_ORDER, *sorted(set(counts) - set(_ORDER))]
     return [

@@ -1,4 +1,4 @@
-"""The pages: what is known of tasks, put into templates that escape whatever is put into them."""
+"""The pages: what is known about tasks, in templates that escape every value."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -17,13 +18,12 @@ from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.privacy import shown_address
 from airflow_provider_omnichat.campaign.model.pages import Page, PageError
+from airflow_provider_omnichat.campaign.model.place import PlaceError
 from airflow_provider_omnichat.plugins.invites import access, charts, outcomes
 from airflow_provider_omnichat.plugins.invites.doubts import doubts_of
 from airflow_provider_omnichat.plugins.invites.metadata import MOST_TASKS
-from airflow_provider_omnichat.plugins.invites.numbers import number_shower
-from airflow_provider_omnichat.plugins.invites.row_places import row_place
-from airflow_provider_omnichat.plugins.invites.row_query import RowsWanted
-from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
+from airflow_provider_omnichat.plugins.invites.rows import RowsWanted, number_shower
+from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask, row_place
 
 _MOST_INSTANCES = 200
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -55,23 +55,18 @@ def _environment() -> Environment:
 
 def _render(template: str, is_at_work: bool = False, **values: Any) -> HTMLResponse:
     html = _environment().get_template(template).render(values, is_at_work=is_at_work)
-    # The page renews itself while it says yes, and is loaded anew when it has become another one.
+    # The page refreshes itself while it says yes, and is reloaded when it has become another one.
     headers = {"X-At-Work": "yes" if is_at_work else "no", "X-Page": template.partition("_")[0].partition(".")[0]}
     return HTMLResponse(html, headers=headers)
 
 
 def nothing_sent(what: str, is_at_work: bool) -> HTMLResponse:
-    """
-    Say in one line that there is nothing to show.
-
-    :param what: has not sent.
-    :param is_at_work: whether it may send yet.
-    """
+    """Show that a task or a run has sent nothing, or nothing yet."""
     return _render("nothing.html", is_at_work, text=f"{what} has sent no invites{' yet' if is_at_work else ''}.")
 
 
 def unreadable(_: object, error: Exception) -> HTMLResponse:
-    """Show why nothing can be shown."""
+    """Show why there is nothing to show."""
     return _render("nothing.html", text=f"{error}.")
 
 
@@ -81,12 +76,9 @@ def one_task(
     """
     Show one task instance.
 
-    :param session: to the metadata database.
-    :param task: the task instance.
     :param wanted: which of its rows.
-    :param part: ``live`` for the part that changes while the task is at work; empty for all.
+    :param part: ``live`` for the piece of the page that changes while the task is at work; empty for all.
     :param may_settle: whether the user may settle doubts.
-    :param user: who looks.
     """
     summary: dict[str, Any] = {
         "task": task,
@@ -100,12 +92,11 @@ def one_task(
     if part == "live":
         return _render("task_live.html", **summary)
     place = row_place(task)
-    page, problem = Page([], None), place.why_not
-    if place.pages is not None:
-        try:
-            page = place.pages.page(wanted.query())
-        except PageError as error:
-            problem = str(error)
+    page, problem, can_list = Page([], None), "", True
+    try:
+        page = place.page(wanted.query())
+    except PageError as error:
+        problem, can_list = str(error), not isinstance(error, PlaceError)
     doubts = doubts_of(session, task, place) if task.progress.counts.get("unknown") or not task.is_at_work else None
     return _render(
         "task.html",
@@ -113,8 +104,9 @@ def one_task(
         wanted=wanted,
         page=page,
         problem=problem,
-        place=shown_address(place.pages.place) if place.pages is not None else "",
-        sorts=place.pages is not None and place.pages.sorts,
+        place=shown_address(place.location) if place.location else "",
+        can_list=can_list,
+        sorts=place.sorts,
         doubts=doubts,
         may_settle=may_settle,
         shown_number=number_shower(),
@@ -123,12 +115,7 @@ def one_task(
 
 
 def many_tasks(tasks: Sequence[SendingTask], part: str) -> HTMLResponse:
-    """
-    Show several task instances: their sum, and each.
-
-    :param tasks: of one run.
-    :param part: ``live`` for the part that changes; empty for all.
-    """
+    """Show several task instances of a run: their sum, and each; see :func:`one_task` for *part*."""
     counts = outcomes.summed_counts(tasks)
     return _render(
         "many_live.html" if part == "live" else "many.html",
@@ -146,18 +133,11 @@ def campaigns(tasks: Sequence[SendingTask], days: int, part: str, *, are_more: b
     """
     Show the campaigns of some days; mapped instances of a task are one line.
 
-    :param tasks: the newest first.
-    :param days: how many.
-    :param part: ``live`` for the part that changes; empty for all.
+    :param part: see :func:`one_task`.
     :param are_more: whether older ones were left out.
     """
-    lines = [
-        _line(list(instances))
-        for _, instances in groupby(
-            sorted(tasks, key=lambda task: (task.dag_id, task.run_id, task.task_id)),
-            key=lambda task: (task.dag_id, task.run_id, task.task_id),
-        )
-    ]
+    name = attrgetter("dag_id", "run_id", "task_id")
+    lines = [_line(list(instances)) for _, instances in groupby(sorted(tasks, key=name), key=name)]
     # Doubts first, then the newest.
     lines.sort(key=lambda line: line["at"], reverse=True)
     lines.sort(key=lambda line: not line["doubts"])
@@ -171,11 +151,7 @@ def campaigns(tasks: Sequence[SendingTask], days: int, part: str, *, are_more: b
 
 
 def file_name(task: SendingTask) -> str:
-    """
-    Name a download after a task.
-
-    :param task: the task instance.
-    """
+    """Name a download after a task."""
     return _NOT_IN_A_NAME.sub("_", f"invites-{task.dag_id}-{task.run_id}-{task.task_id}")[:150] + ".csv"
 
 
@@ -185,7 +161,7 @@ def _line(tasks: list[SendingTask]) -> dict[str, Any]:
     return {
         "task": newest,
         "campaign": newest.progress.campaign,
-        # One that is at work, else one that is red: a green instance says nothing of the others.
+        # One that is at work, else one that is red: a green instance says nothing about the others.
         "state_of": min(tasks, key=lambda task: (not task.is_at_work, task.state == "success")),
         "instances": len(tasks),
         "at": _at(newest),
@@ -203,7 +179,7 @@ def _at(task: SendingTask) -> datetime:
 
 
 def _rate(task: SendingTask) -> float | None:
-    """Give the invites a second of the last moments of a task at work, or of the whole of one that has ended."""
+    """Return the invites a second: of the last moments of a task at work, of all of one that has ended."""
     seconds, accepted = task.progress.timeline.seconds, task.progress.timeline.accepted
     if len(seconds) < 2:
         return None
@@ -217,7 +193,7 @@ def _own_address(task: SendingTask) -> str:
 
 
 def _task_address(task: SendingTask, with_instance: bool = True) -> str:
-    """Give the address of a task instance in Airflow's UI, from a page of ours."""
+    """Return the address of a task instance in Airflow's UI, from one of our pages."""
     parts = [_run_address(task), f"tasks/{quote(task.task_id, safe='')}"]
     if task.map_index >= 0:
         parts.append(f"mapped/{task.map_index}" if with_instance else "mapped")
@@ -229,7 +205,7 @@ def _run_address(task: SendingTask) -> str:
 
 
 def _tab_address(task: SendingTask, with_instance: bool = True) -> str:
-    """Give the address of the tab; Airflow has none for all instances of a mapped task, and its run's has them."""
+    """Return the address of the tab; for all instances of a mapped task, that of the run's tab."""
     if task.map_index >= 0 and not with_instance:
         return f"{_run_address(task)}/plugin/run-invites"
     return f"{_task_address(task)}/plugin/invites"

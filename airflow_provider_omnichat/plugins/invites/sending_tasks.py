@@ -1,4 +1,4 @@
-"""Task instances that send invites, and what they pushed of how far they are."""
+"""Task instances that send invites, their progress as they pushed it, and where their rows are."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
+from airflow_provider_omnichat.campaign.model.place import NoPlace, Place, PlaceError
+from airflow_provider_omnichat.tasks.places import Batch, place_of
+
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
 
 STATES_AT_WORK = frozenset({"queued", "running", "restarting", "deferred", "scheduled", "up_for_reschedule"})
-"""In which a task is sending, or will go on by itself."""
+"""States in which a task is sending, or will go on by itself."""
 
-# What pages add, divide, draw and compare; more of it no campaign has.
+# Numbers that pages add, divide, draw and compare; no campaign has larger ones.
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
 Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC))]
@@ -55,7 +59,7 @@ class Timeline(BaseModel):
 
 
 class TaskProgress(BaseModel):
-    """What a task pushed of how far it is; see ``tasks.live_progress``. Whoever may edit XComs may have changed it."""
+    """The progress that a task pushed, see ``tasks.live_progress``; users who may edit XComs may have changed it."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -81,9 +85,8 @@ class SendingTask:
     """
     A task instance that sends, or has sent.
 
-    :param state: of Airflow; None before it is scheduled.
     :param rendered: its rendered template fields, as the worker wrote them.
-    :param region_id: tells instances of one map index apart; None before Airflow 3.4.
+    :param region_id: sets instances of one map index apart; None before Airflow 3.4.
     """
 
     dag_id: str
@@ -100,24 +103,28 @@ class SendingTask:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether it is sending, or will go on by itself."""
+        """Whether its state is one of :data:`STATES_AT_WORK`."""
         return self.state in STATES_AT_WORK
 
     @property
     def identity(self) -> str:
-        """The name that the task has for the ledger and the results; see ``tasks.ledger.task_identity``."""
+        """Its name in the ledger and the results; see ``tasks.ledger.task_identity``."""
         parts = [self.dag_id, self.run_id, self.task_id]
         return "/".join(parts if self.map_index < 0 else [*parts, str(self.map_index)])
 
+    @property
+    def ledger_table(self) -> str:
+        """The table of its ledger."""
+        return self.rendered_text("ledger_table") or DEFAULT_TABLE
+
+    def rendered_text(self, name: str) -> str | None:
+        """Return a rendered field, a whole number as text; None if it is empty or something else."""
+        value = self.rendered.get(name)
+        return str(value) if isinstance(value, str | int) and value not in ("", "None") else None
+
     @classmethod
     def of(cls, ti: TaskInstance, value: Any, rendered: Any) -> Self | None:
-        """
-        Read what a task pushed.
-
-        :param value: of the XCom.
-        :param rendered: the task's rendered fields; None where Airflow no longer has them.
-        :return: None where the value is something else.
-        """
+        """Read an XCom and the rendered fields of a task; None if the XCom is something else."""
         try:
             progress = TaskProgress.model_validate(value)
         except ValidationError:
@@ -134,4 +141,28 @@ class SendingTask:
             progress=progress,
             rendered=rendered if isinstance(rendered, Mapping) else {},
             region_id=getattr(ti, "region_id", None),
+        )
+
+
+def row_place(task: SendingTask) -> Place:
+    """Find where the rows of a task are; if they cannot be reached, the place says why."""
+    if not task.rendered:
+        return NoPlace("Airflow no longer has the rendered fields of this task, which say where its rows are")
+    # Connections and tables come from the rendered fields, which only a worker writes: an XCom may be edited by people
+    # who have no right to a connection.
+    batch = Batch(
+        task.identity,
+        task.progress.campaign,
+        task.rendered_text,
+        is_rendered=True,
+        pushed_location=task.progress.results,
+    )
+    try:
+        return place_of(batch)
+    except PlaceError as error:
+        return NoPlace(str(error))
+    except Exception as error:  # no such connection, or a provider that the API server lacks
+        return NoPlace(
+            f"Airflow's API server cannot reach the rows ({type(error).__name__}). It needs the connection that the"
+            " task uses, and the provider of its type"
         )

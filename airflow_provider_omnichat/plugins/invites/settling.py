@@ -1,4 +1,4 @@
-"""A doubt that somebody settles on the page."""
+"""A doubt that a user settles on the page."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
-from airflow_provider_omnichat.plugins.invites.metadata import has_state_store, locked_state
-from airflow_provider_omnichat.plugins.invites.row_places import ledger_table, rendered_text
+from airflow_provider_omnichat.plugins.invites.metadata import locked_state
 from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
+from airflow_provider_omnichat.tasks.places import has_state_store
 
+# How long a worker may still send for a task that a user has marked as failed, or that Airflow gave up.
 _LAST_WORD_MINUTES = 5
-"""How long a worker may still send of a task that somebody has marked as failed, or that Airflow gave up."""
 
 
 class NotSettledError(Exception):
@@ -27,13 +27,9 @@ class NotSettledError(Exception):
 
 
 class SettleBody(BaseModel):
-    """
-    What a user says of an invite in doubt.
+    """What a user found out about an invite in doubt, and how; ``recipient`` is the hash on the page."""
 
-    ``recipient`` is what the page has of it, a hash; ``why`` says how the user knows.
-    """
-
-    # The audit log takes what it names of the address, and then of the body: a body must not name another task.
+    # The audit log takes names from the address, then from the body: a body must not name another task.
     model_config = ConfigDict(extra="forbid")
 
     recipient: str = Field(pattern=r"^[0-9a-f]{20,32}$")
@@ -43,16 +39,13 @@ class SettleBody(BaseModel):
 
 def settle(session: Session, task: SendingTask, body: SettleBody, by: str) -> None:
     """
-    Write how an invite ended that was in doubt.
+    Record how an invite in doubt ended.
 
-    :param session: to the metadata database.
-    :param task: the task instance that sent it, or did not.
-    :param body: what is said of it.
     :param by: the user's name.
     :raises NotSettledError: the task is at work, or the invite is not in doubt.
     """
     settlement = Settlement(was_sent=body.settled_as == "sent", by=by, why=body.why, at=datetime.now(UTC))
-    conn_id = rendered_text(task, "ledger_conn_id")
+    conn_id = task.rendered_text("ledger_conn_id")
     try:
         refusal = (
             _in_table(session, task, conn_id, body.recipient, settlement)
@@ -66,11 +59,7 @@ def settle(session: Session, task: SendingTask, body: SettleBody, by: str) -> No
 
 
 def _lock(session: Session, task: SendingTask) -> datetime | None:
-    """
-    See that the task is not at work, and keep it from beginning until the settlement is committed.
-
-    :return: when its last try ended, as Airflow has it.
-    """
+    """Keep a task that is not at work from beginning until the commit; return when its last try ended."""
     state, end = locked_state(session, task)
     if state in STATES_AT_WORK:
         raise NotSettledError(f"The task is at work ({state}); settle its doubts when it has ended")
@@ -80,20 +69,20 @@ def _lock(session: Session, task: SendingTask) -> datetime | None:
 def _in_table(session: Session, task: SendingTask, conn_id: str, reference: str, settlement: Settlement) -> str | None:
     campaign = task.progress.campaign
     try:
-        database, table = ledger_database(conn_id), ledger_table(task)
+        database, table = ledger_database(conn_id), task.ledger_table
         audit, admin = LedgerAudit(database, table), LedgerAdmin(database, table)
     except OmnichatError:
         raise
     except Exception as error:  # no such connection or table, or a provider that the API server lacks
         why = f"Airflow's API server cannot reach the ledger ({type(error).__name__}); nothing was written"
         raise NotSettledError(why) from None
-    # Only what this task has claimed: the campaign's name is of an XCom, and may have become that of another DAG.
+    # Only what this task has claimed: the campaign's name comes from an XCom, which may have been edited.
     doubts = audit.doubts(campaign, task.identity)
     found = next((row.recipient for row in doubts if recipient_key(campaign, row.recipient) == reference), None)
     if found is None:
         return "is not in doubt"
     try:
-        _lock(session, task)  # not before: while the ledger is slow, the scheduler would wait for the task's row
+        _lock(session, task)  # not earlier: while the ledger is slow, the scheduler would wait for the task's row
         return admin.settle(campaign, {found: settlement}).get(found)
     finally:
         admin.close()

@@ -17,28 +17,23 @@ from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 
 
 class ServerSideStore:
-    """
-    Works like ``context["task_state_store"]``.
-
-    :param session: to the metadata database; what is written is committed by whoever gave it.
-    :param task: whose store it is.
-    """
+    """Works like ``context["task_state_store"]``; the owner of the session commits."""
 
     def __init__(self, session: Session, task: SendingTask) -> None:
         self._session = session
         self._scope = TaskScope(**names_of(task))
 
     def get(self, key: str, default: Any = None, /) -> Any:
-        """Give the value; *default* if there is none."""
+        """Return the value; *default* if there is none."""
         value = get_state_backend().get(self._scope, key, session=self._session)
         return default if value is None else json.loads(value)
 
     def set(self, key: str, value: Any, /, *, retention: timedelta | None = None) -> None:
-        """Write a value, which lives as long as its DAG run."""
+        """Write a value, which is kept as long as its DAG run."""
         get_state_backend().set(self._scope, key, json.dumps(value), expires_at=None, session=self._session)
 
     def keys(self, prefix: str, /) -> list[str]:
-        """Give the keys that begin so."""
+        """Return the keys with a prefix."""
         # A scope has the names of the table's columns, which differ between versions of Airflow.
         own = [getattr(TaskStateStoreModel, name) == value for name, value in asdict(self._scope).items()]
         key = TaskStateStoreModel.key

@@ -11,17 +11,18 @@ from airflow_provider_omnichat.api.errors import SmsLogsError
 from airflow_provider_omnichat.api.outcomes import Delivery
 from airflow_provider_omnichat.api.request_limit import RequestLimit
 from airflow_provider_omnichat.campaign.engine.follow_campaign import SAMPLE_SIZE, DeliveryReport, follow, sample_of
-from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, GivenMessages
+from airflow_provider_omnichat.campaign.model.delivery import FinalStatus
 from airflow_provider_omnichat.sandbox import Sandbox, Settings
+from airflow_provider_omnichat.tasks.delivery import GivenMessages
 from tests.support.clocks import SkippingClock
 from tests.support.wire_server import WireServer, answer
 
 IDS = [f"{number:039d}" for number in range(250 * SAMPLE_SIZE)]  # 250 requests
 
 
-def look(hook: Any, home: GivenMessages, clock: SkippingClock | None = None) -> DeliveryReport:
+def look(hook: Any, place: GivenMessages, clock: SkippingClock | None = None) -> DeliveryReport:
     clock = clock or SkippingClock()
-    return follow([home], hook.get_async_conn(1), RequestLimit(120, 60.0, clock, clock.sleep))
+    return follow([place], hook.get_async_conn(1), RequestLimit(120, 60.0, clock, clock.sleep))
 
 
 def test_12_750_invites_take_the_vendors_limit_two_minutes_and_few_requests(hook_for):
@@ -36,10 +37,10 @@ def test_12_750_invites_take_the_vendors_limit_two_minutes_and_few_requests(hook
 def test_what_was_found_is_kept_when_the_logs_fail_later(wire, hook_for):
     kept: list[str] = []
 
-    class Home(GivenMessages):
-        def write(self, statuses: Sequence[FinalStatus]) -> None:
+    class Kept(GivenMessages):
+        def record(self, statuses: Sequence[FinalStatus]) -> None:
             kept.extend(status.invite.message_id for status in statuses)
-            super().write(statuses)
+            super().record(statuses)
 
     def rows(ids: list[str]) -> bytes:
         return answer(200, {"results": [{"messageId": each, "status": {"groupId": 3, "id": 5}} for each in ids]})
@@ -47,7 +48,7 @@ def test_what_was_found_is_kept_when_the_logs_fail_later(wire, hook_for):
     pages = [rows(IDS[start : start + SAMPLE_SIZE]) for start in range(0, 200 * SAMPLE_SIZE, SAMPLE_SIZE)]
     server: WireServer = wire(*pages, answer(403, {}))
     with pytest.raises(SmsLogsError):
-        look(hook_for(server), Home(IDS))
+        look(hook_for(server), Kept(IDS))
     assert kept == IDS[: 200 * SAMPLE_SIZE]
 
 

@@ -13,8 +13,8 @@ import pytest
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.patience import Patience, PatientResults
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
+from airflow_provider_omnichat.campaign.model.place import NoPlace
 from airflow_provider_omnichat.campaign.model.rows import Result
-from airflow_provider_omnichat.campaign.results.sink import NoResults
 from tests.support.patience import PATIENCE_SECONDS
 
 LOG = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def test_a_stop_ends_the_wait(patience):
         made.call(Flaky(100_000))
 
 
-class Keeping(NoResults):
+class Keeping(NoPlace):
     """Keeps rows that it could not write, as real ones do."""
 
     def __init__(self, fails: int) -> None:

@@ -21,6 +21,7 @@ from airflow_provider_omnichat.campaign.engine.preview_campaign import preview_c
 from airflow_provider_omnichat.campaign.engine.process import StopSignal
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.send_campaign import send_campaign
+from airflow_provider_omnichat.campaign.ledger.place import LedgerPlace
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.model.rows import Candidate, ListFailedError, Refusal, RowSourceError
 from airflow_provider_omnichat.campaign.preview.budget import Budget
@@ -36,7 +37,7 @@ NUMBERS = [f"+417930267{i:02d}" for i in range(40)]
 
 def in_ledger(path: Path) -> Records:
     database = Target("sqlite", "sqlite3", {"database": str(path)}).database()
-    return Records(lambda: SqlLedger(database, "c", "dag/run/task"), place="table omnichat_invites")
+    return Records(lambda: SqlLedger(database, "c", "dag/run/task"), LedgerPlace(database, "c"))
 
 
 def send(of: CampaignPlan, source: Listed, client: AsyncOmnichatClient, **given: Any) -> CampaignReport:

@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, LedgerError
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.sql_table import SqlTable
-from airflow_provider_omnichat.campaign.sql.dialect import DIALECTS, Dialect
+from airflow_provider_omnichat.campaign.sql.written_table import DIALECTS, Dialect
 from tests.support.sql_claims import CAMPAIGN, claims_of
 from tests.support.sql_servers import Target
 

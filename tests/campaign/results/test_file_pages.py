@@ -14,7 +14,6 @@ from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.model.pages import Order, PageError, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.results import file_pages
-from airflow_provider_omnichat.campaign.results.file_pages import FilePages
 from airflow_provider_omnichat.campaign.results.files import ResultFiles
 from tests.support.reasons import why
 from tests.support.result_files import Format
@@ -54,7 +53,7 @@ def local(directory: Path, rows: list[Result], format: Format = "jsonl", try_num
 def test_each_row_comes_once_and_as_it_was_written(files: Files, directory: Any, size: int) -> None:
     rows = results(120)
     wrote(files(), rows)
-    found = paged(FilePages(directory), size=size)
+    found = paged(ResultFiles(directory), size=size)
     assert sorted(positions(found)) == list(range(1, 121))
     by_position = {row.position: row for row in found}
     for row in rows:
@@ -67,7 +66,7 @@ def test_each_row_comes_once_and_as_it_was_written(files: Files, directory: Any,
 
 def test_rows_are_filtered_and_searched(files: Files, directory: Any) -> None:
     wrote(files(), results(100))
-    pages = FilePages(directory)
+    pages = ResultFiles(directory)
     for outcome in set(OUTCOMES):
         found = paged(pages, outcome=outcome.value, size=7)
         assert len(found) == 20 * OUTCOMES.count(outcome)
@@ -85,7 +84,7 @@ def test_rows_are_sorted(files: Files, directory: Any, order: Order, column: str
     rows = results(60)
     random.Random(1).shuffle(rows)
     wrote(files(), [row._replace(at=f"2026-07-30T12:00:{row.position % 50:02d}+00:00") for row in rows])
-    found = paged(FilePages(directory), order=order, is_descending=is_descending, size=7)
+    found = paged(ResultFiles(directory), order=order, is_descending=is_descending, size=7)
     values = [getattr(row, column) for row in found]
     assert values == sorted(values, reverse=is_descending)
     assert sorted(positions(found)) == list(range(1, 61))
@@ -93,19 +92,20 @@ def test_rows_are_sorted(files: Files, directory: Any, order: Order, column: str
 
 def test_too_much_is_not_sorted(files: Files, directory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     wrote(files(), results(10))
-    assert FilePages(directory).sorts
+    assert ResultFiles(directory).sorts
     monkeypatch.setattr(file_pages, "_MOST_SORTED_BYTES", 100)
-    assert not FilePages(directory).sorts
+    assert not ResultFiles(directory).sorts
     with pytest.raises(PageError, match="Filter them instead"):
-        FilePages(directory).page(PageQuery(order="key"))
+        ResultFiles(directory).page(PageQuery(order="key"))
 
 
 def test_a_rare_row_among_many_is_found_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_pages, "_PAGE_SECONDS", -1)
     monkeypatch.setattr(file_pages, "_ROWS_BETWEEN_LOOKS_AT_THE_CLOCK", 100)
     rows = [made(1, Outcome.REJECTED)._replace(position=at) for at in range(1, 2001)]
     rows[1500] = rows[1500]._replace(key="needle")
     ResultFiles(tmp_path, format="jsonl", try_number=1, recipient_of=key_of, key_column="id").write(give(*rows))
-    pages, query = FilePages(tmp_path, seconds=-1), PageQuery(search="NEEDLE")
+    pages, query = ResultFiles(tmp_path), PageQuery(search="NEEDLE")
     found: list[ShownRow] = []
     steps = 0
     while True:
@@ -124,7 +124,7 @@ class TestTries:
     def test_what_no_later_try_has_replaced_yet_names_its_try(self, files: Files, directory: Any) -> None:
         wrote(files(4), [made(1), made(2, Outcome.UNKNOWN)])
         wrote(files(5), [made(3)], whole=False)
-        pages = FilePages(directory)
+        pages = ResultFiles(directory)
         expected = {1: None, 2: 4, 3: None}
         assert {row.position: row.try_number for row in paged(pages)} == expected
         assert [row.try_number for row in paged(pages, outcome="unknown")] == [4], "also where only such files are read"
@@ -134,7 +134,7 @@ class TestTries:
         self, files: Files, directory: Any
     ) -> None:
         wrote(files(1), [*map(made, range(1, 6)), *(made(at, Outcome.NOT_SENT) for at in range(6, 21))])
-        pages = FilePages(directory)
+        pages = ResultFiles(directory)
         first = pages.page(PageQuery(size=10))
         assert first.after is not None
         wrote(files(2), [*map(made, range(6, 16)), *(made(at, Outcome.NOT_SENT) for at in range(16, 21))])
@@ -151,19 +151,20 @@ class TestFilesThatGrow:
         (file,) = tmp_path.iterdir()
         whole = file.read_bytes()
         file.write_bytes(whole[:-20])
-        pages = FilePages(tmp_path, seconds=-1)
+        pages = ResultFiles(tmp_path)
         assert positions(paged(pages)) == [1, 2, 3]
         page = pages.page(PageQuery(size=2))
         file.write_bytes(whole)
         assert positions([*page.rows, *paged(pages, after=page.after)]) == [1, 2, 3, 4]
 
     def test_a_place_behind_half_a_line_misses_no_row(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(file_pages, "_PAGE_SECONDS", -1)
         monkeypatch.setattr(file_pages, "_ROWS_BETWEEN_LOOKS_AT_THE_CLOCK", 1)
         local(tmp_path, list(map(made, range(1, 4))))
         (file,) = tmp_path.iterdir()
         whole = file.read_bytes()
         file.write_bytes(whole[:-20])
-        pages, query, places = FilePages(tmp_path, seconds=-1), PageQuery(search="no such"), [""]
+        pages, query, places = ResultFiles(tmp_path), PageQuery(search="no such"), [""]
         while (after := pages.page(query).after) is not None:
             query = query._replace(after=after)
             places.append(after)
@@ -177,10 +178,10 @@ class TestHostilePlaces:
         local(tmp_path, [made(1, key="c-a-long-key"), made(2), made(3)], format)
         (file,) = tmp_path.iterdir()
         text = file.read_bytes()
-        whole = paged(FilePages(tmp_path))
+        whole = paged(ResultFiles(tmp_path))
         begins = [at for at in range(len(text)) if not at or text[at - 1 : at] == b"\n"][-3:]
         for offset in range(0, len(text) + 3, 1 if format == "csv" else 5):
-            rows = paged(FilePages(tmp_path), after=f"{file.name}:{offset}")
+            rows = paged(ResultFiles(tmp_path), after=f"{file.name}:{offset}")
             assert rows == [row for row, begin in zip(whole, begins, strict=True) if begin >= offset], offset
 
     @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ class TestHostilePlaces:
     def test_what_no_page_gave_is_the_beginning(self, tmp_path: Path, after: str) -> None:
         local(tmp_path, [made(1), made(2)])
         (file,) = tmp_path.iterdir()
-        assert positions(paged(FilePages(tmp_path), after=after.format(name=file.name))) == [1, 2]
+        assert positions(paged(ResultFiles(tmp_path), after=after.format(name=file.name))) == [1, 2]
 
     @pytest.mark.parametrize("offset", [10**6, 2**63 - 1, 2**63, pytest.param(10**250, id="10**250")])
     @pytest.mark.parametrize("order", ["list", "key"])
@@ -197,13 +198,13 @@ class TestHostilePlaces:
         local(tmp_path, [made(1), made(2)])
         (file,) = tmp_path.iterdir()
         name = file.name if order == "list" else "sorted"
-        assert FilePages(tmp_path).page(PageQuery(after=f"{name}:{offset}", order=order)) == ([], None, None)
+        assert ResultFiles(tmp_path).page(PageQuery(after=f"{name}:{offset}", order=order)) == ([], None, None)
 
 
 @pytest.mark.parametrize("is_sorted", [False, True])
 def test_keys_of_all_sorts_stay_what_they_are(files: Files, directory: Any, is_sorted: bool) -> None:
     wrote(files(), [made(at, key=key) for at, key in enumerate(ODD_KEYS, 1)])
-    found = paged(FilePages(directory), size=3, order="key" if is_sorted else "list")
+    found = paged(ResultFiles(directory), size=3, order="key" if is_sorted else "list")
     is_csv = any(path.name.endswith(".csv") for path in directory.iterdir())
     shown = {row.position: row.key for row in found}
     if is_csv:  # a cell is one line, and an empty one is none; half a character is written as an escape
@@ -217,14 +218,14 @@ def test_keys_of_all_sorts_stay_what_they_are(files: Files, directory: Any, is_s
 def test_rows_without_keys(tmp_path: Path) -> None:
     files = ResultFiles(tmp_path, format="csv", try_number=1, recipient_of=key_of)
     wrote(files, [made(1), made(2)])
-    assert [(row.key, row.position) for row in paged(FilePages(tmp_path), order="key")] == [(None, 1), (None, 2)]
+    assert [(row.key, row.position) for row in paged(ResultFiles(tmp_path), order="key")] == [(None, 1), (None, 2)]
 
 
 def test_nothing_there_is_no_row(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a result file\n")
     for folder in (tmp_path, tmp_path / "missing"):
-        assert FilePages(folder).page(PageQuery()) == ([], None, None)
-        assert FilePages(folder).page(PageQuery(order="key")) == ([], None, None)
+        assert ResultFiles(folder).page(PageQuery()) == ([], None, None)
+        assert ResultFiles(folder).page(PageQuery(order="key")) == ([], None, None)
 
 
 @pytest.mark.parametrize("order", ["list", "key"])
@@ -234,7 +235,7 @@ def test_what_cannot_be_read_says_which_file_and_why(tmp_path: Path, order: Orde
     file.unlink()
     file.mkdir()
     with pytest.raises(PageError, match=rf"{file.name} cannot be read: Is a directory"):
-        FilePages(tmp_path).page(PageQuery(order=order))
+        ResultFiles(tmp_path).page(PageQuery(order=order))
 
 
 def test_a_row_that_somebody_has_edited_gives_a_clear_error(tmp_path: Path) -> None:
@@ -242,13 +243,13 @@ def test_a_row_that_somebody_has_edited_gives_a_clear_error(tmp_path: Path) -> N
     (file,) = tmp_path.iterdir()
     file.write_text(file.read_text().replace('"2026-07-30T12:00:00.250+00:00"', "17"))
     with pytest.raises(PageError, match=rf"{file.name} cannot be read"):
-        FilePages(tmp_path).page(PageQuery())
+        ResultFiles(tmp_path).page(PageQuery())
 
 
 def test_a_folder_that_is_none_gives_a_clear_error_and_does_not_sort(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    pages = FilePages(tmp_path / "file")
+    pages = ResultFiles(tmp_path / "file")
     assert not pages.sorts
     with pytest.raises(PageError, match="cannot be listed: Not a directory"):
         pages.page(PageQuery())
-    assert pages.place == str(tmp_path / "file")
+    assert pages.location == str(tmp_path / "file")

@@ -4,9 +4,9 @@ import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import ReasonCode
+from airflow_provider_omnichat.campaign.model.place import Place
 from airflow_provider_omnichat.campaign.results.files import ResultFiles, read_results
 from airflow_provider_omnichat.campaign.results.format import COLUMNS
-from airflow_provider_omnichat.campaign.results.sink import ResultSink
 from tests.support.reasons import why
 from tests.support.result_files import lines, names
 from tests.support.result_rows import give, key_of, made
@@ -24,8 +24,8 @@ FULL = made(
 )
 
 
-def test_it_is_a_result_sink(files):
-    sink: ResultSink = files()
+def test_it_is_a_place(files):
+    sink: Place = files()
     assert sink.location
 
 
@@ -34,14 +34,14 @@ def test_rows_are_read_back_as_they_were_written(files, directory):
     sink = files()
     sink.write(give(*results[:2]))
     sink.write([(None, results[2])])
-    sink.close()
+    sink.close(whole=True)
     assert sorted(read_results(directory), key=lambda row: row.position) == [results[0], results[2], FULL]
 
 
 def test_the_columns_stand_in_their_order_after_the_users_key(files, directory):
     sink = files()
     sink.write(give(FULL))
-    sink.close()
+    sink.close(whole=True)
     (row,) = lines(directory)
     assert tuple(row) == ("customer_id", *COLUMNS)
     assert {name: str(value) for name, value in row.items()} == {
@@ -64,7 +64,7 @@ def test_the_columns_stand_in_their_order_after_the_users_key(files, directory):
 def test_without_a_key_column_there_is_none(files, directory):
     sink = files(key_column=None)
     sink.write(give(made(1, key=None)))
-    sink.close()
+    sink.close(whole=True)
     assert tuple(lines(directory)[0]) == COLUMNS
     assert list(read_results(directory)) == [made(1, key=None)]
 
@@ -80,7 +80,7 @@ def test_nothing_is_made_before_there_is_a_row(files, directory):
     sink = files()
     assert sink.earlier() == {}
     sink.write([])
-    sink.close()
+    sink.close(whole=True)
     assert not directory.exists()
     assert list(read_results(directory)) == []
 
@@ -88,13 +88,13 @@ def test_nothing_is_made_before_there_is_a_row(files, directory):
 def test_a_later_try_keeps_what_was_decided_and_writes_the_rest_anew(files, directory):
     first = files(1)
     first.write(give(made(1), made(2, Outcome.REJECTED), made(3, Outcome.NOT_SENT), made(4, Outcome.UNKNOWN)))
-    first.close()
+    first.close(whole=True)
     sent_before = {name for name in names(directory) if name.startswith("sent-try-1-")}
     second = files(2)
     earlier = second.earlier()
     assert dict(earlier) == {key_of("41793020001"): Outcome.ACCEPTED, key_of("41793020002"): Outcome.REJECTED}
     second.write(give(made(3), made(4, Outcome.UNKNOWN, attempts=0)))
-    second.close()
+    second.close(whole=True)
     assert sorted(int(row["row"]) for row in lines(directory)) == [1, 2, 3, 4]
     assert sent_before < set(names(directory))
     assert {row.position: row.outcome for row in read_results(directory)} == {
@@ -108,7 +108,7 @@ def test_a_later_try_keeps_what_was_decided_and_writes_the_rest_anew(files, dire
 def test_a_try_that_did_not_see_the_whole_list_leaves_what_the_one_before_wrote(files, directory):
     first = files(1)
     first.write(give(made(1, Outcome.NOT_SENT), made(2, Outcome.NOT_SENT, reason=why("old"))))
-    first.close()
+    first.close(whole=True)
     second = files(2)
     second.write(give(made(1, Outcome.UNKNOWN)))
     second.close(whole=False)
@@ -116,14 +116,14 @@ def test_a_try_that_did_not_see_the_whole_list_leaves_what_the_one_before_wrote(
     assert found == {1: (Outcome.UNKNOWN, None), 2: (Outcome.NOT_SENT, "old")}
     third = files(3)
     third.write(give(made(1), made(2, Outcome.NOT_SENT, reason=why("new"))))
-    third.close()
+    third.close(whole=True)
     assert sorted(int(row["row"]) for row in lines(directory)) == [1, 2]
 
 
 def test_a_row_that_was_sent_by_a_try_that_crashed_reads_as_sent(files, directory):
     first = files(1)
     first.write(give(made(1, Outcome.NOT_SENT), made(2, Outcome.NOT_SENT)))
-    first.close()
+    first.close(whole=True)
     files(2).write(give(made(1)))
     crashed = files(3)
     crashed.write(give(made(2)))
@@ -139,7 +139,7 @@ def test_the_same_try_number_again_overwrites_nothing(files, directory):
         again = files(1)
         assert len(again.earlier()) == count - 1
         again.write(give(made(count), made(10, Outcome.NOT_SENT, attempts=count)))
-        again.close()
+        again.close(whole=True)
     assert sorted(row.position for row in read_results(directory)) == [1, 2, 3, 10]
     assert [row.attempts for row in read_results(directory) if row.position == 10] == [3]
 
@@ -160,7 +160,7 @@ def test_a_slow_process_of_an_earlier_try_removes_nothing_of_a_later_one(files, 
     slow.close(whole=False)
     later = files(2)
     later.write(give(made(1, Outcome.UNKNOWN)))
-    later.close()
+    later.close(whole=True)
     slow.close()
     assert [row.outcome for row in read_results(directory)] == [Outcome.UNKNOWN]
 
@@ -168,14 +168,14 @@ def test_a_slow_process_of_an_earlier_try_removes_nothing_of_a_later_one(files, 
 def test_other_files_in_the_directory_are_left_alone(files, directory):
     first = files(1)
     first.write(give(made(1, Outcome.NOT_SENT)))
-    first.close()
+    first.close(whole=True)
     for name in ("notes.jsonl", "rest-of-my-data.csv", "rest-try-1.jsonl"):
         with (directory / name).open("w") as file:
             file.write("mine")
     second = files(2)
     assert second.earlier() == {}
     second.write(give(made(1)))
-    second.close()
+    second.close(whole=True)
     assert {"notes.jsonl", "rest-of-my-data.csv", "rest-try-1.jsonl"} < set(names(directory))
     assert len(list(read_results(directory))) == 1
 

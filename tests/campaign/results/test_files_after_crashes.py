@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.model.place import DECIDED
 from airflow_provider_omnichat.campaign.results.directory import ResultFileError
 from airflow_provider_omnichat.campaign.results.files import ResultFiles, read_results
-from airflow_provider_omnichat.campaign.results.sink import FINAL_OUTCOMES
 from tests.support.reasons import why
 from tests.support.result_files import FORMATS, lines, names
 from tests.support.result_rows import give, key_of, made
@@ -66,13 +66,13 @@ def test_a_file_torn_in_its_first_line_is_emptied_and_an_empty_one_left(tmp_path
 def test_a_line_that_somebody_edited_is_an_error_of_the_reader_that_says_where(files, directory):
     sink = files()
     sink.write(give(made(1), made(2), made(3)))
-    sink.close()
+    sink.close(whole=True)
     path = directory / names(directory)[0]
     with path.open("r") as file:
         content = file.read().replace("accepted", "delivered", 2)
     with path.open("w") as file:
         file.write(content)
-    with pytest.raises(ResultFileError, match=r"0001\.(jsonl: line 1|csv: line 2) is no result row"):
+    with pytest.raises(ResultFileError, match=r"0001\.(jsonl: line 1|csv: line 2) is not a result row"):
         list(read_results(directory))
     assert list(files(2).earlier()) == [key_of("41793020003")]
 
@@ -102,7 +102,7 @@ def test_however_the_tries_crash_all_files_together_hold_each_row_once_in_the_en
                 if position == killed_at:
                     break
                 outcome = ledger.get(position)
-                if outcome not in FINAL_OUTCOMES:
+                if outcome not in DECIDED:
                     outcome = ledger[position] = data.draw(OUTCOMES)
                     if outcome is Outcome.NOT_SENT:
                         del ledger[position]
@@ -111,7 +111,7 @@ def test_however_the_tries_crash_all_files_together_hold_each_row_once_in_the_en
                     sink.write(give(row))
                     written.add(position)
             if killed_at is None:
-                sink.close()
+                sink.close(whole=True)
             elif chance.random() < 0.3:
                 sink.close(whole=False)
             elif directory.exists() and chance.random() < 0.7:
@@ -122,6 +122,6 @@ def test_however_the_tries_crash_all_files_together_hold_each_row_once_in_the_en
             assert len(seen) == len(set(seen))
             assert set(seen) <= written
         assert sorted(int(row["row"]) for row in lines(directory)) == list(range(1, rows + 1))
-        assert {row.position: row.outcome for row in read_results(directory) if row.outcome in FINAL_OUTCOMES} == {
-            position: outcome for position, outcome in ledger.items() if outcome in FINAL_OUTCOMES
+        assert {row.position: row.outcome for row in read_results(directory) if row.outcome in DECIDED} == {
+            position: outcome for position, outcome in ledger.items() if outcome in DECIDED
         }

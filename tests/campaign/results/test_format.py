@@ -45,7 +45,7 @@ def test_no_text_from_outside_is_a_formula_in_a_spreadsheet(tmp_path, text, cell
     sink = ResultFiles(tmp_path, format="csv", try_number=1, recipient_of=key_of, key_column="id")
     row = made(1, Outcome.INVALID, to="x", key=text, reason=why(text), status_name=text, message_id=text)
     sink.write([(None, row)])
-    sink.close()
+    sink.close(whole=True)
     (raw,) = lines(tmp_path)
     assert [raw[name] for name in ("id", "error", "status_name", "message_id")] == [cell] * 4
     (back,) = read_results(tmp_path)
@@ -84,7 +84,7 @@ def test_whatever_stands_in_a_row_is_read_back(rows, format):
     with tempfile.TemporaryDirectory() as home:
         sink = ResultFiles(Path(home), format=format, try_number=1, recipient_of=key_of, key_column="id, or =so")
         sink.write([(None, row) for row in rows])
-        sink.close()
+        sink.close(whole=True)
         back = {row.position: row for row in read_results(Path(home))}
         if format == "jsonl":
             assert back == {row.position: row for row in rows}
@@ -106,6 +106,6 @@ def test_whatever_stands_in_a_row_is_read_back(rows, format):
 def test_a_lone_half_of_a_character_is_written_as_an_escape(files, directory):
     sink = files()
     sink.write(give(made(1, key="\ud800"), made(2, key="Zoë")))
-    sink.close()
+    sink.close(whole=True)
     assert [row.position for row in read_results(directory)] == [1, 2]
     assert [row["customer_id"] for row in lines(directory)][1] == "Zoë"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.results import object_parts
+from airflow_provider_omnichat.campaign.results import file_writers
 from airflow_provider_omnichat.campaign.results.directory import ResultFileError
 from airflow_provider_omnichat.campaign.results.files import ResultFiles, read_results
 from tests.support.result_files import FORMATS
@@ -75,7 +75,7 @@ def test_parts_go_out_by_rows_and_at_the_end(format):
         sink.write(give(made(position, key=None)))
         counts.append(len(bucket.objects))
     assert counts == [0, 0, 1, 1, 1, 2, 2]
-    sink.close()
+    sink.close(whole=True)
     assert len(bucket.objects) == 3
     assert sorted(row.position for row in read_results(bucket)) == [1, 2, 3, 4, 5, 6, 7]
 
@@ -83,7 +83,7 @@ def test_parts_go_out_by_rows_and_at_the_end(format):
 def test_parts_go_out_by_time(monkeypatch):
     bucket: Any = Bucket()
     now = 1000.0
-    monkeypatch.setattr(object_parts, "monotonic", lambda: now)
+    monkeypatch.setattr(file_writers, "monotonic", lambda: now)
     sink = ResultFiles(bucket, format="jsonl", try_number=1, recipient_of=key_of, part_seconds=30)
     sink.write(give(made(1)))
     now += 29
@@ -106,7 +106,7 @@ def test_a_part_that_cannot_be_sent_is_kept_and_sent_later():
     assert "s3://bucket/x/sent-try-1-" in str(error.value)
     assert "AccessDenied for 41793****27" in str(error.value)
     bucket.broken = ""
-    sink.close()
+    sink.close(whole=True)
     assert sorted(row.position for row in read_results(bucket)) == [1, 2]
 
 
@@ -123,7 +123,7 @@ def test_one_part_that_cannot_be_sent_holds_up_no_other(monkeypatch):
     sink = ResultFiles(bucket, format="jsonl", try_number=1, recipient_of=key_of)
     sink.write(give(made(1), made(2, Outcome.UNKNOWN)))
     with pytest.raises(ResultFileError, match="refused"):
-        sink.close()
+        sink.close(whole=True)
     assert [row.position for row in read_results(bucket)] == [2]
 
 
@@ -131,7 +131,7 @@ def test_what_cannot_be_read_is_not_taken_for_nothing():
     bucket: Any = Bucket()
     first = ResultFiles(bucket, format="jsonl", try_number=1, recipient_of=key_of)
     first.write(give(made(1)))
-    first.close()
+    first.close(whole=True)
     bucket.broken = "gone"
     with pytest.raises(ResultFileError, match="cannot be read: gone"):
         ResultFiles(bucket, format="jsonl", try_number=2, recipient_of=key_of).earlier()

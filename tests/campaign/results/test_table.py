@@ -5,15 +5,16 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import ReasonCode
+from airflow_provider_omnichat.campaign.model.place import Place
 from airflow_provider_omnichat.campaign.results import table as result_table
-from airflow_provider_omnichat.campaign.results.sink import ResultSink
-from airflow_provider_omnichat.campaign.results.table_statements import COLUMNS
+from airflow_provider_omnichat.campaign.results.table import COLUMNS, ResultSchema
 from tests.support.reasons import why
 from tests.support.result_rows import give, key_of, made
 from tests.support.result_tables import BATCH, expected, rows
@@ -32,7 +33,7 @@ FULL = made(
 
 
 def test_a_row_has_its_values_in_named_columns(sink, database, table):
-    writing: ResultSink = sink(try_number=4)
+    writing: Place = sink(try_number=4)
     assert writing.earlier() == {}
     writing.write(give(FULL))
     writing.close()
@@ -99,7 +100,7 @@ def test_a_later_try_knows_what_stands_and_replaces_the_rest(sink, database, tab
     first.earlier()
     first.write(give(made(1), made(2, Outcome.REJECTED), made(3, Outcome.NOT_SENT), made(4, Outcome.UNKNOWN)))
     first.write([(None, made(5, Outcome.INVALID, to="")), (None, made(6, Outcome.DUPLICATE, to="41793020001"))])
-    first.close()
+    first.close(whole=True)
     second = sink(2)
     known = second.earlier()
     assert dict(known) == {key_of("41793020001"): Outcome.ACCEPTED, key_of("41793020002"): Outcome.REJECTED}
@@ -110,7 +111,7 @@ def test_a_later_try_knows_what_stands_and_replaces_the_rest(sink, database, tab
         made(6, Outcome.DUPLICATE, to="41793020001"),
     ]
     second.write(give(*again))
-    second.close()
+    second.close(whole=True)
     assert rows(database, table) == expected(made(1), made(2, Outcome.REJECTED), *again)
 
 
@@ -118,7 +119,7 @@ def test_a_try_that_was_not_whole_leaves_the_rest_of_earlier_ones(sink, database
     first = sink()
     first.earlier()
     first.write(give(made(1, Outcome.NOT_SENT), made(2, Outcome.NOT_SENT)))
-    first.close()
+    first.close(whole=True)
     second = sink(2)
     second.earlier()
     second.write(give(made(1)))
@@ -130,11 +131,11 @@ def test_a_list_that_lost_rows_leaves_none_of_them(sink, database, table):
     first = sink()
     first.earlier()
     first.write(give(made(1), made(2, Outcome.NOT_SENT), made(3, Outcome.INVALID)))
-    first.close()
+    first.close(whole=True)
     second = sink(2)
     second.earlier()
     second.write(give(made(2)))
-    second.close()
+    second.close(whole=True)
     assert rows(database, table) == expected(made(1), made(2))
 
 
@@ -144,14 +145,14 @@ def test_a_query_in_another_order_loses_nobody_on_the_way_and_ends_with_each_onc
     first.earlier()
     ada, bob, cy = "41790000001", "41790000002", "41790000003"
     first.write(give(made(1, to=ada), made(2, Outcome.NOT_SENT, to=bob), made(3, Outcome.NOT_SENT, to=cy)))
-    first.close()
+    first.close(whole=True)
     second = sink(2)
     assert list(second.earlier()) == [key_of(ada)]
     for place, to in ((1, cy), (2, bob)) if stands_first else ((2, cy), (1, bob)):
         second.write(give(made(place, to=to)))
         on_the_way = {to for _, to, _ in rows(database, table)}
         assert on_the_way == {ada, bob, cy}, "and in particular not the one whose place it was"
-    second.close()
+    second.close(whole=True)
     assert Counter(to for _, to, _ in rows(database, table)) == {ada: 1, bob: 1, cy: 1}
 
 
@@ -164,7 +165,7 @@ def test_other_batches_are_left_alone(sink, database, table):
     again = sink(2)
     again.earlier()
     again.write(give(made(1)))
-    again.close()
+    again.close(whole=True)
     assert rows(database, table, "dag/run/other") == expected(made(1, Outcome.NOT_SENT), made(2))
 
 
@@ -174,7 +175,7 @@ def test_a_twin_that_runs_at_the_same_time_keeps_its_rows(on_sqlite, sqlite, tab
     twin.earlier()
     twin.write(give(made(2, Outcome.NOT_SENT)))
     first.write(give(made(1, Outcome.NOT_SENT)))
-    first.close()
+    first.close(whole=True)
     assert (2, "41793020002", "not_sent") in rows(sqlite, table)
     twin.close()
 
@@ -260,3 +261,19 @@ class _Fused:
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._inner, name, value)
+
+
+@pytest.mark.parametrize("name", ["results", "mart.results", "db.mart.results_2026"])
+def test_names_of_tables(name):
+    assert f"TABLE {name} (" in ResultSchema(name, "other", "%s").create()
+
+
+@pytest.mark.parametrize("name", ["", "a.b.c.d", "re sults", "a;b", 'x"; --', "2026", "a..b", "x" * 64])
+def test_an_invalid_name_of_a_table_is_refused(name):
+    with pytest.raises(ValueError, match="results_table must be"):
+        ResultSchema(name, "other", "%s")
+
+
+def test_the_page_shows_the_table_as_it_is_made():
+    page = (Path(__file__).parents[3] / "docs/sql.md").read_text()
+    assert f"```sql\n{ResultSchema('invited', 'postgresql', '%s').create()};\n```" in page

@@ -131,13 +131,13 @@ def test_a_name_that_cannot_be_taken_is_told_of(database, name):
     making.close()  # type: ignore[attr-defined]
 
 
-def test_an_edited_outcome_is_told_of(on_sqlite, sqlite, table):
+def test_an_edited_outcome_is_an_error(on_sqlite, sqlite, table):
     writing = on_sqlite()
     writing.earlier()
     writing.write(give(made(1)))
     writing.close()
     sqlite.run(f"UPDATE {table} SET outcome = 'great'")
-    with pytest.raises(ResultTableError, match="an outcome that is none"):
+    with pytest.raises(ResultTableError, match="an unknown outcome"):
         on_sqlite(2).earlier()
 
 

@@ -13,9 +13,7 @@ from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.model.delivery import FinalStatus
 from airflow_provider_omnichat.campaign.model.pages import Order, PageError, PageQuery
 from airflow_provider_omnichat.campaign.model.rows import Result
-from airflow_provider_omnichat.campaign.results.delivery_table import TableDelivery
-from airflow_provider_omnichat.campaign.results.table_pages import TablePages
-from airflow_provider_omnichat.campaign.results.table_statements import ResultTableSql
+from airflow_provider_omnichat.campaign.results.table import ResultSchema, ResultTable
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from tests.support.reasons import why
 from tests.support.result_rows import give, made
@@ -58,10 +56,10 @@ def wrote(sink: Sink, results: list[Result], batch: str = BATCH) -> None:
     writing.close()
 
 
-def pages_of(database: Database, table: str, batch: str = BATCH, connect: Any = None) -> TablePages:
+def pages_of(database: Database, table: str, batch: str = BATCH, connect: Any = None) -> ResultTable:
     dialect = DIALECTS[database.driver]
     known = SqlDatabase(connect or database.connect, dialect, database.placeholder, "warehouse")
-    return TablePages(known, table, batch)
+    return ResultTable(known, table, batch=batch)
 
 
 @pytest.mark.parametrize("size", [1, 7, 50])
@@ -82,12 +80,12 @@ def test_each_row_of_the_batch_comes_once_and_as_it_was_written(database, sink, 
 def test_what_became_of_an_invite_stands_beside_it(database, sink, table):
     wrote(sink, [made(at, outcome=Outcome.ACCEPTED, message_id=f"m-{at}") for at in (1, 2)])
     known = SqlDatabase(database.connect, DIALECTS[database.driver], database.placeholder, "warehouse")
-    home = TableDelivery(known, table, BATCH)
-    first = next(iter(home.unfinished()))
-    home.write([FinalStatus(first, Delivery.EXPIRED, 15, "EXPIRED_EXPIRED", None, None, None)])
-    home.close()
+    place = ResultTable(known, table, batch=BATCH)
+    first = next(iter(place.deliveries().unfinished()))
+    place.deliveries().record([FinalStatus(first, Delivery.EXPIRED, 15, "EXPIRED_EXPIRED", None, None, None)])
+    place.close()
     found = {row.position: row.delivery for row in paged(pages_of(database, table))}
-    assert found == {1: None, 2: None} | {first.place: "expired"}
+    assert found == {1: None, 2: None} | {first.row: "expired"}
 
 
 def test_rows_are_filtered(database, sink, table):
@@ -163,7 +161,7 @@ class TestDatabaseWithoutLimit:
         return []
 
     @pytest.fixture
-    def pages(self, sqlite: Database, table: str, cursors: list[Unlimited]) -> TablePages:
+    def pages(self, sqlite: Database, table: str, cursors: list[Unlimited]) -> ResultTable:
         class Connection:
             def __init__(self) -> None:
                 self._connection = sqlite.connect()
@@ -175,16 +173,16 @@ class TestDatabaseWithoutLimit:
             def close(self) -> None:
                 self._connection.close()
 
-        return TablePages(SqlDatabase(Connection, "other", "?", "warehouse"), table, BATCH)
+        return ResultTable(SqlDatabase(Connection, "other", "?", "warehouse"), table, batch=BATCH)
 
     @pytest.mark.parametrize("size", [1, 7, 50])
-    def test_pages_are_the_same(self, on_sqlite: Sink, pages: TablePages, size: int) -> None:
+    def test_pages_are_the_same(self, on_sqlite: Sink, pages: ResultTable, size: int) -> None:
         wrote(on_sqlite, rows(60))
         assert positions(paged(pages, size=size)) == list(range(1, 61))
         assert pages.page(PageQuery(after=str(10**250))) == ([], None, None)
 
     def test_rows_that_are_passed_over_are_not_held_together(
-        self, on_sqlite: Sink, pages: TablePages, cursors: list[Unlimited]
+        self, on_sqlite: Sink, pages: ResultTable, cursors: list[Unlimited]
     ) -> None:
         wrote(on_sqlite, rows(2500))
         assert positions(pages.page(PageQuery(after="2400", size=7)).rows) == list(range(2401, 2408))
@@ -192,11 +190,6 @@ class TestDatabaseWithoutLimit:
 
 
 class TestErrors:
-    @pytest.mark.parametrize("table", ["no such", "a;b", "", "x" * 300])
-    def test_a_name_that_is_none_is_refused(self, sqlite: Database, table: str) -> None:
-        with pytest.raises(PageError):
-            pages_of(sqlite, table)
-
     def test_a_missing_table_says_what_to_see_to_and_shows_no_parameter(self, database: Database, table: str) -> None:
         with pytest.raises(
             PageError, match=f"The results table {table} of connection warehouse cannot be read"
@@ -230,13 +223,14 @@ class TestErrors:
 
 
 def test_rows_of_a_batch_that_differs_by_capitals_alone_are_not_its_own(sqlite, on_sqlite, table):
-    created = ResultTableSql(table, "sqlite", "?").create()
+    created = ResultSchema(table, "sqlite", "?").create()
     sqlite.run(created.replace("batch VARCHAR(250)", "batch VARCHAR(250) COLLATE NOCASE"))
     wrote(on_sqlite, rows(3), "Report/run/invite")
     assert not on_sqlite(batch="report/run/invite").earlier()
     assert len(on_sqlite(batch="Report/run/invite").earlier()) == 2
     known = SqlDatabase(sqlite.connect, "sqlite", "?", "warehouse")
     found = {
-        batch: TablePages(known, table, f"{batch}/run/invite").page(PageQuery()).rows for batch in ("Report", "report")
+        batch: ResultTable(known, table, batch=f"{batch}/run/invite").page(PageQuery()).rows
+        for batch in ("Report", "report")
     }
     assert [len(each) for each in found.values()] == [3, 0]

@@ -16,7 +16,7 @@ from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry
 from airflow_provider_omnichat.campaign.model.pages import PageError, PageQuery
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
-from airflow_provider_omnichat.campaign.results.table_pages import TablePages
+from airflow_provider_omnichat.campaign.results.table import ResultTable
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from tests.support.folders import ROOT
 from tests.support.released_tables import CAMPAIGN, FOLDER, SENT, VERSIONS, ReleasedTable, snapshots
@@ -91,7 +91,7 @@ def look(table: ReleasedTable) -> object:
     """Do what the tab does."""
     where = table.database.connect, table.dialect, table.database.placeholder, "warehouse"
     if table.kind == "results":
-        return TablePages(SqlDatabase(*where), table.name, CAMPAIGN).page(PageQuery())
+        return ResultTable(SqlDatabase(*where), table.name, batch=CAMPAIGN).page(PageQuery())
     return LedgerAudit(SqlDatabase(*where), table.name).rows(CAMPAIGN)
 
 

@@ -25,8 +25,11 @@ from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
 from airflow_provider_omnichat.hooks.ledger_database import ledger_database
 from airflow_provider_omnichat.plugins.invites import app, metadata
+from airflow_provider_omnichat.tasks import places
 from tests.support.airflow_versions import AIRFLOW, HAS_STATE_STORE
+from tests.support.lines_place import BareLines, Lines, kind_of
 from tests.support.metadata_database import DATABASES, add_task, metadata_database
+from tests.support.result_rows import give, made
 from tests.support.sql_claims import CAMPAIGN, claims_of
 
 PAGES = ("task", "task.json", "rows.csv", "run")
@@ -89,6 +92,30 @@ def test_every_page_of_a_task_with_a_ledger(client: TestClient, session: Session
     (doubt,) = re.findall(DOUBT, answers["task"].text)
     assert settled(client, "table", doubt) == 200
     assert not re.findall(DOUBT, client.get(address("task", "table")).text)
+
+
+def test_a_new_kind_of_place_is_listed_or_says_what_it_lacks(
+    client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.lines"
+    add_task(session, "new", results=str(path), rendered={"results_path": str(path)}, counts={"accepted": 60}, rows=60)
+    monkeypatch.setattr(places, "KINDS", {"lines": kind_of(Lines), **places.KINDS})
+    Lines(str(path)).write(give(*(made(at) for at in range(1, 61))))
+    page = client.get(address("task", "new")).text
+    assert (page.count('class="key">c'), "Next rows" in page) == (50, True)
+    assert client.get(address("rows.csv", "new")).text.count(",accepted,") == 60
+    monkeypatch.setattr(places, "KINDS", {**places.KINDS, "lines": kind_of(BareLines)})
+    lacks = f"The rows are in {path}. A place of the kind &#39;lines&#39; cannot be read a page at a time"
+    page = client.get(address("task", "new")).text
+    assert (lacks in page, "No row matches" in page, 'role="search"' in page) == (True, False, False)
+    answer = client.get(address("rows.csv", "new"))
+    assert (answer.status_code, "cannot be read a page at a time" in answer.text) == (404, True)
+
+
+def test_a_place_that_this_server_does_not_know_is_named(client: TestClient, session: Session) -> None:
+    where = "table spring of a warehouse"
+    add_task(session, "unknown", results=where, rendered={"conn_id": "c"}, counts={"accepted": 1}, rows=1)
+    assert f"The rows are in {where}, a kind of place" in client.get(address("task", "unknown")).text
 
 
 def settled(client: TestClient, dag_id: str, doubt: str, map_index: int = -1) -> int:

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_omnichat.plugins.invites.row_places import RowPlace, row_place
-from airflow_provider_omnichat.tasks.result_files import folder_names
+from airflow_provider_omnichat.campaign.model.pages import PageError, PageQuery
+from airflow_provider_omnichat.campaign.model.place import Place
+from airflow_provider_omnichat.plugins.invites.sending_tasks import row_place
+from airflow_provider_omnichat.tasks.places import folder_names
 from tests.support.plugin_tasks import sending
 
 OWN = "invites/run/invite"
 
 
-def place(root: Path, results: str, **rendered: str) -> RowPlace:
+def place(root: Path, results: str, **rendered: str) -> Place:
     task = sending(results=results, rendered={"results_path": f"{root}", **rendered})
     assert task is not None
     return row_place(task)
@@ -24,7 +26,8 @@ def test_the_own_folder_is_read(tmp_path: Path, resend_key: str) -> None:
     own = tmp_path.joinpath(*folder_names(OWN, resend_key))
     own.mkdir(parents=True)
     found = place(tmp_path, str(own), resend_key=resend_key)
-    assert found.pages is not None, found.why_not
+    assert found.location == str(own)
+    assert found.page(PageQuery()) == ([], None, None)
 
 
 @pytest.mark.parametrize(
@@ -46,5 +49,5 @@ def test_no_other_folder_is_read(tmp_path: Path, results: str) -> None:
     for folder in ("theirs/run/invite", "theirs/invites/run/invite", "invites/run/invite", "../invites/run/invite"):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     found = place(tmp_path, results.format(root=tmp_path))
-    assert found.pages is None
-    assert "cannot be told from others" in found.why_not
+    with pytest.raises(PageError, match="cannot be told from others"):
+        found.page(PageQuery())

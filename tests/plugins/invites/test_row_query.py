@@ -11,7 +11,7 @@ from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 
 from airflow_provider_omnichat.campaign.model.pages import PageQuery
-from airflow_provider_omnichat.plugins.invites.row_query import ROWS_A_PAGE, RowsWanted
+from airflow_provider_omnichat.plugins.invites.rows import ROWS_A_PAGE, RowsWanted
 
 
 @pytest.fixture(scope="module")

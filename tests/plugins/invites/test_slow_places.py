@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
 from airflow_provider_omnichat.campaign.model.pages import Page, PageQuery
+from airflow_provider_omnichat.campaign.model.place import NoPlace, UnwrittenPlace
 from airflow_provider_omnichat.plugins.invites import access, app, doubts, pages
-from airflow_provider_omnichat.plugins.invites.row_places import RowPlace
-from airflow_provider_omnichat.plugins.invites.row_query import RowsWanted
+from airflow_provider_omnichat.plugins.invites.rows import RowsWanted
 from tests.support.plugin_tasks import sending
 
 if TYPE_CHECKING:
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 NAMES = {"dag_id": "invites", "run_id": "run", "task_id": "invite"}
 
 
-class Rows:
+class Rows(UnwrittenPlace):
     """Remembers how many connections were held while it was read."""
 
-    place, sorts = "here", True
+    location = "here"
+    sorts = True
 
     def __init__(self, held: Callable[[], int]) -> None:
         self._held = held
@@ -53,7 +54,7 @@ def rows(monkeypatch: pytest.MonkeyPatch, metadata: Engine) -> Rows:
     monkeypatch.setattr(app, "tasks_of_run", tasks)
     monkeypatch.setattr(access, "may_settle", lambda *_: False)
     for module in (app, pages):
-        monkeypatch.setattr(module, "row_place", lambda _: RowPlace(rows))
+        monkeypatch.setattr(module, "row_place", lambda _: rows)
     monkeypatch.setattr(pages, "doubts_of", lambda *_: doubts.Doubts([]))
     return rows
 
@@ -67,7 +68,7 @@ def test_the_tab_holds_no_connection_while_it_reads_rows(metadata: Engine, rows:
 
 def test_a_download_holds_none(metadata: Engine, rows: Rows) -> None:
     with Session(metadata) as session:
-        app.download_rows(session, RowsWanted(), **NAMES)
+        app.download_rows(session, app.sending_task(session, **NAMES), RowsWanted())
     assert rows.seen == [0]
 
 
@@ -78,7 +79,7 @@ def test_without_a_ledger_and_a_state_store_only_real_doubts_are_a_problem(
     monkeypatch.setattr(doubts, "has_state_store", lambda: False)
     task, session = sending(counts={"accepted": 9, "unknown": unknown}, rendered={"conn_id": "c"}), None
     assert task is not None
-    problem = doubts.doubts_of(session, task, RowPlace(None)).problem  # type: ignore[arg-type]
+    problem = doubts.doubts_of(session, task, NoPlace()).problem  # type: ignore[arg-type]
     assert says in problem
     assert bool(problem) == bool(says)
 

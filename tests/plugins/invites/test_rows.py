@@ -12,16 +12,17 @@ import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.model.pages import Page, PageError, PageQuery, ShownRow
-from airflow_provider_omnichat.campaign.results.file_pages import FilePages
+from airflow_provider_omnichat.campaign.model.place import UnwrittenPlace
+from airflow_provider_omnichat.campaign.results import file_pages
 from airflow_provider_omnichat.campaign.results.files import ResultFiles
-from airflow_provider_omnichat.plugins.invites.csv_download import csv_lines
+from airflow_provider_omnichat.plugins.invites.rows import csv_lines
 from tests.support.result_rows import give, key_of, made
 
 
-class Rows:
+class Rows(UnwrittenPlace):
     """Rows in memory, in pages; remembers what it was asked for."""
 
-    place = "here"
+    location = "here"
     sorts = True
 
     def __init__(self, *rows: ShownRow) -> None:
@@ -96,15 +97,18 @@ def test_the_filter_holds_and_place_order_and_size_do_not() -> None:
     given = PageQuery("rejected", "http_rejected", "DND", "c1", "key", is_descending=True, after="1200", size=5)
     assert len(read(rows, given)) == 1501
     assert {query[:4] for query in rows.asked} == {("rejected", "http_rejected", "DND", "c1")}
-    assert {query.order for query in rows.asked} == {"list"}, "to sort anew for each page takes too long"
+    assert {query.order for query in rows.asked} == {"list"}, "to sort again for each page takes too long"
     assert len(rows.asked) == 2
 
 
-def test_rows_of_files_that_are_searched_for_long_are_all_there(tmp_path: Path) -> None:
+def test_rows_of_files_that_are_searched_for_long_are_all_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_pages, "_PAGE_SECONDS", -1)
     files = ResultFiles(tmp_path, format="jsonl", try_number=1, recipient_of=key_of, key_column="id")
     files.write(give(*(made(at, Outcome.ACCEPTED if at % 1000 else Outcome.UNKNOWN) for at in range(1, 5001))))
-    files.close()
-    text = "".join(csv_lines(FilePages(tmp_path, seconds=-1), PageQuery(search="99")))
+    files.close(whole=True)
+    text = "".join(csv_lines(ResultFiles(tmp_path), PageQuery(search="99")))
     expected = [f"c{at}" for at in range(1, 5001) if "99" in str(at)]
     assert [row[0] for row in csv.reader(io.StringIO(text))][1:] == expected
 
@@ -112,4 +116,4 @@ def test_rows_of_files_that_are_searched_for_long_are_all_there(tmp_path: Path) 
 def test_what_cannot_be_read_is_said_before_the_first_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PageError):
-        next(csv_lines(FilePages(tmp_path / "file"), PageQuery()))
+        next(csv_lines(ResultFiles(tmp_path / "file"), PageQuery()))

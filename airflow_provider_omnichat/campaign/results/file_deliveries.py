@@ -1,9 +1,8 @@
 """
-What became of the invites of a batch, in files beside its result files.
+Final statuses of accepted invites, in files beside their result files.
 
-They stand in the folder ``delivery`` of the results, each block of final statuses in a file of its own: object storage
-cannot append. The result files are left as they are. Rows are joined by ``message_id`` (or by ``row``), and hold no
-number.
+They are in the folder ``delivery`` of the results, each block in its own file: object storage cannot append. The
+result files stay as they are. Rows are joined by ``message_id`` (or by ``row``), and hold no number.
 """
 
 from __future__ import annotations
@@ -12,62 +11,61 @@ import csv
 import io
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Delivery, Outcome
 from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
+from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.results.directory import Directory, file_names, put_file, raise_file_error
-from airflow_provider_omnichat.campaign.results.files import read_results
 from airflow_provider_omnichat.campaign.results.format import csv_line, uncell
 
 COLUMNS = ("row", "message_id", "delivery", "status_id", "status_name", "delivered_at", "price", "currency")
 
 
-class FileDelivery:
+class FileDeliveries:
     """
-    A :class:`~airflow_provider_omnichat.campaign.model.delivery.DeliveryHome`: files beside those of the results.
+    The :class:`.Deliveries` of the results in a directory.
 
-    :param directory: where :class:`~airflow_provider_omnichat.campaign.results.files.ResultFiles` wrote.
+    :param read: reads the results.
     """
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, read: Callable[[], Iterator[Result]]) -> None:
         self._directory = directory
+        self._read_results = read
         self._folder: Directory = directory / "delivery"
-        self.location = str(directory)
         self._known: dict[str, Delivery] | None = None
 
     def unfinished(self) -> Iterator[SentInvite]:
-        """See :class:`~airflow_provider_omnichat.campaign.model.delivery.DeliveryHome`."""
+        """See :class:`.Deliveries`."""
         known = self._read()
-        for result in read_results(self._directory):
+        for result in self._read_results():
             if result.outcome is Outcome.ACCEPTED and result.message_id and result.message_id not in known:
                 yield SentInvite(result.message_id, datetime.fromisoformat(result.at), result.position)
 
-    def write(self, statuses: Sequence[FinalStatus]) -> None:
-        """See :class:`~airflow_provider_omnichat.campaign.model.delivery.DeliveryHome`."""
+    def record(self, statuses: Sequence[FinalStatus]) -> None:
+        """See :class:`.Deliveries`; in the format of the result files."""
         ending = "csv" if any(name.format == "csv" for name in file_names(self._directory)) else "jsonl"
         path = self._folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.{ending}"
-        data = (_as_csv if ending == "csv" else _as_json)(statuses).encode()
+        rows = [_values(each) for each in statuses]
+        if ending == "csv":
+            text = "".join(map(csv_line, [COLUMNS, *rows]))
+        else:
+            text = "".join(json.dumps(dict(zip(COLUMNS, row, strict=True))) + "\n" for row in rows)
         try:
-            put_file(path, data)
+            put_file(path, text.encode())
         except Exception as error:
             raise_file_error(path, "written", error)
         self._read().update((each.invite.message_id, each.delivery) for each in statuses)
 
     def counts(self) -> Mapping[Delivery, int]:
-        """See :class:`~airflow_provider_omnichat.campaign.model.delivery.DeliveryHome`."""
-        counts: dict[Delivery, int] = {}
-        for delivery in self._read().values():
-            counts[delivery] = counts.get(delivery, 0) + 1
-        return counts
-
-    def close(self) -> None:
-        """See :class:`~airflow_provider_omnichat.campaign.model.delivery.DeliveryHome`."""
+        """See :class:`.Deliveries`."""
+        return Counter(self._read().values())
 
     def _read(self) -> dict[str, Delivery]:
-        """Give what is known by message id; a line that a crash has torn is left out, and is asked for again."""
+        """Return what is known by message id; a line that a crash has torn is left out, and is asked for again."""
         if self._known is None:
             self._known = {}
             for path in self._files():
@@ -93,9 +91,9 @@ class FileDelivery:
 
 
 def _values(status: FinalStatus) -> tuple[Any, ...]:
-    """Give the values in the order of COLUMNS."""
+    """Return the values in the order of COLUMNS."""
     return (
-        status.invite.place,
+        status.invite.row,
         status.invite.message_id,
         status.delivery.value,
         status.status_id,
@@ -104,11 +102,3 @@ def _values(status: FinalStatus) -> tuple[Any, ...]:
         None if status.price is None else str(status.price),
         status.currency,
     )
-
-
-def _as_json(statuses: Sequence[FinalStatus]) -> str:
-    return "".join(json.dumps(dict(zip(COLUMNS, _values(each), strict=True))) + "\n" for each in statuses)
-
-
-def _as_csv(statuses: Sequence[FinalStatus]) -> str:
-    return "".join(map(csv_line, [COLUMNS, *map(_values, statuses)]))

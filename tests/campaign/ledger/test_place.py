@@ -11,12 +11,12 @@ import pytest
 from airflow_provider_omnichat.api.outcomes import Delivery, Outcome
 from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
-from airflow_provider_omnichat.campaign.ledger.delivery import LedgerDelivery
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry
-from airflow_provider_omnichat.campaign.ledger.ledger_pages import LedgerPages
+from airflow_provider_omnichat.campaign.ledger.place import LedgerPlace
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.model.delivery import FinalStatus
 from airflow_provider_omnichat.campaign.model.pages import Order, PageError, PageQuery
+from airflow_provider_omnichat.campaign.model.place import PlaceError
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.ledger_homes import accepted
 from tests.support.reasons import why
@@ -72,7 +72,7 @@ def both(target: Target, table: str, campaign: str) -> None:
 @pytest.mark.parametrize("size", [1, 7, 50])
 def test_each_invite_comes_once(target: Target, table: str, campaign: str, both: None, size: int) -> None:
     before = datetime.now(UTC) - timedelta(minutes=5)
-    found = paged(LedgerPages(target.database(), campaign, table=table), size=size)
+    found = paged(LedgerPlace(target.database(), campaign, table=table), size=size)
     assert sorted(str(row.number) for row in found) == PEOPLE
     by_number = {row.number: row for row in found}
     words = ["accepted", "rejected", "unknown", "claimed"]
@@ -86,23 +86,23 @@ def test_each_invite_comes_once(target: Target, table: str, campaign: str, both:
 
 
 def test_what_became_of_an_invite_stands_beside_it(target: Target, table: str, campaign: str, both: None) -> None:
-    home = LedgerDelivery(target.database(), campaign, table)
-    first = next(iter(home.unfinished()))
-    home.write([FinalStatus(first, Delivery.DELIVERED, 5, "DELIVERED_TO_HANDSET", None, None, None)])
-    home.close()
-    found = {row.number: row.delivery for row in paged(LedgerPages(target.database(), campaign, table=table))}
-    assert found == {number: "delivered" if number == first.place else None for number in PEOPLE}
+    place = LedgerPlace(target.database(), campaign, table=table)
+    first = next(iter(place.deliveries().unfinished()))
+    place.deliveries().record([FinalStatus(first, Delivery.DELIVERED, 5, "DELIVERED_TO_HANDSET", None, None, None)])
+    place.close()
+    found = {row.number: row.delivery for row in paged(LedgerPlace(target.database(), campaign, table=table))}
+    assert found == {number: "delivered" if number == first.row else None for number in PEOPLE}
 
 
 def test_a_task_shows_what_it_claimed_itself(target: Target, table: str, campaign: str, both: None) -> None:
     for owner, numbers in [(OWNER, PEOPLE[:40]), (OTHER, PEOPLE[40:]), ("dag/run/task", []), ("", [])]:
-        pages = LedgerPages(target.database(), campaign, owner, table)
+        pages = LedgerPlace(target.database(), campaign, owner, table)
         assert sorted(str(row.number) for row in paged(pages, size=7)) == numbers, owner
-    assert paged(LedgerPages(target.database(), "another", table=table)) == []
+    assert paged(LedgerPlace(target.database(), "another", table=table)) == []
 
 
 def test_rows_are_filtered_and_searched(target: Target, table: str, campaign: str, both: None) -> None:
-    pages = LedgerPages(target.database(), campaign, OWNER, table)
+    pages = LedgerPlace(target.database(), campaign, OWNER, table)
     for outcome in ("accepted", "rejected", "unknown", "claimed"):
         assert {row.outcome for row in paged(pages, outcome=outcome, size=3)} == {outcome}
         assert len(paged(pages, outcome=outcome, size=3)) == 10
@@ -122,7 +122,7 @@ def test_rows_are_sorted(
     target: Target, table: str, campaign: str, both: None, order: Order, column: str, is_descending: bool
 ) -> None:
     found = paged(
-        LedgerPages(target.database(), campaign, table=table), order=order, is_descending=is_descending, size=7
+        LedgerPlace(target.database(), campaign, table=table), order=order, is_descending=is_descending, size=7
     )
     assert sorted(str(row.number) for row in found) == PEOPLE
     # Open claims have no outcome in the table.
@@ -134,7 +134,7 @@ def test_a_number_that_was_forgotten_is_not_shown(target: Target, table: str, ca
     admin = LedgerAdmin(target.database(), table)
     admin.forget(PEOPLE[0])
     admin.close()
-    (row,) = [row for row in paged(LedgerPages(target.database(), campaign, table=table)) if row.number is None]
+    (row,) = [row for row in paged(LedgerPlace(target.database(), campaign, table=table)) if row.number is None]
     assert PEOPLE[0] not in str(row)
 
 
@@ -142,18 +142,18 @@ def test_a_number_that_was_forgotten_is_not_shown(target: Target, table: str, ca
 def test_a_place_that_no_page_gave_is_the_beginning(
     target: Target, table: str, campaign: str, both: None, after: str
 ) -> None:
-    assert len(paged(LedgerPages(target.database(), campaign, table=table), after=after)) == 60
+    assert len(paged(LedgerPlace(target.database(), campaign, table=table), after=after)) == 60
 
 
 @pytest.mark.parametrize("after", ["60", str(2**40), pytest.param(str(10**250), id="10**250")])
 def test_far_behind_the_end_is_nothing(target: Target, table: str, campaign: str, both: None, after: str) -> None:
-    assert LedgerPages(target.database(), campaign, table=table).page(PageQuery(after=after)) == ([], None, None)
+    assert LedgerPlace(target.database(), campaign, table=table).page(PageQuery(after=after)) == ([], None, None)
 
 
 def test_what_cannot_be_read_says_so(target: Target, table: str) -> None:
-    pages = LedgerPages(target.database(), "c", table=table)
-    assert (pages.sorts, pages.place.startswith(f"ledger {table} of")) == (True, True)
+    pages = LedgerPlace(target.database(), "c", table=table)
+    assert (pages.sorts, pages.location.startswith(f"table {table}")) == (True, True)
     with pytest.raises(PageError, match=f"The ledger table {table}.* cannot be read"):
         pages.page(PageQuery(search="41793020001"))
-    with pytest.raises(PageError):
-        LedgerPages(target.database(), "c", table="a; DROP TABLE b")
+    with pytest.raises(PlaceError, match="must be named table or schema"):
+        LedgerPlace(target.database(), "c", table="a; DROP TABLE b")

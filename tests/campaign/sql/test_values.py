@@ -8,7 +8,7 @@ from contextlib import closing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_omnichat.campaign.sql.like import contains
+from airflow_provider_omnichat.campaign.sql.values import contains
 
 TEXTS = st.text(alphabet="aAbB%_!\\'\"[]ÄäßİK ", max_size=6)
 

@@ -11,7 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_omnichat.campaign.results.directory import ResultFileError, take_directory
-from airflow_provider_omnichat.tasks.result_files import folder_names
+from airflow_provider_omnichat.tasks.places import folder_names
 from tests.support.airflow_harness import START, run_task
 from tests.support.airflow_versions import needs_store
 from tests.support.batch_tasks import batch, counts, people

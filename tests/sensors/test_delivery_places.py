@@ -53,9 +53,9 @@ def test_beside_result_files(vendor, ledger, tmp_path, ending):
     folder = tmp_path / "results"
     manifest = manifest_of(batch(people(60), results_path=str(folder), results_format=ending, **ledger))
     found = looked(manifest)
-    (home,) = {file.parent for file in folder.rglob(f"sent-*.{ending}")}
-    results = {result.message_id: result for result in read_results(home)}
-    (file,) = (home / "delivery").iterdir()
+    (folder_of_task,) = {file.parent for file in folder.rglob(f"sent-*.{ending}")}
+    results = {result.message_id: result for result in read_results(folder_of_task)}
+    (file,) = (folder_of_task / "delivery").iterdir()
     lines = file.read_text().splitlines()
     rows = list(csv.DictReader(lines)) if ending == "csv" else [json.loads(line) for line in lines]
     assert Counter(row["delivery"] for row in rows) + Counter(pending=found["pending"]) == Counter(found)
@@ -68,7 +68,7 @@ def test_beside_result_files(vendor, ledger, tmp_path, ending):
     assert file.stat().st_mode & 0o777 == 0o600
     # What is written is not asked for again, and the next look adds only what is new.
     assert looked(manifest) == found
-    assert len(list((home / "delivery").iterdir())) == 1
+    assert len(list((folder_of_task / "delivery").iterdir())) == 1
 
 
 def test_a_line_that_a_crash_has_torn_is_asked_for_again(vendor, ledger, tmp_path):

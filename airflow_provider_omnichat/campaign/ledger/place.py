@@ -1,0 +1,107 @@
+"""The SQL ledger as the place where the rows of a campaign are listed and followed; see ``sql_ledger`` for sending."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit, LedgerRow
+from airflow_provider_omnichat.campaign.ledger.audit import Order as Column
+from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
+from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE, SqlTable
+from airflow_provider_omnichat.campaign.model.delivery import Deliveries
+from airflow_provider_omnichat.campaign.model.pages import Order, Page, PageError, PageQuery, ShownRow
+from airflow_provider_omnichat.campaign.model.place import PlaceError, UnwrittenPlace
+from airflow_provider_omnichat.campaign.sql.delivery import SqlDeliveries
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
+from airflow_provider_omnichat.campaign.sql.values import fitted
+
+_SORTED: dict[Order, Column] = {"list": "claimed_at", "key": "row_key", "outcome": "outcome", "time": "updated"}
+
+
+class LedgerPlace(UnwrittenPlace):
+    """
+    The invites of a campaign in a SQL ledger, which has recorded them while they were sent.
+
+    :param owner: the task instance that claimed them; None for the whole campaign.
+    :param table: not made if it is missing.
+    :raises PlaceError: the table's name is invalid.
+    """
+
+    kind = "ledger"
+    sorts = True
+
+    def __init__(
+        self, database: SqlDatabase, campaign: str, owner: str | None = None, table: str = DEFAULT_TABLE
+    ) -> None:
+        try:
+            ledger = SqlTable(table, database.dialect, database.placeholder)
+        except ValueError as error:  # the table's name is invalid
+            raise PlaceError(str(error)) from None
+        self._audit = LedgerAudit(database, table)
+        self._campaign = campaign
+        self._owner = owner
+        self._table = table
+        self._conn_id = database.conn_id
+        self._location = f"table {table}" + (f" of {database.location}" if database.location else "")
+        rows_of = {"campaign": fitted(campaign)}
+        if owner is not None:
+            rows_of["claimed_by"] = fitted(owner)
+        self._deliveries = SqlDeliveries(database, ledger, LedgerError, rows_of, "recipient", in_pages=True)
+
+    @property
+    def location(self) -> str:
+        """The table and its connection."""
+        return self._location
+
+    def rows_in(self) -> Mapping[str, str | None]:
+        """See :class:`.Place`."""
+        ledger = {"conn_id": self._conn_id, "table": self._table, "campaign": self._campaign}
+        return {"kind": self.kind, **ledger, "owner": self._owner}
+
+    def page(self, query: PageQuery) -> Page:
+        """See :class:`.Place`."""
+        try:
+            rows = self._audit.rows(
+                self._campaign,
+                outcome=query.outcome,
+                claimed_by=self._owner,
+                reason=query.reason_code,
+                status=query.status,
+                search=query.search,
+                order=_SORTED[query.order],
+                descending=query.is_descending,
+                limit=query.size + 1,
+                offset=query.skipped,
+            )
+        except LedgerError as error:
+            raise PageError(str(error)) from None
+        more = len(rows) > query.size
+        return Page([_shown(row) for row in rows[: query.size]], str(query.skipped + query.size) if more else None)
+
+    def deliveries(self) -> Deliveries:
+        """See :class:`.Place`; of a campaign that the table has."""
+        if not self._audit.reasons(self._campaign):  # reads only: a missing table is not made here
+            raise PlaceError(
+                f"The ledger table {self._table} of connection {self._conn_id!r} has no invite of this campaign; check"
+                " its name there (with resend_key, it is campaign#resend_key)"
+            )
+        return self._deliveries
+
+    def close(self, whole: bool = False) -> None:
+        """See :class:`.Place`."""
+        self._deliveries.close()
+
+
+def _shown(row: LedgerRow) -> ShownRow:
+    return ShownRow(
+        key=row.row_key,
+        position=None,
+        number=None if row.is_forgotten else row.recipient,
+        outcome=row.outcome,
+        reason_code=row.reason_code,
+        reason=row.error,
+        status=row.status_name,
+        message_id=row.message_id,
+        at=row.updated,
+        delivery=row.delivery,
+    )

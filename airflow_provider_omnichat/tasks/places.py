@@ -1,0 +1,243 @@
+"""
+The kinds of places where result rows live, and how each is found.
+
+A task finds its place by its arguments, Airflow's API server by the rendered arguments, and another task by what the
+manifest says (``rows_in``). Nothing outside this module asks of which kind a place is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+from airflow_provider_omnichat.api.privacy import shown_address
+from airflow_provider_omnichat.campaign.ledger.place import LedgerPlace
+from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
+from airflow_provider_omnichat.campaign.model.names import distinct_name
+from airflow_provider_omnichat.campaign.model.place import NoPlace, Place, PlaceError, StateStorePlace
+from airflow_provider_omnichat.campaign.phone.identity import recipient_key
+from airflow_provider_omnichat.campaign.results.directory import owner_of
+from airflow_provider_omnichat.campaign.results.files import ResultFiles
+from airflow_provider_omnichat.campaign.results.table import ResultTable
+from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+from airflow_provider_omnichat.hooks.result_database import result_database
+from airflow_provider_omnichat.tasks.given_files import check_address, storage_path
+from airflow_provider_omnichat.tasks.ledger import batch_name, task_identity
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+_LONGEST_NAME = 200
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._=+-]")
+
+
+RowsIn = Mapping[str, Any]
+"""``kind`` and what finds the place, as the manifest has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """
+    A task instance whose rows are asked for.
+
+    :param identity: see :func:`~airflow_provider_omnichat.tasks.ledger.task_identity`.
+    :param campaign: the campaign's name.
+    :param argument: returns a template field or another argument by name; None if it is empty or unknown.
+    :param try_number: of the try that writes.
+    :param is_rendered: whether the arguments are the rendered fields that Airflow stored, which hide secrets.
+    :param pushed_location: the location that the task pushed, if the arguments are rendered. Users who may edit
+        XComs may have changed it.
+    """
+
+    identity: str
+    campaign: str
+    argument: Callable[[str], Any]
+    try_number: int = 0
+    is_rendered: bool = False
+    pushed_location: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that sets the batch apart from others."""
+        return batch_name(self.identity, self.argument("campaign"), self.argument("resend_key"))
+
+    def recipient_of(self, to: str) -> str:
+        """Return the recipient key of a number."""
+        return recipient_key(self.campaign, to)
+
+
+class Kind(NamedTuple):
+    """
+    How places of a kind are found.
+
+    :param describe: returns the ``rows_in`` of the place that the arguments name; None if they name none of this kind.
+    :param open: returns the place at a ``rows_in``; with the batch, if it may be written to.
+    """
+
+    describe: Callable[[Batch], RowsIn | None]
+    open: Callable[[RowsIn, Batch | None], Place]
+
+
+def place_of(batch: Batch) -> Place:
+    """
+    Find the place that the arguments of a batch name, the first kind of :data:`KINDS` that they do.
+
+    :raises ValueError: it cannot be used; the text says why.
+    """
+    for kind in KINDS.values():
+        if rows_in := kind.describe(batch):
+            return kind.open(rows_in, batch)
+    if batch.pushed_location:
+        raise PlaceError(
+            f"The rows are in {shown_address(batch.pushed_location)}, a kind of place that Airflow's API server does"
+            " not know. Install on it what the workers have"
+        )
+    if batch.is_rendered and not has_state_store():
+        return NoPlace(
+            "This task keeps no rows: this Airflow has no task state store (it came with 3.3). With ledger_conn_id, or"
+            " in a batch with results_path or results_table (if the list is a query), they are kept"
+        )
+    return StateStorePlace()
+
+
+def place_at(rows_in: RowsIn | None) -> Place:
+    """Find the place that a manifest describes."""
+    if not rows_in:
+        return StateStorePlace()
+    kind = KINDS.get(rows_in["kind"])
+    if kind is None:
+        raise PlaceError(
+            f"The rows of this batch are in a place of the kind {rows_in['kind']!r}, which this worker does not know;"
+            f" it knows {', '.join(KINDS)}. Install on it what the worker that sent them has"
+        )
+    return kind.open(rows_in, None)
+
+
+class HasArguments(Protocol):
+    """What is used of an operator."""
+
+    private_fields: ClassVar[Any]
+
+    def private(self, name: str) -> Any:
+        """Return the true value of a private field."""
+
+
+def place_of_operator(operator: HasArguments, context: Context, campaign: str) -> Place:
+    """Find the place that the arguments of a running task name; see :func:`place_of`."""
+
+    def argument(name: str) -> Any:
+        value = operator.private(name) if name in operator.private_fields else getattr(operator, name, None)
+        return value or None
+
+    return place_of(Batch(task_identity(context), campaign, argument, context["ti"].try_number))
+
+
+def has_state_store() -> bool:
+    """Return whether this Airflow has a task state store: 3.3 and later."""
+    return find_spec("airflow.models.task_state_store") is not None
+
+
+# results_table
+
+
+def _describe_table(batch: Batch) -> RowsIn | None:
+    table = batch.argument("results_table")
+    conn_id = batch.argument("results_conn_id") or batch.argument("conn_id")
+    return table and {"kind": ResultTable.kind, "conn_id": conn_id, "table": table, "batch": batch.name}
+
+
+def _open_table(rows_in: RowsIn, batch: Batch | None) -> Place:
+    database = result_database(rows_in["conn_id"])
+    if batch is None:
+        return ResultTable(database, rows_in["table"], batch=rows_in["batch"])
+    return ResultTable(
+        database,
+        rows_in["table"],
+        batch=rows_in["batch"],
+        try_number=batch.try_number,
+        recipient_of=batch.recipient_of,
+    )
+
+
+# results_path
+
+
+def _describe_files(batch: Batch) -> RowsIn | None:
+    path = batch.argument("results_path")
+    if not path:
+        return None
+    folder = _pushed_folder(batch, path) if batch.is_rendered else _own_folder(batch, str(path))
+    return {"kind": ResultFiles.kind, "path": folder}
+
+
+def _open_files(rows_in: RowsIn, batch: Batch | None) -> Place:
+    folder = storage_path(rows_in["path"])
+    if batch is None:
+        return ResultFiles(folder)
+    with suppress(Exception):  # reported when it is written to
+        folder.fs  # noqa: B018 - here Airflow looks the connection up, for all paths below
+    return ResultFiles(
+        folder,
+        format=batch.argument("results_format") or "jsonl",
+        try_number=batch.try_number,
+        owner=batch.name,
+        key_column=batch.argument("key_column"),
+        recipient_of=batch.recipient_of,
+    )
+
+
+def _own_folder(batch: Batch, results_path: str) -> str:
+    check_address(results_path, "results_path", takes_query=False)
+    return str(storage_path(results_path).joinpath(*folder_names(batch.identity, batch.argument("resend_key"))))
+
+
+def _pushed_folder(batch: Batch, rendered_path: str) -> str:
+    # The rendered path lacks the id of a connection, so that the pushed one is opened; it must be the task's own folder
+    # below the rendered path: beside it are those of other DAGs.
+    own = "/".join(["", *folder_names(batch.identity, batch.argument("resend_key"))])
+    location = batch.pushed_location
+    root = (location or "").rstrip("/").removesuffix(own)
+    if not location or root == location.rstrip("/") or shown_address(root).rstrip("/") != rendered_path.rstrip("/"):
+        raise PlaceError(f"The result files below {rendered_path} cannot be told from others; see them there")
+    folder = storage_path(location)
+    if not folder.exists():
+        raise PlaceError(
+            f"Airflow's API server cannot reach the result files, or there are none yet: {shown_address(location)}."
+            " Those on the disk of a worker are read by that worker alone; a bucket, or results_table, can be read from"
+            " here"
+        )
+    if owner_of(folder) not in (None, batch.name):
+        raise PlaceError(f"The result files in {shown_address(location)} are those of another task or campaign")
+    return location
+
+
+def folder_names(identity: str, resend_key: str | None) -> list[str]:
+    """Name the folders from ``results_path`` to the files of a task instance."""
+    parts = [*identity.split("/"), *([f"resend={resend_key}"] if resend_key else [])]
+    return [distinct_name(part, _NOT_IN_A_NAME.sub("_", part).strip("."), _LONGEST_NAME) for part in parts]
+
+
+# ledger_conn_id
+
+
+def _describe_ledger(batch: Batch) -> RowsIn | None:
+    conn_id = batch.argument("ledger_conn_id")
+    table = batch.argument("ledger_table") or DEFAULT_TABLE
+    ledger = {"kind": LedgerPlace.kind, "conn_id": conn_id, "table": table, "campaign": batch.campaign}
+    return conn_id and {**ledger, "owner": batch.identity}
+
+
+def _open_ledger(rows_in: RowsIn, _: Batch | None) -> Place:
+    return LedgerPlace(ledger_database(rows_in["conn_id"]), rows_in["campaign"], rows_in["owner"], rows_in["table"])
+
+
+KINDS: dict[str, Kind] = {
+    ResultTable.kind: Kind(_describe_table, _open_table),
+    ResultFiles.kind: Kind(_describe_files, _open_files),
+    LedgerPlace.kind: Kind(_describe_ledger, _open_ledger),
+}
+"""Every kind of place with rows, by its name in the manifest. If arguments name several, the first one counts."""
