@@ -13,9 +13,9 @@ from yarl import URL
 
 from airflow_provider_omnichat import __version__
 from airflow_provider_omnichat.api.account import Account
-from airflow_provider_omnichat.api.auth import OAuth2Credentials, TokenCache, no_token
+from airflow_provider_omnichat.api.auth import AuthFlow, Login
 from airflow_provider_omnichat.api.client import CONNECT_TIMEOUT_SECONDS, LARGEST_BODY
-from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, TransportError
+from airflow_provider_omnichat.api.errors import InviteUnknownError, TransportError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.api.route import Route
@@ -47,11 +47,8 @@ class AsyncOmnichatClient:
     def __init__(self, account: Account, concurrency: int = 32, on_token: Callable[[str], None] | None = None) -> None:
         self.account = account
         self._concurrency = concurrency
-        self._on_token = on_token
-        self._token = TokenCache()
+        self._login = Login(account.credentials, on_token)
         self._token_lock = asyncio.Lock()
-        self._authorization = account.credentials.authorization
-        self._secrets = account.credentials.secrets
         self._session: aiohttp.ClientSession | None = None
         self._proxy: URL | None = None
         self._proxy_headers: dict[str, str] | None = None
@@ -125,40 +122,33 @@ class AsyncOmnichatClient:
         :raises TransportError: no answer came.
         :raises InviteNotSentError: no OAuth2 token could be had.
         """
-        authorization = self._authorization or await self._bearer()
-        response = await self._exchange(request, authorization)
-        if response.status == 401 and self._token.end(authorization):
-            # The token may have ended early. 401 means that nothing was taken, so once more with a new one is safe.
-            response = await self._exchange(request, await self._bearer())
+        response: HttpResponse = await self._run(self._login.flow(request))
         return response
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must not show in an error."""
-        return (*self._secrets, self._token.value or "")
+        return self._login.secrets
 
-    async def _bearer(self) -> str:
-        credentials = self.account.credentials
-        assert isinstance(credentials, OAuth2Credentials), "the others need no token"
-        async with self._token_lock:
-            authorization = self._token.authorization
-            if authorization is None:
-                try:
-                    response = await self._exchange(credentials.token_request(), None)
-                except TransportError as error:
-                    # However it broke, only a token was asked for, so no invite has left.
-                    raise InviteNotSentError(no_token(error.problem), retryable=True) from error
-                token = credentials.read_token(response)
-                if self._on_token:
-                    self._on_token(token.value)
-                self._token.keep(token)
-                authorization = token.authorization
-            return authorization
+    async def _run(self, flow: AuthFlow) -> Any:
+        try:
+            step = next(flow)
+            while True:
+                if isinstance(step, HttpRequest):
+                    step = flow.send(await self._send(step))
+                else:
+                    async with self._token_lock:
+                        found = await self._run(step)
+                    step = flow.send(found)
+        except StopIteration as end:
+            return end.value
+        except TransportError as error:
+            flow.throw(error)
+            raise
 
-    async def _exchange(self, request: HttpRequest, authorization: str | None) -> HttpResponse:
+    async def _send(self, request: HttpRequest) -> HttpResponse:
         """Send one request once; raise TransportError when no answer comes."""
         assert self._session is not None, "use the client as `async with`"
-        headers = {**request.headers, "Authorization": authorization} if authorization else request.headers
         timeout = self.account.timeout
         try:
             url = URL(self.account.base_url + request.path, encoded=True)
@@ -168,7 +158,7 @@ class AsyncOmnichatClient:
             async with self._session.request(
                 request.method,
                 url,
-                headers=headers,
+                headers=request.headers,
                 data=request.body,
                 allow_redirects=False,
                 proxy=self._proxy,

@@ -1,28 +1,29 @@
-"""The three ways to put credentials into the one ``Authorization`` header of the vendor."""
+"""Credentials: the vendor's three ways to log in, all with the ``Authorization`` header, and the life of a token."""
 
 from __future__ import annotations
 
 import time
 from base64 import b64encode
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 from urllib.parse import urlencode
 
-from airflow_provider_omnichat.api.errors import InviteNotSentError
+from airflow_provider_omnichat.api.errors import InviteNotSentError, TransportError
 from airflow_provider_omnichat.api.models import as_int
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse, error_of_http_status, read_error_body
+from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse, read_error_body
 
 _EARLY_SECONDS = 30.0
 _SHORTEST_LIFE_SECONDS = 5.0
 
 
 class Credentials(Protocol):
-    """What a client needs to know of credentials."""
+    """The credentials of an account."""
 
     @property
     def authorization(self) -> str | None:
-        """The value of the header; None when a token has to be asked for first."""
+        """The value of the header; None if each request needs a token."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -43,7 +44,7 @@ class BasicCredentials:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not show anywhere."""
+        """The password, alone and as it is in the header."""
         return (self.password, self.authorization.removeprefix("Basic "))
 
 
@@ -60,59 +61,8 @@ class ApiKeyCredentials:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not show anywhere."""
+        """The key."""
         return (self.key,)
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """
-    An OAuth2 access token.
-
-    :param lifetime: seconds from now until another one should be asked for.
-    """
-
-    value: str = field(repr=False)
-    lifetime: float
-
-    @property
-    def authorization(self) -> str:
-        """The value of the header."""
-        return f"Bearer {self.value}"
-
-
-class TokenCache:
-    """The token that is in use. Does not lock: each client has its own kind of lock around it."""
-
-    def __init__(self) -> None:
-        self._token: Token | None = None
-        self._ends = 0.0
-
-    @property
-    def value(self) -> str | None:
-        """The token, also one that has ended; None before the first."""
-        return self._token.value if self._token else None
-
-    @property
-    def authorization(self) -> str | None:
-        """The value of the header; None when a token has to be asked for."""
-        return self._token.authorization if self._token and time.monotonic() < self._ends else None
-
-    def keep(self, token: Token) -> None:
-        """Use a token from now on."""
-        self._token, self._ends = token, time.monotonic() + token.lifetime
-
-    def end(self, authorization: str) -> bool:
-        """
-        Give up a token that was refused; tell whether another one can be asked for.
-
-        :param authorization: the header that was refused. If another token is in use by now, that one stays.
-        """
-        if self._token is None:
-            return False
-        if self._token.authorization == authorization:
-            self._ends = 0.0
-        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,63 +74,119 @@ class OAuth2Credentials:
 
     @property
     def authorization(self) -> None:
-        """None: a token has to be asked for."""
+        """None: each request needs a token."""
         return None
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not show anywhere."""
+        """The client secret."""
         return (self.client_secret,)
 
-    def token_request(self) -> HttpRequest:
-        """Build the request for a token."""
-        form = {
-            "client_id": self.client_id,
-            "client_secret": self.client_secret,
-            "grant_type": "client_credentials",
-        }
-        headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
-        return HttpRequest("POST", "/auth/1/oauth2/token", headers, urlencode(form).encode())
 
-    def read_token(self, response: HttpResponse) -> Token:
-        """
-        Read the answer to :meth:`token_request`.
-
-        :raises InviteNotSentError: no token came, so that no invite was sent either.
-        """
-        if not 200 <= response.status < 300:
-            # A token is not an invite: whatever the server made of the request, no SMS has left.
-            found = error_of_http_status(response, self.secrets)
-            code, said = read_error_body(response, self.secrets)
-            told = " ".join(part for part in (code, said) if part)
-            raise InviteNotSentError(
-                no_token(
-                    f"HTTP {response.status}{f' {told}' if told else ''}; check client id and secret in the"
-                    " connection's login and password"
-                ),
-                http_status=response.status,
-                code=code,
-                vendor_text=said,
-                retry_after=found.retry_after,
-                retryable=response.status == 429 or response.status >= 500,
-                account_fault=response.status < 500 and response.status != 429,
-            )
-        try:
-            body = response.json()
-        except ValueError as error:
-            raise InviteNotSentError(no_token(str(error)), http_status=response.status) from None
-        token = body.get("access_token") if isinstance(body, dict) else None
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
-            raise InviteNotSentError(no_token("the answer has no usable access_token"), http_status=response.status)
-        expires_in = as_int(body.get("expires_in"))
-        lifetime = max((expires_in if expires_in is not None else 3600) - _EARLY_SECONDS, _SHORTEST_LIFE_SECONDS)
-        return Token(token, lifetime)
+@dataclass(frozen=True, slots=True)
+class _Token:
+    value: str = field(default="", repr=False)
+    ends: float = 0.0
 
 
-def no_token(problem: str) -> Reason:
+AuthFlow: TypeAlias = "Generator[HttpRequest | AuthFlow, Any, Any]"
+"""
+What a client does for a request: send each request that the flow yields, and give it the response or throw the
+:class:`TransportError` into it. A flow that it yields asks for a token: run one at a time, under the client's lock.
+"""
+
+
+class Login:
     """
-    Give the reason of an invite for which no access token could be had, so that it was not sent.
+    Adds the ``Authorization`` header to requests, and asks for an access token where one is needed. Does no I/O.
 
-    :param problem: what happened, for people.
+    :param on_token: called with each new access token, so that the caller can have it masked in logs.
     """
+
+    def __init__(self, credentials: Credentials, on_token: Callable[[str], None] | None = None) -> None:
+        self._credentials = credentials
+        self._fixed = credentials.authorization
+        self._on_token = on_token
+        self._token = _Token()  # threads share it: always replaced as a whole
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not show in an error: credentials, and the token, also one that has expired."""
+        return (*self._credentials.secrets, self._token.value)
+
+    def flow(self, request: HttpRequest) -> AuthFlow:
+        """
+        Send a request with credentials, and return its response, whatever the status.
+
+        :raises TransportError: no answer came.
+        :raises InviteNotSentError: no access token was issued.
+        """
+        authorization: str = self._authorization() or (yield self._token_flow())
+        response: HttpResponse = yield request.with_authorization(authorization)
+        if response.status == 401 and self._fixed is None:
+            # The token may have ended early. 401 means that nothing was taken, so once more with a new one is safe.
+            if authorization == self._authorization():  # else another request has already replaced it
+                self._token = _Token(self._token.value)
+            response = yield request.with_authorization(self._authorization() or (yield self._token_flow()))
+        return response
+
+    def _authorization(self) -> str | None:
+        token = self._token
+        return self._fixed or (f"Bearer {token.value}" if time.monotonic() < token.ends else None)
+
+    def _token_flow(self) -> AuthFlow:
+        authorization = self._authorization()  # from another request, while this one waited for the lock
+        if authorization is None:
+            assert isinstance(self._credentials, OAuth2Credentials), "the others need no token"
+            try:
+                response = yield _token_request(self._credentials)
+            except TransportError as error:
+                # However it broke, only a token was asked for, so no invite has left.
+                raise InviteNotSentError(_no_token(error.problem), retryable=True) from error
+            token = _read_token(response, self.secrets)
+            if self._on_token:
+                self._on_token(token.value)
+            self._token = token
+            authorization = f"Bearer {token.value}"
+        return authorization
+
+
+def _token_request(credentials: OAuth2Credentials) -> HttpRequest:
+    form = {
+        "client_id": credentials.client_id,
+        "client_secret": credentials.client_secret,
+        "grant_type": "client_credentials",
+    }
+    headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+    return HttpRequest("POST", "/auth/1/oauth2/token", headers, urlencode(form).encode())
+
+
+def _read_token(response: HttpResponse, secrets: tuple[str, ...]) -> _Token:
+    status = response.status
+    if not 200 <= status < 300:
+        # A token is not an invite: whatever the server made of the request, no SMS has left.
+        code, said = read_error_body(response, secrets)
+        what = " ".join(filter(None, (f"HTTP {status}", code, said)))
+        raise InviteNotSentError(
+            _no_token(f"{what}; check client id and secret in the connection's login and password"),
+            http_status=status,
+            code=code,
+            vendor_text=said,
+            retry_after=response.retry_after,
+            retryable=status == 429 or status >= 500,
+            account_fault=status < 500 and status != 429,
+        )
+    try:
+        body = response.json()
+    except ValueError as error:
+        raise InviteNotSentError(_no_token(str(error)), http_status=status) from None
+    token = body.get("access_token") if isinstance(body, dict) else None
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
+        raise InviteNotSentError(_no_token("the answer has no usable access_token"), http_status=status)
+    expires_in = as_int(body.get("expires_in"))
+    lifetime = max((expires_in if expires_in is not None else 3600) - _EARLY_SECONDS, _SHORTEST_LIFE_SECONDS)
+    return _Token(token, time.monotonic() + lifetime)
+
+
+def _no_token(problem: str) -> Reason:
     return Reason(ReasonCode.NO_TOKEN, "No OAuth2 token", detail=problem)

@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 import requests
 from urllib3 import Timeout
 from urllib3.exceptions import ClosedPoolError, HTTPError, LocationValueError
 
 from airflow_provider_omnichat.api.account import Account
-from airflow_provider_omnichat.api.auth import OAuth2Credentials, Token, TokenCache, no_token
+from airflow_provider_omnichat.api.auth import AuthFlow, Login
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, TransportError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
@@ -49,8 +50,7 @@ class OmnichatClient:
     ) -> None:
         self.account = account
         self.backoff = backoff or Backoff()
-        self._on_token = on_token
-        self._token = TokenCache()
+        self._login = Login(account.credentials, on_token)
         self._token_lock = threading.Lock()
         self._stopped = False
         self._route = Route.from_environment(account.base_url)
@@ -94,7 +94,8 @@ class OmnichatClient:
         :raises TransportError: no answer came.
         :raises InviteNotSentError: no OAuth2 token could be had.
         """
-        return self._exchange(users_request(application_key), self._authorization())
+        response: HttpResponse = self._run(self._login.flow(users_request(application_key)))
+        return response
 
     def stop(self) -> None:
         """
@@ -124,54 +125,42 @@ class OmnichatClient:
         return not self._stopped
 
     def _send_once(self, request: HttpRequest, invite: Invite) -> InviteAnswer:
-        authorization = self._authorization()
         try:
-            response = self._exchange(request, authorization)
-            if response.status == 401 and self._token.end(authorization):
-                # The token may have ended early. 401 means that nothing was taken, so once more with a new one is safe.
-                response = self._exchange(request, self._authorization())
+            response = self._run(self._login.flow(request))
         except TransportError as error:
             raise error_of_transport(error) from error
         try:
-            return read_invite_response(response, invite, (*self.account.credentials.secrets, self._token.value or ""))
+            return read_invite_response(response, invite, self._login.secrets)
         except InviteUnknownError as error:
             if error.reason.code is ReasonCode.ANSWER_FOR_ANOTHER:
                 self._session.close()  # nobody knows whose answers come next on its connections
             raise
 
-    def _authorization(self) -> str:
-        credentials = self.account.credentials
-        if not isinstance(credentials, OAuth2Credentials):
-            assert credentials.authorization is not None
-            return credentials.authorization
-        with self._token_lock:
-            authorization = self._token.authorization
-            if authorization is None:
-                token = self._new_token(credentials)
-                if self._on_token:
-                    self._on_token(token.value)
-                self._token.keep(token)
-                authorization = token.authorization
-            return authorization
-
-    def _new_token(self, credentials: OAuth2Credentials) -> Token:
+    def _run(self, flow: AuthFlow) -> Any:
         try:
-            response = self._exchange(credentials.token_request(), None)
+            step = next(flow)
+            while True:
+                if isinstance(step, HttpRequest):
+                    step = flow.send(self._send(step))
+                else:
+                    with self._token_lock:
+                        found = self._run(step)
+                    step = flow.send(found)
+        except StopIteration as end:
+            return end.value
         except TransportError as error:
-            # However it broke, only a token was asked for, so no invite has left.
-            raise InviteNotSentError(no_token(error.problem), retryable=True) from error
-        return credentials.read_token(response)
+            flow.throw(error)
+            raise
 
-    def _exchange(self, request: HttpRequest, authorization: str | None) -> HttpResponse:
+    def _send(self, request: HttpRequest) -> HttpResponse:
         """Send one request once; raise TransportError when no answer comes."""
         timeout = self.account.timeout
         connect = min(timeout, CONNECT_TIMEOUT_SECONDS)
-        headers = {**request.headers, "Authorization": authorization} if authorization else dict(request.headers)
         try:
             response = self._session.request(
                 request.method,
                 self.account.base_url + request.path,
-                headers=headers,
+                headers=request.headers,
                 data=request.body,
                 timeout=Timeout(total=connect + timeout, connect=connect, read=timeout),  # type: ignore[arg-type]
                 allow_redirects=False,

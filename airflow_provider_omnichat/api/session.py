@@ -19,6 +19,7 @@ from airflow_provider_omnichat import __version__
 from airflow_provider_omnichat.api.errors import TransportError
 from airflow_provider_omnichat.api.route import Route
 
+_LENGTH = re.compile(r"\d+\s*", re.ASCII)
 _STATUS_LINE = re.compile(rb"HTTP/\d\.\d (\d{3})\s")
 _LONGEST_HEAD = 1 << 16
 
@@ -137,6 +138,17 @@ class _OneAnswer:
                 left = left[self.sock.send(left) :]
             except OSError as error:  # urllib3 would look for an answer all the same
                 raise ProtocolError("the request could not be written") from error
+
+    def getresponse(self) -> Any:
+        response = super().getresponse()  # type: ignore[misc]
+        lengths = response.headers.getlist("Content-Length")
+        # Also two equal ones, which RFC 9110 8.6 leaves to the client: aiohttp refuses them, and both clients must say
+        # the same about an invite.
+        if lengths and (
+            len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]) or "Transfer-Encoding" in response.headers
+        ):
+            raise ProtocolError("the answer says in two ways how long it is")
+        return response
 
     def send(self, data: bytes) -> None:
         self._unsent += data  # the server hears of a request when it is whole

@@ -55,15 +55,19 @@ _REJECTED_HTTP = frozenset({400, 413, 422})
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
     """
-    A request to the vendor, without the host and the credentials.
+    A request to the vendor, without the host.
 
     :param path: below the base URL, with a leading slash; its parts are quoted.
     """
 
     method: str
     path: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
+
+    def with_authorization(self, value: str) -> HttpRequest:
+        """Return the same request with an ``Authorization`` header."""
+        return HttpRequest(self.method, self.path, {**self.headers, "Authorization": value}, self.body)
 
 
 @dataclass(frozen=True, slots=True)
