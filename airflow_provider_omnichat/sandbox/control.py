@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from airflow_provider_omnichat.sandbox.account import ACCOUNT
-from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan
-from airflow_provider_omnichat.sandbox.faults import FAULTS, FaultError
+from airflow_provider_omnichat.sandbox.fault_plan import FaultError, FaultPlan
+from airflow_provider_omnichat.sandbox.faults import FAULTS
 from airflow_provider_omnichat.sandbox.page import outbox_page
 from airflow_provider_omnichat.sandbox.replies import as_json
 from airflow_provider_omnichat.sandbox.settings import is_loopback

@@ -67,30 +67,9 @@ class DeliveryPlan:
         return "delivered"
 
 
-def parse_shares(spec: str) -> dict[str, float]:
-    """Read ``undeliverable:0.05,expired:0.01``.
-
-    :raises ValueError: when an ending is not known, a share is no number of 0 to 1, or they add up to more than 1
-    """
-    shares: dict[str, float] = {}
-    for part in spec.split(","):
-        name, colon, share = part.strip().partition(":")
-        if name not in ENDINGS:
-            raise ValueError(f"{name!r} is no ending; there are {', '.join(ENDINGS)}")
-        try:
-            shares[name] = float(share) if colon else 1.0
-        except ValueError:
-            raise ValueError(f"{share!r} is no share, 0 to 1") from None
-    check_shares(shares)
-    return shares
-
-
 def check_shares(shares: Mapping[str, float]) -> None:
-    """Refuse shares that cannot be.
-
-    :raises ValueError: when an ending is not known, a share is below 0, or they add up to more than 1
-    """
+    """Raise ValueError when an ending is not known, a share is below 0, or they add up to more than 1."""
     if unknown := [name for name in shares if name not in ENDINGS]:
-        raise ValueError(f"{unknown[0]!r} is no ending; there are {', '.join(ENDINGS)}")
+        raise ValueError(f"{unknown[0]!r} is not an ending; the endings are {', '.join(ENDINGS)}")
     if not all(0 <= share <= 1 for share in shares.values()) or sum(shares.values()) > 1 + 1e-9:
         raise ValueError("shares are numbers of 0 to 1 that add up to at most 1")

@@ -34,7 +34,7 @@ async def read_logs(request: web.Request) -> web.StreamResponse:
     """Answer with the rows that the filters leave, newest first."""
     account = request.app[ACCOUNT]
     settings, query = account.settings, request.query
-    if not account.gate.admits(request.headers.get("Authorization")):
+    if not account.admits(request.headers.get("Authorization")):
         return old_error(401)
     if not settings.logs_scope:
         return old_error(403)
@@ -53,7 +53,7 @@ async def read_logs(request: web.Request) -> web.StreamResponse:
         return old_error(400, validation=problems)
     wanted = query.get("destination")
     rows = []
-    for receipt in account.outbox.latest() if ids is None else account.sent.find(dict.fromkeys(ids.split(","))):
+    for receipt in account.outbox.latest() if ids is None else account.outbox.find(dict.fromkeys(ids.split(","))):
         if receipt.accepted and since <= receipt.time <= until and wanted in {None, receipt.to}:
             standing = account.delivery.at(receipt, now)
             if standing is not None:

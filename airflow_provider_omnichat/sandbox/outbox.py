@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
-from typing import TYPE_CHECKING
+from itertools import islice, takewhile
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from airflow_provider_omnichat.sandbox.statuses import Status
+from airflow_provider_omnichat.sandbox.statuses import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +46,9 @@ class Receipt:
     def as_json(self) -> dict[str, object]:
         """Return the receipt as plain JSON values, with the whole number."""
         return {
-            "sequence": self.sequence,
+            **{name: getattr(self, name) for name in self.__slots__},
             "time": datetime.fromtimestamp(self.time, UTC).isoformat(timespec="milliseconds"),
-            "to": self.to,
-            "message": self.message,
-            "text": self.text,
-            "segments": self.segments,
-            "link_placeholder": self.link_placeholder,
-            "application_key": self.application_key,
-            "integration_type": self.integration_type,
-            "message_id": self.message_id,
             "status": self.status.as_wire() if self.status else None,
-            "fault": self.fault,
-            "http_status": self.http_status,
-            "accepted": self.accepted,
         }
 
 
@@ -101,6 +87,8 @@ class Outbox:
     def clear(self) -> None:
         """Forget every receipt and start the totals again."""
         self._receipts.clear()
+        self._by_id: dict[str, Receipt] = {}
+        self._newest_by_id: Receipt | None = None
         self.requests_seen = 0
         self._recorded = 0
         self._accepted = 0
@@ -144,6 +132,14 @@ class Outbox:
     def latest(self, limit: int | None = None) -> Iterable[Receipt]:
         """Yield the receipts, newest first."""
         return islice(reversed(self._receipts), limit)
+
+    def find(self, message_ids: Iterable[str]) -> list[Receipt]:
+        """Return the accepted invites with these message ids, also those that are no longer kept."""
+        # The index is brought up to date when it is asked, so that sending pays nothing for it.
+        newer = list(takewhile(lambda receipt: receipt is not self._newest_by_id, self.latest()))
+        self._by_id.update({receipt.message_id: receipt for receipt in newer if receipt.message_id is not None})
+        self._newest_by_id = newer[0] if newer else self._newest_by_id
+        return [self._by_id[each] for each in message_ids if each in self._by_id]
 
     def oldest_first(self) -> list[Receipt]:
         """Return a copy of what is kept, in the order of arrival."""

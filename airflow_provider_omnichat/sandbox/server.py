@@ -1,27 +1,61 @@
-"""The sandbox inside another process, for tests: a server in a background thread."""
+"""The sandbox as a server: its paths, and, for tests, one in a background thread of another process."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
-from airflow_provider_omnichat.sandbox.account import Account
-from airflow_provider_omnichat.sandbox.app import listen
+from aiohttp import web
+
+from airflow_provider_omnichat.sandbox import control, logs, send, surroundings
+from airflow_provider_omnichat.sandbox.account import ACCOUNT, Account
 from airflow_provider_omnichat.sandbox.delivery import check_shares
 from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan, FaultSpecs
-from airflow_provider_omnichat.sandbox.journal import Journal
+from airflow_provider_omnichat.sandbox.outbox import Receipt, Totals
 from airflow_provider_omnichat.sandbox.settings import Credentials, Settings, airflow_connection, base_address
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from types import TracebackType
-
-    from airflow_provider_omnichat.sandbox.outbox import Receipt, Totals
-
 T = TypeVar("T")
+
+_APPLICATIONS = "/omnichat/1/applications"
+
+
+async def listen(account: Account) -> tuple[web.AppRunner, int]:
+    """Start to listen, in the running event loop.
+
+    :return: the runner, to be cleaned up by the caller, and the port
+    :raises OSError: when the address cannot be listened on
+    """
+    app = web.Application()
+    app[ACCOUNT] = account
+    app.add_routes(
+        [
+            web.post(_APPLICATIONS + "/{key}/integrations/{type}/invite", send.send_invite),
+            web.get(_APPLICATIONS + "/{key}/users", surroundings.list_users),
+            web.post(_APPLICATIONS, surroundings.create_application),
+            web.post("/auth/1/oauth2/token", surroundings.oauth2_token),
+            web.post("/auth/1/session", surroundings.session),
+            web.get("/sms/3/logs", logs.read_logs),
+            web.get("/", control.page),
+            web.get("/__outbox", control.read_outbox),
+            web.delete("/__outbox", control.clear_outbox),
+            web.post("/__outbox/clear", control.clear_outbox),
+            web.get("/__faults", control.read_faults),
+            web.post("/__faults", control.write_faults),
+        ]
+    )
+    # A hanging answer ends when its client goes away; nothing waits for it when the sandbox stops.
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.05)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, account.settings.host, account.settings.port, backlog=1024).start()
+    except BaseException:
+        await runner.cleanup()
+        raise
+    return runner, int(runner.addresses[0][1])
 
 
 class Sandbox:
@@ -68,9 +102,7 @@ class Sandbox:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self.stop()
 
     def _run(self, ready: Future[None]) -> None:
@@ -84,13 +116,13 @@ class Sandbox:
     async def _serve(self, ready: Future[None]) -> None:
         runner, self._port = await listen(self._account)
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        with Journal(self._account):
+        with self._account.outbox_file():
             ready.set_result(None)
             await self._stopping.wait()
             await runner.cleanup()
 
     def _in_loop(self, work: Callable[[], T]) -> T:
-        """Do ``work`` where the handlers run: the account is not made for two threads."""
+        """Run *work* where the handlers run: the account is not made for two threads."""
         loop = self._loop
         if loop is None:
             return work()
@@ -133,7 +165,7 @@ class Sandbox:
     def invite_url(self, integration_type: str | None = None) -> str:
         """Return the URL of the invite call, of the first integration unless another is named."""
         kind = integration_type or self.settings.integration_types[0]
-        return f"{self.url}/omnichat/1/applications/{self.application_key}/integrations/{kind}/invite"
+        return f"{self.url}{_APPLICATIONS}/{self.application_key}/integrations/{kind}/invite"
 
     @property
     def outbox(self) -> list[Receipt]:
@@ -176,7 +208,7 @@ class Sandbox:
         self._in_loop(work)
 
     def set_delivery(self, shares: Mapping[str, float], after: tuple[float, float]) -> None:
-        """Change how accepted invites end and when, also those that are there; see `Settings`."""
+        """Change how and when accepted invites end, also those already sent; see `Settings`."""
         check_shares(shares)
 
         def work() -> None:
@@ -193,5 +225,5 @@ class Sandbox:
         self._in_loop(self._account.clear)
 
     def clear_faults(self) -> None:
-        """No faults and no script; the seed starts again."""
+        """Remove faults and script, and start the seed again."""
         self._in_loop(self._account.plan.clear)

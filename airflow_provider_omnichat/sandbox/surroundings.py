@@ -24,7 +24,7 @@ _USERS = (
 async def list_users(request: web.Request) -> web.StreamResponse:
     """Answer with the users of an application; the call a connection test makes."""
     account = request.app[ACCOUNT]
-    if not account.gate.admits(request.headers.get("Authorization")):
+    if not account.admits(request.headers.get("Authorization")):
         return old_error(401)
     if not account.has_application(request.match_info["key"]):
         return old_error(404)
@@ -54,7 +54,7 @@ def _number(
 async def create_application(request: web.Request) -> web.StreamResponse:
     """Create an application whose key works from then on."""
     account = request.app[ACCOUNT]
-    if not account.gate.admits(request.headers.get("Authorization")):
+    if not account.admits(request.headers.get("Authorization")):
         return old_error(401)
     body = await _json_object(request)
     if body is None:
@@ -72,14 +72,14 @@ async def create_application(request: web.Request) -> web.StreamResponse:
 
 async def oauth2_token(request: web.Request) -> web.StreamResponse:
     """Exchange client id and secret for a token that expires."""
-    gate = request.app[ACCOUNT].gate
+    account = request.app[ACCOUNT]
     form = await request.post()
     if form.get("grant_type") != "client_credentials":
         return old_error(400, validation={"grant_type": ["must be client_credentials"]})
-    token = gate.token_for_client(str(form.get("client_id", "")), str(form.get("client_secret", "")))
+    token = account.token_for_client(str(form.get("client_id", "")), str(form.get("client_secret", "")))
     if token is None:
         return old_error(401)
-    lifetime = request.app[ACCOUNT].settings.token_lifetime
+    lifetime = account.settings.token_lifetime
     return as_json({"access_token": token, "expires_in": int(lifetime), "token_type": "Bearer"})
 
 
@@ -88,7 +88,7 @@ async def session(request: web.Request) -> web.StreamResponse:
     body = await _json_object(request)
     if body is None:
         return old_error(400)
-    token = request.app[ACCOUNT].gate.token_for_user(str(body.get("username", "")), str(body.get("password", "")))
+    token = request.app[ACCOUNT].token_for_user(str(body.get("username", "")), str(body.get("password", "")))
     return old_error(401) if token is None else as_json({"token": token})
 
 

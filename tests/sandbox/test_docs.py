@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from airflow_provider_omnichat.sandbox.fault_table import as_markdown
+from airflow_provider_omnichat.sandbox.faults import as_markdown
 
 DOCS = Path(__file__).parents[2] / "docs" / "sandbox.md"
 

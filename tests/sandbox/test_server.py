@@ -13,8 +13,8 @@ import requests
 
 from airflow_provider_omnichat.sandbox import Credentials, Sandbox, Settings
 from airflow_provider_omnichat.sandbox.account import Account
-from airflow_provider_omnichat.sandbox.app import listen
 from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan
+from airflow_provider_omnichat.sandbox.server import listen
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 
