@@ -1,11 +1,10 @@
-"""The async client, for many invites at once: one attempt a call, the pace and the repeats are the caller's."""
+"""The async client, for many invites at once: one attempt a call; pace and repeats are the caller's."""
 
 from __future__ import annotations
 
 import asyncio
 import select
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 import aiohttp
@@ -14,12 +13,12 @@ from yarl import URL
 from airflow_provider_omnichat import __version__
 from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.auth import AuthFlow, Login
-from airflow_provider_omnichat.api.client import CONNECT_TIMEOUT_SECONDS, LARGEST_BODY
 from airflow_provider_omnichat.api.errors import InviteUnknownError, TransportError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.reasons import ReasonCode
-from airflow_provider_omnichat.api.route import Route
+from airflow_provider_omnichat.api.route import CONNECT_TIMEOUT_SECONDS, Route
 from airflow_provider_omnichat.api.wire import (
+    LARGEST_BODY,
     READ_HEADERS,
     HttpRequest,
     HttpResponse,
@@ -31,7 +30,7 @@ from airflow_provider_omnichat.api.wire import (
 # Shorter than servers usually keep an idle connection: one that the server closes just as a request goes out would
 # leave an invite in doubt.
 _KEEP_ALIVE_SECONDS = 5.0
-# Data that nobody asked for, or the end: that of one direction is told apart only by Linux.
+# Data that nobody asked for, or the end; only Linux reports the end of one direction.
 _UNASKED = select.POLLIN | getattr(select, "POLLRDHUP", 0)
 
 
@@ -75,9 +74,9 @@ class AsyncOmnichatClient:
         self._connector = _Connector(route, limit=self._concurrency, keepalive_timeout=_KEEP_ALIVE_SECONDS)
         self._session = aiohttp.ClientSession(
             connector=self._connector,
-            # One timer for all that follows the connection, whose own ends first: a connection that does not come about
-            # is certain. Another between two pieces of an answer (sock_read) would cost a tenth of the speed, and would
-            # not end headers that drip.
+            # One timer for everything, and a shorter one for the connection: if that fails, nothing was sent. A timer
+            # between two pieces of an answer (sock_read) would cost a tenth of the speed, and headers that drip would
+            # not end.
             timeout=aiohttp.ClientTimeout(total=connect + self.account.timeout, connect=connect),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -85,9 +84,7 @@ class AsyncOmnichatClient:
         )
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *failure: object) -> None:
         if self._session is not None:
             await self._session.close()
 
@@ -98,8 +95,7 @@ class AsyncOmnichatClient:
         :param invite: a checked invite.
         :return: the answer of an accepted invite.
         :raises InviteRejectedError: the vendor refused it.
-        :raises InviteNotSentError: the vendor certainly did not take it; ``retryable`` tells whether another attempt
-            helps.
+        :raises InviteNotSentError: the vendor certainly did not take it; another attempt may help if ``retryable``.
         :raises InviteUnknownError: it may have been sent, or not.
         """
         try:
@@ -115,12 +111,11 @@ class AsyncOmnichatClient:
 
     async def exchange(self, request: HttpRequest) -> HttpResponse:
         """
-        Send one request of this account once.
+        Send one request once, with the account's credentials.
 
-        :param request: without credentials, which are added here.
         :return: the response, whatever its status.
         :raises TransportError: no answer came.
-        :raises InviteNotSentError: no OAuth2 token could be had.
+        :raises InviteNotSentError: no OAuth2 token was issued.
         """
         response: HttpResponse = await self._run(self._login.flow(request))
         return response
@@ -131,6 +126,7 @@ class AsyncOmnichatClient:
         return self._login.secrets
 
     async def _run(self, flow: AuthFlow) -> Any:
+        """Drive a flow of :class:`Login`: send its requests, and run a flow for a token under the lock."""
         try:
             step = next(flow)
             while True:
@@ -179,16 +175,16 @@ class AsyncOmnichatClient:
 
 class _Connector(aiohttp.TCPConnector):
     """
-    Gives a connection on which nothing has come unasked, or says that there is none and nothing was sent.
+    Returns a connection on which nothing has come unasked, or raises an error which says that nothing was sent.
 
-    What came unasked would pass for the answer. Some of aiohttp's errors are raised for what fails on the way to the
-    vendor and for what breaks later alike.
+    What came unasked would be taken for the answer. aiohttp raises some of its errors both for a connection that cannot
+    be made and for one that breaks later.
     """
 
     def __init__(self, route: Route, **kwargs: Any) -> None:
         super().__init__(ssl=route.context or True, **kwargs)
         self._route = route
-        #: Connections of an earlier one are used no more.
+        #: Connections of an earlier age are not used again.
         self.age = 0
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's own parameter
@@ -208,26 +204,22 @@ class _Connector(aiohttp.TCPConnector):
                 connection.close()
                 if is_new:
                     raise ConnectionError
-        except Exception as error:  # whatever it is: the request is written later
+        except Exception as error:  # any error: the request is written later
             failure = error
         # Outside the handler: aiohttp shows in its errors what the proxy wrote, and a proxy's password.
         raise _not_connected(failure, self._route)
 
 
 def _watch(connection: Any) -> select.poll:
-    """
-    Make what tells whether the other side has sent something or ended a connection, which is asked before each request.
-
-    The event loop may not have seen it yet, or be about to end TLS. A request that is written then goes nowhere, or has
-    another's answer waiting for it.
-    """
+    # Polled before each request, for data or the end of the connection that the event loop may not have seen yet: a
+    # request written then goes nowhere, or finds another's answer.
     watch = select.poll()
     watch.register(connection.transport.get_extra_info("socket").fileno(), _UNASKED)
     return watch
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes | None:
-    """Read what an answer of the vendor can hold; None when it breaks off, drips past the time-out or is too large."""
+    """Read a body; None if it breaks off, drips past the time-out or is too large for an answer of the vendor."""
     content = response.content
     if content.is_eof() and content.exception() is None:  # short ones come together with the headers
         body = content.read_nowait()
@@ -239,7 +231,7 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes | None:
             if len(body) > LARGEST_BODY:
                 return None
     except (aiohttp.ClientError, TimeoutError, OSError):
-        return None  # the status still tells, and of a 2xx without a body the caller says "unknown"
+        return None  # the status still counts; a 2xx without a body leaves the invite in doubt
     return body
 
 
@@ -264,8 +256,6 @@ def _transport_error(error: Exception, route: Route, timeout: float) -> Transpor
         case aiohttp.InvalidURL():
             return route.unusable()
         case TimeoutError():
-            return TransportError(ReasonCode.READ_TIMEOUT, f"no answer within {timeout:g} seconds")
+            return route.unanswered(timeout)
         case _:
-            return TransportError(
-                ReasonCode.CONNECTION_BROKEN, f"the connection broke before an answer came ({type(error).__name__})"
-            )
+            return route.interrupted(error)

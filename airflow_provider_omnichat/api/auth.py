@@ -6,7 +6,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
 from airflow_provider_omnichat.api.errors import InviteNotSentError, TransportError
@@ -18,69 +18,38 @@ _EARLY_SECONDS = 30.0
 _SHORTEST_LIFE_SECONDS = 5.0
 
 
-class Credentials(Protocol):
-    """The credentials of an account."""
-
-    @property
-    def authorization(self) -> str | None:
-        """The value of the header; None if each request needs a token."""
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """What must not show anywhere."""
-
-
 @dataclass(frozen=True, slots=True)
-class BasicCredentials:
-    """User name and password (``Basic``), as on the vendor's page of the invite."""
+class Credentials:
+    """
+    How an account logs in.
 
-    user: str
-    password: str = field(repr=False)
+    :param authorization: the value of the header; None if each request needs a token.
+    :param secrets: what must not show anywhere.
+    :param token_request: asks for an access token.
+    """
 
-    @property
-    def authorization(self) -> str:
-        """The value of the header."""
-        return "Basic " + b64encode(f"{self.user}:{self.password}".encode()).decode()
+    authorization: str | None = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+    token_request: HttpRequest | None = field(default=None, repr=False)
 
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The password, alone and as it is in the header."""
-        return (self.password, self.authorization.removeprefix("Basic "))
+    @classmethod
+    def basic(cls, user: str, password: str) -> Credentials:
+        """Log in with user name and password (``Basic``), as on the vendor's page of the invite."""
+        encoded = b64encode(f"{user}:{password}".encode()).decode()
+        return cls(f"Basic {encoded}", (password, encoded))
 
+    @classmethod
+    def api_key(cls, key: str) -> Credentials:
+        """Log in with an API key (``App``), which the vendor recommends."""
+        return cls(f"App {key}", (key,))
 
-@dataclass(frozen=True, slots=True)
-class ApiKeyCredentials:
-    """An API key (``App``), which the vendor recommends."""
-
-    key: str = field(repr=False)
-
-    @property
-    def authorization(self) -> str:
-        """The value of the header."""
-        return f"App {self.key}"
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The key."""
-        return (self.key,)
-
-
-@dataclass(frozen=True, slots=True)
-class OAuth2Credentials:
-    """Client id and secret, exchanged for a token that expires (``Bearer``); there is no refresh token."""
-
-    client_id: str
-    client_secret: str = field(repr=False)
-
-    @property
-    def authorization(self) -> None:
-        """None: each request needs a token."""
-        return None
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The client secret."""
-        return (self.client_secret,)
+    @classmethod
+    def oauth2(cls, client_id: str, client_secret: str) -> Credentials:
+        """Log in with a token that expires (``Bearer``), in exchange for id and secret; there is no refresh token."""
+        form = {"client_id": client_id, "client_secret": client_secret, "grant_type": "client_credentials"}
+        headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+        request = HttpRequest("POST", "/auth/1/oauth2/token", headers, urlencode(form).encode())
+        return cls(None, (client_secret,), request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +74,6 @@ class Login:
 
     def __init__(self, credentials: Credentials, on_token: Callable[[str], None] | None = None) -> None:
         self._credentials = credentials
-        self._fixed = credentials.authorization
         self._on_token = on_token
         self._token = _Token()  # threads share it: always replaced as a whole
 
@@ -123,7 +91,7 @@ class Login:
         """
         authorization: str = self._authorization() or (yield self._token_flow())
         response: HttpResponse = yield request.with_authorization(authorization)
-        if response.status == 401 and self._fixed is None:
+        if response.status == 401 and self._credentials.authorization is None:
             # The token may have ended early. 401 means that nothing was taken, so once more with a new one is safe.
             if authorization == self._authorization():  # else another request has already replaced it
                 self._token = _Token(self._token.value)
@@ -132,14 +100,14 @@ class Login:
 
     def _authorization(self) -> str | None:
         token = self._token
-        return self._fixed or (f"Bearer {token.value}" if time.monotonic() < token.ends else None)
+        return self._credentials.authorization or (f"Bearer {token.value}" if time.monotonic() < token.ends else None)
 
     def _token_flow(self) -> AuthFlow:
         authorization = self._authorization()  # from another request, while this one waited for the lock
         if authorization is None:
-            assert isinstance(self._credentials, OAuth2Credentials), "the others need no token"
+            assert self._credentials.token_request, "the others need no token"
             try:
-                response = yield _token_request(self._credentials)
+                response = yield self._credentials.token_request
             except TransportError as error:
                 # However it broke, only a token was asked for, so no invite has left.
                 raise InviteNotSentError(_no_token(error.problem), retryable=True) from error
@@ -149,16 +117,6 @@ class Login:
             self._token = token
             authorization = f"Bearer {token.value}"
         return authorization
-
-
-def _token_request(credentials: OAuth2Credentials) -> HttpRequest:
-    form = {
-        "client_id": credentials.client_id,
-        "client_secret": credentials.client_secret,
-        "grant_type": "client_credentials",
-    }
-    headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
-    return HttpRequest("POST", "/auth/1/oauth2/token", headers, urlencode(form).encode())
 
 
 def _read_token(response: HttpResponse, secrets: tuple[str, ...]) -> _Token:

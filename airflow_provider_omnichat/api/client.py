@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 import requests
@@ -14,25 +13,26 @@ from urllib3.exceptions import ClosedPoolError, HTTPError, LocationValueError
 
 from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.auth import AuthFlow, Login
-from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, TransportError
+from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, OmnichatError, TransportError
+from airflow_provider_omnichat.api.hints import http_hint
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import Backoff
-from airflow_provider_omnichat.api.route import Route
+from airflow_provider_omnichat.api.route import CONNECT_TIMEOUT_SECONDS, Route
 from airflow_provider_omnichat.api.session import NotConnectedError, new_session
 from airflow_provider_omnichat.api.tracebacks import leaves_no_locals
 from airflow_provider_omnichat.api.wire import (
+    LARGEST_BODY,
     HttpRequest,
     HttpResponse,
     error_of_transport,
     invite_request,
+    read_error_body,
     read_invite_response,
     users_request,
 )
 
-CONNECT_TIMEOUT_SECONDS = 10.0
 _LOOK_EVERY_SECONDS = 0.1
-LARGEST_BODY = 1 << 20
 
 
 class OmnichatClient:
@@ -59,15 +59,14 @@ class OmnichatClient:
     @leaves_no_locals
     def send_invite(self, invite: Invite) -> InviteAnswer:
         """
-        Send one invite.
+        Send one invite, and again within the backoff's budget after a failure with which nothing was sent.
 
-        No connection, 429 and 503 with ``Retry-After`` are repeated within the backoff's budget: with them, nothing
-        was sent.
+        These are: no connection, 429, and 503 with ``Retry-After``.
 
         :param invite: a checked invite.
         :return: the answer of an accepted invite.
         :raises InviteRejectedError: the vendor refused it.
-        :raises InviteNotSentError: the vendor did not take it, to the end of the budget.
+        :raises InviteNotSentError: the vendor did not take it before the budget ended.
         :raises InviteUnknownError: it may have been sent, or not; never repeated here.
         """
         request = invite_request(invite)
@@ -85,24 +84,36 @@ class OmnichatClient:
             Reason(ReasonCode.SENDING_STOPPED, "The invite was not sent", detail="sending was stopped")
         )
 
-    def get_users(self, application_key: str) -> HttpResponse:
+    def probe(self) -> tuple[bool, str]:
         """
-        List one user of an application, which sends nothing: what a connection test calls.
+        Test the connection: list one user of the account's application, which sends nothing.
 
-        :param application_key: the OMNI application.
-        :return: the response, whatever its status.
-        :raises TransportError: no answer came.
-        :raises InviteNotSentError: no OAuth2 token could be had.
+        :return: whether it worked, and what is wrong and what to do about it.
         """
-        response: HttpResponse = self._run(self._login.flow(users_request(application_key)))
-        return response
+        host, key = self.account.base_url, self.account.application_key
+        if key is None:
+            return False, (
+                "application_key: is empty, and the vendor's API has nothing else to test a login with;"
+                " put the key of your OMNI application into the connection"
+            )
+        try:
+            response = self._run(self._login.flow(users_request(key)))
+        except OmnichatError as error:
+            return False, f"{host}: {error}"
+        if 200 <= response.status < 300:
+            try:
+                problem = "" if isinstance(response.json(), list) else "not with a list of users"
+            except ValueError as error:
+                problem = str(error)
+            if problem:
+                return False, f"{host} answered HTTP {response.status}, but {problem}; is this the vendor's host?"
+            return True, f"{host}: the login and the application key are right. No invite was sent."
+        answered = " ".join(filter(None, (f"HTTP {response.status}", *read_error_body(response, self._login.secrets))))
+        hint = http_hint(response.status) or "the vendor or a server on the way is in trouble; try again later"
+        return False, f"{host} answered {answered}: {hint}"
 
     def stop(self) -> None:
-        """
-        Begin no further attempt.
-
-        One that is under way is left to end. Can be called from any thread or signal handler.
-        """
+        """Begin no further attempt; one under way may end. Can be called from any thread or signal handler."""
         self._stopped = True
 
     def close(self) -> None:
@@ -112,13 +123,12 @@ class OmnichatClient:
     def __enter__(self) -> OmnichatClient:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self.close()
 
     def _wait(self, seconds: float) -> bool:
-        """Tell whether the time passed without a stop. Not an Event: a signal handler that sets one may lock up."""
+        """Return whether the time passed without a stop."""
+        # Not an Event: a signal handler that sets one may lock up.
         end = time.monotonic() + seconds
         while not self._stopped and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, _LOOK_EVERY_SECONDS))
@@ -137,6 +147,7 @@ class OmnichatClient:
             raise
 
     def _run(self, flow: AuthFlow) -> Any:
+        """Drive a flow of :class:`Login`: send its requests, and run a flow for a token under the lock."""
         try:
             step = next(flow)
             while True:
@@ -171,8 +182,8 @@ class OmnichatClient:
         else:
             with response:
                 if response.status_code < 200:
-                    # An interim answer, which http.client takes for the whole one. The true one is still to come on
-                    # this connection, and the next invite would take it for its own.
+                    # An interim answer, which http.client takes for the whole one. The real one will come on this
+                    # connection, and the next invite would take it for its own.
                     self._session.close()
                 found = {name.lower(): value for name, value in response.headers.items()}
                 return HttpResponse(response.status_code, found, _read_body(response))
@@ -181,7 +192,7 @@ class OmnichatClient:
 
 
 def _read_body(response: requests.Response) -> bytes | None:
-    """Read what an answer of the vendor can hold; None when it breaks off, drips past the time-out or is too large."""
+    """Read a body; None if it breaks off, drips past the time-out or is too large for an answer of the vendor."""
     body = b""
     try:
         while chunk := response.raw.read1(16384, decode_content=False):
@@ -189,7 +200,7 @@ def _read_body(response: requests.Response) -> bytes | None:
             if len(body) > LARGEST_BODY:
                 return None
     except (HTTPError, OSError):
-        return None  # the status still tells, and of a 2xx without a body the caller says "unknown"
+        return None  # the status still counts; a 2xx without a body leaves the invite in doubt
     return body
 
 
@@ -201,12 +212,10 @@ def _transport_error(error: Exception, route: Route, timeout: float) -> Transpor
             # Not InvalidHeader: that is what requests makes of an answer with two lengths, too.
             return route.unusable()
         case requests.exceptions.ReadTimeout():
-            return TransportError(ReasonCode.READ_TIMEOUT, f"no answer within {timeout:g} seconds")
+            return route.unanswered(timeout)
         case requests.RequestException(args=(ClosedPoolError(), *_)):
             return TransportError(
                 ReasonCode.NO_CONNECTION, "the connections were closed before it got one", written=False
             )
         case _:
-            return TransportError(
-                ReasonCode.CONNECTION_BROKEN, f"the connection broke before an answer came ({type(error).__name__})"
-            )
+            return route.interrupted(error)

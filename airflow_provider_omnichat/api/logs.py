@@ -1,7 +1,7 @@
 """
 The vendor's SMS logs (``GET /sms/3/logs``): what became of messages, as often as one asks.
 
-Experimental: that invites stand in these logs is not documented, so a miss says nothing. The reports of the vendor
+Experimental: it is not documented that these logs contain invites, so a miss says nothing. The vendor's reports
 (``/sms/1/reports``, ``/sms/3/reports``) are never read: each is given once, and would be missing elsewhere.
 
 https://www.infobip.com/docs/api/channels/sms/logs-and-status-reports/get-outbound-sms-message-logs-v3
@@ -9,34 +9,35 @@ https://www.infobip.com/docs/api/channels/sms/logs-and-status-reports/get-outbou
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
-from airflow_provider_omnichat.api.client import LARGEST_BODY
 from airflow_provider_omnichat.api.errors import InviteNotSentError, SmsLogsError, TransportError
 from airflow_provider_omnichat.api.hints import http_hint
 from airflow_provider_omnichat.api.models import Status, as_int, as_text
 from airflow_provider_omnichat.api.outcomes import Delivery
 from airflow_provider_omnichat.api.privacy import mask_number
-from airflow_provider_omnichat.api.request_limit import RequestLimit
 from airflow_provider_omnichat.api.retry import Backoff
-from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse, read_error_body
+from airflow_provider_omnichat.api.wire import LARGEST_BODY, HttpRequest, HttpResponse, read_error_body
 
 REQUESTS_A_MINUTE = 120
-"""As the vendor documents it, for the account."""
+"""The vendor's limit for an account."""
 
 REACH = timedelta(hours=48)
 """How far back the logs go."""
 
 LONGEST_FILTER_CHARACTERS = 2048
-"""Of the message ids of one request, with the commas between them."""
+"""At most, of the message ids of one request with the commas between them."""
 
-# Half of what the vendor gives: an answer with long texts stays below the largest body that is read.
+# Half of the vendor's maximum: an answer with long texts stays below the largest body that is read.
 ROWS_A_PAGE = 500
 
 _MOST_PAGES = 200
@@ -52,14 +53,11 @@ _HINTS = {
 
 class LoggedMessage(NamedTuple):
     """
-    One row of the logs; its ``repr`` masks the number.
+    One row of the logs; its ``repr`` masks the number. What the vendor did not give is None.
 
-    :param destination: the number, whole; None when it was not given.
-    :param status: where the SMS stands; ``status.delivery`` says it in one word.
-    :param sent_at: when the vendor sent it; None when it was not given.
-    :param done_at: when it came to this status; None when it was not given.
-    :param price: of all its parts: ``pricePerMessage`` times ``messageCount``; None where one of them was not given.
-    :param currency: of the price.
+    :param destination: the whole number.
+    :param done_at: when it came to this status.
+    :param price: of all its segments: ``pricePerMessage`` times ``messageCount``.
     """
 
     message_id: str
@@ -95,14 +93,45 @@ class LoggedMessage(NamedTuple):
         return f"LoggedMessage(message_id={self.message_id!r}, destination={number!r}, status={self.status!r})"
 
 
+class RequestLimit:
+    """
+    Keeps to the vendor's limit of requests within any stretch of time.
+
+    :param clock: seconds that only go forward.
+    :param sleep: waits so many seconds of *clock*.
+    """
+
+    def __init__(
+        self,
+        requests: int = REQUESTS_A_MINUTE,
+        seconds: float = 60.0,
+        clock: Callable[[], float] = monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._seconds = seconds
+        self._answered: deque[float] = deque(maxlen=requests)
+        self.clock = clock
+        self.sleep = sleep
+
+    async def wait(self) -> None:
+        """Wait until another request may leave."""
+        if len(self._answered) == self._answered.maxlen:
+            left = self._answered[0] + self._seconds - self.clock()
+            if left > 0:
+                await self.sleep(left)
+
+    def count(self) -> None:
+        """Count a request, once it is answered: it has reached the vendor by then, and did not before it left."""
+        self._answered.append(self.clock())
+
+
 class SmsLogs:
     """
     Reads the logs of one account, one request after the other and within the vendor's limit.
 
-    What fails on the way or is refused for a time is asked again for five minutes: reading changes nothing.
+    What fails or is refused for a time is asked again for five minutes: reading changes nothing.
 
     :param client: an entered client.
-    :param limit: the vendor's limit on requests; shared by all that is read through this object.
     :param backoff: how long requests are repeated, by the clock of *limit*.
     """
 
@@ -110,16 +139,16 @@ class SmsLogs:
         self, client: AsyncOmnichatClient, limit: RequestLimit | None = None, backoff: Backoff | None = None
     ) -> None:
         self._client = client
-        self._limit = limit or RequestLimit(REQUESTS_A_MINUTE, seconds=60.0)
+        self._limit = limit or RequestLimit()
         self._backoff = backoff or Backoff(budget=_PATIENCE_SECONDS, first=1.0)
         #: Message ids that cannot be asked for: blank, longer than the filter, or with a comma in them.
         self.not_asked: list[str] = []
 
     async def by_message_ids(self, message_ids: Iterable[str]) -> AsyncIterator[LoggedMessage]:
         """
-        Read what became of messages; those that are not in the logs do not come.
+        Read what became of messages; those that are not in the logs are left out.
 
-        :param message_ids: of the vendor; any number of them, read as they are needed.
+        :param message_ids: the vendor's; any number of them, read as they are needed.
         :raises SmsLogsError: the logs cannot be read.
         """
         for ids in pack(message_ids, self.not_asked):
@@ -133,12 +162,7 @@ class SmsLogs:
                         break  # a further page could hold nothing new, and would count against the limit
 
     async def are_final(self, message_ids: Iterable[str]) -> bool:
-        """
-        Tell whether all messages have a final status.
-
-        :param message_ids: of the vendor.
-        :raises SmsLogsError: the logs cannot be read.
-        """
+        """Return whether all messages have a final status; raise SmsLogsError if the logs cannot be read."""
         waiting = set(message_ids)
         async for message in self.by_message_ids(list(waiting)):
             if message.delivery.is_final:
@@ -151,14 +175,12 @@ class SmsLogs:
         """
         Read what was sent to numbers, one request for each: the filter is documented for one number.
 
-        :param numbers: in international format, digits only.
-        :param since: the earliest time of sending, with a time zone.
-        :param until: the latest time of sending, with a time zone.
+        :param since: the earliest time of sending, with a time zone; *until* is the latest.
         :raises SmsLogsError: the logs cannot be read.
         """
-        span = {"sentSince": _as_filter(since), "sentUntil": _as_filter(until)}
+        period = {"sentSince": _as_filter(since), "sentUntil": _as_filter(until)}
         for number in numbers:
-            async for message in self._read({"destination": number, **span}, hidden=(number,)):
+            async for message in self._read({"destination": number, **period}, hidden=(number,)):
                 yield message
 
     async def _read(self, filters: Mapping[str, str], hidden: tuple[str, ...] = ()) -> AsyncGenerator[LoggedMessage]:
@@ -191,7 +213,7 @@ class SmsLogs:
                 retry_after = response.retry_after
             except TransportError as failure:
                 error, may_repeat, retry_after = _unreadable(failure.problem), True, None
-            except InviteNotSentError as failure:  # no access token: as the clients say it of an invite
+            except InviteNotSentError as failure:  # no access token
                 error, may_repeat = _unreadable(str(failure.reason), failure.http_status), failure.retryable
                 retry_after = failure.retry_after
             finally:
@@ -202,7 +224,7 @@ class SmsLogs:
             await self._limit.sleep(wait)
 
     def _refusal(self, response: HttpResponse, hidden: tuple[str, ...]) -> tuple[SmsLogsError, bool]:
-        """Give the error of an answer that is no page of the logs, and whether it may pass."""
+        """Return the error of an answer that is not a page of the logs, and whether a repeat may help."""
         status = response.status
         said = ": ".join(filter(None, read_error_body(response, (*hidden, *self._client.secrets))))
         hint = _HINTS.get(status) or (None if status == 429 else http_hint(status))
@@ -213,11 +235,7 @@ class SmsLogs:
 
 
 def can_be_asked(message_id: str) -> bool:
-    """
-    Tell whether the filter takes a message id: not a blank one, nor one with a comma, nor one longer than the filter.
-
-    :param message_id: as the vendor gave it.
-    """
+    """Return whether the filter takes a message id: not blank, without a comma, no longer than the filter."""
     return bool(message_id.strip()) and "," not in message_id and _length(message_id) <= LONGEST_FILTER_CHARACTERS
 
 
@@ -227,10 +245,9 @@ def _length(message_id: str) -> int:
 
 def pack(message_ids: Iterable[str], not_asked: list[str]) -> Iterator[list[str]]:
     """
-    Pack message ids into as few requests as the filter and the rows of a page allow; each id once in a request.
+    Pack message ids into as few requests as the filter and the rows of a page allow, each id once in a request.
 
-    :param message_ids: as the vendor gave them.
-    :param not_asked: gets those that cannot be asked for.
+    :param not_asked: ids that cannot be asked for are added to it.
     """
     packed: dict[str, None] = {}
     left = LONGEST_FILTER_CHARACTERS + 1
@@ -252,7 +269,7 @@ def pack(message_ids: Iterable[str], not_asked: list[str]) -> Iterator[list[str]
 
 
 def _page_of(response: HttpResponse) -> tuple[list[Any], str | None]:
-    """Give the rows and the cursor of the next page."""
+    """Return the rows, and the cursor of the next page."""
     try:
         body = response.json(LARGEST_BODY)
     except ValueError as error:
