@@ -1,17 +1,13 @@
-"""What becomes of an accepted invite after it was taken: its status moves on as time passes."""
+"""What becomes of an accepted invite: its status moves on as time passes."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from airflow_provider_omnichat.sandbox.outbox import Receipt
 from airflow_provider_omnichat.sandbox.statuses import PENDING, REFUSALS, Status
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from airflow_provider_omnichat.sandbox.outbox import Receipt
 
 TO_OPERATOR = Status(3, 2, "DELIVERED_TO_OPERATOR", "Message delivered to operator")
 DELIVERED = Status(3, 5, "DELIVERED_TO_HANDSET", "Message delivered to handset")
@@ -26,18 +22,12 @@ ENDINGS: dict[str, Status | None] = {
     "pending": PENDING,
     NOT_SEEN: None,
 }
-"""What an invite can come to; ``pending`` never ends, and ``not-seen`` never stands in the logs."""
+"""How an invite can end; ``pending`` never does, and ``not-seen`` is never in the logs."""
 
 
 @dataclass(frozen=True)
 class DeliveryPlan:
-    """How accepted invites end, and when.
-
-    :param after: shortest and longest time until the final status, in seconds
-    :param shares: of each ending; what is left of 1 is delivered
-    :param lag: seconds until an invite stands in the logs at all
-    :param seed: same seed, same order of invites, same endings
-    """
+    """How accepted invites end, and when; see `Settings`. Same seed, same order of invites, same endings."""
 
     after: tuple[float, float]
     shares: Mapping[str, float]
@@ -45,7 +35,7 @@ class DeliveryPlan:
     seed: int
 
     def at(self, receipt: Receipt, now: float) -> tuple[Status, float | None] | None:
-        """Return the status of an accepted invite, and when it became final; None while the logs do not have it."""
+        """Return the status of an accepted invite and when it became final; None while it is not in the logs."""
         chance = random.Random(f"{self.seed}/{receipt.sequence}")  # noqa: S311 - reproducible on purpose
         ending = self._ending(chance.random())
         done = receipt.time + chance.uniform(*self.after)

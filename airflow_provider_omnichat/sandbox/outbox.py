@@ -17,14 +17,12 @@ class Receipt:
 
     :param sequence: 1 for the first invite request since the start or the last clear
     :param time: seconds since the epoch
-    :param to: the number as sent; empty when the body could not be read
-    :param message: the message as sent
+    :param to: the number as sent; empty if the body could not be read
     :param text: the message with the invite link put in, as the recipient would read it
-    :param segments: how many SMS the text takes
-    :param message_id: the id the vendor gave it; None when it was not accepted
-    :param status: the status the vendor holds, even where the client was not told; None when refused with an error
-    :param fault: name of the fault it met, or ``rate-limit``
-    :param http_status: what was answered; None when the client got no answer
+    :param message_id: the vendor's id; None if it was not accepted
+    :param status: the status the vendor holds, even if the client does not learn it; None after an error
+    :param fault: the fault it met, or ``rate-limit``
+    :param http_status: what was answered; None for no answer
     :param accepted: whether an SMS would have gone out
     """
 
@@ -44,7 +42,7 @@ class Receipt:
     accepted: bool
 
     def as_json(self) -> dict[str, object]:
-        """Return the receipt as plain JSON values, with the whole number."""
+        """Return plain JSON values, with the whole number."""
         return {
             **{name: getattr(self, name) for name in self.__slots__},
             "time": datetime.fromtimestamp(self.time, UTC).isoformat(timespec="milliseconds"),
@@ -56,11 +54,10 @@ class Receipt:
 class Totals:
     """Counts since the start or the last clear.
 
-    :param by_status: count by status name, of the requests that got a status
-    :param by_http_status: count by HTTP status; ``none`` where no answer was given
-    :param numbers_sent_twice: how many numbers were accepted more than once, whatever the messages
-    :param same_message_twice: how many of these got the same message more than once, with the same placeholder
-    :param several_messages: how many of these got different messages, as of several campaigns
+    :param numbers_sent_twice: numbers accepted more than once, whatever the messages
+    :param same_message_twice: those of them that got the same message more than once, with the same placeholder
+    :param several_messages: those of them that got different messages, as of several campaigns
+    :param by_http_status: ``none`` stands for no answer
     """
 
     requests: int
@@ -73,7 +70,7 @@ class Totals:
     by_fault: dict[str, int]
 
     def as_json(self) -> dict[str, object]:
-        """Return the totals as plain JSON values."""
+        """Return plain JSON values."""
         return dict(vars(self))
 
 
@@ -92,8 +89,7 @@ class Outbox:
         self.requests_seen = 0
         self._recorded = 0
         self._accepted = 0
-        # Numbers are kept as text, with a hash of the message: the only thing beside the counters that grows with the
-        # run.
+        # Hashes of the messages: only this and the counters grow with the run.
         self._sent: dict[str, int] = {}
         self._sent_again: dict[str, set[int]] = {}
         self._same_again: set[str] = set()
@@ -160,5 +156,5 @@ class Outbox:
 
 
 def mask(number: str) -> str:
-    """Return a number that can be shown: ``41793****27``. One too short for that shows its last two digits only."""
+    """Return a number as it may be shown: ``41793****27``; of a short one only the last two digits."""
     return f"{number[:5]}****{number[-2:]}" if len(number) > 8 else f"****{number[-2:] if len(number) > 4 else ''}"

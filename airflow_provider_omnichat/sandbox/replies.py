@@ -1,14 +1,11 @@
-"""The vendor's answers as they look on the wire: the good one and the two kinds of error body."""
+"""The vendor's answers as they look on the wire, with both kinds of error body, and the numbers of a query."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from aiohttp import web
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 JSON_TYPE = "application/json"
 
@@ -31,7 +28,7 @@ def ok(payload: bytes) -> web.Response:
 
 
 def as_json(payload: object, status: int = 200) -> web.Response:
-    """Return an answer with the payload as its JSON body."""
+    """Return an answer with a JSON body."""
     return web.Response(body=json.dumps(payload).encode(), status=status, content_type=JSON_TYPE)
 
 
@@ -68,3 +65,20 @@ def new_error(status: int) -> web.Response:
 def html(status: int, title: str) -> web.Response:
     """Return a page, as a gateway in front of the API would."""
     return web.Response(text=HTML_PAGE.format(title=title), status=status, content_type="text/html")
+
+
+def whole_number(
+    query: Mapping[str, str],
+    name: str,
+    problems: dict[str, list[str]],
+    *,
+    default: int = 0,
+    least: int = 0,
+    most: int | None = None,
+) -> int:
+    """Read a number of the query; what is wrong with it is added to *problems*."""
+    text = query.get(name, str(default))
+    if text.isdecimal() and int(text) >= least and (most is None or int(text) <= most):
+        return int(text)
+    problems[name] = [f"must be a number from {least}" + ("" if most is None else f" to {most}")]
+    return least

@@ -24,11 +24,7 @@ _APPLICATIONS = "/omnichat/1/applications"
 
 
 async def listen(account: Account) -> tuple[web.AppRunner, int]:
-    """Start to listen, in the running event loop.
-
-    :return: the runner, to be cleaned up by the caller, and the port
-    :raises OSError: when the address cannot be listened on
-    """
+    """Start to listen in the running event loop; return the runner, which the caller cleans up, and the port."""
     app = web.Application()
     app[ACCOUNT] = account
     app.add_routes(
@@ -68,23 +64,21 @@ class Sandbox:
             assert sandbox.outbox[0].accepted
 
     :param faults: ``{"429": 0.1}`` or ``["429:0.1", "latency:0.5:2"]``; the rates add up to at most 1
-    :param seed: seed of the faults; random when not given
-    :param settings: everything else; a free port and random credentials when not given
+    :param seed: of the faults; random by default
+    :param settings: everything else; a free port and random credentials by default
     """
 
     def __init__(self, *, faults: FaultSpecs = (), seed: int | None = None, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
+        #: The port it listens on, once it does.
+        self.port = 0
         self._account = Account(self.settings, FaultPlan(faults, seed))
-        self._port = 0
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
 
     def start(self) -> None:
-        """Start to listen; returns when requests can come.
-
-        :raises OSError: when the address cannot be listened on
-        """
+        """Start to listen, and return once requests can come; raise OSError if the address cannot be used."""
         ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(ready,), name="omnichat-sandbox", daemon=True)
         self._thread.start()
@@ -114,7 +108,7 @@ class Sandbox:
             ready.set_exception(error)
 
     async def _serve(self, ready: Future[None]) -> None:
-        runner, self._port = await listen(self._account)
+        runner, self.port = await listen(self._account)
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         with self._account.outbox_file():
             ready.set_result(None)
@@ -122,25 +116,16 @@ class Sandbox:
             await runner.cleanup()
 
     def _in_loop(self, work: Callable[[], T]) -> T:
-        """Run *work* where the handlers run: the account is not made for two threads."""
-        loop = self._loop
-        if loop is None:
-            return work()
-
+        # Where the handlers run: the account is not made for two threads.
         async def do() -> T:
             return work()
 
-        return asyncio.run_coroutine_threadsafe(do(), loop).result()
+        return asyncio.run_coroutine_threadsafe(do(), self._loop).result() if self._loop else work()
 
     @property
     def url(self) -> str:
-        """The base URL, without a slash at its end: ``http://127.0.0.1:49321``."""
-        return f"{base_address(self.settings.host)}:{self._port}"
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return self._port
+        """The base URL: ``http://127.0.0.1:49321``."""
+        return f"{base_address(self.settings.host)}:{self.port}"
 
     @property
     def credentials(self) -> Credentials:
@@ -160,7 +145,7 @@ class Sandbox:
     @property
     def airflow_connection(self) -> str:
         """The Airflow connection to this sandbox, as JSON for ``AIRFLOW_CONN_...``."""
-        return airflow_connection(self.settings, self._port)
+        return airflow_connection(self.settings, self.port)
 
     def invite_url(self, integration_type: str | None = None) -> str:
         """Return the URL of the invite call, of the first integration unless another is named."""

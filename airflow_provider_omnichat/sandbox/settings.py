@@ -5,63 +5,48 @@ from __future__ import annotations
 import json
 import secrets
 from argparse import ArgumentTypeError
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_address
-from math import isfinite
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_omnichat.sandbox.delivery import ENDINGS, check_shares
 
 
-def number(text: str) -> float:
-    """Read a number of 0 or more."""
-    value = float(text)
-    if not isfinite(value) or value < 0:
-        raise ArgumentTypeError(f"{text!r} is not a number of 0 or more")
-    return value
+def _reader(kind: type, what: str, fits: Callable[[Any], bool]) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not fits(value):
+            raise ArgumentTypeError(f"{text!r} is not {what}")
+        return value
+
+    return read
 
 
-def positive(text: str) -> float:
-    """Read a number above 0."""
-    value = number(text)
-    if value == 0:
-        raise ArgumentTypeError(f"{text!r} is not above 0")
-    return value
+_number = _reader(float, "a number of 0 or more", lambda value: 0 <= value < inf)
+_positive = _reader(float, "a number above 0", lambda value: 0 < value < inf)
+_count = _reader(int, "a whole number of 0 or more", lambda value: value >= 0)
+_port = _reader(int, "a port, 0 to 65535", lambda value: 0 <= value <= 65535)
 
 
-def count(text: str) -> int:
-    """Read a whole number of 0 or more."""
-    value = int(text)
-    if value < 0:
-        raise ArgumentTypeError(f"{text!r} is below 0")
-    return value
-
-
-def port_number(text: str) -> int:
-    """Read a port."""
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
-    return value
-
-
-def seconds(text: str) -> tuple[float, float]:
-    """Read seconds, or a range of them such as ``0.01-0.2``."""
+def _seconds(text: str) -> tuple[float, float]:
     shortest, dash, longest = text.partition("-")
     try:
-        bounds = number(shortest), number(longest if dash else shortest)
-    except (ValueError, ArgumentTypeError):
+        bounds = _number(shortest), _number(longest if dash else shortest)
+    except ArgumentTypeError:
         raise ArgumentTypeError(f"{text!r} is neither seconds nor a range such as 0.01-0.2") from None
     if bounds[0] > bounds[1]:
         raise ArgumentTypeError(f"the range {text!r} runs backwards")
     return bounds
 
 
-def shares(text: str) -> dict[str, float]:
-    """Read how accepted invites end, as ``undeliverable:0.05,expired:0.01``."""
+def _shares(text: str) -> dict[str, float]:
     pairs = (part.strip().partition(":") for part in text.split(","))
     try:
         read = {name: float(share) if colon else 1.0 for name, colon, share in pairs}
@@ -109,11 +94,11 @@ class Settings:
     """
 
     host: str = _listening("address to listen on", "127.0.0.1")
-    port: int = _listening("port; 0 takes a free one", 0, type=port_number)
+    port: int = _listening("port; 0 takes a free one", 0, type=_port)
     allow_remote: bool = _listening("accept a host that other machines can reach, and their control requests", False)
 
     credentials: Credentials = field(default_factory=Credentials)
-    token_lifetime: float = _access("until an OAuth2 or IBSSO token expires", 3600, type=positive, metavar="SECONDS")
+    token_lifetime: float = _access("until an OAuth2 or IBSSO token expires", 3600, type=_positive, metavar="SECONDS")
     application_key: str = _access("the application that exists from the start", new_application_key, metavar="KEY")
     integration_types: Sequence[str] = _access(
         "an integration that is set up, any other is answered with 404; repeatable (default: FACEBOOK and TELEGRAM)",
@@ -123,27 +108,27 @@ class Settings:
         metavar="TYPE",
     )
 
-    rate_limit: float | None = _behaviour("invites a second; beyond it 429", None, type=positive, metavar="N")
+    rate_limit: float | None = _behaviour("invites a second; beyond it 429", None, type=_positive, metavar="N")
     rate_limit_retry_after: bool = _behaviour("that 429 carries Retry-After: 1", False)
     latency: tuple[float, float] = _behaviour(
-        "wait before each answer to an invite: 0.05, or 0.01-0.2", (0.0, 0.0), type=seconds, metavar="SECONDS"
+        "wait before each answer to an invite: 0.05, or 0.01-0.2", (0.0, 0.0), type=_seconds, metavar="SECONDS"
     )
     flood_filter: bool = _behaviour("refuse the 7th identical or 21st different text to a number within an hour", False)
 
     delivery: Mapping[str, float] = _delivery(
         f"how they end, the rest is delivered; NAME is one of {', '.join(ENDINGS)}",
         dict,
-        type=shares,
+        type=_shares,
         metavar="NAME:SHARE,...",
     )
     delivery_after: tuple[float, float] = _delivery(
-        "until the final status (default: 5-30)", (5.0, 30.0), type=seconds, metavar="SECONDS"
+        "until the final status (default: 5-30)", (5.0, 30.0), type=_seconds, metavar="SECONDS"
     )
-    logs_lag: float = _delivery("until the logs have an invite", 0, type=number, metavar="SECONDS")
-    logs_limit: int = _delivery("requests for the logs a minute; beyond it 429", 120, type=count, metavar="N")
+    logs_lag: float = _delivery("until the logs have an invite", 0, type=_number, metavar="SECONDS")
+    logs_limit: int = _delivery("requests for the logs a minute; beyond it 429", 120, type=_count, metavar="N")
     logs_scope: bool = _delivery("without this scope, requests for the logs are refused with 403", True)
 
-    keep: int = _records("invite requests kept in memory; the totals count all", 100_000, type=count, metavar="N")
+    keep: int = _records("invite requests kept in memory; the totals count all", 100_000, type=_count, metavar="N")
     outbox_file: Path | None = _records(  # noqa: RUF009 - makes a field
         "append each invite request as a JSON line", None, type=Path, metavar="PATH"
     )
@@ -160,7 +145,7 @@ class Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach ``host``; a name other than ``localhost`` is not looked up."""
+    """Return whether only this machine can reach *host*; a name other than ``localhost`` is not looked up."""
     if host == "localhost":
         return True
     try:

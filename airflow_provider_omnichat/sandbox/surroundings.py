@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from airflow_provider_omnichat.sandbox.account import ACCOUNT
-from airflow_provider_omnichat.sandbox.replies import as_json, old_error
+from airflow_provider_omnichat.sandbox.replies import as_json, old_error, whole_number
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -29,26 +29,11 @@ async def list_users(request: web.Request) -> web.StreamResponse:
     if not account.has_application(request.match_info["key"]):
         return old_error(404)
     problems: dict[str, list[str]] = {}
-    limit = _number(request, "limit", 1, MOST_USERS, MOST_USERS, problems)
-    offset = _number(request, "offset", 0, None, 0, problems)
+    limit = whole_number(request.query, "limit", problems, default=MOST_USERS, least=1, most=MOST_USERS)
+    offset = whole_number(request.query, "offset", problems)
     if problems:
         return old_error(400, validation=problems)
     return as_json(_USERS[offset : offset + limit])
-
-
-def _number(
-    request: web.Request, name: str, least: int, most: int | None, default: int, problems: dict[str, list[str]]
-) -> int:
-    try:
-        value = int(request.query.get(name, default))
-    except ValueError:
-        problems[name] = ["must be a number"]
-        return default
-    if value < least:
-        problems[name] = [f"must be greater than or equal to {least}"]
-    elif most is not None and value > most:
-        problems[name] = [f"must be less than or equal to {most}"]
-    return value
 
 
 async def create_application(request: web.Request) -> web.StreamResponse:

@@ -113,8 +113,8 @@ def test_remote_host_is_one_line_and_exit_2():
         (["--fault", "429:0.6", "--fault", "503:0.6"], "add up to"),
         (["--latency", "2-1"], "runs backwards"),
         (["--latency", "slow"], "neither seconds nor a range"),
-        (["--rate-limit", "0"], "not above 0"),
-        (["--keep", "-1"], "below 0"),
+        (["--rate-limit", "0"], "not a number above 0"),
+        (["--keep", "-1"], "not a whole number of 0 or more"),
         (["--port", "70000"], "0 to 65535"),
     ],
 )
