@@ -41,6 +41,7 @@ class AsyncOmnichatClient:
     :param account: where to send and as whom.
     :param concurrency: connections at most.
     :param on_token: called with each new access token, so that the caller can have it masked in logs.
+    :raises AccountError: on entry; a proxy or the certificates that the environment names cannot be used.
     """
 
     def __init__(self, account: Account, concurrency: int = 32, on_token: Callable[[str], None] | None = None) -> None:
@@ -53,11 +54,6 @@ class AsyncOmnichatClient:
         self._proxy_headers: dict[str, str] | None = None
 
     async def __aenter__(self) -> AsyncOmnichatClient:
-        """
-        Open the session.
-
-        :raises AccountError: a proxy or the certificates that the environment names cannot be used.
-        """
         url = self.account.base_url
         self._route = route = Route.from_environment(url)
         headers = {
@@ -110,13 +106,7 @@ class AsyncOmnichatClient:
             raise
 
     async def exchange(self, request: HttpRequest) -> HttpResponse:
-        """
-        Send one request once, with the account's credentials.
-
-        :return: the response, whatever its status.
-        :raises TransportError: no answer came.
-        :raises InviteNotSentError: no OAuth2 token was issued.
-        """
+        """Send one request once, with the account's credentials; see :meth:`Login.flow`."""
         response: HttpResponse = await self._run(self._login.flow(request))
         return response
 

@@ -87,7 +87,7 @@ class Login:
         Send a request with credentials, and return its response, whatever the status.
 
         :raises TransportError: no answer came.
-        :raises InviteNotSentError: no access token was issued.
+        :raises InviteNotSentError: no token was issued.
         """
         authorization: str = self._authorization() or (yield self._token_flow())
         response: HttpResponse = yield request.with_authorization(authorization)

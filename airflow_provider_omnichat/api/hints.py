@@ -46,11 +46,6 @@ HTTP_HINTS: dict[int, str] = {
 }
 
 
-def status_hint(status_id: int | None) -> str | None:
-    """Return what to do about the ``status.id`` of an answer, if that is known."""
-    return None if status_id is None else STATUS_HINTS.get(status_id)
-
-
 def http_hint(http_status: int) -> str | None:
     """Return what to do about an HTTP status, if that is known."""
     if 300 <= http_status < 400:

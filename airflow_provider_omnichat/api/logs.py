@@ -13,6 +13,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from time import monotonic
@@ -93,30 +94,22 @@ class LoggedMessage(NamedTuple):
         return f"LoggedMessage(message_id={self.message_id!r}, destination={number!r}, status={self.status!r})"
 
 
+@dataclass
 class RequestLimit:
-    """
-    Keeps to the vendor's limit of requests within any stretch of time.
+    """Keeps to the vendor's limit of requests within any stretch of time."""
 
-    :param clock: seconds that only go forward.
-    :param sleep: waits so many seconds of *clock*.
-    """
+    requests: int = REQUESTS_A_MINUTE
+    seconds: float = 60.0
+    clock: Callable[[], float] = monotonic
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
 
-    def __init__(
-        self,
-        requests: int = REQUESTS_A_MINUTE,
-        seconds: float = 60.0,
-        clock: Callable[[], float] = monotonic,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-    ) -> None:
-        self._seconds = seconds
-        self._answered: deque[float] = deque(maxlen=requests)
-        self.clock = clock
-        self.sleep = sleep
+    def __post_init__(self) -> None:
+        self._answered: deque[float] = deque(maxlen=self.requests)
 
     async def wait(self) -> None:
         """Wait until another request may leave."""
-        if len(self._answered) == self._answered.maxlen:
-            left = self._answered[0] + self._seconds - self.clock()
+        if len(self._answered) == self.requests:
+            left = self._answered[0] + self.seconds - self.clock()
             if left > 0:
                 await self.sleep(left)
 
@@ -129,7 +122,8 @@ class SmsLogs:
     """
     Reads the logs of one account, one request after the other and within the vendor's limit.
 
-    What fails or is refused for a time is asked again for five minutes: reading changes nothing.
+    What fails or is refused for a time is asked again for five minutes, since reading changes nothing; then each method
+    raises :class:`SmsLogsError`.
 
     :param client: an entered client.
     :param backoff: how long requests are repeated, by the clock of *limit*.
@@ -145,12 +139,7 @@ class SmsLogs:
         self.not_asked: list[str] = []
 
     async def by_message_ids(self, message_ids: Iterable[str]) -> AsyncIterator[LoggedMessage]:
-        """
-        Read what became of messages; those that are not in the logs are left out.
-
-        :param message_ids: the vendor's; any number of them, read as they are needed.
-        :raises SmsLogsError: the logs cannot be read.
-        """
+        """Read what became of any number of messages, leaving out those that are not in the logs."""
         for ids in pack(message_ids, self.not_asked):
             missing = set(ids)
             async with aclosing(self._read({"messageId": ",".join(ids)})) as messages:
@@ -162,7 +151,7 @@ class SmsLogs:
                         break  # a further page could hold nothing new, and would count against the limit
 
     async def are_final(self, message_ids: Iterable[str]) -> bool:
-        """Return whether all messages have a final status; raise SmsLogsError if the logs cannot be read."""
+        """Return whether all messages have a final status."""
         waiting = set(message_ids)
         async for message in self.by_message_ids(list(waiting)):
             if message.delivery.is_final:
@@ -176,7 +165,6 @@ class SmsLogs:
         Read what was sent to numbers, one request for each: the filter is documented for one number.
 
         :param since: the earliest time of sending, with a time zone; *until* is the latest.
-        :raises SmsLogsError: the logs cannot be read.
         """
         period = {"sentSince": _as_filter(since), "sentUntil": _as_filter(until)}
         for number in numbers:
@@ -244,11 +232,7 @@ def _length(message_id: str) -> int:
 
 
 def pack(message_ids: Iterable[str], not_asked: list[str]) -> Iterator[list[str]]:
-    """
-    Pack message ids into as few requests as the filter and the rows of a page allow, each id once in a request.
-
-    :param not_asked: ids that cannot be asked for are added to it.
-    """
+    """Pack message ids into as few requests as possible; those that cannot be asked for are added to *not_asked*."""
     packed: dict[str, None] = {}
     left = LONGEST_FILTER_CHARACTERS + 1
     for message_id in message_ids:

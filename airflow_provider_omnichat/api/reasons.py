@@ -117,11 +117,6 @@ class Reason(NamedTuple):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Reason:
-        """
-        Read the result of :meth:`to_json`; the sentence comes back as a whole.
-
-        :raises ValueError: it has an unknown code.
-        :raises KeyError: it is not a reason.
-        """
+        """Read the result of :meth:`to_json`, or raise ValueError or KeyError; the sentence comes back as a whole."""
         since, status = str(data.get("since", "")), str(data.get("status", ""))
         return cls(ReasonCode(data["code"]), str(data["text"]), since=since, status=status)

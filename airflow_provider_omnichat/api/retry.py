@@ -33,8 +33,7 @@ class Backoff:
         """
         Return the seconds to wait; None if the budget does not cover another attempt.
 
-        :param attempt: how many attempts were made, from 1.
-        :param elapsed: seconds since the first attempt began.
+        :param attempt: how many attempts were made, from 1; the first began *elapsed* seconds ago.
         :param retry_after: seconds that the server asked for, and gets.
         """
         step = min(self.longest, self.first * 2.0 ** min(attempt - 1, 16))

@@ -34,8 +34,8 @@ class NotConnectedError(Exception):
     def explain(self, route: Route) -> TransportError:
         """Return what happened on the route."""
         match self.cause:
-            case _TunnelRefusedError() as refusal:
-                return route.refused(refusal.status)
+            case _TunnelRefusedError(args=(status,)):
+                return route.refused(status)
             case _NoTunnelError():
                 return route.unreadable()
             case NameResolutionError():
@@ -49,9 +49,7 @@ class NotConnectedError(Exception):
 
 
 class _TunnelRefusedError(Exception):
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
+    """The proxy answered with another status than 200, which is the argument."""
 
 
 class _NoTunnelError(Exception):

@@ -19,7 +19,7 @@ from airflow_provider_omnichat.api.errors import (
     SendError,
     TransportError,
 )
-from airflow_provider_omnichat.api.hints import ACCOUNT_FAULT_IDS, http_hint, status_hint
+from airflow_provider_omnichat.api.hints import ACCOUNT_FAULT_IDS, STATUS_HINTS, http_hint
 from airflow_provider_omnichat.api.identity import can_be
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
@@ -66,9 +66,8 @@ class HttpRequest:
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
     """
-    What came back.
+    What came back: at least the headers of :data:`READ_HEADERS`, with lower-case names.
 
-    :param headers: with lower-case names; at least those of :data:`READ_HEADERS`.
     :param body: None if it broke off or was too large for an answer of the vendor.
     """
 
@@ -128,12 +127,9 @@ def users_request(application_key: str) -> HttpRequest:
 
 def read_invite_response(response: HttpResponse, invite: Invite, secrets: Collection[str] = ()) -> InviteAnswer:
     """
-    Return the answer to an accepted invite.
+    Return the answer to an accepted invite; raise the :class:`SendError` that says what became of another.
 
     :param secrets: credentials, which must not show in an error either.
-    :raises InviteRejectedError: the vendor refused it.
-    :raises InviteNotSentError: the vendor certainly did not take it.
-    :raises InviteUnknownError: it may have been sent, or not.
     """
     hidden = (invite.to, invite.message, *secrets)
     if not 200 <= response.status < 300:
@@ -260,8 +256,8 @@ def _error_of_status(http_status: int, answer: InviteAnswer, outcome: Outcome, h
         facts.append(_open_ended(vendor_text))
     if status.action:
         facts.append(f"the vendor's advice: {_open_ended(scrub(status.action, hidden))}")
-    if hint := status_hint(status.id):
-        facts.append(hint)
+    if status.id in STATUS_HINTS:
+        facts.append(STATUS_HINTS[status.id])
     kind, code, what = (
         (InviteRejectedError, ReasonCode.REJECTED_BY_VENDOR, _REJECTED)
         if outcome is Outcome.REJECTED

@@ -18,7 +18,7 @@ from airflow_provider_omnichat.sandbox.account import Account
 from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan
 from airflow_provider_omnichat.sandbox.options import Command, read_options
 from airflow_provider_omnichat.sandbox.outbox import Receipt, Totals, mask
-from airflow_provider_omnichat.sandbox.server import listen
+from airflow_provider_omnichat.sandbox.server import serving
 from airflow_provider_omnichat.sandbox.settings import Settings, airflow_connection, base_address
 
 
@@ -45,16 +45,14 @@ async def _serve(command: Command) -> None:
     account = Account(command.settings, command.plan)
     if command.verbose:
         account.listeners.append(lambda receipt: print(_request_line(receipt), flush=True))
-    with account.outbox_file():
-        runner, port = await listen(account)
+    async with serving(account) as port:
+        if not command.quiet:
+            print(_start_block(command.settings, command.plan, port), flush=True)
         try:
-            if not command.quiet:
-                print(_start_block(command.settings, command.plan, port), flush=True)
             if command.ready_file is not None:
                 _write_ready_file(command.ready_file, command.settings, port)
             await stopping.wait()
         finally:
-            await runner.cleanup()
             if command.ready_file is not None:
                 command.ready_file.unlink(missing_ok=True)
     if not command.quiet:

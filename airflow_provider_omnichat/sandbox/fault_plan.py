@@ -70,16 +70,15 @@ class FaultPlan:
 
     def __init__(self, faults: FaultSpecs = (), seed: int | None = None) -> None:
         self._script: deque[tuple[str, SetFault | None]] = deque()
-        self.reseed(secrets.randbits(32) if seed is None else seed)
-        self.set(faults)
+        self.set(faults, secrets.randbits(32) if seed is None else seed)
 
     def reseed(self, seed: int) -> None:
         """Start the generator again from ``seed``."""
         self.seed = seed
         self._random = random.Random(seed)  # noqa: S311 - reproducible on purpose, guards nothing
 
-    def set(self, faults: FaultSpecs) -> None:
-        """Replace the faults that are drawn by chance; all of them, or none if one raises FaultError."""
+    def set(self, faults: FaultSpecs, seed: int | None = None) -> None:
+        """Replace the faults that are drawn by chance: all of them, or none if one raises FaultError."""
         if isinstance(faults, str):
             raise FaultError(f"faults are a list or a mapping, not the string {faults!r}")
         if isinstance(faults, Mapping):
@@ -90,9 +89,11 @@ class FaultPlan:
         if total > 1 + 1e-9:
             raise FaultError(f"the rates add up to {total:g}; an invite meets one fault at most, so 1 is the most")
         self.active = active
+        if seed is not None:
+            self.reseed(seed)
 
     def script(self, specs: Iterable[str]) -> None:
-        """Append what the next invites meet, one each; all of them, or none if one raises FaultError."""
+        """Append what the next invites meet, one each: all of them, or none if one raises FaultError."""
         if isinstance(specs, str):
             raise FaultError(f"a script is a list, not the string {specs!r}")
         self._script.extend([(spec, _scripted(spec)) for spec in specs])

@@ -170,21 +170,12 @@ def as_text() -> str:
     width = max(60, min(shutil.get_terminal_size().columns, 120))
     lines = [_HEAD]
     for fault in FAULTS.values():
-        argument = f" (ARG: {_argument(fault)})" if fault.argument else ""
+        argument = f" (ARG: {described_argument(fault)})" if fault.argument else ""
         head = f"  {'+' if fault.accepted else ' '} {fault.name}"
         lines.append(textwrap.fill(f"{head:26}{fault.does}{argument}", width, subsequent_indent=" " * 26))
     return "\n".join(lines)
 
 
-def as_markdown() -> str:
-    """Return the table for the docs."""
-    rows = ["| fault | what the client sees | ARG | accepted |", "| --- | --- | --- | --- |"]
-    rows += [
-        f"| `{fault.name}` | {fault.does} | {_argument(fault)} | {'**yes**' if fault.accepted else 'no'} |"
-        for fault in FAULTS.values()
-    ]
-    return "\n".join(rows)
-
-
-def _argument(fault: Fault) -> str:
+def described_argument(fault: Fault) -> str:
+    """Return the kind of argument and its default, for people."""
     return f"{fault.argument}, default {fault.default or 'this server'}" if fault.argument else ""

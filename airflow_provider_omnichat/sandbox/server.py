@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Self, TypeVar
 
@@ -16,15 +17,16 @@ from airflow_provider_omnichat.sandbox.account import ACCOUNT, Account
 from airflow_provider_omnichat.sandbox.delivery import check_shares
 from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan, FaultSpecs
 from airflow_provider_omnichat.sandbox.outbox import Receipt, Totals
-from airflow_provider_omnichat.sandbox.settings import Credentials, Settings, airflow_connection, base_address
+from airflow_provider_omnichat.sandbox.settings import Settings, airflow_connection, base_address
 
 T = TypeVar("T")
 
 _APPLICATIONS = "/omnichat/1/applications"
 
 
-async def listen(account: Account) -> tuple[web.AppRunner, int]:
-    """Start to listen in the running event loop; return the runner, which the caller cleans up, and the port."""
+@asynccontextmanager
+async def serving(account: Account) -> AsyncIterator[int]:
+    """Listen, and fill the outbox file, while the block lasts; yield the port, or raise OSError."""
     app = web.Application()
     app[ACCOUNT] = account
     app.add_routes(
@@ -45,13 +47,13 @@ async def listen(account: Account) -> tuple[web.AppRunner, int]:
     )
     # A hanging answer ends when its client goes away; nothing waits for it when the sandbox stops.
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.05)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, account.settings.host, account.settings.port, backlog=1024).start()
-    except BaseException:
-        await runner.cleanup()
-        raise
-    return runner, int(runner.addresses[0][1])
+    with account.outbox_file():
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, account.settings.host, account.settings.port, backlog=1024).start()
+            yield int(runner.addresses[0][1])
+        finally:
+            await runner.cleanup()
 
 
 class Sandbox:
@@ -70,6 +72,8 @@ class Sandbox:
 
     def __init__(self, *, faults: FaultSpecs = (), seed: int | None = None, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
+        self.credentials = self.settings.credentials
+        self.application_key = self.settings.application_key
         #: The port it listens on, once it does.
         self.port = 0
         self._account = Account(self.settings, FaultPlan(faults, seed))
@@ -108,12 +112,10 @@ class Sandbox:
             ready.set_exception(error)
 
     async def _serve(self, ready: Future[None]) -> None:
-        runner, self.port = await listen(self._account)
-        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        with self._account.outbox_file():
+        async with serving(self._account) as self.port:
+            self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
             ready.set_result(None)
             await self._stopping.wait()
-            await runner.cleanup()
 
     def _in_loop(self, work: Callable[[], T]) -> T:
         # Where the handlers run: the account is not made for two threads.
@@ -128,19 +130,9 @@ class Sandbox:
         return f"{base_address(self.settings.host)}:{self.port}"
 
     @property
-    def credentials(self) -> Credentials:
-        """Every way in that is accepted."""
-        return self.settings.credentials
-
-    @property
     def auth(self) -> tuple[str, str]:
         """User and password, as `requests` takes them."""
         return self.credentials.user, self.credentials.password
-
-    @property
-    def application_key(self) -> str:
-        """The application that exists from the start."""
-        return self.settings.application_key
 
     @property
     def airflow_connection(self) -> str:
@@ -183,23 +175,13 @@ class Sandbox:
         return self._account.plan.seed
 
     def set_faults(self, faults: FaultSpecs, seed: int | None = None) -> None:
-        """Replace the faults drawn by chance, and start the generator again when a seed is given."""
-
-        def work() -> None:
-            self._account.plan.set(faults)
-            if seed is not None:
-                self._account.plan.reseed(seed)
-
-        self._in_loop(work)
+        """Replace the faults drawn by chance, and start the generator again if a seed is given."""
+        self._in_loop(lambda: self._account.plan.set(faults, seed))
 
     def set_delivery(self, shares: Mapping[str, float], after: tuple[float, float]) -> None:
         """Change how and when accepted invites end, also those already sent; see `Settings`."""
         check_shares(shares)
-
-        def work() -> None:
-            self._account.delivery = replace(self._account.delivery, shares=dict(shares), after=after)
-
-        self._in_loop(work)
+        self._account.delivery = replace(self._account.delivery, shares=dict(shares), after=after)
 
     def script(self, *specs: str) -> None:
         """Append what the next invites meet, one each: ``"ok"``, ``"429"``, ``"429-retry-after:2"``."""
