@@ -16,8 +16,10 @@ DEFAULT_TIMEOUT_SECONDS = 30.0
 AUTH_TYPES = ("basic", "api_key", "oauth2")
 
 _LINE_ENDS = ("\n", "\r")
-_TRUE = frozenset({"true", "1", "yes", "on"})
-_FALSE = frozenset({"false", "0", "no", "off", ""})
+_FLAGS = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off", ""), False),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,11 +227,7 @@ def _timeout(value: object) -> float:
 
 
 def _flag(name: str, value: object) -> bool:
-    if value is None or isinstance(value, bool):
-        return bool(value)
-    text = str(value).strip().lower()
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise AccountError(f"{name}: must be true or false")
+    text = "" if value is None else str(value).strip().lower()
+    if text not in _FLAGS:
+        raise AccountError(f"{name}: must be true or false")
+    return _FLAGS[text]

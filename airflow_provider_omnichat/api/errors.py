@@ -66,10 +66,13 @@ class SmsLogsError(OmnichatError):
     The vendor's SMS logs could not be read, which says nothing about the messages.
 
     :param http_status: HTTP status of the answer; None if none came.
+    :param retryable: whether a repeat may help, after *retry_after* seconds if the vendor asks for that.
     """
 
     problem: str
     http_status: int | None = None
+    retryable: bool = False
+    retry_after: float | None = None
 
     def __str__(self) -> str:
         return self.problem

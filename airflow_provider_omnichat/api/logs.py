@@ -197,29 +197,29 @@ class SmsLogs:
                 response = await self._client.exchange(request)
                 if 200 <= response.status < 300 and response.body is not None:
                     return response
-                error, may_repeat = self._refusal(response, hidden)
-                retry_after = response.retry_after
+                error = self._refusal(response, hidden)
             except TransportError as failure:
-                error, may_repeat, retry_after = _unreadable(failure.problem), True, None
+                error = _unreadable(failure.problem, retryable=True)
             except InviteNotSentError as failure:  # no access token
-                error, may_repeat = _unreadable(str(failure.reason), failure.http_status), failure.retryable
-                retry_after = failure.retry_after
+                facts = failure.http_status, failure.retryable, failure.retry_after
+                error = _unreadable(str(failure.reason), *facts)
             finally:
                 self._limit.count()
-            wait = self._backoff.delay(attempt, self._limit.clock() - began, retry_after)
-            if not may_repeat or wait is None:
+            wait = self._backoff.delay(attempt, self._limit.clock() - began, error.retry_after)
+            if not error.retryable or wait is None:
                 raise error
             await self._limit.sleep(wait)
 
-    def _refusal(self, response: HttpResponse, hidden: tuple[str, ...]) -> tuple[SmsLogsError, bool]:
-        """Return the error of an answer that is not a page of the logs, and whether a repeat may help."""
+    def _refusal(self, response: HttpResponse, hidden: tuple[str, ...]) -> SmsLogsError:
+        """Return the error of an answer that is not a page of the logs."""
         status = response.status
         said = ": ".join(filter(None, read_error_body(response, (*hidden, *self._client.secrets))))
         hint = _HINTS.get(status) or (None if status == 429 else http_hint(status))
         if 200 <= status < 300:
             hint = "the answer broke off or is too large"
         text = f"HTTP {status}" + (f" {said}" if said else "") + (f" ({hint})" if hint else "")
-        return _unreadable(text, status), status < 300 or status in {408, 425, 429} or status >= 500
+        may_pass = status < 300 or status in {408, 425, 429} or status >= 500
+        return _unreadable(text, status, may_pass, response.retry_after)
 
 
 def can_be_asked(message_id: str) -> bool:
@@ -267,8 +267,10 @@ def _page_of(response: HttpResponse) -> tuple[list[Any], str | None]:
     return rows, as_text(cursor.get("nextCursor")) if isinstance(cursor, dict) else None
 
 
-def _unreadable(what: str, http_status: int | None = None) -> SmsLogsError:
-    return SmsLogsError(f"The SMS logs cannot be read: {what}", http_status)
+def _unreadable(
+    what: str, http_status: int | None = None, retryable: bool = False, retry_after: float | None = None
+) -> SmsLogsError:
+    return SmsLogsError(f"The SMS logs cannot be read: {what}", http_status, retryable, retry_after)
 
 
 def _as_filter(moment: datetime) -> str:

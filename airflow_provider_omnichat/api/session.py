@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 import time
+from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -24,12 +25,11 @@ _STATUS_LINE = re.compile(rb"HTTP/\d\.\d (\d{3})\s")
 _LONGEST_HEAD = 1 << 16
 
 
+@dataclass(eq=False, repr=False)
 class NotConnectedError(Exception):
     """No connection was made, so nothing of the request has left. urllib3 and requests pass it on unwrapped."""
 
-    def __init__(self, cause: Exception) -> None:
-        super().__init__(cause)
-        self.cause = cause
+    cause: Exception
 
     def explain(self, route: Route) -> TransportError:
         """Return what happened on the route."""

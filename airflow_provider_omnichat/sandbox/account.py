@@ -66,17 +66,12 @@ class Account:
         # Clients write a password outside ASCII in either of two encodings.
         return pair in {self._pair.encode(), self._pair.encode("latin-1", "replace")}
 
-    def token_for_client(self, client_id: str, client_secret: str) -> str | None:
-        """Return an OAuth2 token; None when the client is not known."""
+    def issue_token(self, kind: str, login: object, secret: object) -> str | None:
+        """Return a token, ``bearer`` for a client or ``ibsso`` for a user; None if the login is not known."""
         ours = self.settings.credentials
-        return self._issue("bearer") if (client_id, client_secret) == (ours.client_id, ours.client_secret) else None
-
-    def token_for_user(self, user: str, password: str) -> str | None:
-        """Return an IBSSO token; None when the user is not known."""
-        ours = self.settings.credentials
-        return self._issue("ibsso") if (user, password) == (ours.user, ours.password) else None
-
-    def _issue(self, kind: str) -> str:
+        known = {"bearer": (ours.client_id, ours.client_secret), "ibsso": (ours.user, ours.password)}
+        if (login, secret) != known[kind]:
+            return None
         now = time.monotonic()
         self._token_ends = {key: ends for key, ends in self._token_ends.items() if ends > now}
         token = secrets.token_urlsafe(24)

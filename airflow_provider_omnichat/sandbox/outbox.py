@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice, takewhile
 
@@ -50,7 +50,7 @@ class Receipt:
         }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Totals:
     """Counts since the start or the last clear.
 
@@ -60,18 +60,14 @@ class Totals:
     :param by_http_status: ``none`` stands for no answer
     """
 
-    requests: int
-    accepted: int
-    numbers_sent_twice: int
-    same_message_twice: int
-    several_messages: int
-    by_status: dict[str, int]
-    by_http_status: dict[str, int]
-    by_fault: dict[str, int]
-
-    def as_json(self) -> dict[str, object]:
-        """Return plain JSON values."""
-        return dict(vars(self))
+    requests: int = 0
+    accepted: int = 0
+    numbers_sent_twice: int = 0
+    same_message_twice: int = 0
+    several_messages: int = 0
+    by_status: dict[str, int] = field(default_factory=Counter)
+    by_http_status: dict[str, int] = field(default_factory=Counter)
+    by_fault: dict[str, int] = field(default_factory=Counter)
 
 
 class Outbox:
@@ -87,40 +83,36 @@ class Outbox:
         self._by_id: dict[str, Receipt] = {}
         self._newest_by_id: Receipt | None = None
         self.requests_seen = 0
-        self._recorded = 0
-        self._accepted = 0
+        self._totals = Totals()
         # Hashes of the messages: only this and the counters grow with the run.
         self._sent: dict[str, int] = {}
         self._sent_again: dict[str, set[int]] = {}
         self._same_again: set[str] = set()
-        self._by_status: Counter[str] = Counter()
-        self._by_http_status: Counter[int | None] = Counter()
-        self._by_fault: Counter[str] = Counter()
 
     def next_sequence(self) -> int:
         """Return the sequence number of the receipt to be added next."""
-        return self._recorded + 1
+        return self._totals.requests + 1
 
     def add(self, receipt: Receipt) -> None:
         """Keep a receipt and count it."""
-        self._recorded += 1
         self._receipts.append(receipt)
-        self._by_http_status[receipt.http_status] += 1
+        totals = self._totals
+        totals.requests += 1
+        totals.by_http_status[str(receipt.http_status or "none")] += 1
         if receipt.status is not None:
-            self._by_status[receipt.status.name] += 1
+            totals.by_status[receipt.status.name] += 1
         if receipt.fault is not None:
-            self._by_fault[receipt.fault] += 1
+            totals.by_fault[receipt.fault] += 1
         if receipt.accepted:
-            self._accepted += 1
+            totals.accepted += 1
             self._count_messages(receipt)
 
     def _count_messages(self, receipt: Receipt) -> None:
         message = hash((receipt.message, receipt.link_placeholder))
-        first = self._sent.get(receipt.to)
-        if first is None:
+        if receipt.to not in self._sent:
             self._sent[receipt.to] = message
             return
-        messages = self._sent_again.setdefault(receipt.to, {first})
+        messages = self._sent_again.setdefault(receipt.to, {self._sent[receipt.to]})
         if message in messages:
             self._same_again.add(receipt.to)
         messages.add(message)
@@ -143,15 +135,14 @@ class Outbox:
 
     def totals(self) -> Totals:
         """Return a copy of the counts."""
-        return Totals(
-            requests=self._recorded,
-            accepted=self._accepted,
+        return replace(
+            self._totals,
             numbers_sent_twice=len(self._sent_again),
             same_message_twice=len(self._same_again),
             several_messages=sum(len(messages) > 1 for messages in self._sent_again.values()),
-            by_status=dict(self._by_status),
-            by_http_status={str(code or "none"): count for code, count in self._by_http_status.items()},
-            by_fault=dict(self._by_fault),
+            by_status=dict(self._totals.by_status),
+            by_http_status=dict(self._totals.by_http_status),
+            by_fault=dict(self._totals.by_fault),
         )
 
 

@@ -61,7 +61,7 @@ async def oauth2_token(request: web.Request) -> web.StreamResponse:
     form = await request.post()
     if form.get("grant_type") != "client_credentials":
         return old_error(400, validation={"grant_type": ["must be client_credentials"]})
-    token = account.token_for_client(str(form.get("client_id", "")), str(form.get("client_secret", "")))
+    token = account.issue_token("bearer", form.get("client_id"), form.get("client_secret"))
     if token is None:
         return old_error(401)
     lifetime = account.settings.token_lifetime
@@ -73,7 +73,7 @@ async def session(request: web.Request) -> web.StreamResponse:
     body = await _json_object(request)
     if body is None:
         return old_error(400)
-    token = request.app[ACCOUNT].token_for_user(str(body.get("username", "")), str(body.get("password", "")))
+    token = request.app[ACCOUNT].issue_token("ibsso", body.get("username"), body.get("password"))
     return old_error(401) if token is None else as_json({"token": token})
 
 
