@@ -86,10 +86,8 @@ class AsyncOmnichatClient:
 
     async def send_once(self, invite: Invite) -> InviteAnswer:
         """
-        Send one invite in one attempt.
+        Send one invite in one attempt, and return the answer if it is accepted.
 
-        :param invite: a checked invite.
-        :return: the answer of an accepted invite.
         :raises InviteRejectedError: the vendor refused it.
         :raises InviteNotSentError: the vendor certainly did not take it; another attempt may help if ``retryable``.
         :raises InviteUnknownError: it may have been sent, or not.

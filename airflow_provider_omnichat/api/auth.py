@@ -21,11 +21,9 @@ _SHORTEST_LIFE_SECONDS = 5.0
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """
-    How an account logs in.
+    How an account logs in: with a fixed header, or else with tokens.
 
-    :param authorization: the value of the header; None if each request needs a token.
     :param secrets: what must not show anywhere.
-    :param token_request: asks for an access token.
     """
 
     authorization: str | None = field(repr=False)

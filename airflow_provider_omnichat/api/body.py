@@ -18,8 +18,7 @@ def parse_body(body: bytes) -> Any:
     """
     Parse a body; deep nesting is cut off, and numbers that are infinite or beyond 64 bits stay text.
 
-    :raises NamedTwiceError: an object in it has a name twice.
-    :raises ValueError: it is not JSON.
+    :raises ValueError: it is not JSON, or an object in it has a name twice (NamedTwiceError).
     :raises RecursionError: it is nested deeper than Python can follow.
     """
     text = body.decode(json.detect_encoding(body), "surrogatepass")

@@ -63,7 +63,6 @@ class OmnichatClient:
 
         These are: no connection, 429, and 503 with ``Retry-After``.
 
-        :param invite: a checked invite.
         :return: the answer of an accepted invite.
         :raises InviteRejectedError: the vendor refused it.
         :raises InviteNotSentError: the vendor did not take it before the budget ended.

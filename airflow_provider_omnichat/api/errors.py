@@ -24,8 +24,6 @@ class AccountError(OmnichatError, ValueError):
     The connection, or a proxy or certificate variable of the environment, cannot be used; nothing was sent.
 
     The text names each field or variable, what is wrong with it and what to do.
-
-    :param field: of the connection; *problem* does not repeat it.
     """
 
     problem: str
@@ -46,11 +44,7 @@ class InvalidInviteError(OmnichatError, ValueError):
 
 @dataclass(eq=False, repr=False)
 class TransportError(OmnichatError):
-    """
-    No answer came.
-
-    :param written: whether the request may have left; False only if it certainly did not.
-    """
+    """No answer came. *written* is False only if the request certainly did not leave."""
 
     code: ReasonCode
     problem: str

@@ -32,15 +32,9 @@ _NOT_IN_A_HOST = frozenset("\\<>\"'{}|^`% ")
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """
-    A proxy that the environment names.
+    """A proxy that the environment names with *variable*."""
 
-    :param url: without credentials, so that no error of a library can show them.
-    :param variable: the variable that names it.
-    :param authorization: value of ``Proxy-Authorization``; None if it needs none.
-    """
-
-    url: str
+    url: str  # without credentials, so that no error of a library can show them
     variable: str
     authorization: str | None = field(default=None, repr=False)
 
@@ -52,12 +46,7 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """
-    How the vendor's host is reached.
-
-    :param context: for TLS; None if no part of the route uses it.
-    :param trusted: whose certificates *context* trusts, for people.
-    """
+    """How the vendor's host is reached. *trusted* says for people whose certificates the TLS *context* trusts."""
 
     proxy: Proxy | None
     context: ssl.SSLContext | None
@@ -65,11 +54,7 @@ class Route:
 
     @classmethod
     def from_environment(cls, base_url: str) -> Route:
-        """
-        Read the variables for proxies and certificates that apply to the vendor's URL.
-
-        :raises AccountError: one of them cannot be used; the text names it.
-        """
+        """Read the variables for the vendor's URL; an AccountError names the one that cannot be used."""
         proxy = _proxy_for(base_url)
         if not base_url.startswith("https:") and not (proxy and proxy.url.startswith("https:")):
             return cls(proxy, None, "")

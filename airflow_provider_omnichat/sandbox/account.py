@@ -14,11 +14,11 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-from airflow_provider_omnichat.sandbox.delivery import DeliveryPlan
 from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan
 from airflow_provider_omnichat.sandbox.limits import FloodFilter, TokenBucket, Window
 from airflow_provider_omnichat.sandbox.outbox import Outbox, Receipt
 from airflow_provider_omnichat.sandbox.settings import Settings, new_application_key
+from airflow_provider_omnichat.sandbox.statuses import DeliveryPlan
 
 
 class Account:

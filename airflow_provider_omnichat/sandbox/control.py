@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from aiohttp import web
 
@@ -12,7 +12,7 @@ from airflow_provider_omnichat.sandbox.account import ACCOUNT
 from airflow_provider_omnichat.sandbox.fault_plan import FaultError, FaultPlan
 from airflow_provider_omnichat.sandbox.faults import FAULTS
 from airflow_provider_omnichat.sandbox.page import outbox_page
-from airflow_provider_omnichat.sandbox.replies import as_json
+from airflow_provider_omnichat.sandbox.replies import as_json, json_object
 from airflow_provider_omnichat.sandbox.settings import is_loopback
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -75,24 +75,22 @@ async def write_faults(request: web.Request) -> web.StreamResponse:
     """Set ``faults`` (replaced), ``script`` (appended) and ``seed`` (started again), as far as they are given."""
     plan = request.app[ACCOUNT].plan
     try:
-        _apply(plan, json.loads(await request.read()))
+        _apply(plan, await json_object(request))
     except FaultError as error:
         return as_json({"error": str(error)}, 400)
-    except (ValueError, RecursionError):
-        return as_json({"error": "the body is not JSON"}, 400)
     return as_json(plan.as_json())
 
 
-def _apply(plan: FaultPlan, body: object) -> None:
-    if not isinstance(body, dict) or not body.keys() <= {"faults", "script", "seed"}:
-        raise FaultError('the body is an object with "faults", "script" and "seed", each optional')
+def _apply(plan: FaultPlan, body: dict[str, Any] | None) -> None:
+    if body is None or not body.keys() <= {"faults", "script", "seed"}:
+        raise FaultError('the body must be a JSON object with "faults", "script" and "seed", each optional')
     faults, script, seed = body.get("faults"), body.get("script", []), body.get("seed")
     if faults is not None and not isinstance(faults, Mapping) and not _are_texts(faults):
-        raise FaultError('"faults" is {"NAME": RATE} or ["NAME:RATE:ARG"]')
+        raise FaultError('"faults" must be {"NAME": RATE} or ["NAME:RATE:ARG"]')
     if not _are_texts(script):
-        raise FaultError('"script" is a list of "NAME" or "NAME:ARG", or "ok" for no fault')
+        raise FaultError('"script" must be a list of "NAME" or "NAME:ARG", or "ok" for no fault')
     if seed is not None and not isinstance(seed, int):
-        raise FaultError('"seed" is a whole number')
+        raise FaultError('"seed" must be a whole number')
     # All of it or nothing: what can still be refused is tried on a plan that is thrown away.
     trial = FaultPlan(faults or ())
     trial.script(script)

@@ -27,9 +27,9 @@ class Fault:
 
     :param does: what the client sees
     :param accepted: whether an SMS would have gone out
-    :param http_status: what is answered; None when the client gets no answer
-    :param argument: kind of argument, one of `ARGUMENTS`; None when it takes none
-    :param status: the status that the vendor gives the invite, from the argument; None for an ordinary one
+    :param http_status: what is answered; None for no answer
+    :param argument: one of `ARGUMENTS`
+    :param status: the status of the invite, made of the argument; None for the ordinary one
     """
 
     name: str

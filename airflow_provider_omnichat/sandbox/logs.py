@@ -54,7 +54,7 @@ async def read_logs(request: web.Request) -> web.StreamResponse:
     rows = []
     for receipt in account.outbox.latest() if ids is None else account.outbox.find(dict.fromkeys(ids.split(","))):
         if receipt.accepted and since <= receipt.time <= until and wanted in {None, receipt.to}:
-            standing = account.delivery.at(receipt, now)
+            standing = account.delivery.at(receipt.sequence, receipt.time, now)
             if standing is not None:
                 rows.append(_row(receipt, *standing))
     answer: dict[str, object] = {"results": rows[offset : offset + limit]}

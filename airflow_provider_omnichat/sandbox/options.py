@@ -27,10 +27,7 @@ class Command:
 
 
 def read_options(arguments: Sequence[str] | None = None) -> Command:
-    """Read the command line.
-
-    :raises SystemExit: with 2 and one line of reason when an option is not acceptable, with 0 after ``--help``
-    """
+    """Read the command line; exit with 2 and one line of reason for an option that is not acceptable."""
     parser = _parser()
     # Only what is given, and is not empty as an unset variable of a shell would be: defaults are the settings' own.
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value != ""}

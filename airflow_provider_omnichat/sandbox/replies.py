@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from aiohttp import web
 
@@ -30,6 +31,15 @@ def ok(payload: bytes) -> web.Response:
 def as_json(payload: object, status: int = 200) -> web.Response:
     """Return an answer with a JSON body."""
     return web.Response(body=json.dumps(payload).encode(), status=status, content_type=JSON_TYPE)
+
+
+async def json_object(request: web.Request) -> dict[str, Any] | None:
+    """Read the body of a request; None if it is not a JSON object."""
+    try:
+        body = json.loads(await request.read())
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def old_error(

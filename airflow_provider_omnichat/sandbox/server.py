@@ -14,10 +14,10 @@ from aiohttp import web
 
 from airflow_provider_omnichat.sandbox import control, logs, send, surroundings
 from airflow_provider_omnichat.sandbox.account import ACCOUNT, Account
-from airflow_provider_omnichat.sandbox.delivery import check_shares
 from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan, FaultSpecs
 from airflow_provider_omnichat.sandbox.outbox import Receipt, Totals
 from airflow_provider_omnichat.sandbox.settings import Settings, airflow_connection, base_address
+from airflow_provider_omnichat.sandbox.statuses import check_shares
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_omnichat.sandbox.delivery import ENDINGS, check_shares
+from airflow_provider_omnichat.sandbox.statuses import ENDINGS, check_shares
 
 
 def _reader(kind: type, what: str, fits: Callable[[Any], bool]) -> Callable[[str], Any]:
@@ -87,11 +87,7 @@ def new_application_key() -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """
-    How a sandbox listens and behaves.
-
-    :raises ValueError: others could reach the host, or the shares of *delivery* are not possible.
-    """
+    """How a sandbox listens and behaves. ValueError says what cannot be, such as a host that others can reach."""
 
     host: str = _listening("address to listen on", "127.0.0.1")
     port: int = _listening("port; 0 takes a free one", 0, type=_port)

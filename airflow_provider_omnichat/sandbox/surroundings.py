@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from airflow_provider_omnichat.sandbox.account import ACCOUNT
-from airflow_provider_omnichat.sandbox.replies import as_json, old_error, whole_number
+from airflow_provider_omnichat.sandbox.replies import as_json, json_object, old_error, whole_number
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -41,7 +40,7 @@ async def create_application(request: web.Request) -> web.StreamResponse:
     account = request.app[ACCOUNT]
     if not account.admits(request.headers.get("Authorization")):
         return old_error(401)
-    body = await _json_object(request)
+    body = await json_object(request)
     if body is None:
         return old_error(400)
     name, webhook = body.get("name"), body.get("webhookUrl")
@@ -70,16 +69,8 @@ async def oauth2_token(request: web.Request) -> web.StreamResponse:
 
 async def session(request: web.Request) -> web.StreamResponse:
     """Exchange user and password for a session token."""
-    body = await _json_object(request)
+    body = await json_object(request)
     if body is None:
         return old_error(400)
     token = request.app[ACCOUNT].issue_token("ibsso", body.get("username"), body.get("password"))
     return old_error(401) if token is None else as_json({"token": token})
-
-
-async def _json_object(request: web.Request) -> dict[str, object] | None:
-    try:
-        body = json.loads(await request.read())
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None
