@@ -11,21 +11,14 @@ import aiohttp
 from yarl import URL
 
 from airflow_provider_omnichat import __version__
+from airflow_provider_omnichat.api import wire
 from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.auth import AuthFlow, Login
 from airflow_provider_omnichat.api.errors import InviteUnknownError, TransportError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.api.route import CONNECT_TIMEOUT_SECONDS, Route
-from airflow_provider_omnichat.api.wire import (
-    LARGEST_BODY,
-    READ_HEADERS,
-    HttpRequest,
-    HttpResponse,
-    error_of_transport,
-    invite_request,
-    read_invite_response,
-)
+from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse
 
 # Shorter than servers usually keep an idle connection: one that the server closes just as a request goes out would
 # leave an invite in doubt.
@@ -93,11 +86,11 @@ class AsyncOmnichatClient:
         :raises InviteUnknownError: it may have been sent, or not.
         """
         try:
-            response = await self.exchange(invite_request(invite))
+            response = await self.exchange(wire.invite_request(invite))
         except TransportError as error:
-            raise error_of_transport(error) from error
+            raise wire.error_of_transport(error) from error
         try:
-            return read_invite_response(response, invite, self.secrets)
+            return wire.read_invite_response(response, invite, self.secrets)
         except InviteUnknownError as error:
             if error.reason.code is ReasonCode.ANSWER_FOR_ANOTHER:
                 self._connector.age += 1  # nobody knows whose answers come next on its connections
@@ -153,7 +146,7 @@ class AsyncOmnichatClient:
                     response.close()
                     raise aiohttp.ClientConnectionError("an answer came before the request was written")
                 had = response.headers
-                found = {name: ", ".join(had.getall(name)) for name in READ_HEADERS if name in had}
+                found = {name: ", ".join(had.getall(name)) for name in wire.READ_HEADERS if name in had}
                 return HttpResponse(response.status, found, await _read_body(response))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             failure = error
@@ -211,12 +204,12 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes | None:
     content = response.content
     if content.is_eof() and content.exception() is None:  # short ones come together with the headers
         body = content.read_nowait()
-        return body if len(body) <= LARGEST_BODY else None
+        return body if len(body) <= wire.LARGEST_BODY else None
     body = b""
     try:
         async for chunk in content.iter_any():
             body += chunk
-            if len(body) > LARGEST_BODY:
+            if len(body) > wire.LARGEST_BODY:
                 return None
     except (aiohttp.ClientError, TimeoutError, OSError):
         return None  # the status still counts; a 2xx without a body leaves the invite in doubt

@@ -11,6 +11,7 @@ import requests
 from urllib3 import Timeout
 from urllib3.exceptions import ClosedPoolError, HTTPError, LocationValueError
 
+from airflow_provider_omnichat.api import wire
 from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.auth import AuthFlow, Login
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, OmnichatError, TransportError
@@ -21,16 +22,7 @@ from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.api.route import CONNECT_TIMEOUT_SECONDS, Route
 from airflow_provider_omnichat.api.session import NotConnectedError, new_session
 from airflow_provider_omnichat.api.tracebacks import leaves_no_locals
-from airflow_provider_omnichat.api.wire import (
-    LARGEST_BODY,
-    HttpRequest,
-    HttpResponse,
-    error_of_transport,
-    invite_request,
-    read_error_body,
-    read_invite_response,
-    users_request,
-)
+from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse
 
 _LOOK_EVERY_SECONDS = 0.1
 
@@ -68,7 +60,7 @@ class OmnichatClient:
         :raises InviteNotSentError: the vendor did not take it before the budget ended.
         :raises InviteUnknownError: it may have been sent, or not; never repeated here.
         """
-        request = invite_request(invite)
+        request = wire.invite_request(invite)
         begin = time.monotonic()
         attempt = 0
         while not self._stopped:
@@ -96,7 +88,7 @@ class OmnichatClient:
                 " put the key of your OMNI application into the connection"
             )
         try:
-            response = self._run(self._login.flow(users_request(key)))
+            response = self._run(self._login.flow(wire.users_request(key)))
         except OmnichatError as error:
             return False, f"{host}: {error}"
         if 200 <= response.status < 300:
@@ -107,7 +99,9 @@ class OmnichatClient:
             if problem:
                 return False, f"{host} answered HTTP {response.status}, but {problem}; is this the vendor's host?"
             return True, f"{host}: the login and the application key are right. No invite was sent."
-        answered = " ".join(filter(None, (f"HTTP {response.status}", *read_error_body(response, self._login.secrets))))
+        answered = " ".join(
+            filter(None, (f"HTTP {response.status}", *wire.read_error_body(response, self._login.secrets)))
+        )
         hint = http_hint(response.status) or "the vendor or a server on the way is in trouble; try again later"
         return False, f"{host} answered {answered}: {hint}"
 
@@ -137,9 +131,9 @@ class OmnichatClient:
         try:
             response = self._run(self._login.flow(request))
         except TransportError as error:
-            raise error_of_transport(error) from error
+            raise wire.error_of_transport(error) from error
         try:
-            return read_invite_response(response, invite, self._login.secrets)
+            return wire.read_invite_response(response, invite, self._login.secrets)
         except InviteUnknownError as error:
             if error.reason.code is ReasonCode.ANSWER_FOR_ANOTHER:
                 self._session.close()  # nobody knows whose answers come next on its connections
@@ -196,7 +190,7 @@ def _read_body(response: requests.Response) -> bytes | None:
     try:
         while chunk := response.raw.read1(16384, decode_content=False):
             body += chunk
-            if len(body) > LARGEST_BODY:
+            if len(body) > wire.LARGEST_BODY:
                 return None
     except (HTTPError, OSError):
         return None  # the status still counts; a 2xx without a body leaves the invite in doubt

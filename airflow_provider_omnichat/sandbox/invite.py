@@ -75,12 +75,6 @@ def put_link_in(invite: Invite, integration_type: str) -> str:
     return invite.message.replace(invite.link_placeholder, link)
 
 
-def new_message_id() -> str:
-    """Return an id of the form seen in the vendor's example."""
-    digits = secrets.token_hex(18)
-    return f"{digits[:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
 def count_segments(text: str) -> int:
     """Return the SMS segments that operators bill: 160/153 characters in GSM-7, 70/67 once one is outside it."""
     if _GSM7_ALL.issuperset(text):

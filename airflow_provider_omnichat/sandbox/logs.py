@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_omnichat.sandbox.account import ACCOUNT
 from airflow_provider_omnichat.sandbox.outbox import Receipt
-from airflow_provider_omnichat.sandbox.replies import as_json, old_error, whole_number
+from airflow_provider_omnichat.sandbox.replies import Problems, as_json, old_error, whole_number
 from airflow_provider_omnichat.sandbox.statuses import Status
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ async def read_logs(request: web.Request) -> web.StreamResponse:
         return old_error(403)
     if not account.logs_window.takes():
         return old_error(429, headers={"Retry-After": "1"} if settings.rate_limit_retry_after else None)
-    problems: dict[str, list[str]] = {}
+    problems: Problems = {}
     limit = whole_number(query, "limit", problems, default=MOST_ROWS, least=1, most=MOST_ROWS)
     offset = whole_number(query, "cursor", problems)
     now = time.time()
@@ -84,7 +84,7 @@ def _written(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "+0000")
 
 
-def _moment(text: str | None, name: str, problems: dict[str, list[str]], default: float) -> float:
+def _moment(text: str | None, name: str, problems: Problems, default: float) -> float:
     if text is None:
         return default
     try:

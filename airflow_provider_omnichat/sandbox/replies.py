@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from aiohttp import web
+
+Problems = dict[str, list[str]]
+"""What is wrong with the fields of a request, by their names."""
 
 JSON_TYPE = "application/json"
 
@@ -43,10 +47,7 @@ async def json_object(request: web.Request) -> dict[str, Any] | None:
 
 
 def old_error(
-    status: int,
-    *,
-    validation: Mapping[str, list[str]] | None = None,
-    headers: Mapping[str, str] | None = None,
+    status: int, *, validation: Problems | None = None, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """Return the older error body, ``requestError.serviceException``."""
     code, text = _OLD_ERRORS[status]
@@ -78,17 +79,11 @@ def html(status: int, title: str) -> web.Response:
 
 
 def whole_number(
-    query: Mapping[str, str],
-    name: str,
-    problems: dict[str, list[str]],
-    *,
-    default: int = 0,
-    least: int = 0,
-    most: int | None = None,
+    query: Mapping[str, str], name: str, problems: Problems, *, default: int = 0, least: int = 0, most: float = inf
 ) -> int:
     """Read a number of the query; what is wrong with it is added to *problems*."""
     text = query.get(name, str(default))
-    if text.isdecimal() and int(text) >= least and (most is None or int(text) <= most):
+    if text.isdecimal() and int(text) >= least and int(text) <= most:
         return int(text)
-    problems[name] = [f"must be a number from {least}" + ("" if most is None else f" to {most}")]
+    problems[name] = [f"must be a number from {least}" + (f" to {most}" if most < inf else "")]
     return least

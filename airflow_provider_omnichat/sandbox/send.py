@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_omnichat.sandbox import replies
 from airflow_provider_omnichat.sandbox.account import ACCOUNT, Account
 from airflow_provider_omnichat.sandbox.faults import Play, answering, plain
-from airflow_provider_omnichat.sandbox.invite import (
-    Invite,
-    count_segments,
-    is_too_long,
-    new_message_id,
-    put_link_in,
-    read_invite,
-)
+from airflow_provider_omnichat.sandbox.invite import Invite, count_segments, is_too_long, put_link_in, read_invite
 from airflow_provider_omnichat.sandbox.outbox import Receipt
+from airflow_provider_omnichat.sandbox.replies import Problems
 from airflow_provider_omnichat.sandbox.statuses import PENDING, REFUSALS, Status
 
 if TYPE_CHECKING:
@@ -53,7 +47,7 @@ async def send_invite(request: web.Request) -> web.StreamResponse:
     text = put_link_in(sent, integration_type)
     verdict = _judge(account, request.headers.get("Authorization"), key, integration_type, sent, text)
     segments = count_segments(text)
-    message_id = new_message_id()
+    message_id = _new_message_id()
     account.record(
         Receipt(
             sequence=account.outbox.next_sequence(),
@@ -122,12 +116,14 @@ def _status(account: Account, sent: Invite, text: str) -> Status:
     return PENDING
 
 
+def _new_message_id() -> str:
+    """Return an id of the form seen in the vendor's example."""
+    digits = secrets.token_hex(18)
+    return f"{digits[:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
 def _refused(
-    status: int,
-    *,
-    fault: str | None = None,
-    validation: Mapping[str, list[str]] | None = None,
-    headers: Mapping[str, str] | None = None,
+    status: int, *, fault: str | None = None, validation: Problems | None = None, headers: dict[str, str] | None = None
 ) -> _Verdict:
     play = answering(lambda body, arg: replies.old_error(status, validation=validation, headers=headers))
     return _Verdict(status, False, None, fault, play)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_omnichat.sandbox.account import ACCOUNT
-from airflow_provider_omnichat.sandbox.replies import as_json, json_object, old_error, whole_number
+from airflow_provider_omnichat.sandbox.replies import Problems, as_json, json_object, old_error, whole_number
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -27,7 +27,7 @@ async def list_users(request: web.Request) -> web.StreamResponse:
         return old_error(401)
     if not account.has_application(request.match_info["key"]):
         return old_error(404)
-    problems: dict[str, list[str]] = {}
+    problems: Problems = {}
     limit = whole_number(request.query, "limit", problems, default=MOST_USERS, least=1, most=MOST_USERS)
     offset = whole_number(request.query, "offset", problems)
     if problems:
@@ -44,7 +44,7 @@ async def create_application(request: web.Request) -> web.StreamResponse:
     if body is None:
         return old_error(400)
     name, webhook = body.get("name"), body.get("webhookUrl")
-    problems: dict[str, list[str]] = {}
+    problems: Problems = {}
     if not isinstance(name, str) or not name:
         problems["name"] = ["may not be empty"]
     if webhook is not None and not isinstance(webhook, str):
