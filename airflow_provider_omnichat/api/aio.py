@@ -51,7 +51,7 @@ class AsyncOmnichatClient:
         self._route = route = Route.from_environment(url)
         headers = {
             "User-Agent": f"airflow-provider-omnichat/{__version__} aiohttp/{aiohttp.__version__}",
-            "Accept-Encoding": "identity",  # an answer is short, and a packed one could be of any size
+            "Accept-Encoding": "identity",  # an answer is short, and a compressed one could be of any size
         }
         if route.proxy:
             self._proxy = URL(route.proxy.url)
@@ -173,7 +173,7 @@ class _Connector(aiohttp.TCPConnector):
             while True:
                 connection: Any = await super().connect(req, traces, timeout)
                 protocol = connection.protocol
-                # Made once for each connection, and kept where it goes away together with it.
+                # Made once for each connection, and kept on it, so that both end together.
                 watch, age = getattr(protocol, "omnichat_watch", (None, self.age))
                 if is_new := watch is None:
                     watch = _watch(connection)

@@ -91,7 +91,7 @@ def shown_address(address: object) -> str:
 
 def plain_address(address: object) -> str:
     """Return an address without query, user and password; only its scheme if it is unclear where these end."""
-    # What is before an "@" may be the name of an Airflow connection, but in an address of another kind it is a token.
+    # Without what is before an "@", even if it is the name of an Airflow connection: in another address it is a token.
     text = _one_line(str(address))
     parts = _PARTS.fullmatch(text)
     if not parts:

@@ -1,4 +1,4 @@
-"""The ``requests`` session of the sync client: it separates a connection that was never made from one that broke."""
+"""The ``requests`` session of the sync client: a connection that was never made is not one that broke."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ class _OneDeadline:
         self._end = time.monotonic() + seconds if seconds else None
 
     def recv(self, *args: Any) -> bytes:
-        self._set_what_is_left()
+        self._apply_deadline()
         return super().recv(*args)  # type: ignore[misc, no-any-return]
 
     def recv_into(self, *args: Any) -> int:
-        self._set_what_is_left()
+        self._apply_deadline()
         return super().recv_into(*args)  # type: ignore[misc, no-any-return]
 
-    def _set_what_is_left(self) -> None:
+    def _apply_deadline(self) -> None:
         if self._end is not None:
             if (left := self._end - time.monotonic()) <= 0:
                 raise TimeoutError("timed out")
@@ -227,7 +227,7 @@ class _Adapter(HTTPAdapter):
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return none: requests follows no redirect here, but would read its body and parse its address."""
+        """Return None: requests follows no redirect here, but would read its body and parse its address."""
 
 
 def new_session(route: Route) -> requests.Session:
@@ -238,7 +238,7 @@ def new_session(route: Route) -> requests.Session:
     session.trust_env = False  # the route comes from it already, and a .netrc would bring other credentials
     if route.proxy:
         session.proxies = {"http": route.proxy.url, "https": route.proxy.url}
-    session.headers["Accept-Encoding"] = "identity"  # an answer is short, and a packed one could be of any size
+    session.headers["Accept-Encoding"] = "identity"  # an answer is short, and a compressed one could be of any size
     session.headers["User-Agent"] = f"airflow-provider-omnichat/{__version__} {requests.utils.default_user_agent()}"
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.mount("https://", _Adapter(route))

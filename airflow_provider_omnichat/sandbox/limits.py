@@ -45,7 +45,7 @@ class Window:
 
 
 class FloodFilter:
-    """The vendor's flooding filter, for each destination number. What it refuses counts, too, as at the vendor."""
+    """The vendor's flooding filter, for each destination number. What it refuses counts as well, as at the vendor."""
 
     WINDOW = 3600.0
     MOST_IDENTICAL = 6

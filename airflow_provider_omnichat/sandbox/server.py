@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 
 from aiohttp import web
 
-from airflow_provider_omnichat.sandbox import control, logs, send, surroundings
+from airflow_provider_omnichat.sandbox import applications, control, logs, send
 from airflow_provider_omnichat.sandbox.account import ACCOUNT, Account
 from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan, FaultSpecs
 from airflow_provider_omnichat.sandbox.outbox import Receipt, Totals
@@ -32,10 +32,10 @@ async def serving(account: Account) -> AsyncIterator[int]:
     app.add_routes(
         [
             web.post(_APPLICATIONS + "/{key}/integrations/{type}/invite", send.send_invite),
-            web.get(_APPLICATIONS + "/{key}/users", surroundings.list_users),
-            web.post(_APPLICATIONS, surroundings.create_application),
-            web.post("/auth/1/oauth2/token", surroundings.oauth2_token),
-            web.post("/auth/1/session", surroundings.session),
+            web.get(_APPLICATIONS + "/{key}/users", applications.list_users),
+            web.post(_APPLICATIONS, applications.create_application),
+            web.post("/auth/1/oauth2/token", applications.oauth2_token),
+            web.post("/auth/1/session", applications.session),
             web.get("/sms/3/logs", logs.read_logs),
             web.get("/", control.page),
             web.get("/__outbox", control.read_outbox),

@@ -1,4 +1,4 @@
-"""The settings of one sandbox. Each field declares its option of ``omnichat-sandbox``, too."""
+"""The settings of one sandbox. Each field also declares its option of ``omnichat-sandbox``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The endpoints around the invite: the users of an application, new applications, tokens."""
+"""The endpoints beside invite and logs: the users of an application, new applications, and tokens."""
 
 from __future__ import annotations
 
