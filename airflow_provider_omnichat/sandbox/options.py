@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan
 from airflow_provider_omnichat.sandbox.faults import as_text
-from airflow_provider_omnichat.sandbox.settings import Credentials, Settings
+from airflow_provider_omnichat.sandbox.settings import BEHAVIOUR, RECORDS, Credentials, Settings
 
 DEFAULT_PORT = 8085
 
@@ -29,7 +29,7 @@ class Command:
 def read_options(arguments: Sequence[str] | None = None) -> Command:
     """Read the command line; exit with 2 and one line of reason for an option that is not acceptable."""
     parser = _parser()
-    # Only what is given, and is not empty as an unset variable of a shell would be: defaults are the settings' own.
+    # Defaults come from the settings, also for an empty value, as an unset variable of a shell leaves.
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value != ""}
     own = {
         name: given.pop(name, default) for name, default in (("ready_file", None), ("verbose", False), ("quiet", False))
@@ -61,13 +61,13 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     groups: dict[str, Any] = {}
-    for each in (*fields(Settings)[:3], *fields(Credentials), *fields(Settings)[3:]):
-        if each.metadata:
-            title = each.metadata["group"]
+    for setting in fields(Settings):
+        for option in fields(Credentials) if setting.name == "credentials" else (setting,):
+            title = option.metadata["group"]
             if title not in groups:
                 groups[title] = parser.add_argument_group(title)
-            _add(groups[title], each)
-    behaviour, keeping = groups["how it behaves"], groups["what it keeps and says"]
+            _add(groups[title], option)
+    behaviour, keeping = groups[BEHAVIOUR], groups[RECORDS]
     behaviour.add_argument("--fault", action="append", metavar="NAME[:RATE[:ARG]]", help="repeatable, see below")
     behaviour.add_argument("--seed", type=int, help="seed of the faults: same seed, same requests, same faults")
     keeping.add_argument("--ready-file", type=Path, metavar="PATH", help="write URL and credentials when listening")

@@ -56,28 +56,30 @@ def _shares(text: str) -> dict[str, float]:
     return read
 
 
-def _option(group: str, text: str | None, default: Any, *, flag: str = "", **how: Any) -> Any:
+def _option(group: str, text: str, default: Any, *, flag: str = "", **how: Any) -> Any:
     """Declare a field and its option: *how* goes to argparse, and a function as default makes the default."""
     made = {"default_factory": default} if callable(default) else {"default": default}
     return field(**made, metadata={"group": group, "flag": flag, "help": text, **how})
 
 
+BEHAVIOUR = "how it behaves"
+RECORDS = "what it keeps and says"
 _listening = partial(_option, "where it listens")
-_access = partial(_option, "who is let in (random unless given)")
-_behaviour = partial(_option, "how it behaves")
+_access = partial(_option, "who is let in")
+_behaviour = partial(_option, BEHAVIOUR)
 _delivery = partial(_option, "what becomes of accepted invites (GET /sms/3/logs)")
-_records = partial(_option, "what it keeps and says")
+_records = partial(_option, RECORDS)
 
 
 @dataclass(frozen=True, repr=False)
 class Credentials:
     """Every way into the sandbox; random unless given, so that nobody grows used to a fixed password."""
 
-    user: str = _access(None, lambda: f"sandbox-{secrets.token_hex(3)}")
-    password: str = _access(None, lambda: secrets.token_urlsafe(12))
-    api_key: str = _access(None, lambda: f"{secrets.token_hex(16)}-{secrets.token_hex(4)}")
-    client_id: str = _access("OAuth2 client", lambda: f"client-{secrets.token_hex(4)}")
-    client_secret: str = _access("OAuth2 secret", lambda: secrets.token_urlsafe(18))
+    user: str = _access("random by default", lambda: f"sandbox-{secrets.token_hex(3)}")
+    password: str = _access("random by default", lambda: secrets.token_urlsafe(12))
+    api_key: str = _access("random by default", lambda: f"{secrets.token_hex(16)}-{secrets.token_hex(4)}")
+    client_id: str = _access("OAuth2 client; random by default", lambda: f"client-{secrets.token_hex(4)}")
+    client_secret: str = _access("OAuth2 secret; random by default", lambda: secrets.token_urlsafe(18))
 
 
 def new_application_key() -> str:
@@ -87,7 +89,7 @@ def new_application_key() -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a sandbox listens and behaves. ValueError says what cannot be, such as a host that others can reach."""
+    """How a sandbox listens and behaves. A host that others can reach, or impossible shares, raise ValueError."""
 
     host: str = _listening("address to listen on", "127.0.0.1")
     port: int = _listening("port; 0 takes a free one", 0, type=_port)
@@ -95,7 +97,9 @@ class Settings:
 
     credentials: Credentials = field(default_factory=Credentials)
     token_lifetime: float = _access("until an OAuth2 or IBSSO token expires", 3600, type=_positive, metavar="SECONDS")
-    application_key: str = _access("the application that exists from the start", new_application_key, metavar="KEY")
+    application_key: str = _access(
+        "application that exists from the start; random by default", new_application_key, metavar="KEY"
+    )
     integration_types: Sequence[str] = _access(
         "an integration that is set up, any other is answered with 404; repeatable (default: FACEBOOK and TELEGRAM)",
         ("FACEBOOK", "TELEGRAM"),
