@@ -15,7 +15,7 @@ from airflow_provider_omnichat.api import wire
 from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.auth import AuthFlow, Login
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, OmnichatError, TransportError
-from airflow_provider_omnichat.api.hints import http_hint
+from airflow_provider_omnichat.api.hints import HTTP_HINTS
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import Backoff
@@ -102,7 +102,7 @@ class OmnichatClient:
         answered = " ".join(
             filter(None, (f"HTTP {response.status}", *wire.read_error_body(response, self._login.secrets)))
         )
-        hint = http_hint(response.status) or "the vendor or a server on the way is in trouble; try again later"
+        hint = HTTP_HINTS.get(response.status) or "the vendor or a server on the way is in trouble; try again later"
         return False, f"{host} answered {answered}: {hint}"
 
     def stop(self) -> None:

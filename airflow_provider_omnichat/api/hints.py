@@ -32,6 +32,11 @@ PROXY_CREDENTIALS = (
 """What helps against HTTP 407."""
 
 HTTP_HINTS: dict[int, str] = {
+    **dict.fromkeys(
+        range(300, 400),
+        "redirects are not followed, because the credentials would go along;"
+        " put the final address in the connection's host",
+    ),
     401: "the connection's login, key or token is wrong or has expired (API keys expire after a year by default)",
     403: (
         "the credentials lack a scope, or are not allowed from this IP address"
@@ -44,13 +49,3 @@ HTTP_HINTS: dict[int, str] = {
     407: f"a proxy on the way to the vendor refuses the request: {PROXY_CREDENTIALS}",
     429: "too many requests for this account; nothing was sent",
 }
-
-
-def http_hint(http_status: int) -> str | None:
-    """Return what to do about an HTTP status, if that is known."""
-    if 300 <= http_status < 400:
-        return (
-            "redirects are not followed, because the credentials would go along;"
-            " put the final address in the connection's host"
-        )
-    return HTTP_HINTS.get(http_status)

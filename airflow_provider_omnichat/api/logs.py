@@ -22,7 +22,7 @@ from urllib.parse import quote, urlencode
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.errors import InviteNotSentError, SmsLogsError, TransportError
-from airflow_provider_omnichat.api.hints import http_hint
+from airflow_provider_omnichat.api.hints import HTTP_HINTS
 from airflow_provider_omnichat.api.models import Status, as_int, as_text
 from airflow_provider_omnichat.api.outcomes import Delivery
 from airflow_provider_omnichat.api.privacy import mask_number
@@ -214,7 +214,7 @@ class SmsLogs:
         """Return the error of an answer that is not a page of the logs."""
         status = response.status
         said = ": ".join(filter(None, read_error_body(response, (*hidden, *self._client.secrets))))
-        hint = _HINTS.get(status) or (None if status == 429 else http_hint(status))
+        hint = _HINTS.get(status) or (None if status == 429 else HTTP_HINTS.get(status))
         if 200 <= status < 300:
             hint = "the answer broke off or is too large"
         text = f"HTTP {status}" + (f" {said}" if said else "") + (f" ({hint})" if hint else "")

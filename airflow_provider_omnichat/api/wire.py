@@ -19,7 +19,7 @@ from airflow_provider_omnichat.api.errors import (
     SendError,
     TransportError,
 )
-from airflow_provider_omnichat.api.hints import ACCOUNT_FAULT_IDS, STATUS_HINTS, http_hint
+from airflow_provider_omnichat.api.hints import ACCOUNT_FAULT_IDS, HTTP_HINTS, STATUS_HINTS
 from airflow_provider_omnichat.api.identity import can_be
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
@@ -192,7 +192,7 @@ def error_of_http_status(response: HttpResponse, hidden: Collection[str] = ()) -
     code, vendor_text = read_error_body(response, hidden)
     said = f" {code}" if code else ""
     said += f": {_open_ended(vendor_text)}" if vendor_text else ""
-    hint = http_hint(status)
+    hint = HTTP_HINTS.get(status)
     text = f"HTTP {status}{said}" + (f" ({hint})" if hint else "")
     facts: dict[str, Any] = {
         "http_status": status,
