@@ -1,4 +1,4 @@
-"""The sandbox as a server: its paths, and, for tests, one in a background thread of another process."""
+"""The sandbox as a server: its paths, and, for tests, one in a background thread."""
 
 from __future__ import annotations
 
