@@ -67,10 +67,10 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture
 def sandbox_clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
     """The clock by which sandboxes take and deliver invites, refuse too many of them, and end tokens."""
-    from airflow_provider_omnichat.sandbox import gate, limits, logs, send
+    from airflow_provider_omnichat.sandbox import account, limits, logs, send
 
     clock = SetClock()
-    for module in (gate, limits, logs, send):
+    for module in (account, limits, logs, send):
         monkeypatch.setattr(module, "time", clock)
     return clock
 

@@ -1,4 +1,4 @@
-"""Where to send and as whom: an account with the vendor, made from the fields of a connection and checked once."""
+"""An account with the vendor: where to send and as whom, made of the fields of a connection and checked once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
-from airflow_provider_omnichat.api.auth import ApiKeyCredentials, BasicCredentials, Credentials, OAuth2Credentials
+from airflow_provider_omnichat.api.auth import Credentials
 from airflow_provider_omnichat.api.errors import AccountError
 
 DEFAULT_HOST = "https://api.infobip.com"
@@ -16,8 +16,10 @@ DEFAULT_TIMEOUT_SECONDS = 30.0
 AUTH_TYPES = ("basic", "api_key", "oauth2")
 
 _LINE_ENDS = ("\n", "\r")
-_TRUE = frozenset({"true", "1", "yes", "on"})
-_FALSE = frozenset({"false", "0", "no", "off", ""})
+_FLAGS = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off", ""), False),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,8 @@ class Account:
     A checked account.
 
     :param base_url: scheme, host, port and perhaps a path, without a slash at the end.
-    :param application_key: the application for invites that name none.
-    :param integration_type: the integration for invites that name none.
+    :param application_key: the application of invites that name none.
+    :param integration_type: the integration of invites that name none.
     :param timeout: seconds to wait for an answer.
     """
 
@@ -55,57 +57,43 @@ class Account:
         warn: Callable[[str], object] = lambda _: None,
     ) -> Account:
         """
-        Make an account from the fields of an Airflow connection.
+        Make an account of the fields of an Airflow connection.
 
         :param host: with or without a scheme; the vendor's general host if empty.
-        :param schema: ``http`` or ``https`` for the scheme; anything else is the path that all requests begin with,
-            which is what Airflow makes of the path of a connection URI.
-        :param port: None or 0 for that of the scheme.
+        :param schema: ``http`` or ``https``; anything else is the path that all requests begin with, where Airflow
+            puts the path of a connection URI.
         :param login: user name or OAuth2 client id.
         :param password: password, API key or OAuth2 client secret.
-        :param extra: ``auth_type``, ``application_key``, ``integration_type``, ``timeout``, ``allow_http``; text is
-            read, too, since a connection URI can hold nothing else.
-        :param warn: told what was left out of a field.
-        :raises AccountError: with everything that is wrong with it, one after the other.
+        :param extra: ``auth_type``, ``application_key``, ``integration_type``, ``timeout``, ``allow_http``; their
+            values may be text, since a connection URI can hold nothing else.
+        :param warn: called with what was left out of a field.
+        :raises AccountError: lists everything that is wrong with the fields.
         """
-        problems = _Problems()
+        problems: list[str] = []
+
+        def collect(read: Callable[..., Any], *values: object) -> Any:
+            # Every field is read before an error is raised, so that a user can correct all of them at once.
+            try:
+                return read(*values)
+            except AccountError as error:
+                problems.append(str(error))
+
         login = _without_line_end("login", login, warn)
         password = _without_line_end("password", password, warn)
-        account = cls(
-            base_url=problems.collect(_base_url, host, schema, port, extra.get("allow_http")) or "",
-            credentials=problems.collect(_credentials, extra.get("auth_type"), login, password)
-            or BasicCredentials("", ""),
-            application_key=problems.collect(path_part, "application_key", extra.get("application_key")),
-            integration_type=problems.collect(path_part, "integration_type", extra.get("integration_type")),
-            timeout=problems.collect(_timeout, extra.get("timeout")) or DEFAULT_TIMEOUT_SECONDS,
-        )
-        if problems.found:
-            raise AccountError("; ".join(problems.found))
-        return account
-
-
-class _Problems:
-    """Lets every field be read before the first problem is raised, so that a user mends them all at once."""
-
-    def __init__(self) -> None:
-        self.found: list[str] = []
-
-    def collect(self, read: Any, *values: Any) -> Any:
-        try:
-            return read(*values)
-        except AccountError as error:
-            self.found.append(str(error))
-            return None
+        fields = {
+            "base_url": collect(_base_url, host, schema, port, extra.get("allow_http")),
+            "credentials": collect(_credentials, extra.get("auth_type"), login, password),
+            "application_key": collect(path_part, "application_key", extra.get("application_key")),
+            "integration_type": collect(path_part, "integration_type", extra.get("integration_type")),
+            "timeout": collect(_timeout, extra.get("timeout")),
+        }
+        if problems:
+            raise AccountError("; ".join(problems))
+        return cls(**fields)
 
 
 def path_part(name: str, value: object) -> str | None:
-    """
-    Check what will be a part of the URL's path; empty is None.
-
-    :param name: of the field, for the error.
-    :param value: as it came.
-    :raises AccountError: when it is not a text, or one that would change the path.
-    """
+    """Check the value of a field that becomes part of the URL's path; empty is None."""
     if value is None or value == "":
         return None
     if not isinstance(value, str):
@@ -117,7 +105,7 @@ def path_part(name: str, value: object) -> str | None:
 
 
 def _without_line_end(name: str, value: str | None, warn: Callable[[str], object]) -> str | None:
-    """Leave out the line break that copying a secret, or reading it from a file, has put behind it."""
+    """Remove the line break that copying a secret, or reading it from a file, puts at its end."""
     if not value or not value.endswith(_LINE_ENDS):
         return value
     warn(f"{name}: ended in a line break, which is left out; store it without")
@@ -155,7 +143,7 @@ def _base_url(host: str | None, schema: str | None, port: int | None, allow_http
 
 
 def _scheme_and_path(schema: str | None) -> tuple[str | None, str]:
-    """Tell what the schema of a connection is: a scheme, or what the path of its URI was."""
+    """Return the schema of a connection as a scheme, or else as the path that its URI had."""
     text = (schema or "").strip().strip("/")
     if text.lower() in {"http", "https"}:
         return text.lower(), ""
@@ -174,7 +162,7 @@ def _refuse_odd_url(parts: SplitResult) -> None:
     if parts.username is not None or parts.password is not None:
         raise AccountError("host: has credentials in it; put them into login and password, where they are masked")
     if parts.query or parts.fragment:
-        raise AccountError("host: has a query or fragment; only scheme, host, port and a path may stand there")
+        raise AccountError("host: has a query or fragment; only scheme, host, port and a path are allowed")
     name = parts.hostname or ""
     if not name or not name.isprintable() or any(c.isspace() or c in "\\<>\"'{}|^`%" for c in name):
         raise AccountError("host: is not a host name or URL; write it like xxxxx.api.infobip.com")
@@ -205,16 +193,16 @@ def _credentials(auth_type: object, login: str | None, password: str | None) -> 
             raise AccountError(
                 "password: an API key has no spaces around it, line breaks or special characters; copy it again"
             )
-        return ApiKeyCredentials(key)
+        return Credentials.api_key(key)
     if not login:
         raise AccountError(
             f"login: is empty; with auth_type {kind} it holds {'the user name' if kind == 'basic' else 'the client id'}"
         )
     if kind == "oauth2":
-        return OAuth2Credentials(login, password)
+        return Credentials.oauth2(login, password)
     if ":" in login:
         raise AccountError("login: a user name for basic authentication cannot have a colon in it")
-    return BasicCredentials(login, password)
+    return Credentials.basic(login, password)
 
 
 def _refuse_damage(**fields: str) -> None:
@@ -239,11 +227,7 @@ def _timeout(value: object) -> float:
 
 
 def _flag(name: str, value: object) -> bool:
-    if value is None or isinstance(value, bool):
-        return bool(value)
-    text = str(value).strip().lower()
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise AccountError(f"{name}: must be true or false")
+    text = "" if value is None else str(value).strip().lower()
+    if text not in _FLAGS:
+        raise AccountError(f"{name}: must be true or false")
+    return _FLAGS[text]

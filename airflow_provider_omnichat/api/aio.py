@@ -1,37 +1,29 @@
-"""The async client, for many invites at once: one attempt a call, the pace and the repeats are the caller's."""
+"""The async client, for many invites at once: one attempt a call; pace and repeats are the caller's."""
 
 from __future__ import annotations
 
 import asyncio
 import select
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from airflow_provider_omnichat import __version__
+from airflow_provider_omnichat.api import wire
 from airflow_provider_omnichat.api.account import Account
-from airflow_provider_omnichat.api.auth import OAuth2Credentials, TokenCache, no_token
-from airflow_provider_omnichat.api.client import CONNECT_TIMEOUT_SECONDS, LARGEST_BODY
-from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, TransportError
+from airflow_provider_omnichat.api.auth import AuthFlow, Login
+from airflow_provider_omnichat.api.errors import InviteUnknownError, TransportError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.reasons import ReasonCode
-from airflow_provider_omnichat.api.route import Route
-from airflow_provider_omnichat.api.wire import (
-    READ_HEADERS,
-    HttpRequest,
-    HttpResponse,
-    error_of_transport,
-    invite_request,
-    read_invite_response,
-)
+from airflow_provider_omnichat.api.route import CONNECT_TIMEOUT_SECONDS, Route
+from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse
 
 # Shorter than servers usually keep an idle connection: one that the server closes just as a request goes out would
 # leave an invite in doubt.
 _KEEP_ALIVE_SECONDS = 5.0
-# Data that nobody asked for, or the end: that of one direction is told apart only by Linux.
+# Data that nobody asked for, or the end; only Linux reports the end of one direction.
 _UNASKED = select.POLLIN | getattr(select, "POLLRDHUP", 0)
 
 
@@ -42,31 +34,24 @@ class AsyncOmnichatClient:
     :param account: where to send and as whom.
     :param concurrency: connections at most.
     :param on_token: called with each new access token, so that the caller can have it masked in logs.
+    :raises AccountError: on entry; a proxy or the certificates that the environment names cannot be used.
     """
 
     def __init__(self, account: Account, concurrency: int = 32, on_token: Callable[[str], None] | None = None) -> None:
         self.account = account
         self._concurrency = concurrency
-        self._on_token = on_token
-        self._token = TokenCache()
+        self._login = Login(account.credentials, on_token)
         self._token_lock = asyncio.Lock()
-        self._authorization = account.credentials.authorization
-        self._secrets = account.credentials.secrets
         self._session: aiohttp.ClientSession | None = None
         self._proxy: URL | None = None
         self._proxy_headers: dict[str, str] | None = None
 
     async def __aenter__(self) -> AsyncOmnichatClient:
-        """
-        Open the session.
-
-        :raises AccountError: a proxy or the certificates that the environment names cannot be used.
-        """
         url = self.account.base_url
         self._route = route = Route.from_environment(url)
         headers = {
             "User-Agent": f"airflow-provider-omnichat/{__version__} aiohttp/{aiohttp.__version__}",
-            "Accept-Encoding": "identity",  # an answer is short, and a packed one could be of any size
+            "Accept-Encoding": "identity",  # an answer is short, and a compressed one could be of any size
         }
         if route.proxy:
             self._proxy = URL(route.proxy.url)
@@ -78,9 +63,9 @@ class AsyncOmnichatClient:
         self._connector = _Connector(route, limit=self._concurrency, keepalive_timeout=_KEEP_ALIVE_SECONDS)
         self._session = aiohttp.ClientSession(
             connector=self._connector,
-            # One timer for all that follows the connection, whose own ends first: a connection that does not come about
-            # is certain. Another between two pieces of an answer (sock_read) would cost a tenth of the speed, and would
-            # not end headers that drip.
+            # One timer for everything, and a shorter one for the connection: if that fails, nothing was sent. A timer
+            # between two pieces of an answer (sock_read) would cost a tenth of the speed, and headers that drip would
+            # not end.
             timeout=aiohttp.ClientTimeout(total=connect + self.account.timeout, connect=connect),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -88,77 +73,59 @@ class AsyncOmnichatClient:
         )
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *failure: object) -> None:
         if self._session is not None:
             await self._session.close()
 
     async def send_once(self, invite: Invite) -> InviteAnswer:
         """
-        Send one invite in one attempt.
+        Send one invite in one attempt, and return the answer if it is accepted.
 
-        :param invite: a checked invite.
-        :return: the answer of an accepted invite.
         :raises InviteRejectedError: the vendor refused it.
-        :raises InviteNotSentError: the vendor certainly did not take it; ``retryable`` tells whether another attempt
-            helps.
+        :raises InviteNotSentError: the vendor certainly did not take it; another attempt may help if ``retryable``.
         :raises InviteUnknownError: it may have been sent, or not.
         """
         try:
-            response = await self.exchange(invite_request(invite))
+            response = await self.exchange(wire.invite_request(invite))
         except TransportError as error:
-            raise error_of_transport(error) from error
+            raise wire.error_of_transport(error) from error
         try:
-            return read_invite_response(response, invite, self.secrets)
+            return wire.read_invite_response(response, invite, self.secrets)
         except InviteUnknownError as error:
             if error.reason.code is ReasonCode.ANSWER_FOR_ANOTHER:
                 self._connector.age += 1  # nobody knows whose answers come next on its connections
             raise
 
     async def exchange(self, request: HttpRequest) -> HttpResponse:
-        """
-        Send one request of this account once.
-
-        :param request: without credentials, which are added here.
-        :return: the response, whatever its status.
-        :raises TransportError: no answer came.
-        :raises InviteNotSentError: no OAuth2 token could be had.
-        """
-        authorization = self._authorization or await self._bearer()
-        response = await self._exchange(request, authorization)
-        if response.status == 401 and self._token.end(authorization):
-            # The token may have ended early. 401 means that nothing was taken, so once more with a new one is safe.
-            response = await self._exchange(request, await self._bearer())
+        """Send one request once, with the account's credentials; see :meth:`Login.flow`."""
+        response: HttpResponse = await self._run(self._login.flow(request))
         return response
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must not show in an error."""
-        return (*self._secrets, self._token.value or "")
+        return self._login.secrets
 
-    async def _bearer(self) -> str:
-        credentials = self.account.credentials
-        assert isinstance(credentials, OAuth2Credentials), "the others need no token"
-        async with self._token_lock:
-            authorization = self._token.authorization
-            if authorization is None:
-                try:
-                    response = await self._exchange(credentials.token_request(), None)
-                except TransportError as error:
-                    # However it broke, only a token was asked for, so no invite has left.
-                    raise InviteNotSentError(no_token(error.problem), retryable=True) from error
-                token = credentials.read_token(response)
-                if self._on_token:
-                    self._on_token(token.value)
-                self._token.keep(token)
-                authorization = token.authorization
-            return authorization
+    async def _run(self, flow: AuthFlow) -> Any:
+        """Drive a flow of :class:`Login`: send its requests, and run a flow for a token under the lock."""
+        try:
+            step = next(flow)
+            while True:
+                if isinstance(step, HttpRequest):
+                    step = flow.send(await self._send(step))
+                else:
+                    async with self._token_lock:
+                        found = await self._run(step)
+                    step = flow.send(found)
+        except StopIteration as end:
+            return end.value
+        except TransportError as error:
+            flow.throw(error)
+            raise
 
-    async def _exchange(self, request: HttpRequest, authorization: str | None) -> HttpResponse:
+    async def _send(self, request: HttpRequest) -> HttpResponse:
         """Send one request once; raise TransportError when no answer comes."""
         assert self._session is not None, "use the client as `async with`"
-        headers = {**request.headers, "Authorization": authorization} if authorization else request.headers
         timeout = self.account.timeout
         try:
             url = URL(self.account.base_url + request.path, encoded=True)
@@ -168,7 +135,7 @@ class AsyncOmnichatClient:
             async with self._session.request(
                 request.method,
                 url,
-                headers=headers,
+                headers=request.headers,
                 data=request.body,
                 allow_redirects=False,
                 proxy=self._proxy,
@@ -179,7 +146,7 @@ class AsyncOmnichatClient:
                     response.close()
                     raise aiohttp.ClientConnectionError("an answer came before the request was written")
                 had = response.headers
-                found = {name: ", ".join(had.getall(name)) for name in READ_HEADERS if name in had}
+                found = {name: ", ".join(had.getall(name)) for name in wire.READ_HEADERS if name in had}
                 return HttpResponse(response.status, found, await _read_body(response))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             failure = error
@@ -189,16 +156,16 @@ class AsyncOmnichatClient:
 
 class _Connector(aiohttp.TCPConnector):
     """
-    Gives a connection on which nothing has come unasked, or says that there is none and nothing was sent.
+    Returns a connection on which nothing has come unasked, or raises an error which says that nothing was sent.
 
-    What came unasked would pass for the answer. Some of aiohttp's errors are raised for what fails on the way to the
-    vendor and for what breaks later alike.
+    What came unasked would be taken for the answer. aiohttp raises some of its errors both for a connection that cannot
+    be made and for one that breaks later.
     """
 
     def __init__(self, route: Route, **kwargs: Any) -> None:
         super().__init__(ssl=route.context or True, **kwargs)
         self._route = route
-        #: Connections of an earlier one are used no more.
+        #: Connections of an earlier age are not used again.
         self.age = 0
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's own parameter
@@ -206,7 +173,7 @@ class _Connector(aiohttp.TCPConnector):
             while True:
                 connection: Any = await super().connect(req, traces, timeout)
                 protocol = connection.protocol
-                # Made once for each connection, and kept where it goes away together with it.
+                # Made once for each connection, and kept on it, so that both end together.
                 watch, age = getattr(protocol, "omnichat_watch", (None, self.age))
                 if is_new := watch is None:
                     watch = _watch(connection)
@@ -218,38 +185,34 @@ class _Connector(aiohttp.TCPConnector):
                 connection.close()
                 if is_new:
                     raise ConnectionError
-        except Exception as error:  # whatever it is: the request is written later
+        except Exception as error:  # any error: the request is written later
             failure = error
         # Outside the handler: aiohttp shows in its errors what the proxy wrote, and a proxy's password.
         raise _not_connected(failure, self._route)
 
 
 def _watch(connection: Any) -> select.poll:
-    """
-    Make what tells whether the other side has sent something or ended a connection, which is asked before each request.
-
-    The event loop may not have seen it yet, or be about to end TLS. A request that is written then goes nowhere, or has
-    another's answer waiting for it.
-    """
+    # Polled before each request, for data or the end of the connection that the event loop may not have seen yet: a
+    # request written then goes nowhere, or finds another's answer.
     watch = select.poll()
     watch.register(connection.transport.get_extra_info("socket").fileno(), _UNASKED)
     return watch
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes | None:
-    """Read what an answer of the vendor can hold; None when it breaks off, drips past the time-out or is too large."""
+    """Read a body; None if it breaks off, drips past the time-out or is too large for an answer of the vendor."""
     content = response.content
     if content.is_eof() and content.exception() is None:  # short ones come together with the headers
         body = content.read_nowait()
-        return body if len(body) <= LARGEST_BODY else None
+        return body if len(body) <= wire.LARGEST_BODY else None
     body = b""
     try:
         async for chunk in content.iter_any():
             body += chunk
-            if len(body) > LARGEST_BODY:
+            if len(body) > wire.LARGEST_BODY:
                 return None
     except (aiohttp.ClientError, TimeoutError, OSError):
-        return None  # the status still tells, and of a 2xx without a body the caller says "unknown"
+        return None  # the status still counts; a 2xx without a body leaves the invite in doubt
     return body
 
 
@@ -274,8 +237,6 @@ def _transport_error(error: Exception, route: Route, timeout: float) -> Transpor
         case aiohttp.InvalidURL():
             return route.unusable()
         case TimeoutError():
-            return TransportError(ReasonCode.READ_TIMEOUT, f"no answer within {timeout:g} seconds")
+            return route.unanswered(timeout)
         case _:
-            return TransportError(
-                ReasonCode.CONNECTION_BROKEN, f"the connection broke before an answer came ({type(error).__name__})"
-            )
+            return route.interrupted(error)

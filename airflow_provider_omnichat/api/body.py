@@ -1,4 +1,4 @@
-"""The JSON of an answer, parsed so that nothing in it is more than a log, a database or XCom can take."""
+"""The JSON of an answer, reduced to what a log, a database or XCom can take."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ _LONGEST_INTEGER_DIGITS = 18
 
 
 class NamedTwiceError(ValueError):
-    """An object has one name twice: which of the values counts would be a guess."""
+    """An object has one name twice; which of the values counts would be a guess."""
 
 
 def parse_body(body: bytes) -> Any:
     """
-    Parse a body; what is nested too deep is cut off, and numbers beyond 64 bits or infinite stay the text they came as.
+    Parse a body; deep nesting is cut off, and numbers that are infinite or beyond 64 bits stay text.
 
-    :raises NamedTwiceError: an object in it has a name twice.
-    :raises ValueError: it is not JSON.
+    :raises ValueError: it is not JSON, or an object in it has a name twice (NamedTwiceError).
     :raises RecursionError: it is nested deeper than Python can follow.
     """
     text = body.decode(json.detect_encoding(body), "surrogatepass")
@@ -29,8 +28,8 @@ def parse_body(body: bytes) -> Any:
 
 
 def valid_text(text: str) -> str:
-    """Return a text with halves of characters replaced, which no database, file or XCom takes."""
-    # By way of UTF-16, which puts two halves that belong together into one.
+    """Return a text with lone surrogates replaced, which no database, file or XCom takes."""
+    # By way of UTF-16, which joins two surrogates that belong together.
     return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

@@ -5,33 +5,26 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
+from typing import Any
 
 import requests
 from urllib3 import Timeout
 from urllib3.exceptions import ClosedPoolError, HTTPError, LocationValueError
 
+from airflow_provider_omnichat.api import wire
 from airflow_provider_omnichat.api.account import Account
-from airflow_provider_omnichat.api.auth import OAuth2Credentials, Token, TokenCache, no_token
-from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, TransportError
+from airflow_provider_omnichat.api.auth import AuthFlow, Login
+from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, OmnichatError, TransportError
+from airflow_provider_omnichat.api.hints import HTTP_HINTS
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import Backoff
-from airflow_provider_omnichat.api.route import Route
+from airflow_provider_omnichat.api.route import CONNECT_TIMEOUT_SECONDS, Route
 from airflow_provider_omnichat.api.session import NotConnectedError, new_session
 from airflow_provider_omnichat.api.tracebacks import leaves_no_locals
-from airflow_provider_omnichat.api.wire import (
-    HttpRequest,
-    HttpResponse,
-    error_of_transport,
-    invite_request,
-    read_invite_response,
-    users_request,
-)
+from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse
 
-CONNECT_TIMEOUT_SECONDS = 10.0
 _LOOK_EVERY_SECONDS = 0.1
-LARGEST_BODY = 1 << 20
 
 
 class OmnichatClient:
@@ -49,8 +42,7 @@ class OmnichatClient:
     ) -> None:
         self.account = account
         self.backoff = backoff or Backoff()
-        self._on_token = on_token
-        self._token = TokenCache()
+        self._login = Login(account.credentials, on_token)
         self._token_lock = threading.Lock()
         self._stopped = False
         self._route = Route.from_environment(account.base_url)
@@ -59,18 +51,16 @@ class OmnichatClient:
     @leaves_no_locals
     def send_invite(self, invite: Invite) -> InviteAnswer:
         """
-        Send one invite.
+        Send one invite, and again within the backoff's budget after a failure with which nothing was sent.
 
-        No connection, 429 and 503 with ``Retry-After`` are repeated within the backoff's budget: with them, nothing
-        was sent.
+        These are: no connection, 429, and 503 with ``Retry-After``.
 
-        :param invite: a checked invite.
         :return: the answer of an accepted invite.
         :raises InviteRejectedError: the vendor refused it.
-        :raises InviteNotSentError: the vendor did not take it, to the end of the budget.
+        :raises InviteNotSentError: the vendor did not take it before the budget ended.
         :raises InviteUnknownError: it may have been sent, or not; never repeated here.
         """
-        request = invite_request(invite)
+        request = wire.invite_request(invite)
         begin = time.monotonic()
         attempt = 0
         while not self._stopped:
@@ -85,23 +75,38 @@ class OmnichatClient:
             Reason(ReasonCode.SENDING_STOPPED, "The invite was not sent", detail="sending was stopped")
         )
 
-    def get_users(self, application_key: str) -> HttpResponse:
+    def probe(self) -> tuple[bool, str]:
         """
-        List one user of an application, which sends nothing: what a connection test calls.
+        Test the connection: list one user of the account's application, which sends nothing.
 
-        :param application_key: the OMNI application.
-        :return: the response, whatever its status.
-        :raises TransportError: no answer came.
-        :raises InviteNotSentError: no OAuth2 token could be had.
+        :return: whether it worked, and what is wrong and what to do about it.
         """
-        return self._exchange(users_request(application_key), self._authorization())
+        host, key = self.account.base_url, self.account.application_key
+        if key is None:
+            return False, (
+                "application_key: is empty, and the vendor's API has nothing else to test a login with;"
+                " put the key of your OMNI application into the connection"
+            )
+        try:
+            response = self._run(self._login.flow(wire.users_request(key)))
+        except OmnichatError as error:
+            return False, f"{host}: {error}"
+        if 200 <= response.status < 300:
+            try:
+                problem = "" if isinstance(response.json(), list) else "not with a list of users"
+            except ValueError as error:
+                problem = str(error)
+            if problem:
+                return False, f"{host} answered HTTP {response.status}, but {problem}; is this the vendor's host?"
+            return True, f"{host}: the login and the application key are right. No invite was sent."
+        answered = " ".join(
+            filter(None, (f"HTTP {response.status}", *wire.read_error_body(response, self._login.secrets)))
+        )
+        hint = HTTP_HINTS.get(response.status) or "the vendor or a server on the way is in trouble; try again later"
+        return False, f"{host} answered {answered}: {hint}"
 
     def stop(self) -> None:
-        """
-        Begin no further attempt.
-
-        One that is under way is left to end. Can be called from any thread or signal handler.
-        """
+        """Begin no further attempt; one under way may end. Can be called from any thread or signal handler."""
         self._stopped = True
 
     def close(self) -> None:
@@ -111,67 +116,55 @@ class OmnichatClient:
     def __enter__(self) -> OmnichatClient:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self.close()
 
     def _wait(self, seconds: float) -> bool:
-        """Tell whether the time passed without a stop. Not an Event: a signal handler that sets one may lock up."""
+        """Return whether the time passed without a stop."""
+        # Not an Event: a signal handler that sets one may lock up.
         end = time.monotonic() + seconds
         while not self._stopped and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, _LOOK_EVERY_SECONDS))
         return not self._stopped
 
     def _send_once(self, request: HttpRequest, invite: Invite) -> InviteAnswer:
-        authorization = self._authorization()
         try:
-            response = self._exchange(request, authorization)
-            if response.status == 401 and self._token.end(authorization):
-                # The token may have ended early. 401 means that nothing was taken, so once more with a new one is safe.
-                response = self._exchange(request, self._authorization())
+            response = self._run(self._login.flow(request))
         except TransportError as error:
-            raise error_of_transport(error) from error
+            raise wire.error_of_transport(error) from error
         try:
-            return read_invite_response(response, invite, (*self.account.credentials.secrets, self._token.value or ""))
+            return wire.read_invite_response(response, invite, self._login.secrets)
         except InviteUnknownError as error:
             if error.reason.code is ReasonCode.ANSWER_FOR_ANOTHER:
                 self._session.close()  # nobody knows whose answers come next on its connections
             raise
 
-    def _authorization(self) -> str:
-        credentials = self.account.credentials
-        if not isinstance(credentials, OAuth2Credentials):
-            assert credentials.authorization is not None
-            return credentials.authorization
-        with self._token_lock:
-            authorization = self._token.authorization
-            if authorization is None:
-                token = self._new_token(credentials)
-                if self._on_token:
-                    self._on_token(token.value)
-                self._token.keep(token)
-                authorization = token.authorization
-            return authorization
-
-    def _new_token(self, credentials: OAuth2Credentials) -> Token:
+    def _run(self, flow: AuthFlow) -> Any:
+        """Drive a flow of :class:`Login`: send its requests, and run a flow for a token under the lock."""
         try:
-            response = self._exchange(credentials.token_request(), None)
+            step = next(flow)
+            while True:
+                if isinstance(step, HttpRequest):
+                    step = flow.send(self._send(step))
+                else:
+                    with self._token_lock:
+                        found = self._run(step)
+                    step = flow.send(found)
+        except StopIteration as end:
+            return end.value
         except TransportError as error:
-            # However it broke, only a token was asked for, so no invite has left.
-            raise InviteNotSentError(no_token(error.problem), retryable=True) from error
-        return credentials.read_token(response)
+            flow.throw(error)
+            raise
 
-    def _exchange(self, request: HttpRequest, authorization: str | None) -> HttpResponse:
+    def _send(self, request: HttpRequest) -> HttpResponse:
         """Send one request once; raise TransportError when no answer comes."""
         timeout = self.account.timeout
         connect = min(timeout, CONNECT_TIMEOUT_SECONDS)
-        headers = {**request.headers, "Authorization": authorization} if authorization else dict(request.headers)
         try:
             response = self._session.request(
                 request.method,
                 self.account.base_url + request.path,
-                headers=headers,
+                headers=request.headers,
                 data=request.body,
                 timeout=Timeout(total=connect + timeout, connect=connect, read=timeout),  # type: ignore[arg-type]
                 allow_redirects=False,
@@ -182,8 +175,8 @@ class OmnichatClient:
         else:
             with response:
                 if response.status_code < 200:
-                    # An interim answer, which http.client takes for the whole one. The true one is still to come on
-                    # this connection, and the next invite would take it for its own.
+                    # An interim answer, which http.client takes for the whole one. The real one will come on this
+                    # connection, and the next invite would take it for its own.
                     self._session.close()
                 found = {name.lower(): value for name, value in response.headers.items()}
                 return HttpResponse(response.status_code, found, _read_body(response))
@@ -192,15 +185,15 @@ class OmnichatClient:
 
 
 def _read_body(response: requests.Response) -> bytes | None:
-    """Read what an answer of the vendor can hold; None when it breaks off, drips past the time-out or is too large."""
+    """Read a body; None if it breaks off, drips past the time-out or is too large for an answer of the vendor."""
     body = b""
     try:
         while chunk := response.raw.read1(16384, decode_content=False):
             body += chunk
-            if len(body) > LARGEST_BODY:
+            if len(body) > wire.LARGEST_BODY:
                 return None
     except (HTTPError, OSError):
-        return None  # the status still tells, and of a 2xx without a body the caller says "unknown"
+        return None  # the status still counts; a 2xx without a body leaves the invite in doubt
     return body
 
 
@@ -212,12 +205,10 @@ def _transport_error(error: Exception, route: Route, timeout: float) -> Transpor
             # Not InvalidHeader: that is what requests makes of an answer with two lengths, too.
             return route.unusable()
         case requests.exceptions.ReadTimeout():
-            return TransportError(ReasonCode.READ_TIMEOUT, f"no answer within {timeout:g} seconds")
+            return route.unanswered(timeout)
         case requests.RequestException(args=(ClosedPoolError(), *_)):
             return TransportError(
                 ReasonCode.NO_CONNECTION, "the connections were closed before it got one", written=False
             )
         case _:
-            return TransportError(
-                ReasonCode.CONNECTION_BROKEN, f"the connection broke before an answer came ({type(error).__name__})"
-            )
+            return route.interrupted(error)

@@ -1,10 +1,13 @@
 """
-What can go wrong, as exceptions that carry what is needed to decide what to do next.
+The errors of the provider, with what is needed to decide what to do next.
 
-No text of theirs holds a phone number, a message or a credential: they end up in task logs.
+Their texts end up in task logs, so none contains a phone number, a message or a credential.
 """
 
 from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
@@ -15,127 +18,101 @@ class OmnichatError(Exception):
     """Base of all errors of this provider."""
 
 
+@dataclass(eq=False, repr=False)
 class AccountError(OmnichatError, ValueError):
     """
-    The connection, or what the environment gives for the way out, cannot be used as it is; nothing was sent.
+    The connection, or a proxy or certificate variable of the environment, cannot be used; nothing was sent.
 
     The text names each field or variable, what is wrong with it and what to do.
-
-    :param problem: the text, but for the field where there is one.
-    :param field: of the connection.
     """
 
-    def __init__(self, problem: str, field: str = "") -> None:
-        super().__init__(problem, field)
-        self.problem = problem
-        self.field = field
+    problem: str
+    field: str = ""
 
     def __str__(self) -> str:
         return f"{self.field}: {self.problem}" if self.field else self.problem
 
 
+@dataclass(eq=False, repr=False)
 class InvalidInviteError(OmnichatError, ValueError):
-    """
-    An invite that must not be sent; nothing was.
+    """An invite that must not be sent, and was not. Its reason names the field at fault and what to do."""
 
-    :param reason: the field at fault, what is wrong and what to do about it, without the number or the text.
-    """
+    outcome: ClassVar = Outcome.INVALID
 
-    outcome = Outcome.INVALID
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    reason: Reason
 
 
+@dataclass(eq=False, repr=False)
 class TransportError(OmnichatError):
-    """
-    No answer came.
+    """No answer came. *written* is False only if the request certainly did not leave."""
 
-    :param code: of what happened.
-    :param problem: the same for people.
-    :param written: False only when it is certain that the request did not leave; True when it may have.
-    """
-
-    def __init__(self, code: ReasonCode, problem: str, written: bool = True) -> None:
-        super().__init__(code, problem, written)
-        self.code = code
-        self.problem = problem
-        self.written = written
+    code: ReasonCode
+    problem: str
+    written: bool = True
 
     def __str__(self) -> str:
         return self.problem
 
 
+@dataclass(eq=False, repr=False)
 class SmsLogsError(OmnichatError):
     """
-    The vendor's SMS logs could not be read; it says nothing of the messages.
+    The vendor's SMS logs could not be read, which says nothing about the messages.
 
-    :param problem: what happened and what to do about it.
-    :param http_status: HTTP status of the answer; None when none came.
+    :param http_status: HTTP status of the answer; None if none came.
+    :param retryable: whether a repeat may help, after *retry_after* seconds if the vendor asks for that.
     """
 
-    def __init__(self, problem: str, http_status: int | None = None) -> None:
-        super().__init__(problem, http_status)
-        self.problem = problem
-        self.http_status = http_status
+    problem: str
+    http_status: int | None = None
+    retryable: bool = False
+    retry_after: float | None = None
 
     def __str__(self) -> str:
         return self.problem
 
 
+@dataclass(eq=False, repr=False)
 class SendError(OmnichatError):
     """
     An invite that was not accepted; see the subclasses.
 
     :param reason: what happened and what to do about it.
-    :param http_status: HTTP status of the answer; None when none came.
+    :param http_status: HTTP status of the answer; None if none came.
     :param code: the vendor's error code (``BAD_REQUEST``, ``E429``) or the status name of a refused answer.
-    :param vendor_text: what the vendor said, made safe to show.
-    :param retry_after: seconds that the vendor asks to wait; None when it did not ask.
-    :param answer: the vendor's answer where there is one that can be read.
-    :param retryable: True when the same request may be sent again at once or later without risk of a second SMS.
-    :param account_fault: True when every further invite of this account would meet the same.
+    :param vendor_text: what the vendor said, safe to show.
+    :param retry_after: seconds that the vendor asks to wait, if it does.
+    :param answer: the vendor's answer, if it can be read.
+    :param retryable: whether the same request may be sent again without risk of a second SMS.
+    :param account_fault: whether every further invite of this account would fail the same way.
     """
 
-    outcome: Outcome
+    outcome: ClassVar[Outcome]
 
-    def __init__(
-        self,
-        reason: Reason,
-        *,
-        http_status: int | None = None,
-        code: str | None = None,
-        vendor_text: str | None = None,
-        retry_after: float | None = None,
-        answer: InviteAnswer | None = None,
-        retryable: bool = False,
-        account_fault: bool = False,
-    ) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.http_status = http_status
-        self.code = code
-        self.vendor_text = vendor_text
-        self.retry_after = retry_after
-        self.answer = answer
-        self.retryable = retryable
-        self.account_fault = account_fault
+    reason: Reason
+    _: KW_ONLY
+    http_status: int | None = None
+    code: str | None = None
+    vendor_text: str | None = None
+    retry_after: float | None = None
+    answer: InviteAnswer | None = None
+    retryable: bool = False
+    account_fault: bool = False
 
 
 class InviteRejectedError(SendError):
-    """The vendor refused this invite: HTTP 200 with status group 2, 4 or 5, or HTTP 400. Sending it again is no use."""
+    """The vendor refused this invite (HTTP 200 with status group 2, 4 or 5, or HTTP 400), and would refuse it again."""
 
     outcome = Outcome.REJECTED
 
 
 class InviteNotSentError(SendError):
-    """The vendor certainly did not take the invite, so it may be sent again later."""
+    """The vendor certainly did not take the invite, so it may be sent again."""
 
     outcome = Outcome.NOT_SENT
 
 
 class InviteUnknownError(SendError):
-    """Nobody knows whether the invite went out, so it must not be sent again by itself."""
+    """The invite may have been sent, so it must not be sent again automatically."""
 
     outcome = Outcome.UNKNOWN

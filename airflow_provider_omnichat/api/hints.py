@@ -1,4 +1,4 @@
-"""What to do about a refusal: the ids and HTTP statuses for which more can be said than the vendor's answer says."""
+"""What to do about a refusal: status ids and HTTP statuses for which there is more to say than the vendor says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATUS_HINTS: dict[int, str] = {
     19: "no route to this network is set up for this account; ask the vendor's support",
     20: "the vendor's flooding filter: too many texts to this number within an hour; it clears after 60 minutes",
     21: "an error inside the vendor's system; the vendor says: submit again",
-    25: "the text is too long: at most 25 parts or 4000 bytes",
+    25: "the text is too long: at most 25 segments or 4000 bytes",
     51: "the number is missing",
     52: "the number does not exist or cannot receive SMS",
     87: "blocked by the vendor's anti-fraud rules; ask the vendor's support",
@@ -26,12 +26,17 @@ STATUS_HINTS: dict[int, str] = {
 }
 
 PROXY_CREDENTIALS = (
-    "it wants a user and a password, or others; put them into the proxy variable of the environment,"
+    "it needs a user and a password, or different ones; put them into the proxy variable of the environment,"
     " as http://user:password@proxy:port with special characters percent-encoded"
 )
 """What helps against HTTP 407."""
 
 HTTP_HINTS: dict[int, str] = {
+    **dict.fromkeys(
+        range(300, 400),
+        "redirects are not followed, because the credentials would go along;"
+        " put the final address in the connection's host",
+    ),
     401: "the connection's login, key or token is wrong or has expired (API keys expire after a year by default)",
     403: (
         "the credentials lack a scope, or are not allowed from this IP address"
@@ -41,29 +46,6 @@ HTTP_HINTS: dict[int, str] = {
         "the application key is wrong, the integration is not set up for the application,"
         " or the vendor retired this API"
     ),
-    407: f"a proxy between here and the vendor refuses the way: {PROXY_CREDENTIALS}",
+    407: f"a proxy on the way to the vendor refuses the request: {PROXY_CREDENTIALS}",
     429: "too many requests for this account; nothing was sent",
 }
-
-
-def status_hint(status_id: int | None) -> str | None:
-    """
-    Say what to do about a status id; None when nothing is known.
-
-    :param status_id: ``status.id`` of the answer.
-    """
-    return None if status_id is None else STATUS_HINTS.get(status_id)
-
-
-def http_hint(http_status: int) -> str | None:
-    """
-    Say what to do about an HTTP status; None when nothing is known.
-
-    :param http_status: of the answer.
-    """
-    if 300 <= http_status < 400:
-        return (
-            "redirects are not followed, because the credentials would go along;"
-            " put the final address in the connection's host"
-        )
-    return HTTP_HINTS.get(http_status)

@@ -1,7 +1,7 @@
 """
 The vendor's SMS logs (``GET /sms/3/logs``): what became of messages, as often as one asks.
 
-Experimental: that invites stand in these logs is not documented, so a miss says nothing. The reports of the vendor
+Experimental: it is not documented that these logs contain invites, so a miss says nothing. The vendor's reports
 (``/sms/1/reports``, ``/sms/3/reports``) are never read: each is given once, and would be missing elsewhere.
 
 https://www.infobip.com/docs/api/channels/sms/logs-and-status-reports/get-outbound-sms-message-logs-v3
@@ -9,34 +9,36 @@ https://www.infobip.com/docs/api/channels/sms/logs-and-status-reports/get-outbou
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
-from airflow_provider_omnichat.api.client import LARGEST_BODY
 from airflow_provider_omnichat.api.errors import InviteNotSentError, SmsLogsError, TransportError
-from airflow_provider_omnichat.api.hints import http_hint
+from airflow_provider_omnichat.api.hints import HTTP_HINTS
 from airflow_provider_omnichat.api.models import Status, as_int, as_text
 from airflow_provider_omnichat.api.outcomes import Delivery
 from airflow_provider_omnichat.api.privacy import mask_number
-from airflow_provider_omnichat.api.request_limit import RequestLimit
 from airflow_provider_omnichat.api.retry import Backoff
-from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse, read_error_body
+from airflow_provider_omnichat.api.wire import LARGEST_BODY, HttpRequest, HttpResponse, read_error_body
 
 REQUESTS_A_MINUTE = 120
-"""As the vendor documents it, for the account."""
+"""The vendor's limit for an account."""
 
 REACH = timedelta(hours=48)
 """How far back the logs go."""
 
 LONGEST_FILTER_CHARACTERS = 2048
-"""Of the message ids of one request, with the commas between them."""
+"""At most, of the message ids of one request with the commas between them."""
 
-# Half of what the vendor gives: an answer with long texts stays below the largest body that is read.
+# Half of the vendor's maximum: an answer with long texts stays below the largest body that is read.
 ROWS_A_PAGE = 500
 
 _MOST_PAGES = 200
@@ -52,14 +54,11 @@ _HINTS = {
 
 class LoggedMessage(NamedTuple):
     """
-    One row of the logs; its ``repr`` masks the number.
+    One row of the logs; its ``repr`` masks the number. What the vendor did not give is None.
 
-    :param destination: the number, whole; None when it was not given.
-    :param status: where the SMS stands; ``status.delivery`` says it in one word.
-    :param sent_at: when the vendor sent it; None when it was not given.
-    :param done_at: when it came to this status; None when it was not given.
-    :param price: of all its parts: ``pricePerMessage`` times ``messageCount``; None where one of them was not given.
-    :param currency: of the price.
+    :param destination: the whole number.
+    :param done_at: when it came to this status.
+    :param price: of all its segments: ``pricePerMessage`` times ``messageCount``.
     """
 
     message_id: str
@@ -95,14 +94,38 @@ class LoggedMessage(NamedTuple):
         return f"LoggedMessage(message_id={self.message_id!r}, destination={number!r}, status={self.status!r})"
 
 
+@dataclass
+class RequestLimit:
+    """Keeps to the vendor's limit of requests within any stretch of time."""
+
+    requests: int = REQUESTS_A_MINUTE
+    seconds: float = 60.0
+    clock: Callable[[], float] = monotonic
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+
+    def __post_init__(self) -> None:
+        self._answered: deque[float] = deque(maxlen=self.requests)
+
+    async def wait(self) -> None:
+        """Wait until another request may leave."""
+        if len(self._answered) == self.requests:
+            left = self._answered[0] + self.seconds - self.clock()
+            if left > 0:
+                await self.sleep(left)
+
+    def count(self) -> None:
+        """Count a request, once it is answered: it has reached the vendor by then, and did not before it left."""
+        self._answered.append(self.clock())
+
+
 class SmsLogs:
     """
     Reads the logs of one account, one request after the other and within the vendor's limit.
 
-    What fails on the way or is refused for a time is asked again for five minutes: reading changes nothing.
+    What fails or is refused for a time is asked again for five minutes, since reading changes nothing; then each method
+    raises :class:`SmsLogsError`.
 
     :param client: an entered client.
-    :param limit: the vendor's limit on requests; shared by all that is read through this object.
     :param backoff: how long requests are repeated, by the clock of *limit*.
     """
 
@@ -110,18 +133,13 @@ class SmsLogs:
         self, client: AsyncOmnichatClient, limit: RequestLimit | None = None, backoff: Backoff | None = None
     ) -> None:
         self._client = client
-        self._limit = limit or RequestLimit(REQUESTS_A_MINUTE, seconds=60.0)
+        self._limit = limit or RequestLimit()
         self._backoff = backoff or Backoff(budget=_PATIENCE_SECONDS, first=1.0)
         #: Message ids that cannot be asked for: blank, longer than the filter, or with a comma in them.
         self.not_asked: list[str] = []
 
     async def by_message_ids(self, message_ids: Iterable[str]) -> AsyncIterator[LoggedMessage]:
-        """
-        Read what became of messages; those that are not in the logs do not come.
-
-        :param message_ids: of the vendor; any number of them, read as they are needed.
-        :raises SmsLogsError: the logs cannot be read.
-        """
+        """Read what became of any number of messages, leaving out those that are not in the logs."""
         for ids in pack(message_ids, self.not_asked):
             missing = set(ids)
             async with aclosing(self._read({"messageId": ",".join(ids)})) as messages:
@@ -133,12 +151,7 @@ class SmsLogs:
                         break  # a further page could hold nothing new, and would count against the limit
 
     async def are_final(self, message_ids: Iterable[str]) -> bool:
-        """
-        Tell whether all messages have a final status.
-
-        :param message_ids: of the vendor.
-        :raises SmsLogsError: the logs cannot be read.
-        """
+        """Return whether all messages have a final status."""
         waiting = set(message_ids)
         async for message in self.by_message_ids(list(waiting)):
             if message.delivery.is_final:
@@ -151,14 +164,11 @@ class SmsLogs:
         """
         Read what was sent to numbers, one request for each: the filter is documented for one number.
 
-        :param numbers: in international format, digits only.
-        :param since: the earliest time of sending, with a time zone.
-        :param until: the latest time of sending, with a time zone.
-        :raises SmsLogsError: the logs cannot be read.
+        :param since: the earliest time of sending, with a time zone; *until* is the latest.
         """
-        span = {"sentSince": _as_filter(since), "sentUntil": _as_filter(until)}
+        period = {"sentSince": _as_filter(since), "sentUntil": _as_filter(until)}
         for number in numbers:
-            async for message in self._read({"destination": number, **span}, hidden=(number,)):
+            async for message in self._read({"destination": number, **period}, hidden=(number,)):
                 yield message
 
     async def _read(self, filters: Mapping[str, str], hidden: tuple[str, ...] = ()) -> AsyncGenerator[LoggedMessage]:
@@ -187,37 +197,33 @@ class SmsLogs:
                 response = await self._client.exchange(request)
                 if 200 <= response.status < 300 and response.body is not None:
                     return response
-                error, may_repeat = self._refusal(response, hidden)
-                retry_after = response.retry_after
+                error = self._refusal(response, hidden)
             except TransportError as failure:
-                error, may_repeat, retry_after = _unreadable(failure.problem), True, None
-            except InviteNotSentError as failure:  # no access token: as the clients say it of an invite
-                error, may_repeat = _unreadable(str(failure.reason), failure.http_status), failure.retryable
-                retry_after = failure.retry_after
+                error = _unreadable(failure.problem, retryable=True)
+            except InviteNotSentError as failure:  # no access token
+                facts = failure.http_status, failure.retryable, failure.retry_after
+                error = _unreadable(str(failure.reason), *facts)
             finally:
                 self._limit.count()
-            wait = self._backoff.delay(attempt, self._limit.clock() - began, retry_after)
-            if not may_repeat or wait is None:
+            wait = self._backoff.delay(attempt, self._limit.clock() - began, error.retry_after)
+            if not error.retryable or wait is None:
                 raise error
             await self._limit.sleep(wait)
 
-    def _refusal(self, response: HttpResponse, hidden: tuple[str, ...]) -> tuple[SmsLogsError, bool]:
-        """Give the error of an answer that is no page of the logs, and whether it may pass."""
+    def _refusal(self, response: HttpResponse, hidden: tuple[str, ...]) -> SmsLogsError:
+        """Return the error of an answer that is not a page of the logs."""
         status = response.status
         said = ": ".join(filter(None, read_error_body(response, (*hidden, *self._client.secrets))))
-        hint = _HINTS.get(status) or (None if status == 429 else http_hint(status))
+        hint = _HINTS.get(status) or (None if status == 429 else HTTP_HINTS.get(status))
         if 200 <= status < 300:
             hint = "the answer broke off or is too large"
         text = f"HTTP {status}" + (f" {said}" if said else "") + (f" ({hint})" if hint else "")
-        return _unreadable(text, status), status < 300 or status in {408, 425, 429} or status >= 500
+        may_pass = status < 300 or status in {408, 425, 429} or status >= 500
+        return _unreadable(text, status, may_pass, response.retry_after)
 
 
 def can_be_asked(message_id: str) -> bool:
-    """
-    Tell whether the filter takes a message id: not a blank one, nor one with a comma, nor one longer than the filter.
-
-    :param message_id: as the vendor gave it.
-    """
+    """Return whether the filter takes a message id: not blank, without a comma, no longer than the filter."""
     return bool(message_id.strip()) and "," not in message_id and _length(message_id) <= LONGEST_FILTER_CHARACTERS
 
 
@@ -226,12 +232,7 @@ def _length(message_id: str) -> int:
 
 
 def pack(message_ids: Iterable[str], not_asked: list[str]) -> Iterator[list[str]]:
-    """
-    Pack message ids into as few requests as the filter and the rows of a page allow; each id once in a request.
-
-    :param message_ids: as the vendor gave them.
-    :param not_asked: gets those that cannot be asked for.
-    """
+    """Pack message ids into as few requests as possible; those that cannot be asked for are added to *not_asked*."""
     packed: dict[str, None] = {}
     left = LONGEST_FILTER_CHARACTERS + 1
     for message_id in message_ids:
@@ -252,7 +253,7 @@ def pack(message_ids: Iterable[str], not_asked: list[str]) -> Iterator[list[str]
 
 
 def _page_of(response: HttpResponse) -> tuple[list[Any], str | None]:
-    """Give the rows and the cursor of the next page."""
+    """Return the rows, and the cursor of the next page."""
     try:
         body = response.json(LARGEST_BODY)
     except ValueError as error:
@@ -266,8 +267,10 @@ def _page_of(response: HttpResponse) -> tuple[list[Any], str | None]:
     return rows, as_text(cursor.get("nextCursor")) if isinstance(cursor, dict) else None
 
 
-def _unreadable(what: str, http_status: int | None = None) -> SmsLogsError:
-    return SmsLogsError(f"The SMS logs cannot be read: {what}", http_status)
+def _unreadable(
+    what: str, http_status: int | None = None, retryable: bool = False, retry_after: float | None = None
+) -> SmsLogsError:
+    return SmsLogsError(f"The SMS logs cannot be read: {what}", http_status, retryable, retry_after)
 
 
 def _as_filter(moment: datetime) -> str:

@@ -13,13 +13,10 @@ from airflow_provider_omnichat.api.privacy import describe_text, mask_number, pr
 @dataclass(frozen=True, slots=True)
 class Invite:
     """
-    One SMS invite, checked and ready for the wire.
-
-    Its ``repr`` shows neither the number nor the text, so that one in a log line does no harm.
+    One SMS invite, checked and ready to be sent. Its ``repr`` shows neither the whole number nor the text.
 
     :param to: phone number in international format, digits only: ``41793026727``.
     :param message: the text, with *link_placeholder* where the server puts the link.
-    :param link_placeholder: the piece of *message* that the server replaces.
     :param application_key: the OMNI application.
     :param integration_type: the channel that the invite leads to, such as ``FACEBOOK``; no closed list is documented.
     """
@@ -43,9 +40,9 @@ class Status:
     The vendor's status object. Code decides by ``group_id``, then ``id``; names and texts are for people.
 
     :param group_id: 0 accepted, 1 pending, 2 undeliverable, 3 delivered, 4 expired, 5 rejected; others may come.
-    :param id: the finer reason within the group.
-    :param action: what to do to eliminate the error, where the vendor says so.
-    :param raw: the whole object as it came, fields that nobody knows yet included.
+    :param id: the reason within the group.
+    :param action: the vendor's advice, if it gives any.
+    :param raw: the whole object, including fields that are not documented.
     """
 
     group_id: int | None
@@ -71,7 +68,7 @@ class Status:
 
     @property
     def outcome(self) -> Outcome:
-        """Accepted, rejected or unknown."""
+        """Accepted, rejected, or in doubt (unknown)."""
         return outcome_of_status(self.group_id, self.id)
 
     @property
@@ -85,11 +82,10 @@ class InviteAnswer:
     """
     The vendor's answer to an invite (HTTP 200); its ``repr`` masks the number.
 
-    :param message_id: the vendor's id of the SMS; empty only when the vendor gave none with a refusal.
-    :param status: where the SMS stands.
-    :param message_count: number of SMS segments; None when it was not said.
-    :param to: the number as the vendor understood it; None when it was not said.
-    :param raw: the whole answer as it came.
+    :param message_id: the vendor's id of the SMS; empty only if a refusal came without one.
+    :param message_count: number of SMS segments, if the vendor gave it.
+    :param to: the number as the vendor understood it, if it gave one.
+    :param raw: the whole answer.
     """
 
     message_id: str
@@ -101,10 +97,9 @@ class InviteAnswer:
     @classmethod
     def from_json(cls, payload: object) -> InviteAnswer:
         """
-        Read the JSON of an answer.
+        Read the parsed body of an answer.
 
-        :param payload: the parsed body.
-        :raises ValueError: when it cannot be told from it what happened; the text has nothing of the payload in it.
+        :raises ValueError: it does not say what happened; the text contains nothing of the payload.
         """
         if not isinstance(payload, dict):
             raise ValueError("the body is not a JSON object")
@@ -129,16 +124,12 @@ class InviteAnswer:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """
-        Give the answer back in the vendor's shape.
-
-        :return: ``to``, ``messageCount``, ``messageId``, ``status``, and what else came.
-        """
+        """Return the answer in the vendor's shape: ``to``, ``messageCount``, ``messageId``, ``status``, and more."""
         return {**self.raw, "status": dict(self.status.raw)}
 
     @property
     def shown_id(self) -> str:
-        """The message id as it may stand in a log."""
+        """The message id, fit for a log."""
         return printable(self.message_id, (self.to or "",))
 
     def __repr__(self) -> str:
@@ -155,5 +146,5 @@ def as_int(value: object) -> int | None:
 
 
 def as_text(value: object) -> str | None:
-    """Give a text; anything else is None."""
+    """Return a text; anything else is None."""
     return value if isinstance(value, str) else None

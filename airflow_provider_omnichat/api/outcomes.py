@@ -1,4 +1,4 @@
-"""The words for how an invite ended, and the vendor's status groups that decide between them."""
+"""How an invite ended and whether it was delivered, and the vendor's status groups that decide it."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ def label_of(outcome: str) -> str:
 
 
 class Delivery(StrEnum):
-    """How far an accepted invite has come, as the vendor's SMS logs tell it."""
+    """How far an accepted invite has come, according to the vendor's SMS logs."""
 
     DELIVERED = "delivered"
     UNDELIVERABLE = "undeliverable"
     EXPIRED = "expired"
     REJECTED = "rejected"
-    #: Final: the operator never told what happened. Not a failure.
+    #: Final: the operator never reported what happened. Not a failure.
     UNKNOWN = "unknown"
-    #: On its way, or in a status that nobody knows yet.
+    #: On its way, or in a status that is not documented.
     PENDING = "pending"
-    #: Not in the logs: they lag, and whether invites stand there is not documented. Not a failure.
+    #: Not in the logs: they lag, and whether they contain invites is not documented. Not a failure.
     NOT_SEEN = "not_seen"
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more is to be expected."""
+        """Whether the status will not change any more."""
         return self not in {Delivery.PENDING, Delivery.NOT_SEEN}
 
 
@@ -64,7 +64,7 @@ class StatusGroup(IntEnum):
 
 
 EXPIRED_DLR_UNKNOWN = 29
-"""A status id of group EXPIRED that means the opposite of final: the operator never told what happened."""
+"""A status id of group EXPIRED that is not a refusal: the operator never reported what happened."""
 
 _DELIVERED_TO_OPERATOR = 2
 """A status id of group DELIVERED that is not final: the operator has the SMS, the phone does not."""
@@ -80,29 +80,16 @@ _REJECTED_GROUPS = frozenset({StatusGroup.UNDELIVERABLE, StatusGroup.EXPIRED, St
 
 
 def outcome_of_status(group_id: int | None, status_id: int | None) -> Outcome:
-    """
-    Decide by group, then by id, never by name: names have moved between ids.
-
-    A group that nobody knows yet is neither a success to be green about nor a refusal to send again on, so it is
-    unknown.
-
-    :param group_id: ``status.groupId`` of the answer.
-    :param status_id: ``status.id`` of the answer.
-    """
+    """Decide by group, then by id, never by name: names have moved between ids."""
     if group_id in _ACCEPTED_GROUPS:
         return Outcome.ACCEPTED
     if group_id in _REJECTED_GROUPS and status_id != EXPIRED_DLR_UNKNOWN:
         return Outcome.REJECTED
-    return Outcome.UNKNOWN
+    return Outcome.UNKNOWN  # a group that is not documented is neither a success nor a refusal
 
 
 def delivery_of_status(group_id: int | None, status_id: int | None) -> Delivery:
-    """
-    Decide by group, then by id, never by name.
-
-    :param group_id: ``status.groupId`` of a row of the logs.
-    :param status_id: ``status.id`` of a row of the logs.
-    """
+    """Decide by group, then by id, never by name."""
     if group_id == StatusGroup.EXPIRED and status_id == EXPIRED_DLR_UNKNOWN:
         return Delivery.UNKNOWN
     if group_id == StatusGroup.DELIVERED and status_id == _DELIVERED_TO_OPERATOR:

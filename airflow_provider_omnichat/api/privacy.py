@@ -16,7 +16,7 @@ _SHORTEST_SECRET = 4
 _LONG_NUMBER = re.compile(r"\+?\d(?:[\s().\-/]{0,3}\d){6,}")
 _DIGIT = re.compile(r"\d")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d)?")
-# What looks like one and is none: a moment, as run ids and the names of files have it.
+# A moment, as in run ids and the names of files, looks like a number and is not masked.
 _MOMENT_OR_NUMBER = re.compile(
     r"(?P<moment>(?<!\d)(?:19|20)\d\d-[01]\d-[0-3]\d"
     r"(?:[T _][0-2]\d[:_][0-5]\d(?:[:_][0-5]\d(?:\.\d{1,6})?)?(?:[+-]\d\d[:_]?\d\d)?)?(?![\s().\-]{0,3}\d))|"
@@ -28,17 +28,13 @@ _PARTS = re.compile(
 )
 _HOST = re.compile(r"(?:\[[^\]]*\]|[^:]*)(?::\d+)?")
 _ADDRESS_IN_TEXT = re.compile(rf"{_SCHEME}[^\s'\"<>|]+")
-# What a library says of a request that failed has the path and query of an address, and not its scheme.
+# Errors of libraries contain the path and query of an address, without its scheme.
 _QUERY_IN_TEXT = re.compile(r"\?[^\s'\"<>|?=]{0,100}=[^\s'\"<>|]*")
 _LIST_FILE = re.compile(r"\.(?:csv|tsv|jsonl|ndjson|json)(?:\.gz)?$", re.IGNORECASE)
 
 
 def mask_number(number: object) -> str:
-    """
-    Give a phone number as ``41793****27``: enough to recognise, too little to call.
-
-    :param number: the number, or whatever stands where a number should be.
-    """
+    """Return a phone number as ``41793****27``: enough to recognise, too little to call. Takes any value."""
     text = _one_line(str(number))
     if len(text) >= 10:
         return f"{text[:5]}{_MASK}{text[-2:]}"
@@ -48,23 +44,14 @@ def mask_number(number: object) -> str:
 
 
 def describe_text(text: object) -> str:
-    """
-    Say that there is a text and how long it is, without the text.
-
-    :param text: a message, or whatever stands where a message should be.
-    """
+    """Describe a message by its length, or a value that is not a text by its type."""
     if not isinstance(text, str):
         return f"<{type(text).__name__}>"
     return f"<text of {len(text)} characters>"
 
 
 def describe_list(rows: object, of: str = "rows") -> str:
-    """
-    Say how long a list is, without the list; the address of a file is shown as far as it may be.
-
-    :param rows: a list, the address of one, or whatever stands where a list should be.
-    :param of: what it is a list of.
-    """
+    """Describe a list by its length, and the address of one by what may be shown of it. Takes any value."""
     if isinstance(rows, str):
         return shown_address(rows) if is_address(rows) else describe_text(rows)
     if is_path(rows):
@@ -80,22 +67,12 @@ def describe_list(rows: object, of: str = "rows") -> str:
 
 
 def is_path(value: object) -> bool:
-    """
-    Tell whether a value is a path, local or on object storage.
-
-    :param value: such as a :class:`pathlib.Path` or an ``ObjectStoragePath``, which is no ``os.PathLike``.
-    """
-    return isinstance(value, os.PathLike) or (
-        callable(getattr(value, "open", None)) and callable(getattr(value, "iterdir", None))
-    )
+    """Return whether a value is a path, local or on object storage (``ObjectStoragePath`` is not ``os.PathLike``)."""
+    return isinstance(value, os.PathLike) or all(callable(getattr(value, name, None)) for name in ("open", "iterdir"))
 
 
 def is_address(text: str) -> bool:
-    """
-    Tell the address of a file from any other text, such as a list that a template has made a text of.
-
-    :param text: to look at.
-    """
+    """Return whether a text is the address of a file, and not, for example, a list that a template has rendered."""
     text = text.strip()
     if not text or len(text.splitlines()) > 1 or text[0] in "[{(<\"'":
         return False
@@ -104,14 +81,7 @@ def is_address(text: str) -> bool:
 
 
 def shown_address(address: object) -> str:
-    """
-    Give the address of a file as it may be shown: without query, user and password, and with long numbers masked.
-
-    The part before an ``@`` is left out, too, where it is the name of an Airflow connection: in an address of another
-    kind it is a token.
-
-    :param address: a text or a path.
-    """
+    """Return an address (a text or a path) without query, user and password, and with long numbers masked."""
     text = "/".join(
         _MOMENT_OR_NUMBER.sub(lambda found: found.group() if found["moment"] else mask_number(found.group()), part)
         for part in plain_address(address).split("/")
@@ -120,11 +90,8 @@ def shown_address(address: object) -> str:
 
 
 def plain_address(address: object) -> str:
-    """
-    Give an address without query, user and password; only its scheme where it cannot be told where these end.
-
-    :param address: a text or a path.
-    """
+    """Return an address without query, user and password; only its scheme if it is unclear where these end."""
+    # Without what is before an "@", even if it is the name of an Airflow connection: in another address it is a token.
     text = _one_line(str(address))
     parts = _PARTS.fullmatch(text)
     if not parts:
@@ -136,11 +103,8 @@ def plain_address(address: object) -> str:
 
 
 def file_name(address: str) -> str:
-    """
-    Return the name of the file at an address; of what may be a query, only its ending.
-
-    :param address: a text. A ``#`` or ``?`` may be part of the name of a folder in it.
-    """
+    """Return the name of the file at an address; of what may be a query, only its ending."""
+    # A "#" or "?" may also be part of the name of a folder.
     plain, whole = (text.rstrip("/").rpartition("/")[2] for text in (plain_address(address), _one_line(address)))
     ending = _LIST_FILE.search(whole)
     if _LIST_FILE.search(plain) or not ending:
@@ -149,37 +113,25 @@ def file_name(address: str) -> str:
 
 
 def secrets_in(address: object) -> tuple[str, ...]:
-    """
-    Give the pieces of an address that must not be shown, wherever else they turn up.
-
-    :param address: a text or a path.
-    """
+    """Return the pieces of an address that must not be shown anywhere."""
     parts = _PARTS.fullmatch(_one_line(str(address)))
     if not parts:
         return ()
     user, query = parts["user"] or "", parts["query"].lstrip("?#")
     values = re.split(r"(?:^|[&;])[^&;=]*=", query)
     pieces = (user, *user.split(":", 1), query, *values)
-    # Shorter ones would stand in words that have nothing to do with them.
+    # Shorter ones would be found in words that have nothing to do with them.
     return tuple(piece for piece in pieces if len(piece) >= _SHORTEST_SECRET)
 
 
 def has_password(address: str) -> bool:
-    """
-    Tell whether an address has a user and a password in it, or what can be nothing else.
-
-    :param address: a text.
-    """
+    """Return whether an address contains a user and a password, or what can only be that."""
     parts = _PARTS.fullmatch(address.strip())
     return bool(parts and (":" in (parts["user"] or "") or not _HOST.fullmatch(parts["host"])))
 
 
 def mask_numbers(text: object) -> str:
-    """
-    Give a text with the long numbers in it masked, and dates and all else as they are.
-
-    :param text: such as a query.
-    """
+    """Return a text, such as a query, with its long numbers masked and dates as they are."""
 
     def masked(match: re.Match[str]) -> str:
         return match.group() if _DATE.fullmatch(match.group()) else mask_number(match.group())
@@ -189,11 +141,10 @@ def mask_numbers(text: object) -> str:
 
 def scrub(text: str, hidden: Iterable[str] = ()) -> str:
     """
-    Make a text from outside safe to show: one line, not long, without numbers or the given strings.
+    Make what the vendor, a proxy or a library said safe to show: one short line, with long numbers masked.
 
     Addresses in it lose their query, user and password.
 
-    :param text: what the vendor, a proxy or a library said.
     :param hidden: strings that must not appear: the message, the number, credentials.
     """
     text = _beginning(text)
@@ -204,17 +155,12 @@ def scrub(text: str, hidden: Iterable[str] = ()) -> str:
 
 
 def printable(text: str, hidden: Collection[str] = ()) -> str:
-    """
-    Make an id from outside fit for a log: one line, not long, without the given strings, and else as it is.
-
-    :param text: what :func:`scrub` would take for a number, such as the vendor's id of a message.
-    :param hidden: strings that must not appear, such as the number it was sent to.
-    """
+    """Make an id, which :func:`scrub` would take for a number, fit for a log: one short line without what is hidden."""
     return _cut(_one_line(without(_beginning(text), list(filter(None, hidden)))))
 
 
 def without(text: str, hidden: Collection[str]) -> str:
-    """Take strings, none of them empty, out of a text; numbers also where they are written with separators."""
+    """Replace strings, none of them empty, in a text; numbers also if they are written with separators."""
     for secret in hidden:
         if secret in text:
             text = text.replace(secret, "***")
@@ -227,7 +173,7 @@ def without(text: str, hidden: Collection[str]) -> str:
 
 
 def _beginning(text: str) -> str:
-    """Cut off what is never shown, between two words: of half an address nobody knows whether it holds a password."""
+    # Cut between two words: half an address may hold a password that is no longer recognised.
     return text if len(text) <= _LONGEST_READ else " ".join([*text[:_LONGEST_READ].rsplit(None, 1)[:-1], "…"])
 
 
@@ -236,7 +182,7 @@ def _cut(text: str) -> str:
 
 
 def _without_pieces(text: str, secret: str) -> str:
-    """Take out what *text* repeats of *secret* cut short, with other capitals or escaped in places."""
+    """Replace pieces of *secret* in *text*: it may be cut short, in other capitals or partly escaped."""
     low, size = text.lower(), _SHORTEST_PIECE
     if len(low) != len(text):  # a few characters have no lower case of the same length
         low = text

@@ -1,7 +1,7 @@
 """
 Why an invite was not accepted: a code for programs, a sentence for people.
 
-Made where the fact is known, handed on as it is, and turned into text where a person reads it.
+Made where the fact is known, passed on as it is, and turned into text where a person reads it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 
 class ReasonCode(StrEnum):
-    """The codes of all reasons; they stay as they are from version to version. ``docs/results.md`` has their table."""
+    """The codes of all reasons, the same in every version. ``docs/results.md`` explains each."""
 
     ROW_UNREADABLE = "row_unreadable"
     ROW_HAS_TWO_COLUMNS = "row_has_two_columns"
@@ -79,17 +79,15 @@ class Reason(NamedTuple):
     """
     Why an invite was not accepted.
 
-    A named tuple, since bad lists have one for each row: a frozen dataclass takes four times as long to make.
-
-    :param code: for programs.
-    :param text: for people, and the same for all rows with this reason: no number, line or moment stands in it.
-    :param field: the field at fault, such as ``to``; empty for none.
+    :param text: for people, and the same for all rows with this reason: without a number, line or time.
+    :param field: the field at fault, such as ``to``.
     :param subject: what of this row it is about, before the text: ``41793****27``, ``line 3:``.
-    :param detail: what else belongs to this row, behind the text.
-    :param since: what became since of an invite that came into doubt for this reason; empty for nothing.
-    :param status: the vendor's name of its status, for people; empty where there is none.
+    :param detail: what else is known of this row, after the text.
+    :param since: what has become of an invite in doubt for this reason.
+    :param status: the vendor's name of its status, for people.
     """
 
+    # A named tuple, since bad lists have one for each row: a frozen dataclass takes four times as long to make.
     code: ReasonCode
     text: str
     field: str = ""
@@ -100,7 +98,7 @@ class Reason(NamedTuple):
 
     @property
     def general(self) -> str:
-        """The sentence without what belongs to one row: equal for equal reasons, to be counted and shown."""
+        """The sentence without what belongs to one row: equal for equal reasons, so that they can be counted."""
         return f"{self.field}: {self.text}" if self.field else self.text
 
     @property
@@ -114,17 +112,12 @@ class Reason(NamedTuple):
         return f"{self.first.rstrip('.')}. {self.since}" if self.since else self.first
 
     def to_json(self) -> dict[str, str]:
-        """Give plain data for a store."""
+        """Return plain data for a store."""
         more = {"since": self.since, "status": self.status}
         return {"code": self.code.value, "text": self.first, **{name: value for name, value in more.items() if value}}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Reason:
-        """
-        Read what :meth:`to_json` gave; the sentence comes back as a whole.
-
-        :raises ValueError: when the code is none.
-        :raises KeyError: when it is something else.
-        """
+        """Read the result of :meth:`to_json`, or raise ValueError or KeyError; the sentence comes back as a whole."""
         since, status = str(data.get("since", "")), str(data.get("status", ""))
         return cls(ReasonCode(data["code"]), str(data["text"]), since=since, status=status)

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+# One of the values of a header that came more than once: both clients join them with commas, and a date contains one.
+_VALUE = re.compile(r"\s*(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,)?[^,]+", re.IGNORECASE)
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
+_LONGEST_WAIT_SECONDS = 999_999_999.0
+_LONGEST_HEADER = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +22,7 @@ class Backoff:
 
     :param budget: seconds from the first attempt within which the last one starts; 0 means a single attempt.
     :param first: seconds before the second attempt, at most.
-    :param longest: seconds between two attempts, at most, where the server does not ask for more.
+    :param longest: seconds between two attempts, at most, unless the server asks for more.
     """
 
     budget: float = 60.0
@@ -22,16 +31,34 @@ class Backoff:
 
     def delay(self, attempt: int, elapsed: float, retry_after: float | None = None) -> float | None:
         """
-        Give the seconds to wait; None when the budget does not hold another attempt.
+        Return the seconds to wait; None if the budget does not cover another attempt.
 
-        Half of each wait is chance, so that tasks that were refused together do not come back together.
-
-        :param attempt: how many attempts were made, from 1.
-        :param elapsed: seconds since the first attempt began.
-        :param retry_after: seconds that the server asked for; never undercut.
+        :param attempt: how many attempts were made, from 1; the first began *elapsed* seconds ago.
+        :param retry_after: seconds that the server asked for, and gets.
         """
         step = min(self.longest, self.first * 2.0 ** min(attempt - 1, 16))
+        # Half of each wait is chance, so that tasks that were refused together do not come back together.
         wait = step * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
         if retry_after is not None:
             wait = retry_after + min(wait, 1.0)
         return wait if elapsed + wait <= self.budget else None
+
+
+def seconds_to_wait(header: str) -> float | None:
+    """Return the seconds that a ``Retry-After`` asks for, in seconds or as an HTTP date; None if it asks for none."""
+    # Of several the longest wait: each may come from another server on the way.
+    waits = [_seconds_of(value) for value in _VALUE.findall(header[:_LONGEST_HEADER])]
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _seconds_of(text: str) -> float | None:
+    text = text.strip()
+    if _SECONDS.fullmatch(text):
+        return min(float(text), _LONGEST_WAIT_SECONDS)
+    try:
+        when = parsedate_to_datetime(text)
+    except (ValueError, OverflowError, TypeError, IndexError):  # a server can write anything
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())

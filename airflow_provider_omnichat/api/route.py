@@ -1,8 +1,7 @@
 """
-The way out of this machine: through which proxy, and trusting which certificates.
+The route to the vendor: through which proxy, trusting which certificates, and the errors of a failed connection.
 
-Both are read from the environment once, here, for both clients: ``requests`` and ``aiohttp`` would each read it in a
-way of their own. What is said of a connection that did not come about stands here, too.
+The environment is read here for both clients, because ``requests`` and ``aiohttp`` read it differently.
 """
 
 from __future__ import annotations
@@ -22,8 +21,10 @@ from airflow_provider_omnichat.api.hints import PROXY_CREDENTIALS
 from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.api.reasons import ReasonCode
 
+CONNECT_TIMEOUT_SECONDS = 10.0
+
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-"""Where the trusted certificates are named; the first that is set counts. Each takes a file or a directory."""
+"""The variables that name the trusted certificates, as a file or a directory; the first that is set counts."""
 
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")
 _NOT_IN_A_HOST = frozenset("\\<>\"'{}|^`% ")
@@ -31,33 +32,21 @@ _NOT_IN_A_HOST = frozenset("\\<>\"'{}|^`% ")
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """
-    A proxy that the environment names.
+    """A proxy that the environment names with *variable*."""
 
-    :param url: without credentials, so that no error of a library can show them.
-    :param variable: that names it.
-    :param authorization: value of ``Proxy-Authorization``; None when it wants no credentials.
-    """
-
-    url: str
+    url: str  # without credentials, so that no error of a library can show them
     variable: str
     authorization: str | None = field(default=None, repr=False)
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the proxy, and nobody behind it, is sent along."""
+        """The headers for the proxy alone."""
         return {"Proxy-Authorization": self.authorization} if self.authorization else {}
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """
-    How the vendor's host is reached.
-
-    :param proxy: None for a direct connection.
-    :param context: for TLS; None when no part of the way has any.
-    :param trusted: whose certificates *context* trusts, for people.
-    """
+    """How the vendor's host is reached. *trusted* says for people whose certificates the TLS *context* trusts."""
 
     proxy: Proxy | None
     context: ssl.SSLContext | None
@@ -65,46 +54,41 @@ class Route:
 
     @classmethod
     def from_environment(cls, base_url: str) -> Route:
-        """
-        Read the variables for proxies and certificates.
-
-        :param base_url: of the vendor; decides which variable counts, and ``no_proxy`` whether one does.
-        :raises AccountError: one of them cannot be used; the text names it.
-        """
+        """Read the variables for the vendor's URL; an AccountError names the one that cannot be used."""
         proxy = _proxy_for(base_url)
         if not base_url.startswith("https:") and not (proxy and proxy.url.startswith("https:")):
             return cls(proxy, None, "")
         return cls(proxy, *_trust())
 
     def refused(self, status: int) -> TransportError:
-        """Tell of a proxy that answered the wish for a tunnel with another status than 200."""
+        """Build the error for a proxy that refuses to open a tunnel."""
         hint = f" ({PROXY_CREDENTIALS})" if status == 407 else ""
         return self._no_connection(f"the proxy answered HTTP {status}{hint}")
 
     def unreadable(self) -> TransportError:
-        """Tell of a proxy whose answer to the wish for a tunnel is no HTTP."""
-        return self._no_connection("the proxy answered with something that is no HTTP; is it an HTTP proxy?")
+        """Build the error for a proxy that does not answer with HTTP."""
+        return self._no_connection("the proxy did not answer with HTTP; is it an HTTP proxy?")
 
     def unresolved(self) -> TransportError:
-        """Tell of a host name without an address."""
+        """Build the error for a host name that does not resolve."""
         if self.proxy:
             return self._no_connection("the proxy's host name cannot be resolved")
         return _not_connected("the host name cannot be resolved; check the connection's host")
 
     def late(self) -> TransportError:
-        """Tell of a connection, a tunnel or a TLS handshake that did not come to its end in time."""
+        """Build the error for a connection, tunnel or TLS handshake that took too long."""
         if self.proxy:
             return self._no_connection("the time-out passed")
         return _not_connected(
-            "no connection in time; is the host right, does it speak TLS, does a firewall or proxy stand between?"
+            "no connection in time; is the host right, does it speak TLS, is a firewall or proxy in between?"
         )
 
     def unusable(self) -> TransportError:
-        """Tell of an address that is none."""
+        """Build the error for an invalid address."""
         return _not_connected("the address cannot be used; check the connection's host")
 
     def broken(self, error: BaseException) -> TransportError:
-        """Tell of any other failure before the request was written."""
+        """Build the error for any other failure before the request was written."""
         while error.__cause__ is not None:  # what the libraries have wrapped
             error = error.__cause__
         match error:
@@ -121,6 +105,17 @@ class Route:
             case _:
                 said = type(error).__name__
         return self._no_connection(scrub(said))
+
+    @staticmethod
+    def unanswered(timeout: float) -> TransportError:
+        """Build the error for a request that was written, and not answered in time."""
+        return TransportError(ReasonCode.READ_TIMEOUT, f"no answer within {timeout:g} seconds")
+
+    @staticmethod
+    def interrupted(error: Exception) -> TransportError:
+        """Build the error for any other failure once the request may have been written."""
+        said = f"the connection broke before an answer came ({type(error).__name__})"
+        return TransportError(ReasonCode.CONNECTION_BROKEN, said)
 
     def _no_connection(self, said: str) -> TransportError:
         through = f" through the proxy of {self.proxy.variable}" if self.proxy else ""
@@ -156,7 +151,7 @@ def _proxy_for(base_url: str) -> Proxy | None:
 
 
 def _variable(name: str) -> str:
-    """Find which capitalisation counts: the lower one, where both are set."""
+    """Return the name as the environment spells it; the lower-case one counts if both are set."""
     if os.environ.get(name):
         return name
     found = (each for each, value in os.environ.items() if each.lower() == name and value)
@@ -164,7 +159,7 @@ def _variable(name: str) -> str:
 
 
 def _parts(url: str) -> SplitResult | None:
-    """Split the address of a proxy; None when it is none. Raises nothing: an error here would show a password."""
+    """Split the address of a proxy; None if it is invalid. Raises nothing: an error here would show a password."""
     try:
         parts = urlsplit(url) if url.isprintable() else None
         host = parts.hostname if parts else None
@@ -172,7 +167,7 @@ def _parts(url: str) -> SplitResult | None:
             return None
     except ValueError:
         return None
-    # A "/", "?" or "#" in a password ends the host there, and what is left of it would be looked up by name.
+    # A "/", "?" or "#" in a password ends the host there, and the rest of it would be looked up as a name.
     return parts if parts.path in {"", "/"} and not parts.query and not parts.fragment else None
 
 

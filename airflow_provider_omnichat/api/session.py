@@ -1,4 +1,4 @@
-"""The ``requests`` session of the sync client: it tells a connection that never came about from one that broke."""
+"""The ``requests`` session of the sync client: a connection that was never made is not one that broke."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 import time
+from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -19,32 +20,22 @@ from airflow_provider_omnichat import __version__
 from airflow_provider_omnichat.api.errors import TransportError
 from airflow_provider_omnichat.api.route import Route
 
+_LENGTH = re.compile(r"\d+\s*", re.ASCII)
 _STATUS_LINE = re.compile(rb"HTTP/\d\.\d (\d{3})\s")
 _LONGEST_HEAD = 1 << 16
 
 
+@dataclass(eq=False, repr=False)
 class NotConnectedError(Exception):
-    """
-    No connection came about, so that nothing of the request has left.
+    """No connection was made, so nothing of the request has left. urllib3 and requests pass it on unwrapped."""
 
-    It is none of the errors that urllib3 and requests wrap: both pass it on as it is.
-
-    :param cause: what happened.
-    """
-
-    def __init__(self, cause: Exception) -> None:
-        super().__init__(cause)
-        self.cause = cause
+    cause: Exception
 
     def explain(self, route: Route) -> TransportError:
-        """
-        Say what happened.
-
-        :param route: that was tried.
-        """
+        """Return what happened on the route."""
         match self.cause:
-            case _TunnelRefusedError() as refusal:
-                return route.refused(refusal.status)
+            case _TunnelRefusedError(args=(status,)):
+                return route.refused(status)
             case _NoTunnelError():
                 return route.unreadable()
             case NameResolutionError():
@@ -58,17 +49,15 @@ class NotConnectedError(Exception):
 
 
 class _TunnelRefusedError(Exception):
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
+    """The proxy answered with another status than 200, which is the argument."""
 
 
 class _NoTunnelError(Exception):
-    """What the proxy answered is no HTTP."""
+    """The proxy did not answer with HTTP."""
 
 
 class _OneDeadline:
-    """A socket whose time-out is for all that follows, where Python's begins anew with each byte that comes."""
+    """A socket whose time-out covers everything that follows; Python's starts again with each byte received."""
 
     _end: float | None = None
 
@@ -77,14 +66,14 @@ class _OneDeadline:
         self._end = time.monotonic() + seconds if seconds else None
 
     def recv(self, *args: Any) -> bytes:
-        self._set_what_is_left()
+        self._apply_deadline()
         return super().recv(*args)  # type: ignore[misc, no-any-return]
 
     def recv_into(self, *args: Any) -> int:
-        self._set_what_is_left()
+        self._apply_deadline()
         return super().recv_into(*args)  # type: ignore[misc, no-any-return]
 
-    def _set_what_is_left(self) -> None:
+    def _apply_deadline(self) -> None:
         if self._end is not None:
             if (left := self._end - time.monotonic()) <= 0:
                 raise TimeoutError("timed out")
@@ -111,7 +100,7 @@ class _OneAnswer:
     def connect(self) -> None:
         try:
             super().connect()  # type: ignore[misc]
-        except Exception as error:  # whatever it is: the request is written later
+        except Exception as error:  # any error: the request is written later
             raise NotConnectedError(error) from error
 
     def _new_conn(self) -> socket.socket:
@@ -138,12 +127,23 @@ class _OneAnswer:
             except OSError as error:  # urllib3 would look for an answer all the same
                 raise ProtocolError("the request could not be written") from error
 
+    def getresponse(self) -> Any:
+        response = super().getresponse()  # type: ignore[misc]
+        lengths = response.headers.getlist("Content-Length")
+        # Also two equal ones, which RFC 9110 8.6 leaves to the client: aiohttp refuses them, and both clients must say
+        # the same about an invite.
+        if lengths and (
+            len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]) or "Transfer-Encoding" in response.headers
+        ):
+            raise ProtocolError("the answer says in two ways how long it is")
+        return response
+
     def send(self, data: bytes) -> None:
-        self._unsent += data  # the server hears of a request when it is whole
+        self._unsent += data  # nothing leaves before the request is complete
 
 
 def _is_silent(sock: Any) -> bool:
-    """Tell whether nothing has come on a connection, neither a byte nor its end; else it is of no more use."""
+    """Return whether nothing has come on a connection, neither a byte nor its end; else it cannot be used."""
     sock.settimeout(0)
     try:
         sock.recv(1)
@@ -156,16 +156,10 @@ class _Connection(_OneAnswer, HTTPConnection): ...  # type: ignore[misc]
 
 
 class _SecureConnection(_OneAnswer, HTTPSConnection):  # type: ignore[misc]
-    """Over TLS, perhaps through the tunnel of a proxy."""
-
     _tunnel_headers: dict[str, str]
 
     def _tunnel(self) -> None:
-        """
-        Have the proxy open the tunnel.
-
-        In place of that of ``http.client``, which gives the proxy's status in prose alone.
-        """
+        # In place of that of http.client, which has the proxy's status in prose alone.
         host = str(self._tunnel_host)
         target = f"[{host.strip('[]')}]:{self._tunnel_port}" if ":" in host else f"{host}:{self._tunnel_port}"
         headers = {"Host": target, **self._tunnel_headers}
@@ -178,14 +172,14 @@ class _SecureConnection(_OneAnswer, HTTPSConnection):  # type: ignore[misc]
             raise _TunnelRefusedError(status)
 
     def _answer(self, data: bytes) -> tuple[int, bytes]:
-        """Read one head of the proxy's; give its status, and what came behind it."""
+        """Read one head of the proxy's answer; return its status and the bytes after it."""
         while b"\r\n\r\n" not in data:
             piece = self.sock.recv(4096)
             data += piece
-            is_rubbish = b"\n" in data and not _STATUS_LINE.match(data)
+            is_http = b"\n" not in data or _STATUS_LINE.match(data)
             if not piece:
                 raise EOFError
-            if is_rubbish or len(data) > _LONGEST_HEAD:
+            if not is_http or len(data) > _LONGEST_HEAD:
                 raise _NoTunnelError
         line = _STATUS_LINE.match(data)
         if line is None:
@@ -223,34 +217,28 @@ class _Adapter(HTTPAdapter):
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
-        # What requests would set beside it: the trust of its own reading of the environment.
+        # In place of what requests would set: trust from its own reading of the environment.
         manager = self.proxy_manager_for(self._route.proxy.url) if self._route.proxy else self.poolmanager
         return manager.connection_from_url(request.url)
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Add nothing: the route's context has all that is trusted."""
+        """Do nothing: the route's context has all that is trusted."""
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Give none: requests follows no redirect here, but would still read its body and parse its address."""
+        """Return None: requests follows no redirect here, but would read its body and parse its address."""
 
 
 def new_session(route: Route) -> requests.Session:
-    """
-    Make a session whose connections take a route.
-
-    It raises :class:`NotConnectedError` beside the errors of requests and urllib3.
-
-    :param route: to the vendor's host.
-    """
+    """Return a session that raises :class:`NotConnectedError` beside the errors of requests and urllib3."""
     if route.context:
         route.context.sslsocket_class = _TlsSocket
     session = _Session()
-    session.trust_env = False  # the route has been read of it, and a .netrc would bring other credentials
+    session.trust_env = False  # the route comes from it already, and a .netrc would bring other credentials
     if route.proxy:
         session.proxies = {"http": route.proxy.url, "https": route.proxy.url}
-    session.headers["Accept-Encoding"] = "identity"  # an answer is short, and a packed one could be of any size
+    session.headers["Accept-Encoding"] = "identity"  # an answer is short, and a compressed one could be of any size
     session.headers["User-Agent"] = f"airflow-provider-omnichat/{__version__} {requests.utils.default_user_agent()}"
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.mount("https://", _Adapter(route))

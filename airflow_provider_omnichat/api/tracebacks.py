@@ -1,4 +1,4 @@
-"""Tracebacks without the values of local variables, which trackers of errors upload: number, text, password."""
+"""Tracebacks without the values of local variables (number, text, password), which error trackers upload."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 def leaves_no_locals(
     function: Callable[P, T], and_then: Callable[[BaseException], None] = lambda error: None
 ) -> Callable[P, T]:
-    """Clear the frames of what *function* raises, and of the errors behind it; then call *and_then* with the error."""
+    """Clear the frames of an error that *function* raises, and of those behind it; then call *and_then* with it."""
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -31,7 +31,7 @@ def leaves_no_locals(
 
 def _clear(error: BaseException, seen: frozenset[int] = frozenset()) -> None:
     traceback.clear_frames(error.__traceback__)
-    if error.__suppress_context__:  # nobody is to see what it was raised instead of
+    if error.__suppress_context__:  # raised "from None": what it replaces must not show
         error.__context__ = None
     for behind in (error.__cause__, error.__context__, *getattr(error, "exceptions", ())):
         if behind is not None and id(behind) not in seen:

@@ -1,8 +1,4 @@
-"""
-The vendor's requests and answers as plain data: what both clients, the sync and the async one, send and read.
-
-No I/O. The rules of what an answer means for an invite stand here and nowhere else.
-"""
+"""The vendor's requests and answers as plain data, for both clients, and what an answer means. No I/O."""
 
 from __future__ import annotations
 
@@ -23,20 +19,21 @@ from airflow_provider_omnichat.api.errors import (
     SendError,
     TransportError,
 )
-from airflow_provider_omnichat.api.hints import ACCOUNT_FAULT_IDS, http_hint, status_hint
+from airflow_provider_omnichat.api.hints import ACCOUNT_FAULT_IDS, HTTP_HINTS, STATUS_HINTS
 from airflow_provider_omnichat.api.identity import can_be
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import mask_number, scrub, without
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.api.retry_after import seconds_to_wait
+from airflow_provider_omnichat.api.retry import seconds_to_wait
+
+LARGEST_BODY = 1 << 20
+"""Bytes of an answer that are read at most."""
 
 READ_HEADERS = ("content-type", "content-encoding", "retry-after")
-"""The headers of an answer that are looked at."""
+"""The headers of an answer that are read."""
 
 _JSON_HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
-
-
 _LOG = logging.getLogger(__name__)
 
 # Made once: json.dumps with options makes a new one for each text, which takes longer than the text.
@@ -54,25 +51,24 @@ _REJECTED_HTTP = frozenset({400, 413, 422})
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """
-    A request to the vendor, without the host and the credentials.
-
-    :param path: below the base URL, with a leading slash; its parts are quoted.
-    """
+    """A request to the vendor; its path begins with a slash, follows the base URL, and is quoted."""
 
     method: str
     path: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
+
+    def with_authorization(self, value: str) -> HttpRequest:
+        """Return the same request with an ``Authorization`` header."""
+        return HttpRequest(self.method, self.path, {**self.headers, "Authorization": value}, self.body)
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
     """
-    What came back.
+    What came back: at least the headers of :data:`READ_HEADERS`, with lower-case names.
 
-    :param headers: with lower-case names; at least those of :data:`READ_HEADERS`.
-    :param body: None when it broke off or was too large to be an answer of the vendor.
+    :param body: None if it broke off or was too large for an answer of the vendor.
     """
 
     status: int
@@ -81,16 +77,11 @@ class HttpResponse:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds that the server asks to wait; None when it does not."""
+        """Seconds that the server asks to wait, if it does."""
         return seconds_to_wait(self.headers.get("retry-after", ""))
 
     def json(self, largest: int = _LARGEST_ANSWER) -> Any:
-        """
-        Parse the body.
-
-        :param largest: bytes that it may have.
-        :raises ValueError: when it cannot be read; the text has nothing of the body in it.
-        """
+        """Parse a body of at most *largest* bytes; the text of a ValueError contains nothing of it."""
         if self.body is None:
             raise ValueError("the body broke off")
         if self.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
@@ -114,8 +105,6 @@ def invite_request(invite: Invite) -> HttpRequest:
     Build the request that sends one invite.
 
     https://www.infobip.com/docs/api (OMNI Chat, "send invite"): one recipient a call, and no idempotency key.
-
-    :param invite: what to send.
     """
     path = _invite_path(invite.application_key, invite.integration_type)
     to, placeholder, message = _as_json(invite.to), _as_json(invite.link_placeholder), _as_json(invite.message)
@@ -131,28 +120,16 @@ def _invite_path(application_key: str, integration_type: str) -> str:
 
 
 def users_request(application_key: str) -> HttpRequest:
-    """
-    Build the request that lists one user of an application.
-
-    It sends nothing, and it needs the application key and the credentials to be right.
-
-    :param application_key: the OMNI application.
-    """
+    """Build the request that lists one user of an application: it fails with a wrong key, and sends nothing."""
     path = f"/omnichat/1/applications/{quote(application_key, safe='')}/users?limit=1"
     return HttpRequest("GET", path, {"Accept": "application/json"})
 
 
 def read_invite_response(response: HttpResponse, invite: Invite, secrets: Collection[str] = ()) -> InviteAnswer:
     """
-    Tell from the vendor's response what became of an invite.
+    Return the answer to an accepted invite; raise the :class:`SendError` that says what became of another.
 
-    :param response: what came back.
-    :param invite: that was sent.
-    :param secrets: what else must not show in an error: credentials.
-    :return: the answer of an accepted invite.
-    :raises InviteRejectedError: the vendor refused it.
-    :raises InviteNotSentError: the vendor certainly did not take it.
-    :raises InviteUnknownError: it may have been sent, or not.
+    :param secrets: credentials, which must not show in an error either.
     """
     hidden = (invite.to, invite.message, *secrets)
     if not 200 <= response.status < 300:
@@ -183,7 +160,7 @@ def _for_another(http_status: int, invite: Invite, said: object) -> InviteUnknow
 
 
 def _without(payload: Any, hidden: Collection[str]) -> Any:
-    """Take out of an answer what its texts repeat of the invite or the credentials: answers are kept and shown."""
+    """Remove from an answer what its texts repeat of the invite or the credentials: answers are kept and shown."""
     if not isinstance(payload, dict):
         return payload
     secrets = [secret for secret in hidden if len(secret) >= _SHORTEST_HIDDEN]  # a shorter one is found by chance
@@ -203,28 +180,19 @@ def _clean(value: Any, secrets: Collection[str]) -> Any:
 
 
 def error_of_transport(error: TransportError) -> SendError:
-    """
-    Tell what became of an invite to which no answer came.
-
-    :param error: what the client met.
-    """
+    """Return the error of an invite to which no answer came."""
     if error.written:
         return InviteUnknownError(Reason(error.code, _UNKNOWN, detail=error.problem))
     return InviteNotSentError(Reason(error.code, _NOT_SENT, detail=error.problem), retryable=True)
 
 
 def error_of_http_status(response: HttpResponse, hidden: Collection[str] = ()) -> SendError:
-    """
-    Tell what became of an invite that was answered with another HTTP status than 2xx.
-
-    :param response: what came back.
-    :param hidden: strings that must not show in the error.
-    """
+    """Return the error of an invite that was answered with another HTTP status than 2xx."""
     status = response.status
     code, vendor_text = read_error_body(response, hidden)
     said = f" {code}" if code else ""
     said += f": {_open_ended(vendor_text)}" if vendor_text else ""
-    hint = http_hint(status)
+    hint = HTTP_HINTS.get(status)
     text = f"HTTP {status}{said}" + (f" ({hint})" if hint else "")
     facts: dict[str, Any] = {
         "http_status": status,
@@ -245,13 +213,7 @@ def error_of_http_status(response: HttpResponse, hidden: Collection[str] = ()) -
 
 
 def read_error_body(response: HttpResponse, hidden: Collection[str] = ()) -> tuple[str | None, str | None]:
-    """
-    Read the vendor's code and text from either of its two error formats.
-
-    :param response: an error.
-    :param hidden: strings that must not show.
-    :return: code and text, each None where there is none.
-    """
+    """Read the vendor's code and text, if any, from either of its two error formats."""
     try:
         body = response.json()
     except ValueError as error:
@@ -264,7 +226,7 @@ def read_error_body(response: HttpResponse, hidden: Collection[str] = ()) -> tup
 
 
 def _open_ended(text: str) -> str:
-    """Give what the vendor said without the full stop at its end: more is said behind it."""
+    """Return the vendor's text without its final full stop: more will follow it."""
     return text.rstrip(". ")
 
 
@@ -294,8 +256,8 @@ def _error_of_status(http_status: int, answer: InviteAnswer, outcome: Outcome, h
         facts.append(_open_ended(vendor_text))
     if status.action:
         facts.append(f"the vendor's advice: {_open_ended(scrub(status.action, hidden))}")
-    if hint := status_hint(status.id):
-        facts.append(hint)
+    if status.id in STATUS_HINTS:
+        facts.append(STATUS_HINTS[status.id])
     kind, code, what = (
         (InviteRejectedError, ReasonCode.REJECTED_BY_VENDOR, _REJECTED)
         if outcome is Outcome.REJECTED

@@ -195,10 +195,9 @@ class OmnichatHook(BaseHook):
         :return: whether it worked, and what is wrong in words that help.
         """
         from airflow_provider_omnichat.api.errors import OmnichatError
-        from airflow_provider_omnichat.api.probe import probe
 
         try:
-            return probe(self.get_conn())
+            return self.get_conn().probe()
         except OmnichatError as error:
             return False, str(error)
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
+import os
 import random
-from typing import TYPE_CHECKING
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from aiohttp import web
 
-from airflow_provider_omnichat.sandbox.delivery import DeliveryPlan
-from airflow_provider_omnichat.sandbox.gate import Gate
+from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan
 from airflow_provider_omnichat.sandbox.limits import FloodFilter, TokenBucket, Window
 from airflow_provider_omnichat.sandbox.outbox import Outbox, Receipt
-from airflow_provider_omnichat.sandbox.sent_index import SentIndex
 from airflow_provider_omnichat.sandbox.settings import Settings, new_application_key
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan
+from airflow_provider_omnichat.sandbox.statuses import DeliveryPlan
 
 
 class Account:
@@ -27,18 +28,58 @@ class Account:
         self.settings = settings
         self.plan = plan
         self.outbox = Outbox(settings.keep)
-        self.gate = Gate(settings.credentials, settings.token_lifetime)
         self.bucket = TokenBucket(settings.rate_limit) if settings.rate_limit is not None else None
         self.flood_filter = FloodFilter() if settings.flood_filter else None
         self.delivery = DeliveryPlan(settings.delivery_after, settings.delivery, settings.logs_lag, plan.seed)
         self.logs_window = Window(settings.logs_limit, seconds=60.0)
-        self.sent = SentIndex(self.outbox)
         self.listeners: list[Callable[[Receipt], None]] = []
         self._applications = {settings.application_key: "sandbox"}
         self._waits = random.Random(plan.seed)  # noqa: S311 - reproducible on purpose, guards nothing
+        self._token_ends: dict[tuple[str, str], float] = {}
+        ours = settings.credentials
+        self._pair = f"{ours.user}:{ours.password}"
+        # The headers that nearly every request carries, compared whole: this runs for each invite.
+        self._known = {f"Basic {base64.b64encode(self._pair.encode()).decode()}", f"App {ours.api_key}"}
+
+    def admits(self, header: str | None) -> bool:
+        """Return whether the Authorization header is a valid one."""
+        if header is None:
+            return False
+        if header in self._known:
+            return True
+        scheme, _, secret = header.partition(" ")
+        secret = secret.strip()
+        match scheme.lower():
+            case "basic":
+                return self._is_user(secret)
+            case "app":
+                return secret == self.settings.credentials.api_key
+            case "bearer" | "ibsso" as kind:
+                return time.monotonic() < self._token_ends.get((kind, secret), 0.0)
+        return False
+
+    def _is_user(self, encoded: str) -> bool:
+        try:
+            pair = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError):
+            return False
+        # Clients write a password outside ASCII in either of two encodings.
+        return pair in {self._pair.encode(), self._pair.encode("latin-1", "replace")}
+
+    def issue_token(self, kind: str, login: object, secret: object) -> str | None:
+        """Return a token, ``bearer`` for a client or ``ibsso`` for a user; None if the login is not known."""
+        ours = self.settings.credentials
+        known = {"bearer": (ours.client_id, ours.client_secret), "ibsso": (ours.user, ours.password)}
+        if (login, secret) != known[kind]:
+            return None
+        now = time.monotonic()
+        self._token_ends = {key: ends for key, ends in self._token_ends.items() if ends > now}
+        token = secrets.token_urlsafe(24)
+        self._token_ends[kind, token] = now + self.settings.token_lifetime
+        return token
 
     def has_application(self, key: str) -> bool:
-        """Tell whether the application key exists."""
+        """Return whether the application key exists."""
         return key in self._applications
 
     def add_application(self, name: str) -> str:
@@ -58,10 +99,29 @@ class Account:
         for listener in self.listeners:
             listener(receipt)
 
+    @contextmanager
+    def outbox_file(self) -> Iterator[None]:
+        """Append each invite request as a JSON line to the outbox file, if one is set."""
+        path = self.settings.outbox_file
+        if path is None:
+            yield
+            return
+        # The file holds whole numbers: readable by its owner only, and a line is out as soon as it is known.
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "a", encoding="utf-8", buffering=1) as file:
+
+            def write(receipt: Receipt) -> None:
+                file.write(json.dumps(receipt.as_json()) + "\n")
+
+            self.listeners.append(write)
+            try:
+                yield
+            finally:
+                self.listeners.remove(write)
+
     def clear(self) -> None:
         """Forget what was sent; faults and script stay."""
         self.outbox.clear()
-        self.sent.clear()
         if self.flood_filter is not None:
             self.flood_filter.clear()
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from aiohttp import web
 
 from airflow_provider_omnichat.sandbox.account import ACCOUNT
-from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan
-from airflow_provider_omnichat.sandbox.faults import FAULTS, FaultError
+from airflow_provider_omnichat.sandbox.fault_plan import FaultError, FaultPlan
+from airflow_provider_omnichat.sandbox.faults import FAULTS
 from airflow_provider_omnichat.sandbox.page import outbox_page
-from airflow_provider_omnichat.sandbox.replies import as_json
+from airflow_provider_omnichat.sandbox.replies import as_json, json_object
 from airflow_provider_omnichat.sandbox.settings import is_loopback
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -22,7 +23,8 @@ def guarded(handler: Handler) -> Handler:
 
     async def guard(request: web.Request) -> web.StreamResponse:
         host = request.headers.get("Host", "")
-        if not request.app[ACCOUNT].settings.allow_remote and not is_loopback(_host_name(host.lower())):
+        name = re.match(r"\[[^\]]*\]|[^:]*", host.lower())
+        if not request.app[ACCOUNT].settings.allow_remote and not (name and is_loopback(name[0])):
             return as_json({"error": "control requests are taken under a loopback host name only"}, 403)
         origin = request.headers.get("Origin")
         if origin is not None and origin != f"http://{host}":
@@ -30,12 +32,6 @@ def guarded(handler: Handler) -> Handler:
         return await handler(request)
 
     return guard
-
-
-def _host_name(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]
 
 
 @guarded
@@ -52,12 +48,12 @@ async def read_outbox(request: web.Request) -> web.StreamResponse:
     if asked is not None and not asked.isdecimal():
         return as_json({"error": f"limit must be a number, not {asked!r}"}, 400)
     receipts = [receipt.as_json() for receipt in outbox.latest(int(asked) if asked else None)]
-    return as_json({"totals": outbox.totals().as_json(), "invites": receipts})
+    return as_json({"totals": vars(outbox.totals()), "invites": receipts})
 
 
 @guarded
 async def clear_outbox(request: web.Request) -> web.StreamResponse:
-    """Forget what was sent; a browser's form is led back to the page."""
+    """Forget what was sent; the form of a browser returns to the page."""
     request.app[ACCOUNT].clear()
     if request.method == "POST" and "text/html" in request.headers.get("Accept", ""):
         return web.Response(status=303, headers={"Location": "/"})
@@ -76,28 +72,25 @@ async def read_faults(request: web.Request) -> web.StreamResponse:
 
 @guarded
 async def write_faults(request: web.Request) -> web.StreamResponse:
-    """Set ``faults`` (replaced), ``script`` (appended) and ``seed`` (started again), whichever are given."""
+    """Set ``faults`` (replaced), ``script`` (appended) and ``seed`` (started again), as far as they are given."""
     plan = request.app[ACCOUNT].plan
     try:
-        body = json.loads(await request.read())
-        _apply(plan, body)
+        _apply(plan, await json_object(request))
     except FaultError as error:
         return as_json({"error": str(error)}, 400)
-    except (ValueError, RecursionError):
-        return as_json({"error": "the body is not JSON"}, 400)
     return as_json(plan.as_json())
 
 
-def _apply(plan: FaultPlan, body: object) -> None:
-    if not isinstance(body, dict) or not body.keys() <= {"faults", "script", "seed"}:
-        raise FaultError('the body is an object with "faults", "script" and "seed", each optional')
+def _apply(plan: FaultPlan, body: dict[str, Any] | None) -> None:
+    if body is None or not body.keys() <= {"faults", "script", "seed"}:
+        raise FaultError('the body must be a JSON object with "faults", "script" and "seed", each optional')
     faults, script, seed = body.get("faults"), body.get("script", []), body.get("seed")
     if faults is not None and not isinstance(faults, Mapping) and not _are_texts(faults):
-        raise FaultError('"faults" is {"NAME": RATE} or ["NAME:RATE:ARG"]')
+        raise FaultError('"faults" must be {"NAME": RATE} or ["NAME:RATE:ARG"]')
     if not _are_texts(script):
-        raise FaultError('"script" is a list of "NAME" or "NAME:ARG", or "ok" for no fault')
+        raise FaultError('"script" must be a list of "NAME" or "NAME:ARG", or "ok" for no fault')
     if seed is not None and not isinstance(seed, int):
-        raise FaultError('"seed" is a whole number')
+        raise FaultError('"seed" must be a whole number')
     # All of it or nothing: what can still be refused is tried on a plan that is thrown away.
     trial = FaultPlan(faults or ())
     trial.script(script)

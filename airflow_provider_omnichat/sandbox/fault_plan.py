@@ -6,12 +6,63 @@ import random
 import secrets
 from collections import deque
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import islice
 
-from airflow_provider_omnichat.sandbox.faults import FaultError, SetFault, parse_rated, parse_scripted, set_fault
+from airflow_provider_omnichat.sandbox.faults import ARGUMENTS, FAULTS, Fault
+from airflow_provider_omnichat.sandbox.statuses import REFUSALS
 
 FaultSpecs = Mapping[str, float] | Iterable[str]
 """Either ``{"429": 0.1}`` or ``["429:0.1", "latency:0.5:2"]``."""
+
+
+class FaultError(ValueError):
+    """A fault that cannot be set; the text says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class SetFault:
+    """A fault with its argument, and the share of invites that meet it."""
+
+    fault: Fault
+    arg: str
+    rate: float = 1.0
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as the control requests show it."""
+        return {"name": self.fault.name, "rate": self.rate, "arg": self.arg or None}
+
+
+def _rated(spec: str) -> SetFault:
+    """Read ``NAME[:RATE[:ARG]]``, the form of ``--fault``."""
+    name, _, rest = spec.partition(":")
+    rate, _, arg = rest.partition(":")
+    return _set_fault(name, rate or 1.0, arg)
+
+
+def _scripted(spec: str) -> SetFault | None:
+    """Read ``NAME[:ARG]``, the form of a script; ``ok`` is no fault."""
+    name, _, arg = spec.partition(":")
+    return None if name == "ok" else _set_fault(name, 1.0, arg)
+
+
+def _set_fault(name: str, rate: float | str, arg: str = "") -> SetFault:
+    fault = FAULTS.get(name)
+    if fault is None:
+        raise FaultError(f"there is no fault {name!r}; the faults are: {', '.join(FAULTS)}")
+    try:
+        share = float(rate)
+    except (TypeError, ValueError):
+        raise FaultError(f"fault {name}: the rate {rate!r} is not a number") from None
+    if not 0 <= share <= 1:
+        raise FaultError(f"fault {name}: the rate {rate} is not between 0 and 1")
+    arg = arg or fault.default
+    if fault.argument is None and arg:
+        raise FaultError(f"fault {name} takes no argument, got {arg!r}")
+    if fault.argument is not None and not ARGUMENTS[fault.argument](arg):
+        known = f"; known ids: {', '.join(map(str, REFUSALS))}" if fault.argument == "status id" else ""
+        raise FaultError(f"fault {name}: {arg!r} is not a valid {fault.argument}{known}")
+    return SetFault(fault, arg, share)
 
 
 class FaultPlan:
@@ -19,41 +70,36 @@ class FaultPlan:
 
     def __init__(self, faults: FaultSpecs = (), seed: int | None = None) -> None:
         self._script: deque[tuple[str, SetFault | None]] = deque()
-        self.reseed(secrets.randbits(32) if seed is None else seed)
-        self.set(faults)
+        self.set(faults, secrets.randbits(32) if seed is None else seed)
 
     def reseed(self, seed: int) -> None:
         """Start the generator again from ``seed``."""
         self.seed = seed
         self._random = random.Random(seed)  # noqa: S311 - reproducible on purpose, guards nothing
 
-    def set(self, faults: FaultSpecs) -> None:
-        """Replace the faults that are drawn by chance.
-
-        :raises FaultError: when one is not acceptable, or the rates add up to more than 1; nothing is changed then
-        """
+    def set(self, faults: FaultSpecs, seed: int | None = None) -> None:
+        """Replace the faults that are drawn by chance: all of them, or none if one raises FaultError."""
         if isinstance(faults, str):
             raise FaultError(f"faults are a list or a mapping, not the string {faults!r}")
         if isinstance(faults, Mapping):
-            active = tuple(set_fault(name, rate) for name, rate in faults.items())
+            active = tuple(_set_fault(name, rate) for name, rate in faults.items())
         else:
-            active = tuple(parse_rated(spec) for spec in faults)
+            active = tuple(_rated(spec) for spec in faults)
         total = sum(each.rate for each in active)
         if total > 1 + 1e-9:
             raise FaultError(f"the rates add up to {total:g}; an invite meets one fault at most, so 1 is the most")
         self.active = active
+        if seed is not None:
+            self.reseed(seed)
 
     def script(self, specs: Iterable[str]) -> None:
-        """Append to the queue that the next invites take their faults from, one each.
-
-        :raises FaultError: when one is not acceptable; nothing is appended then
-        """
+        """Append what the next invites meet, one each: all of them, or none if one raises FaultError."""
         if isinstance(specs, str):
             raise FaultError(f"a script is a list, not the string {specs!r}")
-        self._script.extend([(spec, parse_scripted(spec)) for spec in specs])
+        self._script.extend([(spec, _scripted(spec)) for spec in specs])
 
     def clear(self) -> None:
-        """No faults and no script; the seed starts again."""
+        """Remove faults and script, and start the generator again."""
         self.active = ()
         self._script.clear()
         self.reseed(self.seed)
@@ -77,7 +123,7 @@ class FaultPlan:
         return [spec for spec, _ in islice(self._script, most)]
 
     def as_json(self) -> dict[str, object]:
-        """Return what is set, as plain JSON values."""
+        """Return what is set, as the control requests show it."""
         return {
             "faults": [each.as_json() for each in self.active],
             "script": [spec for spec, _ in self._script],

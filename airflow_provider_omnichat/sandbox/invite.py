@@ -1,4 +1,4 @@
-"""An invite as a client sends it: reading the body, and the text that its recipient would get."""
+"""An invite as a client sends it, the text that its recipient would get, and how many SMS segments that takes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from dataclasses import dataclass
 
 _LINKS = {"FACEBOOK": "https://m.me/sandbox?ref={}", "TELEGRAM": "https://t.me/sandbox?start={}"}
 _OTHER_LINK = "https://example.com/invite?ref={}"
+
+_GSM7 = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+_GSM7_TWO_SEPTETS = frozenset("\f^{}\\[~]|€")
+_GSM7_ALL = _GSM7 | _GSM7_TWO_SEPTETS
+_MOST_SEGMENTS = 25
+_MOST_BYTES = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +75,30 @@ def put_link_in(invite: Invite, integration_type: str) -> str:
     return invite.message.replace(invite.link_placeholder, link)
 
 
-def new_message_id() -> str:
-    """Return an id of the form seen in the vendor's example."""
-    digits = secrets.token_hex(18)
-    return f"{digits[:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+def count_segments(text: str) -> int:
+    """Return the SMS segments that operators bill: 160/153 characters in GSM-7, 70/67 once one is outside it."""
+    if _GSM7_ALL.issuperset(text):
+        units = len(text) + sum(map(text.count, _GSM7_TWO_SEPTETS))
+        single, segment = 160, 153
+    else:
+        units = len(text.encode("utf-16-le")) // 2
+        single, segment = 70, 67
+    if units <= single:
+        return 1
+    return -(-units // segment) if units == len(text) else _laid_out(text, segment)
+
+
+def _laid_out(text: str, segment: int) -> int:
+    # A character of two units that does not fit into one segment goes into the next.
+    segments, room = 1, segment
+    for character in text:
+        width = 2 if (character in _GSM7_TWO_SEPTETS and segment == 153) or character > "\uffff" else 1
+        if width > room:
+            segments, room = segments + 1, segment
+        room -= width
+    return segments
+
+
+def is_too_long(text: str) -> bool:
+    """Return whether the vendor refuses the text as too long."""
+    return count_segments(text) > _MOST_SEGMENTS or len(text.encode()) > _MOST_BYTES

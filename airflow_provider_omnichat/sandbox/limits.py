@@ -1,4 +1,4 @@
-"""What the vendor refuses because there is too much of it: requests a second, and texts to one number."""
+"""The vendor's limits: on requests, and on texts to one number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 
 
 class TokenBucket:
-    """Lets ``rate`` requests a second through, and as many again at once after a quiet second."""
+    """Lets *rate* requests a second through, all at once after a quiet second."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
@@ -16,7 +16,7 @@ class TokenBucket:
         self._filled = time.monotonic()
 
     def takes(self) -> bool:
-        """Take a token; False when there is none."""
+        """Take a token; return False if there is none."""
         now = time.monotonic()
         self._tokens = min(self._size, self._tokens + (now - self._filled) * self._rate)
         self._filled = now
@@ -27,7 +27,7 @@ class TokenBucket:
 
 
 class Window:
-    """Lets so many requests through within any stretch of time, as the vendor limits the reading of its logs."""
+    """Lets so many requests through within any stretch of time, as the vendor's logs do."""
 
     def __init__(self, requests: int, seconds: float) -> None:
         self._taken: deque[float] = deque(maxlen=requests)
@@ -35,7 +35,7 @@ class Window:
         self.passed = 0
 
     def takes(self) -> bool:
-        """Take a place; False when there is none."""
+        """Let a request through; return False if it is one too many."""
         now = time.monotonic()
         if len(self._taken) == self._taken.maxlen and (not self._taken or now - self._taken[0] < self._seconds):
             return False
@@ -45,7 +45,7 @@ class Window:
 
 
 class FloodFilter:
-    """The vendor's flooding filter, for each destination number. What it refuses counts on, as at the vendor."""
+    """The vendor's flooding filter, for each destination number. What it refuses counts as well, as at the vendor."""
 
     WINDOW = 3600.0
     MOST_IDENTICAL = 6
@@ -55,10 +55,7 @@ class FloodFilter:
         self._texts: dict[str, deque[tuple[float, str]]] = {}
 
     def refuses(self, to: str, message: str) -> bool:
-        """Count a text to a number and tell whether it is one too many.
-
-        :param message: the message as sent: with the link put in, each text would be a different one
-        """
+        """Count a message to a number, without its link; return whether it is one too many."""
         now = time.monotonic()
         texts = self._texts.setdefault(to, deque())
         while texts and texts[0][0] <= now - self.WINDOW:

@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_omnichat.sandbox.account import ACCOUNT
-from airflow_provider_omnichat.sandbox.replies import as_json, old_error
+from airflow_provider_omnichat.sandbox.outbox import Receipt
+from airflow_provider_omnichat.sandbox.replies import Problems, as_json, old_error, whole_number
+from airflow_provider_omnichat.sandbox.statuses import Status
 
 if TYPE_CHECKING:
     from aiohttp import web
-
-    from airflow_provider_omnichat.sandbox.outbox import Receipt
-    from airflow_provider_omnichat.sandbox.statuses import Status
 
 MOST_ROWS = 1000
 LONGEST_FILTER = 2048
@@ -31,18 +30,18 @@ _NO_ERROR = {
 
 
 async def read_logs(request: web.Request) -> web.StreamResponse:
-    """Answer with the rows that the filters leave, newest first."""
+    """Answer with the rows that pass the filters, newest first."""
     account = request.app[ACCOUNT]
     settings, query = account.settings, request.query
-    if not account.gate.admits(request.headers.get("Authorization")):
+    if not account.admits(request.headers.get("Authorization")):
         return old_error(401)
     if not settings.logs_scope:
         return old_error(403)
     if not account.logs_window.takes():
         return old_error(429, headers={"Retry-After": "1"} if settings.rate_limit_retry_after else None)
-    problems: dict[str, list[str]] = {}
-    limit = _whole(query.get("limit", str(MOST_ROWS)), "limit", 1, MOST_ROWS, problems)
-    offset = _whole(query.get("cursor", "0"), "cursor", 0, None, problems)
+    problems: Problems = {}
+    limit = whole_number(query, "limit", problems, default=MOST_ROWS, least=1, most=MOST_ROWS)
+    offset = whole_number(query, "cursor", problems)
     now = time.time()
     since = max(_moment(query.get("sentSince"), "sentSince", problems, 0.0), now - REACH_SECONDS)
     until = _moment(query.get("sentUntil"), "sentUntil", problems, now)
@@ -53,9 +52,9 @@ async def read_logs(request: web.Request) -> web.StreamResponse:
         return old_error(400, validation=problems)
     wanted = query.get("destination")
     rows = []
-    for receipt in account.outbox.latest() if ids is None else account.sent.find(dict.fromkeys(ids.split(","))):
+    for receipt in account.outbox.latest() if ids is None else account.outbox.find(dict.fromkeys(ids.split(","))):
         if receipt.accepted and since <= receipt.time <= until and wanted in {None, receipt.to}:
-            standing = account.delivery.at(receipt, now)
+            standing = account.delivery.at(receipt.sequence, receipt.time, now)
             if standing is not None:
                 rows.append(_row(receipt, *standing))
     answer: dict[str, object] = {"results": rows[offset : offset + limit]}
@@ -85,14 +84,7 @@ def _written(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "+0000")
 
 
-def _whole(text: str, name: str, least: int, most: int | None, problems: dict[str, list[str]]) -> int:
-    if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
-        problems[name] = [f"must be a number from {least}" + (f" to {most}" if most is not None else "")]
-        return least
-    return int(text)
-
-
-def _moment(text: str | None, name: str, problems: dict[str, list[str]], default: float) -> float:
+def _moment(text: str | None, name: str, problems: Problems, default: float) -> float:
     if text is None:
         return default
     try:

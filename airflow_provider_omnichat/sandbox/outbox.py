@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import islice
-from typing import TYPE_CHECKING
+from itertools import islice, takewhile
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from airflow_provider_omnichat.sandbox.statuses import Status
+from airflow_provider_omnichat.sandbox.statuses import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +17,12 @@ class Receipt:
 
     :param sequence: 1 for the first invite request since the start or the last clear
     :param time: seconds since the epoch
-    :param to: the number as sent; empty when the body could not be read
-    :param message: the message as sent
+    :param to: the number as sent; empty if the body could not be read
     :param text: the message with the invite link put in, as the recipient would read it
-    :param segments: how many SMS the text takes
-    :param message_id: the id the vendor gave it; None when it was not accepted
-    :param status: the status the vendor holds, even where the client was not told; None when refused with an error
-    :param fault: name of the fault it met, or ``rate-limit``
-    :param http_status: what was answered; None when the client got no answer
+    :param message_id: the vendor's id; None if it was not accepted
+    :param status: the status the vendor holds, even if the client does not learn it; None after an error
+    :param fault: the fault it met, or ``rate-limit``
+    :param http_status: what was answered; None for no answer
     :param accepted: whether an SMS would have gone out
     """
 
@@ -47,48 +42,32 @@ class Receipt:
     accepted: bool
 
     def as_json(self) -> dict[str, object]:
-        """Return the receipt as plain JSON values, with the whole number."""
+        """Return plain JSON values, with the whole number."""
         return {
-            "sequence": self.sequence,
+            **{name: getattr(self, name) for name in self.__slots__},
             "time": datetime.fromtimestamp(self.time, UTC).isoformat(timespec="milliseconds"),
-            "to": self.to,
-            "message": self.message,
-            "text": self.text,
-            "segments": self.segments,
-            "link_placeholder": self.link_placeholder,
-            "application_key": self.application_key,
-            "integration_type": self.integration_type,
-            "message_id": self.message_id,
             "status": self.status.as_wire() if self.status else None,
-            "fault": self.fault,
-            "http_status": self.http_status,
-            "accepted": self.accepted,
         }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Totals:
     """Counts since the start or the last clear.
 
-    :param by_status: count by status name, of the requests that got a status
-    :param by_http_status: count by HTTP status; ``none`` where no answer was given
-    :param numbers_sent_twice: how many numbers were accepted more than once, whatever the messages
-    :param same_message_twice: how many of these got the same message more than once, with the same placeholder
-    :param several_messages: how many of these got different messages, as of several campaigns
+    :param numbers_sent_twice: numbers accepted more than once, whatever the messages
+    :param same_message_twice: those of them that got the same message more than once, with the same placeholder
+    :param several_messages: those of them that got different messages, as of several campaigns
+    :param by_http_status: ``none`` stands for no answer
     """
 
-    requests: int
-    accepted: int
-    numbers_sent_twice: int
-    same_message_twice: int
-    several_messages: int
-    by_status: dict[str, int]
-    by_http_status: dict[str, int]
-    by_fault: dict[str, int]
-
-    def as_json(self) -> dict[str, object]:
-        """Return the totals as plain JSON values."""
-        return dict(vars(self))
+    requests: int = 0
+    accepted: int = 0
+    numbers_sent_twice: int = 0
+    same_message_twice: int = 0
+    several_messages: int = 0
+    by_status: dict[str, int] = field(default_factory=Counter)
+    by_http_status: dict[str, int] = field(default_factory=Counter)
+    by_fault: dict[str, int] = field(default_factory=Counter)
 
 
 class Outbox:
@@ -101,42 +80,39 @@ class Outbox:
     def clear(self) -> None:
         """Forget every receipt and start the totals again."""
         self._receipts.clear()
+        self._by_id: dict[str, Receipt] = {}
+        self._newest_by_id: Receipt | None = None
         self.requests_seen = 0
-        self._recorded = 0
-        self._accepted = 0
-        # Numbers are kept as text, with a hash of the message: the only thing beside the counters that grows with the
-        # run.
+        self._totals = Totals()
+        # Hashes of the messages: only this and the counters grow with the run.
         self._sent: dict[str, int] = {}
         self._sent_again: dict[str, set[int]] = {}
         self._same_again: set[str] = set()
-        self._by_status: Counter[str] = Counter()
-        self._by_http_status: Counter[int | None] = Counter()
-        self._by_fault: Counter[str] = Counter()
 
     def next_sequence(self) -> int:
         """Return the sequence number of the receipt to be added next."""
-        return self._recorded + 1
+        return self._totals.requests + 1
 
     def add(self, receipt: Receipt) -> None:
         """Keep a receipt and count it."""
-        self._recorded += 1
         self._receipts.append(receipt)
-        self._by_http_status[receipt.http_status] += 1
+        totals = self._totals
+        totals.requests += 1
+        totals.by_http_status[str(receipt.http_status or "none")] += 1
         if receipt.status is not None:
-            self._by_status[receipt.status.name] += 1
+            totals.by_status[receipt.status.name] += 1
         if receipt.fault is not None:
-            self._by_fault[receipt.fault] += 1
+            totals.by_fault[receipt.fault] += 1
         if receipt.accepted:
-            self._accepted += 1
+            totals.accepted += 1
             self._count_messages(receipt)
 
     def _count_messages(self, receipt: Receipt) -> None:
         message = hash((receipt.message, receipt.link_placeholder))
-        first = self._sent.get(receipt.to)
-        if first is None:
+        if receipt.to not in self._sent:
             self._sent[receipt.to] = message
             return
-        messages = self._sent_again.setdefault(receipt.to, {first})
+        messages = self._sent_again.setdefault(receipt.to, {self._sent[receipt.to]})
         if message in messages:
             self._same_again.add(receipt.to)
         messages.add(message)
@@ -145,24 +121,31 @@ class Outbox:
         """Yield the receipts, newest first."""
         return islice(reversed(self._receipts), limit)
 
+    def find(self, message_ids: Iterable[str]) -> list[Receipt]:
+        """Return the accepted invites with these message ids, also those that are no longer kept."""
+        # The index is brought up to date when it is asked, so that sending pays nothing for it.
+        newer = list(takewhile(lambda receipt: receipt is not self._newest_by_id, self.latest()))
+        self._by_id.update({receipt.message_id: receipt for receipt in newer if receipt.message_id is not None})
+        self._newest_by_id = newer[0] if newer else self._newest_by_id
+        return [self._by_id[each] for each in message_ids if each in self._by_id]
+
     def oldest_first(self) -> list[Receipt]:
         """Return a copy of what is kept, in the order of arrival."""
         return list(self._receipts)
 
     def totals(self) -> Totals:
         """Return a copy of the counts."""
-        return Totals(
-            requests=self._recorded,
-            accepted=self._accepted,
+        return replace(
+            self._totals,
             numbers_sent_twice=len(self._sent_again),
             same_message_twice=len(self._same_again),
             several_messages=sum(len(messages) > 1 for messages in self._sent_again.values()),
-            by_status=dict(self._by_status),
-            by_http_status={str(code or "none"): count for code, count in self._by_http_status.items()},
-            by_fault=dict(self._by_fault),
+            by_status=dict(self._totals.by_status),
+            by_http_status=dict(self._totals.by_http_status),
+            by_fault=dict(self._totals.by_fault),
         )
 
 
 def mask(number: str) -> str:
-    """Return a number that can be shown: ``41793****27``. One too short for that shows its last two digits only."""
+    """Return a number as it may be shown: ``41793****27``; of a short one only the last two digits."""
     return f"{number[:5]}****{number[-2:]}" if len(number) > 8 else f"****{number[-2:] if len(number) > 4 else ''}"

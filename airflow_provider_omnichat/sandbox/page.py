@@ -11,16 +11,12 @@ from functools import cache
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from airflow_provider_omnichat.sandbox.outbox import mask
+from airflow_provider_omnichat.sandbox.account import Account
+from airflow_provider_omnichat.sandbox.outbox import Receipt, Totals, mask
 from airflow_provider_omnichat.sandbox.statuses import PENDING, REFUSALS
-
-if TYPE_CHECKING:
-    from airflow_provider_omnichat.sandbox.account import Account
-    from airflow_provider_omnichat.sandbox.outbox import Receipt, Totals
 
 MOST_ROWS = 100
 
@@ -29,11 +25,7 @@ _HEAD = "<tr><th>Time</th><th>Number</th><th>Message</th><th>Vendor holds</th><t
 
 
 def outbox_page(account: Account, base_url: str, *, only_live: bool = False) -> web.Response:
-    """Return the page.
-
-    :param base_url: the address under which the reader sees the sandbox
-    :param only_live: only the part that changes, with which the page renews itself
-    """
+    """Return the page, or *only_live* the part that changes, with which it renews itself."""
     live = _live(account, base_url)
     if only_live:
         return web.Response(text=live, content_type="text/html", headers={"Cache-Control": "no-store"})

@@ -1,14 +1,16 @@
-"""The vendor's answers as they look on the wire: the good one and the two kinds of error body."""
+"""The vendor's answers as they look on the wire, with both kinds of error body, and the numbers of a query."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from math import inf
+from typing import Any
 
 from aiohttp import web
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+Problems = dict[str, list[str]]
+"""What is wrong with the fields of a request, by their names."""
 
 JSON_TYPE = "application/json"
 
@@ -31,15 +33,21 @@ def ok(payload: bytes) -> web.Response:
 
 
 def as_json(payload: object, status: int = 200) -> web.Response:
-    """Return an answer with the payload as its JSON body."""
+    """Return an answer with a JSON body."""
     return web.Response(body=json.dumps(payload).encode(), status=status, content_type=JSON_TYPE)
 
 
+async def json_object(request: web.Request) -> dict[str, Any] | None:
+    """Read the body of a request; None if it is not a JSON object."""
+    try:
+        body = json.loads(await request.read())
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
 def old_error(
-    status: int,
-    *,
-    validation: Mapping[str, list[str]] | None = None,
-    headers: Mapping[str, str] | None = None,
+    status: int, *, validation: Problems | None = None, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """Return the older error body, ``requestError.serviceException``."""
     code, text = _OLD_ERRORS[status]
@@ -68,3 +76,14 @@ def new_error(status: int) -> web.Response:
 def html(status: int, title: str) -> web.Response:
     """Return a page, as a gateway in front of the API would."""
     return web.Response(text=HTML_PAGE.format(title=title), status=status, content_type="text/html")
+
+
+def whole_number(
+    query: Mapping[str, str], name: str, problems: Problems, *, default: int = 0, least: int = 0, most: float = inf
+) -> int:
+    """Read a number of the query; what is wrong with it is added to *problems*."""
+    text = query.get(name, str(default))
+    if text.isdecimal() and int(text) >= least and int(text) <= most:
+        return int(text)
+    problems[name] = [f"must be a number from {least}" + (f" to {most}" if most < inf else "")]
+    return least

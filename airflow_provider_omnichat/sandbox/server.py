@@ -1,27 +1,59 @@
-"""The sandbox inside another process, for tests: a server in a background thread."""
+"""The sandbox as a server: its paths, and, for tests, one in a background thread."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
-from airflow_provider_omnichat.sandbox.account import Account
-from airflow_provider_omnichat.sandbox.app import listen
-from airflow_provider_omnichat.sandbox.delivery import check_shares
+from aiohttp import web
+
+from airflow_provider_omnichat.sandbox import applications, control, logs, send
+from airflow_provider_omnichat.sandbox.account import ACCOUNT, Account
 from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan, FaultSpecs
-from airflow_provider_omnichat.sandbox.journal import Journal
-from airflow_provider_omnichat.sandbox.settings import Credentials, Settings, airflow_connection, base_address
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from types import TracebackType
-
-    from airflow_provider_omnichat.sandbox.outbox import Receipt, Totals
+from airflow_provider_omnichat.sandbox.outbox import Receipt, Totals
+from airflow_provider_omnichat.sandbox.settings import Settings, airflow_connection, base_address
+from airflow_provider_omnichat.sandbox.statuses import check_shares
 
 T = TypeVar("T")
+
+_APPLICATIONS = "/omnichat/1/applications"
+
+
+@asynccontextmanager
+async def serving(account: Account) -> AsyncIterator[int]:
+    """Listen, and fill the outbox file, while the block lasts; yield the port, or raise OSError."""
+    app = web.Application()
+    app[ACCOUNT] = account
+    app.add_routes(
+        [
+            web.post(_APPLICATIONS + "/{key}/integrations/{type}/invite", send.send_invite),
+            web.get(_APPLICATIONS + "/{key}/users", applications.list_users),
+            web.post(_APPLICATIONS, applications.create_application),
+            web.post("/auth/1/oauth2/token", applications.oauth2_token),
+            web.post("/auth/1/session", applications.session),
+            web.get("/sms/3/logs", logs.read_logs),
+            web.get("/", control.page),
+            web.get("/__outbox", control.read_outbox),
+            web.delete("/__outbox", control.clear_outbox),
+            web.post("/__outbox/clear", control.clear_outbox),
+            web.get("/__faults", control.read_faults),
+            web.post("/__faults", control.write_faults),
+        ]
+    )
+    # A hanging answer ends when its client goes away; nothing waits for it when the sandbox stops.
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.05)
+    with account.outbox_file():
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, account.settings.host, account.settings.port, backlog=1024).start()
+            yield int(runner.addresses[0][1])
+        finally:
+            await runner.cleanup()
 
 
 class Sandbox:
@@ -34,23 +66,23 @@ class Sandbox:
             assert sandbox.outbox[0].accepted
 
     :param faults: ``{"429": 0.1}`` or ``["429:0.1", "latency:0.5:2"]``; the rates add up to at most 1
-    :param seed: seed of the faults; random when not given
-    :param settings: everything else; a free port and random credentials when not given
+    :param seed: of the faults; random by default
+    :param settings: everything else; a free port and random credentials by default
     """
 
     def __init__(self, *, faults: FaultSpecs = (), seed: int | None = None, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
+        self.credentials = self.settings.credentials
+        self.application_key = self.settings.application_key
+        #: The port it listens on, once it does.
+        self.port = 0
         self._account = Account(self.settings, FaultPlan(faults, seed))
-        self._port = 0
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
 
     def start(self) -> None:
-        """Start to listen; returns when requests can come.
-
-        :raises OSError: when the address cannot be listened on
-        """
+        """Start to listen, and return once requests can come; raise OSError if the address cannot be used."""
         ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(ready,), name="omnichat-sandbox", daemon=True)
         self._thread.start()
@@ -68,9 +100,7 @@ class Sandbox:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self.stop()
 
     def _run(self, ready: Future[None]) -> None:
@@ -82,38 +112,22 @@ class Sandbox:
             ready.set_exception(error)
 
     async def _serve(self, ready: Future[None]) -> None:
-        runner, self._port = await listen(self._account)
-        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        with Journal(self._account):
+        async with serving(self._account) as self.port:
+            self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
             ready.set_result(None)
             await self._stopping.wait()
-            await runner.cleanup()
 
     def _in_loop(self, work: Callable[[], T]) -> T:
-        """Do ``work`` where the handlers run: the account is not made for two threads."""
-        loop = self._loop
-        if loop is None:
-            return work()
-
+        # Where the handlers run: the account is not made for two threads.
         async def do() -> T:
             return work()
 
-        return asyncio.run_coroutine_threadsafe(do(), loop).result()
+        return asyncio.run_coroutine_threadsafe(do(), self._loop).result() if self._loop else work()
 
     @property
     def url(self) -> str:
-        """The base URL, without a slash at its end: ``http://127.0.0.1:49321``."""
-        return f"{base_address(self.settings.host)}:{self._port}"
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return self._port
-
-    @property
-    def credentials(self) -> Credentials:
-        """Every way in that is accepted."""
-        return self.settings.credentials
+        """The base URL: ``http://127.0.0.1:49321``."""
+        return f"{base_address(self.settings.host)}:{self.port}"
 
     @property
     def auth(self) -> tuple[str, str]:
@@ -121,19 +135,14 @@ class Sandbox:
         return self.credentials.user, self.credentials.password
 
     @property
-    def application_key(self) -> str:
-        """The application that exists from the start."""
-        return self.settings.application_key
-
-    @property
     def airflow_connection(self) -> str:
         """The Airflow connection to this sandbox, as JSON for ``AIRFLOW_CONN_...``."""
-        return airflow_connection(self.settings, self._port)
+        return airflow_connection(self.settings, self.port)
 
     def invite_url(self, integration_type: str | None = None) -> str:
         """Return the URL of the invite call, of the first integration unless another is named."""
         kind = integration_type or self.settings.integration_types[0]
-        return f"{self.url}/omnichat/1/applications/{self.application_key}/integrations/{kind}/invite"
+        return f"{self.url}{_APPLICATIONS}/{self.application_key}/integrations/{kind}/invite"
 
     @property
     def outbox(self) -> list[Receipt]:
@@ -166,23 +175,13 @@ class Sandbox:
         return self._account.plan.seed
 
     def set_faults(self, faults: FaultSpecs, seed: int | None = None) -> None:
-        """Replace the faults drawn by chance, and start the generator again when a seed is given."""
-
-        def work() -> None:
-            self._account.plan.set(faults)
-            if seed is not None:
-                self._account.plan.reseed(seed)
-
-        self._in_loop(work)
+        """Replace the faults drawn by chance, and start the generator again if a seed is given."""
+        self._in_loop(lambda: self._account.plan.set(faults, seed))
 
     def set_delivery(self, shares: Mapping[str, float], after: tuple[float, float]) -> None:
-        """Change how accepted invites end and when, also those that are there; see `Settings`."""
+        """Change how and when accepted invites end, also those already sent; see `Settings`."""
         check_shares(shares)
-
-        def work() -> None:
-            self._account.delivery = replace(self._account.delivery, shares=dict(shares), after=after)
-
-        self._in_loop(work)
+        self._account.delivery = replace(self._account.delivery, shares=dict(shares), after=after)
 
     def script(self, *specs: str) -> None:
         """Append what the next invites meet, one each: ``"ok"``, ``"429"``, ``"429-retry-after:2"``."""
@@ -193,5 +192,5 @@ class Sandbox:
         self._in_loop(self._account.clear)
 
     def clear_faults(self) -> None:
-        """No faults and no script; the seed starts again."""
+        """Remove faults and script, and start the seed again."""
         self._in_loop(self._account.plan.clear)

@@ -1,29 +1,85 @@
-"""What one sandbox is set up with: where it listens, whom it lets in, how it behaves."""
+"""The settings of one sandbox. Each field also declares its option of ``omnichat-sandbox``."""
 
 from __future__ import annotations
 
 import json
 import secrets
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from math import inf
+from pathlib import Path
+from typing import Any
 
-from airflow_provider_omnichat.sandbox.delivery import check_shares
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+from airflow_provider_omnichat.sandbox.statuses import ENDINGS, check_shares
 
 
-@dataclass(frozen=True)
+def _reader(kind: type, what: str, fits: Callable[[Any], bool]) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not fits(value):
+            raise ArgumentTypeError(f"{text!r} is not {what}")
+        return value
+
+    return read
+
+
+_number = _reader(float, "a number of 0 or more", lambda value: 0 <= value < inf)
+_positive = _reader(float, "a number above 0", lambda value: 0 < value < inf)
+_count = _reader(int, "a whole number of 0 or more", lambda value: value >= 0)
+_port = _reader(int, "a port, 0 to 65535", lambda value: 0 <= value <= 65535)
+
+
+def _seconds(text: str) -> tuple[float, float]:
+    shortest, dash, longest = text.partition("-")
+    try:
+        bounds = _number(shortest), _number(longest if dash else shortest)
+    except ArgumentTypeError:
+        raise ArgumentTypeError(f"{text!r} is neither seconds nor a range such as 0.01-0.2") from None
+    if bounds[0] > bounds[1]:
+        raise ArgumentTypeError(f"the range {text!r} runs backwards")
+    return bounds
+
+
+def _shares(text: str) -> dict[str, float]:
+    pairs = (part.strip().partition(":") for part in text.split(","))
+    try:
+        read = {name: float(share) if colon else 1.0 for name, colon, share in pairs}
+        check_shares(read)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+    return read
+
+
+def _option(group: str, text: str, default: Any, *, flag: str = "", **how: Any) -> Any:
+    """Declare a field and its option: *how* goes to argparse, and a function as default makes the default."""
+    made = {"default_factory": default} if callable(default) else {"default": default}
+    return field(**made, metadata={"group": group, "flag": flag, "help": text, **how})
+
+
+BEHAVIOUR = "how it behaves"
+RECORDS = "what it keeps and says"
+_listening = partial(_option, "where it listens")
+_access = partial(_option, "who is let in")
+_behaviour = partial(_option, BEHAVIOUR)
+_delivery = partial(_option, "what becomes of accepted invites (GET /sms/3/logs)")
+_records = partial(_option, RECORDS)
+
+
+@dataclass(frozen=True, repr=False)
 class Credentials:
     """Every way into the sandbox; random unless given, so that nobody grows used to a fixed password."""
 
-    user: str = field(default_factory=lambda: f"sandbox-{secrets.token_hex(3)}")
-    password: str = field(default_factory=lambda: secrets.token_urlsafe(12), repr=False)
-    api_key: str = field(default_factory=lambda: f"{secrets.token_hex(16)}-{secrets.token_hex(4)}", repr=False)
-    client_id: str = field(default_factory=lambda: f"client-{secrets.token_hex(4)}")
-    client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
+    user: str = _access("random by default", lambda: f"sandbox-{secrets.token_hex(3)}")
+    password: str = _access("random by default", lambda: secrets.token_urlsafe(12))
+    api_key: str = _access("random by default", lambda: f"{secrets.token_hex(16)}-{secrets.token_hex(4)}")
+    client_id: str = _access("OAuth2 client; random by default", lambda: f"client-{secrets.token_hex(4)}")
+    client_secret: str = _access("OAuth2 secret; random by default", lambda: secrets.token_urlsafe(18))
 
 
 def new_application_key() -> str:
@@ -33,57 +89,63 @@ def new_application_key() -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a sandbox listens and behaves. Each field is the command-line option of the same name.
+    """How a sandbox listens and behaves. A host that others can reach, or impossible shares, raise ValueError."""
 
-    :param host: address to listen on
-    :param port: port to listen on; 0 takes a free one
-    :param allow_remote: accept a host that is not loopback, and control requests from other machines
-    :param credentials: user, password, API key and OAuth2 client that are let in
-    :param application_key: the application that exists from the start
-    :param integration_types: the integrations that are set up; any other is answered with 404
-    :param rate_limit: invites a second before 429; None for no limit
-    :param rate_limit_retry_after: whether that 429 carries ``Retry-After``
-    :param latency: shortest and longest wait before each answer to an invite, in seconds
-    :param flood_filter: refuse the 7th identical or 21st different text to a number within 60 minutes
-    :param delivery: how accepted invites end: the share of each ending; what is left of 1 is delivered
-    :param delivery_after: shortest and longest time until the final status, in seconds
-    :param logs_lag: seconds until an accepted invite stands in the SMS logs
-    :param logs_limit: requests for the SMS logs within a minute before 429
-    :param logs_scope: whether the credentials may read the SMS logs; 403 if not
-    :param token_lifetime: seconds until an OAuth2 or IBSSO token expires
-    :param keep: how many invite requests the outbox keeps; its totals are never cut
-    :param outbox_file: JSON lines file to which each invite request is appended
-    """
+    host: str = _listening("address to listen on", "127.0.0.1")
+    port: int = _listening("port; 0 takes a free one", 0, type=_port)
+    allow_remote: bool = _listening("accept a host that other machines can reach, and their control requests", False)
 
-    host: str = "127.0.0.1"
-    port: int = 0
-    allow_remote: bool = False
     credentials: Credentials = field(default_factory=Credentials)
-    application_key: str = field(default_factory=new_application_key)
-    integration_types: Sequence[str] = ("FACEBOOK", "TELEGRAM")
-    rate_limit: float | None = None
-    rate_limit_retry_after: bool = False
-    latency: tuple[float, float] = (0.0, 0.0)
-    flood_filter: bool = False
-    delivery: Mapping[str, float] = field(default_factory=dict)
-    delivery_after: tuple[float, float] = (5.0, 30.0)
-    logs_lag: float = 0.0
-    logs_limit: int = 120
-    logs_scope: bool = True
-    token_lifetime: float = 3600.0
-    keep: int = 100_000
-    outbox_file: Path | None = None
+    token_lifetime: float = _access("until an OAuth2 or IBSSO token expires", 3600, type=_positive, metavar="SECONDS")
+    application_key: str = _access(
+        "application that exists from the start; random by default", new_application_key, metavar="KEY"
+    )
+    integration_types: Sequence[str] = _access(
+        "an integration that is set up, any other is answered with 404; repeatable (default: FACEBOOK and TELEGRAM)",
+        ("FACEBOOK", "TELEGRAM"),
+        flag="integration-type",
+        action="append",
+        metavar="TYPE",
+    )
+
+    rate_limit: float | None = _behaviour("invites a second; beyond it 429", None, type=_positive, metavar="N")
+    rate_limit_retry_after: bool = _behaviour("that 429 carries Retry-After: 1", False)
+    latency: tuple[float, float] = _behaviour(
+        "wait before each answer to an invite: 0.05, or 0.01-0.2", (0.0, 0.0), type=_seconds, metavar="SECONDS"
+    )
+    flood_filter: bool = _behaviour("refuse the 7th identical or 21st different text to a number within an hour", False)
+
+    delivery: Mapping[str, float] = _delivery(
+        f"how they end, the rest is delivered; NAME is one of {', '.join(ENDINGS)}",
+        dict,
+        type=_shares,
+        metavar="NAME:SHARE,...",
+    )
+    delivery_after: tuple[float, float] = _delivery(
+        "until the final status (default: 5-30)", (5.0, 30.0), type=_seconds, metavar="SECONDS"
+    )
+    logs_lag: float = _delivery("until the logs have an invite", 0, type=_number, metavar="SECONDS")
+    logs_limit: int = _delivery("requests for the logs a minute; beyond it 429", 120, type=_count, metavar="N")
+    logs_scope: bool = _delivery("without this scope, requests for the logs are refused with 403", True)
+
+    keep: int = _records("invite requests kept in memory; the totals count all", 100_000, type=_count, metavar="N")
+    outbox_file: Path | None = _records(  # noqa: RUF009 - makes a field
+        "append each invite request as a JSON line", None, type=Path, metavar="PATH"
+    )
 
     def __post_init__(self) -> None:
         if not self.allow_remote and not is_loopback(self.host):
-            raise ValueError(f"{self.host} is not a loopback address: others could read the outbox")
+            raise ValueError(
+                f"{self.host} is not a loopback address: others could read the outbox, whole numbers included;"
+                " if that is intended, set allow_remote (--allow-remote)"
+            )
         if isinstance(self.integration_types, str):
             raise TypeError("integration_types is a list of names, not one string")
         check_shares(self.delivery)
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach ``host``; a name other than ``localhost`` is not looked up."""
+    """Return whether only this machine can reach *host*; a name other than ``localhost`` is not looked up."""
     if host == "localhost":
         return True
     try:

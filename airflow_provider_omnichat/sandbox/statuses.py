@@ -1,7 +1,9 @@
-"""The vendor's message statuses: group, id, name, and what they say to people."""
+"""The vendor's message statuses, and which of them an accepted invite comes to as time passes."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 GROUPS = {0: "ACCEPTED", 1: "PENDING", 2: "UNDELIVERABLE", 3: "DELIVERED", 4: "EXPIRED", 5: "REJECTED"}
@@ -9,10 +11,7 @@ GROUPS = {0: "ACCEPTED", 1: "PENDING", 2: "UNDELIVERABLE", 3: "DELIVERED", 4: "E
 
 @dataclass(frozen=True)
 class Status:
-    """The ``status`` object of an answer.
-
-    :param extra: fields that the contract does not know, as the vendor may add them at any time
-    """
+    """The ``status`` object of an answer; *extra* are fields that the vendor may add at any time."""
 
     group_id: int
     id: int
@@ -23,7 +22,7 @@ class Status:
 
     @property
     def group_name(self) -> str:
-        """The name of the group, made up for a group that is not documented."""
+        """The name of the group; made up if it is not documented."""
         return GROUPS.get(self.group_id, "SANDBOX_NEW_GROUP")
 
     def as_wire(self) -> dict[str, object]:
@@ -80,3 +79,58 @@ REFUSALS = {
         Status(5, 100, "REJECTED_MALFORMED", "Message is malformed, or the service is unavailable", "Try again later"),
     )
 }
+
+TO_OPERATOR = Status(3, 2, "DELIVERED_TO_OPERATOR", "Message delivered to operator")
+DELIVERED = Status(3, 5, "DELIVERED_TO_HANDSET", "Message delivered to handset")
+
+NOT_SEEN = "not-seen"
+ENDINGS: dict[str, Status | None] = {
+    "delivered": DELIVERED,
+    "undeliverable": REFUSALS[9],
+    "expired": REFUSALS[15],
+    "rejected": REFUSALS[4],
+    "unknown": REFUSALS[29],
+    "pending": PENDING,
+    NOT_SEEN: None,
+}
+"""How an invite can end; ``pending`` never does, and ``not-seen`` is never in the logs."""
+
+
+@dataclass(frozen=True)
+class DeliveryPlan:
+    """How accepted invites end, and when; see `Settings`. Same seed, same order of invites, same endings."""
+
+    after: tuple[float, float]
+    shares: Mapping[str, float]
+    lag: float
+    seed: int
+
+    def at(self, sequence: int, sent: float, now: float) -> tuple[Status, float | None] | None:
+        """Return the status of an accepted invite, and when it became final; None while it is not in the logs."""
+        chance = random.Random(f"{self.seed}/{sequence}")  # noqa: S311 - reproducible on purpose
+        ending = self._ending(chance.random())
+        done = sent + chance.uniform(*self.after)
+        final = ENDINGS[ending]
+        if final is None or now < sent + self.lag:
+            return None
+        if final is PENDING:
+            return PENDING, None
+        if now >= done:
+            return final, done
+        half_way = (sent + done) / 2
+        return (TO_OPERATOR if now >= half_way and final is DELIVERED else PENDING), None
+
+    def _ending(self, drawn: float) -> str:
+        for name, share in self.shares.items():
+            if drawn < share:
+                return name
+            drawn -= share
+        return "delivered"
+
+
+def check_shares(shares: Mapping[str, float]) -> None:
+    """Raise ValueError when an ending is not known, a share is below 0, or they add up to more than 1."""
+    if unknown := [name for name in shares if name not in ENDINGS]:
+        raise ValueError(f"{unknown[0]!r} is not an ending; the endings are {', '.join(ENDINGS)}")
+    if not all(0 <= share <= 1 for share in shares.values()) or sum(shares.values()) > 1 + 1e-9:
+        raise ValueError("shares are numbers of 0 to 1 that add up to at most 1")

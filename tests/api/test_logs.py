@@ -11,9 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from airflow_provider_omnichat.api.errors import SmsLogsError
-from airflow_provider_omnichat.api.logs import LoggedMessage, SmsLogs, pack
+from airflow_provider_omnichat.api.logs import LoggedMessage, RequestLimit, SmsLogs, pack
 from airflow_provider_omnichat.api.outcomes import Delivery, delivery_of_status
-from airflow_provider_omnichat.api.request_limit import RequestLimit
 from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.sandbox import Sandbox, Settings
 from tests.support.clocks import SkippingClock

@@ -74,8 +74,8 @@ def test_the_status_of_the_proxy_is_told_and_with_407_the_cure(client, hook_for,
     [
         (then_close(), "it was closed before it was ready"),
         (then_reset(), "Connection reset by peer"),
-        (then_close(b"SSH-2.0-OpenSSH_9.6\r\n"), "the proxy answered with something that is no HTTP"),
-        (then_close(b"HTTP/1.1 abc OK\r\n\r\n"), "the proxy answered with something that is no HTTP"),
+        (then_close(b"SSH-2.0-OpenSSH_9.6\r\n"), "the proxy did not answer with HTTP"),
+        (then_close(b"HTTP/1.1 abc OK\r\n\r\n"), "the proxy did not answer with HTTP"),
         (b"", "the time-out passed"),
     ],
 )

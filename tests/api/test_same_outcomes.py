@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.api.errors import OmnichatError, SendError
+from airflow_provider_omnichat.api.errors import InviteUnknownError, OmnichatError, SendError
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from tests.support.answers import BROKEN, time_out_for, with_status
-from tests.support.both_clients import CLIENTS, send
+from tests.support.both_clients import CLIENTS, failed, send
 from tests.support.wire_server import ACCEPTED, answer
 
 SAME: dict[str, Any] = {
@@ -69,3 +70,30 @@ def test_no_answer_is_ever_taken_for_that_of_the_next_invite(client, wire, hook_
     assert isinstance(second, InviteAnswer), repr(second)
     assert second.message_id == "of the second"
     assert len(server.seen) == 2
+
+
+LENGTH = len(json.dumps(ACCEPTED))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        answer(200, ACCEPTED, f"Content-Length: {LENGTH}", f"Content-Length: {LENGTH}"),
+        answer(200, ACCEPTED, f"Content-Length: {LENGTH}, {LENGTH}"),
+        answer(200, ACCEPTED, f"Content-Length: +{LENGTH}"),
+        answer(200, ACCEPTED, f"Content-Length: {LENGTH // 10}_{LENGTH % 10}"),
+        answer(200, ACCEPTED, "Content-Length:"),
+        answer(429, {}, "Content-Length: 2", "Content-Length: 2"),
+        answer(
+            200,
+            b"%x\r\n%s\r\n0\r\n\r\n" % (LENGTH, json.dumps(ACCEPTED).encode()),
+            f"Content-Length: {LENGTH}",
+            "Transfer-Encoding: chunked",
+        ),
+    ],
+    ids=["equal", "equal, in one header", "a sign", "an underscore", "empty", "equal, of a 429", "beside chunks"],
+)
+def test_an_answer_without_one_plain_length_is_in_doubt_with_either_client(client, wire, hook_for, given):
+    server = wire(given)
+    assert failed(hook_for(server), client, InviteUnknownError).http_status is None
+    assert len(server.seen) == 1

@@ -45,7 +45,7 @@ def test_what_is_wrong_with_the_login_or_the_application(sandbox, hook_for, fiel
         (answer(200, {"a": 1}), "but not with a list of users; is this the vendor's host?"),
         (answer(204, b""), "is this the vendor's host?"),
         (answer(302, b"", "Location: http://127.0.0.1:1/login"), "redirects are not followed"),
-        (answer(500, {}), "the vendor's service or something before it is in trouble; try again later"),
+        (answer(500, {}), "the vendor or a server on the way is in trouble; try again later"),
         (answer(429, {}), "too many requests"),
         (then_close(), "the connection broke before an answer came"),
         (answer(401, {"requestError": {"serviceException": {"text": "bad pass-word-1"}}}), "HTTP 401 bad ***"),

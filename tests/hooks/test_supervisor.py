@@ -16,6 +16,7 @@ from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
 from tests.support.airflow_harness import run_task
 from tests.support.airflow_versions import needs_runner, needs_store
 from tests.support.batch_tasks import MESSAGE, people
+from tests.support.both_clients import accepted
 
 
 class Crowd:
@@ -103,11 +104,14 @@ def test_a_token_is_masked_without_holding_up_the_event_loop(crowded, hook_for, 
         masked.append((secret, threading.current_thread() is threading.main_thread()))
         told.set()
 
-    hook: OmnichatHook = hook_for(sandbox)
+    ours = sandbox.credentials
+    hook: OmnichatHook = hook_for(
+        sandbox, login=ours.client_id, password=ours.client_secret, extra={"auth_type": "oauth2"}
+    )
     assert hook.account.base_url
     monkeypatch.setattr(omnichat, "mask_secret", mask)
-    client = hook.get_async_conn()
-    assert client._on_token is not None
-    client._on_token("t0ken-t0ken")
+    accepted(hook, "async")
     assert told.wait(10)
-    assert masked == [("t0ken-t0ken", False)]
+    ((token, in_main_thread),) = masked
+    assert len(token) > 20
+    assert not in_main_thread

@@ -1,17 +1,20 @@
 """``omnichat-sandbox`` as a process of its own."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import fields
 
 import pytest
 import requests
 
 from airflow_provider_omnichat.sandbox.faults import FAULTS
-from airflow_provider_omnichat.sandbox.options import read_options
+from airflow_provider_omnichat.sandbox.options import DEFAULT_PORT, read_options
+from airflow_provider_omnichat.sandbox.settings import Settings
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 COMMAND = [sys.executable, "-m", "airflow_provider_omnichat.sandbox"]
@@ -110,8 +113,8 @@ def test_remote_host_is_one_line_and_exit_2():
         (["--fault", "429:0.6", "--fault", "503:0.6"], "add up to"),
         (["--latency", "2-1"], "runs backwards"),
         (["--latency", "slow"], "neither seconds nor a range"),
-        (["--rate-limit", "0"], "not above 0"),
-        (["--keep", "-1"], "below 0"),
+        (["--rate-limit", "0"], "not a number above 0"),
+        (["--keep", "-1"], "not a whole number of 0 or more"),
         (["--port", "70000"], "0 to 65535"),
     ],
 )
@@ -127,7 +130,7 @@ def test_options_become_settings():
         ["--user", "ada", "--integration-type", "VIBER", "--latency", "0.01-0.2", "--rate-limit", "5", "--seed", "3"]
     )
     assert command.settings.credentials.user == "ada"
-    assert command.settings.integration_types == ("VIBER",)
+    assert command.settings.integration_types == ["VIBER"]
     assert command.settings.latency == (0.01, 0.2)
     assert command.settings.rate_limit == 5
     assert command.plan.seed == 3
@@ -138,3 +141,25 @@ def test_help_names_every_fault(capsys):
         read_options(["--help"])
     text = capsys.readouterr().out
     assert all(f" {name} " in text for name in FAULTS)
+
+
+def test_every_setting_is_an_option_and_what_is_not_given_is_the_settings_own_default():
+    command = read_options(["--application-key", "KEY", "--user", ""])
+    default = Settings()
+    for each in fields(Settings):
+        if each.name not in {"application_key", "credentials", "port"}:
+            assert getattr(command.settings, each.name) == getattr(default, each.name)
+    assert command.settings.port == DEFAULT_PORT
+    assert command.settings.credentials.user.startswith("sandbox-")
+
+
+def test_no_option_is_lost(capsys):
+    with pytest.raises(SystemExit):
+        read_options(["--help"])
+    named = set(re.findall(r"^  (--[a-z0-9-]+)", capsys.readouterr().out, re.MULTILINE))
+    assert named == {
+        *("--host", "--port", "--allow-remote", "--user", "--password", "--api-key", "--client-id", "--client-secret"),
+        *("--token-lifetime", "--application-key", "--integration-type", "--rate-limit", "--rate-limit-retry-after"),
+        *("--latency", "--flood-filter", "--fault", "--seed", "--delivery", "--delivery-after", "--logs-lag"),
+        *("--logs-limit", "--no-logs-scope", "--keep", "--outbox-file", "--ready-file", "--verbose", "--quiet"),
+    }

@@ -7,7 +7,8 @@ import pytest
 import requests
 
 from airflow_provider_omnichat.sandbox import Sandbox
-from airflow_provider_omnichat.sandbox.faults import FAULTS, FaultError
+from airflow_provider_omnichat.sandbox.fault_plan import FaultError
+from airflow_provider_omnichat.sandbox.faults import FAULTS
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 ANSWERED = {

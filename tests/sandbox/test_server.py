@@ -13,8 +13,8 @@ import requests
 
 from airflow_provider_omnichat.sandbox import Credentials, Sandbox, Settings
 from airflow_provider_omnichat.sandbox.account import Account
-from airflow_provider_omnichat.sandbox.app import listen
 from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan
+from airflow_provider_omnichat.sandbox.server import serving
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 
@@ -67,23 +67,22 @@ def test_hanging_answers_end_when_their_clients_go_away():
     async def leftovers():
         settings = Settings()
         account = Account(settings, FaultPlan(["hang-before"]))
-        runner, port = await listen(account)
-        before = len(asyncio.all_tasks())
+        async with serving(account) as port:
+            before = len(asyncio.all_tasks())
 
-        def as_many(number: int) -> bool:
-            return account.outbox.requests_seen == number
+            def as_many(number: int) -> bool:
+                return account.outbox.requests_seen == number
 
-        path = f"/omnichat/1/applications/{settings.application_key}/integrations/FACEBOOK/invite"
-        body = '{"to": "41793026727", "message": "Hi"}'
-        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: App {settings.credentials.api_key}\r\n"
-        for seen in range(1, 4):
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
-            await asyncio.to_thread(wait_until, partial(as_many, seen))
-            writer.close()
-        loop = asyncio.get_running_loop()
-        await asyncio.to_thread(wait_until, lambda: len(asyncio.all_tasks(loop)) == before)
-        await runner.cleanup()
+            path = f"/omnichat/1/applications/{settings.application_key}/integrations/FACEBOOK/invite"
+            body = '{"to": "41793026727", "message": "Hi"}'
+            head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: App {settings.credentials.api_key}\r\n"
+            for seen in range(1, 4):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+                await asyncio.to_thread(wait_until, partial(as_many, seen))
+                writer.close()
+            loop = asyncio.get_running_loop()
+            await asyncio.to_thread(wait_until, lambda: len(asyncio.all_tasks(loop)) == before)
         return account.outbox.totals().by_fault
 
     assert asyncio.run(leftovers()) == {"hang-before": 3}

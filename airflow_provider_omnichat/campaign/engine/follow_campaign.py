@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
-from airflow_provider_omnichat.api.logs import REACH, SmsLogs, can_be_asked
+from airflow_provider_omnichat.api.logs import REACH, RequestLimit, SmsLogs, can_be_asked
 from airflow_provider_omnichat.api.outcomes import Delivery
-from airflow_provider_omnichat.api.request_limit import RequestLimit
 from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
 from airflow_provider_omnichat.campaign.model.place import Place
 

@@ -117,7 +117,7 @@ def test_a_good_invite_keeps_the_text_as_it_is_but_for_white_space_at_its_ends()
 
 NOT_A_HOST = "host: is not a host name or URL; write it like xxxxx.api.infobip.com"
 CREDENTIALS = "host: has credentials in it; put them into login and password, where they are masked"
-QUERY = "host: has a query or fragment; only scheme, host, port and a path may stand there"
+QUERY = "host: has a query or fragment; only scheme, host, port and a path are allowed"
 HTTP = "host: plain http would show credentials and numbers to the network; use https, or set allow_http"
 ODD_KEY = "password: an API key has no spaces around it, line breaks or special characters; copy it again"
 TIMEOUT = "timeout: must be a number of seconds above 0, at most 3600"

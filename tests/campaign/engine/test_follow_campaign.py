@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.api.errors import SmsLogsError
+from airflow_provider_omnichat.api.logs import RequestLimit
 from airflow_provider_omnichat.api.outcomes import Delivery
-from airflow_provider_omnichat.api.request_limit import RequestLimit
 from airflow_provider_omnichat.campaign.engine.follow_campaign import SAMPLE_SIZE, DeliveryReport, follow, sample_of
 from airflow_provider_omnichat.campaign.model.delivery import FinalStatus
 from airflow_provider_omnichat.sandbox import Sandbox, Settings

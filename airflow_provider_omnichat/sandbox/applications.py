@@ -1,12 +1,11 @@
-"""The endpoints around the invite: the users of an application, new applications, tokens."""
+"""The endpoints beside invite and logs: the users of an application, new applications, and tokens."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from airflow_provider_omnichat.sandbox.account import ACCOUNT
-from airflow_provider_omnichat.sandbox.replies import as_json, old_error
+from airflow_provider_omnichat.sandbox.replies import Problems, as_json, json_object, old_error, whole_number
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -24,43 +23,28 @@ _USERS = (
 async def list_users(request: web.Request) -> web.StreamResponse:
     """Answer with the users of an application; the call a connection test makes."""
     account = request.app[ACCOUNT]
-    if not account.gate.admits(request.headers.get("Authorization")):
+    if not account.admits(request.headers.get("Authorization")):
         return old_error(401)
     if not account.has_application(request.match_info["key"]):
         return old_error(404)
-    problems: dict[str, list[str]] = {}
-    limit = _number(request, "limit", 1, MOST_USERS, MOST_USERS, problems)
-    offset = _number(request, "offset", 0, None, 0, problems)
+    problems: Problems = {}
+    limit = whole_number(request.query, "limit", problems, default=MOST_USERS, least=1, most=MOST_USERS)
+    offset = whole_number(request.query, "offset", problems)
     if problems:
         return old_error(400, validation=problems)
     return as_json(_USERS[offset : offset + limit])
 
 
-def _number(
-    request: web.Request, name: str, least: int, most: int | None, default: int, problems: dict[str, list[str]]
-) -> int:
-    try:
-        value = int(request.query.get(name, default))
-    except ValueError:
-        problems[name] = ["must be a number"]
-        return default
-    if value < least:
-        problems[name] = [f"must be greater than or equal to {least}"]
-    elif most is not None and value > most:
-        problems[name] = [f"must be less than or equal to {most}"]
-    return value
-
-
 async def create_application(request: web.Request) -> web.StreamResponse:
     """Create an application whose key works from then on."""
     account = request.app[ACCOUNT]
-    if not account.gate.admits(request.headers.get("Authorization")):
+    if not account.admits(request.headers.get("Authorization")):
         return old_error(401)
-    body = await _json_object(request)
+    body = await json_object(request)
     if body is None:
         return old_error(400)
     name, webhook = body.get("name"), body.get("webhookUrl")
-    problems: dict[str, list[str]] = {}
+    problems: Problems = {}
     if not isinstance(name, str) or not name:
         problems["name"] = ["may not be empty"]
     if webhook is not None and not isinstance(webhook, str):
@@ -72,29 +56,21 @@ async def create_application(request: web.Request) -> web.StreamResponse:
 
 async def oauth2_token(request: web.Request) -> web.StreamResponse:
     """Exchange client id and secret for a token that expires."""
-    gate = request.app[ACCOUNT].gate
+    account = request.app[ACCOUNT]
     form = await request.post()
     if form.get("grant_type") != "client_credentials":
         return old_error(400, validation={"grant_type": ["must be client_credentials"]})
-    token = gate.token_for_client(str(form.get("client_id", "")), str(form.get("client_secret", "")))
+    token = account.issue_token("bearer", form.get("client_id"), form.get("client_secret"))
     if token is None:
         return old_error(401)
-    lifetime = request.app[ACCOUNT].settings.token_lifetime
+    lifetime = account.settings.token_lifetime
     return as_json({"access_token": token, "expires_in": int(lifetime), "token_type": "Bearer"})
 
 
 async def session(request: web.Request) -> web.StreamResponse:
     """Exchange user and password for a session token."""
-    body = await _json_object(request)
+    body = await json_object(request)
     if body is None:
         return old_error(400)
-    token = request.app[ACCOUNT].gate.token_for_user(str(body.get("username", "")), str(body.get("password", "")))
+    token = request.app[ACCOUNT].issue_token("ibsso", body.get("username"), body.get("password"))
     return old_error(401) if token is None else as_json({"token": token})
-
-
-async def _json_object(request: web.Request) -> dict[str, object] | None:
-    try:
-        body = json.loads(await request.read())
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None
