@@ -13,10 +13,9 @@ from airflow.providers.common.compat.sdk import BaseNotifier
 
 from airflow_provider_omnichat.api.privacy import mask_number, scrub
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
+from airflow_provider_omnichat.campaign.model.arguments import seconds_of
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
-from airflow_provider_omnichat.tasks.arguments import seconds_of
-from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
-from airflow_provider_omnichat.tasks.templates import TemplatesMixin
+from airflow_provider_omnichat.tasks.fields import Field, FieldsMixin, Kind, table, templated
 
 if TYPE_CHECKING:
     import jinja2
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 _MOST_REMEMBERED = 10_000
 
 
-class OmnichatInviteNotifier(RequiredArgumentsMixin, TemplatesMixin, BaseNotifier):
+class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
     """
     Invite a person by SMS about a task or DAG: for ``on_failure_callback``, other callbacks, and deadlines.
 
@@ -55,10 +54,10 @@ class OmnichatInviteNotifier(RequiredArgumentsMixin, TemplatesMixin, BaseNotifie
     :param kwargs: of Airflow's ``BaseNotifier``.
     """
 
-    template_fields: Sequence[str] = (
-        "to",
-        "message",
-        "link_placeholder",
+    argument_fields: ClassVar = table(
+        Field("to", Kind.VALUE),  # a whole number is one, too
+        Field("message", Kind.TEXT),
+        Field("link_placeholder", Kind.TEXT),
         "application_key",
         "integration_type",
         "omnichat_conn_id",
@@ -66,7 +65,7 @@ class OmnichatInviteNotifier(RequiredArgumentsMixin, TemplatesMixin, BaseNotifie
         "ledger_conn_id",
         "ledger_table",
     )
-    not_texts: ClassVar = frozenset({"to"})  # a whole number is one, too
+    template_fields: Sequence[str] = templated(argument_fields)
 
     def __init__(
         self,

@@ -1,27 +1,26 @@
-"""Operators that send invites."""
+"""The operator that sends one invite."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_text, mask_number, scrub
 from airflow_provider_omnichat.campaign.ledger.sql_statements import DEFAULT_TABLE
+from airflow_provider_omnichat.campaign.model.arguments import one_of, seconds_of
 from airflow_provider_omnichat.campaign.model.sentences import paragraphs, sentences
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.links import InvitesLink, SandboxLink
-from airflow_provider_omnichat.tasks.arguments import one_of, seconds_of
 from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
+from airflow_provider_omnichat.tasks.fields import Field, Kind, table, templated
 from airflow_provider_omnichat.tasks.ledger import campaign_name, invite_ledger
 from airflow_provider_omnichat.tasks.live_progress import progress_of
-from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
 from airflow_provider_omnichat.tasks.short_errors import short_errors
-from airflow_provider_omnichat.tasks.templates import TemplatesMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
 
 
-class SendInviteOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMixin, BaseOperator):
+class SendInviteOperator(EarlierTriesMixin, BaseOperator):
     """
     Send one SMS invite, at most once over all tries of the task.
 
@@ -75,23 +74,20 @@ class SendInviteOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMixin, 
     :raises airflow_provider_omnichat.campaign.ledger.interface.LedgerError: the state store cannot be read or written.
     """
 
-    template_fields: Sequence[str] = (
-        "to",
-        "message",
-        "link_placeholder",
+    argument_fields: ClassVar = table(
+        Field("to", Kind.VALUE, shown=mask_number),  # a whole number is one, too
+        Field("message", Kind.TEXT, shown=describe_text, shown_marks=("{{", "{%")),
+        Field("link_placeholder", Kind.TEXT),
         "application_key",
         "integration_type",
         "omnichat_conn_id",
         "default_region",
-        "resend_key",
+        Field("resend_key", may_be_empty=True),
         "campaign",
         "ledger_conn_id",
         "ledger_table",
     )
-    private_fields: ClassVar = {"to": mask_number, "message": describe_text}
-    shown_templates: ClassVar = {"message": ("{{", "{%")}
-    may_become_empty: ClassVar = frozenset({"resend_key"})
-    not_texts: ClassVar = frozenset({"to"})  # a whole number is one, too
+    template_fields: Sequence[str] = templated(argument_fields)
     operator_extra_links = (InvitesLink(), SandboxLink())
     ui_color = "#ffe3d3"
 
@@ -110,7 +106,7 @@ class SendInviteOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMixin, 
         integration_type: str | None = None,
         omnichat_conn_id: str = OmnichatHook.default_conn_name,
         default_region: str | None = None,
-        on_unknown: str = "hold",
+        on_unknown: Literal["hold", "resend", "lookup"] = "hold",
         resend_key: str = "",
         campaign: str | None = None,
         ledger_conn_id: str | None = None,
@@ -157,7 +153,7 @@ class SendInviteOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMixin, 
         try:
             self.sandbox_url = hook.account.base_url if hook.account.is_on_this_machine else None
             invite = self._invite(hook)
-            with closing(invite_ledger(self, context, campaign)) as ledger:
+            with closing(invite_ledger(context, campaign, self.ledger_conn_id, self.ledger_table, self.log)) as ledger:
                 sent = send_at_most_once(
                     invite,
                     send=hook.get_conn().send_invite,
@@ -179,18 +175,18 @@ class SendInviteOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMixin, 
             raise AirflowFailException(paragraphs(str(error), advice)) from None
         finally:
             hook.close()
-            self._hook = None  # nobody who looks at this task afterwards finds the credentials
+            self._hook = None  # so that the task's attributes hold no credentials afterwards
         if sent.settled is not None:
             self.log.info("Invite to %s: %s; nothing was sent now", mask_number(invite.to), sent.settled)
         else:
-            self._say(invite, sent.answer, sent.earlier)
+            self._log_accepted(invite, sent.answer, sent.earlier)
         self._publish(context, campaign, Outcome.ACCEPTED, None, sent.answer, is_sent_now=not sent.earlier)
         self._push(context, sent.answer)
         answer = sent.answer.to_json()
         return {**answer, "to": mask_number(answer["to"])} if self.mask_to and answer.get("to") else answer
 
     def on_kill(self) -> None:
-        """Begin no further attempt; a request that is under way may still be answered and recorded."""
+        """Begin no further attempt; a request under way may still be answered and recorded."""
         self._killed = True
         if self._hook is not None:
             self._hook.stop()
@@ -231,13 +227,14 @@ class SendInviteOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMixin, 
         *,
         is_sent_now: bool = False,
     ) -> None:
-        """Show the tab *Invites* how the invite ended."""
+        """Show in the tab *Invites* how the invite ended."""
         from airflow_provider_omnichat.campaign.engine.snapshot import snapshot_of_one
 
-        if publish := progress_of(self, context, campaign):
+        publish = progress_of(context, self.log, campaign) if self.do_xcom_push else None
+        if publish is not None:
             publish(snapshot_of_one(outcome, reason, answer, is_sent_now=is_sent_now))
 
-    def _say(self, invite: Invite, answer: InviteAnswer, earlier: bool) -> None:
+    def _log_accepted(self, invite: Invite, answer: InviteAnswer, earlier: bool) -> None:
         status = answer.status
         self.log.info(
             "Invite to %s %s: messageId %s, status %s (group %s, id %s), %s SMS",

@@ -1,4 +1,4 @@
-"""What a task instance knows of its earlier tries; where they may have sent and nobody remembers, it sends nothing."""
+"""What a task instance knows of its earlier tries; if they may have sent and nobody remembers, it sends nothing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.tasks.fields import FieldsMixin
 from airflow_provider_omnichat.tasks.ledger import is_mapped, sql_ledger
-from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -21,8 +21,8 @@ BEGUN_KEY = "omnichat:begun"
 """In the task state store: that a try has begun, and then the campaign and the ledger that it used."""
 
 
-class EarlierTriesMixin(RequiredArgumentsMixin):
-    """Keeps a task from sending where it could not find what its earlier tries have sent."""
+class EarlierTriesMixin(FieldsMixin):
+    """Keeps a task from sending if it could not find what its earlier tries have sent."""
 
     _resend_template: Any = None
 
@@ -38,7 +38,7 @@ class EarlierTriesMixin(RequiredArgumentsMixin):
         super()._do_render_template_fields(parent, *args, **kwargs)
 
     def has_lasting_resend_key(self) -> bool:
-        """Tell whether only a person changes it: it stands in the DAG file, or is of Variables and params."""
+        """Return whether only a person changes it: it is written in the DAG file, or made of Variables and params."""
         if (self._given or {}).get("resend_key") or not isinstance(self._resend_template, str | Integral | None):
             return False
         from jinja2 import Environment, meta
@@ -50,8 +50,7 @@ class EarlierTriesMixin(RequiredArgumentsMixin):
         """
         Make sure that what earlier tries have sent will be found, and note what this one uses.
 
-        :param context: of the task.
-        :param campaign: the campaign's name, with the resend key.
+        :param campaign: with the resend key.
         :param is_resumed: whether this try goes on after a deferral.
         :raises AirflowFailException: it would not be found; or this is a mapped task, and the others would not know.
         :raises LedgerError: the store or the ledger cannot be read or written.
@@ -88,7 +87,7 @@ def _campaign_before(operator: Any, context: Context, campaign: str, is_resumed:
     ti, has_store = context["ti"], context.get("task_state_store") is not None
     if operator.ledger_conn_id:
         # Its rows say who claimed them, which is better than a note: a try that claimed nobody sent nothing.
-        with closing(sql_ledger(operator, operator.ledger_conn_id, context, campaign)) as ledger:
+        with closing(sql_ledger(context, campaign, operator.ledger_conn_id, operator.ledger_table)) as ledger:
             return ledger.other_campaign() or campaign
     if not is_resumed:
         # Airflow keeps the store over retries, so a try before this one never began: its worker was lost, or the store
@@ -109,7 +108,7 @@ def _campaign_before(operator: Any, context: Context, campaign: str, is_resumed:
 
 
 def _refuse_unless_meant(operator: Any, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Let pass what a person has changed in order to send again: a resend key, and with a new one also the campaign."""
+    """Accept what a person changed in order to send again: a resend key, and with a new one also the campaign."""
     key, old, new = operator.resend_key, before["campaign"], now["campaign"]
     name = new.removesuffix(f"#{key}") if key else new
     is_same_name = before["ledger"] == now["ledger"] and f"{old}#".startswith(f"{name}#")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.campaign.checks.opt_outs import SuppressionError
-from airflow_provider_omnichat.tasks.opt_outs import read_opt_outs
+from airflow_provider_omnichat.tasks.row_sources import read_opt_outs
 from tests.support.list_sources import EVERY_KIND, Sources
 
 
