@@ -21,7 +21,7 @@ from airflow_provider_omnichat.campaign.phone.number import normalise_number
 from airflow_provider_omnichat.campaign.results.format import csv_line, one_line
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from airflow_provider_omnichat.cli.output import is_confirmed, print_table
-from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+from airflow_provider_omnichat.hooks.databases import ledger_database
 
 _IN_DOUBT = ("unknown", CLAIMED)
 _SHORTEST_NUMBER = 7

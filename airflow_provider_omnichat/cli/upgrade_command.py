@@ -9,8 +9,7 @@ from airflow_provider_omnichat.campaign.ledger.sql_statements import SqlTable
 from airflow_provider_omnichat.campaign.results.table_statements import ResultTableSql
 from airflow_provider_omnichat.campaign.sql.upgrade import TableUpgrade
 from airflow_provider_omnichat.cli.output import is_confirmed
-from airflow_provider_omnichat.hooks.ledger_database import ledger_database
-from airflow_provider_omnichat.hooks.result_database import result_database
+from airflow_provider_omnichat.hooks.databases import ledger_database, result_database
 
 
 class UpgradeCommand:

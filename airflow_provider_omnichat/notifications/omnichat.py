@@ -167,7 +167,7 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
         from airflow_provider_omnichat.campaign.ledger.interface import NoLedger
         from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
         from airflow_provider_omnichat.campaign.ledger.task_state import StateStoreLedger
-        from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+        from airflow_provider_omnichat.hooks.databases import ledger_database
 
         if self.ledger_conn_id is not None:
             return SqlLedger(ledger_database(self.ledger_conn_id), f"notifier/{subject}", subject, self.ledger_table)

@@ -78,7 +78,7 @@ class SettleInvitesOperator(FieldsMixin, BaseOperator):
         from airflow_provider_omnichat.campaign.engine.thread import run_beside
         from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
         from airflow_provider_omnichat.campaign.ledger.desk import LedgerDesk
-        from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+        from airflow_provider_omnichat.hooks.databases import ledger_database
 
         self.refuse_missing_arguments()
         campaign = self._campaign_name()

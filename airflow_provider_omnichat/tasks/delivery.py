@@ -71,7 +71,7 @@ def _home_of(manifest: Mapping[str, Any]) -> DeliveryHome:
         return _ledger(rows_in["conn_id"], rows_in["table"], rows_in["campaign"], rows_in["owner"])
     if kind == "table":
         from airflow_provider_omnichat.campaign.results.delivery_table import TableDelivery
-        from airflow_provider_omnichat.hooks.result_database import result_database
+        from airflow_provider_omnichat.hooks.databases import result_database
 
         return TableDelivery(result_database(rows_in["conn_id"]), rows_in["table"], rows_in["batch"])
     if kind == "files":
@@ -88,7 +88,7 @@ def _home_of(manifest: Mapping[str, Any]) -> DeliveryHome:
 def _ledger(conn_id: str, table: str, campaign: str, owner: str | None = None) -> DeliveryHome:
     from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
     from airflow_provider_omnichat.campaign.ledger.delivery import LedgerDelivery
-    from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+    from airflow_provider_omnichat.hooks.databases import ledger_database
 
     database = ledger_database(conn_id)
     try:

@@ -134,7 +134,7 @@ def batch_ledger(
 def sql_ledger(context: Context, campaign: str, conn_id: str, table: str) -> SqlLedger:
     """Return the ledger in a table; raise AirflowFailException for an invalid name of one."""
     from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
-    from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+    from airflow_provider_omnichat.hooks.databases import ledger_database
 
     database = ledger_database(conn_id)
     try:

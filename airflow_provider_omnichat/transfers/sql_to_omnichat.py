@@ -103,7 +103,7 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
             return super().result_sink(context, campaign)
         from airflow_provider_omnichat.campaign.phone.identity import recipient_key
         from airflow_provider_omnichat.campaign.results.table import ResultTable
-        from airflow_provider_omnichat.hooks.result_database import result_database
+        from airflow_provider_omnichat.hooks.databases import result_database
 
         return ResultTable(
             result_database(self.results_conn_id or self.conn_id),

@@ -163,12 +163,11 @@ def make_dag() -> Any:
 
 
 def serialized(dag: Any) -> dict[str, Any]:
-    try:
-        from airflow.serialization.serialized_objects import DagSerialization as serialization  # from 3.2 on
-    except ImportError:
-        from airflow.serialization.serialized_objects import SerializedDAG as serialization
-    found: dict[str, Any] = serialization.to_dict(dag)
-    serialization.from_dict(json.loads(json.dumps(found)))
+    """What Airflow keeps of a DAG; read once, as the scheduler does."""
+    serialization: Any = pytest.importorskip("airflow.serialization.serialized_objects")
+    kind = getattr(serialization, "DagSerialization", None) or serialization.SerializedDAG  # before 3.2
+    found: dict[str, Any] = kind.to_dict(dag)
+    kind.from_dict(json.loads(json.dumps(found)))
     return found
 
 

@@ -14,7 +14,7 @@ from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import SHORT_DIGITS, doubts_in_store
 from airflow_provider_omnichat.campaign.model.pages import PageError, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
-from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+from airflow_provider_omnichat.hooks.databases import ledger_database
 from airflow_provider_omnichat.plugins.invites.metadata import has_state_store
 from airflow_provider_omnichat.plugins.invites.row_places import RowPlace, ledger_table, rendered_text
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask

@@ -11,8 +11,7 @@ from airflow_provider_omnichat.campaign.model.pages import PageError, RowPages
 from airflow_provider_omnichat.campaign.results.directory import owner_of
 from airflow_provider_omnichat.campaign.results.file_pages import FilePages
 from airflow_provider_omnichat.campaign.results.table_pages import TablePages
-from airflow_provider_omnichat.hooks.ledger_database import ledger_database
-from airflow_provider_omnichat.hooks.result_database import result_database
+from airflow_provider_omnichat.hooks.databases import ledger_database, result_database
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 from airflow_provider_omnichat.tasks.given_files import storage_path
 from airflow_provider_omnichat.tasks.ledger import batch_name
