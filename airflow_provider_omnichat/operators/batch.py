@@ -1,8 +1,4 @@
-"""
-The operator that sends a list of invites from one task.
-
-Half of the file is its parameters, with what each of them means: users read them here, in one place.
-"""
+"""The operator that sends a list of invites from one task; half of the file is its parameters and what they mean."""
 
 from __future__ import annotations
 
@@ -238,12 +234,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
 
     @short_errors
     def resume(self, context: Context, event: Any = None, **carried_over: Any) -> dict[str, Any]:
-        """
-        Send to those whose window has opened; Airflow calls it after a deferral.
-
-        :param event: that ended the deferral.
-        :param carried_over: what the manifest says of before it.
-        """
+        """Send to those whose window has opened; Airflow calls it after a deferral with the tally of before."""
         return self._send(context, carried_over)
 
     @cached_property
@@ -251,7 +242,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         return StopSignal()
 
     def on_kill(self) -> None:
-        """Begin no further request; those under way get a few seconds, and what there is is recorded."""
+        """Begin no further request; those under way get a few seconds, and every outcome is recorded."""
         self._stop.set()
 
     def row_source(self, context: Context) -> RowSource:
@@ -261,11 +252,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         return GivenRows(self.private("invites"), self.row_columns())
 
     def row_columns(self, *others: Need) -> RowColumns:
-        """
-        Return the columns that the arguments name; a list in which no row has one of them is refused.
-
-        :param others: columns that the source needs besides.
-        """
+        """Return the columns that the arguments name, and others; a list without one of them is refused."""
         from airflow_provider_omnichat.campaign.checks.message_template import MessageTemplate
         from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
 
@@ -314,8 +301,6 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         """
         Build the plan of the campaign from the rendered arguments; the opt-out list is read for it.
 
-        :param campaign: its name.
-        :param account: of the connection.
         :raises ValueError: an argument or the opt-out list cannot be used; the text says which, and what to do.
         :raises AirflowFailException: no ledger can hold what is asked for.
         """

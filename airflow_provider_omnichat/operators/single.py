@@ -36,7 +36,7 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
 
     Before the request leaves, a claim is written to Airflow's task state store (Airflow 3.3+), or to the database of
     *ledger_conn_id*. A later try, also after *Clear*, returns the answer of an invite that was accepted and sends
-    nothing; where it finds a claim and no answer, it fails and says that nobody knows. Where nothing is remembered of
+    nothing; if it finds a claim without an answer, it fails: the invite is in doubt. If nothing is remembered of
     earlier tries, it fails as well (``docs/ledger.md``). Mapped tasks need *ledger_conn_id*.
 
     XCom: ``messageId`` (str) and ``status`` (dict, the vendor's status object), also of an invite that the vendor
@@ -49,7 +49,7 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
         also ``079 302 67 27``. (templated; shown masked)
     :param message: the text; must contain *link_placeholder*. (templated; shown with nothing filled in, or as its
         length)
-    :param link_placeholder: the piece of *message* in whose place the server puts the invite's link. (templated)
+    :param link_placeholder: the piece of *message* that the server replaces with the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
     :param integration_type: the channel that the invite leads to, such as ``FACEBOOK``; that of the connection if
         None. (templated)
@@ -57,18 +57,18 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
     :param default_region: the country of numbers without a country code, as two letters: ``CH``. (templated)
     :param on_unknown: what to do when an earlier try may have sent the invite: ``"hold"`` fails without sending,
         ``"resend"`` sends, at the risk of a second SMS. One that is not taken then stays in doubt. ``"lookup"`` asks
-        the vendor's SMS logs, and sends nothing: what is found there was accepted, anything else is held.
+        the vendor's SMS logs, and sends nothing: an invite found there was accepted, any other is held.
     :param resend_key: change it, to any text, and clear the task to send again on purpose: for each value there is at
         most one SMS. Written out, or from a Variable; a value that changes by itself is refused. (templated)
     :param campaign: a name without ``#`` within which the number is invited at most once, across runs and DAGs; needs
         *ledger_conn_id*. This run's task if None. It must stay the same over tries. (templated)
     :param ledger_conn_id: a database connection; the claim is written to a table in it, made if missing, in place of
         the task state store. (templated)
-    :param ledger_table: the name of that table, with a schema if need be. (templated)
+    :param ledger_table: the name of that table, with a schema if needed. (templated)
     :param retry_budget: seconds within which an invite that was certainly not taken (no connection, 429, 503 with
         ``Retry-After``) is tried again inside this try; 0 for a single attempt.
     :param mask_to: mask the number in the return value, which is kept in Airflow's database and shown in its UI.
-    :raises AirflowFailException: the invite is invalid, was rejected, or nobody knows; Airflow does not retry the task.
+    :raises AirflowFailException: the invite is invalid, rejected or in doubt; Airflow does not retry the task.
     :raises airflow_provider_omnichat.api.errors.InviteNotSentError: certainly not sent; Airflow retries the task if
         it has retries.
     :raises airflow_provider_omnichat.campaign.ledger.interface.LedgerError: the state store cannot be read or written.
@@ -143,16 +143,32 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
             SendError,
         )
         from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
+        from airflow_provider_omnichat.campaign.engine.snapshot import snapshot_of_one
 
         self.refuse_missing_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
         self.agree_with_earlier_tries(context, campaign)
+        publish = progress_of(context, self.log, campaign) if self.do_xcom_push else None
+
+        def show(
+            outcome: Outcome, reason: Reason | None, answer: InviteAnswer | None = None, now: bool = False
+        ) -> None:
+            if publish is not None:
+                publish(snapshot_of_one(outcome, reason, answer, is_sent_now=now))
+
         self._hook = hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         if self._killed:
             hook.stop()
         try:
             self.sandbox_url = hook.account.base_url if hook.account.is_on_this_machine else None
-            invite = self._invite(hook)
+            invite = hook.check_invite(
+                self.private("to"),
+                self.private("message"),
+                self.link_placeholder,
+                self.application_key,
+                self.integration_type,
+                self.default_region,
+            )
             with closing(invite_ledger(context, campaign, self.ledger_conn_id, self.ledger_table, self.log)) as ledger:
                 sent = send_at_most_once(
                     invite,
@@ -163,13 +179,13 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
                     look_up=partial(self._look_up, hook) if self.on_unknown == "lookup" else None,
                 )
         except InvalidInviteError as error:
-            self._publish(context, campaign, Outcome.INVALID, error.reason)
+            show(Outcome.INVALID, error.reason)
             raise AirflowFailException(sentences("Nothing was sent", str(error))) from None
         except InviteNotSentError as error:
-            self._publish(context, campaign, error.outcome, error.reason)
+            show(error.outcome, error.reason)
             raise
         except SendError as error:
-            self._publish(context, campaign, error.outcome, error.reason, error.answer)
+            show(error.outcome, error.reason, error.answer)
             self._push(context, error.answer)
             advice = _UNKNOWN_ADVICE if isinstance(error, InviteUnknownError) else None
             raise AirflowFailException(paragraphs(str(error), advice)) from None
@@ -180,7 +196,7 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
             self.log.info("Invite to %s: %s; nothing was sent now", mask_number(invite.to), sent.settled)
         else:
             self._log_accepted(invite, sent.answer, sent.earlier)
-        self._publish(context, campaign, Outcome.ACCEPTED, None, sent.answer, is_sent_now=not sent.earlier)
+        show(Outcome.ACCEPTED, None, sent.answer, now=not sent.earlier)
         self._push(context, sent.answer)
         answer = sent.answer.to_json()
         return {**answer, "to": mask_number(answer["to"])} if self.mask_to and answer.get("to") else answer
@@ -190,16 +206,6 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
         self._killed = True
         if self._hook is not None:
             self._hook.stop()
-
-    def _invite(self, hook: OmnichatHook) -> Invite:
-        return hook.check_invite(
-            self.private("to"),
-            self.private("message"),
-            self.link_placeholder,
-            self.application_key,
-            self.integration_type,
-            self.default_region,
-        )
 
     def _look_up(self, hook: OmnichatHook, invite: Invite, doubt: Entry) -> Settlement | None:
         from airflow_provider_omnichat.api.errors import SmsLogsError
@@ -216,23 +222,6 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
             return
         context["ti"].xcom_push(key="messageId", value=answer.message_id)
         context["ti"].xcom_push(key="status", value=dict(answer.status.raw))
-
-    def _publish(
-        self,
-        context: Context,
-        campaign: str,
-        outcome: Outcome,
-        reason: Reason | None,
-        answer: InviteAnswer | None = None,
-        *,
-        is_sent_now: bool = False,
-    ) -> None:
-        """Show in the tab *Invites* how the invite ended."""
-        from airflow_provider_omnichat.campaign.engine.snapshot import snapshot_of_one
-
-        publish = progress_of(context, self.log, campaign) if self.do_xcom_push else None
-        if publish is not None:
-            publish(snapshot_of_one(outcome, reason, answer, is_sent_now=is_sent_now))
 
     def _log_accepted(self, invite: Invite, answer: InviteAnswer, earlier: bool) -> None:
         status = answer.status

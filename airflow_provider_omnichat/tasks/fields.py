@@ -24,14 +24,10 @@ _NOTHING_SAID = frozenset({"none", "null", "nan", "nat", "<na>", "undefined", "n
 class Kind(Enum):
     """What an argument holds, after rendering."""
 
-    NAME = "name"
-    """A text for machines: the word None anywhere in it is a mistake."""
-    TEXT = "text"
-    """A text for people, or a query, which may have that word in it."""
-    VALUE = "value"
-    """Anything: a list, a query with its connection, a number."""
-    CALL = "call"
-    """Arguments of a user's function, which may take None."""
+    NAME = "name"  # a text for machines: the word None anywhere in it is a mistake
+    TEXT = "text"  # a text for people, or a query, which may have that word in it
+    VALUE = "value"  # anything: a list, a query with its connection, a number
+    CALL = "call"  # arguments of a user's function, which may take None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +62,7 @@ def templated(fields: Mapping[str, Field]) -> tuple[str, ...]:
 
 
 class _Key:
-    """Stands in an operator, and in copies of it, for values that are kept outside of it."""
+    """Marks an operator, and copies of it, whose values are in :data:`_VALUES`."""
 
     def __deepcopy__(self, _: object) -> Self:
         return self
@@ -101,7 +97,7 @@ class FieldsMixin(NotesNone):
     _private_key: _Key | None = None
 
     def __new__(cls, *_: object, **arguments: Any) -> Self:
-        """Note what a mapped task is expanded to: in ``__init__``, its None is like that of a missing argument."""
+        """Note what a mapped task is expanded to: in ``__init__``, its None looks like a missing argument."""
         made = super().__new__(cls)
         in_dag = getattr(arguments.get("dag"), "task_dict", {}).get(arguments.get("task_id"))
         partial = getattr(in_dag, "partial_kwargs", None)

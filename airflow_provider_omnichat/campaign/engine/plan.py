@@ -28,11 +28,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class InviteDefaults:
     """
-    What is sent, where a row does not say otherwise.
+    What is sent, unless a row says otherwise.
 
-    :param template: the text.
-    :param link_placeholder: the piece of the text that the vendor replaces with the link.
-    :param integration_type: the channel that the invites lead to.
     :param default_region: the country of numbers without a country code, as two letters.
     """
 
@@ -163,11 +160,7 @@ class CampaignPlan:
     records: Records = field(default_factory=Records)
 
     def row_checker(self, on_invite: Callable[[Invite], None] | None = None) -> RowChecker:
-        """
-        Return the checker of the rows that this task sends to.
-
-        :param on_invite: called with each invite that could be sent, before the rules.
-        """
+        """Return the checker of this task's rows; *on_invite* gets each invite that could be sent, before the rules."""
         from airflow_provider_omnichat.campaign.checks.send_window_rule import WindowRule
 
         window = self.rules.send_window
@@ -175,7 +168,7 @@ class CampaignPlan:
         return self._checker(rules, self.rules.partition, on_invite)
 
     def whole_list_checker(self, on_invite: Callable[[Invite], None]) -> RowChecker:
-        """Return the checker of the whole list: budgets and approvals are of all of it, whoever is sent to when."""
+        """Return the checker of the whole list, now and later: budgets and approvals are of all of it."""
         return self._checker([self.rules.opt_outs], None, on_invite)
 
     def _checker(
