@@ -101,7 +101,7 @@ class OmnichatHook(BaseHook):
             )
         if unknown := sorted(set(extra) - set(CONN_FIELDS)):
             self.log.warning(
-                "Connection %r: extra has fields that are not known and not used: %s",
+                "Connection %r: extra has unknown fields, which are not used: %s",
                 self.omnichat_conn_id,
                 ", ".join(unknown),
             )

@@ -129,7 +129,7 @@ def _one_statement(sql: str) -> str:
     if len(statements) != 1:
         raise SqlQueryMistakeError(
             f"sql must be one query, and has {len(statements) or 'no'} statements; nothing was sent. Run what has to"
-            " come before it in a task of its own"
+            " come before it in its own task"
         )
     return str(statements[0]).strip().rstrip(";").rstrip()  # Oracle's and Trino's take none
 

@@ -1,4 +1,4 @@
-"""How a batch task ends: green, red for good, red until the next try, or skipped, and what its assets are told."""
+"""How a batch task ends: green, red for good, red until the next try, or skipped; and the events of its assets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.engine.report import CampaignReport
     from airflow_provider_omnichat.campaign.results.tally import Tally
 
-_NO_ROWS = "Give results_path (or results_table, where the list is a query) to have a row for each invite"
+_NO_ROWS = "Give results_path (or results_table, if the list is a query) to have a row for each invite"
 _MOST_NAMES = 50
 _IN_ASSET_EVENTS = ("campaign", "rows", "counts", "segments", "sent_this_try")
 _OF_THE_TEXT = frozenset(
@@ -32,9 +32,9 @@ _OF_THE_TEXT = frozenset(
     }
 )
 _ADVICE_ON_DOUBTS = (
-    "See in the vendor's portal, and settle them with omnichat-ledger where there is a ledger_conn_id; or clear the"
-    " task with on_unknown='lookup', which asks the vendor's SMS logs, or on_unknown='resend', at the risk of a second"
-    " SMS for them; on Airflow 3.4+, keep its task state then"
+    "See in the vendor's portal, and settle them with omnichat-ledger if you gave ledger_conn_id; or clear the task"
+    " with on_unknown='lookup', which asks the vendor's SMS logs, or on_unknown='resend', at the risk of a second SMS for"
+    " them; on Airflow 3.4+, keep its task state then"
 )
 
 

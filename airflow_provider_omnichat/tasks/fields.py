@@ -202,7 +202,7 @@ class FieldsMixin(NotesNone):
             if put_in := (self._put_in or {}).get(name):
                 now = now or f"a text with {put_in[0]} in it"  # two campaigns {{ x }}-2026 would be one
             if now := now or ("something with None in it" if name in self._gone else ""):
-                advice = "; leave it out of expand_kwargs where there is none" if is_expanded else ""
+                advice = "; leave it out of expand_kwargs if there is none" if is_expanded else ""
                 raise AirflowFailException(
                     f"Nothing was sent. {name}: was given and is {now} now; see what the task or template that it comes"
                     f" from has given{advice}"

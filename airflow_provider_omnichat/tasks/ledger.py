@@ -41,12 +41,11 @@ def campaign_name(context: Context, campaign: str | None, resend_key: str, ledge
     Return the name within which a number is invited at most once.
 
     :param campaign: the user's name for it; the task of this run if None, which mapped tasks share.
-    :raises AirflowFailException: the named campaign is one that nobody would remember, or that could be another one
-        with a resend key.
+    :raises AirflowFailException: the campaign is named without a ledger to keep it, or like one with a resend key.
     """
     if campaign and "#" in campaign:
         raise AirflowFailException(
-            f"Nothing was sent. campaign={scrub(campaign)!r} has a # in it, which stands before a resend_key; write the"
+            f"Nothing was sent. campaign={scrub(campaign)!r} has a # in it, which separates a resend_key; write the"
             " name without it"
         )
     if campaign and not ledger_conn_id:
@@ -78,8 +77,8 @@ def invite_ledger(context: Context, campaign: str, conn_id: str | None, table: s
     if store is not None:
         return StateStoreLedger(store)
     log.warning(
-        "This Airflow has no task state store (it came with 3.3): nobody remembers whether the invite was sent, so a"
-        " retry or a clear of this task sends nothing. With ledger_conn_id, a database remembers."
+        "This Airflow has no task state store (it came with 3.3): it is not recorded whether the invite was sent, so a"
+        " retry or a clear of this task sends nothing. With ledger_conn_id, it is recorded in a database."
     )
     return NoLedger()
 
@@ -126,7 +125,7 @@ def batch_ledger(
         )
     log.warning(
         "This Airflow has no task state store (it came with 3.3): if this task is cleared, it sends nothing, because"
-        " nobody remembers whom it has invited. With ledger_conn_id, a database remembers."
+        " it is not recorded whom it invited. With ledger_conn_id, it is recorded in a database."
     )
     return NoLedger
 

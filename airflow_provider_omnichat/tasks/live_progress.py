@@ -26,7 +26,7 @@ def has_tabs() -> bool:
 
 
 def progress_of(context: Context, log: Any, campaign: str, results: str | None = None) -> Publish | None:
-    """Return what pushes the progress of a task; None where there is no tab to show it."""
+    """Return what pushes the progress of a task; None if no tab can show it."""
     if not has_tabs():
         return None
     ti = context["ti"]
