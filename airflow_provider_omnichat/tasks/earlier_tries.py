@@ -116,8 +116,8 @@ def _refuse_unless_meant(operator: Any, before: dict[str, Any], now: dict[str, A
         why = (
             f"An earlier try of this task used the campaign {scrub(old)!r} in {before['ledger']}, this one uses"
             f" {scrub(new)!r} in {now['ledger']}, where there is no record of whom that try invited. Build the name"
-            " from what stays the same over tries, such as {{ ds }} or {{ run_id }}. To send again under another name, set a"
-            " new resend_key as well, and clear the task"
+            " from what stays the same over tries, such as {{ ds }} or {{ run_id }}. To send again under another name,"
+            " set a new resend_key as well, and clear the task"
         )
     elif not operator.has_lasting_resend_key():
         why = (

@@ -33,8 +33,8 @@ _OF_THE_TEXT = frozenset(
 )
 _ADVICE_ON_DOUBTS = (
     "See in the vendor's portal, and settle them with omnichat-ledger if you gave ledger_conn_id; or clear the task"
-    " with on_unknown='lookup', which asks the vendor's SMS logs, or on_unknown='resend', at the risk of a second SMS for"
-    " them; on Airflow 3.4+, keep its task state then"
+    " with on_unknown='lookup', which asks the vendor's SMS logs, or on_unknown='resend', at the risk of a second SMS"
+    " for them; on Airflow 3.4+, keep its task state then"
 )
 
 
