@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_omnichat.api.account import Account
-    from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression
     from airflow_provider_omnichat.campaign.engine.report import CampaignReport
     from airflow_provider_omnichat.campaign.model.rows import RowSource
     from airflow_provider_omnichat.campaign.results.sink import ResultSink
@@ -307,6 +306,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         from airflow_provider_omnichat.campaign.checks.partition import Partition
         from airflow_provider_omnichat.campaign.checks.text import message_template
         from airflow_provider_omnichat.campaign.phone.number import checked_region
+        from airflow_provider_omnichat.tasks.row_sources import read_opt_outs
 
         checked_region(self.default_region)
         message = self.private("message")
@@ -317,8 +317,10 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
             self.integration_type or account.integration_type,
             self.default_region,
         )
+        suppression = self.private("suppression")
+        opt_outs = read_opt_outs(suppression, self.to_column, self.region_column, self.default_region, self.log)
         rules = Rules(
-            opt_outs=self._opt_outs(),
+            opt_outs=opt_outs,
             send_window=self.send_window,
             frequency_cap=self.max_per_recipient,
             partition=Partition.of(self.partition),
@@ -340,17 +342,6 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         return CampaignPlan(
             campaign, invite, Columns(self.to_column, self.region_column, self.key_column), rules, self.pace, records
         )
-
-    def _opt_outs(self) -> Suppression | None:
-        from airflow_provider_omnichat.tasks.row_sources import read_opt_outs
-
-        given = self.private("suppression")
-        if given is None:
-            return None
-        opt_outs = read_opt_outs(given, self.to_column, self.region_column, self.default_region)
-        ignored = f", {opt_outs.ignored} entries without a number" if opt_outs.ignored else ""
-        self.log.info("Opt-out list: %s numbers%s", len(opt_outs), ignored)
-        return opt_outs
 
     def _send(self, context: Context, carried_over: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_omnichat.api.errors import AccountError
@@ -376,9 +367,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
             if self.is_dry_run:
                 return self._preview(context, plan, source)
             publish = progress_of(context, self.log, campaign, results.location) if self.do_xcom_push else None
-            if (
-                publish is not None and not carried_over
-            ):  # after a wait, the tab keeps what it shows until there is more
+            if publish is not None and not carried_over:  # after a wait, the tab keeps what it shows
                 publish({})  # the tab knows the task from now on
             report = send_campaign(
                 plan,

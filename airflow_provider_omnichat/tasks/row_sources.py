@@ -79,15 +79,22 @@ class QueryRows:
             yield Row(position, {field: values[column] for field, column in taken.items()})
 
 
-def read_opt_outs(given: Any, to_column: str, region_column: str | None, default_region: str | None) -> Suppression:
+def read_opt_outs(
+    given: Any, to_column: str, region_column: str | None, default_region: str | None, log: Log
+) -> Suppression | None:
     """
-    Read an opt-out list.
+    Read an opt-out list, if there is one.
 
-    :param given: a list, the address of a file, or a query.
+    :param given: a list, the address of a file, a query, or None.
     :raises SuppressionError: it cannot be used; the text says what is wrong, and what to do.
     """
+    if given is None:
+        return None
     columns = AnyColumns(filter(None, (to_column, region_column)))
-    return Suppression(numbers_in(_opt_outs(given, columns), to_column, region_column), default_region)
+    opt_outs = Suppression(numbers_in(_opt_outs(given, columns), to_column, region_column), default_region)
+    ignored = f", {opt_outs.ignored} entries without a number" if opt_outs.ignored else ""
+    log.info("Opt-out list: %s numbers%s", len(opt_outs), ignored)
+    return opt_outs
 
 
 def _opt_outs(given: Any, columns: AnyColumns) -> Iterator[object]:

@@ -92,14 +92,14 @@ class SendWindow:
     opens: str | time = field(compare=False)
     closes: str | time = field(compare=False)
     _: KW_ONLY
-    days: str | Iterable[str] | None = field(default=None, compare=False, repr=False)  # a set has no order to be shown
+    days: str | Iterable[str] | None = field(default=None, compare=False)
     zone_column: str | None = None
     default_zone: str | None = None
     on_closed: Literal["defer", "skip"] = "defer"
     minutes: tuple[int, int] = field(init=False, repr=False)
     """After midnight; the second is more than 24 hours for a window over the next midnight."""
-    weekdays: tuple[int, ...] = field(init=False)
-    """On which it opens; 0 is Monday."""
+    weekdays: tuple[int, ...] = field(init=False, repr=False)
+    """The days as numbers; 0 is Monday."""
     _known: dict[tuple[str, ...], _Known] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -108,6 +108,8 @@ class SendWindow:
         set_field = partial(object.__setattr__, self)
         set_field("minutes", (opens, closes if closes > opens else closes + _MIDNIGHT))
         set_field("weekdays", _numbers_of(self.days))
+        if self.days is not None:  # a set would be shown in another order, and so change the DAG, in each parse
+            set_field("days", ",".join(_DAYS[day][:3] for day in self.weekdays))
         if self.default_zone is not None:
             set_field("default_zone", _checked_default(self.default_zone))
 

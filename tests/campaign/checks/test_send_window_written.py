@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, time
 
 import pytest
@@ -122,8 +123,10 @@ def test_what_else_is_wrong_is_refused_by_name(given, complaint):
 
 
 def test_what_a_window_shows_is_the_same_in_each_parse():
-    shown = repr(SendWindow("09:00", "20:00", days={"sun", "mon"}, default_zone="europe/zurich"))
-    assert shown == (
-        "SendWindow(opens='09:00', closes='20:00', zone_column=None, default_zone='Europe/Zurich', on_closed='defer',"
-        " weekdays=(0, 6))"
+    window = SendWindow("09:00", "20:00", days={"sun", "mon"}, default_zone="europe/zurich")
+    assert repr(window) == (
+        "SendWindow(opens='09:00', closes='20:00', days='mon,sun', zone_column=None, default_zone='Europe/Zurich',"
+        " on_closed='defer')"
     )
+    assert replace(window) == window
+    assert replace(window, on_closed="skip").weekdays == (0, 6)
