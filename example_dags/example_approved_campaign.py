@@ -14,6 +14,7 @@ from typing import Any
 import pendulum
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException, Asset, dag, task
 
+from airflow_provider_omnichat.operators.omnichat import Budget
 from airflow_provider_omnichat.transfers.sql_to_omnichat import SqlToOmnichatInviteOperator
 
 try:
@@ -44,11 +45,8 @@ CAMPAIGN: dict[str, Any] = {
     "campaign": "spring-2026",
     "ledger_conn_id": "omnichat_ledger",
     "max_per_recipient": (2, "7d"),
-    # More than that would be another list than somebody meant.
-    "max_invites": 1000,
-    "price_per_segment": 0.06,
-    "currency": "EUR",
-    "max_cost": 100.0,
+    # A larger list is not the one that was intended.
+    "budget": Budget(max_invites=1000, price_per_segment=0.06, currency="EUR", max_cost=100.0),
     "retries": 2,
     "retry_delay": timedelta(minutes=1),
 }

@@ -31,7 +31,7 @@ PROGRAMS = {
     "provider info": ("nothing", "from airflow_provider_omnichat.get_provider_info import get_provider_info as g; g()"),
     "rows and ledgers": (
         "nothing",
-        "import airflow_provider_omnichat.hooks.sql_rows, airflow_provider_omnichat.hooks.ledger_database",
+        "import airflow_provider_omnichat.hooks.sql_rows, airflow_provider_omnichat.hooks.databases",
     ),
 }
 HEAVY = {"requests", "urllib3", "aiohttp", "phonenumbers", "pendulum", "wtforms", "flask_appbuilder", "sqlalchemy"}
@@ -92,5 +92,5 @@ def test_the_provider_info_imports_nothing_of_airflow(loaded):
 
 def test_what_reads_rows_or_keeps_a_ledger_loads_no_sql_before_it_is_used(loaded):
     found = loaded["rows and ledgers"]
-    assert "airflow_provider_omnichat.hooks.ledger_database" in found
+    assert "airflow_provider_omnichat.hooks.databases" in found
     assert not {name for name in found if name.startswith(("airflow.providers.common.sql.hooks", "sqlparse"))}

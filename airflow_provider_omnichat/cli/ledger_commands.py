@@ -25,8 +25,7 @@ from airflow_provider_omnichat.campaign.results.table import ResultSchema
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from airflow_provider_omnichat.campaign.sql.upgrade import TableUpgrade
 from airflow_provider_omnichat.cli.silent_airflow import find
-from airflow_provider_omnichat.hooks.ledger_database import ledger_database
-from airflow_provider_omnichat.hooks.result_database import result_database
+from airflow_provider_omnichat.hooks.databases import ledger_database, result_database
 
 _IN_DOUBT = ("unknown", CLAIMED)
 _SHORTEST_NUMBER_DIGITS = 7

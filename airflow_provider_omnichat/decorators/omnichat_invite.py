@@ -1,4 +1,4 @@
-"""``@task.omnichat_invite``: a function gives the rows, the task sends them."""
+"""``@task.omnichat_invite``: a function returns the rows, the task sends to them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_omnichat.api.privacy import describe_list
 from airflow_provider_omnichat.operators.batch import SendInviteBatchOperator
+from airflow_provider_omnichat.tasks.fields import Field, Kind, table, templated
 from airflow_provider_omnichat.tasks.given_files import guarded
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def _shown_arguments(given: Any) -> Any:
-    """Say what a function was given, without it: it may be the list."""
+    """Describe the arguments of a function without showing them: one may be the list."""
     if isinstance(given, Mapping):
         return {name: describe_list(value) for name, value in given.items()}
     return [describe_list(value) for value in given]
@@ -33,25 +34,21 @@ def _shown_arguments(given: Any) -> Any:
 
 class _InviteDecoratedOperator(SendInviteBatchOperator, DecoratedOperator):
     """
-    Sends to the rows that a function gives.
+    Sends to the rows that a function returns.
 
-    :param python_callable: gives a list of dicts, an iterator of them or of pages of them (it streams), or the address
-        or path of a file. What it gives is data: it is not templated, and it is kept out of XCom and Airflow's pages.
+    :param python_callable: returns a list of dicts, an iterator of them or of pages of them (it streams), or the
+        address or path of a file. They are data: not templated, and kept out of XCom and Airflow's pages.
     :param op_args: of the function. (templated; shown by type)
-    :param op_kwargs: likewise.
+    :param op_kwargs: of the function. (templated; shown by type)
     """
 
     custom_operator_name = "@task.omnichat_invite"
-    template_fields: Sequence[str] = (
-        *DecoratedOperator.template_fields,
-        *(name for name in SendInviteBatchOperator.template_fields if name != "invites"),
-    )
-    private_fields: ClassVar = {
-        **SendInviteBatchOperator.private_fields,
-        "op_args": _shown_arguments,
-        "op_kwargs": _shown_arguments,
+    argument_fields: ClassVar = {
+        **table(*(Field(name, Kind.CALL, shown=_shown_arguments) for name in DecoratedOperator.template_fields)),
+        **SendInviteBatchOperator.argument_fields,
+        **table(Field("invites", Kind.VALUE, templated=False, shown=describe_list)),
     }
-    not_texts: ClassVar = frozenset({*SendInviteBatchOperator.not_texts, *DecoratedOperator.template_fields})
+    template_fields: Sequence[str] = templated(argument_fields)
 
     def __init__(
         self,
@@ -70,7 +67,7 @@ class _InviteDecoratedOperator(SendInviteBatchOperator, DecoratedOperator):
         )
 
     def row_source(self, context: Context) -> RowSource:
-        """Give the rows that the function gives."""
+        """Call the function, and return its rows."""
         op_args, op_kwargs = self.private("op_args"), self.private("op_kwargs")
         merged: Any = context
         context_merge(merged, op_kwargs)
@@ -81,11 +78,11 @@ class _InviteDecoratedOperator(SendInviteBatchOperator, DecoratedOperator):
 
 def omnichat_invite_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
     """
-    Make a task that sends an invite to each row which the function gives.
+    Make a task that sends an invite to each row that the function returns.
 
     :param python_callable: the function; see
-        :class:`~airflow_provider_omnichat.operators.batch.SendInviteBatchOperator` for what its rows are.
-    :param kwargs: parameters of the operator, but for ``invites``.
+        :class:`~airflow_provider_omnichat.operators.batch.SendInviteBatchOperator` for its rows.
+    :param kwargs: the operator's other parameters.
     """
     return task_decorator_factory(
         python_callable=python_callable,

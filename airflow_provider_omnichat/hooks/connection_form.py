@@ -1,9 +1,4 @@
-"""
-The form of an ``omnichat`` connection in Airflow's UI, defined once.
-
-Airflow 3.2+ reads it from the provider info without importing the hook; older versions ask the hook for widgets made
-of the same.
-"""
+"""The form of an ``omnichat`` connection: Airflow 3.2+ reads it from the provider info, older ones ask the hook."""
 
 from __future__ import annotations
 
@@ -20,17 +15,17 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "application_key": {
         "label": "Application key",
-        "description": "OMNI application of invites whose task names none; needed for the connection test.",
+        "description": "OMNI application of tasks that name none; needed for the connection test.",
         "schema": {"type": ["string", "null"]},
     },
     "integration_type": {
         "label": "Integration type",
-        "description": "What invites lead to whose task does not say it. The vendor has others, too.",
+        "description": "Channel of tasks that name none. The vendor has others, too.",
         "schema": {"type": ["string", "null"], "examples": ["FACEBOOK", "TELEGRAM"]},
     },
     "timeout": {
         "label": "Time-out (seconds)",
-        "description": "How long to wait for an answer. An invite without one is in doubt, and is not sent again.",
+        "description": "How long to wait for an answer. Without one, an invite is in doubt, and is not sent again.",
         "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 3600, "default": 30},
     },
     "allow_http": {
@@ -54,16 +49,12 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
         "login": "see Authentication under Extra Fields",
     },
 }
-"""What becomes of Airflow's own fields; the keys are those of the provider info."""
+"""How Airflow's own fields are shown; the keys are those of the provider info."""
 
 
 def wtforms_widgets() -> dict[str, Any]:
-    """
-    Make the widgets that Airflow below 3.2 asks for.
-
-    Needs ``wtforms`` and Flask-AppBuilder, which are there when it asks.
-    """
-    # Neither is installed with Airflow 3, where nobody calls this, so there are no types to check against.
+    """Make the widgets that Airflow below 3.2 asks for."""
+    # Not installed with Airflow 3, which does not call this, so there are no types to check against.
     from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # type: ignore[import-not-found,unused-ignore]
     from wtforms import BooleanField, IntegerField, StringField  # type: ignore[import-untyped,unused-ignore]
     from wtforms.validators import Optional, any_of  # type: ignore[import-untyped,unused-ignore]
@@ -82,5 +73,5 @@ def wtforms_widgets() -> dict[str, Any]:
 
 
 def legacy_field_behaviour() -> dict[str, Any]:
-    """Give :data:`UI_FIELD_BEHAVIOUR` with the keys that Airflow below 3.2 reads."""
+    """Return :data:`UI_FIELD_BEHAVIOUR` with the keys that Airflow below 3.2 reads."""
     return {name.replace("-", "_"): value for name, value in UI_FIELD_BEHAVIOUR.items()}

@@ -1,4 +1,4 @@
-"""The hook: an ``omnichat`` connection, and the client that is made of it."""
+"""The hook: from an ``omnichat`` connection to its client."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.api.client import OmnichatClient
     from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 
-# Everything below imports the client where it is used: this module is imported whenever a DAG file is parsed, the
-# client only by tasks.
+# The client is imported where it is used: DAG files import this module when they are parsed, and only tasks need the
+# client.
 
 
 class OmnichatHook(BaseHook):
@@ -48,31 +48,31 @@ class OmnichatHook(BaseHook):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Give the form's own fields to Airflow below 3.2; later ones read the provider info."""
+        """Return the form's own fields, for Airflow below 3.2; later ones read the provider info."""
         return wtforms_widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Give the form's behaviour to Airflow below 3.2; later ones read the provider info."""
+        """Return the form's behaviour, for Airflow below 3.2; later ones read the provider info."""
         return legacy_field_behaviour()
 
     def get_conn(self) -> OmnichatClient:
         """
-        Give the client, the same one each time.
+        Return the client, the same one each time.
 
-        :raises airflow_provider_omnichat.api.errors.AccountError: when the connection cannot be used; the text names
-            each field at fault.
+        :raises airflow_provider_omnichat.api.errors.AccountError: the connection cannot be used; the text names each
+            field at fault.
         """
         return self._client
 
     def get_async_conn(self, concurrency: int = 32) -> AsyncOmnichatClient:
         """
-        Give a new async client of the same account, to be used as ``async with``.
+        Return a new async client of the same account, for ``async with``.
 
-        The connection is looked up here and not in the event loop, where some versions of Airflow cannot do it.
+        The connection is looked up here: in an event loop, some versions of Airflow cannot do it.
 
         :param concurrency: connections at most.
-        :raises airflow_provider_omnichat.api.errors.AccountError: when the connection cannot be used.
+        :raises airflow_provider_omnichat.api.errors.AccountError: the connection cannot be used.
         """
         from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 
@@ -84,7 +84,7 @@ class OmnichatHook(BaseHook):
 
     @cached_property
     def account(self) -> Account:
-        """The connection, checked; it is looked up once."""
+        """The checked connection; it is looked up once."""
         from airflow_provider_omnichat.api.account import Account
         from airflow_provider_omnichat.api.errors import AccountError
 
@@ -101,7 +101,7 @@ class OmnichatHook(BaseHook):
             )
         if unknown := sorted(set(extra) - set(CONN_FIELDS)):
             self.log.warning(
-                "Connection %r: extra has fields that are not known and not used: %s",
+                "Connection %r: extra has unknown fields, which are not used: %s",
                 self.omnichat_conn_id,
                 ", ".join(unknown),
             )
@@ -142,7 +142,7 @@ class OmnichatHook(BaseHook):
         default_region: str | None = None,
     ) -> Invite:
         """
-        Make an invite of what was given, and of the connection where nothing was given; sends nothing.
+        Build an invite without sending it; the connection says what the arguments do not.
 
         :raises airflow_provider_omnichat.api.errors.InvalidInviteError: naming the field, what is wrong and what to do.
         """
@@ -171,7 +171,7 @@ class OmnichatHook(BaseHook):
         """
         Send one SMS invite: ``POST /omnichat/1/applications/{key}/integrations/{type}/invite``.
 
-        Each call sends. What keeps an invite from being sent twice over the tries of a task is the operator.
+        Each call sends: only the operators keep an invite from being sent twice over the tries of a task.
 
         :param to: phone number as people write it, with a country code unless *default_region* is given.
         :param message: the text; *link_placeholder* in it becomes the invite's link.
@@ -192,7 +192,7 @@ class OmnichatHook(BaseHook):
         """
         Ask for one user of the connection's application, which sends nothing.
 
-        :return: whether it worked, and what is wrong in words that help.
+        :return: whether it worked, and what is wrong.
         """
         from airflow_provider_omnichat.api.errors import OmnichatError
 
@@ -202,7 +202,7 @@ class OmnichatHook(BaseHook):
             return False, str(error)
 
     def stop(self) -> None:
-        """Begin no further attempt, for ``on_kill``; what is under way is left to end. Looks nothing up."""
+        """Begin no further attempt, for ``on_kill``; a request under way is left to end."""
         self._stopped = True
         if "_client" in self.__dict__:
             self._client.stop()

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_omnichat.api.errors import OmnichatError
-from airflow_provider_omnichat.hooks.sql_hook import connect, sql_hook
+from airflow_provider_omnichat.hooks.databases import connect, sql_hook
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -26,11 +26,11 @@ _POSTGRESQL = ("psycopg2", "psycopg")
 
 
 class SqlQueryError(OmnichatError):
-    """A query's rows cannot be read to their end; the text names the connection and what the driver raised."""
+    """A query cannot be read to its end; the text names the connection and the class of the driver's error."""
 
 
 class SqlQueryMistakeError(SqlQueryError, ValueError):
-    """The query is not one that gives a list; another try of the same would end in the same way."""
+    """The query does not give a list; another try would end in the same way."""
 
 
 def rows_of_query(
@@ -40,20 +40,15 @@ def rows_of_query(
     columns: Callable[[Sequence[str]], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """
-    Run a query and give its rows, by column name.
+    Run a query and yield its rows, by column name.
 
-    Connects when the first row is asked for; the connection is closed after the last one, after an error, and when the
-    iterator is given up. Rows come in blocks from a cursor on the server for PostgreSQL, from an unbuffered one for
-    MySQL, and from others as their driver gives them, so that memory does not grow with the result. Nothing is
-    committed.
+    Connects when the first row is asked for, closes after the last one, after an error, and when the iterator is given
+    up, and commits nothing. Rows come in blocks, from a cursor on the server for PostgreSQL and an unbuffered one for
+    MySQL, so that memory does not grow with the result. Read them without long pauses: PostgreSQL keeps a transaction
+    open for them, and MySQL ends a result that is not fetched for a minute.
 
-    Read it without long pauses: as long as it is open, PostgreSQL keeps a transaction open, and MySQL ends a result
-    that nobody fetches for a minute.
-
-    :param conn_id: a connection of any type whose hook is a ``DbApiHook``.
-    :param sql: one query.
-    :param parameters: its parameters, in the style of the database's driver.
-    :param columns: told the names of the columns, once, also when there are no rows; what it raises is passed on.
+    :param parameters: in the style of the database's driver.
+    :param columns: called once with the names of the columns, also if there are no rows; what it raises is passed on.
     :raises SqlQueryError: the query cannot be run or read to its end.
     :raises SqlQueryMistakeError: it is not one query, gives no rows, or has columns without a name or two of one name.
     :raises airflow.exceptions.AirflowNotFoundException: there is no such connection.
@@ -73,14 +68,16 @@ def _rows(
     from airflow_provider_omnichat.campaign.model.field_values import RoundedFloat
     from airflow_provider_omnichat.campaign.sql.cursor import give_up, row_values
 
-    connection = _told(conn_id, "be reached", lambda: connect(hook, conn_id, SqlQueryError))
+    connection = _guarded(conn_id, "be reached", lambda: connect(hook, conn_id, SqlQueryError))
     cursor: Any = None
     try:
-        cursor = _told(conn_id, "be queried", lambda: _run(hook, connection, statement, parameters), bool(parameters))
+        cursor = _guarded(
+            conn_id, "be queried", lambda: _run(hook, connection, statement, parameters), bool(parameters)
+        )
         names: tuple[str, ...] | None = None
         floats: dict[str, Callable[[float], Any]] = {}
         while True:
-            block = _told(conn_id, "be read from", lambda: cursor.fetchmany(_BLOCK_ROWS))
+            block = _guarded(conn_id, "be read from", lambda: cursor.fetchmany(_BLOCK_ROWS))
             if names is None:  # some server-side cursors know their columns only after the first fetch
                 names = _names(conn_id, cursor.description)
                 for name, column in zip(names, cursor.description, strict=True):
@@ -103,7 +100,7 @@ def _rows(
 
 
 def _without_point(value: float) -> float:
-    """Return a whole number as an int: a float of 64 bits holds all of its digits, whatever it looks like."""
+    """Return a whole number as an int: a float of 64 bits holds all of its digits."""
     return int(value) if value.is_integer() and abs(value) < _MOST_OF_FLOAT64 else value
 
 
@@ -132,7 +129,7 @@ def _one_statement(sql: str) -> str:
     if len(statements) != 1:
         raise SqlQueryMistakeError(
             f"sql must be one query, and has {len(statements) or 'no'} statements; nothing was sent. Run what has to"
-            " come before it in a task of its own"
+            " come before it in its own task"
         )
     return str(statements[0]).strip().rstrip(";").rstrip()  # Oracle's and Trino's take none
 
@@ -162,24 +159,20 @@ def _names(conn_id: str, description: Sequence[Sequence[Any]] | None) -> tuple[s
         if name in names[: number - 1]:
             raise SqlQueryMistakeError(
                 f"Columns {names.index(name) + 1} and {number} of the query on connection {conn_id!r} are both named"
-                f" {name!r}; nothing was sent. Give each a name of its own with AS"
+                f" {name!r}; nothing was sent. Give each its own name with AS"
             )
     return names
 
 
-def _told(conn_id: str, doing: str, attempt: Callable[[], T], binds: bool = False) -> T:
-    """
-    Do something with the driver, and tell its failure without the driver's words; *binds* if it takes parameters.
-
-    What is raised is raised outside the handler: drivers put parameters into their texts, and a traceback shows an
-    exception that was being handled.
-    """
+def _guarded(conn_id: str, doing: str, attempt: Callable[[], T], binds: bool = False) -> T:
+    """Use the driver, and report its failure without its words; *binds* says whether the query takes parameters."""
     try:
         return attempt()
     except SqlQueryError:
         raise
     except Exception as error:  # whatever a driver or a hook raises
         failure = error
+    # Outside the handler: drivers put parameters into their texts, and a traceback shows an exception being handled.
     raise _error(conn_id, doing, failure, binds)
 
 
@@ -214,5 +207,5 @@ def _error(conn_id: str, doing: str, failure: Exception, binds: bool) -> SqlQuer
 
 
 def _is_of_the_driver(failure: Exception) -> bool:
-    """Whether the driver itself refused the parameters: then there is no code, since no database was asked."""
+    """Return whether the driver refused the parameters: there is no code then, since no database was asked."""
     return isinstance(failure, TypeError | ValueError | LookupError) or type(failure).__name__ == "ProgrammingError"

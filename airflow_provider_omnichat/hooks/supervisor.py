@@ -1,4 +1,4 @@
-"""The channel to the process that supervises a task: on some Airflows, only one thread at a time may talk there."""
+"""The channel to the process that supervises a task: on some Airflows, only one thread at a time may use it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _TURN = threading.RLock()
 
 def in_turn(function: Callable[P, Any], *, seconds: float = -1) -> Callable[P, Any]:
     """
-    Have a function wait until no other thread of a campaign talks to the supervisor.
+    Return a function that waits until no other thread of a campaign talks to the supervisor.
 
-    The channel has a lock of its own from Airflow 3.2 on, but not in ``dags test``: two threads get each other's
-    answers there, or an ImportError. Call this in the task's main thread, before a campaign has others.
+    The channel has its own lock from Airflow 3.2 on, but not in ``dags test``: there, two threads get each other's
+    answers, or an ImportError. Call this in the task's main thread, before a campaign has others.
     """
     runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
     channel = getattr(runner, "SUPERVISOR_COMMS", None)

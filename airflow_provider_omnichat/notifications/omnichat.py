@@ -1,4 +1,4 @@
-"""A callback that invites whoever is on duty into a chat, once for each try of a task that failed."""
+"""A callback that invites the person on duty into a chat, once for each try of a task that failed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from airflow.providers.common.compat.sdk import BaseNotifier
 
 from airflow_provider_omnichat.api.privacy import mask_number, scrub
 from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
+from airflow_provider_omnichat.campaign.model.arguments import seconds_of
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
-from airflow_provider_omnichat.tasks.arguments import seconds_of
-from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
-from airflow_provider_omnichat.tasks.templates import TemplatesMixin
+from airflow_provider_omnichat.tasks.fields import Field, FieldsMixin, Kind, table, templated
 
 if TYPE_CHECKING:
     import jinja2
@@ -25,40 +24,42 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.ledger.interface import Ledger
 
 _MOST_REMEMBERED = 10_000
+_BEGUN: OrderedDict[str, None] = OrderedDict()
+_LOCK = Lock()
 
 
-class OmnichatInviteNotifier(RequiredArgumentsMixin, TemplatesMixin, BaseNotifier):
+class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
     """
     Invite a person by SMS about a task or DAG: for ``on_failure_callback``, other callbacks, and deadlines.
 
-    A number gets at most one SMS for each task instance and try, and one for a callback of the DAG itself; for each
-    run, or each deadline, where there is no task. What remembers it is the table of *ledger_conn_id*, else the task
-    state store (Airflow 3.3+, callbacks of tasks in the worker), else this process alone: a callback that Airflow runs
+    A number gets at most one SMS for each try of a task instance, and one for a callback of the DAG itself; without a
+    task, one for each run or deadline. This is remembered in the table of *ledger_conn_id*, else in the task state
+    store (Airflow 3.3+, callbacks of tasks in the worker), else in this process alone: a callback that Airflow runs
     again in another process then sends again.
 
-    It never raises: what goes wrong is an error in the log, with the number masked. What may have been sent is not sent
-    again, and so is what cannot be looked up.
+    It never raises: what goes wrong is an error in the log, with the number masked. An invite that may have been sent,
+    or of which that cannot be found out, is not sent again.
 
     .. seealso:: ``docs/notifier.md``
 
     :param to: phone number, as the operators take it. (templated)
     :param message: the text; must contain *link_placeholder*. (templated)
-    :param link_placeholder: the piece of *message* in whose place the server puts the invite's link. (templated)
+    :param link_placeholder: the piece of *message* that the server replaces with the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
     :param integration_type: the channel that the invite leads to; that of the connection if None. (templated)
     :param omnichat_conn_id: the ``omnichat`` connection. (templated)
     :param default_region: the country of numbers without a country code, as two letters: ``CH``. (templated)
     :param ledger_conn_id: a database connection; the claim is written to a table in it, made if missing. (templated)
-    :param ledger_table: the name of that table, with a schema if need be. (templated)
+    :param ledger_table: the name of that table, with a schema if needed. (templated)
     :param retry_budget: seconds within which an invite that was certainly not taken is tried again. Airflow waits for
         callbacks, so they should be few.
     :param kwargs: of Airflow's ``BaseNotifier``.
     """
 
-    template_fields: Sequence[str] = (
-        "to",
-        "message",
-        "link_placeholder",
+    argument_fields: ClassVar = table(
+        Field("to", Kind.VALUE),  # a whole number is one, too
+        Field("message", Kind.TEXT),
+        Field("link_placeholder", Kind.TEXT),
         "application_key",
         "integration_type",
         "omnichat_conn_id",
@@ -66,7 +67,7 @@ class OmnichatInviteNotifier(RequiredArgumentsMixin, TemplatesMixin, BaseNotifie
         "ledger_conn_id",
         "ledger_table",
     )
-    not_texts: ClassVar = frozenset({"to"})  # a whole number is one, too
+    template_fields: Sequence[str] = templated(argument_fields)
 
     def __init__(
         self,
@@ -101,43 +102,30 @@ class OmnichatInviteNotifier(RequiredArgumentsMixin, TemplatesMixin, BaseNotifie
             # Rendering replaces the templates, and one notifier may serve several tasks in one process.
             super(OmnichatInviteNotifier, copy.copy(self)).__call__(*args)
         except Exception as error:
-            self._say_failed("a callback", error)
+            self._log_failure("a callback", error)
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
-        """
-        Fill in the templates.
-
-        :param context: of the callback.
-        :param jinja_env: made for the DAG if None; under ``dag.test()``, a DAG's own callback is given one without.
-        """
+        """Fill in the templates; under ``dag.test()``, a DAG's own callback has neither *jinja_env* nor a real DAG."""
         if jinja_env is None and not hasattr(context.get("dag"), "get_template_env"):
             jinja_env = self.get_template_env()
         super().render_template_fields(context, jinja_env)
 
     async def async_notify(self, context: Context) -> None:
-        """
-        Send, in the triggerer; of Airflow 3.1+, for deadlines.
-
-        :param context: of the callback.
-        """
+        """Send from the triggerer: Airflow 3.1+ does, for deadlines."""
         from asgiref.sync import sync_to_async
 
-        # In a thread that Airflow knows of: it looks connections up through the loop that waits here.
+        # In a thread that Airflow knows: it looks connections up through the loop that waits here.
         await sync_to_async(self.notify)(context)
 
     def notify(self, context: Context) -> None:
-        """
-        Send, or say in the log why not.
-
-        :param context: of the callback.
-        """
+        """Send, or log why not."""
         subject = "a callback"
         try:
             subject = _subject(context)
             self.refuse_missing_arguments()
             self._send(context, subject)
         except Exception as error:
-            self._say_failed(subject, error)
+            self._log_failure(subject, error)
 
     def _send(self, context: Context, subject: str) -> None:
         from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
@@ -154,7 +142,7 @@ class OmnichatInviteNotifier(RequiredArgumentsMixin, TemplatesMixin, BaseNotifie
                 self.default_region,
             )
             with closing(self._ledger(context, subject)) as ledger:
-                if isinstance(ledger, NoLedger) and not _SEEN.add(f"{subject} {invite.to}"):
+                if isinstance(ledger, NoLedger) and not _begins(f"{subject} {invite.to}"):
                     self.log.info("Invite to %s about %s was begun before; not again", mask_number(invite.to), subject)
                     return
                 send = hook.get_conn().send_invite
@@ -168,26 +156,26 @@ class OmnichatInviteNotifier(RequiredArgumentsMixin, TemplatesMixin, BaseNotifie
         from airflow_provider_omnichat.campaign.ledger.interface import NoLedger
         from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
         from airflow_provider_omnichat.campaign.ledger.task_state import StateStoreLedger
-        from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+        from airflow_provider_omnichat.hooks.databases import ledger_database
 
         if self.ledger_conn_id is not None:
             return SqlLedger(ledger_database(self.ledger_conn_id), f"notifier/{subject}", subject, self.ledger_table)
-        # Only the worker that ran the task can reach the store, and only there Airflow says how the task ended.
-        # Contexts that the DAG processor makes have a store as well, and to ask it might break the processor.
+        # Only the worker that ran the task can reach the store, and only its context has an exception. Contexts of the
+        # DAG processor have a store as well, and asking it might break the processor.
         store = context.get("task_state_store") if "exception" in context else None
         return NoLedger() if store is None else StateStoreLedger(store)
 
-    def _say_failed(self, subject: str, error: Exception) -> None:
+    def _log_failure(self, subject: str, error: Exception) -> None:
         said = scrub(str(error), [str(self.to), str(self.message)])
         self.log.error("Invite about %s to %s: %s: %s", subject, mask_number(self.to), type(error).__name__, said)
 
 
 def _subject(context: Context) -> str:
-    """Name what is told: a task instance and its try, a deadline, or a run."""
+    """Return the name of what the callback is about: a try of a task instance, a deadline, or a run."""
     ti = context.get("ti") or context.get("task_instance")
     if ti is not None:
         map_index = ti.map_index if ti.map_index is not None and ti.map_index >= 0 else None
-        # A DAG's own callback, which has a reason, is given the task that failed last.
+        # The context of a DAG's own callback has a reason, and the task that failed last.
         whole = "whole run" if "reason" in context else None
         parts = [ti.dag_id, ti.run_id, whole, ti.task_id, map_index, f"try {ti.try_number}"]
     elif deadline := _value(context, "deadline", "id"):
@@ -201,27 +189,17 @@ def _subject(context: Context) -> str:
 
 
 def _value(context: Context, name: str, attribute: str) -> Any:
-    """Give a value of an object of the context; in the triggerer it is a dict."""
+    """Return an attribute of an object in the context, which is a dict in the triggerer."""
     given = context.get(name)
     return given.get(attribute) if isinstance(given, Mapping) else getattr(given, attribute, None)
 
 
-class _Seen:
-    """What this process has told whom; the oldest is forgotten."""
-
-    def __init__(self) -> None:
-        self._seen: OrderedDict[str, None] = OrderedDict()
-        self._lock = Lock()
-
-    def add(self, what: str) -> bool:
-        """Remember it, and tell whether it is new."""
-        with self._lock:
-            if what in self._seen:
-                return False
-            self._seen[what] = None
-            if len(self._seen) > _MOST_REMEMBERED:
-                self._seen.popitem(last=False)
-            return True
-
-
-_SEEN = _Seen()
+def _begins(invite: str) -> bool:
+    """Remember an invite that this process begins, and return whether it is new; the oldest are forgotten."""
+    with _LOCK:
+        if invite in _BEGUN:
+            return False
+        _BEGUN[invite] = None
+        if len(_BEGUN) > _MOST_REMEMBERED:
+            _BEGUN.popitem(last=False)
+        return True

@@ -1,8 +1,4 @@
-"""
-The operator that sends a list of invites from one task.
-
-Two thirds of the file are its parameters, with what each of them means: users read them here, in one place.
-"""
+"""The operator that sends a list of invites from one task; half of the file is its parameters and what they mean."""
 
 from __future__ import annotations
 
@@ -15,50 +11,41 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers, shown_address
+from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
+from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Columns, InviteDefaults, Pace, Records, Rules
 from airflow_provider_omnichat.campaign.engine.process import StopSignal
+from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
 from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
+from airflow_provider_omnichat.campaign.model.arguments import one_of, ratio_of, seconds_of
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.campaign.preview.budget import Budget
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.links import InvitesLink, ResultsLink, SandboxLink
-from airflow_provider_omnichat.tasks.arguments import (
-    cap_of,
-    is_number,
-    one_of,
-    ratio_of,
-    refuse_wrong_message,
-    seconds_of,
-    window_of,
-    zone_of,
-)
-from airflow_provider_omnichat.tasks.asset_events import add_to_asset_events
 from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
-from airflow_provider_omnichat.tasks.ending import Ending, raise_if_empty
-from airflow_provider_omnichat.tasks.ledger import campaign_name
-from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
+from airflow_provider_omnichat.tasks.ending import Ending, add_to_asset_events, raise_if_empty
+from airflow_provider_omnichat.tasks.fields import Field, Kind, table, templated
+from airflow_provider_omnichat.tasks.ledger import batch_ledger, campaign_name
 from airflow_provider_omnichat.tasks.short_errors import short_errors
-from airflow_provider_omnichat.tasks.templates import TemplatesMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
+    from airflow_provider_omnichat.api.account import Account
     from airflow_provider_omnichat.campaign.engine.report import CampaignReport
     from airflow_provider_omnichat.campaign.model.place import Place
     from airflow_provider_omnichat.campaign.model.rows import RowSource
     from airflow_provider_omnichat.campaign.results.tally import Tally
+    from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
 
 
 def _shown_opt_outs(given: Any) -> Any:
-    """Say of an opt-out list what it is, without its numbers."""
-    if given is None:
-        return None
+    """Describe an opt-out list without its numbers."""
     if isinstance(given, dict) and "sql" in given:
         return {name: mask_numbers(given.get(name)) for name in ("conn_id", "sql")}
     return describe_list(given)
 
 
-class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMixin, BaseOperator):
+class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
     """
     Send SMS invites to a list of any length: each recipient at most once, each row to exactly one outcome.
 
@@ -68,8 +55,8 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
     sends nothing (``docs/ledger.md``). Mapped tasks need *ledger_conn_id*.
 
     The return value (XCom) is the manifest, without personal data: ``campaign``, ``rows``, ``counts`` (by outcome;
-    they add up to ``rows``), ``missing`` (rows of the list without an outcome, because the try ended before; None where
-    it is not known how many), ``reasons`` (why rows were not accepted: the most frequent ones of each outcome, with
+    they add up to ``rows``), ``missing`` (rows of the list without an outcome, because the try ended before; None if
+    their number is not known), ``reasons`` (why rows were not accepted: the most frequent ones of each outcome, with
     ``outcome``, ``code``, ``name`` of the vendor's status, ``count`` and the keys of the ``first`` rows, or their
     positions), ``results`` (where the rows are), ``rows_in`` (the same for other tasks), ``segments`` (SMS segments
     that the vendor counted in this try), ``sent_this_try``, ``started_at``, ``finished_at``. XCom ``summary`` says the
@@ -82,77 +69,71 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
     :param message: the text for rows without their own; ``{first_name}`` takes the row's field. One that is wrong
         for each row, such as one without the placeholder, is refused before the list is read. (templated; shown with
         no field filled in, or as its length)
-    :param link_placeholder: the piece of the text in whose place the server puts the invite's link. (templated)
+    :param link_placeholder: the piece of the text that the server replaces with the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
     :param integration_type: the channel that the invites lead to; that of the connection if None. (templated)
     :param omnichat_conn_id: the ``omnichat`` connection. (templated)
     :param default_region: the country of numbers without a country code, as two letters: ``CH``. (templated)
-    :param to_column: the field that holds the number. It and the others are found without regard to capitals where
-        that is clear; a list that has one of them nowhere is refused before anything is sent.
+    :param to_column: the field that holds the number. Fields are found without regard to capitals where that is clear;
+        a list in which no row has a named field is refused before anything is sent.
     :param region_column: the field that holds the country of a row's number, as two letters, for lists of several
         countries; *default_region* counts where it is empty.
     :param key_column: the field that names a row in results and errors, such as ``customer_id``; not a personal one.
     :param campaign: a name without ``#`` within which a number is invited at most once, across runs and DAGs; needs
         *ledger_conn_id*. This run's task if None. It must stay the same over tries. (templated)
     :param ledger_conn_id: a database connection; the ledger is a table in it, made if missing. (templated)
-    :param ledger_table: the name of that table, with a schema if need be. (templated)
+    :param ledger_table: the name of that table, with a schema if needed. (templated)
     :param ledger_patience: seconds that the ledger, or the place for results, may be away in the middle of sending:
-        nothing is sent meanwhile, and what is known is written again until it is there.
+        nothing is sent in that time, and what is known is written again until it is back.
     :param results_path: a directory, on any storage that Airflow knows, below which one row is written for each row
         of the list, in a folder of this task instance. (templated)
     :param results_format: ``"jsonl"`` or ``"csv"``.
     :param rate_limit: invites a second at most; None for as many as the vendor takes.
     :param concurrency: requests under way at most.
     :param retry_budget: seconds within which an invite that was certainly not taken is tried again inside this try.
-    :param on_unknown: what to do with invites that an earlier try may have sent: ``"hold"`` keeps them as unknown,
-        ``"resend"`` sends, at the risk of a second SMS. One that is not sent again after all stays unknown.
+    :param on_unknown: what to do with invites that an earlier try may have sent: ``"hold"`` keeps them in doubt,
+        ``"resend"`` sends, at the risk of a second SMS. One that is not sent again after all stays in doubt.
         ``"lookup"`` asks the vendor's SMS logs for them once all others are sent, two a second at most: those found
-        are accepted, the others stay unknown, and nothing is sent because of it.
+        are accepted, the others stay in doubt, and nothing is sent because of it.
     :param resend_key: change it, to any text, and clear the task to send to the whole list again on purpose: for each
         value at most one SMS a number. Written out, or from a Variable; a value that changes by itself is refused.
         (templated)
     :param on_empty: what an empty list does: ``"skip"`` the task, ``"succeed"`` or ``"fail"``.
-    :param max_rejected_ratio: the task fails when the vendor rejected more than this part of what it was sent, 0 to 1.
-    :param max_unknown_ratio: the task fails when more than this part of what was sent is in doubt, 0 to 1. Fewer are
+    :param max_rejected_ratio: the task fails when the vendor rejected more than this ratio of what it was sent, 0 to 1.
+    :param max_unknown_ratio: the task fails when more than this ratio of what was sent is in doubt, 0 to 1. Fewer are
         listed all the same, first in the counts, and stay in doubt.
     :param suppression: the opt-out list: numbers, as a list, the output of other tasks, a CSV or JSON-lines file as
         *invites* has it (the column *to_column*, or its only one), or a query ``{"conn_id": "...", "sql": "..."}``. A
         national number is of the country in its *region_column*, else of *default_region*. (templated; shown as a
         count, a query with numbers masked)
-    :param send_window: from when to when people may be written to, on the clock where they live: ``("09:00",
-        "20:00")``. None for any time.
-    :param send_days: the days of it: ``"mon-sat"``, ``"mon,wed,fri"`` or a list; every day if None.
-    :param time_zone_column: the field with a person's time zone (``Europe/Zurich``); where there is none, it is told by
-        the number, and one that may be in several zones must be inside the window in all of them.
-    :param default_time_zone: of numbers whose zone cannot be told; without it, such rows are invalid.
-    :param on_closed: what becomes of those who are outside of the window: ``"defer"`` sends to the others, frees the
-        worker until the next window opens, and goes on; ``"skip"`` leaves them as ``held``.
+    :param send_window: when people may be written to, on the clock where they live: ``("09:00", "20:00")``, or a
+        :class:`~airflow_provider_omnichat.campaign.checks.send_window.SendWindow` for days, time zones and what happens
+        outside of it. None for any time.
     :param max_per_recipient: number of invites that a person gets at most in a period, over all campaigns of the
         ledger: ``(2, "7d")``; needs *ledger_conn_id*.
-    :param max_invites: people; a longer list is refused before the first send.
-    :param max_segments: SMS of the whole list, as they are estimated; likewise.
-    :param price_per_segment: of one SMS, in your currency; for the preview, and for *max_cost*.
-    :param currency: the name of it, such as ``"EUR"``, for the preview and errors; nothing is converted.
-    :param max_cost: of the whole list, in the same currency, as it is estimated; likewise.
+    :param budget: how large the whole list may be, as a
+        :class:`~airflow_provider_omnichat.campaign.preview.budget.Budget`: ``Budget(max_invites=10_000)``. A larger
+        list is refused before the first send; a dry run shows its price.
     :param approved: the ``fingerprint`` that a dry run gave (XCom); a list with other people or texts is refused before
         the first send. (templated)
-    :param partition: ``(part, parts)``, such as ``(0, 4)``: this task takes one part of the list, told by the number,
-        so that several tasks can share it. (templated)
+    :param partition: ``(part, parts)``, such as ``(0, 4)``: this task takes one share of the list, by the number, so
+        that several tasks can share it. (templated)
     :param dry_run: everything but the sending. The manifest gets a ``preview``; the same for people is XCom
         ``markdown``, and XCom ``fingerprint`` is what *approved* takes.
-    :raises AirflowFailException: nothing can be mended by another try: invites in doubt, too many rejected, no row
-        fit to be sent.
+    :raises ValueError: when the DAG is parsed: names the argument, and what to write.
+    :raises AirflowFailException: another try cannot mend it: invites in doubt, too many rejected, no row fit to be
+        sent.
     :raises AirflowException: some were certainly not sent; Airflow retries the task, and the retry sends only those.
-    :raises airflow_provider_omnichat.campaign.model.rows.ListFailedError: what gives the list failed before anything
+    :raises airflow_provider_omnichat.campaign.model.rows.ListFailedError: the source of the list failed before anything
         was sent; Airflow retries the task.
     :raises AirflowSkipException: the list is empty.
-    :raises TaskDeferred: somebody has to wait for the window; Airflow resumes the task then.
+    :raises TaskDeferred: some recipients wait for the window; Airflow resumes the task then.
     """
 
-    template_fields: Sequence[str] = (
-        "invites",
-        "message",
-        "link_placeholder",
+    argument_fields: ClassVar = table(
+        Field("invites", Kind.VALUE, shown=describe_list),
+        Field("message", Kind.TEXT, shown=describe_text, shown_marks=("{",)),
+        Field("link_placeholder", Kind.TEXT),
         "application_key",
         "integration_type",
         "omnichat_conn_id",
@@ -160,21 +141,14 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
         "campaign",
         "ledger_conn_id",
         "ledger_table",
-        "results_path",
-        "resend_key",
-        "suppression",
+        Field("results_path", shown=shown_address),
+        Field("resend_key", may_be_empty=True),
+        Field("suppression", Kind.VALUE, shown=_shown_opt_outs),
         "approved",
-        "partition",
+        Field("partition", Kind.VALUE),
+        *(Field(name, templated=False) for name in ("to_column", "region_column", "key_column")),
     )
-    private_fields: ClassVar = {
-        "invites": describe_list,
-        "message": describe_text,
-        "results_path": shown_address,
-        "suppression": _shown_opt_outs,
-    }
-    shown_templates: ClassVar = {"message": ("{",)}
-    may_become_empty: ClassVar = frozenset({"resend_key"})
-    not_texts: ClassVar = frozenset({"invites", "suppression", "partition"})
+    template_fields: Sequence[str] = templated(argument_fields)
     operator_extra_links = (InvitesLink(), ResultsLink(), SandboxLink())
     ui_color = "#ffe3d3"
 
@@ -202,37 +176,25 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
         rate_limit: float | None = None,
         concurrency: int = 32,
         retry_budget: float = 60.0,
-        on_unknown: str = "hold",
+        on_unknown: Literal["hold", "resend", "lookup"] = "hold",
         resend_key: str = "",
-        on_empty: str = "skip",
+        on_empty: Literal["skip", "succeed", "fail"] = "skip",
         max_rejected_ratio: float = 0.1,
         max_unknown_ratio: float = 0.0,
         suppression: Any = None,
-        send_window: tuple[str, str] | None = None,
-        send_days: str | Sequence[str] | None = None,
-        time_zone_column: str | None = None,
-        default_time_zone: str | None = None,
-        on_closed: Literal["defer", "skip"] = "defer",
+        send_window: SendWindow | tuple[str, str] | None = None,
         max_per_recipient: tuple[int, str] | None = None,
-        max_invites: int | None = None,
-        max_segments: int | None = None,
-        price_per_segment: float | None = None,
-        currency: str | None = None,
-        max_cost: float | None = None,
+        budget: Budget | None = None,
         approved: str | None = None,
         partition: tuple[int, int] | None = None,
         dry_run: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        one_of("on_unknown", on_unknown, ("hold", "resend", "lookup"))
-        one_of("on_closed", on_closed, ("defer", "skip"))
         one_of("on_empty", on_empty, ("skip", "succeed", "fail"))
         one_of("results_format", results_format, ("jsonl", "csv"))
-        if rate_limit is not None and not (is_number(rate_limit) and rate_limit > 0):
-            raise ValueError(f"rate_limit must be above 0 invites a second, or None, not {rate_limit!r}")
-        if type(concurrency) is not int or not 1 <= concurrency <= 1000:
-            raise ValueError(f"concurrency must be a whole number between 1 and 1000, not {concurrency!r}")
+        if max_per_recipient is not None and ledger_conn_id is None:
+            raise ValueError("max_per_recipient needs ledger_conn_id: a database that knows what people got before")
         self.invites = invites
         self.message = message
         self.link_placeholder = link_placeholder
@@ -249,26 +211,20 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
         self.ledger_patience = seconds_of("ledger_patience", ledger_patience)
         self.results_path = results_path
         self.results_format = results_format
-        self.rate_limit = rate_limit
-        self.concurrency = concurrency
-        self.retry_budget = seconds_of("retry_budget", retry_budget)
-        self.on_unknown = on_unknown
+        self.pace = Pace(rate_limit, concurrency, retry_budget, on_unknown)
         self.resend_key = resend_key
         self.on_empty = on_empty
         self.max_rejected_ratio = ratio_of("max_rejected_ratio", max_rejected_ratio)
         self.max_unknown_ratio = ratio_of("max_unknown_ratio", max_unknown_ratio)
         self.suppression = suppression
-        self.send_window = window_of(send_window, send_days)
-        self.time_zone_column = time_zone_column
-        self.default_time_zone = zone_of("default_time_zone", default_time_zone)
-        self.on_closed = on_closed
-        self.max_per_recipient = cap_of(max_per_recipient, ledger_conn_id)
-        self.budget = Budget(max_invites, max_segments, price_per_segment, max_cost, currency)
+        self.send_window = SendWindow.of(send_window)
+        self.max_per_recipient = FrequencyCap.of(max_per_recipient)
+        self.budget = Budget.of(budget)
         self.approved = approved
         self.partition = partition
         self.is_dry_run = dry_run
         self.refuse_what_is_no_text()
-        refuse_wrong_message(message, link_placeholder)
+        _refuse_wrong_message(message, link_placeholder)
 
     @short_errors
     def execute(self, context: Context) -> dict[str, Any]:
@@ -277,12 +233,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
 
     @short_errors
     def resume(self, context: Context, event: Any = None, **carried_over: Any) -> dict[str, Any]:
-        """
-        Send to those whose window has opened; Airflow calls it after a deferral.
-
-        :param event: that ended the deferral.
-        :param carried_over: what the manifest says of before it.
-        """
+        """Send to those whose window has opened; Airflow calls it after a deferral with the tally of before."""
         return self._send(context, carried_over)
 
     @cached_property
@@ -290,19 +241,34 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
         return StopSignal()
 
     def on_kill(self) -> None:
-        """Begin no further request; those under way get a few seconds, and what there is is recorded."""
+        """Begin no further request; those under way get a few seconds, and every outcome is recorded."""
         self._stop.set()
 
     def row_source(self, context: Context) -> RowSource:
-        """
-        Give where the rows come from; operators of other sources give theirs.
+        """Return where the rows come from; an operator with another source overrides it."""
+        from airflow_provider_omnichat.tasks.row_sources import GivenRows
 
-        :param context: of the task.
-        """
-        from airflow_provider_omnichat.tasks.plan import named_columns
-        from airflow_provider_omnichat.tasks.row_source import GivenRows
+        return GivenRows(self.private("invites"), self.row_columns())
 
-        return GivenRows(self.private("invites"), named_columns(self))
+    def row_columns(self, *others: Need) -> RowColumns:
+        """Return the columns that the arguments name, and others; a list without one of them is refused."""
+        from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
+        from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
+
+        message = self.private("message")
+        named = {
+            "key_column": self.key_column,
+            "region_column": self.region_column,
+            "send_window.zone_column": self.send_window and self.send_window.zone_column,
+            "to_column": self.to_column,
+        }
+        return RowColumns(
+            [
+                *(Need(field, field, "message") for field in (MessageTemplate(message).fields if message else ())),
+                *(Need(column, column, argument) for argument, column in named.items() if column),
+                *others,
+            ]
+        )
 
     def result_place(self, context: Context, campaign: str) -> Place:
         """
@@ -315,38 +281,83 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
 
         return place_of_operator(self, context, campaign)
 
+    def campaign_plan(self, context: Context, campaign: str, account: Account, results: Place) -> CampaignPlan:
+        """
+        Build the plan of the campaign from the rendered arguments; the opt-out list is read for it.
+
+        :raises ValueError: an argument or the opt-out list cannot be used; the text says which, and what to do.
+        :raises AirflowFailException: no ledger can hold what is asked for.
+        """
+        from airflow_provider_omnichat.campaign.checks.partition import Partition
+        from airflow_provider_omnichat.campaign.checks.text import message_template
+        from airflow_provider_omnichat.campaign.phone.number import checked_region
+        from airflow_provider_omnichat.tasks.row_sources import read_opt_outs
+
+        checked_region(self.default_region)
+        message = self.private("message")
+        invite = InviteDefaults(
+            message_template(message, self.link_placeholder) if message else None,
+            self.link_placeholder,
+            self.application_key or account.application_key,
+            self.integration_type or account.integration_type,
+            self.default_region,
+        )
+        suppression = self.private("suppression")
+        opt_outs = read_opt_outs(suppression, self.to_column, self.region_column, self.default_region, self.log)
+        rules = Rules(
+            opt_outs=opt_outs,
+            send_window=self.send_window,
+            frequency_cap=self.max_per_recipient,
+            partition=Partition.of(self.partition),
+            budget=self.budget,
+            approved=self.approved,
+        )
+        ledger = batch_ledger(
+            context,
+            campaign,
+            self.ledger_conn_id,
+            self.ledger_table,
+            self.log,
+            retries=self.retries,
+            waits=self.send_window is not None and rules.waits,
+            is_dry_run=self.is_dry_run,
+        )
+        records = Records(ledger, results, self.ledger_patience)
+        return CampaignPlan(
+            campaign, invite, Columns(self.to_column, self.region_column, self.key_column), rules, self.pace, records
+        )
+
     def _send(self, context: Context, carried_over: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_omnichat.api.errors import AccountError
         from airflow_provider_omnichat.campaign.engine.measuring import CampaignRefusedError
         from airflow_provider_omnichat.campaign.engine.send_campaign import send_campaign
         from airflow_provider_omnichat.campaign.results.tally import Tally
         from airflow_provider_omnichat.tasks.live_progress import progress_of
-        from airflow_provider_omnichat.tasks.plan import campaign_plan
 
         self.refuse_missing_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
         if not self.is_dry_run:
             self.agree_with_earlier_tries(context, campaign, is_resumed=bool(carried_over))
-        hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
+        hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.pace.retry_budget)
         try:
             source = self.row_source(context)
             results = self.result_place(context, campaign)
-            plan = campaign_plan(self, context, campaign=campaign, account=hook.account, results=results)
+            plan = self.campaign_plan(context, campaign, hook.account, results)
             self.sandbox_url = hook.account.base_url if hook.account.is_on_this_machine else None
         except AccountError:
-            raise  # may be mended while Airflow waits for the next try
+            raise  # the connection may be corrected before the next try
         except ValueError as error:
             raise self._refusal(context, carried_over, error) from None
         try:
             if self.is_dry_run:
                 return self._preview(context, plan, source)
-            publish = progress_of(self, context, campaign, plan.records.results.location)
-            if publish is not None and not carried_over:  # else what the tab has of before the wait stays until then
+            publish = progress_of(context, self.log, campaign, results.location) if self.do_xcom_push else None
+            if publish is not None and not carried_over:  # after a wait, the tab keeps what it shows
                 publish({})  # the tab knows the task from now on
             report = send_campaign(
                 plan,
                 source,
-                client=hook.get_async_conn(self.concurrency),
+                client=hook.get_async_conn(self.pace.concurrency),
                 log=self.log,
                 publish=publish,
                 stop=self._stop,
@@ -371,11 +382,11 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
             self.log.error("%s", ending.stopped())
             raise report.interrupt
         ending.raise_if_another_try_helps()
-        if not is_resumed:  # else it was not empty before the wait, and those who were sent to may have left it since
+        if not is_resumed:  # after a wait it was not empty before, and those who were sent to may have left it since
             raise_if_empty(tally, self.on_empty)
         for line in (*ending.summary.splitlines(), *tally.reason_lines()):
             self.log.info("%s", line)
-        if tally.due[Outcome.HELD] and self.on_closed == "defer":
+        if tally.due[Outcome.HELD] and plan.rules.waits:
             ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
             self._sleep(tally, report.opens_at)
         ending.raise_if_in_doubt(self.max_unknown_ratio)
@@ -429,3 +440,13 @@ class SendInviteBatchOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMi
     def _refusal(self, context: Context, carried_over: dict[str, Any], error: Exception) -> AirflowFailException:
         again = " this time" if carried_over or context["ti"].try_number > 1 else ""
         return AirflowFailException(sentences(f"Nothing was sent{again}", str(error)))
+
+
+def _refuse_wrong_message(message: object, link_placeholder: object) -> None:
+    """Raise ValueError for a text that is wrong for each row, as far as that is visible before it is rendered."""
+    texts = [text for text in (message, link_placeholder) if isinstance(text, str) and text.strip()]
+    if len(texts) < 2 or any(mark in text for text in texts for mark in ("{{", "{%", "{#")):
+        return
+    from airflow_provider_omnichat.campaign.checks.text import message_template
+
+    message_template(*texts)

@@ -1,4 +1,4 @@
-"""The buttons on a task instance in Airflow's UI: its tab *Invites*, its results, the sandbox that it sent to."""
+"""The buttons on a task instance in Airflow's UI: its tab *Invites*, its results, the sandbox."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from airflow_provider_omnichat.tasks.live_progress import has_tabs
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
 
-# Where people look at a bucket.
 _CONSOLES = {
     "s3": "https://s3.console.aws.amazon.com/s3/buckets/{bucket}?prefix={path}/",
     "gs": "https://console.cloud.google.com/storage/browser/{bucket}/{path}",
@@ -20,12 +19,12 @@ _CONSOLES = {
 
 
 class InvitesLink(BaseOperatorLink):
-    """To the tab *Invites* of the task instance; there is one from Airflow 3.1 on."""
+    """To the tab *Invites* of the task instance, from Airflow 3.1 on."""
 
     name = "Invites"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Give the address; empty where there is no such tab."""
+        """Return the address; empty on an Airflow without tabs."""
         if not has_tabs():
             return ""
         base = conf.get("api", "base_url", fallback="http://localhost:8080/").rstrip("/")
@@ -35,12 +34,12 @@ class InvitesLink(BaseOperatorLink):
 
 
 class ResultsLink(BaseOperatorLink):
-    """To the folder of the result rows, where it is one that a browser can show."""
+    """To the folder of the result rows, if a browser can show it."""
 
     name = "Results"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Give the address; empty for a table, a disk, or no results."""
+        """Return the address; empty for a table, a disk, or no results."""
         manifest: Any = XCom.get_value(key="return_value", ti_key=ti_key)
         location = manifest.get("results") if isinstance(manifest, dict) else None
         scheme, _, rest = location.partition("://") if isinstance(location, str) else ("", "", "")
@@ -56,5 +55,5 @@ class SandboxLink(BaseOperatorLink):
     name = "Sandbox"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Give the address; empty where the task sent to the vendor."""
+        """Return the address; empty if the task sent to the vendor."""
         return getattr(operator, "sandbox_url", None) or ""

@@ -1,4 +1,4 @@
-"""The operator that looks up who is in doubt, after a campaign or on a schedule of its own."""
+"""The operator that looks up invites in doubt, after a campaign or on its own schedule."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from airflow_provider_omnichat.campaign.engine.process import StopSignal
 from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
+from airflow_provider_omnichat.campaign.model.arguments import seconds_of
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
-from airflow_provider_omnichat.tasks.arguments import seconds_of
-from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
-from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
+from airflow_provider_omnichat.tasks.fields import Field, FieldsMixin, Kind, table, templated
 from airflow_provider_omnichat.tasks.short_errors import short_errors
-from airflow_provider_omnichat.tasks.templates import TemplatesMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class SettleInvitesOperator(RequiredArgumentsMixin, PrivateFieldsMixin, TemplatesMixin, BaseOperator):
+class SettleInvitesOperator(FieldsMixin, BaseOperator):
     """
-    Look up in the vendor's SMS logs who of a campaign is in doubt, and settle those who are found as sent.
+    Look up the invites of a campaign that are in doubt in the vendor's SMS logs, and settle those found as sent.
 
-    Experimental, as reading the logs is: that invites stand there is not documented. Whoever is not found stays in
-    doubt, and nothing is ever sent because of it. The logs go back 48 hours, and take two numbers a second.
+    Experimental, as reading the logs is: the vendor does not document that invites are in them. An invite that is not
+    found stays in doubt, and nothing is ever sent because of it. The logs go back 48 hours, and take two numbers a
+    second.
 
     XCom: ``campaign``, ``found`` and ``still_in_doubt``. It is pushed before an error is raised, too.
 
     :param campaign: its name, or the manifest of the task that sent it (``send.output``). (templated)
     :param ledger_conn_id: the database connection of its ledger. (templated)
-    :param ledger_table: the name of the ledger's table, with a schema if need be. (templated)
+    :param ledger_table: the name of the ledger's table, with a schema if needed. (templated)
     :param omnichat_conn_id: the ``omnichat`` connection; its credentials need the scope ``sms:logs:read``. (templated)
     :param patience: seconds for which the logs are asked again when they cannot be read.
     :raises airflow_provider_omnichat.api.errors.SmsLogsError: the logs cannot be read; what was found is settled.
     :raises airflow_provider_omnichat.campaign.ledger.interface.LedgerError: the ledger cannot be read or written.
     """
 
-    template_fields: Sequence[str] = ("campaign", "ledger_conn_id", "ledger_table", "omnichat_conn_id")
-    not_texts: ClassVar = frozenset({"campaign"})
+    argument_fields: ClassVar = table(
+        Field("campaign", Kind.VALUE), "ledger_conn_id", "ledger_table", "omnichat_conn_id"
+    )
+    template_fields: Sequence[str] = templated(argument_fields)
     ui_color = "#ffe3d3"
 
     def __init__(
@@ -67,7 +68,7 @@ class SettleInvitesOperator(RequiredArgumentsMixin, PrivateFieldsMixin, Template
         return StopSignal()
 
     def on_kill(self) -> None:
-        """Ask no more; what was found is settled."""
+        """Stop asking; what was found is settled."""
         self._stop.set()
 
     @short_errors
@@ -77,7 +78,7 @@ class SettleInvitesOperator(RequiredArgumentsMixin, PrivateFieldsMixin, Template
         from airflow_provider_omnichat.campaign.engine.process import run_beside
         from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
         from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
-        from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+        from airflow_provider_omnichat.hooks.databases import ledger_database
 
         self.refuse_missing_arguments()
         campaign = self._campaign_name()

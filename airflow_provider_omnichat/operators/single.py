@@ -1,27 +1,26 @@
-"""Operators that send invites."""
+"""The operator that sends one invite."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_text, mask_number, scrub
 from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
+from airflow_provider_omnichat.campaign.model.arguments import one_of, seconds_of
 from airflow_provider_omnichat.campaign.model.sentences import paragraphs, sentences
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.links import InvitesLink, SandboxLink
-from airflow_provider_omnichat.tasks.arguments import one_of, seconds_of
 from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
+from airflow_provider_omnichat.tasks.fields import Field, Kind, table, templated
 from airflow_provider_omnichat.tasks.ledger import campaign_name, invite_ledger
 from airflow_provider_omnichat.tasks.live_progress import progress_of
-from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
 from airflow_provider_omnichat.tasks.short_errors import short_errors
-from airflow_provider_omnichat.tasks.templates import TemplatesMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -31,13 +30,13 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
 
 
-class SendInviteOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMixin, BaseOperator):
+class SendInviteOperator(EarlierTriesMixin, BaseOperator):
     """
     Send one SMS invite, at most once over all tries of the task.
 
     Before the request leaves, a claim is written to Airflow's task state store (Airflow 3.3+), or to the database of
     *ledger_conn_id*. A later try, also after *Clear*, returns the answer of an invite that was accepted and sends
-    nothing; where it finds a claim and no answer, it fails and says that nobody knows. Where nothing is remembered of
+    nothing; if it finds a claim without an answer, it fails: the invite is in doubt. If nothing is remembered of
     earlier tries, it fails as well (``docs/ledger.md``). Mapped tasks need *ledger_conn_id*.
 
     XCom: ``messageId`` (str) and ``status`` (dict, the vendor's status object), also of an invite that the vendor
@@ -50,7 +49,7 @@ class SendInviteOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMixin, 
         also ``079 302 67 27``. (templated; shown masked)
     :param message: the text; must contain *link_placeholder*. (templated; shown with nothing filled in, or as its
         length)
-    :param link_placeholder: the piece of *message* in whose place the server puts the invite's link. (templated)
+    :param link_placeholder: the piece of *message* that the server replaces with the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
     :param integration_type: the channel that the invite leads to, such as ``FACEBOOK``; that of the connection if
         None. (templated)
@@ -58,40 +57,37 @@ class SendInviteOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMixin, 
     :param default_region: the country of numbers without a country code, as two letters: ``CH``. (templated)
     :param on_unknown: what to do when an earlier try may have sent the invite: ``"hold"`` fails without sending,
         ``"resend"`` sends, at the risk of a second SMS. One that is not taken then stays in doubt. ``"lookup"`` asks
-        the vendor's SMS logs, and sends nothing: what is found there was accepted, anything else is held.
+        the vendor's SMS logs, and sends nothing: an invite found there was accepted, any other is held.
     :param resend_key: change it, to any text, and clear the task to send again on purpose: for each value there is at
         most one SMS. Written out, or from a Variable; a value that changes by itself is refused. (templated)
     :param campaign: a name without ``#`` within which the number is invited at most once, across runs and DAGs; needs
         *ledger_conn_id*. This run's task if None. It must stay the same over tries. (templated)
     :param ledger_conn_id: a database connection; the claim is written to a table in it, made if missing, in place of
         the task state store. (templated)
-    :param ledger_table: the name of that table, with a schema if need be. (templated)
+    :param ledger_table: the name of that table, with a schema if needed. (templated)
     :param retry_budget: seconds within which an invite that was certainly not taken (no connection, 429, 503 with
         ``Retry-After``) is tried again inside this try; 0 for a single attempt.
     :param mask_to: mask the number in the return value, which is kept in Airflow's database and shown in its UI.
-    :raises AirflowFailException: the invite is invalid, was rejected, or nobody knows; Airflow does not retry the task.
+    :raises AirflowFailException: the invite is invalid, rejected or in doubt; Airflow does not retry the task.
     :raises airflow_provider_omnichat.api.errors.InviteNotSentError: certainly not sent; Airflow retries the task if
         it has retries.
     :raises airflow_provider_omnichat.campaign.ledger.interface.LedgerError: the state store cannot be read or written.
     """
 
-    template_fields: Sequence[str] = (
-        "to",
-        "message",
-        "link_placeholder",
+    argument_fields: ClassVar = table(
+        Field("to", Kind.VALUE, shown=mask_number),  # a whole number is one, too
+        Field("message", Kind.TEXT, shown=describe_text, shown_marks=("{{", "{%")),
+        Field("link_placeholder", Kind.TEXT),
         "application_key",
         "integration_type",
         "omnichat_conn_id",
         "default_region",
-        "resend_key",
+        Field("resend_key", may_be_empty=True),
         "campaign",
         "ledger_conn_id",
         "ledger_table",
     )
-    private_fields: ClassVar = {"to": mask_number, "message": describe_text}
-    shown_templates: ClassVar = {"message": ("{{", "{%")}
-    may_become_empty: ClassVar = frozenset({"resend_key"})
-    not_texts: ClassVar = frozenset({"to"})  # a whole number is one, too
+    template_fields: Sequence[str] = templated(argument_fields)
     operator_extra_links = (InvitesLink(), SandboxLink())
     ui_color = "#ffe3d3"
 
@@ -110,7 +106,7 @@ class SendInviteOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMixin, 
         integration_type: str | None = None,
         omnichat_conn_id: str = OmnichatHook.default_conn_name,
         default_region: str | None = None,
-        on_unknown: str = "hold",
+        on_unknown: Literal["hold", "resend", "lookup"] = "hold",
         resend_key: str = "",
         campaign: str | None = None,
         ledger_conn_id: str | None = None,
@@ -147,17 +143,33 @@ class SendInviteOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMixin, 
             SendError,
         )
         from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
+        from airflow_provider_omnichat.campaign.engine.snapshot import snapshot_of_one
 
         self.refuse_missing_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
         self.agree_with_earlier_tries(context, campaign)
+        publish = progress_of(context, self.log, campaign) if self.do_xcom_push else None
+
+        def show(
+            outcome: Outcome, reason: Reason | None, answer: InviteAnswer | None = None, now: bool = False
+        ) -> None:
+            if publish is not None:
+                publish(snapshot_of_one(outcome, reason, answer, is_sent_now=now))
+
         self._hook = hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         if self._killed:
             hook.stop()
         try:
             self.sandbox_url = hook.account.base_url if hook.account.is_on_this_machine else None
-            invite = self._invite(hook)
-            with closing(invite_ledger(self, context, campaign)) as ledger:
+            invite = hook.check_invite(
+                self.private("to"),
+                self.private("message"),
+                self.link_placeholder,
+                self.application_key,
+                self.integration_type,
+                self.default_region,
+            )
+            with closing(invite_ledger(context, campaign, self.ledger_conn_id, self.ledger_table, self.log)) as ledger:
                 sent = send_at_most_once(
                     invite,
                     send=hook.get_conn().send_invite,
@@ -167,43 +179,33 @@ class SendInviteOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMixin, 
                     look_up=partial(self._look_up, hook) if self.on_unknown == "lookup" else None,
                 )
         except InvalidInviteError as error:
-            self._publish(context, campaign, Outcome.INVALID, error.reason)
+            show(Outcome.INVALID, error.reason)
             raise AirflowFailException(sentences("Nothing was sent", str(error))) from None
         except InviteNotSentError as error:
-            self._publish(context, campaign, error.outcome, error.reason)
+            show(error.outcome, error.reason)
             raise
         except SendError as error:
-            self._publish(context, campaign, error.outcome, error.reason, error.answer)
+            show(error.outcome, error.reason, error.answer)
             self._push(context, error.answer)
             advice = _UNKNOWN_ADVICE if isinstance(error, InviteUnknownError) else None
             raise AirflowFailException(paragraphs(str(error), advice)) from None
         finally:
             hook.close()
-            self._hook = None  # nobody who looks at this task afterwards finds the credentials
+            self._hook = None  # so that the task's attributes hold no credentials afterwards
         if sent.settled is not None:
             self.log.info("Invite to %s: %s; nothing was sent now", mask_number(invite.to), sent.settled)
         else:
-            self._say(invite, sent.answer, sent.earlier)
-        self._publish(context, campaign, Outcome.ACCEPTED, None, sent.answer, is_sent_now=not sent.earlier)
+            self._log_accepted(invite, sent.answer, sent.earlier)
+        show(Outcome.ACCEPTED, None, sent.answer, now=not sent.earlier)
         self._push(context, sent.answer)
         answer = sent.answer.to_json()
         return {**answer, "to": mask_number(answer["to"])} if self.mask_to and answer.get("to") else answer
 
     def on_kill(self) -> None:
-        """Begin no further attempt; a request that is under way may still be answered and recorded."""
+        """Begin no further attempt; a request under way may still be answered and recorded."""
         self._killed = True
         if self._hook is not None:
             self._hook.stop()
-
-    def _invite(self, hook: OmnichatHook) -> Invite:
-        return hook.check_invite(
-            self.private("to"),
-            self.private("message"),
-            self.link_placeholder,
-            self.application_key,
-            self.integration_type,
-            self.default_region,
-        )
 
     def _look_up(self, hook: OmnichatHook, invite: Invite, doubt: Entry) -> Settlement | None:
         from airflow_provider_omnichat.api.errors import SmsLogsError
@@ -221,23 +223,7 @@ class SendInviteOperator(EarlierTriesMixin, PrivateFieldsMixin, TemplatesMixin, 
         context["ti"].xcom_push(key="messageId", value=answer.message_id)
         context["ti"].xcom_push(key="status", value=dict(answer.status.raw))
 
-    def _publish(
-        self,
-        context: Context,
-        campaign: str,
-        outcome: Outcome,
-        reason: Reason | None,
-        answer: InviteAnswer | None = None,
-        *,
-        is_sent_now: bool = False,
-    ) -> None:
-        """Show the tab *Invites* how the invite ended."""
-        from airflow_provider_omnichat.campaign.engine.progress import snapshot_of_one
-
-        if publish := progress_of(self, context, campaign):
-            publish(snapshot_of_one(outcome, reason, answer, is_sent_now=is_sent_now))
-
-    def _say(self, invite: Invite, answer: InviteAnswer, earlier: bool) -> None:
+    def _log_accepted(self, invite: Invite, answer: InviteAnswer, earlier: bool) -> None:
         status = answer.status
         self.log.info(
             "Invite to %s %s: messageId %s, status %s (group %s, id %s), %s SMS",

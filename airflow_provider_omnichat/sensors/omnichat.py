@@ -19,13 +19,11 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_omnichat.api.outcomes import Delivery
 from airflow_provider_omnichat.api.privacy import describe_list, shown_address
 from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
+from airflow_provider_omnichat.campaign.model.arguments import one_of, ratio_of
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
-from airflow_provider_omnichat.tasks.arguments import is_number, one_of
-from airflow_provider_omnichat.tasks.private_fields import PrivateFieldsMixin
-from airflow_provider_omnichat.tasks.required_arguments import RequiredArgumentsMixin
+from airflow_provider_omnichat.tasks.fields import Field, FieldsMixin, Kind, table, templated
 from airflow_provider_omnichat.tasks.short_errors import short_errors
-from airflow_provider_omnichat.tasks.templates import TemplatesMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -45,7 +43,7 @@ def _shown(invites: Any) -> str:
     return invites if isinstance(invites, str) else describe_list(invites, of="invites")
 
 
-class InviteDeliverySensor(RequiredArgumentsMixin, PrivateFieldsMixin, TemplatesMixin, BaseSensorOperator):
+class InviteDeliverySensor(FieldsMixin, BaseSensorOperator):
     """
     Wait until sent invites have a final status, or the time is up.
 
@@ -87,15 +85,10 @@ class InviteDeliverySensor(RequiredArgumentsMixin, PrivateFieldsMixin, Templates
     :raises airflow_provider_omnichat.api.errors.SmsLogsError: the logs cannot be read; a missing scope is named.
     """
 
-    template_fields: Sequence[str] = (
-        "invites",
-        "campaign",
-        "ledger_conn_id",
-        "ledger_table",
-        "omnichat_conn_id",
+    argument_fields: ClassVar = table(
+        Field("invites", Kind.VALUE, shown=_shown), "campaign", "ledger_conn_id", "ledger_table", "omnichat_conn_id"
     )
-    private_fields: ClassVar = {"invites": _shown}
-    not_texts: ClassVar = frozenset({"invites"})
+    template_fields: Sequence[str] = templated(argument_fields)
     ui_color = "#ffe3d3"
 
     _report: DeliveryReport | None = None
@@ -116,8 +109,6 @@ class InviteDeliverySensor(RequiredArgumentsMixin, PrivateFieldsMixin, Templates
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
         one_of("on_timeout", on_timeout, ("fail", "skip", "succeed"))
-        if not is_number(min_delivered_ratio) or not 0 <= min_delivered_ratio <= 1:
-            raise ValueError(f"min_delivered_ratio must be between 0 and 1, not {min_delivered_ratio!r}")
         if (invites is None) == (campaign is None) or (campaign is None) != (ledger_conn_id is None):
             raise ValueError("give invites, or campaign together with ledger_conn_id")
         self.invites = invites
@@ -125,7 +116,7 @@ class InviteDeliverySensor(RequiredArgumentsMixin, PrivateFieldsMixin, Templates
         self.ledger_conn_id = ledger_conn_id
         self.ledger_table = ledger_table
         self.omnichat_conn_id = omnichat_conn_id
-        self.min_delivered_ratio = min_delivered_ratio
+        self.min_delivered_ratio = ratio_of("min_delivered_ratio", min_delivered_ratio)
         self.on_timeout = on_timeout
         given = conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
         self.deferrable = bool(given)

@@ -1,10 +1,11 @@
-"""How a batch task ends: green, red for good, red until the next try, skipped, or asleep until a window opens."""
+"""How a batch task ends: green, red for good, red until the next try, or skipped; and the events of its assets."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException, Asset
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import shown_address
@@ -13,11 +14,14 @@ from airflow_provider_omnichat.campaign.model.rows import RowSourceError
 from airflow_provider_omnichat.campaign.model.sentences import paragraphs
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_omnichat.campaign.engine.report import CampaignReport
     from airflow_provider_omnichat.campaign.results.tally import Tally
 
-_NO_ROWS = "Give results_path (or results_table, where the list is a query) to have a row for each invite"
+_NO_ROWS = "Give results_path (or results_table, if the list is a query) to have a row for each invite"
 _MOST_NAMES = 50
+_IN_ASSET_EVENTS = ("campaign", "rows", "counts", "segments", "sent_this_try")
 _OF_THE_TEXT = frozenset(
     {
         ReasonCode.NO_TEXT,
@@ -28,18 +32,14 @@ _OF_THE_TEXT = frozenset(
     }
 )
 _ADVICE_ON_DOUBTS = (
-    "See in the vendor's portal, and settle them with omnichat-ledger where there is a ledger_conn_id; or clear the"
-    " task with on_unknown='lookup', which asks the vendor's SMS logs, or on_unknown='resend', at the risk of a second"
-    " SMS for them; on Airflow 3.4+, keep its task state then"
+    "See in the vendor's portal, and settle them with omnichat-ledger if you gave ledger_conn_id; or clear the task"
+    " with on_unknown='lookup', which asks the vendor's SMS logs, or on_unknown='resend', at the risk of a second SMS"
+    " for them; on Airflow 3.4+, keep its task state then"
 )
 
 
 class Ending:
-    """
-    Red when it failed: the worst first, and what another try can mend before what it cannot.
-
-    :param report: of the campaign.
-    """
+    """Red when it failed: the worst first, and what another try can mend before what it cannot."""
 
     def __init__(self, report: CampaignReport) -> None:
         self._report = report
@@ -63,7 +63,7 @@ class Ending:
             )
 
     def stopped(self) -> str:
-        """Say what there is of a list that was not brought to its end."""
+        """Describe how far a list got that was not brought to its end."""
         report = self._report
         return paragraphs(
             "The task was stopped" if report.was_stopped else None,
@@ -120,11 +120,7 @@ class Ending:
         return due
 
     def raise_if_too_many_were_rejected(self, max_ratio: float) -> None:
-        """
-        Raise when the vendor refused more than somebody allowed for.
-
-        :param max_ratio: of what the vendor answered, 0 to 1.
-        """
+        """Raise when the vendor rejected more than this ratio of what it answered."""
         rejected = self._tally.counts[Outcome.REJECTED]
         sent = self._tally.counts[Outcome.ACCEPTED] + rejected
         if sent and rejected / sent > max_ratio:
@@ -136,11 +132,7 @@ class Ending:
             )
 
     def raise_if_in_doubt(self, max_ratio: float = 0.0) -> None:
-        """
-        Raise when more invites than somebody allowed for may have been sent, or not.
-
-        :param max_ratio: of what was sent or may have been, 0 to 1.
-        """
+        """Raise when more than this ratio of what was sent, or may have been, is in doubt."""
         unknown = self._tally.counts[Outcome.UNKNOWN]
         if unknown and unknown / self._tried > max_ratio:
             limit = f" (more than max_unknown_ratio {max_ratio:g} of {self._tried})" if max_ratio else ""
@@ -154,7 +146,7 @@ class Ending:
 
     @property
     def accepted_doubts(self) -> str | None:
-        """What is said of invites in doubt that are so few that the task is green; None where there are none."""
+        """What the log says about invites in doubt, if they are few enough for a green task; None if there are none."""
         unknown = self._tally.counts[Outcome.UNKNOWN]
         if not unknown:
             return None
@@ -167,7 +159,7 @@ class Ending:
         return counts[Outcome.ACCEPTED] + counts[Outcome.REJECTED] + counts[Outcome.UNKNOWN]
 
     def raise_if_no_row_was_fit(self) -> None:
-        """Raise when all rows are invalid: then it is probably another list, another column or another text."""
+        """Raise when all rows are invalid: it is probably the wrong list, column or text."""
         codes = {each["code"] for each in self._tally.reasons}
         question = "is it the right text?" if codes <= _OF_THE_TEXT else "is it the right list, and the right column?"
         if self._tally.rows and self._tally.counts[Outcome.INVALID] == self._tally.rows:
@@ -179,20 +171,34 @@ class Ending:
             )
 
     def _ending(self, outcomes: tuple[Outcome, ...], *said: str | None, already_said: str | None = None) -> str:
-        """Say what has happened and what to do, then the causes, each once, then the counts."""
+        """Join what has happened and what to do, then the causes, each once, then the counts."""
         causes = self._tally.causes(*outcomes, said=already_said)
         return "\n".join(filter(None, (paragraphs(*said), causes, self.summary)))
 
 
 def raise_if_empty(tally: Tally, on_empty: str) -> None:
-    """
-    End a batch without rows as the user wants it.
-
-    :param tally: of the report.
-    :param on_empty: ``skip``, ``succeed`` or ``fail``.
-    """
+    """End a batch without rows by the operator's *on_empty*."""
     if tally.rows or on_empty == "succeed":
         return
     if on_empty == "fail":
         raise AirflowFailException('The list of invites is empty, and on_empty="fail".')
     raise AirflowSkipException("The list of invites is empty.")
+
+
+def add_to_asset_events(context: Context, outlets: Sequence[object], manifest: Mapping[str, Any]) -> None:
+    """Attach the counts to the events of a task's outlets."""
+    kinds = _outlets_with_an_event()
+    given: Any = context
+    for outlet in outlets:
+        if isinstance(outlet, kinds):
+            given["outlet_events"][outlet].extra = {name: manifest[name] for name in _IN_ASSET_EVENTS}
+
+
+def _outlets_with_an_event() -> tuple[type, ...]:
+    # Airflow 3 refuses extras for some of the others: an alias has only the events that a task adds to it by asset,
+    # and conditions (AssetAll) or a file for its lineage have none.
+    try:
+        from airflow.sdk.definitions.asset import AssetRef
+    except ImportError:  # Airflow 2 has no references
+        return (Asset,)
+    return (Asset, AssetRef)

@@ -1,10 +1,10 @@
-"""Which ledger a task uses, and under which name its invites stand there."""
+"""Which ledger a task uses, and the names of its campaign and its batch there."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
@@ -15,43 +15,18 @@ from airflow_provider_omnichat.hooks.supervisor import in_turn
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
     from airflow_provider_omnichat.campaign.ledger.interface import Ledger
     from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 
 
-class KeepsLedger(Protocol):
-    """What is used of an operator."""
-
-    ledger_conn_id: str | None
-    ledger_table: str
-    retries: int | None
-
-    @property
-    def log(self) -> Any:
-        """Of the task; its type differs between the generations of Airflow."""
-
-
-class KeepsBatchLedger(KeepsLedger, Protocol):
-    """What is used of an operator that sends a list."""
-
-    send_window: SendWindow | None
-    on_closed: Literal["defer", "skip"]
-    is_dry_run: bool
-
-
 def task_identity(context: Context) -> str:
-    """
-    Name the running task instance, without the try.
-
-    :param context: of the task.
-    """
+    """Return the name of the running task instance, without the try."""
     name = _task_name(context)
     return f"{name}/{context['ti'].map_index}" if is_mapped(context) else name
 
 
 def is_mapped(context: Context) -> bool:
-    """Tell whether the task is one of those that a mapped task, or a mapped group, became."""
+    """Return whether the task instance is one of a mapped task, or of a task in a mapped group."""
     map_index = context["ti"].map_index
     return map_index is not None and map_index >= 0
 
@@ -65,16 +40,12 @@ def campaign_name(context: Context, campaign: str | None, resend_key: str, ledge
     """
     Return the name within which a number is invited at most once.
 
-    :param context: of the task.
     :param campaign: the user's name for it; the task of this run if None, which mapped tasks share.
-    :param resend_key: the user's word for sending on purpose once more; empty for none.
-    :param ledger_conn_id: of the ledger's database; None for the task state store.
-    :raises AirflowFailException: when a campaign is named that nobody would remember, or that could be another one with
-        a resend key.
+    :raises AirflowFailException: the campaign is named without a ledger to keep it, or like one with a resend key.
     """
     if campaign and "#" in campaign:
         raise AirflowFailException(
-            f"Nothing was sent. campaign={scrub(campaign)!r} has a # in it, which stands before a resend_key; write the"
+            f"Nothing was sent. campaign={scrub(campaign)!r} has a # in it, which separates a resend_key; write the"
             " name without it"
         )
     if campaign and not ledger_conn_id:
@@ -86,97 +57,86 @@ def campaign_name(context: Context, campaign: str | None, resend_key: str, ledge
 
 
 def with_resend_key(name: str, resend_key: str | None) -> str:
-    """
-    Set apart what is sent once more on purpose.
-
-    :param name: of a campaign, or of a batch.
-    :param resend_key: the user's word for it; empty for none.
-    """
+    """Return the name of what is sent once more on purpose."""
     return f"{name}#{resend_key}" if resend_key else name
 
 
 def batch_name(identity: str, campaign: str | None, resend_key: str | None) -> str:
-    """Name a batch and its result rows, so that no other batch takes them for its own."""
+    """Return the name of a batch and its result rows; no other batch has it."""
     return with_resend_key(f"{identity}@{campaign}" if campaign else identity, resend_key)
 
 
-def invite_ledger(operator: KeepsLedger, context: Context, campaign: str) -> Ledger:
-    """
-    Give the ledger of a single invite.
-
-    :param operator: with ``ledger_conn_id`` and ``ledger_table``.
-    :param context: of the task.
-    :param campaign: the campaign's name.
-    """
+def invite_ledger(context: Context, campaign: str, conn_id: str | None, table: str, log: Any) -> Ledger:
+    """Return the ledger of a single invite."""
     from airflow_provider_omnichat.campaign.ledger.interface import NoLedger
     from airflow_provider_omnichat.campaign.ledger.task_state import StateStoreLedger
 
-    if operator.ledger_conn_id:
-        return sql_ledger(operator, operator.ledger_conn_id, context, campaign)
+    if conn_id:
+        return sql_ledger(context, campaign, conn_id, table)
     store = context.get("task_state_store")
     if store is not None:
         return StateStoreLedger(store)
-    operator.log.warning(
-        "This Airflow has no task state store (it came with 3.3): nobody remembers whether the invite was sent, so a"
-        " retry or a clear of this task sends nothing. With ledger_conn_id, a database remembers."
+    log.warning(
+        "This Airflow has no task state store (it came with 3.3): it is not recorded whether the invite was sent, so a"
+        " retry or a clear of this task sends nothing. With ledger_conn_id, it is recorded in a database."
     )
     return NoLedger()
 
 
-def batch_ledger(operator: KeepsBatchLedger, context: Context, campaign: str) -> Callable[[], Ledger]:
+def batch_ledger(
+    context: Context,
+    campaign: str,
+    conn_id: str | None,
+    table: str,
+    log: Any,
+    *,
+    retries: int | None,
+    waits: bool,
+    is_dry_run: bool,
+) -> Callable[[], Ledger]:
     """
-    Give what makes the ledger of a batch, in the thread that will use it.
+    Return what makes the ledger of a batch, in the thread that will use it.
 
-    :param operator: whose arguments say which.
-    :param context: of the task.
-    :param campaign: the campaign's name.
-    :raises AirflowFailException: the task has retries or may be deferred, and there is nothing to remember by whom it
-        has invited.
+    :param waits: whether the task may be deferred until a send window opens.
+    :raises AirflowFailException: the task has retries or may be deferred, and nothing remembers whom it has invited.
     """
     from airflow_provider_omnichat.campaign.ledger.interface import NoLedger
     from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
 
-    if operator.ledger_conn_id:
-        ledger = sql_ledger(operator, operator.ledger_conn_id, context, campaign)
+    if conn_id:
+        ledger = sql_ledger(context, campaign, conn_id, table)
         return lambda: ledger
-    if operator.is_dry_run:
+    if is_dry_run:
         return NoLedger
     store = context.get("task_state_store")
     if store is not None:
         in_turns = SimpleNamespace(get=in_turn(store.get), set=in_turn(store.set))
         return lambda: StateStoreJournal(in_turns, campaign)
-    if operator.retries:
+    if retries:
         raise AirflowFailException(
             "This Airflow has no task state store (it came with 3.3), so a retry would not know whom to send to."
-            f" Give ledger_conn_id, or set retries=0 (now {operator.retries}). Nothing was sent."
+            f" Give ledger_conn_id, or set retries=0 (now {retries}). Nothing was sent."
         )
-    if operator.send_window is not None and operator.on_closed == "defer":
+    if waits:
         raise AirflowFailException(
             "This Airflow has no task state store (it came with 3.3), so that after a wait for the send window"
-            ' everybody would be invited again. Give ledger_conn_id, or on_closed="skip". Nothing was sent.'
+            ' everybody would be invited again. Give ledger_conn_id, or SendWindow(..., on_closed="skip"). Nothing was'
+            " sent."
         )
-    operator.log.warning(
+    log.warning(
         "This Airflow has no task state store (it came with 3.3): if this task is cleared, it sends nothing, because"
-        " nobody remembers whom it has invited. With ledger_conn_id, a database remembers."
+        " it is not recorded whom it invited. With ledger_conn_id, it is recorded in a database."
     )
     return NoLedger
 
 
-def sql_ledger(operator: KeepsLedger, conn_id: str, context: Context, campaign: str) -> SqlLedger:
-    """
-    Give the ledger in a database.
-
-    :param operator: with ``ledger_table``.
-    :param conn_id: of the database.
-    :param context: of the task.
-    :param campaign: the campaign's name.
-    :raises AirflowFailException: ``ledger_table`` is not the name of a table.
-    """
+def sql_ledger(context: Context, campaign: str, conn_id: str, table: str) -> SqlLedger:
+    """Return the ledger in a table; raise AirflowFailException for an invalid name of one."""
     from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
-    from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+    from airflow_provider_omnichat.hooks.databases import ledger_database
 
     database = ledger_database(conn_id)
     try:
-        return SqlLedger(database, campaign, task_identity(context), operator.ledger_table)
-    except ValueError as error:  # the table's name is none, and stays so
+        return SqlLedger(database, campaign, task_identity(context), table)
+    except ValueError as error:  # the name stays invalid in the next try
         raise AirflowFailException(sentences("Nothing was sent", str(error))) from None

@@ -1,8 +1,8 @@
-"""How far a task is, in an XCom of its own, where the tab *Invites* of Airflow's UI reads it."""
+"""How far a task is, in an XCom that the tab *Invites* of Airflow's UI reads."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_omnichat.hooks.supervisor import in_turn
 
@@ -12,24 +12,10 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.engine.progress import Publish
 
 PROGRESS_KEY = "invite_progress"
-"""
-The XCom.
-
-It holds what ``campaign.engine.progress.Progress.snapshot`` gives, with ``campaign``, ``try_number`` and ``results``.
-"""
+"""It holds ``campaign.engine.progress.Progress.snapshot``, with ``campaign``, ``try_number`` and ``results``."""
 
 _FIRST_WITH_TABS = (3, 1)
 _LONGEST_WAIT_SECONDS = 1.0
-
-
-class PushesXComs(Protocol):
-    """What is used of an operator."""
-
-    do_xcom_push: bool
-
-    @property
-    def log(self) -> Any:
-        """Of the task; its type differs between the generations of Airflow."""
 
 
 def has_tabs() -> bool:
@@ -39,18 +25,18 @@ def has_tabs() -> bool:
     return tuple(int(part) for part in __version__.split(".")[:2]) >= _FIRST_WITH_TABS
 
 
-def progress_of(operator: PushesXComs, context: Context, campaign: str, results: str | None = None) -> Publish | None:
-    """Give what pushes the progress of a task; None where nobody would look at it."""
-    if not operator.do_xcom_push or not has_tabs():
+def progress_of(context: Context, log: Any, campaign: str, results: str | None = None) -> Publish | None:
+    """Return what pushes the progress of a task; None if no tab can show it."""
+    if not has_tabs():
         return None
     ti = context["ti"]
-    return _Push(operator.log, ti, {"campaign": campaign, "try_number": ti.try_number, "results": results})
+    return _Push(log, ti, {"campaign": campaign, "try_number": ti.try_number, "results": results})
 
 
 class _Push:
     def __init__(self, log: Any, ti: Any, head: dict[str, Any]) -> None:
         self._log = log
-        # A snapshot that comes too late is left out: the next one says more.
+        # A snapshot that would have to wait is left out: the next one says more.
         self._push = in_turn(ti.xcom_push, seconds=_LONGEST_WAIT_SECONDS)
         self._head = head
         self._has_warned = False
@@ -58,7 +44,7 @@ class _Push:
     def __call__(self, snapshot: dict[str, Any]) -> None:
         try:
             self._push(key=PROGRESS_KEY, value={**self._head, **snapshot})
-        except Exception as error:  # that nobody can watch is no reason to stop sending
+        except Exception as error:  # it cannot be watched, which is no reason to stop sending
             if not self._has_warned:
                 self._log.warning("The tab Invites does not show how far this task is (%s)", type(error).__name__)
             self._has_warned = True

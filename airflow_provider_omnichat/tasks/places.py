@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from airflow_provider_omnichat.api.privacy import shown_address
 from airflow_provider_omnichat.campaign.ledger.place import LedgerPlace
@@ -23,8 +23,7 @@ from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.campaign.results.directory import owner_of
 from airflow_provider_omnichat.campaign.results.files import ResultFiles
 from airflow_provider_omnichat.campaign.results.table import ResultTable
-from airflow_provider_omnichat.hooks.ledger_database import ledger_database
-from airflow_provider_omnichat.hooks.result_database import result_database
+from airflow_provider_omnichat.hooks.databases import ledger_database, result_database
 from airflow_provider_omnichat.tasks.given_files import check_address, storage_path
 from airflow_provider_omnichat.tasks.ledger import batch_name, task_identity
 
@@ -120,8 +119,6 @@ def place_at(rows_in: RowsIn | None) -> Place:
 class HasArguments(Protocol):
     """What is used of an operator."""
 
-    private_fields: ClassVar[Any]
-
     def private(self, name: str) -> Any:
         """Return the true value of a private field."""
 
@@ -130,7 +127,7 @@ def place_of_operator(operator: HasArguments, context: Context, campaign: str) -
     """Find the place that the arguments of a running task name; see :func:`place_of`."""
 
     def argument(name: str) -> Any:
-        value = operator.private(name) if name in operator.private_fields else getattr(operator, name, None)
+        value = operator.private(name) if hasattr(operator, name) else None
         return value or None
 
     return place_of(Batch(task_identity(context), campaign, argument, context["ti"].try_number))

@@ -1,4 +1,4 @@
-"""Errors as they stand in a task's log: what has happened and what to do, not where in the provider it was noticed."""
+"""Errors in a task's log: what has happened and what to do, not where in the provider it was noticed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _PROVIDER = "airflow_provider_omnichat."
 
 def short_errors(method: Callable[P, T]) -> Callable[P, T]:
     """
-    Leave the provider's own calls out of the traceback of an error that says all by itself.
+    Leave the provider's calls out of the traceback of an error that explains itself.
 
-    What a function of the user's has called stays, and so does all of an error that nobody has thought of. The values
-    of local variables are left out in any case.
+    Calls of a user's function stay, and so does the whole traceback of any other error. Local variables are left out in
+    any case.
     """
     return leaves_no_locals(method, _shorten)
 

@@ -1,4 +1,4 @@
-"""The operator that sends invites to the people whom a query gives."""
+"""The operator that sends invites to the people in the result of a query."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_omnichat.api.privacy import describe_list, mask_numbers
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
+from airflow_provider_omnichat.tasks.fields import Field, Kind, table, templated
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 
 class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
     """
-    Send SMS invites to the people whom a query gives: each at most once, each row to exactly one outcome.
+    Send SMS invites to the people in the result of a query: each at most once, each row to exactly one outcome.
 
-    It is the :class:`~airflow_provider_omnichat.operators.batch.SendInviteBatchOperator` with another source: what is
-    not told of here is told of there. Each try runs the query. Its rows, of the columns that are needed, are first set
-    aside in an unnamed file on the worker's disk, so that neither memory nor a cursor is held while they are sent.
+    See :class:`~airflow_provider_omnichat.operators.batch.SendInviteBatchOperator` for the other parameters. Each try
+    runs the query. Its rows, of the columns that are needed, are first set aside in an unnamed file on the worker's
+    disk, so that neither memory nor a cursor is held while they are sent.
 
-    Column names are taken as they are, or, where there is no such column, without regard to capitals.
+    Column names are taken as they are, or, if there is no such column, without regard to capitals.
 
     :param sql: one query, or the name of a ``.sql`` file. (templated; shown with numbers masked)
     :param conn_id: a connection of any type that Airflow has an SQL hook (``DbApiHook``) for. (templated)
@@ -31,7 +32,7 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         ``%(name)s`` or ``:name``. (templated; not shown)
     :param to_column: the column that holds the number.
     :param message_column: a column that holds a row's own text, which is sent as it is; where it is empty, *message* is
-        taken. A query's columns ``message`` (without *message_column*) and ``link_placeholder`` are taken likewise.
+        sent. So are columns ``message`` (without *message_column*) and ``link_placeholder``.
     :param message: the text for rows without their own; ``{first_name}`` takes the column of that name. (templated; not
         shown)
     :param key_column: the column that names a row in results and errors, such as ``customer_id``; not a personal one.
@@ -42,25 +43,23 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
     :raises ValueError: when the DAG is parsed: *results_table* with *results_path*, or *results_conn_id* without it.
     :raises SqlQueryError: the query cannot be run or read to its end; nothing was sent.
     :raises SpoolError: the rows cannot be set aside; nothing was sent.
-    :raises AirflowFailException: the query is not one that gives a list, or lacks a column; nothing was sent.
+    :raises AirflowFailException: the query does not give a list, or lacks a column; nothing was sent.
     """
 
-    template_fields: Sequence[str] = (
-        "sql",
-        "conn_id",
-        "parameters",
-        "results_table",
-        "results_conn_id",
-        *(name for name in SendInviteBatchOperator.template_fields if name != "invites"),
-    )
+    argument_fields: ClassVar = {
+        **table(
+            Field("sql", Kind.TEXT, shown=mask_numbers),
+            "conn_id",
+            Field("parameters", Kind.VALUE, shown=partial(describe_list, of="values")),
+            "results_table",
+            "results_conn_id",
+            Field("message_column", templated=False),
+        ),
+        **{name: field for name, field in SendInviteBatchOperator.argument_fields.items() if name != "invites"},
+    }
+    template_fields: Sequence[str] = templated(argument_fields)
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers: ClassVar = {"sql": "sql"}
-    private_fields: ClassVar = {
-        **{name: show for name, show in SendInviteBatchOperator.private_fields.items() if name != "invites"},
-        "sql": mask_numbers,
-        "parameters": partial(describe_list, of="values"),
-    }
-    not_texts: ClassVar = frozenset({*SendInviteBatchOperator.not_texts, "parameters"})
     ui_color = "#ffe3d3"
 
     def __init__(
@@ -88,12 +87,10 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         self.refuse_what_is_no_text()
 
     def row_source(self, context: Context) -> RowSource:
-        """Give the rows of the query."""
+        """Return the rows of the query."""
         from airflow_provider_omnichat.campaign.rows.columns import Need
-        from airflow_provider_omnichat.tasks.plan import named_columns
-        from airflow_provider_omnichat.tasks.query_rows import QueryRows
+        from airflow_provider_omnichat.tasks.row_sources import QueryRows
 
         own = [Need("message", self.message_column, "message_column")] if self.message_column else []
-        return QueryRows(
-            self.conn_id, self.private("sql"), self.private("parameters"), named_columns(self, *own), self.log
-        )
+        columns = self.row_columns(*own)
+        return QueryRows(self.conn_id, self.private("sql"), self.private("parameters"), columns, self.log)

@@ -13,8 +13,7 @@ from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 from airflow_provider_omnichat.campaign.results.table import ResultTable
 from airflow_provider_omnichat.cli.__main__ import main
-from airflow_provider_omnichat.hooks.ledger_database import ledger_database
-from airflow_provider_omnichat.hooks.result_database import result_database
+from airflow_provider_omnichat.hooks.databases import ledger_database, result_database
 from tests.support.airflow_versions import AIRFLOW
 from tests.support.released_tables import CAMPAIGN, OLDEST, VERSIONS, ReleasedTable
 from tests.support.sql_connections import CONN_ID, Database, connected

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
+from airflow_provider_omnichat.campaign.preview.budget import Budget
 from airflow_provider_omnichat.decorators.omnichat_invite import omnichat_invite_task
 from tests.support.airflow_harness import START, run_task
 from tests.support.airflow_versions import needs_runner, needs_store
 from tests.support.batch_tasks import MESSAGE, counts, number, people
-from tests.support.send_windows import DAY, HOURS, NIGHT
+from tests.support.send_windows import DAY, NIGHT, window
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_a_generator_can_be_counted_before_the_first_send(at_sandbox):
     def invite() -> Iterator[dict[str, Any]]:
         yield from people(300)
 
-    run = run_task(task_of(invite, max_invites=299))
+    run = run_task(task_of(invite, budget=Budget(max_invites=299)))
     assert run.state == "failed"
     assert "300 people would be invited" in str(run.error)
     assert at_sandbox.requests_seen == 0
@@ -123,7 +124,7 @@ def failing(how: str, error: BaseException) -> Any:
 
 
 @pytest.mark.parametrize("how", ["at once", "midway", "iterable"])
-@pytest.mark.parametrize("given", [{"max_invites": 100}, {"approved": "x"}, {"dry_run": True}, {}])
+@pytest.mark.parametrize("given", [{"budget": Budget(max_invites=100)}, {"approved": "x"}, {"dry_run": True}, {}])
 @pytest.mark.parametrize(
     "error", [ValueError(f"{SECRET} of Anna Müller is odd"), KeyError("Anna Müller"), OSError(f"no {SECRET}")]
 )
@@ -165,7 +166,9 @@ def test_a_function_that_failed_is_called_again_by_the_retry_and_nobody_gets_a_s
 @pytest.mark.parametrize("how", ["at once", "midway"])
 @pytest.mark.parametrize(("error", "state"), [(AirflowSkipException, "skipped"), (AirflowFailException, "failed")])
 def test_what_the_function_says_to_airflow_holds(at_sandbox, ledger, how, error, state):
-    run = run_task(task_of(failing(how, error("not today")), retries=2, max_invites=100, **ledger), retries=2)
+    run = run_task(
+        task_of(failing(how, error("not today")), retries=2, budget=Budget(max_invites=100), **ledger), retries=2
+    )
     assert (run.state, at_sandbox.requests_seen) == (state, 0)
 
 
@@ -195,11 +198,11 @@ def test_what_comes_after_a_deferral_calls_the_function_again_and_sends_to_nobod
     def invite() -> Any:
         return [*people(3, zone=DAY), {"to": f"+{number(9)}", "name": "x", "zone": next(zones)}]
 
-    task = task_of(invite, send_window=HOURS, time_zone_column="zone")
+    task = task_of(invite, send_window=window())
     store: dict[str, Any] = {}
     first = run_task(task, store=store)
     assert (first.state, counts(first)) == ("deferred", {"accepted": 3, "held": 1})
-    last = run_task(task_of(invite, send_window=HOURS, time_zone_column="zone"), store=store, resume=first.deferral)
+    last = run_task(task_of(invite, send_window=window()), store=store, resume=first.deferral)
     assert last.succeeded, last.error
     assert counts(last) == {"accepted": 4}
     assert at_sandbox.requests_seen == 4

@@ -22,8 +22,7 @@ from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.results.table import ResultTable, ResultTableError
 from airflow_provider_omnichat.campaign.sql import session as sql_database
-from airflow_provider_omnichat.hooks.ledger_database import ledger_database
-from airflow_provider_omnichat.hooks.result_database import result_database
+from airflow_provider_omnichat.hooks.databases import ledger_database, result_database
 from airflow_provider_omnichat.hooks.sql_rows import SqlQueryError, rows_of_query
 from tests.support.patience import PATIENCE_SECONDS
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import DAG, BaseOperator
 
-from airflow_provider_omnichat.notifications.omnichat import _SEEN, OmnichatInviteNotifier
+from airflow_provider_omnichat.notifications.omnichat import _BEGUN, OmnichatInviteNotifier
 from tests.support.airflow_harness import START, run_task
 from tests.support.airflow_versions import AIRFLOW, HAS_STATE_STORE, needs_runner, needs_store
 
@@ -20,7 +20,7 @@ MESSAGE = "{{ dag.dag_id }} / {{ ti.task_id }}, try {{ ti.try_number }}, failed:
 
 @pytest.fixture(autouse=True)
 def new_process() -> None:
-    _SEEN._seen.clear()
+    _BEGUN.clear()
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_task_that_fails_invites_once_for_each_try_however_often_airflow_calls
         task = Breaks(task_id="load", on_failure_callback=[told, told], on_retry_callback=told, retries=1)
         run_task(task, store=store, retries=1, try_number=try_number)
         if HAS_STATE_STORE:  # which remembers over processes
-            _SEEN._seen.clear()
+            _BEGUN.clear()
     texts = [sms.message for sms in at_sandbox.accepted]
     assert texts == [f"invites / load, try {n}, failed: <link>" for n in (1, 2)]
     assert told.message == MESSAGE, "the next task gets its own text"
@@ -79,7 +79,7 @@ def test_task_instances_tries_and_runs_are_told_apart(at_sandbox):
 def test_a_database_remembers_over_processes(at_sandbox, ledger):
     for _ in range(3):
         notifier(**ledger)(context())
-        _SEEN._seen.clear()
+        _BEGUN.clear()
     notifier(**ledger)(context(try_number=2))
     assert [sms.message for sms in at_sandbox.accepted] == [f"d / t, try {n}, failed: <link>" for n in (1, 2)]
 

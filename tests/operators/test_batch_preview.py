@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_omnichat.campaign.preview.budget import Budget
 from airflow_provider_omnichat.tasks.earlier_tries import BEGUN_KEY
 from tests.support.airflow_harness import run_task
 from tests.support.batch_tasks import batch, counts, number, people
-from tests.support.send_windows import DAY, HOURS, NIGHT
+from tests.support.send_windows import DAY, NIGHT, window
 
 
 def test_a_dry_run_makes_no_request_and_touches_no_ledger(at_sandbox, tmp_path):
@@ -40,9 +41,9 @@ def test_a_dry_run_makes_no_request_and_touches_no_ledger(at_sandbox, tmp_path):
 @pytest.mark.parametrize(
     ("limit", "words"),
     [
-        ({"max_invites": 9}, "10 people would be invited, max_invites is 9"),
-        ({"max_segments": 9}, "about 10 SMS would be sent, max_segments is 9"),
-        ({"price_per_segment": 0.1, "max_cost": 0.5}, "it would cost about 1.00, max_cost is 0.50"),
+        ({"budget": Budget(max_invites=9)}, "10 people would be invited, max_invites is 9"),
+        ({"budget": Budget(max_segments=9)}, "about 10 SMS would be sent, max_segments is 9"),
+        ({"budget": Budget(price_per_segment=0.1, max_cost=0.5)}, "it would cost about 1.00, max_cost is 0.50"),
     ],
 )
 def test_a_list_beyond_its_budget_is_refused_before_the_first_send(at_sandbox, tmp_path, kind, limit, words):
@@ -68,19 +69,19 @@ def test_a_list_within_its_budget_is_sent(at_sandbox, tmp_path, kind):
         path = tmp_path / "list.jsonl"
         path.write_text("".join(json.dumps(one) + "\n" for one in invites))
         invites = str(path)
-    run = run_task(batch(invites, max_invites=10, max_segments=10, price_per_segment=0.1, max_cost=1))
+    run = run_task(batch(invites, budget=Budget(max_invites=10, max_segments=10, price_per_segment=0.1, max_cost=1)))
     assert run.succeeded, run.error
     assert counts(run) == {"accepted": 10}
 
 
 def test_who_has_opted_out_does_not_count_for_the_budget(at_sandbox):
-    run = run_task(batch(people(10), max_invites=9, suppression=[f"+{number(0)}"]))
+    run = run_task(batch(people(10), budget=Budget(max_invites=9), suppression=[f"+{number(0)}"]))
     assert run.succeeded, run.error
     assert counts(run) == {"accepted": 9, "suppressed": 1}
 
 
 def test_the_approved_list_is_sent_and_no_other(at_sandbox):
-    preview = run_task(batch(people(10), dry_run=True, price_per_segment=0.05))
+    preview = run_task(batch(people(10), dry_run=True, budget=Budget(price_per_segment=0.05)))
     assert preview.succeeded, preview.error
     approved = preview.xcom["fingerprint"]
     assert preview.xcom["return_value"]["fingerprint"] == approved
@@ -112,10 +113,8 @@ def test_a_preview_tells_people_who_when_how_much_and_who_not(at_sandbox, ledger
             dry_run=True,
             campaign="welcome",
             suppression=[f"+{number(21)}"],
-            send_window=HOURS,
-            time_zone_column="zone",
-            price_per_segment=0.05,
-            currency="CHF",
+            send_window=window(),
+            budget=Budget(price_per_segment=0.05, currency="CHF"),
             **ledger,
         )
     )
@@ -173,9 +172,7 @@ def test_what_a_preview_tells_is_what_then_becomes_of_each_row(at_sandbox, ledge
         "campaign": "spring",
         "max_per_recipient": (1, "7d"),
         "suppression": [f"+{number(i)}" for i in range(8, 12)],
-        "send_window": HOURS,
-        "time_zone_column": "zone",
-        "on_closed": on_closed,
+        "send_window": window(on_closed=on_closed),
         **ledger,
     }
     preview = run_task(batch(invites, dry_run=True, task_id="preview", **given))
@@ -189,7 +186,7 @@ def test_what_a_preview_tells_is_what_then_becomes_of_each_row(at_sandbox, ledge
 
 
 def test_a_preview_of_a_list_beyond_its_budget_is_there_and_red(at_sandbox):
-    run = run_task(batch(people(10), dry_run=True, max_invites=9))
+    run = run_task(batch(people(10), dry_run=True, budget=Budget(max_invites=9)))
     assert run.state == "failed"
     assert "max_invites is 9" in str(run.error)
     assert "**10** people" in run.xcom["markdown"]
@@ -197,7 +194,7 @@ def test_a_preview_of_a_list_beyond_its_budget_is_there_and_red(at_sandbox):
 
 def test_a_preview_holds_the_budget_against_what_the_send_holds_it_against(at_sandbox, ledger):
     run_task(batch(people(5), campaign="welcome", **ledger))
-    given: dict[str, Any] = {"campaign": "welcome", "max_invites": 9, **ledger}
+    given: dict[str, Any] = {"campaign": "welcome", "budget": Budget(max_invites=9), **ledger}
     preview = run_task(batch(people(10), dry_run=True, **given))
     assert "**5** people" in preview.xcom["markdown"]
     sent = run_task(batch(people(10), **given))
@@ -219,11 +216,11 @@ def test_budget_and_approval_are_of_the_whole_list_also_for_a_part_of_it(at_sand
     assert preview.succeeded, preview.error
     assert preview.xcom["fingerprint"] == whole
     assert 0 < preview.xcom["return_value"]["rows"] < 40
-    refused = part(0, max_invites=39)
+    refused = part(0, budget=Budget(max_invites=39))
     assert "40 people would be invited, max_invites is 39" in str(refused.error)
     assert at_sandbox.requests_seen == 0
     for of in range(2):
-        run = part(of, approved=whole, max_invites=40)
+        run = part(of, approved=whole, budget=Budget(max_invites=40))
         assert run.succeeded, run.error
     assert sorted(sms.to for sms in at_sandbox.accepted) == [number(i) for i in range(40)]
 

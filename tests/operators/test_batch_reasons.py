@@ -11,7 +11,7 @@ from airflow_provider_omnichat.campaign.results.tally import Tally
 from tests.support.airflow_harness import run_task
 from tests.support.airflow_versions import HAS_STATE_STORE, needs_runner, needs_store
 from tests.support.batch_tasks import batch, counts, number, people
-from tests.support.send_windows import DAY, HOURS, NIGHT
+from tests.support.send_windows import DAY, NIGHT, window
 
 
 def reasons(run: Any) -> list[tuple[str, str, str | None, int, list[Any]]]:
@@ -81,7 +81,7 @@ def test_a_deferral_counts_no_reason_twice(at_sandbox, ledger):
     memory: dict[str, Any] = {} if HAS_STATE_STORE else ledger
     at_sandbox.script("rejected:10", "ok")
     night = {"to": f"+{number(50)}", "name": "x", "id": "c50", "zone": NIGHT}
-    given = {"send_window": HOURS, "time_zone_column": "zone", "key_column": "id", "max_rejected_ratio": 1.0, **memory}
+    given = {"send_window": window(), "key_column": "id", "max_rejected_ratio": 1.0, **memory}
     store: dict[str, Any] = {}
     first = run_task(batch([*people(2, zone=DAY), night], concurrency=1, **given), store=store)
     assert first.state == "deferred", first.error

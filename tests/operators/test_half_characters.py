@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
 from airflow_provider_omnichat.operators.omnichat import SendInviteOperator
 from tests.support.airflow_harness import run_task
 from tests.support.airflow_versions import HAS_STATE_STORE, needs_runner, needs_store
 from tests.support.batch_tasks import MESSAGE, batch, counts, number, rows_in
 from tests.support.list_sources import Sources
 
+WHOLE_DAY = SendWindow("00:00", "24:00", zone_column="zone")
 HALF = "\ud83d"
 REFUSED = "has half a character in it (a lone surrogate); mend the source's encoding"
 
@@ -34,9 +36,9 @@ def test_in_a_row_it_costs_that_row_at_most(at_sandbox, ledger, tmp_path, monkey
     rows[3].update(name=HALF, id=f"c3{HALF}")  # named in the manifest
     rows[4]["to"] += HALF
     rows[5]["zone"] = f"Europe/{HALF}"
-    given = {"key_column": "id", "message": MESSAGE, "max_rejected_ratio": 1.0, "time_zone_column": "zone"}
+    given = {"key_column": "id", "message": MESSAGE, "max_rejected_ratio": 1.0, "send_window": WHOLE_DAY}
     kept = {"results_path": str(tmp_path / "results"), **(ledger if remembers == "ledger" else {})}
-    task = Sources(tmp_path, monkeypatch).task(kind, rows, send_window=("00:00", "24:00"), **given, **kept)
+    task = Sources(tmp_path, monkeypatch).task(kind, rows, **given, **kept)
     run = run_task(task, on_message=strictly)
     assert run.succeeded, run.error
     assert counts(run) == {"accepted": 5, "invalid": 3}

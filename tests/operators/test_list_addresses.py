@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
+from airflow_provider_omnichat.campaign.preview.budget import Budget
 from airflow_provider_omnichat.campaign.results.directory import ResultFileError
 from airflow_provider_omnichat.campaign.results.files import ResultFiles, read_results
 from tests.support.airflow_harness import run_task
@@ -126,7 +128,7 @@ FAILURES = {
 
 @pytest.mark.parametrize("error", FAILURES.values(), ids=FAILURES)
 @pytest.mark.parametrize("argument", ["invites", "suppression"])
-@pytest.mark.parametrize("how", [{}, {"max_invites": 9}], ids=["once", "twice"])
+@pytest.mark.parametrize("how", [{}, {"budget": Budget(max_invites=9)}], ids=["once", "twice"])
 def test_a_storage_that_fails_is_retried_and_what_it_says_shows_nothing(
     at_sandbox, caplog, capfd, error, argument, how
 ):
@@ -308,10 +310,12 @@ def test_a_number_in_a_field_that_a_row_lacks_is_masked(at_sandbox):
     assert_nothing_shows(run)
 
 
-@pytest.mark.parametrize("by", ["to_column", "key_column", "region_column", "time_zone_column"])
+@pytest.mark.parametrize("by", ["to_column", "key_column", "region_column", "send_window"])
 def test_a_column_named_like_a_number_is_masked(at_sandbox, by):
     rows = [{f"+{NUMBER}": "x", **row} for row in people(2)]
-    run = run_task(batch(rows, **{by: f"00{NUMBER}"}))
+    column: Any = f"00{NUMBER}"
+    given = {by: SendWindow("00:00", "24:00", zone_column=column) if by == "send_window" else column}
+    run = run_task(batch(rows, **given))
     assert run.state == "failed"
     assert "no row has a column" in str(run.error)
     assert_nothing_shows(run)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
+from airflow_provider_omnichat.campaign.preview.budget import Budget
 from airflow_provider_omnichat.campaign.rows import columns
 from tests.support.airflow_harness import run_task
 from tests.support.batch_tasks import counts, number, people, rows_in
@@ -17,6 +19,7 @@ from tests.support.list_sources import EVERY_KIND, WITHOUT_HEADER, Sources, batc
 
 pytestmark = pytest.mark.usefixtures("ledger")
 
+WHOLE_DAY = SendWindow("00:00", "24:00", zone_column="zone")
 every_kind = pytest.mark.parametrize("kind", EVERY_KIND)
 without_header = pytest.mark.parametrize("kind", WITHOUT_HEADER)
 
@@ -56,7 +59,7 @@ def test_a_column_is_found_without_regard_to_capitals_and_white_space(at_sandbox
         to_column="mobile",
         region_column="country",
         key_column="id",
-        time_zone_column="zone",
+        send_window=WHOLE_DAY,
         default_region="CH",
         results_path=str(tmp_path / "results"),
     )
@@ -76,11 +79,13 @@ def test_a_column_is_found_without_regard_to_capitals_and_white_space(at_sandbox
         ({"to_column": "phone"}, "phone", "to_column"),
         ({"to_column": "mobile", "region_column": "country"}, "country", "region_column"),
         ({"to_column": "mobile", "key_column": "customer_id"}, "customer_id", "key_column"),
-        ({"to_column": "mobile", "time_zone_column": "zone"}, "zone", "time_zone_column"),
+        ({"to_column": "mobile", "send_window": WHOLE_DAY}, "zone", "send_window.zone_column"),
         ({"to_column": "mobile", "message": "Hi {last_name} <link>"}, "last_name", "message"),
     ],
 )
-@pytest.mark.parametrize("how", [{}, {"max_invites": 100}, {"dry_run": True}], ids=["once", "twice", "dry"])
+@pytest.mark.parametrize(
+    "how", [{}, {"budget": Budget(max_invites=100)}, {"dry_run": True}], ids=["once", "twice", "dry"]
+)
 def test_a_column_that_is_nowhere_is_refused_before_the_first_send(at_sandbox, sources, kind, given, column, by, how):
     rows = [{"mobile": f"+{number(i)}", "name": "P", "+41 79 302 67 27": "x"} for i in range(5)]
     if kind.startswith(("csv", "tsv")):  # a header with a number in it is refused for that

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_omnichat.campaign.preview.budget import Budget
 from tests.support.airflow_harness import START, run_task
 from tests.support.airflow_versions import needs_runner, needs_store
 from tests.support.batch_tasks import MESSAGE, counts, number, people, rows_in
@@ -146,7 +147,7 @@ def mapped_output() -> Any:
     ],
     ids=["a list each", "a dict each", "both", "one task"],
 )
-@pytest.mark.parametrize("how", [{}, {"max_invites": 10}], ids=["once", "twice"])
+@pytest.mark.parametrize("how", [{}, {"budget": Budget(max_invites=10)}], ids=["once", "twice"])
 def test_what_mapped_tasks_give_is_one_list_numbered_through(at_sandbox, tmp_path, given, how):
     task = batch(mapped_output(), results_path=str(tmp_path), **how)
     run = run_task(task, upstream={"find": given})
@@ -236,7 +237,9 @@ never = pytest.mark.parametrize(("given", "words"), NEVER.values(), ids=NEVER)
 
 
 @never
-@pytest.mark.parametrize("how", [{}, {"max_invites": 10}, {"dry_run": True}], ids=["once", "twice", "dry"])
+@pytest.mark.parametrize(
+    "how", [{}, {"budget": Budget(max_invites=10)}, {"dry_run": True}], ids=["once", "twice", "dry"]
+)
 def test_what_can_never_be_a_list_ends_the_task_at_once(at_sandbox, given, words, how):
     # From a function, so that no template engine touches it.
     assert_refused(run_task(decorated(giving(given), retries=5, **how), retries=5), at_sandbox, words)

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
+from airflow_provider_omnichat.campaign.preview.budget import Budget
 from tests.support.airflow_harness import run_task
 from tests.support.airflow_versions import HAS_STATE_STORE, needs_store
 from tests.support.batch_tasks import batch, counts, number, people, rows_in
 from tests.support.patience import wait_until
-from tests.support.send_windows import DAY, HOURS, NIGHT, next_opening, zone_at
+from tests.support.send_windows import DAY, HOURS, NIGHT, next_opening, window, zone_at
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def at_nine_in(zone: str, moment: datetime) -> bool:
 
 
 def test_without_a_window_the_hour_does_not_matter(at_sandbox):
-    assert run_task(batch(people(3, zone=NIGHT), time_zone_column="zone")).succeeded
+    assert run_task(batch(people(3, zone=NIGHT))).succeeded
 
 
 def test_those_who_are_open_are_sent_to_and_then_the_task_sleeps_until_the_next_opening(at_sandbox, memory, tmp_path):
@@ -38,7 +40,7 @@ def test_those_who_are_open_are_sent_to_and_then_the_task_sleeps_until_the_next_
         *people(5, zone=DAY),
         *[{**one, "to": f"+{number(100 + i)}"} for i, one in enumerate(people(3, zone=NIGHT))],
     ]
-    given = {"send_window": HOURS, "time_zone_column": "zone", "results_path": str(tmp_path), **memory}
+    given = {"send_window": window(), "results_path": str(tmp_path), **memory}
     store: dict[str, Any] = {}
     first = run_task(batch(list_of, **given), store=store)
     assert first.state == "deferred", first.error
@@ -73,7 +75,7 @@ def test_those_who_are_open_are_sent_to_and_then_the_task_sleeps_until_the_next_
 )
 def test_a_preview_tells_whether_those_who_are_closed_wait_or_are_left_out(at_sandbox, on_closed, later, left_out):
     list_of = [*people(3, zone=DAY), *[{"to": f"+{number(50 + i)}", "name": "x", "zone": NIGHT} for i in range(2)]]
-    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "on_closed": on_closed}
+    given: dict[str, Any] = {"send_window": window(on_closed=on_closed)}
     told = run_task(batch(list_of, dry_run=True, **given)).xcom["return_value"]
     assert told["counts"]["held"] == 2
     assert told["preview"]["later"] == later
@@ -110,7 +112,7 @@ def test_people_whose_windows_are_never_open_together_get_theirs_each_and_the_ta
     at_sandbox, memory, ledger, tmp_path, home
 ):
     """Who was sent to waits for nothing, although it is night there now: not for a moment, and not for ever."""
-    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "results_path": str(tmp_path)}
+    given: dict[str, Any] = {"send_window": window(), "results_path": str(tmp_path)}
     given |= memory if home == "default" else ledger
     east, west, south = people(3)
     store: dict[str, Any] = {}
@@ -135,7 +137,7 @@ def test_people_whose_windows_are_never_open_together_get_theirs_each_and_the_ta
 @needs_store
 def test_a_doubt_is_not_hidden_by_a_window_that_is_closed_meanwhile(at_sandbox):
     at_sandbox.script("drop-after")
-    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "on_closed": "skip"}
+    given: dict[str, Any] = {"send_window": window(on_closed="skip")}
     store: dict[str, Any] = {}
     assert run_task(batch(people(1, zone=DAY), **given), store=store).state == "failed"
     again = run_task(batch(people(1, zone=NIGHT), **given), store=store, try_number=2)
@@ -144,7 +146,7 @@ def test_a_doubt_is_not_hidden_by_a_window_that_is_closed_meanwhile(at_sandbox):
 
 
 def test_with_skip_those_who_are_closed_stay_held_and_the_task_is_green(at_sandbox):
-    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "on_closed": "skip"}
+    given: dict[str, Any] = {"send_window": window(on_closed="skip")}
     run = run_task(batch([*people(2, zone=DAY), {"to": f"+{number(50)}", "name": "x", "zone": NIGHT}], **given))
     assert run.succeeded, run.error
     assert counts(run) == {"accepted": 2, "held": 1}
@@ -152,7 +154,7 @@ def test_with_skip_those_who_are_closed_stay_held_and_the_task_is_green(at_sandb
 
 def test_a_doubt_does_not_keep_those_who_wait_from_their_invite(at_sandbox, memory):
     at_sandbox.script("drop-after")
-    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "concurrency": 1, **memory}
+    given: dict[str, Any] = {"send_window": window(), "concurrency": 1, **memory}
     list_of = [*people(2, zone=DAY), {"to": f"+{number(50)}", "name": "x", "zone": NIGHT}]
     store: dict[str, Any] = {}
     first = run_task(batch(list_of, **given), store=store)
@@ -165,7 +167,7 @@ def test_a_doubt_does_not_keep_those_who_wait_from_their_invite(at_sandbox, memo
 
 def test_too_many_rejected_ends_the_task_before_it_sleeps(at_sandbox, memory):
     at_sandbox.set_faults(["rejected:1:52"])
-    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", **memory}
+    given: dict[str, Any] = {"send_window": window(), **memory}
     run = run_task(batch([*people(5, zone=DAY), {"to": f"+{number(50)}", "name": "x", "zone": NIGHT}], **given))
     assert (run.state, counts(run)) == ("failed", {"rejected": 5, "held": 1})
 
@@ -173,7 +175,7 @@ def test_too_many_rejected_ends_the_task_before_it_sleeps(at_sandbox, memory):
 @needs_store
 def test_what_was_not_sent_is_retried_before_the_task_sleeps(at_sandbox):
     at_sandbox.script("ok", "401")
-    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "concurrency": 1, "retries": 1}
+    given: dict[str, Any] = {"send_window": window(), "concurrency": 1, "retries": 1}
     list_of = [*people(5, zone=DAY), {"to": f"+{number(50)}", "name": "x", "zone": NIGHT}]
     store: dict[str, Any] = {}
     first = run_task(batch(list_of, **given), store=store, retries=1)
@@ -184,7 +186,7 @@ def test_what_was_not_sent_is_retried_before_the_task_sleeps(at_sandbox):
 
 @pytest.mark.parametrize("on_empty", ["skip", "fail"])
 def test_a_list_that_all_have_left_during_the_wait_is_not_an_empty_one(at_sandbox, memory, on_empty):
-    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "on_empty": on_empty, **memory}
+    given: dict[str, Any] = {"send_window": window(), "on_empty": on_empty, **memory}
     store: dict[str, Any] = {}
     list_of = [*people(2, zone=DAY), {"to": f"+{number(50)}", "name": "x", "zone": NIGHT}]
     first = run_task(batch(list_of, **given), store=store)
@@ -194,7 +196,7 @@ def test_a_list_that_all_have_left_during_the_wait_is_not_an_empty_one(at_sandbo
 
 
 def test_what_is_refused_after_a_wait_does_not_say_that_nothing_was_sent(at_sandbox, memory):
-    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "max_invites": 3, **memory}
+    given: dict[str, Any] = {"send_window": window(), "budget": Budget(max_invites=3), **memory}
     store: dict[str, Any] = {}
     list_of = [*people(2, zone=DAY), {"to": f"+{number(50)}", "name": "x", "zone": NIGHT}]
     first = run_task(batch(list_of, **given), store=store)
@@ -211,7 +213,7 @@ def test_who_was_inside_and_whose_window_closed_in_the_queue_is_looked_at_again_
 ):
     from airflow_provider_omnichat.campaign.sending import sender
 
-    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", **memory}
+    given: dict[str, Any] = {"send_window": window(), **memory}
     list_of = [*people(5, zone=DAY), {"to": f"+{number(50)}", "name": "x", "zone": NIGHT}]
     store: dict[str, Any] = {}
     before = datetime.now(UTC)
@@ -233,13 +235,13 @@ def test_a_doubt_whose_window_closed_before_it_was_sent_again_waits_for_it_and_s
 ):
     from airflow_provider_omnichat.campaign.sending import sender
 
-    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", "concurrency": 1, **memory}
+    given: dict[str, Any] = {"send_window": window(), "concurrency": 1, **memory}
     store: dict[str, Any] = {}
     list_of = people(2, zone=DAY)
     at_sandbox.script("drop-before")
     assert counts(run_task(batch(list_of, **given), store=store)) == {"accepted": 1, "unknown": 1}
 
-    again = {**given, "on_unknown": "resend", "on_closed": on_closed}
+    again = {**given, "on_unknown": "resend", "send_window": window(on_closed=on_closed)}
     with monkeypatch.context() as clock:
         clock.setattr(sender, "time", lambda: (datetime.now(UTC) + timedelta(days=1)).timestamp())
         second = run_task(batch(list_of, **again), store=store, try_number=2)
@@ -263,13 +265,13 @@ def test_a_doubt_whose_window_closed_before_it_was_sent_again_waits_for_it_and_s
 def test_a_number_without_a_zone_takes_the_default_one(at_sandbox):
     satellite = [{"to": "+870773111632", "name": "x"}]
     for zone, outcome in ((DAY, "accepted"), (NIGHT, "held")):
-        run = run_task(batch(satellite, send_window=HOURS, default_time_zone=zone, on_closed="skip"))
+        run = run_task(batch(satellite, send_window=SendWindow(*HOURS, default_zone=zone, on_closed="skip")))
         assert run.succeeded, run.error
         assert counts(run) == {outcome: 1}
 
 
 def test_after_a_deferral_the_window_is_asked_again(at_sandbox, memory):
-    given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone", **memory}
+    given: dict[str, Any] = {"send_window": window(), **memory}
     store: dict[str, Any] = {}
     first = run_task(batch(people(2, zone=NIGHT), **given), store=store)
     again = run_task(batch(people(2, zone=NIGHT), **given), store=store, resume=first.deferral)

@@ -108,7 +108,9 @@ def attempt(
 
     report = CampaignReport()
     plan = CampaignPlan(
-        "c", pace=Pace(concurrency=1, retry_budget=0, resend_unknown=resend), records=Records(make_ledger, rows)
+        "c",
+        pace=Pace(concurrency=1, retry_budget=0, on_unknown="resend" if resend else "hold"),
+        records=Records(make_ledger, rows),
     )
 
     async def main() -> None:

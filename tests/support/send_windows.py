@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
+
 
 def zone_at(hour: int) -> str:
     """A fixed zone whose clock shows this hour, whatever time it is; half past, so that no test meets its edge."""
@@ -24,3 +26,8 @@ def next_opening(zone: str) -> datetime:
 
 DAY, NIGHT = zone_at(12), zone_at(3)
 HOURS: Any = ("09:00", "20:00")
+
+
+def window(**given: Any) -> SendWindow:
+    """The window of these hours, by the zone in the row."""
+    return SendWindow(*HOURS, **{"zone_column": "zone", **given})

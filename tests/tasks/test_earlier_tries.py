@@ -22,7 +22,7 @@ from tests.support.queried_people import people as queried_people
 from tests.support.single_tasks import invite
 from tests.support.sql_connections import connected
 
-NOT_REMEMBERED = "a task that ran before, and nobody remembers whom it invited"
+NOT_REMEMBERED = "a task that ran before, and there is no record of whom it invited"
 
 
 def decorated(**given: Any) -> Any:
@@ -263,7 +263,7 @@ def test_another_ledger_than_that_of_earlier_tries_is_refused(task, at_sandbox, 
     then = ledger if change == "given later" else {**ledger, "ledger_table": "other"}
     assert run_task(task(**given), store=store).succeeded
     said = refused(run_task(task(**then), store=store, try_number=2, retries=1, cleared=1))
-    assert "where nobody knows whom that try has invited" in said
+    assert "where there is no record of whom that try invited" in said
     assert most_sms(at_sandbox) == 1
 
 

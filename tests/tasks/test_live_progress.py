@@ -17,7 +17,7 @@ from tests.support.airflow_harness import TaskRun, run_task
 from tests.support.airflow_versions import AIRFLOW, needs_store
 from tests.support.batch_tasks import batch, number, people
 from tests.support.patience import wait_until
-from tests.support.send_windows import DAY, HOURS, NIGHT
+from tests.support.send_windows import DAY, NIGHT, window
 from tests.support.single_tasks import invite
 
 needs_tabs = pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow has tabs for plugins from 3.1 on")
@@ -110,7 +110,7 @@ class TestBatch:
     @needs_store
     def test_after_a_wait_for_the_window_it_counts_on_and_is_never_empty(self, at_sandbox: Any) -> None:
         waiting = [{"to": f"+{number(50 + at)}", "name": "x", "zone": NIGHT} for at in range(3)]
-        given: dict[str, Any] = {"send_window": HOURS, "time_zone_column": "zone"}
+        given: dict[str, Any] = {"send_window": window()}
         store: dict[str, Any] = {}
         first = run_task(batch([*people(5, zone=DAY), *waiting], **given), store=store)
         assert first.state == "deferred"
@@ -158,14 +158,16 @@ def test_there_are_tabs_from_airflow_3_1_on(monkeypatch: pytest.MonkeyPatch, ver
     assert has_tabs() is expected
 
 
-@pytest.mark.parametrize(
-    ("pushes", "tabs", "expected"), [(True, True, True), (True, False, False), (False, True, False)]
-)
-def test_nobody_is_given_anything_who_would_not_look(
-    monkeypatch: pytest.MonkeyPatch, pushes: bool, tabs: bool, expected: bool
-) -> None:
+@pytest.mark.parametrize("tabs", [True, False])
+def test_nothing_is_pushed_where_there_is_no_tab(monkeypatch: pytest.MonkeyPatch, tabs: bool) -> None:
     monkeypatch.setattr(live_progress, "has_tabs", lambda: tabs)
-    operator = SimpleNamespace(do_xcom_push=pushes, log=logging.getLogger(__name__))
     ti = SimpleNamespace(try_number=1, xcom_push=lambda key, value: None)
-    given = progress_of(operator, {"ti": ti}, "welcome")  # type: ignore[typeddict-item]
-    assert (given is not None) is expected
+    given = progress_of({"ti": ti}, logging.getLogger(__name__), "welcome")  # type: ignore[typeddict-item]
+    assert (given is not None) is tabs
+
+
+@pytest.mark.parametrize("make", [lambda **given: batch(people(2), **given), invite])
+def test_a_task_that_pushes_no_xcoms_pushes_no_progress(at_sandbox: Any, make: Any) -> None:
+    run = run_task(make(do_xcom_push=False))
+    assert run.succeeded, run.error
+    assert pushed(run) == []

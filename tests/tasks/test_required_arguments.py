@@ -256,7 +256,6 @@ def test_a_number_of_seconds_is_no_bool_and_not_nan(make):
         {"concurrency": 2.5},
         {"max_rejected_ratio": True},
         {"max_rejected_ratio": float("nan")},
-        {"max_cost": float("nan"), "price_per_segment": 1},
     ],
     ids=str,
 )

@@ -1,10 +1,10 @@
-"""None in the middle of a text: in a query, a message, a name; and templated fields that a subclass adds."""
+"""None in the middle of a text: in a query, a message, a name."""
 
 from __future__ import annotations
 
 import logging
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import jinja2
 import pytest
@@ -192,54 +192,3 @@ def test_a_notifier_says_nothing_of_none(at_sandbox, capfd, caplog):
     logged = caplog.text + "".join(capfd.readouterr())
     assert "Nothing was sent. message: was given and is a text with the word 'None' in it now" in logged
     assert at_sandbox.requests_seen == 0
-
-
-# fields of a user's own subclass
-
-
-class Filtered(SendInviteBatchOperator):
-    """A user's operator with templated fields of its own."""
-
-    template_fields = (*SendInviteBatchOperator.template_fields, "filters", "ratio", "note")
-    private_fields: ClassVar = {**SendInviteBatchOperator.private_fields, "note": lambda value: "hidden"}
-    seen: ClassVar[list[Any]] = []
-
-    def __init__(self, *, filters: Any = None, ratio: Any = None, note: Any = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.filters, self.ratio, self.note = filters, ratio, note
-
-    def execute(self, context: Any) -> Any:
-        self.seen.append((self.filters, self.ratio, self.resend_key))
-        return super().execute(context)
-
-
-def filtered(**given: Any) -> Any:
-    return Filtered(task_id="invite", message=MESSAGE, invites=[{"to": NUMBER}], retry_budget=0, **given)
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"filters": {"a": [1, None]}, "ratio": 0.5, "note": ["x"]},
-        {"filters": "{{ none }}", "ratio": None, "note": "None"},
-        {"filters": "a-{{ none }}", "ratio": True, "note": ""},
-        {"filters": ["{{ none }}"], "ratio": float("nan"), "note": "{{ x }}"},
-    ],
-)
-def test_fields_that_a_subclass_adds_may_be_anything(at_sandbox, given):
-    run = run_in_dag(filtered(**given), {"x": None})
-    assert run.succeeded, run.error
-    assert Filtered.seen[-1][1] is given["ratio"]
-    assert len(at_sandbox.accepted) == 1
-
-
-def test_fields_that_a_subclass_adds_are_rendered_as_airflow_renders_them(at_sandbox):
-    task = filtered(filters="{{ [1, 2] }}", ratio="0.{{ 5 }}", resend_key="1_{{ 0 }}00")
-    run = run_in_dag(task, render_template_as_native_obj=True)
-    assert run.succeeded, run.error
-    assert Filtered.seen[-1] == ([1, 2], 0.5, "1_000")
-
-
-def test_arguments_of_the_provider_are_checked_in_a_subclass_too(at_sandbox):
-    run = run_in_dag(filtered(default_region="{{ none }}"))
-    assert "default_region: was given and is the word 'None' now" in str(run.error)

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import DAG
 
+from airflow_provider_omnichat.campaign.preview.budget import Budget
 from airflow_provider_omnichat.transfers.sql_to_omnichat import SqlToOmnichatInviteOperator
 from tests.support.airflow_harness import START, run_task
 from tests.support.airflow_versions import needs_runner
 from tests.support.batch_tasks import counts, number
-from tests.support.send_windows import DAY, HOURS, NIGHT
+from tests.support.send_windows import DAY, NIGHT, window
 from tests.support.sql_connections import CONN_ID, Database, connected
 
 MESSAGE = "Hello {first_name}, follow us at <link>"
@@ -22,6 +23,9 @@ COLUMNS = "id mobile country zone first_name signed_up"
 
 def person(index: int, zone: str = DAY, mobile: str | None = None) -> tuple[str, ...]:
     return (f"c-{index:05}", mobile or f"0{number(index)[2:]}", "CH", zone, f"P{index}", "2026-11-01")
+
+
+SKIPS = window(on_closed="skip")
 
 
 def arguments(**given: Any) -> dict[str, Any]:
@@ -38,12 +42,8 @@ def arguments(**given: Any) -> dict[str, Any]:
         "ledger_conn_id": CONN_ID,
         "max_per_recipient": (2, "7d"),
         "suppression": {"conn_id": CONN_ID, "sql": "SELECT phone FROM opt_outs"},
-        "send_window": HOURS,
-        "time_zone_column": "zone",
-        "max_invites": 100,
-        "max_segments": 200,
-        "price_per_segment": 0.1,
-        "max_cost": 20,
+        "send_window": window(),
+        "budget": Budget(max_invites=100, max_segments=200, price_per_segment=0.1, max_cost=20),
         "results_table": "invited",
         "retry_budget": 1.0,
         "concurrency": 4,
@@ -117,7 +117,7 @@ def test_the_approved_list_is_the_one_that_goes_on_after_a_rest(warehouse, at_sa
 
 
 def test_parts_share_a_list_and_a_table(warehouse, at_sandbox):
-    runs = [run_task(campaign(task_id=f"part_{i}", partition=[i, 3], on_closed="skip")) for i in range(3)]
+    runs = [run_task(campaign(task_id=f"part_{i}", partition=[i, 3], send_window=SKIPS)) for i in range(3)]
     assert all(run.succeeded for run in runs), [run.error for run in runs]
     assert sum((Counter(counts(run)) for run in runs), Counter()) == {"accepted": 7, "suppressed": 1, "held": 2}
     found = results(warehouse)
@@ -139,7 +139,7 @@ def test_it_can_be_mapped(warehouse, at_sandbox, over, found):
     mark = "%(id)s" if "id" in over.get("parameters", [""])[0] else "%s"
     sql = f"SELECT * FROM people WHERE id = {mark}" if "parameters" in over else "SELECT * FROM people"
     with DAG("mapped", schedule=None, start_date=START):
-        mapped = SqlToOmnichatInviteOperator.partial(**arguments(sql=sql, on_closed="skip")).expand(**over)
+        mapped = SqlToOmnichatInviteOperator.partial(**arguments(sql=sql, send_window=SKIPS)).expand(**over)
     counted: Counter[str] = Counter()
     for index in (0, 1):
         run = run_task(mapped, map_index=index)
@@ -154,7 +154,7 @@ def test_it_can_be_mapped(warehouse, at_sandbox, over, found):
 def test_numbers_can_be_numbers(warehouse, at_sandbox, kind):
     sql = f"SELECT id, substr(mobile, 2)::{kind} AS mobile, country, zone, first_name FROM people"
     warehouse.run(f"ALTER TABLE opt_outs ALTER phone TYPE {kind} USING phone::{kind}")
-    run = run_task(campaign(sql=sql, on_closed="skip"))
+    run = run_task(campaign(sql=sql, send_window=SKIPS))
     assert run.succeeded, run.error
     assert counts(run) == {"accepted": 7, "suppressed": 1, "held": 2}
 
@@ -165,10 +165,10 @@ def test_a_query_as_people_write_them(warehouse, at_sandbox):
     SELECT * FROM people /* ; */ WHERE signed_up::date >= %(since)s AND id LIKE 'c-%%' AND ';' <> id ;
     -- the end;
     """
-    run = run_task(campaign(sql=sql, parameters={"since": date(2026, 10, 1)}, on_closed="skip"))
+    run = run_task(campaign(sql=sql, parameters={"since": date(2026, 10, 1)}, send_window=SKIPS))
     assert run.succeeded, run.error
     plain = sql.replace("%%", "%").replace("%(since)s", "'2026-10-01'")
-    again = run_task(campaign(task_id="again", sql=plain, on_closed="skip"))
+    again = run_task(campaign(task_id="again", sql=plain, send_window=SKIPS))
     assert again.succeeded, again.error
     assert counts(run)["held"] == counts(again)["held"] == 2
 
@@ -183,7 +183,7 @@ def test_the_query_of_the_opt_outs_can_stand_in_a_file_too(warehouse, at_sandbox
     (tmp_path / "out.sql").write_text("SELECT phone FROM {{ 'opt_outs' }};")
     (tmp_path / "who.sql").write_text("SELECT * FROM people;")
     with DAG("files", schedule=None, start_date=START, template_searchpath=str(tmp_path)):
-        task = campaign(sql="who.sql", suppression={"conn_id": CONN_ID, "sql": "out.sql"}, on_closed="skip")
+        task = campaign(sql="who.sql", suppression={"conn_id": CONN_ID, "sql": "out.sql"}, send_window=SKIPS)
     task.resolve_template_files()
     run = run_task(task)
     assert run.succeeded, run.error

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
-from functools import lru_cache, reduce
+from functools import lru_cache, partial, reduce
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-from airflow_provider_omnichat.campaign.phone.time_zones import clock
+from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.campaign.model.arguments import one_of
+from airflow_provider_omnichat.campaign.phone.time_zones import checked_zone, clock
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_EVERY_DAY = frozenset(range(7))
+_EVERY_DAY = tuple(range(7))
 _TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})")
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
@@ -60,39 +62,60 @@ class _Known:
 @dataclass(frozen=True)
 class SendWindow:
     """
-    Hours of the day, on some days of the week, by the clock on the recipient's wall.
+    When people may be written to: hours of the day, on some days of the week, by the clock where they live.
 
-    Inside is when that clock shows a time from *opens* up to, but not including, *closes*, on one of *days*. A window
-    over midnight belongs to the day on which it opens. Where daylight saving sets the clock back, an hour is shown
-    twice, and both are inside, or neither; where it is put forward, what is skipped was never shown, and a window that
-    would open then opens with the first time after it. With several zones it must be inside in all of them.
+    A recipient is inside the window while that clock shows a time from *opens* up to, but not including, *closes*. A
+    window over midnight belongs to the day on which it opens. Where daylight saving sets the clock back, an hour is
+    shown twice, and both are inside, or neither; where it is put forward, what is skipped was never shown, and a window
+    that would open then opens with the first time after it.
 
-    Made by :meth:`of`.
-
-    :param opens: minutes after midnight.
-    :param closes: minutes after the same midnight; more than 24 hours for a window over the next one.
-    :param days: on which it opens; 0 is Monday.
+    :param opens: ``"09:00"``, as ``H:MM``, ``HH:MM`` or :class:`datetime.time`.
+    :param closes: in the same form, or ``"24:00"``. A time before *opens* is on the next day.
+    :param days: on which it opens, as English names, whole or three letters: ``"mon-sat"``, ``"mon,wed,fri"`` or
+        ``["sat", "sun"]``; None for every day.
+    :param zone_column: the field with a person's time zone, such as ``Europe/Zurich``. A row without one takes the zone
+        of its number; a number that may be in several zones must be inside the window in all of them.
+    :param default_zone: for numbers that do not say their zone; without it, such rows are invalid.
+    :param on_closed: what happens to recipients outside the window: ``"defer"`` sends to the others, frees the worker
+        until the window opens, and goes on; ``"skip"`` leaves them as ``held``.
+    :raises ValueError: names what is wrong, and what to write.
     """
 
-    opens: int
-    closes: int
-    days: frozenset[int] = _EVERY_DAY
+    opens: str | time = field(compare=False)
+    closes: str | time = field(compare=False)
+    _: KW_ONLY
+    days: str | Iterable[str] | None = field(default=None, compare=False)
+    zone_column: str | None = None
+    default_zone: str | None = None
+    on_closed: Literal["defer", "skip"] = "defer"
+    minutes: tuple[int, int] = field(init=False, repr=False)
+    """After midnight; the second is more than 24 hours for a window over the next midnight."""
+    weekdays: tuple[int, ...] = field(init=False, repr=False)
+    """The days as numbers; 0 is Monday."""
     _known: dict[tuple[str, ...], _Known] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @classmethod
-    def of(cls, hours: Sequence[str | time], days: str | Iterable[str] | None = None) -> SendWindow:
-        """
-        Make a window of what a DAG gave.
+    def __post_init__(self) -> None:
+        one_of("send_window.on_closed", self.on_closed, ("defer", "skip"))
+        opens, closes = _minutes_of_two(self.opens, self.closes)
+        set_field = partial(object.__setattr__, self)
+        set_field("minutes", (opens, closes if closes > opens else closes + _MIDNIGHT))
+        set_field("weekdays", _numbers_of(self.days))
+        if self.days is not None:  # a set would be shown in another order, and so change the DAG, in each parse
+            set_field("days", ",".join(_DAYS[day][:3] for day in self.weekdays))
+        if self.default_zone is not None:
+            set_field("default_zone", _checked_default(self.default_zone))
 
-        :param hours: two times of the day, from and until: ``("09:00", "20:00")``, as ``H:MM``, ``HH:MM`` or
-            :class:`datetime.time`. The second may be ``24:00``, and may be earlier than the first: then it is on the
-            next day.
-        :param days: English names, whole or their first three letters, in any case: ``"mon-sat"``, ``"mon,wed,fri"``,
-            ``["sat", "sun"]``. None for every day.
-        :raises ValueError: naming ``send_window`` or ``send_days``, what is wrong and what to write.
-        """
-        opens, closes = _minutes_of_two(hours)
-        return cls(opens, closes if closes > opens else closes + _MIDNIGHT, _numbers_of(days))
+    @classmethod
+    def of(cls, given: object) -> SendWindow | None:
+        """Return the window of an operator's argument: one as it is, one made of a pair of times, or None."""
+        if given is None or isinstance(given, SendWindow):
+            return given
+        if isinstance(given, Sequence) and not isinstance(given, str | bytes) and len(given) == 2:
+            return cls(*given)
+        raise ValueError(
+            'send_window: must be two times, from and until, such as ("09:00", "20:00"), or'
+            f' SendWindow("09:00", "20:00", days="mon-sat"); is {_shown(given)}'
+        )
 
     def at(self, zones: tuple[str, ...], now: datetime) -> Open | Shut | Never:
         """
@@ -147,9 +170,9 @@ class SendWindow:
         """Yield the intervals inside the window, by a clock that is not set in this time."""
         day = datetime.combine(since.date(), time()) - _DAY  # whose window may reach over midnight
         while day < until:
-            if day.weekday() in self.days:
-                opens = max(since, day + timedelta(minutes=self.opens))
-                closes = min(until, day + timedelta(minutes=self.closes))
+            if day.weekday() in self.weekdays:
+                opens = max(since, day + timedelta(minutes=self.minutes[0]))
+                closes = min(until, day + timedelta(minutes=self.minutes[1]))
                 if opens < closes:
                     yield opens, closes
             day += _DAY
@@ -202,21 +225,16 @@ def _ahead(calendar: tzinfo, moment: datetime) -> timedelta:
     return ahead
 
 
-def _minutes_of_two(hours: object) -> tuple[int, int]:
-    pair = list(hours) if isinstance(hours, Sequence) and not isinstance(hours, str | bytes) else []
-    if len(pair) != 2:
-        raise ValueError(
-            f'send_window: must be two times, from and until, such as ("09:00", "20:00"); is {_shown(hours)}'
-        )
-    opens, closes = (_minutes(value) for value in pair)
-    if opens == _MIDNIGHT:
+def _minutes_of_two(opens: object, closes: object) -> tuple[int, int]:
+    minutes = _minutes(opens), _minutes(closes)
+    if minutes[0] == _MIDNIGHT:
         raise ValueError('send_window: begins at 24:00, which is the end of a day; write "00:00"')
-    if opens == closes:
+    if minutes[0] == minutes[1]:
         raise ValueError(
-            f'send_window: begins and ends at {pair[0]}, which is no time at all; write ("00:00", "24:00") for the '
+            f'send_window: begins and ends at {opens}, which is no time at all; write ("00:00", "24:00") for the '
             "whole day"
         )
-    return opens, closes
+    return minutes
 
 
 def _minutes(value: object) -> int:
@@ -237,7 +255,14 @@ def _minutes(value: object) -> int:
     raise ValueError(f'send_window: {_shown(value)} is not a time of the day; write it {quoted}from "00:00" to "24:00"')
 
 
-def _numbers_of(days: object) -> frozenset[int]:
+def _checked_default(zone: object) -> str:
+    try:
+        return checked_zone(zone)
+    except InvalidInviteError as error:
+        raise ValueError(str(error.reason._replace(field="send_window.default_zone"))) from None
+
+
+def _numbers_of(days: object) -> tuple[int, ...]:
     if days is None:
         return _EVERY_DAY
     if not isinstance(days, Iterable) or isinstance(days, bytes):
@@ -253,8 +278,8 @@ def _numbers_of(days: object) -> frozenset[int]:
             # fri-mon goes over the weekend.
             found.update((first + more) % 7 for more in range((last[0] - first) % 7 + 1 if last else 1))
     if not found:
-        raise ValueError("send_days: names no day; leave it out for every day")
-    return frozenset(found)
+        raise ValueError("send_window.days: names no day; leave it out for every day")
+    return tuple(sorted(found))
 
 
 def _number_of(day: str) -> int:
@@ -267,7 +292,7 @@ def _number_of(day: str) -> int:
 
 def _not_days(given: object) -> ValueError:
     return ValueError(
-        f"send_days: {_shown(given)} is no day of the week; write English names, whole or three letters: "
+        f"send_window.days: {_shown(given)} is not a day of the week; write English names, whole or three letters: "
         '"mon-sat", "mon,wed,fri" or ["sat", "sun"]'
     )
 

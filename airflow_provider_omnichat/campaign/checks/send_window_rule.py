@@ -17,31 +17,16 @@ from airflow_provider_omnichat.campaign.phone.time_zones import checked_zone, cl
 
 class WindowRule:
     """
-    Tells of each whether they are inside the window where they live, and who is not, how long they have to wait.
+    Finds for each recipient whether the window is open where they live, and if not, how long they have to wait.
 
-    It refuses nobody: whether somebody waits or was sent to long ago, the ledger knows.
+    It refuses nobody for being outside: only the ledger knows whether they have to wait or were sent to long ago.
 
-    The time zone is that of the row's own column if it has one there, else that of the number; a number that may be in
-    several zones must be inside in all of them. One whose zone nobody knows takes *default_zone*; without that, and
-    where the zones are never inside together, the row is invalid, because it could never be sent.
-
-    :param window: hours and days.
-    :param zone_column: the field that holds an IANA name such as ``Europe/Zurich``; None for none.
-    :param default_zone: of numbers whose zone cannot be told; None for none.
-    :param now: gives the time.
+    :param now: returns the time.
     """
 
-    def __init__(
-        self,
-        window: SendWindow,
-        *,
-        zone_column: str | None = None,
-        default_zone: str | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
+    def __init__(self, window: SendWindow, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._window = window
-        self._zone_column = zone_column
-        self._default = (checked_zone(default_zone),) if default_zone else ()
+        self._default = (window.default_zone,) if window.default_zone else ()
         self._now = now
 
     def check(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate:
@@ -53,8 +38,8 @@ class WindowRule:
                 Reason(
                     ReasonCode.NEVER_IN_SEND_WINDOW,
                     "the number may be in several time zones, which are never inside send_window together; give a wider"
-                    " window, or the person's own zone in time_zone_column",
-                    field=self._zone_column or "to",
+                    " window, or the person's own zone in its zone_column",
+                    field=self._window.zone_column or "to",
                     detail=f"{len(zones)} time zones",
                 )
             )
@@ -63,7 +48,7 @@ class WindowRule:
         return candidate if state.closes_at is None else candidate._replace(closes_at=state.closes_at.timestamp())
 
     def _zones(self, candidate: Candidate, fields: Mapping[str, Any]) -> tuple[str, ...]:
-        own = value_in(fields, self._zone_column)
+        own = value_in(fields, self._window.zone_column)
         if own is not None:
             return (checked_zone(own),)
         zones = zones_of(candidate.invite.to) or self._default
@@ -72,7 +57,7 @@ class WindowRule:
                 Reason(
                     ReasonCode.NO_TIME_ZONE,
                     "its time zone cannot be told from the number, so that send_window cannot be kept; give"
-                    " default_time_zone, or the person's own zone in time_zone_column",
+                    " it a default_zone, or the person's own zone in its zone_column",
                     field="to",
                 )
             )

@@ -1,31 +1,35 @@
-"""A campaign before it begins: what is sent, to whom, by which rules, how fast, and where it is recorded."""
+"""
+A campaign before it begins: what is sent, to whom, by which rules, how fast, and where it is recorded.
+
+Operators build parts of it when a DAG file is parsed, so what is heavy is imported where it is used.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
-from airflow_provider_omnichat.api.models import Invite
-from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression
-from airflow_provider_omnichat.campaign.checks.partition import Partition
-from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker, Rule
-from airflow_provider_omnichat.campaign.checks.send_window_rule import WindowRule
-from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
-from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
+from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
 from airflow_provider_omnichat.campaign.ledger.interface import Ledger, NoLedger
+from airflow_provider_omnichat.campaign.model.arguments import is_number, one_of, seconds_of
 from airflow_provider_omnichat.campaign.model.place import NoPlace, Place
 from airflow_provider_omnichat.campaign.preview.budget import Budget
+
+if TYPE_CHECKING:
+    from airflow_provider_omnichat.api.models import Invite
+    from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression
+    from airflow_provider_omnichat.campaign.checks.partition import Partition
+    from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker, Rule
+    from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
+    from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
 
 
 @dataclass(frozen=True, slots=True)
 class InviteDefaults:
     """
-    What is sent, where a row does not say otherwise.
+    What is sent, unless a row says otherwise.
 
-    :param template: the text.
-    :param link_placeholder: the piece of the text in whose place the vendor puts the link.
-    :param application_key: the OMNI application.
-    :param integration_type: the channel that the invites lead to.
     :param default_region: the country of numbers without a country code, as two letters.
     """
 
@@ -39,11 +43,11 @@ class InviteDefaults:
 @dataclass(frozen=True, slots=True)
 class Columns:
     """
-    To whom: the fields of a row that say it.
+    The fields of a row that say to whom.
 
     :param to: the number.
-    :param region: the country of the number; None for none.
-    :param key: the user's name of the row; None for none.
+    :param region: the country of the number.
+    :param key: the user's name of the row.
     """
 
     to: str = "to"
@@ -56,18 +60,14 @@ class Rules:
     """
     Who is left out, who has to wait, and which lists are refused as a whole.
 
-    :param opt_outs: who is never written to.
-    :param send_window: when people may be written to.
-    :param waits: False if whoever is outside of the window is left out, and not waited for.
-    :param frequency_cap: how often, over all campaigns of the ledger.
-    :param partition: the part of the list that is sent to; None for all of it.
+    :param frequency_cap: how often a person is invited at most, over all campaigns of the ledger.
+    :param partition: this task's share of the list; None for all of it.
     :param budget: how large the whole list may be.
-    :param approved: the fingerprint of the list that somebody approved; None where nobody has to.
+    :param approved: the fingerprint of the approved list; None if no approval is needed.
     """
 
     opt_outs: Suppression | None = None
-    send_window: WindowRule | None = None
-    waits: bool = True
+    send_window: SendWindow | None = None
     frequency_cap: FrequencyCap | None = None
     partition: Partition | None = None
     own: tuple[Rule, ...] = ()
@@ -76,8 +76,13 @@ class Rules:
     approved: str | None = None
 
     @property
+    def waits(self) -> bool:
+        """Whether recipients outside the window are waited for, and not left out."""
+        return self.send_window is None or self.send_window.on_closed == "defer"
+
+    @property
     def measures_list(self) -> bool:
-        """Whether the whole list is looked at before the first send."""
+        """Whether the whole list is read once before the first send."""
         return self.budget.is_set or self.approved is not None
 
 
@@ -89,17 +94,35 @@ class Pace:
     :param rate_limit: invites a second at most; None for as many as the vendor takes.
     :param concurrency: requests under way at most.
     :param retry_budget: seconds within which an invite that was certainly not taken is tried again.
-    :param resend_unknown: send also where an earlier try may have sent.
-    :param looks_up: ask the vendor's SMS logs what became of what an earlier try may have sent.
+    :param on_unknown: what happens to invites that an earlier try may have sent: ``"hold"`` keeps them in doubt,
+        ``"resend"`` sends them, ``"lookup"`` asks the vendor's SMS logs.
     :param progress_every: seconds between two lines of progress in the log.
+    :raises ValueError: names the argument, and what it must be.
     """
 
     rate_limit: float | None = None
     concurrency: int = 32
     retry_budget: float = 60.0
-    resend_unknown: bool = False
-    looks_up: bool = False
+    on_unknown: Literal["hold", "resend", "lookup"] = "hold"
     progress_every: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.rate_limit is not None and not (is_number(self.rate_limit) and self.rate_limit > 0):
+            raise ValueError(f"rate_limit must be above 0 invites a second, or None, not {self.rate_limit!r}")
+        if type(self.concurrency) is not int or not 1 <= self.concurrency <= 1000:
+            raise ValueError(f"concurrency must be a whole number between 1 and 1000, not {self.concurrency!r}")
+        seconds_of("retry_budget", self.retry_budget)
+        one_of("on_unknown", self.on_unknown, ("hold", "resend", "lookup"))
+
+    @property
+    def resend_unknown(self) -> bool:
+        """Whether invites that an earlier try may have sent are sent again."""
+        return self.on_unknown == "resend"
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether the vendor's SMS logs are asked about them."""
+        return self.on_unknown == "lookup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +141,14 @@ class Records:
 
     @property
     def location(self) -> str | None:
-        """Where the rows are, for people; None when nobody asked for rows."""
+        """Where the rows are, for people; None if there are none."""
         return self.results.location
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignPlan:
     """
-    All that there is to know of a campaign before its list is read.
+    All that is known of a campaign before its list is read.
 
     :param campaign: the name within which a number is invited at most once.
     """
@@ -138,24 +161,22 @@ class CampaignPlan:
     records: Records = field(default_factory=Records)
 
     def row_checker(self, on_invite: Callable[[Invite], None] | None = None) -> RowChecker:
-        """
-        Make what checks the rows that this task sends to.
+        """Return the checker of this task's rows; *on_invite* gets each invite that could be sent, before the rules."""
+        from airflow_provider_omnichat.campaign.checks.send_window_rule import WindowRule
 
-        :param on_invite: called with each invite that could be sent, before the rules.
-        """
-        return self._checker([self.rules.opt_outs, self.rules.send_window], self.rules.partition, on_invite)
+        window = self.rules.send_window
+        rules: list[Rule | None] = [self.rules.opt_outs, WindowRule(window) if window else None]
+        return self._checker(rules, self.rules.partition, on_invite)
 
     def whole_list_checker(self, on_invite: Callable[[Invite], None]) -> RowChecker:
-        """
-        Make what checks the rows of the whole list, now and later: budgets and approvals are of all of it.
-
-        :param on_invite: called with each invite that could be sent, before the rules.
-        """
+        """Return the checker of the whole list, now and later: budgets and approvals are of all of it."""
         return self._checker([self.rules.opt_outs], None, on_invite)
 
     def _checker(
         self, rules: list[Rule | None], partition: Partition | None, on_invite: Callable[[Invite], None] | None
     ) -> RowChecker:
+        from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
+
         return RowChecker(
             campaign=self.campaign,
             template=self.invite.template,

@@ -56,6 +56,13 @@ class Budget:
         if self.max_cost is not None and self.price_per_segment is None:
             raise ValueError("max_cost needs price_per_segment, to know what an SMS costs")
 
+    @classmethod
+    def of(cls, given: object) -> Budget:
+        """Return the budget of an operator's argument; None sets no limit."""
+        if given is None or isinstance(given, Budget):
+            return given or cls()
+        raise ValueError(f"budget must be a Budget, such as Budget(max_invites=10_000), or None, not {given!r}")
+
     @property
     def is_set(self) -> bool:
         """Whether there is a limit."""

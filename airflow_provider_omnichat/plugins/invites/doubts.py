@@ -15,7 +15,7 @@ from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIG
 from airflow_provider_omnichat.campaign.model.pages import PageError, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.model.place import Place
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
-from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+from airflow_provider_omnichat.hooks.databases import ledger_database
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 from airflow_provider_omnichat.tasks.places import has_state_store
 

@@ -13,7 +13,7 @@ from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
-from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+from airflow_provider_omnichat.hooks.databases import ledger_database
 from airflow_provider_omnichat.plugins.invites.metadata import locked_state
 from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
 from airflow_provider_omnichat.tasks.places import has_state_store

@@ -10,7 +10,7 @@ from typing import Any
 import pendulum
 from airflow.providers.common.compat.sdk import dag
 
-from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
+from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator, SendWindow
 
 MARKS = Path(os.environ["OMNICHAT_TEST_MARKS"])
 
@@ -22,8 +22,7 @@ def invites(**given: Any) -> None:
         message="Dear {name}, come to <link>",
         key_column="customer_id",
         results_path=str(MARKS / "results"),
-        send_window=("09:00", "20:00"),
-        time_zone_column="zone",
+        send_window=SendWindow("09:00", "20:00", zone_column="zone"),
         # Slow enough to be met under way.
         rate_limit=8,
         concurrency=2,

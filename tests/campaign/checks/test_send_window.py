@@ -18,12 +18,12 @@ WHOLE_DAY = ("00:00", "24:00")
 
 def at(now: str, hours: tuple[str, str], days: str | None = None, zones: str | Sequence[str] = ZURICH) -> Any:
     """Ask a new window; *now* is UTC."""
-    return SendWindow.of(hours, days).at((zones,) if isinstance(zones, str) else tuple(zones), utc(now))
+    return SendWindow(*hours, days=days).at((zones,) if isinstance(zones, str) else tuple(zones), utc(now))
 
 
 def openings(first: str, count: int, hours: tuple[str, str], days: str | None = None, zones: str = ZURICH) -> list[str]:
     """From when until when it is open, in UTC."""
-    window, now = SendWindow.of(hours, days), utc(first)
+    window, now = SendWindow(*hours, days=days), utc(first)
     found: list[str] = []
     while len(found) < count:
         answer = window.at((zones,), now)
@@ -60,7 +60,7 @@ def test_until_24_00_is_until_midnight_and_not_beyond():
 
 
 def test_from_an_evening_until_00_00_is_the_same_as_until_24_00():
-    assert SendWindow.of(("20:00", "00:00")) == SendWindow.of(("20:00", "24:00"))
+    assert SendWindow("20:00", "00:00") == SendWindow("20:00", "24:00")
 
 
 def test_whole_days_in_a_row_are_one_opening():
@@ -198,7 +198,7 @@ def test_american_toll_free_numbers_have_no_common_hours():
 
 def test_never_is_a_matter_of_fifteen_days_also_for_an_answer_that_is_kept():
     # In summer it is never between 9 and 10 in both; Zurich's clocks are put back on 2026-10-25.
-    zones, window = (ZURICH, "Africa/Lagos"), SendWindow.of(("09:00", "10:00"))
+    zones, window = (ZURICH, "Africa/Lagos"), SendWindow("09:00", "10:00")
     opens = utc("2026-10-25T08:00")
     for now in (utc("2026-07-01"), utc("2026-10-09T23:59"), opens - HORIZON - timedelta(microseconds=1)):
         assert window.at(zones, now) == Never()
@@ -214,7 +214,7 @@ def test_fixed_offsets_are_zones():
 
 
 def test_without_a_zone_or_a_moment_there_is_no_answer():
-    window = SendWindow.of(("09:00", "20:00"))
+    window = SendWindow("09:00", "20:00")
     with pytest.raises(ValueError, match="zones: none given"):
         window.at((), utc("2026-07-01"))
     with pytest.raises(ValueError, match="now: has no time zone"):
@@ -225,14 +225,14 @@ def test_without_a_zone_or_a_moment_there_is_no_answer():
 
 def test_a_moment_may_be_given_in_any_zone_and_the_answer_is_in_utc():
     now = datetime(2026, 7, 1, 12, tzinfo=timezone(timedelta(hours=-9)))
-    answer = SendWindow.of(("09:00", "20:00")).at((ZURICH,), now)
+    answer = SendWindow("09:00", "20:00").at((ZURICH,), now)
     assert answer == Shut(utc("2026-07-02T07:00"))
     assert isinstance(answer, Shut)
     assert answer.opens_at.tzinfo is UTC
 
 
 def test_an_answer_is_looked_up_until_it_is_another_one(monkeypatch):
-    window = SendWindow.of(("09:00", "20:00"))
+    window = SendWindow("09:00", "20:00")
     asked: list[tuple[str, ...]] = []
     find_out = SendWindow._find_out
 
@@ -251,16 +251,16 @@ def test_an_answer_is_looked_up_until_it_is_another_one(monkeypatch):
 
 def test_what_is_kept_does_not_grow_without_end(monkeypatch):
     monkeypatch.setattr(send_window, "_MOST_KNOWN", 3)
-    window = SendWindow.of(("09:00", "20:00"))
+    window = SendWindow("09:00", "20:00")
     for hour in range(10):
         window.at((f"+0{hour}:00",), utc("2026-07-01"))
         assert len(window._known) <= 3
 
 
 def test_windows_are_values():
-    window = SendWindow.of(("09:00", "20:00"), "mon-sat")
+    window = SendWindow("09:00", "20:00", days="mon-sat")
     window.at((ZURICH,), utc("2026-07-01"))
-    again = SendWindow.of([time(9), time(20)], ["mon", "tue", "wed", "thu", "fri", "sat"])
+    again = SendWindow(time(9), time(20), days=["mon", "tue", "wed", "thu", "fri", "sat"])
     assert window == again == deepcopy(window) == pickle.loads(pickle.dumps(window))
     assert hash(window) == hash(again)
-    assert window != SendWindow.of(("09:00", "20:00"))
+    assert window != SendWindow("09:00", "20:00")

@@ -105,7 +105,7 @@ days_drawn = st.just({6}) | st.just(set(range(7))) | st.sets(st.integers(0, 6), 
 def against_the_calendar(zones: list[str], period: str, hours: tuple[int, int], days: set[int], at_minute: int) -> None:
     inside = is_inside(zones, period, *hours, days)
     names = [("mon", "tue", "wed", "thu", "fri", "sat", "sun")[day] for day in days]
-    window = SendWindow.of((clock_time(hours[0]), clock_time(hours[1])), names)
+    window = SendWindow(clock_time(hours[0]), clock_time(hours[1]), days=names)
     # In the order of time, as rows are asked about, and then somewhere in what was, where nothing kept may be used.
     moments = list(itertools.islice(worth_asking(inside, period), 30))
     for now in (*moments, utc(period) + timedelta(minutes=at_minute, seconds=at_minute % 60)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import UTC, time
 
 import pytest
@@ -21,8 +23,9 @@ from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
     ],
 )
 def test_hours(written, minutes):
-    window = SendWindow.of(written)
-    assert (window.opens, window.closes) == minutes
+    for window in (SendWindow.of(written), SendWindow(*written)):
+        assert window is not None
+        assert window.minutes == minutes
 
 
 @pytest.mark.parametrize(
@@ -33,7 +36,6 @@ def test_hours(written, minutes):
         (("09:00",), "must be two times"),
         (("09:00", "12:00", "20:00"), "must be two times"),
         ({"09:00", "20:00"}, "must be two times"),
-        (None, "must be two times"),
         ((540, 1200), "540 is not a time of the day; write it in quotes"),
         (("9", "20:00"), "'9' is not a time"),
         (("09:00", "25:00"), "'25:00' is not a time"),
@@ -74,7 +76,7 @@ def test_hours_that_are_none_are_refused_by_name(written, complaint):
     ],
 )
 def test_days(written, days):
-    assert SendWindow.of(("09:00", "20:00"), written).days == days
+    assert set(SendWindow("09:00", "20:00", days=written).weekdays) == days
 
 
 @pytest.mark.parametrize(
@@ -83,19 +85,48 @@ def test_days(written, days):
         ("", "names no day; leave it out for every day"),
         ([], "names no day"),
         (",", "names no day"),
-        ("mon tue", "'mon tue' is no day"),
-        ("mo", "'mo' is no day"),
-        ("Montag", "'Montag' is no day"),
-        ("mon-", "'' is no day"),
-        ("mon-wed-fri", "'mon-wed-fri' is no day"),
-        ([0, 1], "0 is no day"),
-        (3, "3 is no day"),
-        (b"mon", "b'mon' is no day"),
-        ([["mon"]], "['mon'] is no day"),
+        ("mon tue", "'mon tue' is not a day"),
+        ("mo", "'mo' is not a day"),
+        ("Montag", "'Montag' is not a day"),
+        ("mon-", "'' is not a day"),
+        ("mon-wed-fri", "'mon-wed-fri' is not a day"),
+        ([0, 1], "0 is not a day"),
+        (3, "3 is not a day"),
+        (b"mon", "b'mon' is not a day"),
+        ([["mon"]], "['mon'] is not a day"),
     ],
 )
 def test_days_that_are_none_are_refused_by_name(written, complaint):
     with pytest.raises(ValueError) as raised:
-        SendWindow.of(("09:00", "20:00"), written)
-    assert str(raised.value).startswith("send_days: ")
+        SendWindow("09:00", "20:00", days=written)
+    assert str(raised.value).startswith("send_window.days: ")
     assert complaint in str(raised.value)
+
+
+def test_a_window_is_taken_as_it_is_and_none_is_none():
+    window = SendWindow("09:00", "20:00", days="sat")
+    assert SendWindow.of(window) is window
+    assert SendWindow.of(None) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"on_closed": "wait"}, "send_window.on_closed must be one of defer, skip, not 'wait'"),
+        ({"default_zone": "Mars/Olympus"}, "send_window.default_zone: is no known time zone"),
+        ({"default_zone": 1}, "send_window.default_zone: must be a text"),
+    ],
+)
+def test_what_else_is_wrong_is_refused_by_name(given, complaint):
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        SendWindow("09:00", "20:00", **given)
+
+
+def test_what_a_window_shows_is_the_same_in_each_parse():
+    window = SendWindow("09:00", "20:00", days={"sun", "mon"}, default_zone="europe/zurich")
+    assert repr(window) == (
+        "SendWindow(opens='09:00', closes='20:00', days='mon,sun', zone_column=None, default_zone='Europe/Zurich',"
+        " on_closed='defer')"
+    )
+    assert replace(window) == window
+    assert replace(window, on_closed="skip").weekdays == (0, 6)

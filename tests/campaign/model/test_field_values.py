@@ -95,7 +95,7 @@ def test_a_row_without_a_key_has_none(nothing):
 
 @missing
 def test_a_row_without_a_time_zone_takes_that_of_its_number(nothing):
-    window = WindowRule(SendWindow.of(("11:00", "13:00")), zone_column="zone", now=lambda: NOON)
+    window = WindowRule(SendWindow("11:00", "13:00", zone_column="zone"), now=lambda: NOON)
     (found,) = check([{"to": SWISS, "zone": nothing}], rules=[window])
     assert isinstance(found, Candidate), found
 

@@ -23,7 +23,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import Entry
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
-from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+from airflow_provider_omnichat.hooks.databases import ledger_database
 from airflow_provider_omnichat.plugins.invites import app, metadata
 from airflow_provider_omnichat.tasks import places
 from tests.support.airflow_versions import AIRFLOW, HAS_STATE_STORE

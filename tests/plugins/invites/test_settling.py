@@ -16,7 +16,7 @@ from airflow_provider_omnichat.campaign.ledger.interface import Entry
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
-from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+from airflow_provider_omnichat.hooks.databases import ledger_database
 from airflow_provider_omnichat.plugins.invites.settling import NotSettledError, SettleBody, settle
 from tests.support.airflow_versions import HAS_STATE_STORE
 from tests.support.plugin_tasks import sending

@@ -13,7 +13,7 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, LedgerError
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
-from airflow_provider_omnichat.hooks.ledger_database import ledger_database
+from airflow_provider_omnichat.hooks.databases import ledger_database
 
 CLAIM = Claim("recipient", "41790000000")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_omnichat.campaign.checks.opt_outs import SuppressionError
-from airflow_provider_omnichat.tasks.opt_outs import read_opt_outs
+from airflow_provider_omnichat.tasks.row_sources import read_opt_outs
 from tests.support.list_sources import EVERY_KIND, Sources
 
 
@@ -18,7 +19,9 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sources:
 
 
 def opt_outs(given: Any, to_column: str = "to") -> int:
-    return len(read_opt_outs(given, to_column, None, None))
+    found = read_opt_outs(given, to_column, None, None, logging.getLogger(__name__))
+    assert found is not None
+    return len(found)
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
