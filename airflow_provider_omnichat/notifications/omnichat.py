@@ -39,7 +39,7 @@ class OmnichatInviteNotifier(RequiredArgumentsMixin, TemplatesMixin, BaseNotifie
     It never raises: what goes wrong is an error in the log, with the number masked. What may have been sent is not sent
     again, and so is what cannot be looked up.
 
-    .. seealso:: ``docs/notifier.md``
+    .. seealso:: ``docs/how-to/notify.md``
 
     :param to: phone number, as the operators take it. (templated)
     :param message: the text; must contain *link_placeholder*. (templated)

@@ -12,7 +12,7 @@ from airflow_provider_omnichat.api.wire import HttpResponse, read_invite_respons
 from tests.support.example_invite import INVITE
 
 PACKAGE = Path(airflow_provider_omnichat.__file__).parent
-DOCS = Path(__file__).parents[2] / "docs" / "results.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "results.md"
 FULL = Reason(ReasonCode.NUMBER_TOO_SHORT, "is too short", field="to", subject="41****7", detail="6 digits")
 
 

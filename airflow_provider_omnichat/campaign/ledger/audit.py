@@ -31,7 +31,7 @@ class LedgerRow(NamedTuple):
     :param recipient: the number; of one that was forgotten what stands for it.
     :param row_key: the user's name of the row; None where there is none.
     :param outcome: one of the words of the results, or ``claimed``.
-    :param reason_code: why it was not accepted, or was in doubt, as ``docs/results.md`` lists them.
+    :param reason_code: why it was not accepted, or was in doubt, as ``docs/reference/results.md`` lists them.
     :param error: the same for people.
     :param since: what became since of what is in doubt.
     :param message_id: of the vendor.

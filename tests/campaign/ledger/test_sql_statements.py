@@ -60,5 +60,5 @@ class TestTable:
 
     @pytest.mark.parametrize("dialect", DIALECTS)
     def test_the_documentation_shows_the_table_as_it_is_made(self, dialect: Dialect) -> None:
-        page = (Path(__file__).parents[3] / "docs" / "ledger.md").read_text()
+        page = (Path(__file__).parents[3] / "docs" / "reference" / "ledger.md").read_text()
         assert f"{SqlTable('omnichat_invites', dialect, '?').create()};\n" in page
