@@ -18,8 +18,8 @@ FULL = Reason(ReasonCode.NUMBER_TOO_SHORT, "is too short", field="to", subject="
 
 def test_the_documentation_has_each_code_once():
     _, _, table = DOCS.read_text().partition("### Reason codes")
-    table, _, _ = table.partition("\n###")
-    codes = re.findall(r"(?m)^\| `(\w+)` \| `\w+` \|", table)
+    table, _, _ = table.partition("\n##")
+    codes = [code for line in re.findall(r"(?m)^- (`.+?`): ", table) for code in re.findall(r"`(\w+)`", line)]
     assert codes == sorted(codes, key=codes.index)
     assert sorted(codes) == sorted(ReasonCode)
 
