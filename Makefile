@@ -17,7 +17,7 @@ export PYTHON
 IN_NEW_HOME = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && export AIRFLOW_HOME="$$home" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-ui test test-all proof proof-faults proof-two proof-million proof-outage attack lint types lines format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth benchmark-pace benchmark-pages pictures constraints build clean
+.PHONY: help env demo demo-ui test test-all proof proof-faults proof-two proof-million proof-outage attack lint types lines format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth benchmark-pace benchmark-pages docs pictures constraints build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9%.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -120,7 +120,7 @@ endef
 $(foreach name,$(MATRIX),$(eval $(call MATRIX_RULES,$(name),$(or $(CONSTRAINTS_$(name)),airflow-$(name)))))
 
 # Need a machine with nothing else to do; BENCHMARK_ARGS="--rounds 1 --scale 0.2" is a quick look.
-benchmark: $(READY) ## invites a second, beside other ways to send them, into docs/performance.md
+benchmark: $(READY) ## invites a second, beside other ways to send them, into docs/explanation/performance.md
 	@$(BIN)/python -m benchmarks compare $(BENCHMARK_ARGS)
 
 benchmark-growth: $(READY) ## time and memory for 1k to 100k rows (BENCHMARK_ARGS=--million for 1M, too)
@@ -131,6 +131,11 @@ benchmark-pace: $(READY) ## the pace under limits and refusals by chance: the re
 
 benchmark-pages: $(READY) ## the tab Invites with a million rows, beside Airflow's own page: about two minutes
 	@$(BIN)/python -m benchmarks pages
+
+# Strict: a broken reference, a page that is in no menu or a docstring that cannot be read fails it. Needs no network.
+docs: $(READY) ## the documentation as a site, with search: build/docs/index.html
+	@$(IN_NEW_HOME) $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs build/docs
+	@echo "build/docs/index.html"
 
 pictures: $(READY) ## the pictures of the docs, by a campaign that is sent and watched; needs Chromium
 	@$(BIN)/python tools/pictures.py

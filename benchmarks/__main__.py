@@ -14,7 +14,7 @@ from benchmarks.pages import measure_pages
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--no-page", action="store_true", help="leave docs/performance.md as it is")
+    parser.add_argument("--no-page", action="store_true", help="leave docs/explanation/performance.md as it is")
     commands = parser.add_subparsers(dest="command", required=True)
     compare = commands.add_parser("compare", help="this provider beside other ways to send")
     compare.add_argument("--rounds", type=int, default=3, help="turns of each contender (default: 3)")
@@ -33,7 +33,7 @@ def main() -> None:
         comparison = Comparison(given.rounds, given.scale, tuple(given.latency or LATENCIES), given.only)
         text = table.comparison(comparison.run(), comparison.notes)
     elif given.command == "pace":
-        text = table.pace(pace.measure_all(), pace.former())
+        text = table.pace(pace.measure_all())
     elif given.command == "pages":
         text = table.pages(measure_pages(1_000_000))
     else:

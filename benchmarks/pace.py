@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
-from pathlib import Path
 from typing import NamedTuple
 
 from tests.support.pace_model import (
@@ -29,8 +27,6 @@ _VENDORS: dict[str, Callable[[int, float | None], Server]] = {
 }
 _SECONDS = {10: 240.0, 50: 120.0, 150: 90.0, 1000: 60.0}
 _SETTLED_AFTER_SECONDS = 10.0
-# What the law before this one made of it, in the same model: a step at every refusal, and a pause of all.
-_FORMER = Path(__file__).parent / "pace_former.csv"
 
 
 class Cell(NamedTuple):
@@ -75,22 +71,6 @@ def measure_all() -> dict[Cell, Found]:
     largest_first = sorted(cells(), key=lambda cell: -cell.limit)
     with ProcessPoolExecutor() as pool:
         return dict(zip(largest_first, pool.map(measure, largest_first), strict=True))
-
-
-def former() -> dict[Cell, Found]:
-    """Give what was measured before the law changed."""
-    with _FORMER.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {
-        Cell(
-            row["vendor"],
-            int(row["tasks"]),
-            int(row["limit"]),
-            float(row["by_chance"]),
-            float(row["retry_after"]) if row["retry_after"] else None,
-        ): Found(float(row["used"]) / 100, float(row["refused"]) / 100, float(row["unfair"]))
-        for row in rows
-    }
 
 
 async def _run(cell: Cell) -> Found:

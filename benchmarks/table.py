@@ -12,32 +12,37 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.compare import Table
+from benchmarks.contenders import Runs
 from benchmarks.pace import Cell, Found
 from benchmarks.pages import PageCost
 
-PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "performance.md"
 
 
 def comparison(table: Table, notes: Sequence[str]) -> str:
-    """Write the comparison as Markdown: medians over the rounds."""
+    """Write the comparison as Markdown: medians over the rounds, a line for each contender."""
+    latencies = sorted({latency for latency, _ in table})
+    heads = [f"{latency} ms" for latency in latencies]
     lines = [
-        "| latency | | invites | seconds | invites/s | of raw aiohttp | CPU ms an invite | peak memory, MiB |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"| invites/s at a latency of | {' | '.join(heads)} | CPU ms an invite | peak memory, MiB |",
+        f"| --- | {' | '.join('---:' for _ in heads)} | --- | ---: |",
     ]
-    for (latency, name), runs in sorted(table.items(), key=lambda item: item[0][0]):
-        seconds = median(cost.seconds for cost in runs.costs)
-        invites = runs.costs[0].invites
-        cpu = 1000 * median(cost.cpu / cost.invites for cost in runs.costs)
-        peak = median(cost.peak for cost in runs.costs)
-        more = median(cost.peak - cost.before for cost in runs.costs)
-        memory = f"{peak:.0f} (+{more:.0f})" if runs.costs[0].before else f"{peak:.0f}"
-        share = 100 * median(runs.shares) if runs.shares else 100
-        lines.append(
-            f"| {latency} ms | {name} | {invites:,} | {seconds:.2f} | {_short(invites / seconds)} |"
-            f" {share:.{0 if share >= 2 else 1}f} % | {_short(cpu)} | {memory} |"
-        )
+    for name in dict.fromkeys(name for _, name in table):
+        runs = [table[latency, name] for latency in latencies if (latency, name) in table]
+        cpu = ", ".join(_short(1000 * median(cost.cpu / cost.invites for cost in run.costs)) for run in runs)
+        peak = max(median(cost.peak for cost in run.costs) for run in runs)
+        more = max(median(cost.peak - cost.before for cost in run.costs) for run in runs)
+        memory = f"{peak:.0f} (+{more:.0f})" if runs[0].costs[0].before else f"{peak:.0f}"
+        lines.append(f"| {name} | {' | '.join(_pace(run) for run in runs)} | {cpu} | {memory} |")
     rounds = max(len(runs.costs) for runs in table.values())
     return "\n".join([*lines, "", _where(f"medians of {rounds} rounds, one for `HttpHook` and `HttpOperator`"), *notes])
+
+
+def _pace(runs: Runs) -> str:
+    """Write invites a second, and their share of what raw aiohttp reached in the same round."""
+    pace = runs.costs[0].invites / median(cost.seconds for cost in runs.costs)
+    share = 100 * median(runs.shares) if runs.shares else 100
+    return f"{_short(pace)} ({share:.{0 if share >= 2 else 1}f} %)"
 
 
 def growth(rows: Sequence[tuple[int, float, float, float, float]]) -> str:
@@ -54,26 +59,20 @@ def growth(rows: Sequence[tuple[int, float, float, float, float]]) -> str:
     return "\n".join([*lines, "", _where("one run each")])
 
 
-def pace(found: Mapping[Cell, Found], former: Mapping[Cell, Found]) -> str:
-    """Write what tasks make of what is allowed, beside what they made of it before."""
-    lines = [
-        "| vendor | tasks | allowed/s | refused by chance | used | before | refused above the limit | before |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    pairs = [(cell, cell._replace(retry_after=1.0)) for cell in found if cell.retry_after is None]
-    for pair in sorted(pairs, key=lambda pair: (pair[0].vendor != "token bucket", *pair[0][:4])):
-        cell = pair[0]
-        used, used_before = (_both([of[each].used for each in pair]) for of in (found, former))
-        refused, refused_before = (_both([of[each].refused for each in pair]) for of in (found, former))
-        lines.append(
-            f"| {cell.vendor} | {cell.tasks} | {cell.limit:,} | {cell.by_chance:.0%} | {used} | {used_before} |"
-            f" {refused} | {refused_before} |"
-        )
-    reached, reached_before = (
-        sum(cell.used >= 0.6 and cell.refused < 0.05 for cell in of.values()) for of in (found, former)
-    )
+def pace(found: Mapping[Cell, Found]) -> str:
+    """Write what tasks use of what a vendor allows, and how much is refused above it."""
+    kinds = list(dict.fromkeys((cell.vendor, cell.by_chance) for cell in found))
+    heads = [f"{vendor}, {chance:.0%} by chance" if chance else vendor for vendor, chance in kinds]
+    lines = [f"| tasks, allowed/s | {' | '.join(heads)} |", f"| --- |{' --- |' * len(kinds)}"]
+    for tasks, limit in sorted({(cell.tasks, cell.limit) for cell in found}):
+        pairs = [
+            [found[Cell(vendor, tasks, limit, chance, after)] for after in (None, 1.0)] for vendor, chance in kinds
+        ]
+        cells = [f"{_both([one.used for one in pair])}, {_both([one.refused for one in pair])}" for pair in pairs]
+        lines.append(f"| {tasks}, {limit:,} | {' | '.join(cells)} |")
+    reached = sum(one.used >= 0.6 and one.refused < 0.05 for one in found.values())
     aim = "at least 60 % used and less than 5 % refused above the limit"
-    return "\n".join([*lines, "", f"Of {len(found)} cases {reached} have {aim}; before, {reached_before}."])
+    return "\n".join([*lines, "", f"Of {len(found)} cases {reached} have {aim}."])
 
 
 def pages(costs: Sequence[PageCost]) -> str:
@@ -87,7 +86,7 @@ def pages(costs: Sequence[PageCost]) -> str:
 
 
 def _both(shares: Sequence[float]) -> str:
-    return " / ".join(f"{100 * share:.{0 if share >= 0.1 else 1}f}" for share in shares) + " %"
+    return "/".join(f"{100 * share:.{0 if share >= 0.1 else 1}f}" for share in shares)
 
 
 def put_into_page(marker: str, text: str) -> None:

@@ -60,7 +60,7 @@ def due_days(context: Context) -> tuple[date, date]:
     Invites customers who signed up a week ago. It needs two connections, which `make demo` and `make demo-ui` have:
     `omnichat_default` of the type *Infobip OMNI Chat* (theirs is to a sandbox that sends nothing), and
     `omnichat_ledger` to any SQL database, where the operator keeps whom it has invited. For a try on one machine:
-    `export AIRFLOW_CONN_OMNICHAT_LEDGER=sqlite:////home/me/ledger.sqlite`
+    `export AIRFLOW_CONN_OMNICHAT_LEDGER=sqlite:///home/me/ledger.sqlite`
 
     | task | |
     | --- | --- |

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 
 def test_all_contenders_send_a_short_list():
     table = benchmarks("compare", "--rounds", "1", "--scale", "0.005", "--latency", "0")
-    rows = [line for line in table.splitlines() if line.startswith("| 0 ms")]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and " %) |" in line]
     assert len(rows) == 9 - ("PostgreSQL is not on this machine" in table)
 
 

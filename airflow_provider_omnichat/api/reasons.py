@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 
 class ReasonCode(StrEnum):
-    """The codes of all reasons, the same in every version. ``docs/results.md`` explains each."""
+    """The codes of all reasons; they never change. ``docs/reference/results.md`` explains each."""
 
     ROW_UNREADABLE = "row_unreadable"
     ROW_HAS_TWO_COLUMNS = "row_has_two_columns"

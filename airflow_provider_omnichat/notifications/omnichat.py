@@ -40,7 +40,7 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
     It never raises: what goes wrong is an error in the log, with the number masked. An invite that may have been sent,
     or of which that cannot be found out, is not sent again.
 
-    .. seealso:: ``docs/notifier.md``
+    .. seealso:: ``docs/how-to/notify.md``
 
     :param to: phone number, as the operators take it. (templated)
     :param message: the text; must contain *link_placeholder*. (templated)

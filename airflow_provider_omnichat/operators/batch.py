@@ -52,7 +52,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
     Rows stream through: they are checked, claimed in a ledger, sent many at once, and recorded. A later try sends
     only what was certainly not sent. The ledger is Airflow's task state store (3.3+), or, with *ledger_conn_id*, a
     table that holds across runs and DAGs and works on every Airflow. Where nothing is remembered of earlier tries, it
-    sends nothing (``docs/ledger.md``). Mapped tasks need *ledger_conn_id*.
+    sends nothing (``docs/explanation/promise.md``). Mapped tasks need *ledger_conn_id*.
 
     The return value (XCom) is the manifest, without personal data: ``campaign``, ``rows``, ``counts`` (by outcome;
     they add up to ``rows``), ``missing`` (rows of the list without an outcome, because the try ended before; None if

@@ -37,7 +37,7 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
     Before the request leaves, a claim is written to Airflow's task state store (Airflow 3.3+), or to the database of
     *ledger_conn_id*. A later try, also after *Clear*, returns the answer of an invite that was accepted and sends
     nothing; if it finds a claim without an answer, it fails: the invite is in doubt. If nothing is remembered of
-    earlier tries, it fails as well (``docs/ledger.md``). Mapped tasks need *ledger_conn_id*.
+    earlier tries, it fails as well (``docs/explanation/promise.md``). Mapped tasks need *ledger_conn_id*.
 
     XCom: ``messageId`` (str) and ``status`` (dict, the vendor's status object), also of an invite that the vendor
     rejected; the return value is the vendor's whole answer, the number included: it is what the vendor said. With

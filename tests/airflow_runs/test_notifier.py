@@ -1,4 +1,4 @@
-"""The DAG of docs/notifier.md, run as it stands there: it fails, and the person on duty hears of it once."""
+"""The DAG of docs/how-to/notify.md, run as it stands there: it fails, and the person on duty hears of it once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The DAGs of the README, run as they stand there."""
+"""The DAGs of README and docs, run exactly as written there."""
 
 from __future__ import annotations
 

@@ -12,14 +12,14 @@ from airflow_provider_omnichat.api.wire import HttpResponse, read_invite_respons
 from tests.support.example_invite import INVITE
 
 PACKAGE = Path(airflow_provider_omnichat.__file__).parent
-DOCS = Path(__file__).parents[2] / "docs" / "results.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "results.md"
 FULL = Reason(ReasonCode.NUMBER_TOO_SHORT, "is too short", field="to", subject="41****7", detail="6 digits")
 
 
 def test_the_documentation_has_each_code_once():
     _, _, table = DOCS.read_text().partition("### Reason codes")
-    table, _, _ = table.partition("\n###")
-    codes = re.findall(r"(?m)^\| `(\w+)` \| `\w+` \|", table)
+    table, _, _ = table.partition("\n##")
+    codes = [code for line in re.findall(r"(?m)^- (`.+?`): ", table) for code in re.findall(r"`(\w+)`", line)]
     assert codes == sorted(codes, key=codes.index)
     assert sorted(codes) == sorted(ReasonCode)
 

@@ -96,7 +96,7 @@ def test_what_is_no_table_of_ours_is_refused_in_a_line(request, tmp_path, monkey
 @pytest.mark.parametrize(("kind", "name"), [("ledger", "omnichat_invites"), ("results", "invited")])
 def test_the_documentation_has_the_statements_of_released_versions(kind, name):
     old, new = (ReleasedTable(Database("psycopg2", {}), kind, name, version) for version in (OLDEST, None))
-    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "run-in-production.md").read_text()
     written = re.findall(rf"^ALTER TABLE {re.escape(new.written)} ADD COLUMN .*;$", page, re.MULTILINE)
     assert set(written) <= {f"{new.sql.add(column)};" for column in new.sql.columns}
     for version in VERSIONS:

@@ -1,4 +1,4 @@
-"""The SQL of the page for operations is run; the rights that it grants are enough for the ledger, and no more."""
+"""The SQL and the commands for operators are run; the rights granted are enough for the ledger, and no more."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.cli.__main__ import main
 from tests.support import sql_servers
+from tests.support.folders import ROOT
 from tests.support.sql_servers import Target
 
-PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "run-in-production.md").read_text()
+DOUBTS = (ROOT / "docs" / "how-to" / "settle-doubts.md").read_text()
 CAMPAIGN = "welcome-2026"
 SENT, NOT_SENT = "41793026727", "41793026728"
 
@@ -85,10 +87,10 @@ def test_the_runbooks_commands_list_the_doubts_and_settle_them(
     with_tables(ledger)
     connection = {"conn_type": "sqlite", "host": ledger.options["database"]}
     monkeypatch.setenv("AIRFLOW_CONN_OMNICHAT_LEDGER", json.dumps(connection))
-    (named,) = re.findall(r"export (OMNICHAT_LEDGER_CONN_ID)=(\w+)", PAGE)
+    (named,) = re.findall(r"export (OMNICHAT_LEDGER_CONN_ID)=(\w+)", DOUBTS)
     monkeypatch.setenv(*named)
     monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
-    runbook = PAGE.partition("\n## A runbook for doubts\n")[2]
+    runbook = DOUBTS.partition("\n## A runbook for doubts\n")[2]
     commands = re.findall(r"^ *omnichat-ledger (.*)", runbook, re.MULTILINE)
     assert [command.split()[0] for command in commands] == ["status", "doubts", "doubts", "settle", "settle"]
     for command in commands:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from airflow_provider_omnichat.sandbox.faults import FAULTS, described_argument
 
-DOCS = Path(__file__).parents[2] / "docs" / "sandbox.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "sandbox.md"
 
 
 def test_docs_have_the_fault_table_of_the_code():

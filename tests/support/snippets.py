@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.folders import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -20,7 +20,9 @@ def snippets(language: str) -> list[Any]:
         text = page.read_text()
         for match in BLOCK.finditer(text):
             if match[1] == language:
-                found.append(pytest.param(match[2], id=f"{page.name}:{text[: match.start()].count(chr(10)) + 1}"))
+                found.append(
+                    pytest.param(match[2], id=f"{page.relative_to(ROOT)}:{text[: match.start()].count(chr(10)) + 1}")
+                )
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -60,5 +61,16 @@ class TestTable:
 
     @pytest.mark.parametrize("dialect", DIALECTS)
     def test_the_documentation_shows_the_table_as_it_is_made(self, dialect: Dialect) -> None:
-        page = (Path(__file__).parents[3] / "docs" / "ledger.md").read_text()
-        assert f"{SqlTable('omnichat_invites', dialect, '?').create()};\n" in page
+        page = (Path(__file__).parents[3] / "docs" / "reference" / "ledger.md").read_text()
+        (statement,) = re.findall(r"^```sql\n(CREATE TABLE .+?);\n```$", page, re.MULTILINE | re.DOTALL)
+        options = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
+        assert (
+            f"MySQL and MariaDB: names in backticks, `DATETIME(6)` for `TIMESTAMP(6)`, and `{options}` at the end."
+            " SQLite: `TEXT` for `TIMESTAMP(6)`."
+        ) in " ".join(page.split())
+        written = {
+            "postgresql": statement,
+            "mysql": statement.replace('"', "`").replace("TIMESTAMP(6)", "DATETIME(6)") + options,
+            "sqlite": statement.replace("TIMESTAMP(6)", "TEXT"),
+        }
+        assert SqlTable("omnichat_invites", dialect, "?").create() == written[dialect]

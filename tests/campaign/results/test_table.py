@@ -275,5 +275,5 @@ def test_an_invalid_name_of_a_table_is_refused(name):
 
 
 def test_the_page_shows_the_table_as_it_is_made():
-    page = (Path(__file__).parents[3] / "docs/sql.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/reference/results.md").read_text()
     assert f"```sql\n{ResultSchema('invited', 'postgresql', '%s').create()};\n```" in page
