@@ -143,7 +143,7 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
             SendError,
         )
         from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
-        from airflow_provider_omnichat.campaign.engine.snapshot import snapshot_of_one
+        from airflow_provider_omnichat.campaign.engine.progress import snapshot_of_one
 
         self.refuse_missing_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
