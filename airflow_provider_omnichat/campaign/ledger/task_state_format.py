@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -53,6 +53,9 @@ OUTCOMES = {symbol: outcome for outcome, symbol in SYMBOLS.items()}
 # Each stands for "unknown" or "rejected" for one of the reasons that a chunk has.
 _REASON_SYMBOLS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
+Times = tuple[datetime, datetime]
+"""When an invite may have been sent, at the earliest and at the latest."""
+
 Explained = Mapping[str, tuple[str, Reason]]
 """What symbols with a reason stand for: the symbol of an outcome, and the reason."""
 
@@ -73,31 +76,33 @@ class Chunk:
         self._people_bytes = 0
         self._room = _MOST_REASONS_BYTES
 
-    def fits(self, people: Iterable[Person]) -> bool:
-        """Return whether there is room for more claims."""
-        sizes = [person.size for person in people]
-        invites = len(self.symbols) + len(sizes)
-        return invites <= CHUNK_INVITES and self._bytes(invites) + sum(sizes) <= _MOST_INVITES_BYTES
+    def fits(self, count: int, size: int) -> bool:
+        """Return whether there is room for so many more claims of so many people's bytes."""
+        invites = len(self.symbols) + count
+        return invites <= CHUNK_INVITES and self._bytes(invites) + size <= _MOST_INVITES_BYTES
 
     @property
     def is_filling(self) -> bool:
         """Whether it may not take another block of claims."""
         return 3 * self._bytes(len(self.symbols)) > _MOST_INVITES_BYTES
 
-    def add(self, hashed: bytes, person: Person) -> int:
+    def add(self, hashed: bytes, person: Person, size: int) -> int:
         """Add an open claim, and return its position."""
         at = len(self.symbols)
         self.hashes += hashed
         self.symbols += b"."
         self.people[at] = person
-        self._people_bytes += person.size
+        self._people_bytes += size
         return at
 
-    def end(self, at: int, outcome: Outcome | None, reason: Reason | None) -> None:
-        """Write how a claim ended, and forget whose it was if that is certain."""
+    def end(self, at: int, outcome: Outcome | None, reason: Reason | None, times: Times | None) -> None:
+        """Write how a claim ended, and forget whose it was if that is certain; *times* replaces when it was sent."""
+        person = self.people.pop(at)
+        self._people_bytes -= person.size
+        if outcome in IN_DOUBT:
+            self.people[at] = person._replace(begin=times[0], end=times[1]) if times else person
+            self._people_bytes += self.people[at].size
         self.symbols[at] = ord((self._symbol_of(outcome, reason) if reason else None) or SYMBOLS[outcome])
-        if outcome not in IN_DOUBT:
-            self._people_bytes -= self.people.pop(at).size
 
     def _bytes(self, invites: int) -> float:
         return invites * _INVITE_BYTES + self._people_bytes

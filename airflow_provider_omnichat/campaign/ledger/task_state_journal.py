@@ -27,6 +27,7 @@ from airflow_provider_omnichat.campaign.ledger.task_state_format import (
     Settled,
     SettledInvites,
     Slice,
+    Times,
     chunk_count,
     journal_name,
     read_journal,
@@ -135,12 +136,18 @@ class StateStoreJournal:
 
     def _append(self, claims: Sequence[Claim]) -> list[Chunk]:
         """Put claims into chunks and return these, one if possible: the senders wait for each."""
-        people = {_hash_of(claim.recipient): self._person(claim) for claim in claims}
+        now, people = datetime.now(UTC), list[tuple[bytes, Person, int]]()
+        for claim in claims:
+            hashed = _hash_of(claim.recipient)
+            before = self._people.get(hashed)  # if it was in doubt, it may have been sent when it was claimed first
+            person = Person.of(claim, before.begin if before else now, now)
+            people.append((hashed, person, person.size))
+        all_of = (len(people), sum(size for _, _, size in people))
         last, touched = self._last, dict[str, Chunk]()
-        if last is not None and not last.fits(people.values()) and Chunk("").fits(people.values()):
+        if last is not None and not last.fits(*all_of) and Chunk("").fits(*all_of):
             last = None
-        for hashed, person in people.items():
-            if last is None or not last.fits([person]):
+        for hashed, person, size in people:
+            if last is None or not last.fits(1, size):
                 # The count goes ahead of the chunk: a chunk that is counted and missing is noticed, one that is not
                 # counted would be read as "nobody was claimed". Only the last one may be missing after a crash.
                 for chunk in [each for each in self._dirty.values() if not each.is_written]:
@@ -150,13 +157,8 @@ class StateStoreJournal:
                 last = self._last = Chunk(f"{self._name}:{self._chunks}")
                 self._chunks += 1
             touched[last.key] = self._dirty[last.key] = last
-            self._open[hashed] = (last, last.add(hashed, person))
+            self._open[hashed] = (last, last.add(hashed, person, size))
         return list(touched.values())
-
-    def _person(self, claim: Claim) -> Person:
-        """Return whose claim it is; if it was in doubt, it may have been sent when it was claimed first."""
-        now, before = datetime.now(UTC), self._people.get(_hash_of(claim.recipient))
-        return Person.of(claim, before.begin if before else now, now)
 
     def _count(self, chunks: int) -> None:
         if chunks > self._counted:
@@ -192,12 +194,10 @@ class StateStoreJournal:
         hashed: bytes,
         outcome: Outcome | None,
         reason: Reason | None,
-        times: tuple[datetime, datetime] | None = None,
+        times: Times | None = None,
     ) -> None:
         chunk, at = self._open.pop(hashed)
-        if times:
-            chunk.people[at] = chunk.people[at]._replace(begin=times[0], end=times[1])
-        chunk.end(at, outcome, reason)
+        chunk.end(at, outcome, reason, times)
         self._dirty[chunk.key] = chunk
 
     def _load(self) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple, Self
 
 from airflow_provider_omnichat.api.privacy import mask_number, printable
@@ -12,7 +12,9 @@ from airflow_provider_omnichat.campaign.ledger.interface import Claim
 from airflow_provider_omnichat.campaign.model.rows import shown_key
 
 _LONGEST_KEY = 60
-_PERSON_BYTES = 44  # without key and number
+_TELLING_DIGITS = 6
+_TIME_BYTES = 12
+_PERSON_BYTES = 20  # without key, number and times
 
 
 class Person(NamedTuple):
@@ -32,10 +34,7 @@ class Person(NamedTuple):
     @classmethod
     def of(cls, claim: Claim, begin: datetime, end: datetime) -> Self:
         """Return what may be kept of a claim."""
-        # Cut first: what is printable takes only so much. The number may be a part of the key.
-        key = printable((shown_key(claim.key, claim.identity) or "")[: 2 * _LONGEST_KEY], (claim.identity,))
-        key = key if len(key) <= _LONGEST_KEY else key[: _LONGEST_KEY - 1] + "…"
-        return cls(key or None, mask_number(claim.identity), begin, end)
+        return cls(_kept_key(claim.key, claim.identity) if claim.key else None, mask_number(claim.identity), begin, end)
 
     @classmethod
     def from_json(cls, data: Sequence[Any]) -> Self:
@@ -50,5 +49,16 @@ class Person(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes in a chunk, at most."""
-        return _PERSON_BYTES + len(json.dumps(self.key)) + len(self.number or "null")
+        """Bytes in a chunk."""
+        times = _TIME_BYTES if self.begin == self.end else 2 * _TIME_BYTES
+        key = len(encode_basestring_ascii(self.key)) if self.key else len("null")
+        return _PERSON_BYTES + times + key + len(self.number or "null")
+
+
+def _kept_key(key: str, identity: str) -> str | None:
+    is_number = identity[-_TELLING_DIGITS:] in "".join(filter(str.isdigit, key))
+    if not is_number and len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable() and " " not in key:
+        return key
+    # Cut first: what is printable takes only so much. The number may be a part of the key.
+    key = printable((shown_key(key, identity) or "")[: 2 * _LONGEST_KEY], (identity,))
+    return (key if len(key) <= _LONGEST_KEY else key[: _LONGEST_KEY - 1] + "…") or None
