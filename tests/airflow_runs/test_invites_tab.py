@@ -62,7 +62,7 @@ class Campaign:
     def doubts(self, task_id: str) -> dict[str, str]:
         """Give what stands for each doubt, by the masked end of its number."""
         text = self.page("admin", task_id=task_id).text
-        rows = re.findall(r'<td class="mono">(\S+)</td>.*?data-recipient="([0-9a-f]+)" data-as="sent"', text, re.S)
+        rows = re.findall(r'<td class="mono nowrap">(\S+)\s.*?data-recipient="([0-9a-f]+)" data-as="sent"', text, re.S)
         return dict(rows)
 
 
@@ -183,7 +183,7 @@ def test_who_may_not_see_the_dag_sees_nothing_of_it(campaign: Campaign) -> None:
     assert "to_files" not in campaign.server.ask(BLIND_USER, "omnichat/campaigns").text
     assert campaign.server.ask(None, "omnichat/campaigns").status == 401
     token = campaign.token()
-    body = {"recipient": "0" * 20, "settled_as": "sent", "why": "because"}
+    body = {"recipient": "0" * 32, "settled_as": "sent", "why": "because"}
     assert campaign.settle(BLIND_USER, "to_files", body, X_CSRF_Token=token).status == 403
 
 

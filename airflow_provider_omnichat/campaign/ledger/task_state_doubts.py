@@ -64,9 +64,10 @@ class StateDoubt(NamedTuple):
     number: str | None
 
 
-def doubts_in_store(store: ListedStore, campaign: str, most: int) -> list[StateDoubt]:
-    """Read at most so many invites in doubt from the store of a task instance, whose journal is of this campaign."""
-    return [*_single_doubts(store), *_batch_doubts(CheckedStore(store), journal_name(campaign))][:most]
+def doubts_in_store(store: ListedStore, campaign: str) -> Iterator[StateDoubt]:
+    """Read the invites in doubt from the store of a task instance, whose journal is of this campaign."""
+    yield from _single_doubts(store)
+    yield from _batch_doubts(CheckedStore(store), journal_name(campaign))
 
 
 def settle_in_store(

@@ -21,6 +21,7 @@ from starlette.middleware.base import RequestResponseEndpoint
 from airflow_provider_omnichat.campaign.model.pages import PageError
 from airflow_provider_omnichat.campaign.model.place import PlaceError
 from airflow_provider_omnichat.plugins.invites import access, pages
+from airflow_provider_omnichat.plugins.invites.doubts import whole_number
 from airflow_provider_omnichat.plugins.invites.metadata import (
     dags_with_campaigns,
     may_send_yet,
@@ -29,7 +30,7 @@ from airflow_provider_omnichat.plugins.invites.metadata import (
 )
 from airflow_provider_omnichat.plugins.invites.rows import RowsWanted, csv_lines
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask, row_place
-from airflow_provider_omnichat.plugins.invites.settling import NotSettledError, SettleBody, settle
+from airflow_provider_omnichat.plugins.invites.settling import InviteBody, NotSettledError, SettleBody, settle
 
 _log = logging.getLogger(__name__)
 _MOST_CAMPAIGNS = 200
@@ -58,6 +59,8 @@ def create_app() -> FastAPI:
     may_write = [*access.MAY_SETTLE, Depends(access.check_write_token)]
     logged = Depends(action_logging("omnichat_settle_invite"))
     app.add_api_route("/settle", settle_doubt, methods=["POST"], dependencies=[*may_write, logged])
+    revealed = Depends(action_logging("omnichat_reveal_number"))
+    app.add_api_route("/reveal", reveal_number, methods=["POST"], dependencies=[*may_write, revealed])
     app.middleware("http")(_with_headers)
     app.add_exception_handler(PageError, pages.unreadable)
     for kind in (AttributeError, TypeError, SQLAlchemyError):  # raised by tables that a newer Airflow has changed
@@ -171,6 +174,18 @@ def settle_doubt(session: SessionDep, user: GetUserDep, task: OneTask, body: Set
     except NotSettledError as error:
         return JSONResponse({"detail": str(error)}, status_code=409)
     return JSONResponse({"detail": "Settled"})
+
+
+def reveal_number(session: SessionDep, task: OneTask, body: InviteBody) -> JSONResponse:
+    """Return the whole number of an invite in doubt, where it is kept."""
+    session.commit()  # first, the audit log has it
+    try:
+        number = whole_number(session, task, row_place(task), body.recipient)
+    except PageError as error:
+        return JSONResponse({"detail": str(error)}, status_code=409)
+    if number is None:
+        return JSONResponse({"detail": "The number is not kept, or the invite is settled"}, status_code=404)
+    return JSONResponse({"number": number})
 
 
 def _may_send_yet(session: SessionDep, dag_id: str, run_id: str, task_id: str | None) -> bool:

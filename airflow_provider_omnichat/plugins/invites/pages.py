@@ -22,7 +22,7 @@ from airflow_provider_omnichat.campaign.model.place import PlaceError
 from airflow_provider_omnichat.plugins.invites import access, charts, outcomes
 from airflow_provider_omnichat.plugins.invites.doubts import doubts_of
 from airflow_provider_omnichat.plugins.invites.metadata import MOST_TASKS
-from airflow_provider_omnichat.plugins.invites.rows import RowsWanted, number_shower
+from airflow_provider_omnichat.plugins.invites.rows import RowsWanted, number_shower, shows_numbers
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask, row_place
 
 _MOST_INSTANCES = 200
@@ -97,7 +97,7 @@ def one_task(
         page = place.page(wanted.query())
     except PageError as error:
         problem, can_list = str(error), not isinstance(error, PlaceError)
-    doubts = doubts_of(session, task, place) if task.progress.counts.get("unknown") or not task.is_at_work else None
+    may_doubt = task.progress.counts.get("unknown") or not task.is_at_work
     return _render(
         "task.html",
         **summary,
@@ -107,9 +107,10 @@ def one_task(
         place=shown_address(place.location) if place.location else "",
         can_list=can_list,
         sorts=place.sorts,
-        doubts=doubts,
+        doubts=doubts_of(session, task, place, wanted.doubts) if may_doubt else None,
         may_settle=may_settle,
         shown_number=number_shower(),
+        shows_numbers=shows_numbers(),
         token=access.write_token(user, task.dag_id) if may_settle else "",
     )
 

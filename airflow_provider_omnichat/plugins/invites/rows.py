@@ -31,6 +31,7 @@ class RowsWanted:
     order: Annotated[Order, Query()] = "list"
     desc: Annotated[bool, Query()] = False
     after: Annotated[str, Query(max_length=300)] = ""
+    doubts: Annotated[int, Query(ge=0, le=10**9, description="how many doubts come before those shown")] = 0
 
     def query(self, size: int = ROWS_A_PAGE) -> PageQuery:
         """Build the query for a place, of at most so many rows."""
@@ -82,9 +83,14 @@ def _csv_line(row: ShownRow, number: str) -> str:
     return csv_line((*before, row.reason_code, row.reason, row.status, row.message_id, at))
 
 
+def shows_numbers() -> bool:
+    """Return whether the setting ``[omnichat] show_numbers`` is on."""
+    return conf.getboolean("omnichat", "show_numbers", fallback=False)
+
+
 def number_shower() -> Callable[[str | None], str]:
-    """Return what shows numbers on one page: masked, unless the setting ``[omnichat] show_numbers`` is on."""
-    shows_all = conf.getboolean("omnichat", "show_numbers", fallback=False)
+    """Return what shows numbers on one page: masked, unless :func:`shows_numbers`."""
+    shows_all = shows_numbers()
 
     def shown(number: str | None) -> str:
         return "" if not number else number if shows_all else mask_number(number)

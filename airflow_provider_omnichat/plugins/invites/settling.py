@@ -14,6 +14,7 @@ from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.databases import ledger_database
+from airflow_provider_omnichat.plugins.invites.access import reference_of
 from airflow_provider_omnichat.plugins.invites.metadata import locked_state
 from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
 from airflow_provider_omnichat.tasks.places import has_state_store
@@ -26,13 +27,18 @@ class NotSettledError(Exception):
     """Nothing was written; the text says why."""
 
 
-class SettleBody(BaseModel):
-    """What a user found out about an invite in doubt, and how; ``recipient`` is the hash on the page."""
+class InviteBody(BaseModel):
+    """Which invite in doubt is meant; ``recipient`` is the reference on the page."""
 
     # The audit log takes names from the address, then from the body: a body must not name another task.
     model_config = ConfigDict(extra="forbid")
 
-    recipient: str = Field(pattern=r"^[0-9a-f]{20,32}$")
+    recipient: str = Field(pattern=r"^[0-9a-f]{32}$")
+
+
+class SettleBody(InviteBody):
+    """What a user found out about an invite in doubt, and how."""
+
     settled_as: Literal["sent", "not_sent"]
     why: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=200)]
 
@@ -78,7 +84,9 @@ def _in_table(session: Session, task: SendingTask, conn_id: str, reference: str,
         raise NotSettledError(why) from None
     # Only what this task has claimed: the campaign's name comes from an XCom, which may have been edited.
     doubts = audit.doubts(campaign, task.identity)
-    found = next((row.recipient for row in doubts if recipient_key(campaign, row.recipient) == reference), None)
+    found = next(
+        (row.recipient for row in doubts if reference_of(recipient_key(campaign, row.recipient)) == reference), None
+    )
     if found is None:
         return "is not in doubt"
     try:
@@ -91,10 +99,13 @@ def _in_table(session: Session, task: SendingTask, conn_id: str, reference: str,
 def _in_store(session: Session, task: SendingTask, reference: str, settlement: Settlement) -> str | None:
     if not has_state_store():
         return "is in no ledger: this Airflow has no task state store, and the task no ledger_conn_id"
-    from airflow_provider_omnichat.campaign.ledger.task_state_doubts import settle_in_store
+    from airflow_provider_omnichat.campaign.ledger.task_state_doubts import doubts_in_store, settle_in_store
     from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore  # Airflow 3.3
 
     end = _lock(session, task)
     is_over = end is not None and settlement.at - end > timedelta(minutes=_LAST_WORD_MINUTES)
-    store = ServerSideStore(session, task)
-    return settle_in_store(store, task.progress.campaign, reference, settlement, no_try_runs=is_over)
+    store, campaign = ServerSideStore(session, task), task.progress.campaign
+    for doubt in doubts_in_store(store, campaign):
+        if reference_of(doubt.recipient) == reference:
+            return settle_in_store(store, campaign, doubt.recipient, settlement, no_try_runs=is_over)
+    return "is not in doubt"

@@ -47,6 +47,21 @@ async function renew() {
 
 if (document.querySelector("#live[data-working]")) setInterval(renew, EVERY_MS);
 
+function post(table, address, body) {
+  const headers = { "Content-Type": "application/json", "X-CSRF-Token": table.dataset.token };
+  return fetch(address, { method: "POST", headers, body: JSON.stringify(body) }).catch(() => null); // cannot be reached
+}
+
+document.querySelector("table[data-reveals]")?.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-reveal]");
+  if (!button) return;
+  button.disabled = true;
+  const answer = await post(event.currentTarget, event.currentTarget.dataset.reveals, { recipient: button.dataset.reveal });
+  const body = await answer?.json().catch(() => null);
+  if (answer?.ok) button.closest("td").textContent = body.number;
+  else button.replaceWith(typeof body?.detail === "string" ? body.detail : `That did not work (${answer?.status ?? "no answer"}).`);
+});
+
 document.querySelector("table[data-settle]")?.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-recipient]");
   if (!button) return;
@@ -54,11 +69,8 @@ document.querySelector("table[data-settle]")?.addEventListener("click", async (e
   if (!why.reportValidity()) return;
   const buttons = button.closest("tr").querySelectorAll("button");
   buttons.forEach((each) => { each.disabled = true; });
-  const answer = await fetch(table.dataset.settle, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", "X-CSRF-Token": table.dataset.token },
-    body: JSON.stringify({ recipient: button.dataset.recipient, settled_as: button.dataset.as, why: why.value }),
-  }).catch(() => null); // the server cannot be reached
+  const body = { recipient: button.dataset.recipient, settled_as: button.dataset.as, why: why.value };
+  const answer = await post(table, table.dataset.settle, body);
   if (answer?.ok) {
     button.closest("td").textContent = `settled: ${button.textContent}`;
     return;
