@@ -10,7 +10,6 @@ from typing import NamedTuple
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.errors import OmnichatError
-from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS, StateDoubt, doubts_in_store
 from airflow_provider_omnichat.campaign.model.pages import PageError, PageQuery, ShownRow
@@ -36,7 +35,7 @@ class ShownDoubt(NamedTuple):
 
     :param recipient: its recipient key, of which a journal keeps the first digits; never on a page.
     :param number: the whole one; None if it is not kept.
-    :param masked: the same, or what is kept of it, as anyone may see it.
+    :param masked: what is kept if the whole one is not.
     :param at: when it was claimed, and so when it may have been sent.
     """
 
@@ -107,7 +106,7 @@ def _of_table(task: SendingTask, conn_id: str) -> Iterator[ShownDoubt]:
         recipient = recipient_key(task.progress.campaign, row.recipient)
         # What was claimed again and not sent keeps the time at which it ended before.
         at, reason = min(row.claimed_at, row.updated), row.error or "It was claimed, and has no outcome"
-        yield ShownDoubt(recipient, name, number, mask_number(number or ""), reason, at)
+        yield ShownDoubt(recipient, name, number, "", reason, at)
 
 
 def _of_store(session: Session, task: SendingTask) -> Iterator[StateDoubt]:
@@ -132,8 +131,7 @@ def _named(doubt: StateDoubt, row: ShownRow | None) -> ShownDoubt:
     name = doubt.key or (row.key if row else None)
     if name is None:
         name = f"row {row.position}" if row else "without a key" if doubt.number else f"hash {doubt.recipient[:8]}…"
-    masked = doubt.number or mask_number(number or "")
-    return ShownDoubt(doubt.recipient, name, number, masked, str(doubt.reason), doubt.at)
+    return ShownDoubt(doubt.recipient, name, number, doubt.number or "", str(doubt.reason), doubt.at)
 
 
 def _rows_of(task: SendingTask, place: Place, wanted: set[str]) -> dict[str, ShownRow]:

@@ -22,7 +22,7 @@ from airflow_provider_omnichat.campaign.model.place import PlaceError
 from airflow_provider_omnichat.plugins.invites import access, charts, outcomes
 from airflow_provider_omnichat.plugins.invites.doubts import doubts_of
 from airflow_provider_omnichat.plugins.invites.metadata import MOST_TASKS
-from airflow_provider_omnichat.plugins.invites.rows import RowsWanted, number_shower, shows_numbers
+from airflow_provider_omnichat.plugins.invites.rows import RowsWanted, number_shower
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask, row_place
 
 _MOST_INSTANCES = 200
@@ -110,7 +110,6 @@ def one_task(
         doubts=doubts_of(session, task, place, wanted.doubts) if may_doubt else None,
         may_settle=may_settle,
         shown_number=number_shower(),
-        shows_numbers=shows_numbers(),
         token=access.write_token(user, task.dag_id) if may_settle else "",
     )
 

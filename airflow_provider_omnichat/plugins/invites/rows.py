@@ -83,14 +83,9 @@ def _csv_line(row: ShownRow, number: str) -> str:
     return csv_line((*before, row.reason_code, row.reason, row.status, row.message_id, at))
 
 
-def shows_numbers() -> bool:
-    """Return whether the setting ``[omnichat] show_numbers`` is on."""
-    return conf.getboolean("omnichat", "show_numbers", fallback=False)
-
-
 def number_shower() -> Callable[[str | None], str]:
-    """Return what shows numbers on one page: masked, unless :func:`shows_numbers`."""
-    shows_all = shows_numbers()
+    """Return what shows numbers on one page: masked, unless the setting ``[omnichat] show_numbers`` is on."""
+    shows_all = conf.getboolean("omnichat", "show_numbers", fallback=False)
 
     def shown(number: str | None) -> str:
         return "" if not number else number if shows_all else mask_number(number)

@@ -169,9 +169,35 @@ def test_a_number_in_the_ledger_is_revealed_to_who_may_settle_and_the_audit_log_
     assert client.post(address("reveal", "known"), json={"recipient": second}).status_code == 403
 
 
+@pytest.mark.skipif(not HAS_STATE_STORE, reason="the task state store came with Airflow 3.3")
+def test_a_number_that_only_the_rows_have_is_revealed(
+    client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore
+
+    path = tmp_path / "rows.lines"
+    monkeypatch.setattr(places, "KINDS", {"lines": kind_of(Lines), **places.KINDS})
+    monkeypatch.setattr(doubts, "_ROWS_AT_ONCE", 1)  # it is not among the first
+    rendered = {"results_path": str(path)}
+    add_task(session, "rows", campaign=CAMPAIGN, rendered=rendered, counts={"unknown": 3}, state="failed")
+    Lines(str(path)).write(
+        give(*(made(at, Outcome.UNKNOWN, to=claim.identity) for at, claim in enumerate(CLAIMS[:2], 1)))
+    )
+    (task,) = metadata.tasks_of_run(session, "rows", "run", "invite")
+    journal = StateStoreJournal(ServerSideStore(session, task), CAMPAIGN)
+    journal.claim(CLAIMS, ())
+    journal.record({claim.recipient: Entry.now(Outcome.UNKNOWN) for claim in CLAIMS[:2]})
+    journal.flush()
+    session.commit()
+    page = client.get(address("task", "rows")).text
+    assert len(re.findall(DOUBT, page)) == 3
+    _, second = re.findall(REVEAL, page)  # of the open claim, the rows have nothing
+    assert not any(claim.identity in page for claim in CLAIMS)
+    assert posted(client, "rows", "reveal", recipient=second).json() == {"number": CLAIMS[1].identity}
+
+
 def test_a_ledger_that_cannot_be_reached_reveals_nothing(client: TestClient, session: Session) -> None:
     add_task(session, "lost", campaign=CAMPAIGN, rendered={"ledger_conn_id": "nowhere"}, counts={"unknown": 1})
-    add_task(session, "lost", "other", campaign=CAMPAIGN, rendered={}, counts={"unknown": 1})
     user = SimpleAuthManagerUser(username="anna", role="ADMIN")
     headers = {"X-CSRF-Token": access.write_token(user, "lost")}
     answer = client.post(address("reveal", "lost"), json={"recipient": "0" * 32}, headers=headers)
