@@ -136,7 +136,7 @@ def test_markup_of_others_is_shown_and_not_run(campaign: Campaign) -> None:
 
 def test_the_sql_ledger_mapped_tasks_a_single_invite_and_the_run_are_shown(campaign: Campaign) -> None:
     in_ledger = campaign.page("viewer", task_id="to_ledger").text
-    assert "ledger omnichat_invites" in in_ledger
+    assert "table omnichat_invites of connection" in in_ledger
     assert len(keys_in(in_ledger)) == 50 - (HOSTILE in unescape(in_ledger))
     assert re.search(r"<b>1</b>\s*accepted", campaign.page("viewer", task_id="single").text)
     both = campaign.page("viewer", task_id="parts", map_index="{MAP_INDEX}").text
@@ -190,7 +190,7 @@ def test_who_may_not_see_the_dag_sees_nothing_of_it(campaign: Campaign) -> None:
 def test_who_may_look_and_not_edit_settles_nothing(campaign: Campaign) -> None:
     page = campaign.page("viewer").text
     assert "data-recipient" not in page
-    assert "somebody who may has to settle them" in page
+    assert "a user who may edit it has to settle them" in page
     body = {"recipient": next(iter(campaign.doubts("to_files").values())), "settled_as": "sent", "why": "because"}
     assert campaign.settle("viewer", "to_files", body, X_CSRF_Token=campaign.token()).status == 403
 
