@@ -76,8 +76,7 @@ def _totals(totals: Totals) -> str:
 def _faults(account: Account) -> str:
     settings = account.settings
     named = [
-        (each.fault.name, f"{each.rate * 100:.3g}%" + (f" · {each.arg}" if each.arg else ""))
-        for each in account.plan.active
+        (each.fault.name, each.percentage + (f" · {each.arg}" if each.arg else "")) for each in account.plan.active
     ]
     if settings.rate_limit is not None:
         named.append(("rate limit", f"{settings.rate_limit:g}/s"))
