@@ -38,6 +38,11 @@ SENT = 60
 # The first try sends fifty and is refused one; the second leaves doubts: two went out, one did not.
 ENDINGS = (*["ok"] * 40, "429", *["ok"] * 10, "500-after", "500-after", "500-before")
 THEMES = ("light", "dark")
+BEHIND = """(element) => {
+    const colours = [];
+    for (; element; element = element.parentElement) colours.push(getComputedStyle(element).backgroundColor);
+    return colours.find((colour) => colour !== "rgba(0, 0, 0, 0)") ?? "";
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +98,7 @@ def is_open_to_everybody(page: Page) -> None:
                 dark = f"document.documentElement.classList.contains('dark') === {str(theme == 'dark').lower()}"
                 frame.wait_for_function(dark)
                 # axe-core does not see what is behind the frame.
-                behind = page.evaluate("getComputedStyle(document.body).backgroundColor")
+                behind = page.locator("iframe").evaluate(BEHIND)
                 frame.evaluate("(color) => { document.documentElement.style.background = color; }", behind)
                 frame.evaluate(script)
                 found = frame.evaluate("axe.run()")

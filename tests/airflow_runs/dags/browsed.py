@@ -43,7 +43,7 @@ def browsed() -> None:
 
 @dag(schedule=None, start_date=START, catchup=False)
 def browsed_approval() -> None:
-    preview = SendInviteBatchOperator(task_id="preview", dry_run=True, **LIST)
+    preview: Any = SendInviteBatchOperator(task_id="preview", dry_run=True, **LIST)
     approve = ApprovalOperator(task_id="approve", subject="Send it?", body=preview.output["markdown"])
     send = SendInviteBatchOperator(task_id="send", approved=preview.output["fingerprint"], **LIST)
     preview >> approve >> send
