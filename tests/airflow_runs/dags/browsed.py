@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,6 @@ import pendulum
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException, dag
 
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
-
-try:
-    from airflow.providers.standard.operators.hitl import ApprovalOperator
-except (ImportError, AirflowOptionalProviderFeatureException):
-    ApprovalOperator = None
 
 LIST: dict[str, Any] = {
     "invites": str(Path(os.environ["OMNICHAT_TEST_MARKS"]) / "browsed.jsonl"),
@@ -41,8 +37,9 @@ def browsed() -> None:
     )
 
 
-@dag(schedule=None, start_date=START, catchup=False)
 def browsed_approval() -> None:
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+
     preview: Any = SendInviteBatchOperator(task_id="preview", dry_run=True, **LIST)
     approve = ApprovalOperator(task_id="approve", subject="Send it?", body=preview.output["markdown"])
     send = SendInviteBatchOperator(task_id="send", approved=preview.output["fingerprint"], **LIST)
@@ -50,5 +47,5 @@ def browsed_approval() -> None:
 
 
 browsed()
-if ApprovalOperator is not None:
-    browsed_approval()
+with suppress(ImportError, AirflowOptionalProviderFeatureException):  # approvals came with Airflow 3.1
+    dag(schedule=None, start_date=START, catchup=False)(browsed_approval)()
