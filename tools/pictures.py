@@ -97,7 +97,7 @@ async def draw_other_states(page: Page, api: Api, sandbox: SandboxAddress, folde
             state = "failed"
         await asyncio.to_thread(api.wait_for, dag_id, task_id, state)
         await page.open(f"{api.url}/{_tab(dag_id, task_id)}")
-        await page.wait_for(f"{_TEXT}?.length > 40")
+        await page.wait_for(f"{_TEXT}?.trim().length > 10")
         await draw_both(page, folder / f"{name}.png", 1100)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from airflow_provider_omnichat.sandbox import Sandbox
 from tests.support.airflow_deployment import Airflow
@@ -21,7 +22,7 @@ from tests.support.airflow_versions import HAS_STATE_STORE
 from tests.support.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, FrameLocator, Page
+    from playwright.sync_api import Browser, Frame, FrameLocator, Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NEEDED = {"the browser": CHROMIUM, **{name: find_spec(name) for name in ("playwright", "axe_playwright_python")}}
@@ -82,14 +83,25 @@ def says(frame: FrameLocator, pattern: str) -> None:
     expect(frame.locator("body")).to_contain_text(re.compile(pattern))
 
 
+def axe_of(frame: Page | Frame) -> dict[str, Any]:
+    axe = find_spec("axe_playwright_python")
+    assert axe is not None
+    assert axe.origin is not None
+    frame.evaluate(Path(axe.origin).with_name("axe.min.js").read_text())
+    found: dict[str, Any] = frame.evaluate("axe.run()")
+    return found
+
+
+def finds_nothing(found: dict[str, Any], theme: str) -> None:
+    wrong = [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]]
+    assert wrong == [], theme
+    assert found["passes"], "axe-core has looked at something"
+
+
 def is_open_to_everybody(page: Page) -> None:
     """Fail with what axe-core finds in our page, in both themes."""
     from playwright.sync_api import Error
 
-    axe = find_spec("axe_playwright_python")
-    assert axe is not None
-    assert axe.origin is not None
-    script = Path(axe.origin).with_name("axe.min.js").read_text()
     for theme in THEMES:
         page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]  # the words of a Literal
         found: dict[str, Any] | None = None
@@ -102,11 +114,8 @@ def is_open_to_everybody(page: Page) -> None:
                 # axe-core does not see what is behind the frame.
                 behind = page.locator("iframe").evaluate(BEHIND)
                 frame.evaluate("(color) => { document.documentElement.style.background = color; }", behind)
-                frame.evaluate(script)
-                found = frame.evaluate("axe.run()")
-        wrong = [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]]
-        assert wrong == [], theme
-        assert found["passes"], "axe-core has looked at something"
+                found = axe_of(frame)
+        finds_nothing(found, theme)
     page.emulate_media(color_scheme="light")
 
 
@@ -179,3 +188,31 @@ def test_a_dry_run_is_approved_by_a_person_and_then_sent(deployment: Airflow, sa
     says(tab(page, "browsed_approval", run_id, "send"), rf"\b{SENT}\s+accepted")
     assert len(sandbox.accepted) == SENT
     is_open_to_everybody(page)
+
+
+def test_the_sandboxs_page_is_searched_and_asks_before_it_clears(browser: Browser, sandbox: Sandbox) -> None:
+    ours = sandbox.credentials
+    for last in range(3):
+        body = {"to": f"4179444000{last}", "message": f"Hi {last} <link>", "linkPlaceholder": "<link>"}
+        sent = requests.post(sandbox.invite_url(), json=body, auth=(ours.user, ours.password), timeout=PATIENCE_SECONDS)
+        assert sent.status_code == 200
+    page = browser.new_page()
+    page.goto(sandbox.url)
+    for theme in THEMES:
+        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]  # the words of a Literal
+        finds_nothing(axe_of(page), theme)
+    page.get_by_role("searchbox").fill("hi 1")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?q=*")
+    assert page.get_by_text(re.compile(r"^Hi \d")).all_inner_texts() == [
+        page.get_by_text(re.compile(r"^Hi 1")).inner_text()
+    ]
+    # Playwright says no to what is asked where nothing listens.
+    with page.expect_event("dialog"):
+        page.get_by_role("button", name="Clear").click()
+    assert sandbox.requests_seen == 3
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_text("Nothing has arrived yet").wait_for()
+    assert sandbox.requests_seen == 0
+    page.close()
