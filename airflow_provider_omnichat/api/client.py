@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from urllib3 import Timeout
@@ -99,10 +100,16 @@ class OmnichatClient:
             if problem:
                 return False, f"{host} answered HTTP {response.status}, but {problem}; is this the vendor's host?"
             return True, f"{host}: the login and the application key are right. No invite was sent."
-        answered = " ".join(
-            filter(None, (f"HTTP {response.status}", *wire.read_error_body(response, self._login.secrets)))
-        )
+        code, text = wire.read_error_body(response, self._login.secrets)
+        answered = " ".join(filter(None, (f"HTTP {response.status}", code, text)))
         hint = HTTP_HINTS.get(response.status) or "the vendor or a server on the way is in trouble; try again later"
+        if response.status == 404:
+            path = urlsplit(host).path
+            where = f"the path {path} in the connection's host" if path else "the connection's host"
+            if code is None:  # not in the vendor's words
+                hint = f"{where} is wrong: the vendor's API is not there"
+            elif path:
+                hint = f"{where} is wrong, or {hint}"
         return False, f"{host} answered {answered}: {hint}"
 
     def stop(self) -> None:

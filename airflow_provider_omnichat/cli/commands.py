@@ -55,6 +55,7 @@ class Command:
 
 
 _CAMPAIGN = Argument(("campaign",), {"help": "the campaign's name, as the task has it"})
+_CSV = Argument(("--csv",), {"action": "store_true", "help": "as CSV"})
 _NUMBER = Argument(("number",), {"help": "a phone number with its country code: '+41 79 302 67 27'"})
 _TABLE = Argument(("--table",), {"default": DEFAULT_TABLE, "help": f"its name; {DEFAULT_TABLE} if not given"})
 _YES = Argument(("--yes",), {"action": "store_true", "help": "do it without asking"})
@@ -67,13 +68,14 @@ def _connection() -> Argument:
 
 
 COMMANDS = (
+    Command("campaigns", "list the campaigns, the latest first", (_CSV,)),
     Command("status", "count a campaign's invites by outcome and reason", (_CAMPAIGN,)),
     Command(
         "doubts",
         "list the invites of a campaign that are in doubt",
         (
             _CAMPAIGN,
-            Argument(("--csv",), {"action": "store_true", "help": "as CSV"}),
+            _CSV,
             Argument(("--whole-numbers",), {"action": "store_true", "help": "do not mask them"}),
         ),
     ),

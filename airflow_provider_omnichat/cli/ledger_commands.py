@@ -15,7 +15,7 @@ from itertools import chain
 from airflow_provider_omnichat.api.outcomes import label_of
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
-from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, LedgerRow
+from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, CampaignSummary, LedgerAudit, LedgerRow
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
 from airflow_provider_omnichat.campaign.ledger.sql_table import SqlTable
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
@@ -39,6 +39,23 @@ def run_command(name: str, arguments: Namespace, *, is_light: bool) -> int:
     is_results = name == "upgrade" and arguments.kind == ResultSchema.kind
     database_of = result_database if is_results else ledger_database
     return _COMMANDS[name](find(lambda: database_of(arguments.conn_id), is_light), arguments)
+
+
+def _campaigns(database: SqlDatabase, arguments: Namespace) -> int:
+    campaigns = LedgerAudit(database, arguments.table).campaigns()[::-1]
+    if arguments.csv:
+        listed = ([*each[:-1], each.last.isoformat(timespec="seconds")] for each in campaigns)
+        sys.stdout.writelines(map(csv_line, chain([CampaignSummary._fields], listed)))
+        return 0
+    if not campaigns:
+        print(f"There are no campaigns in the table {arguments.table}.")
+        return 0
+    rows = [
+        (f"{each.last:%Y-%m-%d %H:%M}", each.runs, f"{each.invites:,}", each.in_doubt or "", each.campaign)
+        for each in campaigns
+    ]
+    _print_table(("LAST (UTC)", "RUNS", "INVITES", "IN DOUBT", "CAMPAIGN"), rows, right=[1, 2, 3])
+    return 0
 
 
 def _status(database: SqlDatabase, arguments: Namespace) -> int:
@@ -157,7 +174,7 @@ def _export(database: SqlDatabase, arguments: Namespace) -> int:
 
 def _prune(database: SqlDatabase, arguments: Namespace) -> int:
     before = datetime.now(UTC) - arguments.older_than
-    campaigns = LedgerAudit(database, arguments.table).older_campaigns(before)
+    campaigns = LedgerAudit(database, arguments.table).campaigns(before)
     doubtful = [each for each in campaigns if each.in_doubt and not arguments.with_doubts]
     due = [each for each in campaigns if each not in doubtful]
     if campaigns:
@@ -202,6 +219,7 @@ def _upgrade(database: SqlDatabase, arguments: Namespace) -> int:
 
 
 _COMMANDS: dict[str, Callable[[SqlDatabase, Namespace], int]] = {
+    "campaigns": _campaigns,
     "status": _status,
     "doubts": _doubts,
     "settle": _settle,

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -33,7 +33,8 @@ def silent_airflow() -> Iterator[bool]:
     log_level = logging.root.manager.disable
     logging.disable(logging.CRITICAL if is_light else logging.WARNING)
     with warnings.catch_warnings():
-        import airflow  # it sets its own filters
+        with redirect_stdout(sys.stderr):
+            import airflow  # it sets its own filters
 
         warnings.simplefilter("ignore")
         if is_light and airflow.__version__.startswith("3.1."):  # its connections need models that nothing imports
@@ -48,11 +49,14 @@ def silent_airflow() -> Iterator[bool]:
 
 def find(look: Callable[[], T], is_light: bool) -> T:
     """Look for a connection in the environment and secrets backends; if that fails, set Airflow up and look again."""
-    if is_light:
-        with suppress(Exception):
-            return look()
-        from airflow import settings
+    # What Airflow sets up, local settings and secrets backends write to the standard output is not the answer; nor is
+    # what they write later to the output that they find here.
+    with redirect_stdout(sys.stderr):
+        if is_light:
+            with suppress(Exception):
+                return look()
+            from airflow import settings
 
-        settings.initialize()  # type: ignore[no-untyped-call]  # Airflow's own
-        warnings.simplefilter("ignore")
-    return look()
+            settings.initialize()  # type: ignore[no-untyped-call]  # Airflow's own
+            warnings.simplefilter("ignore")
+        return look()

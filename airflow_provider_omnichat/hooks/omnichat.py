@@ -85,6 +85,14 @@ class OmnichatHook(BaseHook):
     @cached_property
     def account(self) -> Account:
         """The checked connection; it is looked up once."""
+        from airflow_provider_omnichat.api.errors import AccountError
+
+        try:
+            return self._read_account()
+        except AccountError as error:
+            raise AccountError(f"Connection {self.omnichat_conn_id!r} cannot be used: {error}") from None
+
+    def _read_account(self) -> Account:
         from airflow_provider_omnichat.api.account import Account
         from airflow_provider_omnichat.api.errors import AccountError
 
@@ -96,8 +104,7 @@ class OmnichatHook(BaseHook):
         extra = {} if extra is None else extra
         if not isinstance(extra, dict):
             raise AccountError(
-                f"Connection {self.omnichat_conn_id!r} cannot be used: extra must be a JSON object, such as"
-                f' {{"application_key": "..."}}, and is a {type(extra).__name__}'
+                f'extra must be a JSON object, such as {{"application_key": "..."}}, and is a {type(extra).__name__}'
             )
         if unknown := sorted(set(extra) - set(CONN_FIELDS)):
             self.log.warning(
@@ -105,18 +112,15 @@ class OmnichatHook(BaseHook):
                 self.omnichat_conn_id,
                 ", ".join(unknown),
             )
-        try:
-            account = Account.from_fields(
-                host=conn.host,
-                schema=conn.schema,
-                port=conn.port,
-                login=conn.login,
-                password=conn.password,
-                extra=extra,
-                warn=lambda said: self.log.warning("Connection %r: %s", self.omnichat_conn_id, said),
-            )
-        except AccountError as error:
-            raise AccountError(f"Connection {self.omnichat_conn_id!r} cannot be used: {error}") from None
+        account = Account.from_fields(
+            host=conn.host,
+            schema=conn.schema,
+            port=conn.port,
+            login=conn.login,
+            password=conn.password,
+            extra=extra,
+            warn=lambda said: self.log.warning("Connection %r: %s", self.omnichat_conn_id, said),
+        )
         for secret in account.credentials.secrets:
             mask_secret(secret)
         return account
@@ -197,6 +201,7 @@ class OmnichatHook(BaseHook):
         from airflow_provider_omnichat.api.errors import OmnichatError
 
         try:
+            self.account = self._read_account()  # its errors do not name the connection: Airflow tests a temporary one
             return self.get_conn().probe()
         except OmnichatError as error:
             return False, str(error)

@@ -70,7 +70,7 @@ def _start_block(settings: Settings, plan: FaultPlan, port: int) -> str:
         ("integrations", ", ".join(settings.integration_types)),
     ]
     if plan.active:
-        faults = ", ".join(f"{each.fault.name} {each.rate:.0%}" for each in plan.active)
+        faults = ", ".join(f"{each.fault.name} {each.percentage}" for each in plan.active)
         rows.append(("faults", f"{faults} (seed {plan.seed})"))
     connection = shlex.quote(airflow_connection(settings, port))
     lines = ["omnichat sandbox: takes invites, sends no SMS. Stop with Ctrl-C.", ""]

@@ -37,7 +37,7 @@ def guarded(handler: Handler) -> Handler:
 @guarded
 async def page(request: web.Request) -> web.StreamResponse:
     """Show the outbox to a person."""
-    return outbox_page(request.app[ACCOUNT], f"http://{request.host}", only_live="live" in request.query)
+    return outbox_page(request.app[ACCOUNT], f"http://{request.host}", request.query)
 
 
 @guarded

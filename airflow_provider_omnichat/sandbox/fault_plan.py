@@ -28,6 +28,11 @@ class SetFault:
     arg: str
     rate: float = 1.0
 
+    @property
+    def percentage(self) -> str:
+        """The rate as it was given, such as ``0.3%``."""
+        return f"{self.rate * 100:.10g}%"
+
     def as_json(self) -> dict[str, object]:
         """Return it as the control requests show it."""
         return {"name": self.fault.name, "rate": self.rate, "arg": self.arg or None}

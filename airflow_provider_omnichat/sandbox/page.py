@@ -6,11 +6,15 @@ import json
 import re
 import secrets
 import shlex
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from html import escape
+from itertools import islice
 from pathlib import Path
 from string import Template
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -24,10 +28,16 @@ _LINK = re.compile(r"https://[\w./-]+\?(?:ref|start)=[0-9a-f]{8}")
 _HEAD = "<tr><th>Time</th><th>Number</th><th>Message</th><th>Vendor holds</th><th>Client got</th></tr>"
 
 
-def outbox_page(account: Account, base_url: str, *, only_live: bool = False) -> web.Response:
-    """Return the page, or *only_live* the part that changes, with which it renews itself."""
-    live = _live(account, base_url)
-    if only_live:
+def outbox_page(account: Account, base_url: str, asked: Mapping[str, str]) -> web.Response:
+    """
+    Return the page, or the part that changes, with which it renews itself.
+
+    :param asked: the query: ``live`` for the part that changes, ``q`` for the rows with this in them, ``before`` for
+        rows older than this sequence number.
+    """
+    search, before = asked.get("q", "").strip(), asked.get("before", "")
+    live = _live(account, base_url, search, int(before[:18]) if before.isdecimal() else None)
+    if "live" in asked:
         return web.Response(text=live, content_type="text/html", headers={"Cache-Control": "no-store"})
     nonce = secrets.token_urlsafe(12)
     policy = (
@@ -35,7 +45,7 @@ def outbox_page(account: Account, base_url: str, *, only_live: bool = False) -> 
         "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     return web.Response(
-        text=_template().substitute(nonce=nonce, live=live),
+        text=_template().substitute(nonce=nonce, live=live, search=escape(search)),
         content_type="text/html",
         headers={"Content-Security-Policy": policy, "Cache-Control": "no-store"},
     )
@@ -46,18 +56,38 @@ def _template() -> Template:
     return Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
 
 
-def _live(account: Account, base_url: str) -> str:
+def _live(account: Account, base_url: str, search: str, before: int | None) -> str:
     totals = account.outbox.totals()
     if totals.requests == 0:
         return _totals(totals) + _faults(account) + _first_invite(account, base_url)
-    rows = [_row(receipt) for receipt in account.outbox.latest(MOST_ROWS)]
+    found = (
+        each
+        for each in account.outbox.latest()
+        if (before is None or each.sequence < before) and (not search or _has(each, search))
+    )
+    receipts = list(islice(found, MOST_ROWS + 1))
+    shown = receipts[:MOST_ROWS]
+    table = "".join(_row(account, each) for each in shown) or '<tr><td colspan="5">No row matches.</td></tr>'
+    older = {"q": search, "before": shown[-1].sequence} if len(receipts) > MOST_ROWS else {}
+    links = _link("Newest", {"q": search}) if before is not None else ""
+    links += _link("Older", older) if older else ""
     return (
         _totals(totals)
         + _faults(account)
-        + f"<table><thead>{_HEAD}</thead><tbody>{''.join(rows)}</tbody></table>"
-        + f"<footer>Newest {len(rows):,} of {totals.requests:,}. "
+        + f"<table><thead>{_HEAD}</thead><tbody>{table}</tbody></table>"
+        + f"<footer>{links}{len(shown):,} of {totals.requests:,} requests. "
         + 'All that is kept, with whole numbers: <a href="/__outbox"><code>/__outbox</code></a></footer>'
     )
+
+
+def _has(receipt: Receipt, search: str) -> bool:
+    status = receipt.status.name if receipt.status else ""
+    told = (receipt.to, receipt.text, receipt.message_id, status, receipt.fault, receipt.http_status)
+    return search.removeprefix("+").lower() in "\n".join(map(str, filter(None, told))).lower()
+
+
+def _link(name: str, query: Mapping[str, object]) -> str:
+    return f'<a href="/?{escape(urlencode({key: value for key, value in query.items() if value}))}">{name}</a> '
 
 
 def _totals(totals: Totals) -> str:
@@ -76,8 +106,7 @@ def _totals(totals: Totals) -> str:
 def _faults(account: Account) -> str:
     settings = account.settings
     named = [
-        (each.fault.name, f"{each.rate * 100:.3g}%" + (f" · {each.arg}" if each.arg else ""))
-        for each in account.plan.active
+        (each.fault.name, each.percentage + (f" · {each.arg}" if each.arg else "")) for each in account.plan.active
     ]
     if settings.rate_limit is not None:
         named.append(("rate limit", f"{settings.rate_limit:g}/s"))
@@ -91,7 +120,7 @@ def _faults(account: Account) -> str:
     return f'<p class="faults"><span class="soft">Faults</span>{"".join(chips)}{seed}</p>'
 
 
-def _row(receipt: Receipt) -> str:
+def _row(account: Account, receipt: Receipt) -> str:
     at = datetime.fromtimestamp(receipt.time, UTC)
     segments = f"{receipt.segments} SMS" if receipt.text else ""
     details = " · ".join(filter(None, (segments, receipt.integration_type, receipt.message_id)))
@@ -100,7 +129,7 @@ def _row(receipt: Receipt) -> str:
         f'<td class="time"><time datetime="{at.isoformat()}">{at.astimezone():%H:%M:%S}</time></td>'
         f'<td class="number mono">{escape(mask(receipt.to))}</td>'
         f'<td class="text"><p>{_text(receipt.text)}</p><small>{escape(details)}</small></td>'
-        f'<td class="vendor">{_vendor(receipt)}</td><td class="client">{_client(receipt)}</td></tr>'
+        f'<td class="vendor">{_vendor(account, receipt)}</td><td class="client">{_client(receipt)}</td></tr>'
     )
 
 
@@ -114,12 +143,15 @@ def _text(text: str) -> str:
     return "".join(parts) + escape(text[end:])
 
 
-def _vendor(receipt: Receipt) -> str:
-    status = receipt.status
+def _vendor(account: Account, receipt: Receipt) -> str:
+    """Return the status that the vendor holds by now, as its logs have it."""
+    standing = account.delivery.at(receipt.sequence, receipt.time, time.time()) if receipt.accepted else None
+    status = standing[0] if standing else receipt.status
     if status is None:
         return '<span class="label plain">nothing</span>'
-    kind = "good" if status is PENDING else "bad" if status.id in REFUSALS else "none"
-    return f'<span class="label {kind}" title="{escape(status.description)}">{escape(status.name)}</span>'
+    kind = "good" if status is PENDING or status.group_id == 3 else "bad" if status.id in REFUSALS else "none"
+    label = f'<span class="label {kind}" title="{escape(status.description)}">{escape(status.name)}</span>'
+    return label + ('<span class="fault">not in the logs</span>' if receipt.accepted and not standing else "")
 
 
 def _client(receipt: Receipt) -> str:

@@ -252,6 +252,38 @@ def test_a_number_is_exported_and_forgotten(run, target: Target) -> None:
     assert "welcome" in run("export", NUMBERS[0])[1]  # what is left of it
 
 
+def test_campaigns_are_listed_the_latest_first(run, target: Target) -> None:
+    for name, owner in {"autumn": "dag/run 1/task", "dag/run 2/task": "dag/run 2/task"}.items():
+        ledger = SqlLedger(target.database(), name, owner)
+        ledger.claim([Claim(recipient_key(name, NUMBERS[0]), NUMBERS[0])], CERTAINLY_NOT_SENT)
+        ledger.close()
+    for task_id in ("a", "b/12", "run 3/a"):
+        ledger = SqlLedger(target.database(), "autumn", f"dag/run 2/{task_id}")
+        number = f"417930300{len(task_id):02}"
+        ledger.claim([Claim(recipient_key("autumn", number), number)], CERTAINLY_NOT_SENT)
+        ledger.close()
+    target.run("UPDATE omnichat_invites SET claimed_at = ? WHERE campaign = 'autumn'", "2099-01-02 03:04:05")
+    target.run("UPDATE omnichat_invites SET claimed_at = ? WHERE campaign LIKE 'dag%'", "2020-01-02 03:04:05")
+    code, shown, _ = run("campaigns")
+    assert (code, shown.split("\n")[:2]) == (
+        0,
+        [
+            "  LAST (UTC)        RUNS  INVITES  IN DOUBT  CAMPAIGN",
+            "  2099-01-02 03:04     3        4         4  autumn",
+        ],
+    )
+    _, shown, _ = run("campaigns", "--csv")
+    listed = list(csv.DictReader(io.StringIO(shown)))
+    assert [(each["campaign"], each["runs"], each["in_doubt"]) for each in listed] == [
+        ("autumn", "3", "4"),
+        ("welcome", "1", "3"),
+        ("dag/run 2/task", "1", "1"),
+    ]
+    assert listed[2]["last"] == "2020-01-02T03:04:05+00:00"
+    target.run("DELETE FROM omnichat_invites")
+    assert run("campaigns")[1] == "There are no campaigns in the table omnichat_invites.\n"
+
+
 def test_old_campaigns_are_pruned_and_those_with_doubts_are_kept(run, target: Target) -> None:
     assert run("prune", "--older-than", "1d", "--yes") == (0, "Nothing to delete: no campaign is that old.\n", "")
     long_ago = f"{datetime.now(UTC) - timedelta(days=500):%Y-%m-%d %H:%M:%S}"

@@ -71,6 +71,21 @@ def keys(answer: str) -> list[str]:
     return [row[0] for row in rows]
 
 
+def connections_in_database(folder: Path, path: str) -> str:
+    """Make a database of Airflow's with a connection to the ledger, and return its address."""
+    from airflow.models.connection import Connection
+    from sqlalchemy import create_engine
+    from sqlalchemy.orm import Session
+
+    database = f"sqlite:///{folder / 'airflow.db'}"
+    engine = create_engine(database)
+    Connection.__table__.create(engine)
+    with Session(engine) as session:
+        session.add(Connection(conn_id="in_database", conn_type="sqlite", host=path))
+        session.commit()
+    return database
+
+
 def test_a_connection_of_the_environment_needs_no_airflow_that_is_set_up(asked, path: str) -> None:
     connection = json.dumps({"conn_type": "sqlite", "host": path})
     done = asked("in_environment", AIRFLOW_CONN_IN_ENVIRONMENT=connection)
@@ -81,18 +96,25 @@ def test_a_connection_of_the_environment_needs_no_airflow_that_is_set_up(asked, 
 def test_a_connection_of_airflows_database_is_found_and_the_answer_stands_alone(
     asked, path: str, tmp_path: Path
 ) -> None:
-    from airflow.models.connection import Connection
-    from sqlalchemy import create_engine
-    from sqlalchemy.orm import Session
-
-    database = f"sqlite:///{tmp_path / 'airflow.db'}"
-    engine = create_engine(database)
-    Connection.__table__.create(engine)
-    with Session(engine) as session:
-        session.add(Connection(conn_id="in_database", conn_type="sqlite", host=path))
-        session.commit()
-    done = asked("in_database", AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=database)
+    done = asked("in_database", AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=connections_in_database(tmp_path, path))
     assert (keys(done.stdout), done.returncode, done.stderr) == (["customer-0000"], 0, "set up\n")
+
+
+@pytest.mark.airflow
+def test_what_local_settings_say_while_airflow_is_set_up_is_no_part_of_the_answer(
+    asked, path: str, tmp_path: Path
+) -> None:
+    (tmp_path / "home" / "config").mkdir(parents=True)
+    (tmp_path / "home" / "config" / "airflow_local_settings.py").write_text(
+        "import warnings\n"
+        "print('set up by us')\n"
+        "warnings.simplefilter('always')\n"
+        "warnings.warn('an old name', FutureWarning)\n"
+    )
+    done = asked("in_database", AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=connections_in_database(tmp_path, path))
+    assert (keys(done.stdout), done.returncode) == (["customer-0000"], 0)
+    assert "set up by us" in done.stderr
+    assert "an old name" in done.stderr
 
 
 @pytest.mark.airflow

@@ -6,6 +6,10 @@ import pytest
 
 from tests.support.wire_server import answer, then_close
 
+NO_SUCH_KEY = {
+    "requestError": {"serviceException": {"messageId": "NOT_FOUND", "text": "Requested resource is not found"}}
+}
+
 
 def test_a_connection_that_is_right_says_so_and_sends_nothing(sandbox, hook_for):
     worked, said = hook_for(sandbox).test_connection()
@@ -57,6 +61,42 @@ def test_what_is_wrong_with_the_answer(wire, hook_for, given, said):
     assert not worked
     assert said in words
     assert [seen.method for seen in server.seen] == ["GET"]
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "said"),
+    [
+        (
+            "/wrong",
+            answer(404, b"<html>", "Content-Type: text/html"),
+            "the path /wrong in the connection's host is wrong",
+        ),
+        ("/wrong", answer(404, {}), "the path /wrong in the connection's host is wrong: the vendor's API is not there"),
+        ("", answer(404, b"Not Found"), "the connection's host is wrong: the vendor's API is not there"),
+        (
+            "/gateway",
+            answer(404, NO_SUCH_KEY),
+            "the path /gateway in the connection's host is wrong, or the application",
+        ),
+        ("", answer(404, NO_SUCH_KEY), "NOT_FOUND Requested resource is not found: the application key is wrong"),
+    ],
+)
+def test_a_path_where_the_vendor_is_not_is_told_from_a_wrong_application_key(wire, hook_for, path, given, said):
+    worked, words = hook_for(wire(given).url + path).test_connection()
+    assert not worked
+    assert said in words
+
+
+def test_a_wrong_path_at_the_sandbox(sandbox, hook_for):
+    worked, words = hook_for(f"{sandbox.url}/wrong").test_connection()
+    assert (worked, "the path /wrong in the connection's host is wrong" in words) == (False, True), words
+    assert "application key" not in words
+
+
+def test_a_connection_that_cannot_be_used_is_not_named_as_airflow_tests_it_under_a_temporary_name(hook_for):
+    for fields in ({"password": ""}, {"extra": {"auth_type": "none"}}):
+        hook = hook_for("https://api.infobip.com", **fields)
+        assert hook.omnichat_conn_id not in hook.test_connection()[1]
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,13 @@ def test_ready_file_is_enough_to_send_an_invite_and_sigterm_ends_cleanly(tmp_pat
     assert not ready_file.exists()
 
 
+def test_a_rate_is_printed_as_it_was_given(tmp_path):
+    faults = ("--fault", "429:0.003", "--fault", "503:0.29", "--fault", "html:0.0001")
+    with running(tmp_path / "ready.json", *faults, "--seed", "1") as (process, _):
+        _, out, _ = stop(process)
+    assert "429 0.3%, 503 29%, html 0.01% (seed 1)" in out
+
+
 def test_sigint_ends_cleanly_and_quiet_says_nothing(tmp_path):
     with running(tmp_path / "ready.json", "--quiet", "--fault", "hang-after") as (process, ready):
         with pytest.raises(requests.ReadTimeout):

@@ -2,11 +2,13 @@
 
 import json
 import re
+from html import escape, unescape
 
 import pytest
 import requests
 
 from airflow_provider_omnichat.sandbox import Sandbox, Settings
+from airflow_provider_omnichat.sandbox.page import MOST_ROWS
 from tests.support.patience import PATIENCE_SECONDS
 
 
@@ -205,6 +207,54 @@ def test_page_names_the_faults_that_are_set(sandbox):
     assert "<b>429-retry-after</b> 25% · 3" in html
     assert "<b>next</b> drop-after" in html
     assert "seed 9" in html
+
+
+def rows(html):
+    return re.findall(r'<tr id="r(\d+)"', html)
+
+
+def test_page_is_searched_and_paged_to_the_oldest_row(sandbox, post):
+    sandbox.script("rejected:12", "500-before")
+    post(sandbox, changed={"to": "41793000001"})
+    post(sandbox, changed={"message": "Hi <b>you</b> & <link>"})
+    for _ in range(MOST_ROWS):
+        post(sandbox)
+    first = page(sandbox).text
+    assert rows(first) == [str(each) for each in range(MOST_ROWS + 2, 2, -1)]
+    (older,) = re.findall(r'<a href="([^"]*)">Older</a>', first)
+    second = call(sandbox, "GET", unescape(older)).text
+    assert rows(second) == ["2", "1"]
+    assert "Older" not in second
+    assert "Newest" in second
+
+    for search, found in {
+        "+41793000001": ["1"],
+        "CREDITS": ["1"],
+        "b>you": ["2"],
+        "500-before": ["2"],
+        "nowhere": [],
+    }.items():
+        html = call(sandbox, "GET", "/", params={"q": search}).text
+        assert rows(html) == found, search
+        assert ("No row matches" in html) == (not found)
+        assert f'value="{escape(search)}"' in html
+        assert rows(call(sandbox, "GET", "/", params={"q": search, "live": ""}).text) == found
+
+
+def test_page_shows_what_became_of_an_accepted_invite(sandbox, post):
+    sandbox.set_delivery({"undeliverable": 1.0}, after=(0.0, 0.0))
+    post(sandbox)
+    assert "UNDELIVERABLE_NOT_DELIVERED" in page(sandbox).text
+    sandbox.set_delivery({"not-seen": 1.0}, after=(0.0, 0.0))
+    assert "not in the logs" in page(sandbox).text
+    sandbox.set_delivery({}, after=(0.0, 0.0))
+    assert "DELIVERED_TO_HANDSET" in page(sandbox).text
+
+
+def test_page_asks_before_it_clears(sandbox):
+    html = page(sandbox).text
+    assert 'id="clear"' in html
+    assert "confirm(" in html
 
 
 def test_page_renews_only_its_changing_part(sandbox, post):

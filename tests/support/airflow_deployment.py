@@ -52,10 +52,10 @@ class Airflow:
         self.example_database = self.example_home / "customers.sqlite"
         self.ledger = home / "ledger.sqlite"
         self._port = _free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
         self._token = ""
         self._services: dict[str, subprocess.Popen[bytes]] = {}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-        url = f"http://127.0.0.1:{self._port}"
         self.environment = kept | {
             "AIRFLOW_HOME": str(home),
             "AIRFLOW_CONN_OMNICHAT_DEFAULT": connection,
@@ -73,8 +73,8 @@ class Airflow:
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor" if HAS_API_SERVER else "SequentialExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-            "AIRFLOW__API__BASE_URL": url,
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self._port),
             "AIRFLOW__API__WORKERS": "1",
@@ -222,7 +222,7 @@ class Airflow:
     def request(self, method: str, path: str, body: object = None) -> Request:
         """Make a request to the API server, as its user."""
         return Request(
-            f"http://127.0.0.1:{self._port}{path}",
+            f"{self.url}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"},

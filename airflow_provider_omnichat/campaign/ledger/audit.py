@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
@@ -36,6 +37,7 @@ _ORDERS: dict[Order, str] = {
     "recipient": "recipient",
 }
 _PAGE_ROWS = 1000
+_TASK = re.compile(r"/[^/]+(/\d+)?$")  # of what claimed an invite; the rest is DAG and run
 
 
 class LedgerRow(NamedTuple):
@@ -75,10 +77,16 @@ class LedgerRow(NamedTuple):
 _SELECTED = ", ".join(f"{_UPDATED} AS updated" if name == "updated" else name for name in LedgerRow._fields)
 
 
-class CampaignAge(NamedTuple):
-    """A campaign of which nothing happened for long, and when something did last, in UTC."""
+class CampaignSummary(NamedTuple):
+    """
+    A campaign as a whole.
+
+    :param runs: DAG runs with a task that claimed some of its invites last.
+    :param last: when something happened in it last, in UTC.
+    """
 
     campaign: str
+    runs: int
     invites: int
     in_doubt: int
     last: datetime
@@ -191,15 +199,22 @@ class LedgerAudit:
                 rows += self._read(about, [name])
         return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
 
-    def older_campaigns(self, before: datetime) -> list[CampaignAge]:
-        """Read the campaigns in which the last thing happened before this, the oldest first."""
-        rows = self._read(
-            "SELECT campaign, COUNT(*), SUM(CASE WHEN outcome IS NULL OR outcome = 'unknown' THEN 1 ELSE 0 END),"  # noqa: S608 - as above
-            f" MAX({_UPDATED}) FROM {self._table.sql_name} GROUP BY campaign"
-            f" HAVING MAX({_UPDATED}) < {self._table.placeholder} ORDER BY 4, 1",
-            [stamp(before)],
-        )
-        return [CampaignAge(name, int(count), int(doubts or 0), moment(last)) for name, count, doubts, last in rows]
+    def campaigns(self, before: datetime | None = None) -> list[CampaignSummary]:
+        """Read all campaigns, or those in which the last thing happened before this; the oldest first."""
+        by_campaign: dict[str, list[tuple[Any, ...]]] = {}
+        for name, *counted in self._read(
+            "SELECT campaign, claimed_by, COUNT(*),"  # noqa: S608 - as above
+            f" SUM(CASE WHEN outcome IS NULL OR outcome = 'unknown' THEN 1 ELSE 0 END), MAX({_UPDATED})"
+            f" FROM {self._table.sql_name} GROUP BY campaign, claimed_by"
+        ):
+            by_campaign.setdefault(name, []).append(tuple(counted))
+        found = []
+        for name, counts in by_campaign.items():
+            owners, invites, doubts, last = zip(*counts, strict=True)
+            runs = {_TASK.sub("", owner) for owner in owners}
+            found.append(CampaignSummary(name, len(runs), sum(invites), sum(map(int, doubts)), max(map(moment, last))))
+        kept = found if before is None else [each for each in found if each.last < before]
+        return sorted(kept, key=lambda each: (each.last, each.campaign))
 
     def _rows(self, condition: str, parameters: Sequence[Any]) -> list[LedgerRow]:
         rows = self._read(f"SELECT {_SELECTED} FROM {self._table.sql_name} WHERE {condition}", parameters)  # noqa: S608 - as above

@@ -191,9 +191,11 @@ class TestPrune:
             where = "WHERE campaign <> 'running' OR recipient = ?"
             target.run(f"UPDATE {table} SET {column} = ? {where}", long_ago, NUMBERS[0])
         before = datetime.now(UTC) - timedelta(days=400)
-        ages = LedgerAudit(target.database(), table).older_campaigns(before)
+        ages = LedgerAudit(target.database(), table).campaigns(before)
         assert [(age.campaign, age.invites, age.in_doubt) for age in ages] == [("doubtful", 3, 1), ("over", 2, 0)]
         assert ages[0].last == datetime(2020, 1, 1, tzinfo=UTC)
+        listed = LedgerAudit(target.database(), table).campaigns()
+        assert [(each.campaign, each.runs) for each in listed] == [("doubtful", 1), ("over", 1), ("running", 1)]
         admin = LedgerAdmin(target.database(), table)
         assert admin.prune([age.campaign for age in ages if not age.in_doubt], before) == 2
         assert admin.prune(["running"], before) == 1  # what is younger stays, whatever is asked for
