@@ -43,7 +43,8 @@ def _storable(value: Any, levels: int) -> Any:
     return [_storable(inner, levels - 1) for inner in value] if isinstance(value, list) else value
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its names and values; Python would silently use the last value of a name given twice."""
     made = dict(pairs)
     if len(made) != len(pairs):
         raise NamedTwiceError
@@ -52,7 +53,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 # Made once: json.loads with options makes a new one for each text, which takes longer than the text.
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_object,
+    object_pairs_hook=object_of,
     parse_int=lambda text: int(text) if len(text) <= _LONGEST_INTEGER_DIGITS else text,
     parse_float=lambda text: number if isfinite(number := float(text)) else text,
     parse_constant=str,

@@ -76,11 +76,7 @@ class OmnichatClient:
         )
 
     def probe(self) -> tuple[bool, str]:
-        """
-        Test the connection: list one user of the account's application, which sends nothing.
-
-        :return: whether it worked, and what is wrong and what to do about it.
-        """
+        """Test the connection by listing one user, which sends nothing; return whether it works, and what is wrong."""
         host, key = self.account.base_url, self.account.application_key
         if key is None:
             return False, (

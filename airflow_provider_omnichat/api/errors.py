@@ -20,11 +20,7 @@ class OmnichatError(Exception):
 
 @dataclass(eq=False, repr=False)
 class AccountError(OmnichatError, ValueError):
-    """
-    The connection, or a proxy or certificate variable of the environment, cannot be used; nothing was sent.
-
-    The text names each field or variable, what is wrong with it and what to do.
-    """
+    """The connection, or a proxy or certificate variable, cannot be used; the text names each field at fault."""
 
     problem: str
     field: str = ""

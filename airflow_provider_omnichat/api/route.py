@@ -195,7 +195,9 @@ def _trust() -> tuple[ssl.SSLContext, str]:
     problem = None
     try:
         if places and all(place.is_dir() for place in places):
-            if not any(_has_hashed_names(place) for place in places):
+            if not any(
+                _HASHED_NAME.fullmatch(each.name) and each.is_file() for place in places for each in place.iterdir()
+            ):
                 problem = "no certificate in the directory has a hash for its name; run `openssl rehash` on it"
             context = ssl.create_default_context(capath=path)
         else:
@@ -210,7 +212,3 @@ def _trust() -> tuple[ssl.SSLContext, str]:
         raise AccountError(f"Certificates cannot be verified: {trusted} cannot be used: {scrub(problem)}")
     context.hostname_checks_common_name = False  # as in requests; aiohttp leaves it to OpenSSL
     return context, trusted
-
-
-def _has_hashed_names(folder: Path) -> bool:
-    return any(_HASHED_NAME.fullmatch(entry.name) and entry.is_file() for entry in folder.iterdir())

@@ -84,7 +84,7 @@ class OmnichatHook(BaseHook):
 
     @cached_property
     def account(self) -> Account:
-        """The checked connection; it is looked up once."""
+        """The checked connection, looked up once."""
         from airflow_provider_omnichat.api.account import Account
         from airflow_provider_omnichat.api.errors import AccountError
 

@@ -12,11 +12,13 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers, shown_address
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
-from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Columns, InviteDefaults, Pace, Records, Rules
+from airflow_provider_omnichat.campaign.checks.text import InviteDefaults, MessageTemplate, message_template
+from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace, Records, Rules
 from airflow_provider_omnichat.campaign.engine.process import StopSignal
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
 from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.arguments import one_of, ratio_of, seconds_of
+from airflow_provider_omnichat.campaign.model.rows import Columns
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.campaign.preview.budget import Budget
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 
 
 def _shown_opt_outs(given: Any) -> Any:
-    """Describe an opt-out list without its numbers."""
     if isinstance(given, dict) and "sql" in given:
         return {name: mask_numbers(given.get(name)) for name in ("conn_id", "sql")}
     return describe_list(given)
@@ -252,7 +253,6 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
 
     def row_columns(self, *others: Need) -> RowColumns:
         """Return the columns that the arguments name, and others; a list without one of them is refused."""
-        from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
         from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
 
         message = self.private("message")
@@ -271,12 +271,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         )
 
     def result_place(self, context: Context, campaign: str) -> Place:
-        """
-        Find where the result rows go; an operator with another place overrides this.
-
-        :param context: of the task.
-        :param campaign: the campaign's name.
-        """
+        """Find where the result rows go; an operator with another place overrides this."""
         from airflow_provider_omnichat.tasks.places import place_of_operator
 
         return place_of_operator(self, context, campaign)
@@ -289,7 +284,6 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         :raises AirflowFailException: no ledger can hold what is asked for.
         """
         from airflow_provider_omnichat.campaign.checks.partition import Partition
-        from airflow_provider_omnichat.campaign.checks.text import message_template
         from airflow_provider_omnichat.campaign.phone.number import checked_region
         from airflow_provider_omnichat.tasks.row_sources import read_opt_outs
 
@@ -443,10 +437,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
 
 
 def _refuse_wrong_message(message: object, link_placeholder: object) -> None:
-    """Raise ValueError for a text that is wrong for each row, as far as that is visible before it is rendered."""
     texts = [text for text in (message, link_placeholder) if isinstance(text, str) and text.strip()]
     if len(texts) < 2 or any(mark in text for text in texts for mark in ("{{", "{%", "{#")):
         return
-    from airflow_provider_omnichat.campaign.checks.text import message_template
-
     message_template(*texts)

@@ -53,7 +53,6 @@ class EarlierTriesMixin(FieldsMixin):
         :param campaign: with the resend key.
         :param is_resumed: whether this try goes on after a deferral.
         :raises AirflowFailException: it would not be found; or this is a mapped task, and the others would not know.
-        :raises LedgerError: the store or the ledger cannot be read or written.
         """
         from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
 

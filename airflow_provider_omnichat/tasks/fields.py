@@ -17,8 +17,8 @@ from airflow_provider_omnichat.api.privacy import mask_numbers
 from airflow_provider_omnichat.campaign.model.field_values import HALF_A_CHARACTER
 from airflow_provider_omnichat.tasks.templates import NotesNone, noting
 
+# Words that a template writes for a missing object, in small letters. NA is not one: it is Namibia.
 _NOTHING_SAID = frozenset({"none", "null", "nan", "nat", "<na>", "undefined", "nil"})
-"""Words that a template writes for a missing object, in small letters. ``NA`` is not one: it is Namibia."""
 
 
 class Kind(Enum):
@@ -38,8 +38,7 @@ class Field:
     :param templated: whether Airflow renders it. Other arguments need a line here only if they are private, or if None
         is refused where a mapped task is expanded to them.
     :param shown: makes what Airflow may show of it; None for a public argument.
-    :param shown_marks: shows the template as written in the DAG file, with nothing filled in, if one of these marks in
-        it says that something will be.
+    :param shown_marks: marks in the template, as written in the DAG file, that show it with nothing filled in.
     :param may_be_empty: whether rendering to None or a blank text is fine.
     """
 

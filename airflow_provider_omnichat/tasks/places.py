@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_omnichat.api.privacy import shown_address
 from airflow_provider_omnichat.campaign.ledger.place import LedgerPlace
@@ -24,6 +24,7 @@ from airflow_provider_omnichat.campaign.results.directory import owner_of
 from airflow_provider_omnichat.campaign.results.files import ResultFiles
 from airflow_provider_omnichat.campaign.results.table import ResultTable
 from airflow_provider_omnichat.hooks.databases import ledger_database, result_database
+from airflow_provider_omnichat.tasks.fields import FieldsMixin
 from airflow_provider_omnichat.tasks.given_files import check_address, storage_path
 from airflow_provider_omnichat.tasks.ledger import batch_name, task_identity
 
@@ -43,10 +44,7 @@ class Batch:
     """
     A task instance whose rows are asked for.
 
-    :param identity: see :func:`~airflow_provider_omnichat.tasks.ledger.task_identity`.
-    :param campaign: the campaign's name.
     :param argument: returns a template field or another argument by name; None if it is empty or unknown.
-    :param try_number: of the try that writes.
     :param is_rendered: whether the arguments are the rendered fields that Airflow stored, which hide secrets.
     :param pushed_location: the location that the task pushed, if the arguments are rendered. Users who may edit
         XComs may have changed it.
@@ -82,11 +80,7 @@ class Kind(NamedTuple):
 
 
 def place_of(batch: Batch) -> Place:
-    """
-    Find the place that the arguments of a batch name, the first kind of :data:`KINDS` that they do.
-
-    :raises ValueError: it cannot be used; the text says why.
-    """
+    """Find the place that a batch's arguments name: the first kind of :data:`KINDS` that they do."""
     for kind in KINDS.values():
         if rows_in := kind.describe(batch):
             return kind.open(rows_in, batch)
@@ -116,14 +110,7 @@ def place_at(rows_in: RowsIn | None) -> Place:
     return kind.open(rows_in, None)
 
 
-class HasArguments(Protocol):
-    """What is used of an operator."""
-
-    def private(self, name: str) -> Any:
-        """Return the true value of a private field."""
-
-
-def place_of_operator(operator: HasArguments, context: Context, campaign: str) -> Place:
+def place_of_operator(operator: FieldsMixin, context: Context, campaign: str) -> Place:
     """Find the place that the arguments of a running task name; see :func:`place_of`."""
 
     def argument(name: str) -> Any:
@@ -148,16 +135,10 @@ def _describe_table(batch: Batch) -> RowsIn | None:
 
 
 def _open_table(rows_in: RowsIn, batch: Batch | None) -> Place:
-    database = result_database(rows_in["conn_id"])
+    database, table, name = result_database(rows_in["conn_id"]), rows_in["table"], rows_in["batch"]
     if batch is None:
-        return ResultTable(database, rows_in["table"], batch=rows_in["batch"])
-    return ResultTable(
-        database,
-        rows_in["table"],
-        batch=rows_in["batch"],
-        try_number=batch.try_number,
-        recipient_of=batch.recipient_of,
-    )
+        return ResultTable(database, table, batch=name)
+    return ResultTable(database, table, batch=name, try_number=batch.try_number, recipient_of=batch.recipient_of)
 
 
 # results_path

@@ -20,14 +20,7 @@ def check_invite(
     default_region: str | None = None,
     country: str | None = None,
 ) -> Invite:
-    """
-    Build an invite from what a DAG gave, or raise what is wrong with it.
-
-    See :func:`~airflow_provider_omnichat.campaign.phone.number.normalise_number` for *to*, *default_region* and
-    *country*, :func:`~airflow_provider_omnichat.campaign.checks.text.check_text` for the others.
-
-    :raises InvalidInviteError: names the field, what is wrong and what to do.
-    """
+    """Build an invite, or raise the InvalidInviteError that names the field, what is wrong and what to do."""
     number = normalise_number(to, default_region, country)
     text, placeholder = check_text(message, link_placeholder)
     return Invite(

@@ -53,8 +53,7 @@ class Suppression:
     """
 
     def __init__(self, entries: Iterable[object], default_region: str | None = None) -> None:
-        self.ignored = 0
-        """Entries with a word for no number."""
+        self.ignored = 0  # entries with a word for no number
         # Integers: the smallest form of a number in a set.
         self._numbers: set[int] = set()
         unreadable: list[str] = []
@@ -106,8 +105,7 @@ def numbers_in(entries: Iterable[object], column: str, region_column: str | None
     Yield the numbers of an opt-out list that has columns.
 
     :param entries: rows of a file or query, or dicts as rows; anything else is a number and yielded as it is.
-    :param column: the one with the number; a row that has only one column need not name it so. See
-        :func:`~airflow_provider_omnichat.campaign.model.names.column_of` for spellings.
+    :param column: the one with the number, in any spelling; a row that has only one column need not name it so.
     :param region_column: the one with the country of the number. Some row must have it, unless each has one column.
     :raises SuppressionError: a row cannot be read, or has no column for its number or country, or two.
     """
@@ -134,7 +132,6 @@ def numbers_in(entries: Iterable[object], column: str, region_column: str | None
 
 
 def _columns_of(row: Row, column: str, region_column: str | None) -> tuple[Any, Any]:
-    """Return the columns of the number and its country."""
     names = row.fields
     try:
         number = column_of(column, names)

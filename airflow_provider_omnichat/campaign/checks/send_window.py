@@ -15,7 +15,6 @@ from airflow_provider_omnichat.campaign.model.arguments import one_of
 from airflow_provider_omnichat.campaign.phone.time_zones import checked_zone, clock
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_EVERY_DAY = tuple(range(7))
 _TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})")
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
@@ -52,8 +51,6 @@ class Never:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """An answer, and from when until when it is valid."""
-
     since: datetime
     until: datetime
     answer: Open | Shut | Never
@@ -103,7 +100,10 @@ class SendWindow:
         if self.days is not None:  # a set would be shown in another order, and so change the DAG, in each parse
             set_field("days", ",".join(_DAYS[day][:3] for day in self.weekdays))
         if self.default_zone is not None:
-            set_field("default_zone", _checked_default(self.default_zone))
+            try:
+                set_field("default_zone", checked_zone(self.default_zone))
+            except InvalidInviteError as error:
+                raise ValueError(str(error.reason._replace(field="send_window.default_zone"))) from None
 
     @classmethod
     def of(cls, given: object) -> SendWindow | None:
@@ -118,14 +118,7 @@ class SendWindow:
         )
 
     def at(self, zones: tuple[str, ...], now: datetime) -> Open | Shut | Never:
-        """
-        Return whether a moment is inside, and until when; repeated calls with the same zones look the answer up.
-
-        :param zones: at least one, as :func:`~airflow_provider_omnichat.campaign.phone.location.zones_of` or
-            :func:`~airflow_provider_omnichat.campaign.phone.time_zones.checked_zone` returns them.
-        :param now: the moment, with its time zone.
-        :raises ValueError: no zones, an unknown zone, or a moment without a time zone.
-        """
+        """Return whether the moment *now* is inside the window in all *zones*, and until when."""
         if now.tzinfo is None:
             raise ValueError("now: has no time zone")
         known = self._known.get(zones)
@@ -195,12 +188,9 @@ def _in_both(one: list[_Interval], other: list[_Interval]) -> list[_Interval]:
 
 @lru_cache(maxsize=2048)
 def _clock_changes(zone: str, today: datetime) -> _Changes:
-    """
-    Return the moments at which a zone's offset from UTC changes, with the new offset, from *today* to the end of view.
-
-    No library returns these moments, so they are searched for. No clock has been set twice within 24 hours since 1970:
-    the closest two changes in the database are a week apart.
-    """
+    """Return when a zone's offset from UTC changes, with the new offset, from *today* to the end of view."""
+    # No library returns these moments, so they are searched for, a day at a time. No clock has been set twice within 24
+    # hours since 1970: the closest two changes in the database are a week apart.
     calendar = clock(zone)
     ahead = _ahead(calendar, today)
     changes = [(today, ahead)]
@@ -255,16 +245,9 @@ def _minutes(value: object) -> int:
     raise ValueError(f'send_window: {_shown(value)} is not a time of the day; write it {quoted}from "00:00" to "24:00"')
 
 
-def _checked_default(zone: object) -> str:
-    try:
-        return checked_zone(zone)
-    except InvalidInviteError as error:
-        raise ValueError(str(error.reason._replace(field="send_window.default_zone"))) from None
-
-
 def _numbers_of(days: object) -> tuple[int, ...]:
     if days is None:
-        return _EVERY_DAY
+        return tuple(range(7))
     if not isinstance(days, Iterable) or isinstance(days, bytes):
         raise _not_days(days)
     found: set[int] = set()

@@ -17,11 +17,9 @@ from airflow_provider_omnichat.campaign.phone.time_zones import checked_zone, cl
 
 class WindowRule:
     """
-    Finds for each recipient whether the window is open where they live, and if not, how long they have to wait.
+    Finds whether the window is open where a recipient lives, and if not, how long they have to wait.
 
     It refuses nobody for being outside: only the ledger knows whether they have to wait or were sent to long ago.
-
-    :param now: returns the time.
     """
 
     def __init__(self, window: SendWindow, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:

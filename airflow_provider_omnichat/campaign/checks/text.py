@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_omnichat.api.body import valid_text
@@ -25,8 +26,8 @@ class MessageTemplate:
     Unlike :meth:`str.format`, it only looks up the row's own fields: no attributes, items, conversions or format
     specifications, so that neither a template nor a row can reach anything else.
 
-    :param text: the message. ``{first_name}`` is replaced by the row's field of that name: letters, digits,
-        underscores, words joined by single spaces or dashes, not beginning with a digit. ``{{`` and ``}}`` are braces.
+    :param text: ``{first_name}`` is replaced by the row's field of that name: letters, digits, underscores, words
+        joined by single spaces or dashes, not beginning with a digit. ``{{`` and ``}}`` are braces.
     :raises ValueError: *text* has anything else in braces; says what and where.
     """
 
@@ -58,12 +59,7 @@ class MessageTemplate:
         return tuple(dict.fromkeys(self._names))
 
     def render(self, fields: Mapping[str, Any]) -> str:
-        """
-        Return the text with the fields of a row in it. Braces in a value are plain text.
-
-        :raises InvalidInviteError: a field is missing, blank, or not usable in a text; the error names the field and
-            not its value.
-        """
+        """Put a row's fields in; an InvalidInviteError names a missing or unusable field, and not its value."""
         values = []
         for name in self._names:
             value = value_in(fields, name)
@@ -74,12 +70,19 @@ class MessageTemplate:
         return f"MessageTemplate(<text of {len(self.text)} characters>, fields={self.fields!r})"
 
 
-def message_template(message: str, link_placeholder: str) -> MessageTemplate:
-    """
-    Parse the text of a list, and refuse one that is wrong for each of its rows.
+@dataclass(frozen=True, slots=True)
+class InviteDefaults:
+    """What is sent, unless a row says otherwise."""
 
-    :raises ValueError: says what is wrong, and what to do.
-    """
+    template: MessageTemplate | None = None
+    link_placeholder: str = "<link>"
+    application_key: str | None = None
+    integration_type: str | None = None
+    default_region: str | None = None  # the country of numbers without a country code, as two letters
+
+
+def message_template(message: str, link_placeholder: str) -> MessageTemplate:
+    """Parse the text of a list; raise ValueError for one that is wrong for each of its rows."""
     template = MessageTemplate(message)
     # One with fields is checked row by row: a field may contain the placeholder.
     if not template.fields:
@@ -89,12 +92,9 @@ def message_template(message: str, link_placeholder: str) -> MessageTemplate:
 
 def check_text(message: object, link_placeholder: object) -> tuple[str, str]:
     """
-    Return a message and its placeholder, stripped of spaces at both ends.
+    Return a message and its placeholder, stripped of spaces at both ends; raise InvalidInviteError.
 
-    :param message: must contain *link_placeholder*, else the SMS would invite to nowhere. It is too long only if the
-        vendor would refuse it with any link; one that fits without the link is accepted.
-    :param link_placeholder: the piece of *message* that the server replaces.
-    :raises InvalidInviteError: names the field, what is wrong and what to do.
+    A message is too long only if the vendor would refuse it with any link; one that fits without a link is accepted.
     """
     text = _stripped("message", message)
     placeholder = _stripped("link_placeholder", link_placeholder)

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
+from airflow_provider_omnichat.campaign.checks.text import InviteDefaults
 from airflow_provider_omnichat.campaign.ledger.interface import Ledger, NoLedger
 from airflow_provider_omnichat.campaign.model.arguments import is_number, one_of, seconds_of
 from airflow_provider_omnichat.campaign.model.place import NoPlace, Place
+from airflow_provider_omnichat.campaign.model.rows import Columns
 from airflow_provider_omnichat.campaign.preview.budget import Budget
 
 if TYPE_CHECKING:
@@ -21,38 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression
     from airflow_provider_omnichat.campaign.checks.partition import Partition
     from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker, Rule
-    from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
     from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
-
-
-@dataclass(frozen=True, slots=True)
-class InviteDefaults:
-    """
-    What is sent, unless a row says otherwise.
-
-    :param default_region: the country of numbers without a country code, as two letters.
-    """
-
-    template: MessageTemplate | None = None
-    link_placeholder: str = "<link>"
-    application_key: str | None = None
-    integration_type: str | None = None
-    default_region: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """
-    The fields of a row that say to whom.
-
-    :param to: the number.
-    :param region: the country of the number.
-    :param key: the user's name of the row.
-    """
-
-    to: str = "to"
-    region: str | None = None
-    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,17 +148,5 @@ class CampaignPlan:
     ) -> RowChecker:
         from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
 
-        return RowChecker(
-            campaign=self.campaign,
-            template=self.invite.template,
-            link_placeholder=self.invite.link_placeholder,
-            application_key=self.invite.application_key,
-            integration_type=self.invite.integration_type,
-            default_region=self.invite.default_region,
-            to_column=self.columns.to,
-            region_column=self.columns.region,
-            key_column=self.columns.key,
-            partition=partition,
-            rules=[rule for rule in (*rules, *self.rules.own) if rule is not None],
-            on_invite=on_invite,
-        )
+        asked = [rule for rule in (*rules, *self.rules.own) if rule is not None]
+        return RowChecker(self.campaign, self.invite, self.columns, partition, asked, on_invite)

@@ -56,11 +56,7 @@ def is_blank(value: object) -> bool:
 
 
 def key_text(value: object) -> str:
-    """
-    Write the value that names a row: ``1017`` also if a data frame has made ``1017.0`` of it.
-
-    Bytes are written as the text they are, else in hexadecimal.
-    """
+    """Write the value that names a row: ``1017`` also if a data frame has made ``1017.0`` of it."""
     if isinstance(value, str):
         value = value.strip()
         whole = _WHOLE.fullmatch(value)

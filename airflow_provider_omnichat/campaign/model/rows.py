@@ -27,6 +27,15 @@ class Row(NamedTuple):
     fields: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The fields of a row that hold the number, its country, and the user's name of the row."""
+
+    to: str = "to"
+    region: str | None = None
+    key: str | None = None
+
+
 def row_name(position: int, key: str | None) -> str:
     """Name a row for people, with its key if it has one."""
     return f"row {position} ({key})" if key else f"row {position}"
@@ -55,11 +64,7 @@ class ListFailedError(OmnichatError):
 
 @dataclass(frozen=True, slots=True)
 class BrokenRow:
-    """
-    A row of the list that cannot be read: it counts, and ends as ``invalid``.
-
-    :param reason: with the line of the file, and nothing of its content.
-    """
+    """A row that cannot be read: it counts, and ends as ``invalid``. The reason shows nothing of its content."""
 
     position: int
     reason: Reason
@@ -79,12 +84,7 @@ class RowSource(Protocol):
 
 
 class Wait(NamedTuple):
-    """
-    Why an invite cannot be sent now.
-
-    :param opens_at: the first moment (UTC) at which it can.
-    :param until: the same for people, on the recipient's clock.
-    """
+    """Why an invite cannot be sent now: *opens_at* in UTC, *until* for people, on the recipient's clock."""
 
     opens_at: datetime
     until: str
@@ -99,12 +99,10 @@ class Candidate(NamedTuple):
     """
     A row that passed the checks.
 
-    :param position: in the list, from 1.
     :param key: the user's name of the row, such as a customer id.
     :param recipient: the name under which the ledger knows the recipient.
     :param identity: the number by which the person is known.
     :param closes_at: POSIX time from which it may no longer be sent, because it is late where the recipient lives.
-    :param wait: why it may not be sent yet.
     """
 
     position: int
@@ -138,15 +136,11 @@ class Result(NamedTuple):
     """
     How one row ended: the row of the results, with the whole number.
 
-    :param position: in the list, from 1.
-    :param key: the user's name of the row.
     :param to: the number as it was sent, or as the row had it if it could not be read.
     :param at: when it ended, ISO 8601 in UTC.
-    :param status_group: ``groupId`` of the vendor's status.
-    :param status_name: for people; code decides by group and id.
+    :param status_group: ``groupId`` of the vendor's status; code decides by it and the id, never by the name.
     :param message_count: number of SMS segments as the vendor counted them.
     :param attempts: requests made in the try that ended it.
-    :param reason: why it was not accepted, if that is known.
     """
 
     position: int

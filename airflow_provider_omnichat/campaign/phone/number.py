@@ -98,12 +98,8 @@ def _parsed_digits(number: object, region: str | None, named: bool) -> str:
 
 
 def _ways_to_read(text: str) -> list[str]:
-    """
-    Return the digits after a plus, if any; with a zero in brackets, two readings, the one without it first.
-
-    Separators decide nothing: ``(49) 171 1234567`` is what ``491711234567`` is.
-    """
-    plus = "+" if "+" in text else ""
+    """Return the digits after a plus, if any; with a zero in brackets, two readings, the one without it first."""
+    plus = "+" if "+" in text else ""  # other separators decide nothing: (49) 171 1234567 is what 491711234567 is
     digits = "".join(filter(str.isdigit, text))
     optional = _OPTIONAL_ZERO.search(text)
     if optional is None:

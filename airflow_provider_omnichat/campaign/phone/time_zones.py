@@ -19,11 +19,10 @@ _ADVICE = "write an IANA name such as Europe/Zurich, or an offset such as +02:00
 
 def checked_zone(name: object) -> str:
     """
-    Return a time zone as the IANA database writes it.
+    Return a time zone as the IANA database writes it; raise InvalidInviteError for an unknown one.
 
     :param name: an IANA name (``Europe/Zurich``; capitals and spaces do not matter) or a fixed offset from UTC
         (``+05:30``, at most 14 hours), without daylight saving.
-    :raises InvalidInviteError: naming ``time_zone``, what is wrong and what to write.
     """
     if not isinstance(name, str):
         raise _not_a_zone(f"must be a text, is a {type(name).__name__}")

@@ -51,9 +51,7 @@ class Sample:
 
 class Preview:
     """
-    Sums up a dry run row by row, in memory that does not grow with the list.
-
-    Phone numbers are masked, also those in messages.
+    Sums up a dry run row by row, with numbers masked, in memory that does not grow with the list.
 
     :param template: the text of all rows; a word such as ``null`` in it is intended.
     """

@@ -26,11 +26,7 @@ COLUMNS = ("row", "message_id", "delivery", "status_id", "status_name", "deliver
 
 
 class FileDeliveries:
-    """
-    The :class:`.Deliveries` of the results in a directory.
-
-    :param read: reads the results.
-    """
+    """The :class:`.Deliveries` of the results in a directory, which *read* reads."""
 
     def __init__(self, directory: Directory, read: Callable[[], Iterator[Result]]) -> None:
         self._directory = directory

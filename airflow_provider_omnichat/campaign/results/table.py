@@ -76,13 +76,7 @@ _WORDS = Words(ResultTableError, "select, insert and delete, and to create the t
 
 @dataclass(frozen=True, slots=True)
 class ResultSchema(WrittenTable):
-    """
-    The name and columns of a table of result rows.
-
-    :param name: ``table``, ``schema.table`` or ``database.schema.table``, without quotes, so that it means what it
-        means in the user's own queries.
-    :raises PlaceError: the name is anything else.
-    """
+    """The name and columns of a table of result rows; PlaceError if the name is not one, two or three parts."""
 
     kind: ClassVar = "results"
     declared: ClassVar = _COLUMNS + DELIVERY_COLUMNS
@@ -114,12 +108,11 @@ class ResultSchema(WrittenTable):
 
 class ResultTable(Place):
     """
-    A table that holds result rows.
+    A table that holds result rows; connects when first used.
 
     Rows wait until writing them costs no more than a tenth of the time, by how long the last block took: a fast
-    database gets them at once, a warehouse in blocks of up to 20,000. Connects when first used.
+    database gets them at once, a warehouse in blocks of up to 20,000.
 
-    :param table: see :class:`ResultSchema`; created if it is missing.
     :param batch: the task instance without the try number, and what else sets a batch apart; in the column ``batch``.
     :param try_number: only for people.
     :param recipient_of: returns the recipient key of a number; needed to write.

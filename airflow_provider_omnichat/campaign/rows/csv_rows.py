@@ -19,12 +19,10 @@ _CLOSED_TOO_LATE = "a quote is opened and not closed, or closed too late"
 
 def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | AnyColumns) -> Iterator[Row | BrokenRow]:
     """
-    Yield the rows after the header.
+    Yield the rows after the header; raise RowSourceError without a usable one.
 
-    :param name: of the file, as it may be shown.
     :param delimiters: possible ones, the likeliest first. The one with most of the wanted columns is used, then the one
         with most columns.
-    :raises RowSourceError: there is no usable header, or a column is missing.
     """
     delimiter = _delimiter(lines, name, delimiters, columns.wanted)
     if delimiter is None:
@@ -63,15 +61,12 @@ def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | Any
 
 
 def _swallows(lines: Lines, cells: Sequence[str], delimiter: str, width: int) -> bool:
-    """
-    Return whether a row contains another person's: a line with as many cells and a phone number.
-
-    Without the number, any line of a longer text with a comma in it would count as a row.
-    """
+    """Return whether a row contains another person's: a line with as many cells and a phone number."""
     own = next((index for index, cell in enumerate(reversed(cells)) if "\n" in cell or "\r" in cell), 0)
     for line in reversed(lines.taken[1:]):
         found = next(csv.reader([line or ""], delimiter=delimiter), [])
         found, size = found[: len(found) - own], width - own
+        # Without the number, any line of a longer text with a comma in it would count as a row.
         if len(found) >= size and not any(found[size:]) and any(reads_as_number(each.strip('"')) for each in found):
             return True
         own = 0  # only the last line has the end of the row itself

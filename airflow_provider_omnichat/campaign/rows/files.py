@@ -25,12 +25,7 @@ _ANY = AnyColumns()
 def rows_of_file(
     opened: Callable[[], IO[bytes] | IO[str]], name: str, columns: Columns = _ANY
 ) -> Iterator[Row | BrokenRow]:
-    """
-    Return the rows of a file that is opened when the first is read, and closed after the last.
-
-    :param opened: opens it for reading, as bytes (or text).
-    :raises RowSourceError: see :func:`rows_of_stream`; the one for the name is raised at once.
-    """
+    """See :func:`rows_of_stream`; the file is opened when the first row is read, and closed after the last."""
     _ending(name)
 
     def rows() -> Iterator[Row | BrokenRow]:

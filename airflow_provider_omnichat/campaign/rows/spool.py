@@ -14,7 +14,6 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from types import TracebackType
 from typing import IO, Any, TypeVar
 
 from airflow_provider_omnichat.api.errors import OmnichatError
@@ -31,11 +30,7 @@ class SpoolError(OmnichatError):
 
 
 class Unfit:
-    """
-    Replaces a value that cannot be pickled, such as a large object that lives on its connection.
-
-    Its class has the name of the value's class, for errors about it.
-    """
+    """Replaces a value that cannot be pickled; its class has the name of the value's class, for errors about it."""
 
     def __str__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -48,8 +43,8 @@ class Spool:
     Each iteration reads them from the first; iterations are independent and may run in other threads. Memory does not
     grow with the list.
 
-    :param rows: read to the end at once, then closed if they can be.
-    :raises SpoolError: the disk is full. What *rows* raises is passed on. Either way nothing is left on the disk.
+    :param rows: read to the end at once, then closed if they can be; what they raise is passed on.
+    :raises SpoolError: the disk is full; nothing is left on it.
     """
 
     def __init__(self, rows: Iterable[Row | BrokenRow]) -> None:
@@ -80,9 +75,7 @@ class Spool:
     def __enter__(self) -> Spool:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -24,20 +24,13 @@ from airflow_provider_omnichat.campaign.sql.written_table import AnyDialect, Wri
 
 T = TypeVar("T")
 
-CONFLICT_SECONDS = 60
-"""How long a block is tried again while other tasks hold what it needs."""
+CONFLICT_SECONDS = 60  # how long a block is tried again while other tasks hold what it needs
 _UNREACHABLE = "See that the database is up and the connection right; then a retry or a clear goes on where this ended"
 
 
 @dataclass(frozen=True, slots=True)
 class SqlDatabase:
-    """
-    A database, and what must be known of it.
-
-    :param connect: makes a new DB-API connection with autocommit off; called in the thread that uses it, and again
-        after a connection broke.
-    :param placeholder: what the driver takes for a parameter, ``?`` or ``%s``.
-    """
+    """A database; *connect* makes a DB-API connection with autocommit off, in the thread that uses it."""
 
     connect: Callable[[], Any]
     dialect: AnyDialect
@@ -62,7 +55,6 @@ class SqlSession:
     """
     Does work in transactions, on a connection that is made when it is first needed.
 
-    :param table: created if it is missing.
     :param as_it_is: whether the table is neither created nor refused for missing columns.
     """
 
@@ -81,8 +73,6 @@ class SqlSession:
 
         It is repeated if other tasks were in the way, and once on a new connection if this one broke, also while
         committing: *work* must change nothing the second time if the first one arrived after all.
-
-        :raises StorageError: of :class:`Words`; it was not done, or nobody knows.
         """
         return self._persist("written", lambda: self._transaction(work, "BEGIN IMMEDIATE"))
 
