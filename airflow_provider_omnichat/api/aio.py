@@ -31,6 +31,7 @@ class AsyncOmnichatClient:
     """
     Talks to the vendor for one account; use it as ``async with``.
 
+    :param account: where to send and as whom.
     :param concurrency: connections at most.
     :param on_token: called with each new access token, so that the caller can have it masked in logs.
     :raises AccountError: on entry; a proxy or the certificates that the environment names cannot be used.

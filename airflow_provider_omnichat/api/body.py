@@ -15,12 +15,7 @@ class NamedTwiceError(ValueError):
 
 
 def parse_body(body: bytes) -> Any:
-    """
-    Parse a body; deep nesting is cut off, and numbers that are infinite or beyond 64 bits stay text.
-
-    :raises ValueError: it is not JSON, or an object in it has a name twice (NamedTwiceError).
-    :raises RecursionError: it is nested deeper than Python can follow.
-    """
+    """Parse JSON; deep nesting is cut off, and numbers that are infinite or beyond 64 bits stay text."""
     text = body.decode(json.detect_encoding(body), "surrogatepass")
     value = _DECODER.decode(text)
     is_plain = text.isascii() and "\\u" not in text and text.count("{") + text.count("[") <= _DEEPEST_LEVELS

@@ -76,7 +76,11 @@ class OmnichatClient:
         )
 
     def probe(self) -> tuple[bool, str]:
-        """Test the connection by listing one user, which sends nothing; return whether it works, and what is wrong."""
+        """
+        Test the connection: list one user of the account's application, which sends nothing.
+
+        :return: whether it worked, and what is wrong and what to do about it.
+        """
         host, key = self.account.base_url, self.account.application_key
         if key is None:
             return False, (

@@ -104,9 +104,6 @@ class SmsLogs:
     Reads the logs of one account, one request after the other and within the vendor's limit.
 
     Reading changes nothing, so what fails for a time is asked again for five minutes; then :class:`SmsLogsError`.
-
-    :param client: an entered client.
-    :param backoff: how long requests are repeated, by the clock of *limit*.
     """
 
     def __init__(
@@ -187,7 +184,6 @@ class SmsLogs:
             await self._limit.sleep(wait)
 
     def _refusal(self, response: HttpResponse, hidden: tuple[str, ...]) -> SmsLogsError:
-        """Return the error of an answer that is not a page of the logs."""
         status = response.status
         said = ": ".join(filter(None, read_error_body(response, (*hidden, *self._client.secrets))))
         hint = _HINTS.get(status) or (None if status == 429 else HTTP_HINTS.get(status))
@@ -229,7 +225,6 @@ def pack(message_ids: Iterable[str], not_asked: list[str]) -> Iterator[list[str]
 
 
 def _page_of(response: HttpResponse) -> tuple[list[Any], str | None]:
-    """Return the rows, and the cursor of the next page."""
     try:
         body = response.json(LARGEST_BODY)
     except ValueError as error:

@@ -1,8 +1,4 @@
-"""
-The route to the vendor: through which proxy, trusting which certificates, and the errors of a failed connection.
-
-The environment is read here for both clients, because ``requests`` and ``aiohttp`` read it differently.
-"""
+"""The route to the vendor: its proxy and trusted certificates, and the errors of a failed connection."""
 
 from __future__ import annotations
 
@@ -52,6 +48,7 @@ class Route:
     context: ssl.SSLContext | None
     trusted: str
 
+    # For both clients, because requests and aiohttp read the environment differently.
     @classmethod
     def from_environment(cls, base_url: str) -> Route:
         """Read the variables for the vendor's URL; an AccountError names the one that cannot be used."""

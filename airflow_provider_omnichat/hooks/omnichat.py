@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
+from airflow_provider_omnichat.api.errors import AccountError, OmnichatError
 from airflow_provider_omnichat.api.tracebacks import leaves_no_locals
 from airflow_provider_omnichat.hooks.connection_form import CONN_FIELDS, legacy_field_behaviour, wtforms_widgets
 from airflow_provider_omnichat.hooks.supervisor import in_turn
@@ -86,7 +87,6 @@ class OmnichatHook(BaseHook):
     def account(self) -> Account:
         """The checked connection, looked up once."""
         from airflow_provider_omnichat.api.account import Account
-        from airflow_provider_omnichat.api.errors import AccountError
 
         conn = self.get_connection(self.omnichat_conn_id)
         extra: Any = conn.extra_dejson
@@ -194,8 +194,6 @@ class OmnichatHook(BaseHook):
 
         :return: whether it worked, and what is wrong.
         """
-        from airflow_provider_omnichat.api.errors import OmnichatError
-
         try:
             return self.get_conn().probe()
         except OmnichatError as error:

@@ -32,22 +32,15 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """
-    One argument.
-
-    :param templated: whether Airflow renders it. Other arguments need a line here only if they are private, or if None
-        is refused where a mapped task is expanded to them.
-    :param shown: makes what Airflow may show of it; None for a public argument.
-    :param shown_marks: marks in the template, as written in the DAG file, that show it with nothing filled in.
-    :param may_be_empty: whether rendering to None or a blank text is fine.
-    """
+    """One argument. One that Airflow does not template is here if it is private, or must not be expanded to None."""
 
     name: str
     kind: Kind = Kind.NAME
     templated: bool = True
-    shown: Callable[[Any], Any] | None = None
+    shown: Callable[[Any], Any] | None = None  # makes what Airflow may show of it; None for a public argument
+    # Marks in the template as written in the DAG file; with one of them, it is shown, with nothing filled in.
     shown_marks: tuple[str, ...] = ()
-    may_be_empty: bool = False
+    may_be_empty: bool = False  # after rendering
 
 
 def table(*fields: Field | str) -> dict[str, Field]:
@@ -147,11 +140,8 @@ class FieldsMixin(NotesNone):
         return {name: getattr(self, name) for name in self._given if self.argument_fields[name].kind is not Kind.CALL}
 
     def _make_texts_of_paths(self, rendered: Collection[int]) -> None:
-        """
-        Let a path be a template as the same text would be; what another task gave is data, and is rendered.
-
-        Airflow does not look into a path, and before 3.3 calls its ``resolve``, which fails if there is no file yet.
-        """
+        # A path can be a template as the same text would be; what another task gave is data, and is rendered. Airflow
+        # does not look into a path, and before 3.3 calls its resolve(), which fails if there is no file yet.
         for name in self._rendered:
             value = getattr(self, name, None)
             if isinstance(value, PurePath) and id(value) not in rendered:

@@ -60,13 +60,12 @@ def file_given(given: object, argument: str) -> GivenFile | None:
 
 def guarded(give: Callable[[], T], hidden: tuple[str, ...] | None = None) -> T:
     """
-    Call what returns a list or its next row, and raise its failure without what its text may show.
+    Call what returns a list or its next row, and raise its failure as ListFailedError, without anybody's data.
 
     Airflow's own exceptions pass: the task shall be skipped, or fail for good.
 
     :param hidden: secrets to leave out of a storage's text; None for the user's code, whose text may name people: then
         none of it is shown.
-    :raises ListFailedError: with the class of what was raised, its place or its text, and its traceback.
     """
     try:
         return give()

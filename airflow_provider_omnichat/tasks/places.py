@@ -1,9 +1,4 @@
-"""
-The kinds of places where result rows live, and how each is found.
-
-A task finds its place by its arguments, Airflow's API server by the rendered arguments, and another task by what the
-manifest says (``rows_in``). Nothing outside this module asks of which kind a place is.
-"""
+"""The kinds of places where result rows live, and how each is found. Nothing else asks of which kind a place is."""
 
 from __future__ import annotations
 
@@ -18,7 +13,7 @@ from airflow_provider_omnichat.api.privacy import shown_address
 from airflow_provider_omnichat.campaign.ledger.place import LedgerPlace
 from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.names import distinct_name
-from airflow_provider_omnichat.campaign.model.place import NoPlace, Place, PlaceError, StateStorePlace
+from airflow_provider_omnichat.campaign.model.place import STATE_STORE, NoPlace, Place, PlaceError
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.campaign.results.directory import owner_of
 from airflow_provider_omnichat.campaign.results.files import ResultFiles
@@ -41,21 +36,14 @@ RowsIn = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """
-    A task instance whose rows are asked for.
-
-    :param argument: returns a template field or another argument by name; None if it is empty or unknown.
-    :param is_rendered: whether the arguments are the rendered fields that Airflow stored, which hide secrets.
-    :param pushed_location: the location that the task pushed, if the arguments are rendered. Users who may edit
-        XComs may have changed it.
-    """
+    """A task instance whose rows are asked for."""
 
     identity: str
     campaign: str
-    argument: Callable[[str], Any]
+    argument: Callable[[str], Any]  # by name; None if it is empty or unknown
     try_number: int = 0
-    is_rendered: bool = False
-    pushed_location: str | None = None
+    is_rendered: bool = False  # the arguments are the rendered fields that Airflow stored, which hide secrets
+    pushed_location: str | None = None  # by the task; users who may edit XComs may have changed it
 
     @property
     def name(self) -> str:
@@ -68,12 +56,7 @@ class Batch:
 
 
 class Kind(NamedTuple):
-    """
-    How places of a kind are found.
-
-    :param describe: returns the ``rows_in`` of the place that the arguments name; None if they name none of this kind.
-    :param open: returns the place at a ``rows_in``; with the batch, if it may be written to.
-    """
+    """How places of a kind are found, by the batch's arguments or by a manifest; with a batch, to be written to."""
 
     describe: Callable[[Batch], RowsIn | None]
     open: Callable[[RowsIn, Batch | None], Place]
@@ -94,13 +77,13 @@ def place_of(batch: Batch) -> Place:
             "This task keeps no rows: this Airflow has no task state store (it came with 3.3). With ledger_conn_id, or"
             " in a batch with results_path or results_table (if the list is a query), they are kept"
         )
-    return StateStorePlace()
+    return STATE_STORE
 
 
 def place_at(rows_in: RowsIn | None) -> Place:
     """Find the place that a manifest describes."""
     if not rows_in:
-        return StateStorePlace()
+        return STATE_STORE
     kind = KINDS.get(rows_in["kind"])
     if kind is None:
         raise PlaceError(

@@ -91,7 +91,10 @@ def read_opt_outs(
 def _opt_outs(given: Any, columns: AnyColumns) -> Iterator[object]:
     if isinstance(given, Mapping):
         if {"conn_id", "sql", "parameters"} & set(given):
-            yield from _opt_outs_of_query(given)
+            if not {"conn_id", "sql"} <= set(given) <= {"conn_id", "sql", "parameters"}:
+                raise SuppressionError("suppression: a query must be given as {'conn_id': ..., 'sql': ...}")
+            found = rows_of_query(given["conn_id"], given["sql"], given.get("parameters"))
+            yield from (Row(position, fields) for position, fields in enumerate(found, 1))
             return
         given = rows_of_dict(given, "suppression")
     file = file_given(given, "suppression")
@@ -106,13 +109,6 @@ def _opt_outs(given: Any, columns: AnyColumns) -> Iterator[object]:
     entries = guarded_rows(_flat(given))
     for position, entry in enumerate(entries, 1):
         yield Row(position, entry) if isinstance(entry, Mapping) else entry
-
-
-def _opt_outs_of_query(given: Mapping[str, Any]) -> Iterator[Row]:
-    if not {"conn_id", "sql"} <= set(given) <= {"conn_id", "sql", "parameters"}:
-        raise SuppressionError("suppression: a query must be given as {'conn_id': ..., 'sql': ...}")
-    found = rows_of_query(given["conn_id"], given["sql"], given.get("parameters"))
-    return (Row(position, fields) for position, fields in enumerate(found, 1))
 
 
 def _flat(entries: Iterable[Any]) -> Iterator[object]:

@@ -48,7 +48,6 @@ class Suppression:
     the wrong list or column.
 
     :param entries: numbers as people write them, or :class:`NationalOptOut`; blank ones are left out.
-    :param default_region: the country of numbers without a country code, as two letters.
     :raises SuppressionError: names the entries that cannot be read, without their numbers.
     """
 

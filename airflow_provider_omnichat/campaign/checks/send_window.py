@@ -146,7 +146,6 @@ class SendWindow:
         return _Known(now, change - HORIZON, Open(None) if is_open else Never())
 
     def _insides(self, changes: _Changes) -> list[_Interval]:
-        """Return the intervals inside the window in a zone, in UTC."""
         found: list[_Interval] = []
         for (since, offset), (until, _) in pairwise(changes):
             for opens, closes in self._on_the_wall(

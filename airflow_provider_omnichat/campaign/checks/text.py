@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_omnichat.api.body import valid_text
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.privacy import scrub
-from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
+from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.model.field_values import HALF_A_CHARACTER, is_blank, plain_text_of, value_in
 from airflow_provider_omnichat.campaign.model.segments import MOST_BYTES, MOST_PARTS, refused_length
 
@@ -91,37 +91,31 @@ def message_template(message: str, link_placeholder: str) -> MessageTemplate:
 
 
 def check_text(message: object, link_placeholder: object) -> tuple[str, str]:
-    """
-    Return a message and its placeholder, stripped of spaces at both ends; raise InvalidInviteError.
-
-    A message is too long only if the vendor would refuse it with any link; one that fits without a link is accepted.
-    """
+    """Return a message and its placeholder, stripped of spaces at both ends; raise InvalidInviteError."""
     text = _stripped("message", message)
     placeholder = _stripped("link_placeholder", link_placeholder)
     if placeholder not in text:
         problem = "does not contain the link placeholder, so that the SMS would have no link"
-        raise invalid("message", ReasonCode.NO_LINK_PLACEHOLDER, problem, _shown(placeholder))
+        raise InvalidInviteError.of("message", ReasonCode.NO_LINK_PLACEHOLDER, problem, _shown(placeholder))
+    # Only if the vendor would refuse it with any link; one that fits without the link is accepted.
     if too_long := refused_length(text, placeholder):
         problem = f"is too long, the vendor takes at most {MOST_PARTS} SMS and {MOST_BYTES:,} bytes"
-        raise invalid("message", ReasonCode.MESSAGE_TOO_LONG, problem, too_long)
+        raise InvalidInviteError.of("message", ReasonCode.MESSAGE_TOO_LONG, problem, too_long)
     return text, placeholder
-
-
-def invalid(field: str, code: ReasonCode, problem: str, detail: str = "") -> InvalidInviteError:
-    """Build the error for a field."""
-    return InvalidInviteError(Reason(code, problem, field=field, detail=detail))
 
 
 def _stripped(field: str, value: object) -> str:
     text = value.strip() if isinstance(value, str) else None
     if not text:
         if text is not None or is_blank(value):
-            raise invalid(field, ReasonCode.NO_TEXT, "is missing" if text is None else "is empty")
-        raise invalid(field, ReasonCode.NOT_A_TEXT, f"must be a text, is a {type(value).__name__}")
+            raise InvalidInviteError.of(field, ReasonCode.NO_TEXT, "is missing" if text is None else "is empty")
+        raise InvalidInviteError.of(field, ReasonCode.NOT_A_TEXT, f"must be a text, is a {type(value).__name__}")
     if valid_text(text) != text:
-        raise invalid(field, ReasonCode.NOT_A_TEXT, HALF_A_CHARACTER)
+        raise InvalidInviteError.of(field, ReasonCode.NOT_A_TEXT, HALF_A_CHARACTER)
     if "\x00" in text:
-        raise invalid(field, ReasonCode.NOT_A_TEXT, "has a NUL character in it; mend the source's encoding")
+        raise InvalidInviteError.of(
+            field, ReasonCode.NOT_A_TEXT, "has a NUL character in it; mend the source's encoding"
+        )
     return text
 
 
@@ -162,6 +156,5 @@ def _text_of(value: object, name: str, fields: Mapping[str, Any]) -> str:
         problem = f"is a {type(value).__name__} that cannot be put in a text"
     else:
         problem = "is empty in this row" if name in fields else "is not in this row"
-    raise InvalidInviteError(
-        Reason(ReasonCode.NO_FIELD_FOR_TEXT, f"needs the field {scrub(name)!r}, which {problem}", field="message")
-    )
+    needs = f"needs the field {scrub(name)!r}, which {problem}"
+    raise InvalidInviteError.of("message", ReasonCode.NO_FIELD_FOR_TEXT, needs)

@@ -28,23 +28,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """
-    Who is left out, who has to wait, and which lists are refused as a whole.
-
-    :param frequency_cap: how often a person is invited at most, over all campaigns of the ledger.
-    :param partition: this task's share of the list; None for all of it.
-    :param budget: how large the whole list may be.
-    :param approved: the fingerprint of the approved list; None if no approval is needed.
-    """
+    """Who is left out, who has to wait, and which lists are refused as a whole."""
 
     opt_outs: Suppression | None = None
     send_window: SendWindow | None = None
-    frequency_cap: FrequencyCap | None = None
-    partition: Partition | None = None
-    own: tuple[Rule, ...] = ()
-    """Rules of the user's own, asked last."""
-    budget: Budget = field(default_factory=Budget)
-    approved: str | None = None
+    frequency_cap: FrequencyCap | None = None  # over all campaigns of the ledger
+    partition: Partition | None = None  # this task's share of the list; None for all of it
+    own: tuple[Rule, ...] = ()  # rules of the user's own, asked last
+    budget: Budget = field(default_factory=Budget)  # for the whole list
+    approved: str | None = None  # the fingerprint of the approved list; None if no approval is needed
 
     @property
     def waits(self) -> bool:
@@ -98,17 +90,11 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """
-    Where it is recorded.
+    """Where it is recorded."""
 
-    :param ledger: makes the ledger, in the thread that uses it.
-    :param results: takes the result rows.
-    :param patience: seconds that the ledger or the results may be away in the middle of sending.
-    """
-
-    ledger: Callable[[], Ledger] = NoLedger
+    ledger: Callable[[], Ledger] = NoLedger  # makes the ledger, in the thread that uses it
     results: Place = field(default_factory=NoPlace)
-    patience: float = 60.0
+    patience: float = 60.0  # seconds that the ledger or the results may be away in the middle of sending
 
     @property
     def location(self) -> str | None:

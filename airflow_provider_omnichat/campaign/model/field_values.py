@@ -100,7 +100,6 @@ def _float_text(number: float) -> str | None:
 
 
 def _decimal_text(number: Decimal) -> str | None:
-    """Write a number without an exponent."""
     exponent = number.as_tuple().exponent
     if not isinstance(exponent, int) or abs(number.adjusted()) > _MOST_DIGITS or exponent < -_MOST_DIGITS:
         return None

@@ -1,8 +1,4 @@
-"""
-The rows of a list, from what the user gave to what may be sent.
-
-There is one of each for every row, so they are named tuples: a frozen dataclass takes four times as long to make.
-"""
+"""The rows of a list, from what the user gave to what may be sent."""
 
 from __future__ import annotations
 
@@ -20,6 +16,7 @@ from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 _SHORTEST_NUMBER_DIGITS = 6
 
 
+# One of each for every row, so they are named tuples: a frozen dataclass takes four times as long to make.
 class Row(NamedTuple):
     """One row of the user's list: its position, from 1, and its fields by column name, as they came."""
 
@@ -96,21 +93,14 @@ class Wait(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """
-    A row that passed the checks.
-
-    :param key: the user's name of the row, such as a customer id.
-    :param recipient: the name under which the ledger knows the recipient.
-    :param identity: the number by which the person is known.
-    :param closes_at: POSIX time from which it may no longer be sent, because it is late where the recipient lives.
-    """
+    """A row that passed the checks."""
 
     position: int
-    key: str | None
+    key: str | None  # the user's name of the row, such as a customer id
     invite: Invite
-    recipient: str
-    identity: str
-    closes_at: float | None = None
+    recipient: str  # the name under which the ledger knows the recipient
+    identity: str  # the number by which the person is known
+    closes_at: float | None = None  # POSIX time from which it is too late in the day where the recipient lives
     wait: Wait | None = None
 
 

@@ -90,7 +90,6 @@ def outside_gsm7(text: str) -> list[str]:
 
 
 def _counted(encoding: Encoding, text: str, wide: list[int]) -> Segments:
-    """Count a text with characters of two units, at these positions."""
     units = len(text) + len(wide)
     if units <= _SINGLE[encoding]:
         return Segments(encoding, units, 1, _size(text))

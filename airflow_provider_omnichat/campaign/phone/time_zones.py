@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.privacy import describe_text, scrub
-from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
+from airflow_provider_omnichat.api.reasons import ReasonCode
 
 _OFFSET = re.compile(r"([+-])(0[0-9]|1[0-4]):([0-5][0-9])")
 _NO_PLACES = frozenset({"Factory", "localtime"})
@@ -63,4 +63,4 @@ def known_zones() -> Mapping[str, str]:
 
 def _not_a_zone(problem: str, shown: str = "") -> InvalidInviteError:
     text, detail = (problem, f"{shown}; {_ADVICE}") if shown else (f"{problem}; {_ADVICE}", "")
-    return InvalidInviteError(Reason(ReasonCode.NOT_A_TIME_ZONE, text, field="time_zone", detail=detail))
+    return InvalidInviteError.of("time_zone", ReasonCode.NOT_A_TIME_ZONE, text, detail)

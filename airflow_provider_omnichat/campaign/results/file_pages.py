@@ -139,7 +139,6 @@ def _newest_run(names: Sequence[FileName]) -> int:
 
 
 def _chosen(names: Sequence[FileName], outcome: str | None) -> list[FileName]:
-    """Return the files that can have such a row."""
     kind = "sent" if outcome in DECIDED else "rest"
     return [name for name in names if outcome is None or name.kind == kind]
 

@@ -177,6 +177,7 @@ def read_results(directory: Directory) -> Iterator[Result]:
 
     A line torn by a crash is left out. Memory: nothing after a single try; else one whole number a row.
 
+    :param directory: where :class:`ResultFiles` wrote.
     :raises ResultFileError: a file cannot be read, or has a line other than the last that is not a result row.
     """
     names = file_names(directory)
@@ -222,7 +223,6 @@ def _read_file(path: Any, format: str) -> Iterator[tuple[int, Result | None]]:
 
 
 def _each(calls: Iterable[Callable[[], None]]) -> None:
-    """Make all calls, then raise the first error."""
     first: ResultFileError | None = None
     for call in calls:
         try:

@@ -30,12 +30,7 @@ from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.delivery import SqlDeliveries
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
 from airflow_provider_omnichat.campaign.sql.values import fitted, flat, integer, stamp, storable
-from airflow_provider_omnichat.campaign.sql.written_table import (
-    DELIVERY_COLUMNS,
-    NAME_LENGTH,
-    AnyDialect,
-    WrittenTable,
-)
+from airflow_provider_omnichat.campaign.sql.written_table import DELIVERY_COLUMNS, NAME_LENGTH, AnyDialect, WrittenTable
 
 _KEY_LENGTH = 1000
 _LONGEST_NAME = 63
@@ -250,7 +245,6 @@ class ResultTable(Place):
             cursor.execute(self._insert(len(several)), flat(several))
 
     def _delete(self, cursor: Any, condition: str | None, among: Mapping[str, Sequence[Any]]) -> None:
-        """Delete rows of this batch whose columns have one of some values each."""
         chosen = [f"{column} IN ({self._schema.marks(len(values))})" for column, values in among.items()]
         where = " AND ".join([f"batch = {self._schema.placeholder}", *([condition] if condition else []), *chosen])
         sql = f"DELETE FROM {self._schema.name} WHERE {where}"  # noqa: S608 - checked names only
@@ -260,8 +254,7 @@ class ResultTable(Place):
         row = f"({self._schema.marks(len(COLUMNS))})"
         return f"INSERT INTO {self._schema.name} ({', '.join(COLUMNS)}) VALUES {', '.join([row] * rows)}"  # noqa: S608 - as above
 
-    def _values(self, row: Result) -> tuple[Any, ...]:
-        """Return the values in the order of the table's columns."""
+    def _values(self, row: Result) -> tuple[Any, ...]:  # in the order of COLUMNS
         at = datetime.fromisoformat(row.at).astimezone(UTC)
         return (
             self._stored_batch,

@@ -60,13 +60,7 @@ class RowColumns:
         self._may_have = [name for name in _OPTIONAL if name not in self._needs]
 
     def of_header(self, names: Sequence[str], where: str, lacks: str) -> dict[str, str]:
-        """
-        Return the column of each field, for a source that names its columns once.
-
-        :param where: how an error begins: ``The query``.
-        :param lacks: how it continues if a column is missing: ``" gives no column"``.
-        :raises RowSourceError: a needed column is missing, or could be one of two.
-        """
+        """Return the column of each field, for a source with a header; its errors begin with *where* and *lacks*."""
         try:
             found, missing = self._find(names)
         except TwoColumnsError as error:

@@ -1,10 +1,4 @@
-"""
-A list copied to local disk, so that its source does not have to wait while it is sent.
-
-Sending takes minutes to hours. A cursor that is open so long keeps a transaction open in PostgreSQL, which then cannot
-clean up, and MySQL ends a result that is read slowly. So the list is copied first, which takes seconds, and sent from
-here; and it can be read more than once, to measure it before anything is sent.
-"""
+"""A list copied to local disk, so that its source does not have to wait while it is sent."""
 
 from __future__ import annotations
 
@@ -21,6 +15,8 @@ from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row
 
 T = TypeVar("T")
 
+# Why: sending takes minutes to hours. A cursor that is open so long keeps a transaction open in PostgreSQL, which then
+# cannot clean up, and MySQL ends a result that is read slowly.
 _BLOCK_ROWS = 1000
 _SIZE_BYTES = 8
 

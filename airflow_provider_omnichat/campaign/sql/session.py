@@ -52,11 +52,7 @@ class Words:
 
 
 class SqlSession:
-    """
-    Does work in transactions, on a connection that is made when it is first needed.
-
-    :param as_it_is: whether the table is neither created nor refused for missing columns.
-    """
+    """Does work in transactions, on a connection that is made when it is first needed."""
 
     def __init__(self, database: SqlDatabase, table: WrittenTable, words: Words, *, as_it_is: bool = False) -> None:
         self._database = database
@@ -65,7 +61,7 @@ class SqlSession:
         self._words = words
         self._connection: Any = None
         self._thread: int | None = None
-        self._table_seen = as_it_is
+        self._table_seen = as_it_is  # else the table is created if missing, and refused if it lacks columns
 
     def write(self, work: Callable[[Any], T]) -> T:
         """
