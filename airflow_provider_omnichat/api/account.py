@@ -201,7 +201,7 @@ def _refuse_damage(**fields: str) -> None:
             raise AccountError(f"{name}: has a line break or a NUL character inside; copy it again")
         if any("\ud800" <= character <= "\udfff" for character in value):
             # Caught here, because the error of encoding it would show the whole value.
-            raise AccountError(f"{name}: has half a character in it (a lone surrogate); mend the source's encoding")
+            raise AccountError(f"{name}: has half a character in it (a lone surrogate); fix the source's encoding")
 
 
 def _timeout(value: object) -> float:

@@ -192,9 +192,8 @@ def _trust() -> tuple[ssl.SSLContext, str]:
     problem = None
     try:
         if places and all(place.is_dir() for place in places):
-            if not any(
-                _HASHED_NAME.fullmatch(each.name) and each.is_file() for place in places for each in place.iterdir()
-            ):
+            files = (each.name for place in places for each in place.iterdir() if each.is_file())
+            if not any(map(_HASHED_NAME.fullmatch, files)):
                 problem = "no certificate in the directory has a hash for its name; run `openssl rehash` on it"
             context = ssl.create_default_context(capath=path)
         else:

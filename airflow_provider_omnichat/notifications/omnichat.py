@@ -139,7 +139,7 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
                 self.default_region,
             )
             with closing(self._ledger(context, subject)) as ledger:
-                if isinstance(ledger, NoLedger) and not _begins(f"{subject} {invite.to}"):
+                if isinstance(ledger, NoLedger) and not _is_new_here(f"{subject} {invite.to}"):
                     self.log.info("Invite to %s about %s was begun before; not again", mask_number(invite.to), subject)
                     return
                 send = hook.get_conn().send_invite
@@ -188,7 +188,7 @@ def _value(context: Context, name: str, attribute: str) -> Any:
     return given.get(attribute) if isinstance(given, Mapping) else getattr(given, attribute, None)
 
 
-def _begins(invite: str) -> bool:
+def _is_new_here(invite: str) -> bool:
     """Remember an invite that this process begins, and return whether it is new; the oldest are forgotten."""
     with _LOCK:
         if invite in _BEGUN:

@@ -123,7 +123,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
     :param dry_run: everything but the sending. The manifest gets a ``preview``; the same for people is XCom
         ``markdown``, and XCom ``fingerprint`` is what *approved* takes.
     :raises ValueError: when the DAG is parsed: names the argument, and what to write.
-    :raises AirflowFailException: another try cannot mend it: invites in doubt, too many rejected, no row fit to send.
+    :raises AirflowFailException: another try cannot help: invites in doubt, too many rejected, no row fit to send.
     :raises AirflowException: some were certainly not sent; Airflow retries the task, and the retry sends only those.
     :raises airflow_provider_omnichat.campaign.model.rows.ListFailedError: the source of the list failed before anything
         was sent; Airflow retries the task.
@@ -224,7 +224,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         self.approved = approved
         self.partition = partition
         self.is_dry_run = dry_run
-        self.refuse_what_is_no_text()
+        self.refuse_non_texts()
         _refuse_wrong_message(message, link_placeholder)
 
     @short_errors

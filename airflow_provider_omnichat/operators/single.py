@@ -134,7 +134,7 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
         self.ledger_table = ledger_table
         self.retry_budget = seconds_of("retry_budget", retry_budget)
         self.mask_to = mask_to
-        self.refuse_what_is_no_text()
+        self.refuse_non_texts()
 
     @short_errors
     def execute(self, context: Context) -> dict[str, Any]:

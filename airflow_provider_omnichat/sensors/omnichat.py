@@ -119,7 +119,7 @@ class InviteDeliverySensor(FieldsMixin, BaseSensorOperator):
         self.on_timeout = on_timeout
         given = conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
         self.deferrable = bool(given)
-        self.refuse_what_is_no_text()
+        self.refuse_non_texts()
 
     @short_errors
     def execute(self, context: Context) -> dict[str, int]:

@@ -84,7 +84,7 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         self.message_column = message_column
         self.results_table = results_table
         self.results_conn_id = results_conn_id
-        self.refuse_what_is_no_text()
+        self.refuse_non_texts()
 
     def row_source(self, context: Context) -> RowSource:
         """Return the rows of the query."""

@@ -82,11 +82,11 @@ class Suppression:
                 " invited; correct them, leave entries without a number blank, or set default_region for national"
                 f" numbers. {'; '.join(unreadable)}"
             )
-        nobody = self.ignored + blank
-        if nobody and not self._numbers:
+        without_number = self.ignored + blank
+        if without_number and not self._numbers:
             raise SuppressionError(
-                f"suppression: not one of {nobody} entries is a phone number; is it the right list, and the right"
-                " column?"
+                f"suppression: not one of {without_number} entries is a phone number; is it the right list, and the"
+                " right column?"
             )
 
     def __len__(self) -> int:
@@ -125,7 +125,7 @@ def numbers_in(entries: Iterable[object], column: str, region_column: str | None
     if region_column and several and not any(region is not None for _, region in columns.values()):
         raise SuppressionError(
             f"suppression: no row has a column {shown_name(region_column)}, as region_column names it"
-            f" ({_has(several[0])}), so that a national number could be read as one of another country; use a list"
+            f" ({_listed(several[0])}), so that a national number could be read as one of another country; use a list"
             " with that column, or with one column only"
         )
 
@@ -140,12 +140,12 @@ def _columns_of(row: Row, column: str, region_column: str | None) -> tuple[Any, 
     if number is None:
         if len(names) != 1:
             raise SuppressionError(
-                f"suppression: row {row.position} has no column {shown_name(column)} ({_has(names)}); use a list with"
-                " that column, or with one column only"
+                f"suppression: row {row.position} has no column {shown_name(column)} ({_listed(names)}); use a list"
+                " with that column, or with one column only"
             )
         number = next(iter(names))
     return number, region
 
 
-def _has(names: Collection[Any]) -> str:
+def _listed(names: Collection[Any]) -> str:
     return f"it has {', '.join(shown_name(name) for name in names)}"

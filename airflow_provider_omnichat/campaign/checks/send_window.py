@@ -50,7 +50,7 @@ class Never:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Answer:
     since: datetime
     until: datetime
     answer: Open | Shut | Never
@@ -89,11 +89,11 @@ class SendWindow:
     """After midnight; the second is more than 24 hours for a window over the next midnight."""
     weekdays: tuple[int, ...] = field(init=False, repr=False)
     """The days as numbers; 0 is Monday."""
-    _known: dict[tuple[str, ...], _Known] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _known: dict[tuple[str, ...], _Answer] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         one_of("send_window.on_closed", self.on_closed, ("defer", "skip"))
-        opens, closes = _minutes_of_two(self.opens, self.closes)
+        opens, closes = _window_minutes(self.opens, self.closes)
         set_field = partial(object.__setattr__, self)
         set_field("minutes", (opens, closes if closes > opens else closes + _MIDNIGHT))
         set_field("weekdays", _numbers_of(self.days))
@@ -123,32 +123,32 @@ class SendWindow:
             raise ValueError("now: has no time zone")
         known = self._known.get(zones)
         if known is None or not known.since <= now < known.until:
-            known = self._find_out(zones, now.astimezone(UTC))
+            known = self._answer_at(zones, now.astimezone(UTC))
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
             self._known[zones] = known
         return known.answer
 
-    def _find_out(self, zones: tuple[str, ...], now: datetime) -> _Known:
+    def _answer_at(self, zones: tuple[str, ...], now: datetime) -> _Answer:
         if not zones:
             raise ValueError("zones: none given; give at least one time zone")
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         end = today + _VIEW
         # Zones whose clocks agree are one in this set.
         clocks = {_clock_changes(zone, today) for zone in zones}
-        insides = reduce(_in_both, map(self._insides, clocks))
-        opens, closes = next((inside for inside in insides if inside[1] > now), (end, end))
+        openings = reduce(_overlaps, map(self._openings, clocks))
+        opens, closes = next((opening for opening in openings if opening[1] > now), (end, end))
         is_open = opens <= now
         change = closes if is_open else opens
         if change - now <= HORIZON:
-            return _Known(now, change, Open(change) if is_open else Shut(change))
+            return _Answer(now, change, Open(change) if is_open else Shut(change))
         # Later, what is beyond the horizon now comes within it.
-        return _Known(now, change - HORIZON, Open(None) if is_open else Never())
+        return _Answer(now, change - HORIZON, Open(None) if is_open else Never())
 
-    def _insides(self, changes: _Changes) -> list[_Interval]:
+    def _openings(self, changes: _Changes) -> list[_Interval]:
         found: list[_Interval] = []
         for (since, offset), (until, _) in pairwise(changes):
-            for opens, closes in self._on_the_wall(
+            for opens, closes in self._local_openings(
                 since.replace(tzinfo=None) + offset, until.replace(tzinfo=None) + offset
             ):
                 begin, end = (opens - offset).replace(tzinfo=UTC), (closes - offset).replace(tzinfo=UTC)
@@ -158,7 +158,7 @@ class SendWindow:
                     found.append((begin, end))
         return found
 
-    def _on_the_wall(self, since: datetime, until: datetime) -> Iterator[_Interval]:
+    def _local_openings(self, since: datetime, until: datetime) -> Iterator[_Interval]:
         """Yield the intervals inside the window, by a clock that is not set in this time."""
         day = datetime.combine(since.date(), time()) - _DAY  # whose window may reach over midnight
         while day < until:
@@ -170,7 +170,7 @@ class SendWindow:
             day += _DAY
 
 
-def _in_both(one: list[_Interval], other: list[_Interval]) -> list[_Interval]:
+def _overlaps(one: list[_Interval], other: list[_Interval]) -> list[_Interval]:
     found = []
     at_one = at_other = 0
     while at_one < len(one) and at_other < len(other):
@@ -191,30 +191,30 @@ def _clock_changes(zone: str, today: datetime) -> _Changes:
     # No library returns these moments, so they are searched for, a day at a time. No clock has been set twice within 24
     # hours since 1970: the closest two changes in the database are a week apart.
     calendar = clock(zone)
-    ahead = _ahead(calendar, today)
-    changes = [(today, ahead)]
+    offset = _offset(calendar, today)
+    changes = [(today, offset)]
     for number in range(_VIEW // _DAY):
         before, after = today + number * _DAY, today + (number + 1) * _DAY
-        ahead_after = _ahead(calendar, after)
-        if ahead_after != ahead:
+        offset_after = _offset(calendar, after)
+        if offset_after != offset:
             while after - before > _SECOND:
                 middle = before + (after - before) // _SECOND // 2 * _SECOND
-                if _ahead(calendar, middle) == ahead:
+                if _offset(calendar, middle) == offset:
                     before = middle
                 else:
                     after = middle
-            changes.append((after, ahead_after))
-            ahead = ahead_after
-    return (*changes, (today + _VIEW, ahead))
+            changes.append((after, offset_after))
+            offset = offset_after
+    return (*changes, (today + _VIEW, offset))
 
 
-def _ahead(calendar: tzinfo, moment: datetime) -> timedelta:
-    ahead = moment.astimezone(calendar).utcoffset()
-    assert ahead is not None  # every zone has one
-    return ahead
+def _offset(calendar: tzinfo, moment: datetime) -> timedelta:
+    offset = moment.astimezone(calendar).utcoffset()
+    assert offset is not None  # every zone has one
+    return offset
 
 
-def _minutes_of_two(opens: object, closes: object) -> tuple[int, int]:
+def _window_minutes(opens: object, closes: object) -> tuple[int, int]:
     minutes = _minutes(opens), _minutes(closes)
     if minutes[0] == _MIDNIGHT:
         raise ValueError('send_window: begins at 24:00, which is the end of a day; write "00:00"')

@@ -48,8 +48,8 @@ class WindowRule:
             raise InvalidInviteError.of(
                 "to",
                 ReasonCode.NO_TIME_ZONE,
-                "its time zone cannot be told from the number, so that send_window cannot be kept; give"
-                " it a default_zone, or the person's own zone in its zone_column",
+                "its time zone cannot be told from the number, so that send_window cannot be kept; give it a"
+                " default_zone, or the person's own zone in its zone_column",
             )
         return zones
 

@@ -41,7 +41,7 @@ class MessageTemplate:
         names: list[str] = []
         end = 0
         for brace in _BRACE.finditer(text):
-            pieces.append(_literal(text[end : brace.start()]))
+            pieces.append(_escape_percent(text[end : brace.start()]))
             end = brace.end()
             found = brace.group()
             if found in ("{{", "}}"):
@@ -49,7 +49,7 @@ class MessageTemplate:
             else:
                 names.append(_field_name(found, brace.start()))
                 pieces.append("%s")
-        pieces.append(_literal(text[end:]))
+        pieces.append(_escape_percent(text[end:]))
         self._format = "".join(pieces)
         self._names = tuple(names)
 
@@ -114,7 +114,7 @@ def _stripped(field: str, value: object) -> str:
         raise InvalidInviteError.of(field, ReasonCode.NOT_A_TEXT, HALF_A_CHARACTER)
     if "\x00" in text:
         raise InvalidInviteError.of(
-            field, ReasonCode.NOT_A_TEXT, "has a NUL character in it; mend the source's encoding"
+            field, ReasonCode.NOT_A_TEXT, "has a NUL character in it; fix the source's encoding"
         )
     return text
 
@@ -123,7 +123,7 @@ def _shown(placeholder: str) -> str:
     return repr(placeholder) if len(placeholder) <= 30 else f"({len(placeholder)} characters)"
 
 
-def _literal(text: str) -> str:
+def _escape_percent(text: str) -> str:
     return text.replace("%", "%%")
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from airflow_provider_omnichat.api.body import valid_text
 
-HALF_A_CHARACTER = "has half a character in it (a lone surrogate); mend the source's encoding"
+HALF_A_CHARACTER = "has half a character in it (a lone surrogate); fix the source's encoding"
 
 _NOTHING = frozenset(
     {"", "\\N", "#N/A", "(null)", "(NULL)", "[null]", "[NULL]", "<null>", "<NULL>", "<NA>", "NaT", "nan", "NaN", "None"}

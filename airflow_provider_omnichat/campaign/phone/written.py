@@ -201,7 +201,7 @@ def _without_decimal_tail(text: str, given: object) -> str:
 
 def _check_characters(text: str, given: object) -> None:
     if _SHEET_ERROR.fullmatch(text):
-        raise _not_a_number(given, "is what a spreadsheet shows for an error, such as #REF!; mend the sheet")
+        raise _not_a_number(given, "is what a spreadsheet shows for an error, such as #REF!; fix the sheet")
     if any(character.isalpha() for character in text):
         raise _not_a_number(given, f"has letters in it; {_ONLY}")
     if (beginning := _BEGINNING.match(text)) and beginning[1]:

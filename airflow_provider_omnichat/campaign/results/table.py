@@ -174,7 +174,7 @@ class ResultTable(Place):
                         stale.add(str(try_id))
             return known or {}, stale
 
-        self._session.write(self._rehearse)
+        self._session.write(self._check_rights)
         known, stale = self._session.read(read, streaming=True)
         self._stale = tuple(sorted(stale))
         return known
@@ -205,7 +205,7 @@ class ResultTable(Place):
         """See :class:`.Place`."""
         return self._deliveries
 
-    def _rehearse(self, cursor: Any) -> None:
+    def _check_rights(self, cursor: Any) -> None:
         """Delete and insert nothing, so that missing rights are found now and not when the first invites are out."""
         name, columns = self._schema.name, ", ".join(COLUMNS)
         cursor.execute(f"DELETE FROM {name} WHERE 1 = 0")  # noqa: S608 - checked names only

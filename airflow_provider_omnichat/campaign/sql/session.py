@@ -70,11 +70,11 @@ class SqlSession:
         It is repeated if other tasks were in the way, and once on a new connection if this one broke, also while
         committing: *work* must change nothing the second time if the first one arrived after all.
         """
-        return self._persist("written", lambda: self._transaction(work, "BEGIN IMMEDIATE"))
+        return self._with_retries("written", lambda: self._transaction(work, "BEGIN IMMEDIATE"))
 
     def read(self, work: Callable[[Any], T], *, streaming: bool = False) -> T:
         """Do *work* that only reads; with *streaming*, the cursor holds a block, and *work* reads it to its end."""
-        return self._persist("read", lambda: self._transaction(work, "BEGIN", streaming))
+        return self._with_retries("read", lambda: self._transaction(work, "BEGIN", streaming))
 
     def close(self) -> None:
         """Close the connection, which undoes what was not committed; the next call makes a new one."""
@@ -83,7 +83,7 @@ class SqlSession:
             with suppress(Exception):  # it is given up; SQLite's also refuses any other thread
                 connection.close()
 
-    def _persist(self, doing: str, attempt: Callable[[], T]) -> T:
+    def _with_retries(self, doing: str, attempt: Callable[[], T]) -> T:
         give_up = time.monotonic() + CONFLICT_SECONDS
         broke = False
         while True:
