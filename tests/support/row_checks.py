@@ -17,7 +17,11 @@ NOON = datetime(2026, 7, 1, 10, tzinfo=UTC)  # 12:00 in Zurich, 06:00 in New Yor
 
 def gate(**given: Any) -> RowChecker:
     columns = {name: given.pop(f"{name}_column") for name in ("to", "region", "key") if f"{name}_column" in given}
-    invite = {"template": MessageTemplate("Hello <link>"), "application_key": "KEY", "integration_type": "FACEBOOK"}
+    invite: dict[str, Any] = {
+        "template": MessageTemplate("Hello <link>"),
+        "application_key": "KEY",
+        "integration_type": "FACEBOOK",
+    }
     invite |= {each.name: given.pop(each.name) for each in fields(InviteDefaults) if each.name in given}
     return RowChecker(**{"campaign": "c", **given}, invite=InviteDefaults(**invite), columns=Columns(**columns))
 
