@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -24,20 +24,13 @@ _FLAGS = {
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """
-    A checked account.
-
-    :param base_url: scheme, host, port and perhaps a path, without a slash at the end.
-    :param application_key: the application of invites that name none.
-    :param integration_type: the integration of invites that name none.
-    :param timeout: seconds to wait for an answer.
-    """
+    """A checked account. *application_key* and *integration_type* are those of invites that name none."""
 
     base_url: str
     credentials: Credentials
     application_key: str | None = None
     integration_type: str | None = None
-    timeout: float = field(default=DEFAULT_TIMEOUT_SECONDS)
+    timeout: float = DEFAULT_TIMEOUT_SECONDS
 
     @property
     def is_on_this_machine(self) -> bool:
@@ -62,10 +55,7 @@ class Account:
         :param host: with or without a scheme; the vendor's general host if empty.
         :param schema: ``http`` or ``https``; anything else is the path that all requests begin with, where Airflow
             puts the path of a connection URI.
-        :param login: user name or OAuth2 client id.
-        :param password: password, API key or OAuth2 client secret.
-        :param extra: ``auth_type``, ``application_key``, ``integration_type``, ``timeout``, ``allow_http``; their
-            values may be text, since a connection URI can hold nothing else.
+        :param extra: values may be text, since a connection URI can hold nothing else.
         :param warn: called with what was left out of a field.
         :raises AccountError: lists everything that is wrong with the fields.
         """
@@ -211,7 +201,7 @@ def _refuse_damage(**fields: str) -> None:
             raise AccountError(f"{name}: has a line break or a NUL character inside; copy it again")
         if any("\ud800" <= character <= "\udfff" for character in value):
             # Caught here, because the error of encoding it would show the whole value.
-            raise AccountError(f"{name}: has half a character in it (a lone surrogate); mend the source's encoding")
+            raise AccountError(f"{name}: has half a character in it (a lone surrogate); fix the source's encoding")
 
 
 def _timeout(value: object) -> float:

@@ -155,12 +155,7 @@ class AsyncOmnichatClient:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """
-    Returns a connection on which nothing has come unasked, or raises an error which says that nothing was sent.
-
-    What came unasked would be taken for the answer. aiohttp raises some of its errors both for a connection that cannot
-    be made and for one that breaks later.
-    """
+    """Returns a connection on which nothing has come unasked, or raises an error which says that nothing was sent."""
 
     def __init__(self, route: Route, **kwargs: Any) -> None:
         super().__init__(ssl=route.context or True, **kwargs)
@@ -185,7 +180,7 @@ class _Connector(aiohttp.TCPConnector):
                 connection.close()
                 if is_new:
                     raise ConnectionError
-        except Exception as error:  # any error: the request is written later
+        except Exception as error:  # any error: the request is written later; aiohttp raises the same ones after that
             failure = error
         # Outside the handler: aiohttp shows in its errors what the proxy wrote, and a proxy's password.
         raise _not_connected(failure, self._route)

@@ -20,11 +20,7 @@ _SHORTEST_LIFE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """
-    How an account logs in: with a fixed header, or else with tokens.
-
-    :param secrets: what must not show anywhere.
-    """
+    """How an account logs in: with a fixed header, or else with tokens. *secrets* must not show anywhere."""
 
     authorization: str | None = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
@@ -64,11 +60,7 @@ What a client does for a request: send each request that the flow yields, and gi
 
 
 class Login:
-    """
-    Adds the ``Authorization`` header to requests, and asks for an access token where one is needed. Does no I/O.
-
-    :param on_token: called with each new access token, so that the caller can have it masked in logs.
-    """
+    """Adds the ``Authorization`` header to requests, and asks for a token where one is needed. Does no I/O."""
 
     def __init__(self, credentials: Credentials, on_token: Callable[[str], None] | None = None) -> None:
         self._credentials = credentials
@@ -81,12 +73,7 @@ class Login:
         return (*self._credentials.secrets, self._token.value)
 
     def flow(self, request: HttpRequest) -> AuthFlow:
-        """
-        Send a request with credentials, and return its response, whatever the status.
-
-        :raises TransportError: no answer came.
-        :raises InviteNotSentError: no token was issued.
-        """
+        """Send a request with credentials; return its response, whatever the status. No token: InviteNotSentError."""
         authorization: str = self._authorization() or (yield self._token_flow())
         response: HttpResponse = yield request.with_authorization(authorization)
         if response.status == 401 and self._credentials.authorization is None:

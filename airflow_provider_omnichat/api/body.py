@@ -15,12 +15,7 @@ class NamedTwiceError(ValueError):
 
 
 def parse_body(body: bytes) -> Any:
-    """
-    Parse a body; deep nesting is cut off, and numbers that are infinite or beyond 64 bits stay text.
-
-    :raises ValueError: it is not JSON, or an object in it has a name twice (NamedTwiceError).
-    :raises RecursionError: it is nested deeper than Python can follow.
-    """
+    """Parse JSON; deep nesting is cut off, and numbers that are infinite or beyond 64 bits stay text."""
     text = body.decode(json.detect_encoding(body), "surrogatepass")
     value = _DECODER.decode(text)
     is_plain = text.isascii() and "\\u" not in text and text.count("{") + text.count("[") <= _DEEPEST_LEVELS
@@ -43,7 +38,8 @@ def _storable(value: Any, levels: int) -> Any:
     return [_storable(inner, levels - 1) for inner in value] if isinstance(value, list) else value
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its names and values; Python would silently use the last value of a name given twice."""
     made = dict(pairs)
     if len(made) != len(pairs):
         raise NamedTwiceError
@@ -52,7 +48,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 # Made once: json.loads with options makes a new one for each text, which takes longer than the text.
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_object,
+    object_pairs_hook=object_of,
     parse_int=lambda text: int(text) if len(text) <= _LONGEST_INTEGER_DIGITS else text,
     parse_float=lambda text: number if isfinite(number := float(text)) else text,
     parse_constant=str,

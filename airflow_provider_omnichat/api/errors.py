@@ -1,8 +1,4 @@
-"""
-The errors of the provider, with what is needed to decide what to do next.
-
-Their texts end up in task logs, so none contains a phone number, a message or a credential.
-"""
+"""The errors of the provider. Their texts end up in task logs: none has a phone number, a message or a credential."""
 
 from __future__ import annotations
 
@@ -20,11 +16,7 @@ class OmnichatError(Exception):
 
 @dataclass(eq=False, repr=False)
 class AccountError(OmnichatError, ValueError):
-    """
-    The connection, or a proxy or certificate variable of the environment, cannot be used; nothing was sent.
-
-    The text names each field or variable, what is wrong with it and what to do.
-    """
+    """The connection, or a proxy or certificate variable, cannot be used; the text names each field at fault."""
 
     problem: str
     field: str = ""
@@ -40,6 +32,11 @@ class InvalidInviteError(OmnichatError, ValueError):
     outcome: ClassVar = Outcome.INVALID
 
     reason: Reason
+
+    @classmethod
+    def of(cls, field: str, code: ReasonCode, problem: str, detail: str = "") -> InvalidInviteError:
+        """Build the error for a field."""
+        return cls(Reason(code, problem, field=field, detail=detail))
 
 
 @dataclass(eq=False, repr=False)

@@ -29,7 +29,6 @@ PROXY_CREDENTIALS = (
     "it needs a user and a password, or different ones; put them into the proxy variable of the environment,"
     " as http://user:password@proxy:port with special characters percent-encoded"
 )
-"""What helps against HTTP 407."""
 
 HTTP_HINTS: dict[int, str] = {
     **dict.fromkeys(

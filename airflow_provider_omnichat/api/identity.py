@@ -12,15 +12,11 @@ Identity = NewType("Identity", str)
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """
-    A change of a numbering plan that left two forms of one mobile number, both in international format, digits only.
-
-    :param in_use: the first form still reaches the person, so it is sent as written.
-    """
+    """A change of a numbering plan that left two forms of one mobile number, in international format, digits only."""
 
     written: re.Pattern[str]
     same_as: str
-    in_use: bool = False
+    in_use: bool = False  # the first form still reaches the person, so it is sent as written
 
 
 # Facts from the countries' regulators. By the first two digits, so that other numbers cost one look-up.

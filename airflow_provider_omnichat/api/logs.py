@@ -24,23 +24,15 @@ from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.errors import InviteNotSentError, SmsLogsError, TransportError
 from airflow_provider_omnichat.api.hints import HTTP_HINTS
 from airflow_provider_omnichat.api.models import Status, as_int, as_text
-from airflow_provider_omnichat.api.outcomes import Delivery
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.api.wire import LARGEST_BODY, HttpRequest, HttpResponse, read_error_body
 
-REQUESTS_A_MINUTE = 120
-"""The vendor's limit for an account."""
-
-REACH = timedelta(hours=48)
-"""How far back the logs go."""
-
-LONGEST_FILTER_CHARACTERS = 2048
-"""At most, of the message ids of one request with the commas between them."""
-
+REQUESTS_A_MINUTE = 120  # the vendor's limit for an account
+REACH = timedelta(hours=48)  # how far back the logs go
+LONGEST_FILTER_CHARACTERS = 2048  # of the message ids of one request with the commas between them
 # Half of the vendor's maximum: an answer with long texts stays below the largest body that is read.
 ROWS_A_PAGE = 500
-
 _MOST_PAGES = 200
 _PATIENCE_SECONDS = 300.0
 _HINTS = {
@@ -53,13 +45,7 @@ _HINTS = {
 
 
 class LoggedMessage(NamedTuple):
-    """
-    One row of the logs; its ``repr`` masks the number. What the vendor did not give is None.
-
-    :param destination: the whole number.
-    :param done_at: when it came to this status.
-    :param price: of all its segments: ``pricePerMessage`` times ``messageCount``.
-    """
+    """One row of the logs; its ``repr`` masks the number. What the vendor did not give is None."""
 
     message_id: str
     destination: str | None
@@ -83,11 +69,6 @@ class LoggedMessage(NamedTuple):
             price=_whole_price(price.get("pricePerMessage"), as_int(row.get("messageCount"))),
             currency=as_text(price.get("currency")),
         )
-
-    @property
-    def delivery(self) -> Delivery:
-        """How far the SMS has come."""
-        return self.status.delivery
 
     def __repr__(self) -> str:
         number = mask_number(self.destination or "")
@@ -122,11 +103,7 @@ class SmsLogs:
     """
     Reads the logs of one account, one request after the other and within the vendor's limit.
 
-    What fails or is refused for a time is asked again for five minutes, since reading changes nothing; then each method
-    raises :class:`SmsLogsError`.
-
-    :param client: an entered client.
-    :param backoff: how long requests are repeated, by the clock of *limit*.
+    Reading changes nothing, so what fails for a time is asked again for five minutes; then :class:`SmsLogsError`.
     """
 
     def __init__(
@@ -154,18 +131,14 @@ class SmsLogs:
         """Return whether all messages have a final status."""
         waiting = set(message_ids)
         async for message in self.by_message_ids(list(waiting)):
-            if message.delivery.is_final:
+            if message.status.delivery.is_final:
                 waiting.discard(message.message_id)
         return not waiting
 
     async def by_destination(
         self, numbers: Iterable[str], since: datetime, until: datetime
     ) -> AsyncIterator[LoggedMessage]:
-        """
-        Read what was sent to numbers, one request for each: the filter is documented for one number.
-
-        :param since: the earliest time of sending, with a time zone; *until* is the latest.
-        """
+        """Read what was sent to numbers, one request for each: the filter is documented for one number."""
         period = {"sentSince": _as_filter(since), "sentUntil": _as_filter(until)}
         for number in numbers:
             async for message in self._read({"destination": number, **period}, hidden=(number,)):
@@ -211,7 +184,6 @@ class SmsLogs:
             await self._limit.sleep(wait)
 
     def _refusal(self, response: HttpResponse, hidden: tuple[str, ...]) -> SmsLogsError:
-        """Return the error of an answer that is not a page of the logs."""
         status = response.status
         said = ": ".join(filter(None, read_error_body(response, (*hidden, *self._client.secrets))))
         hint = _HINTS.get(status) or (None if status == 429 else HTTP_HINTS.get(status))
@@ -253,7 +225,6 @@ def pack(message_ids: Iterable[str], not_asked: list[str]) -> Iterator[list[str]
 
 
 def _page_of(response: HttpResponse) -> tuple[list[Any], str | None]:
-    """Return the rows, and the cursor of the next page."""
     try:
         body = response.json(LARGEST_BODY)
     except ValueError as error:

@@ -96,11 +96,7 @@ class InviteAnswer:
 
     @classmethod
     def from_json(cls, payload: object) -> InviteAnswer:
-        """
-        Read the parsed body of an answer.
-
-        :raises ValueError: it does not say what happened; the text contains nothing of the payload.
-        """
+        """Read the parsed body of an answer; the text of a ValueError contains nothing of it."""
         if not isinstance(payload, dict):
             raise ValueError("the body is not a JSON object")
         if not isinstance(payload.get("status"), dict):

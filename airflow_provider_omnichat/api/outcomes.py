@@ -49,12 +49,9 @@ class Delivery(StrEnum):
 
 
 class StatusGroup(IntEnum):
-    """
-    The vendor's ``groupId``.
+    """The vendor's ``groupId``."""
 
-    .. seealso:: https://www.infobip.com/docs/essentials/api-essentials/response-status-and-error-codes
-    """
-
+    # https://www.infobip.com/docs/essentials/api-essentials/response-status-and-error-codes
     ACCEPTED = 0
     PENDING = 1
     UNDELIVERABLE = 2

@@ -143,8 +143,6 @@ def scrub(text: str, hidden: Iterable[str] = ()) -> str:
     """
     Make what the vendor, a proxy or a library said safe to show: one short line, with long numbers masked.
 
-    Addresses in it lose their query, user and password.
-
     :param hidden: strings that must not appear: the message, the number, credentials.
     """
     text = _beginning(text)

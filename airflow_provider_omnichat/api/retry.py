@@ -30,12 +30,7 @@ class Backoff:
     longest: float = 30.0
 
     def delay(self, attempt: int, elapsed: float, retry_after: float | None = None) -> float | None:
-        """
-        Return the seconds to wait; None if the budget does not cover another attempt.
-
-        :param attempt: how many attempts were made, from 1; the first began *elapsed* seconds ago.
-        :param retry_after: seconds that the server asked for, and gets.
-        """
+        """Return the seconds to wait, at least *retry_after*; None if the budget does not cover another attempt."""
         step = min(self.longest, self.first * 2.0 ** min(attempt - 1, 16))
         # Half of each wait is chance, so that tasks that were refused together do not come back together.
         wait = step * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret

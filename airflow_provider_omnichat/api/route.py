@@ -1,8 +1,4 @@
-"""
-The route to the vendor: through which proxy, trusting which certificates, and the errors of a failed connection.
-
-The environment is read here for both clients, because ``requests`` and ``aiohttp`` read it differently.
-"""
+"""The route to the vendor: its proxy and trusted certificates, and the errors of a failed connection."""
 
 from __future__ import annotations
 
@@ -52,6 +48,7 @@ class Route:
     context: ssl.SSLContext | None
     trusted: str
 
+    # For both clients, because requests and aiohttp read the environment differently.
     @classmethod
     def from_environment(cls, base_url: str) -> Route:
         """Read the variables for the vendor's URL; an AccountError names the one that cannot be used."""
@@ -195,7 +192,8 @@ def _trust() -> tuple[ssl.SSLContext, str]:
     problem = None
     try:
         if places and all(place.is_dir() for place in places):
-            if not any(_has_hashed_names(place) for place in places):
+            files = (each.name for place in places for each in place.iterdir() if each.is_file())
+            if not any(map(_HASHED_NAME.fullmatch, files)):
                 problem = "no certificate in the directory has a hash for its name; run `openssl rehash` on it"
             context = ssl.create_default_context(capath=path)
         else:
@@ -210,7 +208,3 @@ def _trust() -> tuple[ssl.SSLContext, str]:
         raise AccountError(f"Certificates cannot be verified: {trusted} cannot be used: {scrub(problem)}")
     context.hostname_checks_common_name = False  # as in requests; aiohttp leaves it to OpenSSL
     return context, trusted
-
-
-def _has_hashed_names(folder: Path) -> bool:
-    return any(_HASHED_NAME.fullmatch(entry.name) and entry.is_file() for entry in folder.iterdir())

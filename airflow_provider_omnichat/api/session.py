@@ -87,13 +87,10 @@ class _TlsSocket(_OneDeadline, ssl.SSLSocket): ...
 
 
 class _OneAnswer:
-    """
-    A connection on which an answer can only be that of the request before it.
+    """A connection on which an answer can only be that of the request before it."""
 
-    urllib3 takes what came before the request was written for the answer, too. It raises the same errors for what fails
-    on the way to the server, after which nothing was sent, and for what breaks later.
-    """
-
+    # urllib3 takes what came before the request was written for the answer, too. It raises the same errors for what
+    # fails on the way to the server, after which nothing was sent, and for what breaks later.
     sock: Any
     timeout: Any
 

@@ -27,12 +27,8 @@ from airflow_provider_omnichat.api.privacy import mask_number, scrub, without
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import seconds_to_wait
 
-LARGEST_BODY = 1 << 20
-"""Bytes of an answer that are read at most."""
-
+LARGEST_BODY = 1 << 20  # bytes of an answer that are read at most
 READ_HEADERS = ("content-type", "content-encoding", "retry-after")
-"""The headers of an answer that are read."""
-
 _JSON_HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
 _LOG = logging.getLogger(__name__)
 
@@ -65,14 +61,10 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """
-    What came back: at least the headers of :data:`READ_HEADERS`, with lower-case names.
-
-    :param body: None if it broke off or was too large for an answer of the vendor.
-    """
+    """What came back; the body is None if it broke off or was too large for an answer of the vendor."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str]  # at least those of READ_HEADERS, with lower-case names
     body: bytes | None = field(repr=False)
 
     @property
@@ -101,11 +93,8 @@ class HttpResponse:
 
 
 def invite_request(invite: Invite) -> HttpRequest:
-    """
-    Build the request that sends one invite.
-
-    https://www.infobip.com/docs/api (OMNI Chat, "send invite"): one recipient a call, and no idempotency key.
-    """
+    """Build the request that sends one invite: one recipient a call, and no idempotency key."""
+    # https://www.infobip.com/docs/api (OMNI Chat, "send invite")
     path = _invite_path(invite.application_key, invite.integration_type)
     to, placeholder, message = _as_json(invite.to), _as_json(invite.link_placeholder), _as_json(invite.message)
     body = f'{{"to": {to}, "linkPlaceholder": {placeholder}, "message": {message}}}'
@@ -126,11 +115,7 @@ def users_request(application_key: str) -> HttpRequest:
 
 
 def read_invite_response(response: HttpResponse, invite: Invite, secrets: Collection[str] = ()) -> InviteAnswer:
-    """
-    Return the answer to an accepted invite; raise the :class:`SendError` that says what became of another.
-
-    :param secrets: credentials, which must not show in an error either.
-    """
+    """Return the answer to an accepted invite; raise the :class:`SendError` that says what became of another."""
     hidden = (invite.to, invite.message, *secrets)
     if not 200 <= response.status < 300:
         raise error_of_http_status(response, hidden)

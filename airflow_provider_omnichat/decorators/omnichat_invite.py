@@ -85,7 +85,5 @@ def omnichat_invite_task(python_callable: Callable[..., Any] | None = None, **kw
     :param kwargs: the operator's other parameters.
     """
     return task_decorator_factory(
-        python_callable=python_callable,
-        decorated_operator_class=_InviteDecoratedOperator,
-        **kwargs,
+        python_callable=python_callable, decorated_operator_class=_InviteDecoratedOperator, **kwargs
     )

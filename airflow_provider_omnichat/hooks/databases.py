@@ -32,13 +32,7 @@ _BIGQUERY = frozenset({"gcpbigquery", "google_cloud_platform"})
 
 
 def ledger_database(conn_id: str) -> SqlDatabase:
-    """
-    Return the database behind a connection, for the SQL ledger, without connecting to it.
-
-    :param conn_id: a connection of any type whose hook is a ``DbApiHook``, to SQLite, PostgreSQL, MySQL or MariaDB.
-    :raises LedgerError: the connection has no such hook, or is to another database; the text says what to do.
-    :raises airflow.exceptions.AirflowNotFoundException: there is no such connection.
-    """
+    """Return the database behind a connection, for the SQL ledger, without connecting to it; else LedgerError."""
     hook, conn_type = sql_hook(conn_id, "The SQL ledger", "PostgreSQL, MySQL, MariaDB or SQLite", LedgerError)
     dialect = _dialect_of(hook, conn_type)
     if dialect is None:
@@ -50,13 +44,7 @@ def ledger_database(conn_id: str) -> SqlDatabase:
 
 
 def result_database(conn_id: str) -> SqlDatabase:
-    """
-    Return the database behind a connection, for result rows, without connecting to it.
-
-    :param conn_id: a connection of any type whose hook is a ``DbApiHook``, but BigQuery's.
-    :raises ResultTableError: the connection has no such hook; the text says what to do.
-    :raises airflow.exceptions.AirflowNotFoundException: there is no such connection.
-    """
+    """Return the database behind a connection, for result rows, without connecting to it; else ResultTableError."""
     from airflow_provider_omnichat.campaign.results.table import ResultTableError
 
     takes = "a database that Airflow has a SQL hook for"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
+from airflow_provider_omnichat.api.errors import AccountError, OmnichatError
 from airflow_provider_omnichat.api.tracebacks import leaves_no_locals
 from airflow_provider_omnichat.hooks.connection_form import CONN_FIELDS, legacy_field_behaviour, wtforms_widgets
 from airflow_provider_omnichat.hooks.supervisor import in_turn
@@ -84,9 +85,7 @@ class OmnichatHook(BaseHook):
 
     @cached_property
     def account(self) -> Account:
-        """The checked connection; it is looked up once."""
-        from airflow_provider_omnichat.api.errors import AccountError
-
+        """The checked connection; looked up once."""
         try:
             return self._read_account()
         except AccountError as error:
@@ -94,7 +93,6 @@ class OmnichatHook(BaseHook):
 
     def _read_account(self) -> Account:
         from airflow_provider_omnichat.api.account import Account
-        from airflow_provider_omnichat.api.errors import AccountError
 
         conn = self.get_connection(self.omnichat_conn_id)
         extra: Any = conn.extra_dejson
@@ -198,8 +196,6 @@ class OmnichatHook(BaseHook):
 
         :return: whether it worked, and what is wrong.
         """
-        from airflow_provider_omnichat.api.errors import OmnichatError
-
         try:
             self.account = self._read_account()  # its errors do not name the connection: Airflow tests a temporary one
             return self.get_conn().probe()

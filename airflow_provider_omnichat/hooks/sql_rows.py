@@ -7,6 +7,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.campaign.model.field_values import RoundedFloat
+from airflow_provider_omnichat.campaign.sql.cursor import give_up, row_values, streaming_cursor
+from airflow_provider_omnichat.campaign.sql.failure import (
+    advice_on_sqlite,
+    failure_codes,
+    failure_name,
+    is_of_the_statement,
+    lacks_rights,
+)
 from airflow_provider_omnichat.hooks.databases import connect, sql_hook
 
 if TYPE_CHECKING:
@@ -47,11 +56,9 @@ def rows_of_query(
     MySQL, so that memory does not grow with the result. Read them without long pauses: PostgreSQL keeps a transaction
     open for them, and MySQL ends a result that is not fetched for a minute.
 
-    :param parameters: in the style of the database's driver.
     :param columns: called once with the names of the columns, also if there are no rows; what it raises is passed on.
     :raises SqlQueryError: the query cannot be run or read to its end.
     :raises SqlQueryMistakeError: it is not one query, gives no rows, or has columns without a name or two of one name.
-    :raises airflow.exceptions.AirflowNotFoundException: there is no such connection.
     """
     statement = _one_statement(sql)
     hook, _ = sql_hook(conn_id, "A list from a query", "any database that Airflow has a SQL hook for", SqlQueryError)
@@ -65,9 +72,6 @@ def _rows(
     parameters: Sequence[Any] | Mapping[str, Any] | None,
     columns: Callable[[Sequence[str]], None] | None,
 ) -> Iterator[dict[str, Any]]:
-    from airflow_provider_omnichat.campaign.model.field_values import RoundedFloat
-    from airflow_provider_omnichat.campaign.sql.cursor import give_up, row_values
-
     connection = _guarded(conn_id, "be reached", lambda: connect(hook, conn_id, SqlQueryError))
     cursor: Any = None
     try:
@@ -105,8 +109,6 @@ def _without_point(value: float) -> float:
 
 
 def _run(hook: DbApiHook, connection: Any, statement: str, parameters: Any) -> Any:
-    from airflow_provider_omnichat.campaign.sql.cursor import streaming_cursor
-
     if type(connection).__module__.partition(".")[0] in _POSTGRESQL:
         hook.set_autocommit(connection, False)  # its cursors live in a transaction, and extras may say otherwise
     cursor = streaming_cursor(connection)
@@ -177,14 +179,6 @@ def _guarded(conn_id: str, doing: str, attempt: Callable[[], T], binds: bool = F
 
 
 def _error(conn_id: str, doing: str, failure: Exception, binds: bool) -> SqlQueryError:
-    from airflow_provider_omnichat.campaign.sql.failure import (
-        advice_on_sqlite,
-        failure_codes,
-        failure_name,
-        is_of_the_statement,
-        lacks_rights,
-    )
-
     codes = failure_codes(failure)
     misfit = binds and not codes and not is_of_the_statement(failure) and _is_of_the_driver(failure)
     if misfit:

@@ -14,12 +14,9 @@ _TURN = threading.RLock()
 
 
 def in_turn(function: Callable[P, Any], *, seconds: float = -1) -> Callable[P, Any]:
-    """
-    Return a function that waits until no other thread of a campaign talks to the supervisor.
-
-    The channel has its own lock from Airflow 3.2 on, but not in ``dags test``: there, two threads get each other's
-    answers, or an ImportError. Call this in the task's main thread, before a campaign has others.
-    """
+    """Return a function that waits until no other thread of a campaign talks to the supervisor."""
+    # The channel has its own lock from Airflow 3.2 on, but not in `dags test`: there, two threads get each other's
+    # answers, or an ImportError. Called in the task's main thread, before a campaign has others.
     runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
     channel = getattr(runner, "SUPERVISOR_COMMS", None)
     if channel is None or hasattr(channel, "_thread_lock"):

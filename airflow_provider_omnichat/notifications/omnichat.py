@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseNotifier
 
 from airflow_provider_omnichat.api.privacy import mask_number, scrub
+from airflow_provider_omnichat.campaign.ledger.interface import Ledger, NoLedger
 from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.arguments import seconds_of
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
@@ -20,8 +21,6 @@ from airflow_provider_omnichat.tasks.fields import Field, FieldsMixin, Kind, tab
 if TYPE_CHECKING:
     import jinja2
     from airflow.providers.common.compat.sdk import Context
-
-    from airflow_provider_omnichat.campaign.ledger.interface import Ledger
 
 _MOST_REMEMBERED = 10_000
 _BEGUN: OrderedDict[str, None] = OrderedDict()
@@ -53,7 +52,6 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
     :param ledger_table: the name of that table, with a schema if needed. (templated)
     :param retry_budget: seconds within which an invite that was certainly not taken is tried again. Airflow waits for
         callbacks, so they should be few.
-    :param kwargs: of Airflow's ``BaseNotifier``.
     """
 
     argument_fields: ClassVar = table(
@@ -129,7 +127,6 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
 
     def _send(self, context: Context, subject: str) -> None:
         from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
-        from airflow_provider_omnichat.campaign.ledger.interface import NoLedger
 
         hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         try:
@@ -142,7 +139,7 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
                 self.default_region,
             )
             with closing(self._ledger(context, subject)) as ledger:
-                if isinstance(ledger, NoLedger) and not _begins(f"{subject} {invite.to}"):
+                if isinstance(ledger, NoLedger) and not _is_new_here(f"{subject} {invite.to}"):
                     self.log.info("Invite to %s about %s was begun before; not again", mask_number(invite.to), subject)
                     return
                 send = hook.get_conn().send_invite
@@ -153,7 +150,6 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
         self.log.info("Invite to %s about %s %s", mask_number(invite.to), subject, said)
 
     def _ledger(self, context: Context, subject: str) -> Ledger:
-        from airflow_provider_omnichat.campaign.ledger.interface import NoLedger
         from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
         from airflow_provider_omnichat.campaign.ledger.task_state import StateStoreLedger
         from airflow_provider_omnichat.hooks.databases import ledger_database
@@ -171,7 +167,6 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
 
 
 def _subject(context: Context) -> str:
-    """Return the name of what the callback is about: a try of a task instance, a deadline, or a run."""
     ti = context.get("ti") or context.get("task_instance")
     if ti is not None:
         map_index = ti.map_index if ti.map_index is not None and ti.map_index >= 0 else None
@@ -189,12 +184,11 @@ def _subject(context: Context) -> str:
 
 
 def _value(context: Context, name: str, attribute: str) -> Any:
-    """Return an attribute of an object in the context, which is a dict in the triggerer."""
     given = context.get(name)
     return given.get(attribute) if isinstance(given, Mapping) else getattr(given, attribute, None)
 
 
-def _begins(invite: str) -> bool:
+def _is_new_here(invite: str) -> bool:
     """Remember an invite that this process begins, and return whether it is new; the oldest are forgotten."""
     with _LOCK:
         if invite in _BEGUN:

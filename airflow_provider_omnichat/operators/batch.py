@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
+from airflow_provider_omnichat.api.errors import AccountError
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers, shown_address
+from airflow_provider_omnichat.campaign.checks.partition import Partition
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
-from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Columns, InviteDefaults, Pace, Records, Rules
+from airflow_provider_omnichat.campaign.checks.text import InviteDefaults, MessageTemplate, message_template
+from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace, Records, Rules
 from airflow_provider_omnichat.campaign.engine.process import StopSignal
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
 from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.arguments import one_of, ratio_of, seconds_of
+from airflow_provider_omnichat.campaign.model.rows import Columns
 from airflow_provider_omnichat.campaign.model.sentences import sentences
-from airflow_provider_omnichat.campaign.preview.budget import Budget
+from airflow_provider_omnichat.campaign.preview.budget import Budget, BudgetError
+from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.operators.links import InvitesLink, ResultsLink, SandboxLink
 from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
@@ -35,11 +40,9 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.model.place import Place
     from airflow_provider_omnichat.campaign.model.rows import RowSource
     from airflow_provider_omnichat.campaign.results.tally import Tally
-    from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
 
 
 def _shown_opt_outs(given: Any) -> Any:
-    """Describe an opt-out list without its numbers."""
     if isinstance(given, dict) and "sql" in given:
         return {name: mask_numbers(given.get(name)) for name in ("conn_id", "sql")}
     return describe_list(given)
@@ -66,9 +69,8 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         the only row, or a CSV or JSON-lines file on any storage that Airflow knows, read as a stream: its address
         (``s3://conn_id@bucket/list.csv``), a ``Path`` or an ``ObjectStoragePath``. Fields: ``to`` (see *to_column*),
         ``message`` and ``link_placeholder`` where a row has its own, and any others. (templated; shown as a count)
-    :param message: the text for rows without their own; ``{first_name}`` takes the row's field. One that is wrong
-        for each row, such as one without the placeholder, is refused before the list is read. (templated; shown with
-        no field filled in, or as its length)
+    :param message: the text for rows without their own; ``{first_name}`` takes the row's field. One without the
+        placeholder is refused before the list is read. (templated; shown with nothing filled in, or as a length)
     :param link_placeholder: the piece of the text that the server replaces with the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
     :param integration_type: the channel that the invites lead to; that of the connection if None. (templated)
@@ -121,8 +123,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
     :param dry_run: everything but the sending. The manifest gets a ``preview``; the same for people is XCom
         ``markdown``, and XCom ``fingerprint`` is what *approved* takes.
     :raises ValueError: when the DAG is parsed: names the argument, and what to write.
-    :raises AirflowFailException: another try cannot mend it: invites in doubt, too many rejected, no row fit to be
-        sent.
+    :raises AirflowFailException: another try cannot help: invites in doubt, too many rejected, no row fit to send.
     :raises AirflowException: some were certainly not sent; Airflow retries the task, and the retry sends only those.
     :raises airflow_provider_omnichat.campaign.model.rows.ListFailedError: the source of the list failed before anything
         was sent; Airflow retries the task.
@@ -223,7 +224,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         self.approved = approved
         self.partition = partition
         self.is_dry_run = dry_run
-        self.refuse_what_is_no_text()
+        self.refuse_non_texts()
         _refuse_wrong_message(message, link_placeholder)
 
     @short_errors
@@ -252,9 +253,6 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
 
     def row_columns(self, *others: Need) -> RowColumns:
         """Return the columns that the arguments name, and others; a list without one of them is refused."""
-        from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
-        from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
-
         message = self.private("message")
         named = {
             "key_column": self.key_column,
@@ -271,25 +269,13 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         )
 
     def result_place(self, context: Context, campaign: str) -> Place:
-        """
-        Find where the result rows go; an operator with another place overrides this.
-
-        :param context: of the task.
-        :param campaign: the campaign's name.
-        """
+        """Find where the result rows go; an operator with another place overrides this."""
         from airflow_provider_omnichat.tasks.places import place_of_operator
 
         return place_of_operator(self, context, campaign)
 
     def campaign_plan(self, context: Context, campaign: str, account: Account, results: Place) -> CampaignPlan:
-        """
-        Build the plan of the campaign from the rendered arguments; the opt-out list is read for it.
-
-        :raises ValueError: an argument or the opt-out list cannot be used; the text says which, and what to do.
-        :raises AirflowFailException: no ledger can hold what is asked for.
-        """
-        from airflow_provider_omnichat.campaign.checks.partition import Partition
-        from airflow_provider_omnichat.campaign.checks.text import message_template
+        """Build the plan of the campaign from the rendered arguments; the opt-out list is read for it."""
         from airflow_provider_omnichat.campaign.phone.number import checked_region
         from airflow_provider_omnichat.tasks.row_sources import read_opt_outs
 
@@ -328,7 +314,6 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         )
 
     def _send(self, context: Context, carried_over: dict[str, Any]) -> dict[str, Any]:
-        from airflow_provider_omnichat.api.errors import AccountError
         from airflow_provider_omnichat.campaign.engine.measuring import CampaignRefusedError
         from airflow_provider_omnichat.campaign.engine.send_campaign import send_campaign
         from airflow_provider_omnichat.campaign.results.tally import Tally
@@ -398,7 +383,6 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         return manifest
 
     def _sleep(self, tally: Tally, until: datetime | None) -> None:
-        """Free the worker until the window opens for the first of those who wait."""
         from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
 
         now = datetime.now(UTC)
@@ -410,7 +394,6 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
 
     def _preview(self, context: Context, plan: CampaignPlan, source: RowSource) -> dict[str, Any]:
         from airflow_provider_omnichat.campaign.engine.preview_campaign import preview_campaign
-        from airflow_provider_omnichat.campaign.preview.budget import BudgetError
         from airflow_provider_omnichat.campaign.preview.markdown import headline_of, markdown_of
 
         preview = preview_campaign(plan, source)
@@ -443,10 +426,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
 
 
 def _refuse_wrong_message(message: object, link_placeholder: object) -> None:
-    """Raise ValueError for a text that is wrong for each row, as far as that is visible before it is rendered."""
     texts = [text for text in (message, link_placeholder) if isinstance(text, str) and text.strip()]
     if len(texts) < 2 or any(mark in text for text in texts for mark in ("{{", "{%", "{#")):
         return
-    from airflow_provider_omnichat.campaign.checks.text import message_template
-
     message_template(*texts)

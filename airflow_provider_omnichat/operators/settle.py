@@ -62,7 +62,7 @@ class SettleInvitesOperator(FieldsMixin, BaseOperator):
         self.ledger_table = ledger_table
         self.omnichat_conn_id = omnichat_conn_id
         self.patience = seconds_of("patience", patience)
-        self.refuse_what_is_no_text()
+        self.refuse_non_texts()
 
     @cached_property
     def _stop(self) -> StopSignal:

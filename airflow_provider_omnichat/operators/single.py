@@ -9,6 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
+from airflow_provider_omnichat.api.errors import (
+    InvalidInviteError,
+    InviteNotSentError,
+    InviteUnknownError,
+    SendError,
+    SmsLogsError,
+)
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_text, mask_number, scrub
 from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
@@ -47,12 +54,10 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
 
     :param to: phone number as people write it, ``+41 79 302 67 27`` or ``0041793026727``, and with *default_region*
         also ``079 302 67 27``. (templated; shown masked)
-    :param message: the text; must contain *link_placeholder*. (templated; shown with nothing filled in, or as its
-        length)
+    :param message: the text, with *link_placeholder* in it. (templated; shown with nothing filled in, or as a length)
     :param link_placeholder: the piece of *message* that the server replaces with the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
-    :param integration_type: the channel that the invite leads to, such as ``FACEBOOK``; that of the connection if
-        None. (templated)
+    :param integration_type: the channel that the invite leads to; that of the connection if None. (templated)
     :param omnichat_conn_id: the ``omnichat`` connection. (templated)
     :param default_region: the country of numbers without a country code, as two letters: ``CH``. (templated)
     :param on_unknown: what to do when an earlier try may have sent the invite: ``"hold"`` fails without sending,
@@ -62,15 +67,13 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
         most one SMS. Written out, or from a Variable; a value that changes by itself is refused. (templated)
     :param campaign: a name without ``#`` within which the number is invited at most once, across runs and DAGs; needs
         *ledger_conn_id*. This run's task if None. It must stay the same over tries. (templated)
-    :param ledger_conn_id: a database connection; the claim is written to a table in it, made if missing, in place of
-        the task state store. (templated)
+    :param ledger_conn_id: a database connection; the claim is written to a table in it, made if missing. (templated)
     :param ledger_table: the name of that table, with a schema if needed. (templated)
     :param retry_budget: seconds within which an invite that was certainly not taken (no connection, 429, 503 with
         ``Retry-After``) is tried again inside this try; 0 for a single attempt.
     :param mask_to: mask the number in the return value, which is kept in Airflow's database and shown in its UI.
     :raises AirflowFailException: the invite is invalid, rejected or in doubt; Airflow does not retry the task.
-    :raises airflow_provider_omnichat.api.errors.InviteNotSentError: certainly not sent; Airflow retries the task if
-        it has retries.
+    :raises airflow_provider_omnichat.api.errors.InviteNotSentError: certainly not sent; Airflow retries the task.
     :raises airflow_provider_omnichat.campaign.ledger.interface.LedgerError: the state store cannot be read or written.
     """
 
@@ -131,17 +134,11 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
         self.ledger_table = ledger_table
         self.retry_budget = seconds_of("retry_budget", retry_budget)
         self.mask_to = mask_to
-        self.refuse_what_is_no_text()
+        self.refuse_non_texts()
 
     @short_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the invite; see the class."""
-        from airflow_provider_omnichat.api.errors import (
-            InvalidInviteError,
-            InviteNotSentError,
-            InviteUnknownError,
-            SendError,
-        )
         from airflow_provider_omnichat.campaign.engine.progress import snapshot_of_one
         from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
 
@@ -208,7 +205,6 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
             self._hook.stop()
 
     def _look_up(self, hook: OmnichatHook, invite: Invite, doubt: Entry) -> Settlement | None:
-        from airflow_provider_omnichat.api.errors import SmsLogsError
         from airflow_provider_omnichat.campaign.engine.look_up import look_up_once
 
         try:

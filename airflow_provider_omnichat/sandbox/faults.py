@@ -23,22 +23,16 @@ Play = Callable[[web.Request, bytes, str], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Fault:
-    """One kind of failure.
-
-    :param does: what the client sees
-    :param accepted: whether an SMS would have gone out
-    :param http_status: what is answered; None for no answer
-    :param argument: one of `ARGUMENTS`
-    :param status: the status of the invite, made of the argument; None for the ordinary one
-    """
+    """One kind of failure: what the client sees (*does*), and whether an SMS would have gone out (*accepted*)."""
 
     name: str
     does: str
     accepted: bool
-    http_status: int | None
+    http_status: int | None  # None for no answer
     play: Play
-    argument: str | None = None
+    argument: str | None = None  # one of ARGUMENTS
     default: str = ""
+    # The status of the invite, made of the argument; None for the ordinary one.
     status: Callable[[str], Status] | None = None
 
 

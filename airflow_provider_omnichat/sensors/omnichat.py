@@ -73,8 +73,7 @@ class InviteDeliverySensor(FieldsMixin, BaseSensorOperator):
     :param omnichat_conn_id: the ``omnichat`` connection. (templated)
     :param min_delivered_ratio: the task fails if fewer were delivered, of those whose end is known (delivered,
         undeliverable, expired, rejected), 0 to 1.
-    :param on_timeout: what it does when the time is up and some are still pending: ``"fail"``, ``"skip"`` or
-        ``"succeed"``.
+    :param on_timeout: what it does when the time is up and some are pending: ``"fail"``, ``"skip"`` or ``"succeed"``.
     :param timeout: seconds until the time is up; a day if not given.
     :param poke_interval: seconds between two requests.
     :param deferrable: whether to wait without a worker; ``operators.default_deferrable`` of Airflow's configuration if
@@ -120,7 +119,7 @@ class InviteDeliverySensor(FieldsMixin, BaseSensorOperator):
         self.on_timeout = on_timeout
         given = conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
         self.deferrable = bool(given)
-        self.refuse_what_is_no_text()
+        self.refuse_non_texts()
 
     @short_errors
     def execute(self, context: Context) -> dict[str, int]:

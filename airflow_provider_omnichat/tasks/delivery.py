@@ -54,11 +54,7 @@ class GivenMessages(UnwrittenPlace):
 def followed_places(
     invites: Any, campaign: str | None, ledger_conn_id: str | None, ledger_table: str
 ) -> Iterator[list[Place]]:
-    """
-    Find the places of invites, and close them at the end.
-
-    :raises AirflowFailException: they cannot be followed; the text says why.
-    """
+    """Find the places of invites, and close them at the end; AirflowFailException if they cannot be followed."""
     places: list[Place] = []
     try:
         if campaign and ledger_conn_id:
@@ -90,7 +86,6 @@ def _places_of(invites: Any) -> Iterator[Place]:
 
 
 def _message_id(given: Any) -> str:
-    """Return a message id, or the one in the answer to a single invite."""
     found = given.get("messageId") if isinstance(given, Mapping) else given
     if not isinstance(found, str):
         kind = "without a messageId" if isinstance(given, Mapping) else f"that is a {type(given).__name__}"

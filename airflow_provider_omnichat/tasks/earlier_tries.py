@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
+from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore
 from airflow_provider_omnichat.tasks.fields import FieldsMixin
 from airflow_provider_omnichat.tasks.ledger import is_mapped, sql_ledger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-
-    from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore
 
 BEGUN_KEY = "omnichat:begun"
 """In the task state store: that a try has begun, and then the campaign and the ledger that it used."""
@@ -53,10 +53,7 @@ class EarlierTriesMixin(FieldsMixin):
         :param campaign: with the resend key.
         :param is_resumed: whether this try goes on after a deferral.
         :raises AirflowFailException: it would not be found; or this is a mapped task, and the others would not know.
-        :raises LedgerError: the store or the ledger cannot be read or written.
         """
-        from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
-
         operator: Any = self
         if is_mapped(context) and not operator.ledger_conn_id:
             raise AirflowFailException(_MAPPED)
@@ -76,8 +73,6 @@ class EarlierTriesMixin(FieldsMixin):
 
 
 def _store_of(context: Context) -> CheckedStore | None:
-    from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore
-
     store = context.get("task_state_store")
     return None if store is None else CheckedStore(store)
 

@@ -17,8 +17,8 @@ from airflow_provider_omnichat.api.privacy import mask_numbers
 from airflow_provider_omnichat.campaign.model.field_values import HALF_A_CHARACTER
 from airflow_provider_omnichat.tasks.templates import NotesNone, noting
 
-_NOTHING_SAID = frozenset({"none", "null", "nan", "nat", "<na>", "undefined", "nil"})
-"""Words that a template writes for a missing object, in small letters. ``NA`` is not one: it is Namibia."""
+# Words that a template writes for a missing object, in small letters. NA is not one: it is Namibia.
+_WORDS_FOR_NOTHING = frozenset({"none", "null", "nan", "nat", "<na>", "undefined", "nil"})
 
 
 class Kind(Enum):
@@ -32,23 +32,15 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """
-    One argument.
-
-    :param templated: whether Airflow renders it. Other arguments need a line here only if they are private, or if None
-        is refused where a mapped task is expanded to them.
-    :param shown: makes what Airflow may show of it; None for a public argument.
-    :param shown_marks: shows the template as written in the DAG file, with nothing filled in, if one of these marks in
-        it says that something will be.
-    :param may_be_empty: whether rendering to None or a blank text is fine.
-    """
+    """One argument. One that Airflow does not template is here if it is private, or must not be expanded to None."""
 
     name: str
     kind: Kind = Kind.NAME
     templated: bool = True
-    shown: Callable[[Any], Any] | None = None
+    shown: Callable[[Any], Any] | None = None  # makes what Airflow may show of it; None for a public argument
+    # Marks in the template as written in the DAG file; with one of them, it is shown, with nothing filled in.
     shown_marks: tuple[str, ...] = ()
-    may_be_empty: bool = False
+    may_be_empty: bool = False  # after rendering
 
 
 def table(*fields: Field | str) -> dict[str, Field]:
@@ -92,7 +84,7 @@ class FieldsMixin(NotesNone):
 
     _given: Mapping[str, bool] | None = None
     """The arguments that were given, and whether a mapped task is expanded to them."""
-    _gone: frozenset[str] = frozenset()
+    _with_lost_values: frozenset[str] = frozenset()
     _put_in: Mapping[str, list[str]] | None = None
     _private_key: _Key | None = None
 
@@ -123,7 +115,9 @@ class FieldsMixin(NotesNone):
             environment = noting(jinja_env, put_in[name], is_name=self.argument_fields[name].kind is Kind.NAME)
             render(self, [name], context, environment, seen_oids, **kwargs)
         if sources:
-            self._gone = frozenset(name for name, source in sources.items() if _is_gone(source, getattr(self, name)))
+            self._with_lost_values = frozenset(
+                name for name, source in sources.items() if _has_lost_a_value(source, getattr(self, name))
+            )
         if self._private_key is None:
             self._hide(templates)
 
@@ -148,11 +142,8 @@ class FieldsMixin(NotesNone):
         return {name: getattr(self, name) for name in self._given if self.argument_fields[name].kind is not Kind.CALL}
 
     def _make_texts_of_paths(self, rendered: Collection[int]) -> None:
-        """
-        Let a path be a template as the same text would be; what another task gave is data, and is rendered.
-
-        Airflow does not look into a path, and before 3.3 calls its ``resolve``, which fails if there is no file yet.
-        """
+        # A path can be a template as the same text would be; what another task gave is data, and is rendered. Airflow
+        # does not look into a path, and before 3.3 calls its resolve(), which fails if there is no file yet.
         for name in self._rendered:
             value = getattr(self, name, None)
             if isinstance(value, PurePath) and id(value) not in rendered:
@@ -198,10 +189,10 @@ class FieldsMixin(NotesNone):
         """End the task if an argument is gone or not a text, and make texts of whole numbers."""
         for name, is_expanded in (self._given or {}).items():
             value = self.private(name)
-            now = "" if self.argument_fields[name].may_be_empty and _is_blank(value) else _nothing_in(value)
+            now = "" if self.argument_fields[name].may_be_empty and _is_blank(value) else _why_missing(value)
             if put_in := (self._put_in or {}).get(name):
                 now = now or f"a text with {put_in[0]} in it"  # two campaigns {{ x }}-2026 would be one
-            if now := now or ("something with None in it" if name in self._gone else ""):
+            if now := now or ("something with None in it" if name in self._with_lost_values else ""):
                 advice = "; leave it out of expand_kwargs if there is none" if is_expanded else ""
                 raise AirflowFailException(
                     f"Nothing was sent. {name}: was given and is {now} now; see what the task or template that it comes"
@@ -210,7 +201,7 @@ class FieldsMixin(NotesNone):
         for name in self._texts():
             self.set_private(name, _text(name, self.private(name)))
 
-    def refuse_what_is_no_text(self) -> None:
+    def refuse_non_texts(self) -> None:
         """Refuse what is visibly not a text when the DAG file is parsed; called at the end of ``__init__``."""
         for name in self._texts():
             value = getattr(self, name, None)
@@ -235,14 +226,14 @@ def _text(name: str, value: Any) -> str | None:
     return str(value)
 
 
-def _is_gone(source: object, value: object) -> bool:
+def _has_lost_a_value(source: object, value: object) -> bool:
     """Return whether a part of an argument was given and is None now, such as a value of a query."""
     if value is source:
         return False
     if isinstance(source, dict) and isinstance(value, dict):
-        return any(_is_gone(each, value.get(key)) for key, each in source.items())
+        return any(_has_lost_a_value(each, value.get(key)) for key, each in source.items())
     if isinstance(source, list | tuple) and isinstance(value, list | tuple):
-        return any(map(_is_gone, source, value))
+        return any(map(_has_lost_a_value, source, value))
     return value is None
 
 
@@ -253,16 +244,16 @@ def _is_blank(value: object) -> bool:
     return value is None or isinstance(value, Undefined) or (isinstance(value, str) and not value.strip())
 
 
-def _nothing_in(value: object) -> str:
+def _why_missing(value: object) -> str:
     """Describe why a value, or a part of it, counts as missing; empty if it does not. An empty list is a list."""
     if value is None:
         return "None"
     if _is_blank(value):
         return "empty"
     if isinstance(value, str):
-        return f"the word {value.strip()!r}" if value.strip().lower() in _NOTHING_SAID else ""
+        return f"the word {value.strip()!r}" if value.strip().lower() in _WORDS_FOR_NOTHING else ""
     if isinstance(value, float) and value != value:
         return "NaN"
     if isinstance(value, dict) and {"conn_id", "sql"} <= set(value):  # a query for a list
-        return next((f"{now} in {name!r}" for name in ("conn_id", "sql") if (now := _nothing_in(value[name]))), "")
+        return next((f"{now} in {name!r}" for name in ("conn_id", "sql") if (now := _why_missing(value[name]))), "")
     return ""

@@ -40,7 +40,13 @@ def file_given(given: object, argument: str) -> GivenFile | None:
         given = str(given)
     if isinstance(given, str):
         given = given.strip()
-        _check_text(given, argument)
+        if not is_address(given):
+            raise RowSourceError(
+                f"{argument}: is a text of {len(given)} characters, and not the address of a file, which is a path or"
+                " URL that ends in .csv, .tsv, .jsonl, .ndjson or .json (.gz may follow). A template turns what it is"
+                f" given into text: pass the list of another task itself, as {argument}=find.output (an XComArg), or"
+                " set render_template_as_native_obj=True on the DAG"
+            )
         check_address(given, argument, takes_query=True)
         hidden = secrets_in(given)
         path = guarded(lambda: _path_at(given, argument), hidden)
@@ -54,13 +60,12 @@ def file_given(given: object, argument: str) -> GivenFile | None:
 
 def guarded(give: Callable[[], T], hidden: tuple[str, ...] | None = None) -> T:
     """
-    Call what returns a list or its next row, and raise its failure without what its text may show.
+    Call what returns a list or its next row, and raise its failure as ListFailedError, without anybody's data.
 
     Airflow's own exceptions pass: the task shall be skipped, or fail for good.
 
     :param hidden: secrets to leave out of a storage's text; None for the user's code, whose text may name people: then
         none of it is shown.
-    :raises ListFailedError: with the class of what was raised, its place or its text, and its traceback.
     """
     try:
         return give()
@@ -97,17 +102,6 @@ def check_address(address: str, argument: str, *, takes_query: bool) -> None:
     raise RowSourceError(
         f"{argument}: the address has {what} in it, which Airflow ignores there; put the login into a connection, and"
         " write its id before an @, as in s3://conn_id@bucket/lists"
-    )
-
-
-def _check_text(text: str, argument: str) -> None:
-    if is_address(text):
-        return
-    raise RowSourceError(
-        f"{argument}: is a text of {len(text)} characters, and not the address of a file, which is a path or URL that"
-        " ends in .csv, .tsv, .jsonl, .ndjson or .json (.gz may follow). A template turns what it is given into text:"
-        f" pass the list of another task itself, as {argument}=find.output (an XComArg), or set"
-        " render_template_as_native_obj=True on the DAG"
     )
 
 

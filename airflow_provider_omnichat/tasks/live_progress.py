@@ -30,21 +30,18 @@ def progress_of(context: Context, log: Any, campaign: str, results: str | None =
     if not has_tabs():
         return None
     ti = context["ti"]
-    return _Push(log, ti, {"campaign": campaign, "try_number": ti.try_number, "results": results})
+    head = {"campaign": campaign, "try_number": ti.try_number, "results": results}
+    # A snapshot that would have to wait is left out: the next one says more.
+    push = in_turn(ti.xcom_push, seconds=_LONGEST_WAIT_SECONDS)
+    has_warned = False
 
-
-class _Push:
-    def __init__(self, log: Any, ti: Any, head: dict[str, Any]) -> None:
-        self._log = log
-        # A snapshot that would have to wait is left out: the next one says more.
-        self._push = in_turn(ti.xcom_push, seconds=_LONGEST_WAIT_SECONDS)
-        self._head = head
-        self._has_warned = False
-
-    def __call__(self, snapshot: dict[str, Any]) -> None:
+    def publish(snapshot: dict[str, Any]) -> None:
+        nonlocal has_warned
         try:
-            self._push(key=PROGRESS_KEY, value={**self._head, **snapshot})
+            push(key=PROGRESS_KEY, value={**head, **snapshot})
         except Exception as error:  # it cannot be watched, which is no reason to stop sending
-            if not self._has_warned:
-                self._log.warning("The tab Invites does not show how far this task is (%s)", type(error).__name__)
-            self._has_warned = True
+            if not has_warned:
+                log.warning("The tab Invites does not show how far this task is (%s)", type(error).__name__)
+            has_warned = True
+
+    return publish

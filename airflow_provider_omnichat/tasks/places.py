@@ -1,9 +1,4 @@
-"""
-The kinds of places where result rows live, and how each is found.
-
-A task finds its place by its arguments, Airflow's API server by the rendered arguments, and another task by what the
-manifest says (``rows_in``). Nothing outside this module asks of which kind a place is.
-"""
+"""The kinds of places where result rows live, and how each is found. Nothing else asks of which kind a place is."""
 
 from __future__ import annotations
 
@@ -12,18 +7,19 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_omnichat.api.privacy import shown_address
 from airflow_provider_omnichat.campaign.ledger.place import LedgerPlace
 from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.names import distinct_name
-from airflow_provider_omnichat.campaign.model.place import NoPlace, Place, PlaceError, StateStorePlace
+from airflow_provider_omnichat.campaign.model.place import STATE_STORE, NoPlace, Place, PlaceError
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.campaign.results.directory import owner_of
 from airflow_provider_omnichat.campaign.results.files import ResultFiles
 from airflow_provider_omnichat.campaign.results.table import ResultTable
 from airflow_provider_omnichat.hooks.databases import ledger_database, result_database
+from airflow_provider_omnichat.tasks.fields import FieldsMixin
 from airflow_provider_omnichat.tasks.given_files import check_address, storage_path
 from airflow_provider_omnichat.tasks.ledger import batch_name, task_identity
 
@@ -40,24 +36,14 @@ RowsIn = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """
-    A task instance whose rows are asked for.
-
-    :param identity: see :func:`~airflow_provider_omnichat.tasks.ledger.task_identity`.
-    :param campaign: the campaign's name.
-    :param argument: returns a template field or another argument by name; None if it is empty or unknown.
-    :param try_number: of the try that writes.
-    :param is_rendered: whether the arguments are the rendered fields that Airflow stored, which hide secrets.
-    :param pushed_location: the location that the task pushed, if the arguments are rendered. Users who may edit
-        XComs may have changed it.
-    """
+    """A task instance whose rows are asked for."""
 
     identity: str
     campaign: str
-    argument: Callable[[str], Any]
+    argument: Callable[[str], Any]  # by name; None if it is empty or unknown
     try_number: int = 0
-    is_rendered: bool = False
-    pushed_location: str | None = None
+    is_rendered: bool = False  # the arguments are the rendered fields that Airflow stored, which hide secrets
+    pushed_location: str | None = None  # by the task; users who may edit XComs may have changed it
 
     @property
     def name(self) -> str:
@@ -70,23 +56,14 @@ class Batch:
 
 
 class Kind(NamedTuple):
-    """
-    How places of a kind are found.
-
-    :param describe: returns the ``rows_in`` of the place that the arguments name; None if they name none of this kind.
-    :param open: returns the place at a ``rows_in``; with the batch, if it may be written to.
-    """
+    """How places of a kind are found, by the batch's arguments or by a manifest; with a batch, to be written to."""
 
     describe: Callable[[Batch], RowsIn | None]
     open: Callable[[RowsIn, Batch | None], Place]
 
 
 def place_of(batch: Batch) -> Place:
-    """
-    Find the place that the arguments of a batch name, the first kind of :data:`KINDS` that they do.
-
-    :raises ValueError: it cannot be used; the text says why.
-    """
+    """Find the place that a batch's arguments name: the first kind of :data:`KINDS` that they do."""
     for kind in KINDS.values():
         if rows_in := kind.describe(batch):
             return kind.open(rows_in, batch)
@@ -100,13 +77,13 @@ def place_of(batch: Batch) -> Place:
             "This task keeps no rows: this Airflow has no task state store (it came with 3.3). With ledger_conn_id, or"
             " in a batch with results_path or results_table (if the list is a query), they are kept"
         )
-    return StateStorePlace()
+    return STATE_STORE
 
 
 def place_at(rows_in: RowsIn | None) -> Place:
     """Find the place that a manifest describes."""
     if not rows_in:
-        return StateStorePlace()
+        return STATE_STORE
     kind = KINDS.get(rows_in["kind"])
     if kind is None:
         raise PlaceError(
@@ -116,14 +93,7 @@ def place_at(rows_in: RowsIn | None) -> Place:
     return kind.open(rows_in, None)
 
 
-class HasArguments(Protocol):
-    """What is used of an operator."""
-
-    def private(self, name: str) -> Any:
-        """Return the true value of a private field."""
-
-
-def place_of_operator(operator: HasArguments, context: Context, campaign: str) -> Place:
+def place_of_operator(operator: FieldsMixin, context: Context, campaign: str) -> Place:
     """Find the place that the arguments of a running task name; see :func:`place_of`."""
 
     def argument(name: str) -> Any:
@@ -148,16 +118,10 @@ def _describe_table(batch: Batch) -> RowsIn | None:
 
 
 def _open_table(rows_in: RowsIn, batch: Batch | None) -> Place:
-    database = result_database(rows_in["conn_id"])
+    database, table, name = result_database(rows_in["conn_id"]), rows_in["table"], rows_in["batch"]
     if batch is None:
-        return ResultTable(database, rows_in["table"], batch=rows_in["batch"])
-    return ResultTable(
-        database,
-        rows_in["table"],
-        batch=rows_in["batch"],
-        try_number=batch.try_number,
-        recipient_of=batch.recipient_of,
-    )
+        return ResultTable(database, table, batch=name)
+    return ResultTable(database, table, batch=name, try_number=batch.try_number, recipient_of=batch.recipient_of)
 
 
 # results_path

@@ -27,12 +27,7 @@ class GivenRows:
 
     @contextmanager
     def open(self, *, reads_twice: bool) -> Iterator[Iterable[Row | BrokenRow]]:
-        """
-        Open the list; a file or iterator that is read twice is set aside on disk.
-
-        What is wrong with one is raised when the first row is asked for: all of it is read in one thread, because an
-        iterator may need that.
-        """
+        """Open the list; a file or iterator that is read twice is set aside on disk."""
         invites, columns = self.invites, self.columns
         if isinstance(invites, Mapping):
             invites = rows_of_dict(invites)
@@ -40,6 +35,7 @@ class GivenRows:
             yield columns.fitted(ListedRows(invites), "invites")
             return
         file = file_given(invites, "invites")
+        # Read in one thread from the first row on, since an iterator may need that: its errors come with that row.
         if file is not None:
             rows = guarded_rows(rows_of_file(file.open, file.name, columns), file.hidden)
         else:
@@ -82,12 +78,7 @@ class QueryRows:
 def read_opt_outs(
     given: Any, to_column: str, region_column: str | None, default_region: str | None, log: Log
 ) -> Suppression | None:
-    """
-    Read an opt-out list, if there is one.
-
-    :param given: a list, the address of a file, a query, or None.
-    :raises SuppressionError: it cannot be used; the text says what is wrong, and what to do.
-    """
+    """Read an opt-out list, if there is one: a list, the address of a file, or a query."""
     if given is None:
         return None
     columns = AnyColumns(filter(None, (to_column, region_column)))
@@ -100,7 +91,10 @@ def read_opt_outs(
 def _opt_outs(given: Any, columns: AnyColumns) -> Iterator[object]:
     if isinstance(given, Mapping):
         if {"conn_id", "sql", "parameters"} & set(given):
-            yield from _opt_outs_of_query(given)
+            if not {"conn_id", "sql"} <= set(given) <= {"conn_id", "sql", "parameters"}:
+                raise SuppressionError("suppression: a query must be given as {'conn_id': ..., 'sql': ...}")
+            found = rows_of_query(given["conn_id"], given["sql"], given.get("parameters"))
+            yield from (Row(position, fields) for position, fields in enumerate(found, 1))
             return
         given = rows_of_dict(given, "suppression")
     file = file_given(given, "suppression")
@@ -115,13 +109,6 @@ def _opt_outs(given: Any, columns: AnyColumns) -> Iterator[object]:
     entries = guarded_rows(_flat(given))
     for position, entry in enumerate(entries, 1):
         yield Row(position, entry) if isinstance(entry, Mapping) else entry
-
-
-def _opt_outs_of_query(given: Mapping[str, Any]) -> Iterator[Row]:
-    if not {"conn_id", "sql"} <= set(given) <= {"conn_id", "sql", "parameters"}:
-        raise SuppressionError("suppression: a query must be given as {'conn_id': ..., 'sql': ...}")
-    found = rows_of_query(given["conn_id"], given["sql"], given.get("parameters"))
-    return (Row(position, fields) for position, fields in enumerate(found, 1))
 
 
 def _flat(entries: Iterable[Any]) -> Iterator[object]:

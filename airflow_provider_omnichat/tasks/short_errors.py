@@ -17,12 +17,7 @@ _PROVIDER = "airflow_provider_omnichat."
 
 
 def short_errors(method: Callable[P, T]) -> Callable[P, T]:
-    """
-    Leave the provider's calls out of the traceback of an error that explains itself.
-
-    Calls of a user's function stay, and so does the whole traceback of any other error. Local variables are left out in
-    any case.
-    """
+    """Leave the provider's calls out of the traceback of an error that explains itself, and local variables always."""
     return leaves_no_locals(method, _shorten)
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_omnichat.api.privacy import describe_list, mask_numbers
+from airflow_provider_omnichat.campaign.rows.columns import Need
 from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
 from airflow_provider_omnichat.tasks.fields import Field, Kind, table, templated
 
@@ -33,8 +34,7 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
     :param to_column: the column that holds the number.
     :param message_column: a column that holds a row's own text, which is sent as it is; where it is empty, *message* is
         sent. So are columns ``message`` (without *message_column*) and ``link_placeholder``.
-    :param message: the text for rows without their own; ``{first_name}`` takes the column of that name. (templated; not
-        shown)
+    :param message: the text for rows without their own; ``{first_name}`` takes that column. (templated; not shown)
     :param key_column: the column that names a row in results and errors, such as ``customer_id``; not a personal one.
     :param results_table: a table to which one row is written for each row of the list, in blocks, complete before an
         error is raised; ``table``, ``schema.table`` or ``database.schema.table``, made if missing. All tries together
@@ -84,11 +84,10 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         self.message_column = message_column
         self.results_table = results_table
         self.results_conn_id = results_conn_id
-        self.refuse_what_is_no_text()
+        self.refuse_non_texts()
 
     def row_source(self, context: Context) -> RowSource:
         """Return the rows of the query."""
-        from airflow_provider_omnichat.campaign.rows.columns import Need
         from airflow_provider_omnichat.tasks.row_sources import QueryRows
 
         own = [Need("message", self.message_column, "message_column")] if self.message_column else []

@@ -90,7 +90,7 @@ def test_invites_are_found_by_their_ids(hook_for):
         ids = send(hook, 60)
         found = read(hook, by_ids(*ids, "not-there"))
     assert sorted(message.message_id for message in found) == sorted(ids)
-    assert {message.delivery for message in found} == {Delivery.DELIVERED}
+    assert {message.status.delivery for message in found} == {Delivery.DELIVERED}
     first = found[0]
     assert (first.destination, first.price, first.currency) == (NUMBER, Decimal("0.0405"), "EUR")
     assert first.sent_at <= first.done_at
@@ -282,7 +282,7 @@ def test_a_row_is_read_leniently(wire, hook_for):
     assert first.done_at == datetime(2026, 11, 1, 11, tzinfo=UTC)
     assert first.price is None
     assert first.status.raw["more"] == {}
-    assert first.delivery is second.delivery is Delivery.PENDING
+    assert first.status.delivery is second.status.delivery is Delivery.PENDING
 
 
 @pytest.mark.parametrize(

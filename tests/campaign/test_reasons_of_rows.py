@@ -72,7 +72,7 @@ def invite(**given: Any) -> Any:
     [
         ({"message": None}, "no_text", "message: is missing"),
         ({"message": 5}, "not_a_text", "message: must be a text, is a int"),
-        ({"message": "a\x00<link>"}, "not_a_text", "message: has a NUL character in it; mend the source's encoding"),
+        ({"message": "a\x00<link>"}, "not_a_text", "message: has a NUL character in it; fix the source's encoding"),
         (
             {"message": "Hello"},
             "no_link_placeholder",

@@ -17,7 +17,7 @@ from tests.support.list_sources import Sources
 
 WHOLE_DAY = SendWindow("00:00", "24:00", zone_column="zone")
 HALF = "\ud83d"
-REFUSED = "has half a character in it (a lone surrogate); mend the source's encoding"
+REFUSED = "has half a character in it (a lone surrogate); fix the source's encoding"
 
 
 def strictly(message: Any) -> None:

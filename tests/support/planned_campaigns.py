@@ -9,9 +9,9 @@ from typing import Any
 
 from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
-from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
-from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Columns, InviteDefaults
-from airflow_provider_omnichat.campaign.model.rows import Row
+from airflow_provider_omnichat.campaign.checks.text import InviteDefaults, MessageTemplate
+from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
+from airflow_provider_omnichat.campaign.model.rows import Columns, Row
 from airflow_provider_omnichat.campaign.rows.lists import ListedRows
 from airflow_provider_omnichat.sandbox.server import Sandbox
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from airflow_provider_omnichat.api.account import path_part
-from airflow_provider_omnichat.api.errors import AccountError
+from airflow_provider_omnichat.api.errors import AccountError, InvalidInviteError
 from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.reasons import ReasonCode
-from airflow_provider_omnichat.campaign.checks.text import check_text, invalid
+from airflow_provider_omnichat.campaign.checks.text import check_text
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
 
 
@@ -20,14 +20,7 @@ def check_invite(
     default_region: str | None = None,
     country: str | None = None,
 ) -> Invite:
-    """
-    Build an invite from what a DAG gave, or raise what is wrong with it.
-
-    See :func:`~airflow_provider_omnichat.campaign.phone.number.normalise_number` for *to*, *default_region* and
-    *country*, :func:`~airflow_provider_omnichat.campaign.checks.text.check_text` for the others.
-
-    :raises InvalidInviteError: names the field, what is wrong and what to do.
-    """
+    """Build an invite, or raise the InvalidInviteError that names the field, what is wrong and what to do."""
     number = normalise_number(to, default_region, country)
     text, placeholder = check_text(message, link_placeholder)
     return Invite(
@@ -43,7 +36,9 @@ def _required(field: str, value: object) -> str:
     try:
         part = path_part(field, value)
     except AccountError as error:
-        raise invalid(field, ReasonCode.UNUSABLE_APPLICATION, error.problem) from None
+        raise InvalidInviteError.of(field, ReasonCode.UNUSABLE_APPLICATION, error.problem) from None
     if part is None:
-        raise invalid(field, ReasonCode.NO_APPLICATION, "is missing; give it here or in the connection's extra")
+        raise InvalidInviteError.of(
+            field, ReasonCode.NO_APPLICATION, "is missing; give it here or in the connection's extra"
+        )
     return part

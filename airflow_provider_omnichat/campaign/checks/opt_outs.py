@@ -48,13 +48,11 @@ class Suppression:
     the wrong list or column.
 
     :param entries: numbers as people write them, or :class:`NationalOptOut`; blank ones are left out.
-    :param default_region: the country of numbers without a country code, as two letters.
     :raises SuppressionError: names the entries that cannot be read, without their numbers.
     """
 
     def __init__(self, entries: Iterable[object], default_region: str | None = None) -> None:
-        self.ignored = 0
-        """Entries with a word for no number."""
+        self.ignored = 0  # entries with a word for no number
         # Integers: the smallest form of a number in a set.
         self._numbers: set[int] = set()
         unreadable: list[str] = []
@@ -84,11 +82,11 @@ class Suppression:
                 " invited; correct them, leave entries without a number blank, or set default_region for national"
                 f" numbers. {'; '.join(unreadable)}"
             )
-        nobody = self.ignored + blank
-        if nobody and not self._numbers:
+        without_number = self.ignored + blank
+        if without_number and not self._numbers:
             raise SuppressionError(
-                f"suppression: not one of {nobody} entries is a phone number; is it the right list, and the right"
-                " column?"
+                f"suppression: not one of {without_number} entries is a phone number; is it the right list, and the"
+                " right column?"
             )
 
     def __len__(self) -> int:
@@ -106,8 +104,7 @@ def numbers_in(entries: Iterable[object], column: str, region_column: str | None
     Yield the numbers of an opt-out list that has columns.
 
     :param entries: rows of a file or query, or dicts as rows; anything else is a number and yielded as it is.
-    :param column: the one with the number; a row that has only one column need not name it so. See
-        :func:`~airflow_provider_omnichat.campaign.model.names.column_of` for spellings.
+    :param column: the one with the number, in any spelling; a row that has only one column need not name it so.
     :param region_column: the one with the country of the number. Some row must have it, unless each has one column.
     :raises SuppressionError: a row cannot be read, or has no column for its number or country, or two.
     """
@@ -128,13 +125,12 @@ def numbers_in(entries: Iterable[object], column: str, region_column: str | None
     if region_column and several and not any(region is not None for _, region in columns.values()):
         raise SuppressionError(
             f"suppression: no row has a column {shown_name(region_column)}, as region_column names it"
-            f" ({_has(several[0])}), so that a national number could be read as one of another country; use a list"
+            f" ({_listed(several[0])}), so that a national number could be read as one of another country; use a list"
             " with that column, or with one column only"
         )
 
 
 def _columns_of(row: Row, column: str, region_column: str | None) -> tuple[Any, Any]:
-    """Return the columns of the number and its country."""
     names = row.fields
     try:
         number = column_of(column, names)
@@ -144,12 +140,12 @@ def _columns_of(row: Row, column: str, region_column: str | None) -> tuple[Any, 
     if number is None:
         if len(names) != 1:
             raise SuppressionError(
-                f"suppression: row {row.position} has no column {shown_name(column)} ({_has(names)}); use a list with"
-                " that column, or with one column only"
+                f"suppression: row {row.position} has no column {shown_name(column)} ({_listed(names)}); use a list"
+                " with that column, or with one column only"
             )
         number = next(iter(names))
     return number, region
 
 
-def _has(names: Collection[Any]) -> str:
+def _listed(names: Collection[Any]) -> str:
     return f"it has {', '.join(shown_name(name) for name in names)}"

@@ -8,22 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """
-    The rows of one task, chosen by recipient: a person is always in the same partition, wherever the row is.
-
-    :param part: which one, from 0; *parts* is the same in all tasks that share the list.
-    """
+    """The rows of one task, chosen by recipient: a person is always in the same partition, wherever the row is."""
 
     part: int
     parts: int
 
     @classmethod
     def of(cls, given: object) -> Partition | None:
-        """
-        Build a partition from ``(part, parts)``, such as ``(0, 4)``; None is the whole list.
-
-        :raises ValueError: it is anything else; says what to write.
-        """
+        """Build a partition from ``(part, parts)``, such as ``(0, 4)``; None is the whole list."""
         if given is None:
             return None
         if isinstance(given, list | tuple) and len(given) == 2:

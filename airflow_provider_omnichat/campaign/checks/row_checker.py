@@ -13,11 +13,11 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.checks.invite import check_invite
 from airflow_provider_omnichat.campaign.checks.partition import Partition
-from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
+from airflow_provider_omnichat.campaign.checks.text import InviteDefaults
 from airflow_provider_omnichat.campaign.model.field_values import key_text, value_in
 from airflow_provider_omnichat.campaign.model.known_recipients import Seen
 from airflow_provider_omnichat.campaign.model.names import shown_name
-from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Refusal, Result, Row
+from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Columns, Refusal, Result, Row
 from airflow_provider_omnichat.campaign.phone.identity import identity_key, identity_of
 
 _DUPLICATE = Reason(ReasonCode.DUPLICATE_IN_LIST, "the same number appears earlier in this list")
@@ -40,29 +40,15 @@ class Rule(Protocol):
         """
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(slots=True)
 class RowChecker:
-    """
-    Turns rows into candidates, and remembers whom it has let through.
-
-    :param template: the text of rows without one of their own.
-    :param region_column: the field with the country of a row's number; *default_region* if it is empty.
-    :param key_column: the field that names a row in the results.
-    :param rules: asked in this order, until one refuses.
-    :param on_invite: called with each invite that could be sent, before the rules.
-    """
+    """Turns rows into candidates, and remembers whom it has let through; *on_invite* gets them before the rules."""
 
     campaign: str
-    template: MessageTemplate | None
-    link_placeholder: str
-    application_key: str | None
-    integration_type: str | None
-    default_region: str | None = None
-    to_column: str = "to"
-    region_column: str | None = None
-    key_column: str | None = None
+    invite: InviteDefaults
+    columns: Columns
     partition: Partition | None = None
-    rules: Sequence[Rule] = ()
+    rules: Sequence[Rule] = ()  # asked in this order, until one refuses
     on_invite: Callable[[Invite], None] | None = None
     _seen: Seen = field(default_factory=Seen, init=False)
 
@@ -77,26 +63,26 @@ class RowChecker:
         """Return a candidate, or how the row ended; None for a row of another partition."""
         if isinstance(row, BrokenRow):
             return self._invalid(row.position, None, None, row.reason)
-        fields = row.fields
-        to = value_in(fields, self.to_column)
-        own_key, country = value_in(fields, self.key_column), value_in(fields, self.region_column)
+        fields, columns, defaults = row.fields, self.columns, self.invite
+        to = value_in(fields, columns.to)
+        own_key, country = value_in(fields, columns.key), value_in(fields, columns.region)
         key = None if own_key is None else key_text(own_key) or None
         try:
             invite = check_invite(
                 to=to,
                 message=self._message(fields),
-                link_placeholder=value_in(fields, "link_placeholder") or self.link_placeholder,
-                application_key=self.application_key,
-                integration_type=self.integration_type,
-                default_region=self.default_region,
+                link_placeholder=value_in(fields, "link_placeholder") or defaults.link_placeholder,
+                application_key=defaults.application_key,
+                integration_type=defaults.integration_type,
+                default_region=defaults.default_region,
                 country=None if country is None else str(country),
             )
         except InvalidInviteError as error:
             reason = error.reason
-            if reason.field == "to" and self.to_column not in fields:
-                reason = Reason(ReasonCode.NO_NUMBER, f"the row has no field {shown_name(self.to_column)}", field="to")
-            elif reason.field == "default_region" and self.region_column:
-                reason = reason._replace(field=self.region_column)
+            if reason.field == "to" and columns.to not in fields:
+                reason = Reason(ReasonCode.NO_NUMBER, f"the row has no field {shown_name(columns.to)}", field="to")
+            elif reason.field == "default_region" and columns.region:
+                reason = reason._replace(field=columns.region)
             return self._invalid(row.position, key, to, reason)
         identity = identity_of(invite.to)
         if self.partition is not None and not self.partition.has(identity):
@@ -128,7 +114,7 @@ class RowChecker:
         own = value_in(fields, "message")
         if own is not None:
             return own  # as it is: it is data, and data are not evaluated
-        return self.template.render(fields) if self.template else None
+        return self.invite.template.render(fields) if self.invite.template else None
 
 
 def _refusal(position: int, key: str | None, to: str, outcome: Outcome, reason: Reason) -> Result:

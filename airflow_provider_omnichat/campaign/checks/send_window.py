@@ -15,7 +15,6 @@ from airflow_provider_omnichat.campaign.model.arguments import one_of
 from airflow_provider_omnichat.campaign.phone.time_zones import checked_zone, clock
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_EVERY_DAY = tuple(range(7))
 _TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})")
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
@@ -51,9 +50,7 @@ class Never:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """An answer, and from when until when it is valid."""
-
+class _Answer:
     since: datetime
     until: datetime
     answer: Open | Shut | Never
@@ -92,18 +89,21 @@ class SendWindow:
     """After midnight; the second is more than 24 hours for a window over the next midnight."""
     weekdays: tuple[int, ...] = field(init=False, repr=False)
     """The days as numbers; 0 is Monday."""
-    _known: dict[tuple[str, ...], _Known] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _known: dict[tuple[str, ...], _Answer] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         one_of("send_window.on_closed", self.on_closed, ("defer", "skip"))
-        opens, closes = _minutes_of_two(self.opens, self.closes)
+        opens, closes = _window_minutes(self.opens, self.closes)
         set_field = partial(object.__setattr__, self)
         set_field("minutes", (opens, closes if closes > opens else closes + _MIDNIGHT))
         set_field("weekdays", _numbers_of(self.days))
         if self.days is not None:  # a set would be shown in another order, and so change the DAG, in each parse
             set_field("days", ",".join(_DAYS[day][:3] for day in self.weekdays))
         if self.default_zone is not None:
-            set_field("default_zone", _checked_default(self.default_zone))
+            try:
+                set_field("default_zone", checked_zone(self.default_zone))
+            except InvalidInviteError as error:
+                raise ValueError(str(error.reason._replace(field="send_window.default_zone"))) from None
 
     @classmethod
     def of(cls, given: object) -> SendWindow | None:
@@ -118,45 +118,37 @@ class SendWindow:
         )
 
     def at(self, zones: tuple[str, ...], now: datetime) -> Open | Shut | Never:
-        """
-        Return whether a moment is inside, and until when; repeated calls with the same zones look the answer up.
-
-        :param zones: at least one, as :func:`~airflow_provider_omnichat.campaign.phone.location.zones_of` or
-            :func:`~airflow_provider_omnichat.campaign.phone.time_zones.checked_zone` returns them.
-        :param now: the moment, with its time zone.
-        :raises ValueError: no zones, an unknown zone, or a moment without a time zone.
-        """
+        """Return whether the moment *now* is inside the window in all *zones*, and until when."""
         if now.tzinfo is None:
             raise ValueError("now: has no time zone")
         known = self._known.get(zones)
         if known is None or not known.since <= now < known.until:
-            known = self._find_out(zones, now.astimezone(UTC))
+            known = self._answer_at(zones, now.astimezone(UTC))
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
             self._known[zones] = known
         return known.answer
 
-    def _find_out(self, zones: tuple[str, ...], now: datetime) -> _Known:
+    def _answer_at(self, zones: tuple[str, ...], now: datetime) -> _Answer:
         if not zones:
             raise ValueError("zones: none given; give at least one time zone")
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         end = today + _VIEW
         # Zones whose clocks agree are one in this set.
         clocks = {_clock_changes(zone, today) for zone in zones}
-        insides = reduce(_in_both, map(self._insides, clocks))
-        opens, closes = next((inside for inside in insides if inside[1] > now), (end, end))
+        openings = reduce(_overlaps, map(self._openings, clocks))
+        opens, closes = next((opening for opening in openings if opening[1] > now), (end, end))
         is_open = opens <= now
         change = closes if is_open else opens
         if change - now <= HORIZON:
-            return _Known(now, change, Open(change) if is_open else Shut(change))
+            return _Answer(now, change, Open(change) if is_open else Shut(change))
         # Later, what is beyond the horizon now comes within it.
-        return _Known(now, change - HORIZON, Open(None) if is_open else Never())
+        return _Answer(now, change - HORIZON, Open(None) if is_open else Never())
 
-    def _insides(self, changes: _Changes) -> list[_Interval]:
-        """Return the intervals inside the window in a zone, in UTC."""
+    def _openings(self, changes: _Changes) -> list[_Interval]:
         found: list[_Interval] = []
         for (since, offset), (until, _) in pairwise(changes):
-            for opens, closes in self._on_the_wall(
+            for opens, closes in self._local_openings(
                 since.replace(tzinfo=None) + offset, until.replace(tzinfo=None) + offset
             ):
                 begin, end = (opens - offset).replace(tzinfo=UTC), (closes - offset).replace(tzinfo=UTC)
@@ -166,7 +158,7 @@ class SendWindow:
                     found.append((begin, end))
         return found
 
-    def _on_the_wall(self, since: datetime, until: datetime) -> Iterator[_Interval]:
+    def _local_openings(self, since: datetime, until: datetime) -> Iterator[_Interval]:
         """Yield the intervals inside the window, by a clock that is not set in this time."""
         day = datetime.combine(since.date(), time()) - _DAY  # whose window may reach over midnight
         while day < until:
@@ -178,7 +170,7 @@ class SendWindow:
             day += _DAY
 
 
-def _in_both(one: list[_Interval], other: list[_Interval]) -> list[_Interval]:
+def _overlaps(one: list[_Interval], other: list[_Interval]) -> list[_Interval]:
     found = []
     at_one = at_other = 0
     while at_one < len(one) and at_other < len(other):
@@ -195,37 +187,34 @@ def _in_both(one: list[_Interval], other: list[_Interval]) -> list[_Interval]:
 
 @lru_cache(maxsize=2048)
 def _clock_changes(zone: str, today: datetime) -> _Changes:
-    """
-    Return the moments at which a zone's offset from UTC changes, with the new offset, from *today* to the end of view.
-
-    No library returns these moments, so they are searched for. No clock has been set twice within 24 hours since 1970:
-    the closest two changes in the database are a week apart.
-    """
+    """Return when a zone's offset from UTC changes, with the new offset, from *today* to the end of view."""
+    # No library returns these moments, so they are searched for, a day at a time. No clock has been set twice within 24
+    # hours since 1970: the closest two changes in the database are a week apart.
     calendar = clock(zone)
-    ahead = _ahead(calendar, today)
-    changes = [(today, ahead)]
+    offset = _offset(calendar, today)
+    changes = [(today, offset)]
     for number in range(_VIEW // _DAY):
         before, after = today + number * _DAY, today + (number + 1) * _DAY
-        ahead_after = _ahead(calendar, after)
-        if ahead_after != ahead:
+        offset_after = _offset(calendar, after)
+        if offset_after != offset:
             while after - before > _SECOND:
                 middle = before + (after - before) // _SECOND // 2 * _SECOND
-                if _ahead(calendar, middle) == ahead:
+                if _offset(calendar, middle) == offset:
                     before = middle
                 else:
                     after = middle
-            changes.append((after, ahead_after))
-            ahead = ahead_after
-    return (*changes, (today + _VIEW, ahead))
+            changes.append((after, offset_after))
+            offset = offset_after
+    return (*changes, (today + _VIEW, offset))
 
 
-def _ahead(calendar: tzinfo, moment: datetime) -> timedelta:
-    ahead = moment.astimezone(calendar).utcoffset()
-    assert ahead is not None  # every zone has one
-    return ahead
+def _offset(calendar: tzinfo, moment: datetime) -> timedelta:
+    offset = moment.astimezone(calendar).utcoffset()
+    assert offset is not None  # every zone has one
+    return offset
 
 
-def _minutes_of_two(opens: object, closes: object) -> tuple[int, int]:
+def _window_minutes(opens: object, closes: object) -> tuple[int, int]:
     minutes = _minutes(opens), _minutes(closes)
     if minutes[0] == _MIDNIGHT:
         raise ValueError('send_window: begins at 24:00, which is the end of a day; write "00:00"')
@@ -255,16 +244,9 @@ def _minutes(value: object) -> int:
     raise ValueError(f'send_window: {_shown(value)} is not a time of the day; write it {quoted}from "00:00" to "24:00"')
 
 
-def _checked_default(zone: object) -> str:
-    try:
-        return checked_zone(zone)
-    except InvalidInviteError as error:
-        raise ValueError(str(error.reason._replace(field="send_window.default_zone"))) from None
-
-
 def _numbers_of(days: object) -> tuple[int, ...]:
     if days is None:
-        return _EVERY_DAY
+        return tuple(range(7))
     if not isinstance(days, Iterable) or isinstance(days, bytes):
         raise _not_days(days)
     found: set[int] = set()

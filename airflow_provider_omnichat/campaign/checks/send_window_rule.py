@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
-from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
+from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.checks.send_window import Never, SendWindow, Shut
 from airflow_provider_omnichat.campaign.model.field_values import value_in
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Wait
@@ -16,13 +16,7 @@ from airflow_provider_omnichat.campaign.phone.time_zones import checked_zone, cl
 
 
 class WindowRule:
-    """
-    Finds for each recipient whether the window is open where they live, and if not, how long they have to wait.
-
-    It refuses nobody for being outside: only the ledger knows whether they have to wait or were sent to long ago.
-
-    :param now: returns the time.
-    """
+    """Finds whether the window is open where a recipient lives, and if not, how long they have to wait."""
 
     def __init__(self, window: SendWindow, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._window = window
@@ -34,16 +28,14 @@ class WindowRule:
         zones = self._zones(candidate, fields)
         state = self._window.at(zones, self._now())
         if isinstance(state, Never):
-            raise InvalidInviteError(
-                Reason(
-                    ReasonCode.NEVER_IN_SEND_WINDOW,
-                    "the number may be in several time zones, which are never inside send_window together; give a wider"
-                    " window, or the person's own zone in its zone_column",
-                    field=self._window.zone_column or "to",
-                    detail=f"{len(zones)} time zones",
-                )
+            raise InvalidInviteError.of(
+                self._window.zone_column or "to",
+                ReasonCode.NEVER_IN_SEND_WINDOW,
+                "the number may be in several time zones, which are never inside send_window together; give a wider"
+                " window, or the person's own zone in its zone_column",
+                f"{len(zones)} time zones",
             )
-        if isinstance(state, Shut):
+        if isinstance(state, Shut):  # no refusal: only the ledger knows whether they were sent to long ago
             return candidate._replace(wait=Wait(state.opens_at, _local(state.opens_at, zones)))
         return candidate if state.closes_at is None else candidate._replace(closes_at=state.closes_at.timestamp())
 
@@ -53,13 +45,11 @@ class WindowRule:
             return (checked_zone(own),)
         zones = zones_of(candidate.invite.to) or self._default
         if not zones:
-            raise InvalidInviteError(
-                Reason(
-                    ReasonCode.NO_TIME_ZONE,
-                    "its time zone cannot be told from the number, so that send_window cannot be kept; give"
-                    " it a default_zone, or the person's own zone in its zone_column",
-                    field="to",
-                )
+            raise InvalidInviteError.of(
+                "to",
+                ReasonCode.NO_TIME_ZONE,
+                "its time zone cannot be told from the number, so that send_window cannot be kept; give it a"
+                " default_zone, or the person's own zone in its zone_column",
             )
         return zones
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_omnichat.api.body import valid_text
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.privacy import scrub
-from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
+from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.model.field_values import HALF_A_CHARACTER, is_blank, plain_text_of, value_in
 from airflow_provider_omnichat.campaign.model.segments import MOST_BYTES, MOST_PARTS, refused_length
 
@@ -25,8 +26,8 @@ class MessageTemplate:
     Unlike :meth:`str.format`, it only looks up the row's own fields: no attributes, items, conversions or format
     specifications, so that neither a template nor a row can reach anything else.
 
-    :param text: the message. ``{first_name}`` is replaced by the row's field of that name: letters, digits,
-        underscores, words joined by single spaces or dashes, not beginning with a digit. ``{{`` and ``}}`` are braces.
+    :param text: ``{first_name}`` is replaced by the row's field of that name: letters, digits, underscores, words
+        joined by single spaces or dashes, not beginning with a digit. ``{{`` and ``}}`` are braces.
     :raises ValueError: *text* has anything else in braces; says what and where.
     """
 
@@ -40,7 +41,7 @@ class MessageTemplate:
         names: list[str] = []
         end = 0
         for brace in _BRACE.finditer(text):
-            pieces.append(_literal(text[end : brace.start()]))
+            pieces.append(_escape_percent(text[end : brace.start()]))
             end = brace.end()
             found = brace.group()
             if found in ("{{", "}}"):
@@ -48,7 +49,7 @@ class MessageTemplate:
             else:
                 names.append(_field_name(found, brace.start()))
                 pieces.append("%s")
-        pieces.append(_literal(text[end:]))
+        pieces.append(_escape_percent(text[end:]))
         self._format = "".join(pieces)
         self._names = tuple(names)
 
@@ -58,12 +59,7 @@ class MessageTemplate:
         return tuple(dict.fromkeys(self._names))
 
     def render(self, fields: Mapping[str, Any]) -> str:
-        """
-        Return the text with the fields of a row in it. Braces in a value are plain text.
-
-        :raises InvalidInviteError: a field is missing, blank, or not usable in a text; the error names the field and
-            not its value.
-        """
+        """Put a row's fields in; an InvalidInviteError names a missing or unusable field, and not its value."""
         values = []
         for name in self._names:
             value = value_in(fields, name)
@@ -74,12 +70,19 @@ class MessageTemplate:
         return f"MessageTemplate(<text of {len(self.text)} characters>, fields={self.fields!r})"
 
 
-def message_template(message: str, link_placeholder: str) -> MessageTemplate:
-    """
-    Parse the text of a list, and refuse one that is wrong for each of its rows.
+@dataclass(frozen=True, slots=True)
+class InviteDefaults:
+    """What is sent, unless a row says otherwise."""
 
-    :raises ValueError: says what is wrong, and what to do.
-    """
+    template: MessageTemplate | None = None
+    link_placeholder: str = "<link>"
+    application_key: str | None = None
+    integration_type: str | None = None
+    default_region: str | None = None  # the country of numbers without a country code, as two letters
+
+
+def message_template(message: str, link_placeholder: str) -> MessageTemplate:
+    """Parse the text of a list; raise ValueError for one that is wrong for each of its rows."""
     template = MessageTemplate(message)
     # One with fields is checked row by row: a field may contain the placeholder.
     if not template.fields:
@@ -88,40 +91,31 @@ def message_template(message: str, link_placeholder: str) -> MessageTemplate:
 
 
 def check_text(message: object, link_placeholder: object) -> tuple[str, str]:
-    """
-    Return a message and its placeholder, stripped of spaces at both ends.
-
-    :param message: must contain *link_placeholder*, else the SMS would invite to nowhere. It is too long only if the
-        vendor would refuse it with any link; one that fits without the link is accepted.
-    :param link_placeholder: the piece of *message* that the server replaces.
-    :raises InvalidInviteError: names the field, what is wrong and what to do.
-    """
+    """Return a message and its placeholder, stripped of spaces at both ends; raise InvalidInviteError."""
     text = _stripped("message", message)
     placeholder = _stripped("link_placeholder", link_placeholder)
     if placeholder not in text:
         problem = "does not contain the link placeholder, so that the SMS would have no link"
-        raise invalid("message", ReasonCode.NO_LINK_PLACEHOLDER, problem, _shown(placeholder))
+        raise InvalidInviteError.of("message", ReasonCode.NO_LINK_PLACEHOLDER, problem, _shown(placeholder))
+    # Only if the vendor would refuse it with any link; one that fits without the link is accepted.
     if too_long := refused_length(text, placeholder):
         problem = f"is too long, the vendor takes at most {MOST_PARTS} SMS and {MOST_BYTES:,} bytes"
-        raise invalid("message", ReasonCode.MESSAGE_TOO_LONG, problem, too_long)
+        raise InvalidInviteError.of("message", ReasonCode.MESSAGE_TOO_LONG, problem, too_long)
     return text, placeholder
-
-
-def invalid(field: str, code: ReasonCode, problem: str, detail: str = "") -> InvalidInviteError:
-    """Build the error for a field."""
-    return InvalidInviteError(Reason(code, problem, field=field, detail=detail))
 
 
 def _stripped(field: str, value: object) -> str:
     text = value.strip() if isinstance(value, str) else None
     if not text:
         if text is not None or is_blank(value):
-            raise invalid(field, ReasonCode.NO_TEXT, "is missing" if text is None else "is empty")
-        raise invalid(field, ReasonCode.NOT_A_TEXT, f"must be a text, is a {type(value).__name__}")
+            raise InvalidInviteError.of(field, ReasonCode.NO_TEXT, "is missing" if text is None else "is empty")
+        raise InvalidInviteError.of(field, ReasonCode.NOT_A_TEXT, f"must be a text, is a {type(value).__name__}")
     if valid_text(text) != text:
-        raise invalid(field, ReasonCode.NOT_A_TEXT, HALF_A_CHARACTER)
+        raise InvalidInviteError.of(field, ReasonCode.NOT_A_TEXT, HALF_A_CHARACTER)
     if "\x00" in text:
-        raise invalid(field, ReasonCode.NOT_A_TEXT, "has a NUL character in it; mend the source's encoding")
+        raise InvalidInviteError.of(
+            field, ReasonCode.NOT_A_TEXT, "has a NUL character in it; fix the source's encoding"
+        )
     return text
 
 
@@ -129,7 +123,7 @@ def _shown(placeholder: str) -> str:
     return repr(placeholder) if len(placeholder) <= 30 else f"({len(placeholder)} characters)"
 
 
-def _literal(text: str) -> str:
+def _escape_percent(text: str) -> str:
     return text.replace("%", "%%")
 
 
@@ -162,6 +156,5 @@ def _text_of(value: object, name: str, fields: Mapping[str, Any]) -> str:
         problem = f"is a {type(value).__name__} that cannot be put in a text"
     else:
         problem = "is empty in this row" if name in fields else "is not in this row"
-    raise InvalidInviteError(
-        Reason(ReasonCode.NO_FIELD_FOR_TEXT, f"needs the field {scrub(name)!r}, which {problem}", field="message")
-    )
+    needs = f"needs the field {scrub(name)!r}, which {problem}"
+    raise InvalidInviteError.of("message", ReasonCode.NO_FIELD_FOR_TEXT, needs)

@@ -122,7 +122,7 @@ async def _ask(block: Sequence[SentInvite], logs: SmsLogs, report: DeliveryRepor
             asked.setdefault(invite.message_id, []).append(invite)
     final = []
     async for message in logs.by_message_ids(list(asked)):
-        invites, state, status = asked.pop(message.message_id), message.delivery, message.status
+        invites, state, status = asked.pop(message.message_id), message.status.delivery, message.status
         for invite in invites:
             if state.is_final:
                 facts = (status.id, status.name, message.done_at, message.price, message.currency)

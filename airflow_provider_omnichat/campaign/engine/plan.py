@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
+from airflow_provider_omnichat.campaign.checks.text import InviteDefaults
 from airflow_provider_omnichat.campaign.ledger.interface import Ledger, NoLedger
 from airflow_provider_omnichat.campaign.model.arguments import is_number, one_of, seconds_of
 from airflow_provider_omnichat.campaign.model.place import NoPlace, Place
+from airflow_provider_omnichat.campaign.model.rows import Columns
 from airflow_provider_omnichat.campaign.preview.budget import Budget
 
 if TYPE_CHECKING:
@@ -21,59 +23,20 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.checks.opt_outs import Suppression
     from airflow_provider_omnichat.campaign.checks.partition import Partition
     from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker, Rule
-    from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
     from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
 
 
 @dataclass(frozen=True, slots=True)
-class InviteDefaults:
-    """
-    What is sent, unless a row says otherwise.
-
-    :param default_region: the country of numbers without a country code, as two letters.
-    """
-
-    template: MessageTemplate | None = None
-    link_placeholder: str = "<link>"
-    application_key: str | None = None
-    integration_type: str | None = None
-    default_region: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """
-    The fields of a row that say to whom.
-
-    :param to: the number.
-    :param region: the country of the number.
-    :param key: the user's name of the row.
-    """
-
-    to: str = "to"
-    region: str | None = None
-    key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Rules:
-    """
-    Who is left out, who has to wait, and which lists are refused as a whole.
-
-    :param frequency_cap: how often a person is invited at most, over all campaigns of the ledger.
-    :param partition: this task's share of the list; None for all of it.
-    :param budget: how large the whole list may be.
-    :param approved: the fingerprint of the approved list; None if no approval is needed.
-    """
+    """Who is left out, who has to wait, and which lists are refused as a whole."""
 
     opt_outs: Suppression | None = None
     send_window: SendWindow | None = None
-    frequency_cap: FrequencyCap | None = None
-    partition: Partition | None = None
-    own: tuple[Rule, ...] = ()
-    """Rules of the user's own, asked last."""
-    budget: Budget = field(default_factory=Budget)
-    approved: str | None = None
+    frequency_cap: FrequencyCap | None = None  # over all campaigns of the ledger
+    partition: Partition | None = None  # this task's share of the list; None for all of it
+    own: tuple[Rule, ...] = ()  # rules of the user's own, asked last
+    budget: Budget = field(default_factory=Budget)  # for the whole list
+    approved: str | None = None  # the fingerprint of the approved list; None if no approval is needed
 
     @property
     def waits(self) -> bool:
@@ -127,17 +90,11 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """
-    Where it is recorded.
+    """Where it is recorded."""
 
-    :param ledger: makes the ledger, in the thread that uses it.
-    :param results: takes the result rows.
-    :param patience: seconds that the ledger or the results may be away in the middle of sending.
-    """
-
-    ledger: Callable[[], Ledger] = NoLedger
+    ledger: Callable[[], Ledger] = NoLedger  # makes the ledger, in the thread that uses it
     results: Place = field(default_factory=NoPlace)
-    patience: float = 60.0
+    patience: float = 60.0  # seconds that the ledger or the results may be away in the middle of sending
 
     @property
     def location(self) -> str | None:
@@ -177,17 +134,5 @@ class CampaignPlan:
     ) -> RowChecker:
         from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
 
-        return RowChecker(
-            campaign=self.campaign,
-            template=self.invite.template,
-            link_placeholder=self.invite.link_placeholder,
-            application_key=self.invite.application_key,
-            integration_type=self.invite.integration_type,
-            default_region=self.invite.default_region,
-            to_column=self.columns.to,
-            region_column=self.columns.region,
-            key_column=self.columns.key,
-            partition=partition,
-            rules=[rule for rule in (*rules, *self.rules.own) if rule is not None],
-            on_invite=on_invite,
-        )
+        asked = [rule for rule in (*rules, *self.rules.own) if rule is not None]
+        return RowChecker(self.campaign, self.invite, self.columns, partition, asked, on_invite)

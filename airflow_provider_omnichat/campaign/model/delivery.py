@@ -11,13 +11,7 @@ from airflow_provider_omnichat.api.outcomes import Delivery
 
 
 class SentInvite(NamedTuple):
-    """
-    An accepted invite.
-
-    :param message_id: of the vendor.
-    :param sent_at: when it was accepted; None where nobody knows.
-    :param row: identifies its row in its place.
-    """
+    """An accepted invite; *row* identifies its row in its place."""
 
     message_id: str
     sent_at: datetime | None
@@ -25,12 +19,7 @@ class SentInvite(NamedTuple):
 
 
 class FinalStatus(NamedTuple):
-    """
-    How an invite ended, as the vendor's SMS logs say.
-
-    :param done_at: when; None where the vendor did not say.
-    :param price: of all its parts; None where the vendor did not say.
-    """
+    """How an invite ended, as the vendor's SMS logs say; the price is that of all its segments."""
 
     invite: SentInvite
     delivery: Delivery

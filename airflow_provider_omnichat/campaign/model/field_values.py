@@ -12,7 +12,7 @@ from uuid import UUID
 
 from airflow_provider_omnichat.api.body import valid_text
 
-HALF_A_CHARACTER = "has half a character in it (a lone surrogate); mend the source's encoding"
+HALF_A_CHARACTER = "has half a character in it (a lone surrogate); fix the source's encoding"
 
 _NOTHING = frozenset(
     {"", "\\N", "#N/A", "(null)", "(NULL)", "[null]", "[NULL]", "<null>", "<NULL>", "<NA>", "NaT", "nan", "NaN", "None"}
@@ -56,11 +56,7 @@ def is_blank(value: object) -> bool:
 
 
 def key_text(value: object) -> str:
-    """
-    Write the value that names a row: ``1017`` also if a data frame has made ``1017.0`` of it.
-
-    Bytes are written as the text they are, else in hexadecimal.
-    """
+    """Write the value that names a row: ``1017`` also if a data frame has made ``1017.0`` of it."""
     if isinstance(value, str):
         value = value.strip()
         whole = _WHOLE.fullmatch(value)
@@ -104,7 +100,6 @@ def _float_text(number: float) -> str | None:
 
 
 def _decimal_text(number: Decimal) -> str | None:
-    """Write a number without an exponent."""
     exponent = number.as_tuple().exponent
     if not isinstance(exponent, int) or abs(number.adjusted()) > _MOST_DIGITS or exponent < -_MOST_DIGITS:
         return None

@@ -9,14 +9,9 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 
 
 class Seen:
-    """
-    Remembers recipient keys by 80 bits of them, in about 11 bytes each; a set of the same takes 75.
+    """Remembers recipient keys by 80 bits of them, in about 11 bytes each; a set of the same takes 75."""
 
-    They are in 4096 heaps, by how they begin. A million make heaps of some 2 kB, in which one is found in well under a
-    microsecond.
-    """
-
-    _HEAD = 3
+    _HEAD = 3  # hexadecimal digits: 4096 heaps, of some 2 kB each for a million keys
     _SIZE = 9
     _END = 2 + 2 * _SIZE
 
@@ -36,11 +31,7 @@ class Seen:
 
 
 class KnownOutcomes(Mapping[str, Outcome]):
-    """
-    Outcomes by recipient key: 15 bytes each, in as many heaps as keys begin differently.
-
-    A dict of the same takes about 190 bytes each.
-    """
+    """Outcomes by recipient key, in 15 bytes each; a dict of the same takes about 190."""
 
     _ORDER = tuple(Outcome)
     _HEAD = 2

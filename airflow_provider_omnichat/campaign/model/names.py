@@ -23,7 +23,7 @@ class TwoColumnsError(RowSourceError):
 
 def column_of(wanted: Any, names: Collection[Any]) -> Any:
     """
-    Return the column of this name, as it is written there, else the only one that differs by capitals alone, else None.
+    Return the column of this name, else the only one that differs by capitals alone, else None.
 
     Databases change capitals on their own (Snowflake and Oracle to capitals, PostgreSQL to small letters), and so do
     people. White space around a name, a byte order mark, and how an accent is stored, do not count either.

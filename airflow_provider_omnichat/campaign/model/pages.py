@@ -17,50 +17,31 @@ class PageError(ValueError):
 
 
 class ShownRow(NamedTuple):
-    """
-    One row.
+    """One row of a page; what its place does not keep is None."""
 
-    :param key: the user's name of the row.
-    :param position: in the list, from 1; None if it is not kept.
-    :param number: the whole number; None if it is not kept.
-    :param outcome: one of the eight words, or ``claimed``.
-    :param reason_code: why it was not accepted, if that is known; *reason* is the same for people.
-    :param status: the name of the vendor's status.
-    :param at: when it ended; in UTC.
-    :param try_number: of the try that wrote it, if a later one may have replaced it without removing it yet.
-    :param delivery: its final status after it was accepted, if a sensor asked.
-    """
-
-    key: str | None
+    key: str | None  # the user's name of the row
     position: int | None
     number: str | None
-    outcome: str
+    outcome: str  # one of the eight words, or "claimed"
     reason_code: str | None = None
     reason: str | None = None
-    status: str | None = None
+    status: str | None = None  # the name of the vendor's status
     message_id: str | None = None
-    at: datetime | None = None
-    try_number: int | None = None
-    delivery: str | None = None
+    at: datetime | None = None  # when it ended, in UTC
+    try_number: int | None = None  # of the try that wrote it, if a later one may have replaced it
+    delivery: str | None = None  # its final status after it was accepted, if a sensor asked
 
 
 class PageQuery(NamedTuple):
-    """
-    Which rows: None for all.
-
-    :param status: the name of the vendor's status.
-    :param search: contained in the user's key, without regard to capitals.
-    :param after: where the page begins, from the page before; empty for the first.
-    :param size: rows at most.
-    """
+    """Which rows: None for all."""
 
     outcome: str | None = None
     reason_code: str | None = None
     status: str | None = None
-    search: str | None = None
+    search: str | None = None  # contained in the user's key, without regard to capitals
     order: Order = "list"
     is_descending: bool = False
-    after: str = ""
+    after: str = ""  # where the page begins, from the page before; empty for the first
     size: int = 50
 
     @property
@@ -70,13 +51,8 @@ class PageQuery(NamedTuple):
 
 
 class Page(NamedTuple):
-    """
-    Some rows.
-
-    :param after: for the next page; None at the end.
-    :param looked_at: how many rows were looked at if time ran out before the page was full; the next one goes on.
-    """
+    """Some rows."""
 
     rows: Sequence[ShownRow]
-    after: str | None
-    looked_at: int | None = None
+    after: str | None  # for the next page; None at the end
+    looked_at: int | None = None  # rows looked at, if time ran out before the page was full; the next one goes on

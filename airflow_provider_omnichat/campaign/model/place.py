@@ -105,11 +105,7 @@ class UnwrittenPlace(Place):
 
 
 class NoPlace(UnwrittenPlace):
-    """
-    No place for rows, or none that can be read from here.
-
-    :param why: the reason, for people.
-    """
+    """No place for rows, or none that can be read from here; *why* is the reason, for people."""
 
     kind = "none"
     location = None
@@ -117,23 +113,12 @@ class NoPlace(UnwrittenPlace):
     def __init__(self, why: str = "This task keeps no rows") -> None:
         self._why = why
 
-    def page(self, query: PageQuery) -> Page:
-        """See :class:`Place`."""
-        raise PlaceError(self._why)
-
-    def deliveries(self) -> Deliveries:
-        """See :class:`Place`."""
-        raise PlaceError(self._why)
+    def _cannot(self, what: str) -> PlaceError:
+        return PlaceError(self._why)
 
 
-class StateStorePlace(NoPlace):
-    """Airflow's task state store: it remembers recipients for the next try, and holds no rows."""
-
-    kind = "state_store"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This task keeps no rows that could be listed or followed: Airflow's task state store knows recipients only"
-            " by a hash, and no other task can read it. With ledger_conn_id, or in a batch with results_path or"
-            " results_table (if the list is a query), they are kept"
-        )
+STATE_STORE = NoPlace(
+    "This task keeps no rows that could be listed or followed: Airflow's task state store knows recipients only by a"
+    " hash, and no other task can read it. With ledger_conn_id, or in a batch with results_path or results_table (if"
+    " the list is a query), they are kept"
+)

@@ -1,8 +1,4 @@
-"""
-The rows of a list, from what the user gave to what may be sent.
-
-There is one of each for every row, so they are named tuples: a frozen dataclass takes four times as long to make.
-"""
+"""The rows of a list, from what the user gave to what may be sent."""
 
 from __future__ import annotations
 
@@ -20,11 +16,21 @@ from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 _SHORTEST_NUMBER_DIGITS = 6
 
 
+# One of each for every row, so they are named tuples: a frozen dataclass takes four times as long to make.
 class Row(NamedTuple):
     """One row of the user's list: its position, from 1, and its fields by column name, as they came."""
 
     position: int
     fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The fields of a row that hold the number, its country, and the user's name of the row."""
+
+    to: str = "to"
+    region: str | None = None
+    key: str | None = None
 
 
 def row_name(position: int, key: str | None) -> str:
@@ -55,11 +61,7 @@ class ListFailedError(OmnichatError):
 
 @dataclass(frozen=True, slots=True)
 class BrokenRow:
-    """
-    A row of the list that cannot be read: it counts, and ends as ``invalid``.
-
-    :param reason: with the line of the file, and nothing of its content.
-    """
+    """A row that cannot be read: it counts, and ends as ``invalid``. The reason shows nothing of its content."""
 
     position: int
     reason: Reason
@@ -79,12 +81,7 @@ class RowSource(Protocol):
 
 
 class Wait(NamedTuple):
-    """
-    Why an invite cannot be sent now.
-
-    :param opens_at: the first moment (UTC) at which it can.
-    :param until: the same for people, on the recipient's clock.
-    """
+    """Why an invite cannot be sent now: *opens_at* in UTC, *until* for people, on the recipient's clock."""
 
     opens_at: datetime
     until: str
@@ -96,23 +93,14 @@ class Wait(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """
-    A row that passed the checks.
-
-    :param position: in the list, from 1.
-    :param key: the user's name of the row, such as a customer id.
-    :param recipient: the name under which the ledger knows the recipient.
-    :param identity: the number by which the person is known.
-    :param closes_at: POSIX time from which it may no longer be sent, because it is late where the recipient lives.
-    :param wait: why it may not be sent yet.
-    """
+    """A row that passed the checks."""
 
     position: int
-    key: str | None
+    key: str | None  # the user's name of the row, such as a customer id
     invite: Invite
-    recipient: str
-    identity: str
-    closes_at: float | None = None
+    recipient: str  # the name under which the ledger knows the recipient
+    identity: str  # the number by which the person is known
+    closes_at: float | None = None  # POSIX time from which it is too late in the day where the recipient lives
     wait: Wait | None = None
 
 
@@ -138,15 +126,11 @@ class Result(NamedTuple):
     """
     How one row ended: the row of the results, with the whole number.
 
-    :param position: in the list, from 1.
-    :param key: the user's name of the row.
     :param to: the number as it was sent, or as the row had it if it could not be read.
     :param at: when it ended, ISO 8601 in UTC.
-    :param status_group: ``groupId`` of the vendor's status.
-    :param status_name: for people; code decides by group and id.
+    :param status_group: ``groupId`` of the vendor's status; code decides by it and the id, never by the name.
     :param message_count: number of SMS segments as the vendor counted them.
     :param attempts: requests made in the try that ended it.
-    :param reason: why it was not accepted, if that is known.
     """
 
     position: int

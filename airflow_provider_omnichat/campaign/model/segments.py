@@ -11,17 +11,13 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+# Segments, and bytes in UTF-8, that the vendor takes in one message (else status 25). Chinese reaches the bytes first.
 MOST_PARTS = 25
-"""Segments of one message that the vendor takes at most; it refuses a longer one (status 25)."""
-
 MOST_BYTES = 4000
-"""Bytes of one message in UTF-8 that the vendor takes at most: Chinese reaches this limit first."""
-
+# No text of so many characters is too long: a segment of UCS-2 takes 33 characters of two units, such as emojis.
 SURELY_FITS = MOST_PARTS * 33
-"""No text of so many characters is too long: a segment of UCS-2 takes 33 characters of two units, such as emojis."""
-
+# The length of the vendor's link is not documented, so this is a guess.
 ASSUMED_LINK_LENGTH = 40
-"""Assumed characters of a link of unknown length; nothing is documented, so this is a guess."""
 
 _BASIC = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
@@ -47,15 +43,7 @@ _SEGMENT = {Encoding.GSM7: 153, Encoding.UCS2: 67}
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    r"""
-    What a text takes.
-
-    :param encoding: GSM-7, or UCS-2 as soon as one character is outside GSM-7.
-    :param units: its length as it is counted: in GSM-7 an escaped character (``€[]{}\^~|``) counts as two; in UCS-2
-        a character beyond the first 65,536, such as an emoji, does.
-    :param parts: number of segments.
-    :param size_bytes: its length in UTF-8.
-    """
+    """What a text takes. *units* is its length as it is counted, with characters that count as two."""
 
     encoding: Encoding
     units: int
@@ -69,12 +57,7 @@ class Segments:
 
 
 def count_segments(text: str) -> Segments:
-    """
-    Count the segments of a text that has the link in it, or something as long in its place.
-
-    A character of two units is never split between two segments: it moves to the next one and leaves a unit empty, as
-    phones need it to be. So a text may take one more than its units alone would fill.
-    """
+    """Count the segments of a text that has the link in it, or something as long in its place."""
     if _BASIC_ONLY.fullmatch(text):
         length = len(text)
         return Segments(Encoding.GSM7, length, 1 if length <= 160 else -(-length // 153), _size(text))
@@ -107,12 +90,11 @@ def outside_gsm7(text: str) -> list[str]:
 
 
 def _counted(encoding: Encoding, text: str, wide: list[int]) -> Segments:
-    """Count a text with characters of two units, at these positions."""
     units = len(text) + len(wide)
     if units <= _SINGLE[encoding]:
         return Segments(encoding, units, 1, _size(text))
     segment = _SEGMENT[encoding]
-    # Each one that would fall on the border between two segments moves everything behind it by one unit.
+    # Phones need both units in one segment: each one on a border moves everything behind it by one unit.
     moved = 0
     for before, at in enumerate(wide):
         if (at + before + moved) % segment == segment - 1:

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 
 def sentences(*texts: str | None) -> str:
-    """
-    Join texts, each as one sentence with a full stop; empty ones are left out.
-
-    The text of an error, or the reason of a row, has no full stop at its end, unless the vendor, a driver or a user's
-    function wrote it.
-    """
+    """Join texts, each as one sentence with a full stop; empty ones are left out."""
     return " ".join(_ended(text) for each in texts if each and (text := each.strip(" ,;:\n")))
 
 

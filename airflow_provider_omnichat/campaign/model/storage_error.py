@@ -9,7 +9,6 @@ class StorageError(OmnichatError):
     """
     Records cannot be read or written.
 
-    :param text: what cannot be done, why, and what to do about it.
     :param is_outage: it may be over in a moment, such as the restart of a database; then the same call can be made
         again, whether or not the first one arrived.
     """

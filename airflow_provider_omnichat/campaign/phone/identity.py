@@ -16,7 +16,7 @@ def recipient_key(campaign: str, number: str) -> str:
 
 def identity_key(campaign: str, identity: Identity) -> str:
     """
-    Return the name under which a ledger knows a recipient: a hash (32 hexadecimal digits), so that it stores no number.
+    Return the name under which a ledger knows a recipient: 32 hexadecimal digits, so that it stores no number.
 
     A hash of a phone number can be found again by trying all numbers; it is a pseudonym and not anonymous.
     """

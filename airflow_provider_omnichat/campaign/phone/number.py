@@ -9,7 +9,7 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberType, ValidationResult
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
-from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
+from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.phone.identity import in_use
 from airflow_provider_omnichat.campaign.phone.ready_number import AND_ANOTHER, ready_digits
 from airflow_provider_omnichat.campaign.phone.written import invalid_number, more_than_one, plain_text
@@ -49,7 +49,6 @@ def normalise_number(number: object, default_region: str | None = None, country:
       the area code 4915), and nothing is a landline that is a mobile number of another country.
     - Old writings of mobile numbers (Mexico's 1, Brazil's eight digits) are converted to today's.
 
-    :param number: as it was written.
     :param default_region: the country of numbers without a country code, as two letters (ISO 3166): ``CH``.
     :param country: the same for this number alone; takes precedence over *default_region*.
     :raises InvalidInviteError: it is not a possible number, or could be two; the error shows it masked.
@@ -65,13 +64,8 @@ def checked_region(region: str | None) -> str | None:
         return None
     if letters not in phonenumbers.SUPPORTED_REGIONS:
         hint = "; the United Kingdom is GB" if letters == "UK" else ""
-        raise InvalidInviteError(
-            Reason(
-                ReasonCode.UNKNOWN_COUNTRY,
-                f"is not a country; write two letters such as CH{hint}",
-                field="default_region",
-            )
-        )
+        problem = f"is not a country; write two letters such as CH{hint}"
+        raise InvalidInviteError.of("default_region", ReasonCode.UNKNOWN_COUNTRY, problem)
     return letters
 
 
@@ -98,12 +92,8 @@ def _parsed_digits(number: object, region: str | None, named: bool) -> str:
 
 
 def _ways_to_read(text: str) -> list[str]:
-    """
-    Return the digits after a plus, if any; with a zero in brackets, two readings, the one without it first.
-
-    Separators decide nothing: ``(49) 171 1234567`` is what ``491711234567`` is.
-    """
-    plus = "+" if "+" in text else ""
+    """Return the digits after a plus, if any; with a zero in brackets, two readings, the one without it first."""
+    plus = "+" if "+" in text else ""  # other separators decide nothing: (49) 171 1234567 is what 491711234567 is
     digits = "".join(filter(str.isdigit, text))
     optional = _OPTIONAL_ZERO.search(text)
     if optional is None:
@@ -259,7 +249,6 @@ def _parse(text: str, shown: object, region: str | None = None) -> PhoneNumber:
 
 
 def _try_parse(text: str, region: str | None = None) -> PhoneNumber | None:
-    """Parse digits, perhaps after a plus; None if they are not a number."""
     if text.startswith("+0"):
         return None
     try:
@@ -275,7 +264,6 @@ def _today(number: PhoneNumber) -> PhoneNumber:
 
 
 def _valid_of(ways: Iterable[tuple[str, str | None]]) -> dict[str, PhoneNumber]:
-    """Return the valid numbers among some readings, by their digits."""
     found = (_try_parse(*way) for way in ways)
     return {_digits_of(number): number for number in found if number and phonenumbers.is_valid_number(number)}
 

@@ -34,18 +34,12 @@ def ready_digits(number: object, region: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """
-    The part of a country's numbering plan that decides whether parsing changes a number.
-
-    :param lengths: of numbers without the country code.
-    :param pattern: of existing numbers; checked for one that begins with a zero, which seldom belongs to it.
-    :param prefix: dialled before a number inside the country; parsing removes it.
-    """
+    """The part of a country's numbering plan that decides whether parsing changes a number."""
 
     code_length: int
-    lengths: frozenset[int]
-    pattern: re.Pattern[str]
-    prefix: re.Pattern[str] | None
+    lengths: frozenset[int]  # without the country code
+    pattern: re.Pattern[str]  # asked only for a number that begins with a zero, which seldom belongs to it
+    prefix: re.Pattern[str] | None  # dialled before a number inside the country; parsing removes it
 
     def leaves(self, digits: str) -> bool:
         """Return whether parsing finds a possible number in these digits and changes none of them."""

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.privacy import describe_text, scrub
-from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
+from airflow_provider_omnichat.api.reasons import ReasonCode
 
 _OFFSET = re.compile(r"([+-])(0[0-9]|1[0-4]):([0-5][0-9])")
 _NO_PLACES = frozenset({"Factory", "localtime"})
@@ -19,11 +19,10 @@ _ADVICE = "write an IANA name such as Europe/Zurich, or an offset such as +02:00
 
 def checked_zone(name: object) -> str:
     """
-    Return a time zone as the IANA database writes it.
+    Return a time zone as the IANA database writes it; raise InvalidInviteError for an unknown one.
 
     :param name: an IANA name (``Europe/Zurich``; capitals and spaces do not matter) or a fixed offset from UTC
         (``+05:30``, at most 14 hours), without daylight saving.
-    :raises InvalidInviteError: naming ``time_zone``, what is wrong and what to write.
     """
     if not isinstance(name, str):
         raise _not_a_zone(f"must be a text, is a {type(name).__name__}")
@@ -64,4 +63,4 @@ def known_zones() -> Mapping[str, str]:
 
 def _not_a_zone(problem: str, shown: str = "") -> InvalidInviteError:
     text, detail = (problem, f"{shown}; {_ADVICE}") if shown else (f"{problem}; {_ADVICE}", "")
-    return InvalidInviteError(Reason(ReasonCode.NOT_A_TIME_ZONE, text, field="time_zone", detail=detail))
+    return InvalidInviteError.of("time_zone", ReasonCode.NOT_A_TIME_ZONE, text, detail)

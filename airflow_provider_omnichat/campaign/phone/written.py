@@ -64,8 +64,6 @@ def plain_text(number: object) -> str:
 
     It accepts whole numbers of any type, also the ``41793026727.0`` that a data frame makes of a column with an empty
     cell, and removes invisible characters and a spreadsheet's apostrophe before the number.
-
-    :raises InvalidInviteError: it cannot be one phone number; the error shows it masked.
     """
     text = _visible(_as_text(number), number)
     if text[:1] in _APOSTROPHES:
@@ -73,9 +71,11 @@ def plain_text(number: object) -> str:
     if text[:4].lower() == "tel:":
         text = text[4:].lstrip()
     if not text:
-        raise _invalid(ReasonCode.NO_NUMBER, "is blank")
+        raise InvalidInviteError.of("to", ReasonCode.NO_NUMBER, "is blank")
     if len(text) > _LONGEST_INPUT:
-        raise _invalid(ReasonCode.NOT_A_NUMBER, _NO_PHONE_NUMBER, f"{len(text)} characters; give one number only")
+        raise InvalidInviteError.of(
+            "to", ReasonCode.NOT_A_NUMBER, _NO_PHONE_NUMBER, f"{len(text)} characters; give one number only"
+        )
     text = _without_decimal_tail(text, number)
     _check_characters(text, number)
     return _without_slash(text, number)
@@ -101,26 +101,26 @@ def more_than_one(number: object) -> InvalidInviteError:
     )
 
 
-def _invalid(code: ReasonCode, problem: str, detail: str = "") -> InvalidInviteError:
-    return InvalidInviteError(Reason(code, problem, field="to", detail=detail))
-
-
 def _not_a_number(number: object, problem: str) -> InvalidInviteError:
     return invalid_number(number, ReasonCode.NOT_A_NUMBER, problem)
 
 
 def _as_text(number: object) -> str:
     if is_blank(number):
-        raise _invalid(ReasonCode.NO_NUMBER, "is missing")
+        raise InvalidInviteError.of("to", ReasonCode.NO_NUMBER, "is missing")
     if isinstance(number, str):
         return number
     if isinstance(number, RoundedFloat):
         raise _lost("comes from a column of 32-bit floats, or was written with an exponent")
     if isinstance(number, bool) or not isinstance(number, Real | Decimal):
-        raise _invalid(ReasonCode.NOT_A_NUMBER, f"must be one phone number as a text, is a {type(number).__name__}")
+        raise InvalidInviteError.of(
+            "to", ReasonCode.NOT_A_NUMBER, f"must be one phone number as a text, is a {type(number).__name__}"
+        )
     if isinstance(number, Integral):
         if abs(int(number)) >= 10**_LONGEST_INPUT:  # Python would not even write it
-            raise _invalid(ReasonCode.NOT_A_NUMBER, _NO_PHONE_NUMBER, f"more than {_LONGEST_INPUT} digits")
+            raise InvalidInviteError.of(
+                "to", ReasonCode.NOT_A_NUMBER, _NO_PHONE_NUMBER, f"more than {_LONGEST_INPUT} digits"
+            )
         return str(int(number))
     if not isinstance(number, float | Decimal):
         # Of 32 bits, such as numpy's float32: it has digits, and not all of them are those of the number.
@@ -132,7 +132,7 @@ def _as_text(number: object) -> str:
 
 
 def _lost(problem: str) -> InvalidInviteError:
-    return _invalid(ReasonCode.NUMBER_LOST_DIGITS, f"{problem}; {_AS_TEXT}")
+    return InvalidInviteError.of("to", ReasonCode.NUMBER_LOST_DIGITS, f"{problem}; {_AS_TEXT}")
 
 
 def _unrounded(whole: str) -> str:
@@ -201,7 +201,7 @@ def _without_decimal_tail(text: str, given: object) -> str:
 
 def _check_characters(text: str, given: object) -> None:
     if _SHEET_ERROR.fullmatch(text):
-        raise _not_a_number(given, "is what a spreadsheet shows for an error, such as #REF!; mend the sheet")
+        raise _not_a_number(given, "is what a spreadsheet shows for an error, such as #REF!; fix the sheet")
     if any(character.isalpha() for character in text):
         raise _not_a_number(given, f"has letters in it; {_ONLY}")
     if (beginning := _BEGINNING.match(text)) and beginning[1]:

@@ -50,20 +50,9 @@ class Sample:
 
 
 class Preview:
-    """
-    Sums up a dry run row by row, in memory that does not grow with the list.
+    """Sums up a dry run row by row, with numbers masked, in memory that does not grow with the list."""
 
-    Phone numbers are masked, also those in messages.
-
-    :param template: the text of all rows; a word such as ``null`` in it is intended.
-    """
-
-    def __init__(
-        self,
-        price_per_segment: float | None = None,
-        currency: str | None = None,
-        template: str = "",
-    ) -> None:
+    def __init__(self, price_per_segment: float | None = None, currency: str | None = None, template: str = "") -> None:
         self.price = price_per_segment
         self.currency = currency
         self.later: Counter[Wait] = Counter()
@@ -79,7 +68,7 @@ class Preview:
         self.longest = 0
         self.noticed: Counter[str] = Counter()
         self.first_rows: dict[str, list[int]] = {}
-        self._meant = set(_NO_VALUE.findall(template))
+        self._meant = set(_NO_VALUE.findall(template))  # such a word in the text of all rows is intended
         self._first_samples: list[Sample] = []
         self._samples_of_kinds: dict[tuple[str, Encoding, int], Sample] = {}
 

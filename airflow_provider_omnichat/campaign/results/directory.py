@@ -65,18 +65,13 @@ def file_name(text: str) -> FileName | None:
 
 def file_names(directory: Directory) -> list[FileName]:
     """List the result files of a directory, sorted; none if it does not exist."""
-    names = []
     try:
-        if directory.exists():
-            for path in directory.iterdir():
-                name = file_name(path.name)
-                if name is not None:
-                    names.append(name)
+        paths = directory.iterdir() if directory.exists() else ()
+        return sorted(name for path in paths if (name := file_name(path.name)))
     except FileNotFoundError:
-        pass
+        return []
     except Exception as error:
         raise_file_error(directory, "listed", error)
-    return sorted(names)
 
 
 def owner_of(directory: Directory) -> str | None:

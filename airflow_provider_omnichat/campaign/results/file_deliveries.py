@@ -1,9 +1,4 @@
-"""
-Final statuses of accepted invites, in files beside their result files.
-
-They are in the folder ``delivery`` of the results, each block in its own file: object storage cannot append. The
-result files stay as they are. Rows are joined by ``message_id`` (or by ``row``), and hold no number.
-"""
+"""Final statuses of accepted invites, in the folder ``delivery`` beside the result files, which stay as they are."""
 
 from __future__ import annotations
 
@@ -26,11 +21,7 @@ COLUMNS = ("row", "message_id", "delivery", "status_id", "status_name", "deliver
 
 
 class FileDeliveries:
-    """
-    The :class:`.Deliveries` of the results in a directory.
-
-    :param read: reads the results.
-    """
+    """The :class:`.Deliveries` of the results in a directory, which *read* reads."""
 
     def __init__(self, directory: Directory, read: Callable[[], Iterator[Result]]) -> None:
         self._directory = directory
@@ -48,6 +39,7 @@ class FileDeliveries:
     def record(self, statuses: Sequence[FinalStatus]) -> None:
         """See :class:`.Deliveries`; in the format of the result files."""
         ending = "csv" if any(name.format == "csv" for name in file_names(self._directory)) else "jsonl"
+        # Each block in its own file: object storage cannot append. Rows are joined by message_id, and hold no number.
         path = self._folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.{ending}"
         rows = [_values(each) for each in statuses]
         if ending == "csv":
@@ -90,8 +82,7 @@ class FileDeliveries:
             raise_file_error(self._folder, "listed", error)
 
 
-def _values(status: FinalStatus) -> tuple[Any, ...]:
-    """Return the values in the order of COLUMNS."""
+def _values(status: FinalStatus) -> tuple[Any, ...]:  # in the order of COLUMNS
     return (
         status.invite.row,
         status.invite.message_id,

@@ -45,14 +45,7 @@ def can_be_sorted(directory: Directory) -> bool:
 
 
 def page_of(directory: Directory, query: PageQuery) -> Page:
-    """
-    Read a page; one that is not full after two seconds is returned as it is.
-
-    A page goes on where the one before ended: at a byte of a file. The files come in the order in which they were
-    begun, so that what a later try writes between two pages is still to come, and no row is missed if that try has
-    removed the file in which the page before ended. Rows that no later try has replaced yet have the number of their
-    try.
-    """
+    """Read a page; one that is not full after two seconds is returned as it is."""
     try:
         names = _names(directory)
         if query.order == "list":
@@ -112,7 +105,7 @@ def _sorted(directory: Directory, names: Sequence[FileName], query: PageQuery) -
 def _rows(directory: Directory, name: FileName, start: int, newest: int) -> Iterator[tuple[int, ShownRow | None]]:
     """Read the rows of a file from a byte on, each with the byte at which the next one begins."""
     path = directory / str(name)
-    is_old = name.kind == "rest" and name.run < newest
+    is_old = name.kind == "rest" and name.run < newest  # no later try has replaced these rows yet
     try:
         with path.open("rb") as file:
             columns = csv_columns(file.readline().decode(errors="replace")) if name.format == "csv" else None
@@ -136,6 +129,8 @@ def _rows(directory: Directory, name: FileName, start: int, newest: int) -> Iter
 
 
 def _age(name: FileName) -> tuple[Any, ...]:
+    # In the order in which files are begun: what a later try writes between two pages is still to come, and no row is
+    # missed if that try has removed the file in which the page before ended.
     return (name.run, name.kind != "sent", name.token, name.part)
 
 
@@ -144,7 +139,6 @@ def _newest_run(names: Sequence[FileName]) -> int:
 
 
 def _chosen(names: Sequence[FileName], outcome: str | None) -> list[FileName]:
-    """Return the files that can have such a row."""
     kind = "sent" if outcome in DECIDED else "rest"
     return [name for name in names if outcome is None or name.kind == kind]
 

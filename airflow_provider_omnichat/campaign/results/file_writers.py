@@ -130,11 +130,8 @@ class ObjectParts(Writer):
 
 
 def cut_torn_line(path: Path) -> None:
-    """
-    Cut off the last line of a file if a crash has torn it, so that other tools can read the file.
-
-    It may fail: this provider reads the file as it is. An empty file is left: somebody may be about to write to it.
-    """
+    """Cut off the last line of a file if a crash has torn it, so that other tools can read the file."""
+    # It may fail: this provider reads the file as it is. An empty file is left: somebody may be about to write to it.
     with suppress(OSError), path.open("r+b") as file:
         end = file.seek(0, os.SEEK_END)
         at = end

@@ -47,13 +47,11 @@ class ResultFiles(Place):
     file system knows owners.
 
     :param directory: a :class:`pathlib.Path`, or one that works like it on object storage.
-    :param format: ``jsonl`` or ``csv``.
     :param try_number: only names files. The same number again overwrites nothing.
     :param recipient_of: returns the recipient key of a number; needed to write.
     :param owner: the batch; a directory with the rows of another one is refused. None takes any.
     :param key_column: what the user calls the row's key, such as ``customer_id``; None writes no key.
-    :param part_rows: rows after which a part goes to object storage.
-    :param part_seconds: seconds after which a smaller part goes out at the next :meth:`write`.
+    :param part_rows: rows after which a part goes to object storage, a smaller one after *part_seconds*.
     :raises ValueError: *key_column* is the name of another column, or *format* is neither of the two.
     """
 
@@ -206,8 +204,6 @@ def read_results(directory: Directory) -> Iterator[Result]:
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """The files of earlier tries, and the names of those of this one."""
-
     before: Sequence[FileName]
     run: int
     token: str
@@ -227,7 +223,6 @@ def _read_file(path: Any, format: str) -> Iterator[tuple[int, Result | None]]:
 
 
 def _each(calls: Iterable[Callable[[], None]]) -> None:
-    """Make all calls, then raise the first error."""
     first: ResultFileError | None = None
     for call in calls:
         try:

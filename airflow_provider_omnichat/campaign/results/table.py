@@ -30,12 +30,7 @@ from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.delivery import SqlDeliveries
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
 from airflow_provider_omnichat.campaign.sql.values import fitted, flat, integer, stamp, storable
-from airflow_provider_omnichat.campaign.sql.written_table import (
-    DELIVERY_COLUMNS,
-    NAME_LENGTH,
-    AnyDialect,
-    WrittenTable,
-)
+from airflow_provider_omnichat.campaign.sql.written_table import DELIVERY_COLUMNS, NAME_LENGTH, AnyDialect, WrittenTable
 
 _KEY_LENGTH = 1000
 _LONGEST_NAME = 63
@@ -76,13 +71,7 @@ _WORDS = Words(ResultTableError, "select, insert and delete, and to create the t
 
 @dataclass(frozen=True, slots=True)
 class ResultSchema(WrittenTable):
-    """
-    The name and columns of a table of result rows.
-
-    :param name: ``table``, ``schema.table`` or ``database.schema.table``, without quotes, so that it means what it
-        means in the user's own queries.
-    :raises PlaceError: the name is anything else.
-    """
+    """The name and columns of a table of result rows; PlaceError if the name is not one, two or three parts."""
 
     kind: ClassVar = "results"
     declared: ClassVar = _COLUMNS + DELIVERY_COLUMNS
@@ -114,12 +103,11 @@ class ResultSchema(WrittenTable):
 
 class ResultTable(Place):
     """
-    A table that holds result rows.
+    A table that holds result rows; connects when first used.
 
     Rows wait until writing them costs no more than a tenth of the time, by how long the last block took: a fast
-    database gets them at once, a warehouse in blocks of up to 20,000. Connects when first used.
+    database gets them at once, a warehouse in blocks of up to 20,000.
 
-    :param table: see :class:`ResultSchema`; created if it is missing.
     :param batch: the task instance without the try number, and what else sets a batch apart; in the column ``batch``.
     :param try_number: only for people.
     :param recipient_of: returns the recipient key of a number; needed to write.
@@ -186,7 +174,7 @@ class ResultTable(Place):
                         stale.add(str(try_id))
             return known or {}, stale
 
-        self._session.write(self._rehearse)
+        self._session.write(self._check_rights)
         known, stale = self._session.read(read, streaming=True)
         self._stale = tuple(sorted(stale))
         return known
@@ -217,7 +205,7 @@ class ResultTable(Place):
         """See :class:`.Place`."""
         return self._deliveries
 
-    def _rehearse(self, cursor: Any) -> None:
+    def _check_rights(self, cursor: Any) -> None:
         """Delete and insert nothing, so that missing rights are found now and not when the first invites are out."""
         name, columns = self._schema.name, ", ".join(COLUMNS)
         cursor.execute(f"DELETE FROM {name} WHERE 1 = 0")  # noqa: S608 - checked names only
@@ -257,7 +245,6 @@ class ResultTable(Place):
             cursor.execute(self._insert(len(several)), flat(several))
 
     def _delete(self, cursor: Any, condition: str | None, among: Mapping[str, Sequence[Any]]) -> None:
-        """Delete rows of this batch whose columns have one of some values each."""
         chosen = [f"{column} IN ({self._schema.marks(len(values))})" for column, values in among.items()]
         where = " AND ".join([f"batch = {self._schema.placeholder}", *([condition] if condition else []), *chosen])
         sql = f"DELETE FROM {self._schema.name} WHERE {where}"  # noqa: S608 - checked names only
@@ -267,8 +254,7 @@ class ResultTable(Place):
         row = f"({self._schema.marks(len(COLUMNS))})"
         return f"INSERT INTO {self._schema.name} ({', '.join(COLUMNS)}) VALUES {', '.join([row] * rows)}"  # noqa: S608 - as above
 
-    def _values(self, row: Result) -> tuple[Any, ...]:
-        """Return the values in the order of the table's columns."""
+    def _values(self, row: Result) -> tuple[Any, ...]:  # in the order of COLUMNS
         at = datetime.fromisoformat(row.at).astimezone(UTC)
         return (
             self._stored_batch,

@@ -32,12 +32,7 @@ def page_of(database: SqlDatabase, table: WrittenTable, batch: str, query: PageQ
 
 def _statement(table: WrittenTable, batch: str, query: PageQuery) -> tuple[str, list[Any]]:
     mark = table.placeholder
-    wanted = {
-        "batch": batch,
-        "outcome": query.outcome,
-        "reason_code": query.reason_code,
-        "status_name": query.status,
-    }
+    wanted = {"batch": batch, "outcome": query.outcome, "reason_code": query.reason_code, "status_name": query.status}
     parameters: list[Any] = [value for value in wanted.values() if value is not None]
     conditions = [f"{name} = {mark}" for name, value in wanted.items() if value is not None]
     if query.search:

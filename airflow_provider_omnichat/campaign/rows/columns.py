@@ -25,13 +25,7 @@ _HELD_ROWS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """
-    A column that the user has named.
-
-    :param field: its name in the rows.
-    :param column: its name in the list.
-    :param by: the operator's parameter that names it.
-    """
+    """A *column* that the user has named with the operator's parameter *by*, and its name in the rows, *field*."""
 
     field: str
     column: str
@@ -39,11 +33,7 @@ class Need:
 
 
 class AnyColumns:
-    """
-    Takes all columns that have a name (the index of a data frame has none) as they are.
-
-    :param wanted: names of columns by which to recognise a file's delimiter.
-    """
+    """Takes all named columns as they are; by those of *wanted*, a file's delimiter is recognised."""
 
     takes_nul = True
 
@@ -60,14 +50,7 @@ class AnyColumns:
 
 
 class RowColumns:
-    """
-    Finds the columns that a task needs, and refuses a list without one of them.
-
-    For a source with a header (CSV, a query): :meth:`of_header`. In a list of dicts, rows may have different columns:
-    :meth:`fitted`.
-
-    :param needs: columns that the user has named.
-    """
+    """Finds the columns that a task needs, and refuses a list without one of them."""
 
     takes_nul = False
 
@@ -77,14 +60,7 @@ class RowColumns:
         self._may_have = [name for name in _OPTIONAL if name not in self._needs]
 
     def of_header(self, names: Sequence[str], where: str, lacks: str) -> dict[str, str]:
-        """
-        Return the column of each field, for a source that names its columns once.
-
-        :param names: of its columns.
-        :param where: how an error begins: ``The query``.
-        :param lacks: how it continues if a column is missing: ``" gives no column"``.
-        :raises RowSourceError: a needed column is missing, or could be one of two.
-        """
+        """Return the column of each field, for a source with a header; its errors begin with *where* and *lacks*."""
         try:
             found, missing = self._find(names)
         except TwoColumnsError as error:
@@ -95,13 +71,11 @@ class RowColumns:
 
     def fitted(self, rows: Iterable[Row | BrokenRow], where: str) -> Iterable[Row | BrokenRow]:
         """
-        Return rows with the needed fields, once each column has been found in some row.
+        Return rows of different columns with the needed fields, once each column has been found in some row.
 
         Rows are read ahead until all are found, in nearly all lists in the first row. They are kept in memory, beyond a
-        thousand rows on the worker's disk.
+        thousand rows on the worker's disk. An iterator is read when its first row is asked for, anything else at once.
 
-        :param rows: with columns of their own each. An iterator is read when its first row is asked for, anything else
-            at once, and again each time.
         :param where: how an error begins: ``invites``.
         :raises RowSourceError: no row has a needed column, or each has two that it could be.
         """
@@ -203,8 +177,6 @@ class RowColumns:
 
 
 class _Fitted:
-    """Rows that can be read again, each time with the needed fields."""
-
     def __init__(self, columns: RowColumns, rows: Iterable[Row | BrokenRow]) -> None:
         self._columns = columns
         self._rows = rows

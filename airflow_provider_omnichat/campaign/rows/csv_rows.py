@@ -18,14 +18,7 @@ _CLOSED_TOO_LATE = "a quote is opened and not closed, or closed too late"
 
 
 def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | AnyColumns) -> Iterator[Row | BrokenRow]:
-    """
-    Yield the rows after the header.
-
-    :param name: of the file, as it may be shown.
-    :param delimiters: possible ones, the likeliest first. The one with most of the wanted columns is used, then the one
-        with most columns.
-    :raises RowSourceError: there is no usable header, or a column is missing.
-    """
+    """Yield the rows after the header; raise RowSourceError without a usable one. *delimiters*: the likeliest first."""
     delimiter = _delimiter(lines, name, delimiters, columns.wanted)
     if delimiter is None:
         raise RowSourceError(f"{name}: is empty; the first line must name the columns")
@@ -63,15 +56,12 @@ def csv_rows(lines: Lines, name: str, delimiters: str, columns: RowColumns | Any
 
 
 def _swallows(lines: Lines, cells: Sequence[str], delimiter: str, width: int) -> bool:
-    """
-    Return whether a row contains another person's: a line with as many cells and a phone number.
-
-    Without the number, any line of a longer text with a comma in it would count as a row.
-    """
+    """Return whether a row contains another person's: a line with as many cells and a phone number."""
     own = next((index for index, cell in enumerate(reversed(cells)) if "\n" in cell or "\r" in cell), 0)
     for line in reversed(lines.taken[1:]):
         found = next(csv.reader([line or ""], delimiter=delimiter), [])
         found, size = found[: len(found) - own], width - own
+        # Without the number, any line of a longer text with a comma in it would count as a row.
         if len(found) >= size and not any(found[size:]) and any(reads_as_number(each.strip('"')) for each in found):
             return True
         own = 0  # only the last line has the end of the row itself
@@ -79,7 +69,6 @@ def _swallows(lines: Lines, cells: Sequence[str], delimiter: str, width: int) ->
 
 
 def _chooser(indexes: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]:
-    """Return a function that takes some cells out of a row."""
     if len(indexes) == 1:
         return lambda cells: (cells[indexes[0]],)
     return itemgetter(*indexes) if indexes else lambda _: ()
@@ -113,6 +102,7 @@ def _delimiter(lines: Lines, name: str, delimiters: str, wanted: Collection[str]
         # Written for Excel, which does not count it as a row either.
         return said[1]
     lines.give_back(len(lines.taken) - 1)
+    # The one with most of the wanted columns, then the one with most columns.
     headers = {delimiter: next(csv.reader([header], delimiter=delimiter), []) for delimiter in delimiters}
     return max(headers, key=lambda delimiter: (count_of(wanted, headers[delimiter]), len(headers[delimiter])))
 

@@ -25,12 +25,7 @@ _ANY = AnyColumns()
 def rows_of_file(
     opened: Callable[[], IO[bytes] | IO[str]], name: str, columns: Columns = _ANY
 ) -> Iterator[Row | BrokenRow]:
-    """
-    Return the rows of a file that is opened when the first is read, and closed after the last.
-
-    :param opened: opens it for reading, as bytes (or text).
-    :raises RowSourceError: see :func:`rows_of_stream`; the one for the name is raised at once.
-    """
+    """See :func:`rows_of_stream`; the file is opened when the first row is read, and closed after the last."""
     _ending(name)
 
     def rows() -> Iterator[Row | BrokenRow]:
@@ -51,13 +46,10 @@ def rows_of_stream(stream: IO[bytes] | IO[str], name: str, columns: Columns = _A
     Memory does not depend on the length of the file or of its lines. A row that cannot be read becomes a
     :class:`BrokenRow`, and reading continues with the next line; a quote that never closes costs only its own line.
 
-    :param stream: opened as bytes (or text).
-    :param name: of the file; its ending says how to read it: ``.csv``, ``.tsv``, ``.jsonl``, ``.ndjson`` or ``.json``
-        (lines, not an array), each perhaps followed by ``.gz``. Errors show it without credentials.
+    :param name: of the file; its ending, perhaps with ``.gz`` behind it, says how to read it.
     :param columns: that the rows must have; rows of CSV then have only these, and one with a NUL character is broken.
         :class:`AnyColumns` takes rows as they are.
-    :raises RowSourceError: the file as a whole cannot be read: an unknown ending, no header, two columns of one name, a
-        missing column, a damaged archive. An ``OSError`` of the storage is passed on.
+    :raises RowSourceError: the file as a whole cannot be read. An ``OSError`` of the storage is passed on.
     """
     ending, packed = _ending(name)
     shown = shown_address(name)

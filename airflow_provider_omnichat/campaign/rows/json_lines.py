@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from airflow_provider_omnichat.api.body import NamedTwiceError, object_of
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.model.field_values import RoundedFloat
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
@@ -49,7 +50,7 @@ def _json_object(line: str) -> Mapping[str, Any] | Reason:
         found = _DECODER.decode(line)
     except json.JSONDecodeError as error:
         return problem(f"is not JSON: {error.msg}", f"character {error.pos + 1}")
-    except _NameTwiceError:
+    except NamedTwiceError:  # with "to" twice, one of them is the wrong person
         return problem("has the same name twice in one object")
     except (ValueError, RecursionError):
         return problem("is JSON too large or too deep for an invite")
@@ -58,20 +59,8 @@ def _json_object(line: str) -> Mapping[str, Any] | Reason:
     return found
 
 
-class _NameTwiceError(ValueError):
-    pass
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Python would silently use the last one: with "to" twice, that is the wrong person.
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise _NameTwiceError
-    return made
-
-
 def _float(text: str) -> float:
     return RoundedFloat(text) if "e" in text.lower() else float(text)
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float)
+_DECODER = json.JSONDecoder(object_pairs_hook=object_of, parse_float=_float)

@@ -9,9 +9,8 @@ from typing import IO
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow
 
+# Characters in a row with its line end. Far beyond any invite; it bounds memory if a quote or a line never ends.
 LONGEST_ROW = 65_536
-"""Characters in a row with its line end. Far beyond any invite; it bounds memory if a quote or a line never ends."""
-
 # Bytes that are not UTF-8 are decoded to these, so that one bad row does not end the list.
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _AS_BYTES = {
@@ -56,8 +55,7 @@ class Lines:
         self._again: deque[str | None] = deque()
         self.taken: list[str | None] = []
         self._size = 0
-        self.read = 0
-        """Lines read from the stream so far."""
+        self.read = 0  # lines, from the stream
 
     def __iter__(self) -> Lines:
         return self

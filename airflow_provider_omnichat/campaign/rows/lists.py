@@ -29,15 +29,11 @@ class ListedRows:
 
 def rows_of_list(items: Iterable[object]) -> Iterator[Row]:
     """
-    Return the rows of a list of mappings.
-
-    An item may be a list of mappings, such as the result of one of several mapped tasks, or a page: all rows are
-    numbered through. Lists are not nested deeper.
+    Return the rows of a list of mappings, or of lists of them, as several mapped tasks or pages give.
 
     A list or tuple is checked as a whole at once, so that nothing is sent if it has a mistake; any other iterable is
     checked as it is read.
 
-    :param items: mappings, by column name, or lists of them.
     :raises RowSourceError: it is not such a list; names the first wrong item.
     """
     if is_frame(items) or isinstance(items, str | bytes | bytearray | Mapping) or not isinstance(items, Iterable):
@@ -49,11 +45,7 @@ def rows_of_list(items: Iterable[object]) -> Iterator[Row]:
 
 
 def rows_of_dict(row: Mapping[Any, Any], name: str = "invites") -> list[Mapping[Any, Any]]:
-    """
-    Return a bare dict as a list of one row.
-
-    :raises RowSourceError: it is not a row but a table in the shape of a dict.
-    """
+    """Return a bare dict as a list of one row; raise RowSourceError for a table in the shape of a dict."""
     if row and all(isinstance(value, list | tuple | Mapping) for value in row.values()):
         kind = type(next(iter(row.values()))).__name__
         raise RowSourceError(

@@ -1,10 +1,4 @@
-"""
-A list copied to local disk, so that its source does not have to wait while it is sent.
-
-Sending takes minutes to hours. A cursor that is open so long keeps a transaction open in PostgreSQL, which then cannot
-clean up, and MySQL ends a result that is read slowly. So the list is copied first, which takes seconds, and sent from
-here; and it can be read more than once, to measure it before anything is sent.
-"""
+"""A list copied to local disk, so that its source does not have to wait while it is sent."""
 
 from __future__ import annotations
 
@@ -14,7 +8,6 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from types import TracebackType
 from typing import IO, Any, TypeVar
 
 from airflow_provider_omnichat.api.errors import OmnichatError
@@ -22,6 +15,8 @@ from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row
 
 T = TypeVar("T")
 
+# Why: sending takes minutes to hours. A cursor that is open so long keeps a transaction open in PostgreSQL, which then
+# cannot clean up, and MySQL ends a result that is read slowly.
 _BLOCK_ROWS = 1000
 _SIZE_BYTES = 8
 
@@ -31,11 +26,7 @@ class SpoolError(OmnichatError):
 
 
 class Unfit:
-    """
-    Replaces a value that cannot be pickled, such as a large object that lives on its connection.
-
-    Its class has the name of the value's class, for errors about it.
-    """
+    """Replaces a value that cannot be pickled; its class has the name of the value's class, for errors about it."""
 
     def __str__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -48,8 +39,8 @@ class Spool:
     Each iteration reads them from the first; iterations are independent and may run in other threads. Memory does not
     grow with the list.
 
-    :param rows: read to the end at once, then closed if they can be.
-    :raises SpoolError: the disk is full. What *rows* raises is passed on. Either way nothing is left on the disk.
+    :param rows: read to the end at once, then closed if they can be; what they raise is passed on.
+    :raises SpoolError: the disk is full; nothing is left on it.
     """
 
     def __init__(self, rows: Iterable[Row | BrokenRow]) -> None:
@@ -80,9 +71,7 @@ class Spool:
     def __enter__(self) -> Spool:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self.close()
 
     def close(self) -> None:

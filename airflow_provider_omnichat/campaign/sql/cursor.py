@@ -13,11 +13,7 @@ _UNBUFFERED = frozenset({"MySQLdb", "pymysql"})
 
 
 def streaming_cursor(connection: Any) -> Any:
-    """
-    Return a cursor that does not hold the whole result: on the server for PostgreSQL, unbuffered for MySQL.
-
-    The connection has autocommit off, and no other cursor while this one is read.
-    """
+    """Return a cursor that streams; the connection has autocommit off, and no other cursor while this one is read."""
     driver = _driver(connection)
     if driver in _NAMED:
         return connection.cursor(name=f"omnichat_{uuid4().hex}")

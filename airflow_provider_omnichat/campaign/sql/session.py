@@ -24,20 +24,13 @@ from airflow_provider_omnichat.campaign.sql.written_table import AnyDialect, Wri
 
 T = TypeVar("T")
 
-CONFLICT_SECONDS = 60
-"""How long a block is tried again while other tasks hold what it needs."""
+CONFLICT_SECONDS = 60  # how long a block is tried again while other tasks hold what it needs
 _UNREACHABLE = "See that the database is up and the connection right; then a retry or a clear goes on where this ended"
 
 
 @dataclass(frozen=True, slots=True)
 class SqlDatabase:
-    """
-    A database, and what must be known of it.
-
-    :param connect: makes a new DB-API connection with autocommit off; called in the thread that uses it, and again
-        after a connection broke.
-    :param placeholder: what the driver takes for a parameter, ``?`` or ``%s``.
-    """
+    """A database; *connect* makes a DB-API connection with autocommit off, in the thread that uses it."""
 
     connect: Callable[[], Any]
     dialect: AnyDialect
@@ -59,12 +52,7 @@ class Words:
 
 
 class SqlSession:
-    """
-    Does work in transactions, on a connection that is made when it is first needed.
-
-    :param table: created if it is missing.
-    :param as_it_is: whether the table is neither created nor refused for missing columns.
-    """
+    """Does work in transactions, on a connection that is made when it is first needed."""
 
     def __init__(self, database: SqlDatabase, table: WrittenTable, words: Words, *, as_it_is: bool = False) -> None:
         self._database = database
@@ -73,7 +61,7 @@ class SqlSession:
         self._words = words
         self._connection: Any = None
         self._thread: int | None = None
-        self._table_seen = as_it_is
+        self._table_seen = as_it_is  # else the table is created if missing, and refused if it lacks columns
 
     def write(self, work: Callable[[Any], T]) -> T:
         """
@@ -81,14 +69,12 @@ class SqlSession:
 
         It is repeated if other tasks were in the way, and once on a new connection if this one broke, also while
         committing: *work* must change nothing the second time if the first one arrived after all.
-
-        :raises StorageError: of :class:`Words`; it was not done, or nobody knows.
         """
-        return self._persist("written", lambda: self._transaction(work, "BEGIN IMMEDIATE"))
+        return self._with_retries("written", lambda: self._transaction(work, "BEGIN IMMEDIATE"))
 
     def read(self, work: Callable[[Any], T], *, streaming: bool = False) -> T:
         """Do *work* that only reads; with *streaming*, the cursor holds a block, and *work* reads it to its end."""
-        return self._persist("read", lambda: self._transaction(work, "BEGIN", streaming))
+        return self._with_retries("read", lambda: self._transaction(work, "BEGIN", streaming))
 
     def close(self) -> None:
         """Close the connection, which undoes what was not committed; the next call makes a new one."""
@@ -97,7 +83,7 @@ class SqlSession:
             with suppress(Exception):  # it is given up; SQLite's also refuses any other thread
                 connection.close()
 
-    def _persist(self, doing: str, attempt: Callable[[], T]) -> T:
+    def _with_retries(self, doing: str, attempt: Callable[[], T]) -> T:
         give_up = time.monotonic() + CONFLICT_SECONDS
         broke = False
         while True:

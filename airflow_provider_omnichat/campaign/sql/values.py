@@ -51,11 +51,7 @@ def flat(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
 
 
 def contains(column: str, text: str, placeholder: str) -> tuple[str, str]:
-    """
-    Return a condition, and its parameter, for values that contain a text, in any case; nothing in it is a wildcard.
-
-    The database folds the case: one that knows only English capitals finds others as they are written.
-    """
+    """Return a condition, and its parameter, for values that contain a text, in any case that the database knows."""
     pattern = text
     for special in (_ESCAPE, "%", "_"):
         pattern = pattern.replace(special, _ESCAPE + special)

@@ -18,7 +18,7 @@ GOOD = {
     "integration_type": "FACEBOOK",
 }
 NO_CODE = "has no country code; write it like +41793026727, or give default_region"
-HALF = "has half a character in it (a lone surrogate); mend the source's encoding"
+HALF = "has half a character in it (a lone surrogate); fix the source's encoding"
 ODD_PATH = "is blank, dots or has unprintable characters; copy it again from the vendor's portal"
 
 TOO_LONG = "message: is too long, the vendor takes at most 25 SMS and 4,000 bytes"
@@ -42,8 +42,8 @@ BAD_INVITES: list[tuple[dict[str, Any], str]] = [
         "to: looks like a float that was rounded, to 32 bits or to nine digits or fewer; give it",
     ),
     ({"to": "#N/A"}, "to: is missing"),
-    ({"to": "#DIV/0!"}, "to: #D****! is what a spreadsheet shows for an error, such as #REF!; mend the sheet"),
-    ({"to": "########"}, "to: ##****# is what a spreadsheet shows for an error, such as #REF!; mend the sheet"),
+    ({"to": "#DIV/0!"}, "to: #D****! is what a spreadsheet shows for an error, such as #REF!; fix the sheet"),
+    ({"to": "########"}, "to: ##****# is what a spreadsheet shows for an error, such as #REF!; fix the sheet"),
     ({"to": "-4.2E+11"}, "to: -4****1 was shortened by a spreadsheet, as 4.18E+10; format its column as text there"),
     ({"to": float("nan")}, "to: is missing"),
     ({"message": float("nan")}, "message: is missing"),
@@ -73,7 +73,7 @@ BAD_INVITES: list[tuple[dict[str, Any], str]] = [
     ({"message": 5}, "message: must be a text, is a int"),
     ({"message": b"<link>"}, "message: must be a text, is a bytes"),
     ({"message": "<link> \ud83d"}, f"message: {HALF}"),
-    ({"message": "<link>\x00"}, "message: has a NUL character in it; mend the source's encoding"),
+    ({"message": "<link>\x00"}, "message: has a NUL character in it; fix the source's encoding"),
     ({"message": "Hello"}, "message: does not contain the link placeholder, so that the SMS would have no link: '<l"),
     (
         {"message": "Hello <LINK>"},
@@ -160,8 +160,8 @@ BAD_CONNECTIONS: list[tuple[dict[str, Any], str]] = [
         {"password": "k\r\nX-Evil: 1", "extra": {"auth_type": "api_key"}},
         "password: has a line break or a NUL character inside; copy it again",
     ),
-    ({"password": "secret\udc80"}, "password: has half a character in it (a lone surrogate); mend the source's"),
-    ({"login": "user\udc80"}, "login: has half a character in it (a lone surrogate); mend the source's"),
+    ({"password": "secret\udc80"}, "password: has half a character in it (a lone surrogate); fix the source's"),
+    ({"login": "user\udc80"}, "login: has half a character in it (a lone surrogate); fix the source's"),
     ({"extra": {"timeout": "soon"}}, TIMEOUT),
     ({"extra": {"timeout": 0}}, TIMEOUT),
     ({"extra": {"timeout": "nan"}}, TIMEOUT),

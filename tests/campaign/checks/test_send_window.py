@@ -234,13 +234,13 @@ def test_a_moment_may_be_given_in_any_zone_and_the_answer_is_in_utc():
 def test_an_answer_is_looked_up_until_it_is_another_one(monkeypatch):
     window = SendWindow("09:00", "20:00")
     asked: list[tuple[str, ...]] = []
-    find_out = SendWindow._find_out
+    answer_at = SendWindow._answer_at
 
     def count(self: SendWindow, zones: tuple[str, ...], now: datetime) -> Any:
         asked.append(zones)
-        return find_out(self, zones, now)
+        return answer_at(self, zones, now)
 
-    monkeypatch.setattr(SendWindow, "_find_out", count)
+    monkeypatch.setattr(SendWindow, "_answer_at", count)
     for minute in range(24 * 60):
         for zones in ((ZURICH,), (NEW_YORK,)):
             window.at(zones, utc("2026-07-01") + timedelta(minutes=minute))
