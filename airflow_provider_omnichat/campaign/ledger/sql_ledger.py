@@ -69,6 +69,8 @@ class SqlLedger:
     :raises ValueError: when the table's name is not valid.
     """
 
+    group_factor: float = 1.5
+
     def __init__(self, database: SqlDatabase, campaign: str, owner: str, table: str = DEFAULT_TABLE) -> None:
         self._table = SqlTable(table, database.dialect, database.placeholder)
         self._session = SqlSession(database, self._table, _WORDS)
@@ -100,7 +102,14 @@ class SqlLedger:
         forgotten = self._forgotten(ordered)
         new = [claim for claim in ordered if claim.recipient not in forgotten] if forgotten else ordered
 
+        # SQLite has one writer at a time, who cannot wait in a circle, and each transaction is slow.
+        is_one_transaction = self._table.dialect == "sqlite"
+        if not is_one_transaction:
+            self.flush()
+
         def work(cursor: Any) -> dict[str, tuple[Entry, str]]:
+            if is_one_transaction:
+                self._write_ended(cursor)
             self._insert(cursor, new, claim_id, now)
             known = self._read_all(cursor, new)
             again = [
@@ -114,6 +123,7 @@ class SqlLedger:
             return known
 
         known = self._session.write(work)
+        self._forget_ended()
         self._unsure = None
         taken = {recipient: entry for recipient, (entry, holder) in known.items() if holder != claim_id} | forgotten
         self._held |= {claim.recipient: _Held(claim, claim_id, now) for claim in claims if claim.recipient not in taken}
@@ -161,9 +171,7 @@ class SqlLedger:
         """See :class:`.interface.Ledger`."""
         if self._ended:
             self._session.write(self._write_ended)
-            for recipient in self._ended:
-                del self._held[recipient]
-            self._ended = {}
+            self._forget_ended()
 
     def count_recent(self, numbers: Collection[str], since: datetime) -> Mapping[str, int]:
         """See :class:`.frequency_cap.CountingLedger`; counted is what was claimed or ended at *since* or later."""
@@ -240,6 +248,11 @@ class SqlLedger:
                 f" WHERE campaign = {mark} AND recipient IN ({marks(len(block))}) AND ({' OR '.join(allowed)})",
                 (self._owner, claim_id, now, self._campaign, *numbers, *map(str, by_anybody), *for_own),
             )
+
+    def _forget_ended(self) -> None:
+        for recipient in self._ended:
+            del self._held[recipient]
+        self._ended = {}
 
     def _write_ended(self, cursor: Any) -> None:
         # A claim that was retaken since is not touched, unless to say that it was accepted, and nothing replaces an
