@@ -12,11 +12,11 @@ from airflow_provider_omnichat.campaign.sending.sender import Sender
 _FIRST_INVITES = 4
 _FIRST_COMMIT_SECONDS = 0.01
 _FIRST_REQUEST_SECONDS = 0.1
-# The weight of the last commit in the measures; one that takes long, as in an outage, counts as so many usual ones.
+# The weight of the last commit in the measures. A very long one, as in an outage, counts only as this many usual ones.
 _WEIGHT = 0.2
 _MOST_GROWTH = 4.0
 _MEASURED_SECONDS = 0.25
-# After a commit there is none for so many times as long as it took, at most.
+# The longest rest after a commit, in times as long as it took.
 _MOST_REST = 4.0
 # Commits and answers do not come evenly.
 _MARGIN = 1.1
@@ -24,7 +24,7 @@ _MARGIN = 1.1
 
 class CommitGroups:
     """
-    Sizes groups by the measured pace and the measured time of a commit.
+    Sizes groups by the measured times of a commit and of a request.
 
     What is claimed and not sent, or answered and not recorded, is in doubt after a kill. So there is as little of it as
     the ledger allows: a fast one makes small groups, a slow one large ones.
@@ -62,9 +62,9 @@ class CommitGroups:
 
     def done(self) -> float:
         """
-        Note that it is done, and return the seconds to rest.
+        Note that it is done, and return the seconds until the next one.
 
-        Many small groups cost too much CPU, so there is a commit in each time that a request takes, if it is that fast.
+        One follows the other at once, unless commits are faster than requests: many small groups would only cost CPU.
         """
         now = monotonic()
         took = now - self._began

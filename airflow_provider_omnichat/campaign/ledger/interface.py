@@ -148,9 +148,9 @@ class Ledger(Protocol):
 
     group_factor: float
     """
-    How many invites for each request under way are worth a commit.
+    How many invites, for each request under way, make a commit worth its cost.
 
-    As many more are in doubt after a kill: 1, unless a commit costs a lot.
+    A kill leaves about as many more in doubt, so it is little over 1 unless a commit costs a lot.
     """
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:

@@ -59,8 +59,7 @@ class SqlLedger:
     """
     Claims and outcomes in one table; see the module.
 
-    Each :meth:`claim` is one transaction and each :meth:`flush` another. Give them some hundred to some thousand
-    invites: a commit costs the same for one as for all of them. Connects when first used.
+    :meth:`claim` also writes what was recorded before it. Connects when first used.
 
     :param campaign: the name under which one number is invited at most once.
     :param owner: the task instance without the try number; its own claims are known by it. Any text that stays the
@@ -102,7 +101,7 @@ class SqlLedger:
         forgotten = self._forgotten(ordered)
         new = [claim for claim in ordered if claim.recipient not in forgotten] if forgotten else ordered
 
-        # SQLite has one writer at a time, who cannot wait in a circle, and each transaction is slow.
+        # SQLite has one writer at a time, who waits for nobody, and most of a transaction's time is its commit.
         is_one_transaction = self._table.dialect == "sqlite"
         if not is_one_transaction:
             self.flush()

@@ -85,6 +85,8 @@ class Sender:
         self.taken = 0
         self.refusals = 0
         self.ended_count = 0
+        self.busy = 0
+        """Requests under way."""
         self._client = client
         self._pacer = pacer
         self._concurrency = concurrency
@@ -96,7 +98,6 @@ class Sender:
         self._refused: dict[asyncio.TimerHandle, _Job] = {}
         self._next = asyncio.Lock()
         self._put = 0
-        self._busy = 0
         self._busy_seconds, self._busy_since = 0.0, self.started
         self._waits_for_turn = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -129,14 +130,9 @@ class Sender:
         return len(self._refused)
 
     @property
-    def busy(self) -> int:
-        """Requests under way."""
-        return self._busy
-
-    @property
     def busy_seconds(self) -> float:
         """How long requests were under way, all together."""
-        return self._busy_seconds + self._busy * (self._clock() - self._busy_since)
+        return self._busy_seconds + self.busy * (self._clock() - self._busy_since)
 
     @property
     def unended(self) -> int:
@@ -162,17 +158,17 @@ class Sender:
         self.stop("the task was stopped")
         try:
             async with asyncio.timeout(seconds):
-                await self._queue.join()
+                await self.finish()
         except TimeoutError:
             for task in self._tasks:
                 task.cancel()
-            await self._queue.join()
+            await self.finish()
 
     async def close(self) -> None:
         """End the tasks; queued invites end as not sent."""
         if self._queue.qsize() or self._refused:
             self.stop("an error stopped the batch")
-        await self._queue.join()
+        await self.finish()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -195,7 +191,7 @@ class Sender:
 
     def _note_busy(self, change: int) -> None:
         self._busy_seconds, self._busy_since = self.busy_seconds, self._clock()
-        self._busy += change
+        self.busy += change
         self.news.set()
 
     def _next_at_once(self) -> tuple[_Job, float] | None:
