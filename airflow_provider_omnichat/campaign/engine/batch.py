@@ -114,7 +114,7 @@ class Batch:
         self.sender.start()
         try:
             async with _running(following, self._end_at(stop)):
-                await self._commit_until(lambda: self._is_sent(rows), rows)
+                await self._commit_until(self._is_sent, rows)
                 looking = asyncio.create_task(self._doubts.look_up(log, stop))
                 looking.add_done_callback(lambda _: self.sender.news.set())
                 await self._commit_until(looking.done)
@@ -135,8 +135,8 @@ class Batch:
         self._report.was_stopped = True
         await self.sender.abandon(GRACE_SECONDS)
 
-    def _is_sent(self, rows: RowsAhead) -> bool:
-        is_fed = rows.has_ended or self._report.was_stopped or self._report.failure is not None
+    def _is_sent(self) -> bool:
+        is_fed = self._report.is_complete or self._report.was_stopped or self._report.failure is not None
         return is_fed and not self.sender.unended and self._recorder.is_empty
 
     async def _commit_until(self, is_done: Callable[[], bool], rows: RowsAhead | None = None) -> None:
@@ -161,14 +161,14 @@ class Batch:
     def _next_block(self, rows: RowsAhead) -> list[Checked]:
         if self._report.was_stopped or self._report.failure is not None:
             return []
+        if rows.failure is not None:  # what was read and not sent yet gets its row, and is not sent
+            self.sender.stop(str(rows.failure))
         block = rows.take(self._groups.wanted())
         self._report.read += len(block)
         self._looked_up = max(0, self._looked_up - len(block))
-        if rows.has_ended and rows.failure is None:
-            self._report.is_complete = True
-        elif rows.has_ended and not block:  # what was read and not sent yet gets its row, and is not sent
-            self.sender.stop(str(rows.failure))
+        if rows.has_ended and not block:
             self._report.failure = rows.failure
+            self._report.is_complete = rows.failure is None
         return block
 
     async def _skip(self, rows: RowsAhead) -> None:

@@ -16,6 +16,8 @@ LARGEST_BLOCK = 2000
 """The most rows that are read ahead, looked up or written at once."""
 
 _LEAST_AHEAD = 64
+# How long a list may make us wait for a row before those that are there are taken.
+_WAIT_SECONDS = 0.1
 
 
 class RowsAhead:
@@ -70,7 +72,11 @@ class RowsAhead:
 
     async def _read(self) -> None:
         loop = asyncio.get_running_loop()
-        self._is_read = await self._reader.call(self._fill, lambda: loop.call_soon_threadsafe(self._news.set))
+
+        def tell() -> None:
+            loop.call_soon_threadsafe(loop.call_later, _WAIT_SECONDS, self._news.set)
+
+        self._is_read = await self._reader.call(self._fill, tell)
         self._reading = None
         self._news.set()
 
