@@ -100,7 +100,7 @@ class Task:
         timer.cancel()
 
     def _fill(self) -> None:
-        while self._left and self.sender.waiting < self._workers and not self.sender.stopped.is_set():
+        while self._left and self.sender.ahead < self._workers and not self.sender.stopped.is_set():
             self._left -= 1
             self.sender.put(_CANDIDATE)
 

@@ -8,13 +8,12 @@ groups, so that a durable ledger costs little.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from time import monotonic
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.engine.claiming_ahead import ClaimingAhead, next_block
+from airflow_provider_omnichat.campaign.engine.commit_groups import CommitGroups
 from airflow_provider_omnichat.campaign.engine.doubts import Doubts
 from airflow_provider_omnichat.campaign.engine.patience import Patience
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
@@ -22,13 +21,12 @@ from airflow_provider_omnichat.campaign.engine.process import GRACE_SECONDS, Sto
 from airflow_provider_omnichat.campaign.engine.progress import Log, Progress, Publish
 from airflow_provider_omnichat.campaign.engine.recorder import Recorder
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
+from airflow_provider_omnichat.campaign.engine.rows_ahead import LARGEST_BLOCK, Checked, RowsAhead
 from airflow_provider_omnichat.campaign.engine.storage import Storage
 from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry
-from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Result, Row
+from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Row
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
 from airflow_provider_omnichat.campaign.sending.sender import Sender
-
-_COMMIT_EVERY_SECONDS = 1.0
 
 
 async def run_batch(
@@ -98,25 +96,29 @@ class Batch:
             retry_budget=pace.retry_budget,
             ended=self._recorder.add_sent,
         )
-        self._ahead = ClaimingAhead(pacer, self.sender, pace.concurrency)
+        self._groups = CommitGroups(pacer, self.sender, pace.concurrency, storage.group_factor)
         self._doubts = Doubts(client, storage, writer, self._recorder, report, pace)
-        self._commit_lock = asyncio.Lock()
-        self._committed_at = monotonic()
+        self._skips = False
+        """Whether earlier tries have decided most of what was to be claimed last."""
+        self._looked_up = 0
 
     async def run(
-        self, checked: Iterator[Candidate | Result], following: Coroutine[None, None, None], log: Log, stop: StopSignal
+        self, checked: Iterator[Checked], following: Coroutine[None, None, None], log: Log, stop: StopSignal
     ) -> None:
         """
         Bring every row to its outcome.
 
         :param following: runs until the batch ends.
         """
+        rows = RowsAhead(checked, self._reader, self.sender.news)
         self.sender.start()
         try:
-            async with _running(self._commit_regularly(), following, self._end_at(stop)):
-                await self._feed(checked)
-                await self.sender.finish()
-                await self._doubts.look_up(log, stop)
+            async with _running(following, self._end_at(stop)):
+                await self._commit_until(self._is_sent, rows)
+                looking = asyncio.create_task(self._doubts.look_up(log, stop))
+                looking.add_done_callback(lambda _: self.sender.news.set())
+                await self._commit_until(looking.done)
+                await looking
         finally:  # after an error, too, what was sent must be recorded
             await self.sender.close()
             self._doubts.give_up()
@@ -125,6 +127,7 @@ class Batch:
             if await self._writer.call(self._storage.close, self._recorder.rows()):
                 self._recorder.note_written()
             self._report.unwritten = self._recorder.unwritten()
+            await rows.close()
 
     async def _end_at(self, stop: StopSignal) -> None:
         """Once asked to stop, begin no new request, and give those under way some seconds."""
@@ -132,83 +135,95 @@ class Batch:
         self._report.was_stopped = True
         await self.sender.abandon(GRACE_SECONDS)
 
-    async def _feed(self, checked: Iterator[Candidate | Result]) -> None:
-        while not self._report.was_stopped and self._report.failure is None:
-            size = self._ahead.block_size()
-            room = self._ahead.room(size)
-            if not self.sender.has_room(*room):
-                await self.sender.room(*room, _COMMIT_EVERY_SECONDS)
-                continue
-            self._ahead.refill_begins()
-            block, failure = await self._reader.call(next_block, checked, size)
-            self._report.read += len(block)
-            if failure is not None:  # what was read and not sent yet gets its row, and is not sent
-                self.sender.stop(str(failure))
-            if block:
-                await self._commit(self._candidates(block))
-            if failure is not None:
-                self._report.fail(failure)
-            elif not block:
-                self._report.is_complete = True
-                return
+    def _is_sent(self) -> bool:
+        is_fed = self._report.is_complete or self._report.was_stopped or self._report.failure is not None
+        return is_fed and not self.sender.unended and self._recorder.is_empty
 
-    def _candidates(self, block: Iterable[Candidate | Result]) -> list[Candidate]:
-        candidates = []
+    async def _commit_until(self, is_done: Callable[[], bool], rows: RowsAhead | None = None) -> None:
+        """
+        Commit group after group.
+
+        Each takes every outcome that has arrived, and claims what is sent until the next one is done.
+        """
+        news = self.sender.news
+        while not is_done():
+            news.clear()
+            if rows is not None and self._skips and not self._looked_up and rows.is_ready:
+                await self._skip(rows)
+            block = self._next_block(rows) if rows is not None else []
+            if block or not self._recorder.is_empty:
+                self._groups.begin()
+                await self._commit(block)
+                await asyncio.sleep(self._groups.done())
+            elif not is_done():
+                await news.wait()
+
+    def _next_block(self, rows: RowsAhead) -> list[Checked]:
+        if self._report.was_stopped or self._report.failure is not None:
+            return []
+        if rows.failure is not None:  # what was read and not sent yet gets its row, and is not sent
+            self.sender.stop(str(rows.failure))
+        block = rows.take(self._groups.wanted())
+        self._report.read += len(block)
+        self._looked_up = max(0, self._looked_up - len(block))
+        if rows.has_ended and not block:
+            self._report.failure = rows.failure
+            self._report.is_complete = rows.failure is None
+        return block
+
+    async def _skip(self, rows: RowsAhead) -> None:
+        """Record what earlier tries have decided, in blocks that would be too large to claim."""
+        block = rows.take(LARGEST_BLOCK)
+        claims = [Claim.of(row) for row in block if isinstance(row, Candidate)]
+        decided = await self._writer.call(self._storage.decided, claims)
+        left = []
+        for row in block:
+            if isinstance(row, Candidate) and row.recipient in decided:
+                if not self._doubts.takes(row, decided[row.recipient]):
+                    self._recorder.add_earlier(row, decided[row.recipient])
+            else:
+                left.append(row)
+        self._report.read += len(block) - len(left)
+        rows.give_back(left)
+        self._looked_up = len(left)
+
+    async def _commit(self, block: Sequence[Checked] = ()) -> None:
+        """Record what has ended, claim what comes next, queue what could be claimed."""
+        is_sending = not self.sender.stopped.is_set()
+        candidates: list[Candidate] = []
+        to_claim: list[Claim] = []
+        to_find: list[Claim] = []
         for row in block:
             if isinstance(row, Candidate):
                 candidates.append(row)
+                claims = to_claim if is_sending and row.wait is None else to_find
+                claims.append(Claim.of(row))
             else:
                 self._recorder.add_refused(row)
-        return candidates
-
-    async def _commit(self, candidates: Sequence[Candidate] = ()) -> None:
-        """Record what has ended, claim what comes next, queue what could be claimed."""
-        async with self._commit_lock:
-            self._committed_at = monotonic()
-            is_sending = not self.sender.stopped.is_set()
-            to_claim: list[Claim] = []
-            to_find: list[Claim] = []
-            for each in candidates:
-                claims = to_claim if is_sending and each.wait is None else to_find
-                claims.append(Claim.of(each))
-            entries = self._recorder.entries()
-            rows = self._recorder.rows()
-            claimed = await self._writer.call(self._storage.write, rows, entries, to_claim, to_find)
-            if self._report.failure is None:
-                self._recorder.add_doubts(claimed.doubts)
-                self._queue(candidates, claimed.taken, is_sending)
-                # The senders are busy again; what ended before these claims becomes durable meanwhile.
-                if await self._writer.call(self._storage.flush):
-                    self._recorder.note_written()
-            if self._report.failure is not None:
-                # What the ledger has of claims that failed is not known, so these rows have no outcome.
-                self.sender.stop(str(self._report.failure))
+        entries, rows = self._recorder.entries(), self._recorder.rows()
+        claimed = await self._writer.call(self._storage.write, rows, entries, to_claim, to_find)
+        if claimed is not None:
+            self._recorder.add_doubts(claimed.doubts)
+            self._queue(candidates, claimed.taken, is_sending)
+            if to_claim:
+                self._skips = 2 * sum(each.recipient in claimed.taken for each in to_claim) > len(to_claim)
+        if self._report.failure is None:
+            self._recorder.note_written()
+        else:  # rows whose claims failed have no outcome: what the ledger has of them is not known
+            self.sender.stop(str(self._report.failure))
 
     def _queue(self, candidates: Sequence[Candidate], taken: Mapping[str, Entry], is_sending: bool) -> None:
         """Queue what could be claimed, and record of the others what the ledger has of them."""
-        was_starved, queued = self.sender.is_starved, 0
         for candidate in candidates:
             entry = taken.get(candidate.recipient)
             if candidate.wait is not None:
                 self._recorder.add_unsent(candidate, entry, Outcome.HELD, candidate.wait.reason)
             elif not is_sending:
                 self._recorder.add_unsent(candidate, entry, Outcome.NOT_SENT, self.sender.not_begun)
-            elif entry is not None:
-                if not self._doubts.takes(candidate, entry):
-                    self._recorder.add_earlier(candidate, entry)
-            else:
+            elif entry is None:
                 self.sender.put(candidate)
-                queued += 1
-        if candidates:
-            self._ahead.refilled(len(candidates), queued, was_starved)
-
-    async def _commit_regularly(self) -> None:
-        while True:
-            wait = self._committed_at + _COMMIT_EVERY_SECONDS - monotonic()
-            if wait <= 0 and not self._recorder.is_empty:
-                await self._commit()
-            else:
-                await asyncio.sleep(wait if wait > 0 else _COMMIT_EVERY_SECONDS)
+            elif not self._doubts.takes(candidate, entry):
+                self._recorder.add_earlier(candidate, entry)
 
 
 @asynccontextmanager

@@ -11,7 +11,14 @@ from airflow_provider_omnichat.campaign.engine.patience import Patience, Patient
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger
-from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger, Settlement
+from airflow_provider_omnichat.campaign.ledger.interface import (
+    CERTAINLY_NOT_SENT,
+    IN_DOUBT,
+    Claim,
+    Entry,
+    Ledger,
+    Settlement,
+)
 from airflow_provider_omnichat.campaign.ledger.retake import Claimed, claim
 from airflow_provider_omnichat.campaign.model.rows import Result
 
@@ -36,6 +43,7 @@ class Storage:
         results, cap = plan.records.results, plan.rules.frequency_cap
         patient = PatientLedger(plan.records.ledger(), patience)
         self._ledger: Ledger = CappedLedger(patient, cap) if cap else patient
+        self.group_factor = self._ledger.group_factor
         self._results = PatientResults(results, patience)
         self._resend_unknown = plan.pace.resend_unknown
         self._report = report
@@ -48,12 +56,12 @@ class Storage:
 
     def write(
         self, rows: Rows, entries: Mapping[str, Entry], to_claim: Sequence[Claim], to_find: Sequence[Claim]
-    ) -> Claimed:
+    ) -> Claimed | None:
         """
         Write result rows and ledger entries, then claim what is sent next.
 
         :param to_find: not sent now, and therefore not claimed.
-        :return: what the ledger has of those not claimed, including *to_find*.
+        :return: what the ledger has of those not claimed, including *to_find*; None if that is not known.
         """
         try:
             self._results.write(rows)  # first, so that a crash in between loses no message id
@@ -62,12 +70,25 @@ class Storage:
         try:
             self._ledger.record(entries)
             if self._report.failure is not None:
-                return _NOTHING  # close() tries once more to write what was recorded
+                return None  # close() tries once more to write what was recorded
             claimed = self._claim(to_claim) if to_claim else _NOTHING
-            return claimed._replace(taken={**claimed.taken, **self._find(to_find)})
+            found = self._find(to_find)
         except OmnichatError as error:
             self._report.failure = error
-            return _NOTHING
+            return None
+        self._flush()
+        return claimed._replace(taken={**claimed.taken, **found}) if found else claimed
+
+    def decided(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
+        """Return, by recipient, what the ledger has of those that :meth:`write` would not claim."""
+        try:
+            found = self._find(claims)
+            taken = {name: entry for name, entry in found.items() if name in self.earlier or not self._is_free(entry)}
+            self._leave_in_doubt(claims, taken)
+        except OmnichatError as error:
+            self._report.fail(error)
+            return {}
+        return taken
 
     def settle(self, claim: Claim, settlement: Settlement) -> bool:
         """Settle an invite in doubt; return False if it was no longer in doubt."""
@@ -77,15 +98,6 @@ class Storage:
             self._report.fail(error)
             return False
 
-    def flush(self) -> bool:
-        """Make everything recorded in the ledger durable; return whether that worked."""
-        try:
-            self._ledger.flush()
-        except OmnichatError as error:
-            self._report.fail(error)
-            return False
-        return True
-
     def close(self, rows: Rows) -> bool:
         """Write the last rows and make everything durable; return whether that worked for the ledger."""
         with closing(self._ledger):
@@ -94,17 +106,32 @@ class Storage:
                 self._results.close(whole=self._report.is_complete and self._report.failure is None)
             except OmnichatError as error:
                 self._report.fail(error)
-            return self.flush()
+            return self._flush()
+
+    def _flush(self) -> bool:
+        try:
+            self._ledger.flush()
+        except OmnichatError as error:
+            self._report.fail(error)
+            return False
+        return True
 
     def _claim(self, claims: Sequence[Claim]) -> Claimed:
         # What a result row calls decided is never sent again, even if a crash kept it out of the ledger.
         decided = [each for each in claims if each.recipient in self.earlier] if self.earlier else []
         free = [each for each in claims if each.recipient not in self.earlier] if decided else claims
         claimed = claim(self._ledger, free, self._resend_unknown)
-        # Claims left open by a try that was killed are doubts; otherwise they would stay open after the campaign.
-        if left_open := {name for name, old in claimed.taken.items() if old.outcome is None and old.same_task}:
-            self._ledger.leave_in_doubt([each for each in free if each.recipient in left_open])
+        self._leave_in_doubt(free, claimed.taken)
         return claimed._replace(taken={**self._find(decided), **claimed.taken}) if decided else claimed
+
+    def _is_free(self, entry: Entry) -> bool:
+        is_sent_again = self._resend_unknown and entry.same_task and entry.outcome in IN_DOUBT
+        return entry.outcome in CERTAINLY_NOT_SENT or is_sent_again
+
+    def _leave_in_doubt(self, claims: Sequence[Claim], taken: Mapping[str, Entry]) -> None:
+        """End claims left open by a try that was killed; otherwise they would stay open after the campaign."""
+        if left_open := {name for name, entry in taken.items() if entry.outcome is None and entry.same_task}:
+            self._ledger.leave_in_doubt([each for each in claims if each.recipient in left_open])
 
     def _find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         if not claims:

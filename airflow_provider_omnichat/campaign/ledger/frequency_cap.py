@@ -83,6 +83,7 @@ class CappedLedger:
         self._ledger = ledger
         self._cap = cap
         self._now = now
+        self.group_factor = ledger.group_factor
         self.find = ledger.find
         self.record = ledger.record
         self.leave_in_doubt = ledger.leave_in_doubt

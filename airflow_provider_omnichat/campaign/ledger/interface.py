@@ -146,6 +146,13 @@ class Ledger(Protocol):
     read or written: then nothing more may be sent. After one with ``is_outage``, the same call can be made again.
     """
 
+    group_factor: float
+    """
+    How many invites, for each request under way, make a commit worth its cost.
+
+    A kill leaves about as many more in doubt, so it is little over 1 unless a commit costs a lot.
+    """
+
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
         """
         Claim each recipient that is free, or whose earlier invite ended in one of *retake*; durable on return.
@@ -194,6 +201,8 @@ class Ledger(Protocol):
 
 class NoLedger:
     """Remembers nothing: for an Airflow without a task state store, if no database was named."""
+
+    group_factor: float = 1
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
         """Claim all of them."""

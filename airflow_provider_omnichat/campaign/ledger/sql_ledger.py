@@ -59,8 +59,7 @@ class SqlLedger:
     """
     Claims and outcomes in one table; see the module.
 
-    Each :meth:`claim` is one transaction and each :meth:`flush` another. Give them some hundred to some thousand
-    invites: a commit costs the same for one as for all of them. Connects when first used.
+    :meth:`claim` also writes what was recorded before it. Connects when first used.
 
     :param campaign: the name under which one number is invited at most once.
     :param owner: the task instance without the try number; its own claims are known by it. Any text that stays the
@@ -68,6 +67,8 @@ class SqlLedger:
     :param table: ``table`` or ``schema.table``; made if it is missing.
     :raises ValueError: when the table's name is not valid.
     """
+
+    group_factor: float = 1.5
 
     def __init__(self, database: SqlDatabase, campaign: str, owner: str, table: str = DEFAULT_TABLE) -> None:
         self._table = SqlTable(table, database.dialect, database.placeholder)
@@ -100,7 +101,14 @@ class SqlLedger:
         forgotten = self._forgotten(ordered)
         new = [claim for claim in ordered if claim.recipient not in forgotten] if forgotten else ordered
 
+        # SQLite has one writer at a time, who waits for nobody, and most of a transaction's time is its commit.
+        is_one_transaction = self._table.dialect == "sqlite"
+        if not is_one_transaction:
+            self.flush()
+
         def work(cursor: Any) -> dict[str, tuple[Entry, str]]:
+            if is_one_transaction:
+                self._write_ended(cursor)
             self._insert(cursor, new, claim_id, now)
             known = self._read_all(cursor, new)
             again = [
@@ -114,6 +122,7 @@ class SqlLedger:
             return known
 
         known = self._session.write(work)
+        self._forget_ended()
         self._unsure = None
         taken = {recipient: entry for recipient, (entry, holder) in known.items() if holder != claim_id} | forgotten
         self._held |= {claim.recipient: _Held(claim, claim_id, now) for claim in claims if claim.recipient not in taken}
@@ -161,9 +170,7 @@ class SqlLedger:
         """See :class:`.interface.Ledger`."""
         if self._ended:
             self._session.write(self._write_ended)
-            for recipient in self._ended:
-                del self._held[recipient]
-            self._ended = {}
+            self._forget_ended()
 
     def count_recent(self, numbers: Collection[str], since: datetime) -> Mapping[str, int]:
         """See :class:`.frequency_cap.CountingLedger`; counted is what was claimed or ended at *since* or later."""
@@ -240,6 +247,11 @@ class SqlLedger:
                 f" WHERE campaign = {mark} AND recipient IN ({marks(len(block))}) AND ({' OR '.join(allowed)})",
                 (self._owner, claim_id, now, self._campaign, *numbers, *map(str, by_anybody), *for_own),
             )
+
+    def _forget_ended(self) -> None:
+        for recipient in self._ended:
+            del self._held[recipient]
+        self._ended = {}
 
     def _write_ended(self, cursor: Any) -> None:
         # A claim that was retaken since is not touched, unless to say that it was accepted, and nothing replaces an

@@ -74,6 +74,8 @@ class CheckedStore:
 class StateStoreLedger:
     """One key for each recipient, with the vendor's whole answer."""
 
+    group_factor: float = 1
+
     def __init__(self, store: StateStore) -> None:
         self._store = CheckedStore(store)
         self.people: dict[str, Person] = {}

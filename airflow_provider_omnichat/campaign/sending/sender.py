@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from time import monotonic, time
@@ -79,10 +78,15 @@ class Sender:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.stopped = asyncio.Event()
+        self.news = asyncio.Event()
+        """Set whenever an invite begins or ends, and when sending stops."""
         self.stop_reason: str | None = None
         self.started = clock()
         self.taken = 0
         self.refusals = 0
+        self.ended_count = 0
+        self.busy = 0
+        """Requests under way."""
         self._client = client
         self._pacer = pacer
         self._concurrency = concurrency
@@ -93,9 +97,8 @@ class Sender:
         self._queue: asyncio.Queue[_Job] = asyncio.Queue()
         self._refused: dict[asyncio.TimerHandle, _Job] = {}
         self._next = asyncio.Lock()
-        self._moved = asyncio.Event()
-        self._wanted_below = 0
-        self._busy = 0
+        self._put = 0
+        self._busy_seconds, self._busy_since = 0.0, self.started
         self._waits_for_turn = False
         self._tasks: list[asyncio.Task[None]] = []
         self._last_taken = self.started
@@ -108,6 +111,7 @@ class Sender:
 
     def put(self, candidate: Candidate) -> None:
         """Queue a claimed invite."""
+        self._put += 1
         self._queue.put_nowait(_Job(candidate))
 
     @property
@@ -116,39 +120,31 @@ class Sender:
         return Reason(ReasonCode.SENDING_STOPPED, "Sending was stopped", detail=self.stop_reason or "")
 
     @property
-    def waiting(self) -> int:
-        """Claimed invites that wait for nothing but their turn."""
-        return self._queue.qsize()
+    def ahead(self) -> int:
+        """Claimed invites that wait for their turn."""
+        return self._queue.qsize() + self._waits_for_turn
 
     @property
-    def is_starved(self) -> bool:
-        """Whether requests could begin, and there is nothing to send."""
-        return not (self._queue.qsize() or self._waits_for_turn) and self._busy < self._concurrency
+    def refused(self) -> int:
+        """Claimed invites that were refused and wait to be tried again."""
+        return len(self._refused)
 
-    def has_room(self, below: int, set_aside: int) -> bool:
-        """
-        Tell whether more may be claimed.
+    @property
+    def busy_seconds(self) -> float:
+        """How long requests were under way, all together."""
+        return self._busy_seconds + self.busy * (self._clock() - self._busy_since)
 
-        :param below: fewer invites than this wait for their turn.
-        :param set_aside: no more than these were refused and wait to be tried again.
-        """
-        return self.stopped.is_set() or (self._queue.qsize() < below and len(self._refused) <= set_aside)
-
-    async def room(self, below: int, set_aside: int, seconds: float) -> None:
-        """Wait until there is room, see :meth:`has_room`, or *seconds* have passed."""
-        self._wanted_below = below
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while not self.has_room(below, set_aside):
-                    self._moved.clear()
-                    await self._moved.wait()
+    @property
+    def unended(self) -> int:
+        """Claimed invites without an outcome."""
+        return self._put - self.ended_count
 
     def stop(self, reason: str) -> None:
         """Begin no further request; those under way are left to end. The first reason counts."""
         if self.stop_reason is None:
             self.stop_reason = reason
         self.stopped.set()
-        self._moved.set()
+        self.news.set()
         for timer in list(self._refused):
             timer.cancel()
             self._queue_again(timer)
@@ -162,17 +158,17 @@ class Sender:
         self.stop("the task was stopped")
         try:
             async with asyncio.timeout(seconds):
-                await self._queue.join()
+                await self.finish()
         except TimeoutError:
             for task in self._tasks:
                 task.cancel()
-            await self._queue.join()
+            await self.finish()
 
     async def close(self) -> None:
         """End the tasks; queued invites end as not sent."""
         if self._queue.qsize() or self._refused:
             self.stop("an error stopped the batch")
-        await self._queue.join()
+        await self.finish()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -180,17 +176,23 @@ class Sender:
     async def _work(self) -> None:
         while True:
             job, turn = self._next_at_once() or await self._next_in_time()
-            self._busy += 1
+            self._note_busy(1)
             try:
                 ended = await self._send(job, turn)
             except Exception as bug:  # no bug may lose a row
                 self._stop_for(bug)
                 reason = Reason(ReasonCode.PROVIDER_ERROR, _BUG, detail=type(bug).__name__)
                 ended = Ended(job.candidate, Outcome.UNKNOWN, None, reason, 1)
-            self._busy -= 1
+            self._note_busy(-1)
             if ended is not None:
+                self.ended_count += 1
                 self._ended(ended)
                 self._queue.task_done()
+
+    def _note_busy(self, change: int) -> None:
+        self._busy_seconds, self._busy_since = self.busy_seconds, self._clock()
+        self.busy += change
+        self.news.set()
 
     def _next_at_once(self) -> tuple[_Job, float] | None:
         # Once a task has waited for the lock, all do, one round of the event loop each: then one request leaves per
@@ -202,22 +204,17 @@ class Sender:
         except Exception as bug:
             self._stop_for(bug)
             return None
-        return None if turn is None else (self._off_the_queue(self._queue.get_nowait()), turn)
+        return None if turn is None else (self._queue.get_nowait(), turn)
 
     async def _next_in_time(self) -> tuple[_Job, float | None]:
         # One task at a time holds an invite and waits for a turn; if all did, a slow pace would leave many invites
         # claimed and unsent.
         async with self._next:
-            job = self._off_the_queue(await self._queue.get())
+            job = await self._queue.get()
             self._waits_for_turn = True
             turn = await self._turn()
             self._waits_for_turn = False
             return job, turn
-
-    def _off_the_queue(self, job: _Job) -> _Job:
-        if self._queue.qsize() < self._wanted_below:
-            self._moved.set()
-        return job
 
     def _queue_later(self, job: _Job, seconds: float) -> None:
         timer: asyncio.TimerHandle = asyncio.get_running_loop().call_later(seconds, lambda: self._queue_again(timer))
@@ -225,7 +222,6 @@ class Sender:
 
     def _queue_again(self, timer: asyncio.TimerHandle) -> None:
         self._queue.put_nowait(self._refused.pop(timer))
-        self._moved.set()
         self._queue.task_done()  # the queue counts it anew, and it ends once
 
     def _stop_for(self, bug: Exception) -> None:

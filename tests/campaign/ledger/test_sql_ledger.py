@@ -168,15 +168,17 @@ class TestRecord:
         assert ledger().find([claim])[claim.recipient].at == at
         assert str(target.run(f"SELECT ended_at FROM {table}")[0][0]) == "2026-03-28 20:00:00.000001"
 
-    def test_what_was_recorded_is_durable_with_the_next_flush(self, ledger: Callable[..., SqlLedger]) -> None:
+    @pytest.mark.parametrize("write", [SqlLedger.flush, lambda sut: sut.claim(claims_of(2)[1:], CERTAINLY_NOT_SENT)])
+    def test_what_was_recorded_is_durable_with_the_next_claim_or_flush(
+        self, ledger: Callable[..., SqlLedger], write: Callable[[SqlLedger], object]
+    ) -> None:
         sut = ledger()
-        first, second = claims_of(2)
-        sut.claim([first], CERTAINLY_NOT_SENT)
-        sut.record({first.recipient: Entry.now(Outcome.UNKNOWN, None, why("time-out"))})
-        sut.claim([second], CERTAINLY_NOT_SENT)  # nobody waits for outcomes when senders wait for claims
-        assert ledger().find([first])[first.recipient].outcome is None
-        sut.flush()
-        assert ledger().find([first])[first.recipient].outcome is Outcome.UNKNOWN
+        (claim, _) = claims_of(2)
+        sut.claim([claim], CERTAINLY_NOT_SENT)
+        sut.record({claim.recipient: Entry.now(Outcome.UNKNOWN, None, why("time-out"))})
+        assert ledger().find([claim])[claim.recipient].outcome is None
+        write(sut)
+        assert ledger().find([claim])[claim.recipient].outcome is Outcome.UNKNOWN
 
     def test_an_outcome_of_something_never_claimed_is_refused(self, ledger: Callable[..., SqlLedger]) -> None:
         with pytest.raises(LedgerError, match="1 outcomes are of invites that were not claimed"):
