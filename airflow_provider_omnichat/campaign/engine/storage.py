@@ -10,6 +10,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.patience import Patience, PatientLedger, PatientResults
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
+from airflow_provider_omnichat.campaign.ledger.earlier_runs import end_open_claims
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger
 from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import Claimed, claim
@@ -101,10 +102,8 @@ class Storage:
         decided = [each for each in claims if each.recipient in self.earlier] if self.earlier else []
         free = [each for each in claims if each.recipient not in self.earlier] if decided else claims
         claimed = claim(self._ledger, free, self._resend_unknown)
-        # Claims left open by a try that was killed are doubts; otherwise they would stay open after the campaign.
-        if left_open := {name for name, old in claimed.taken.items() if old.outcome is None and old.same_task}:
-            self._ledger.leave_in_doubt([each for each in free if each.recipient in left_open])
-        return claimed._replace(taken={**self._find(decided), **claimed.taken}) if decided else claimed
+        taken = end_open_claims(self._ledger, free, claimed.taken)
+        return claimed._replace(taken={**self._find(decided), **taken})
 
     def _find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         if not claims:
@@ -112,4 +111,4 @@ class Storage:
         decided = {
             each.recipient: Entry.now(outcome) for each in claims if (outcome := self.earlier.get(each.recipient))
         }
-        return {**decided, **self._ledger.find(claims)}
+        return {**decided, **end_open_claims(self._ledger, claims, self._ledger.find(claims))}

@@ -34,9 +34,12 @@ class Mortal:
         self._life = life
 
     def __getattr__(self, name: str) -> Any:
-        if not self._life.goes_on():
-            raise LedgerError("killed")
-        return getattr(self._ledger, name)
+        def call(*args: Any) -> Any:
+            if not self._life.goes_on():
+                raise LedgerError("killed")
+            return getattr(self._ledger, name)(*args)
+
+        return call
 
     def close(self) -> None:
         self._ledger.close()
