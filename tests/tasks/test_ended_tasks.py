@@ -32,7 +32,7 @@ class Ti:
 
 
 def told(name: str, ti: Any) -> bool | None:
-    return ended_tasks({"ti": ti})(name)  # type: ignore[typeddict-item]
+    return ended_tasks({"ti": ti})(name)
 
 
 def test_each_state_is_of_one_that_has_ended_or_goes_on():

@@ -284,7 +284,7 @@ class TestOnce:
         with pytest.raises(InviteUnknownError):
             send_at_most_once(INVITE, send=breaks, ledger=ledger("monday"), campaign=CAMPAIGN)
         with pytest.raises(
-            InviteUnknownError, match="In doubt since an earlier run of this campaign: monday at .*: read time"
+            InviteUnknownError, match=r"In doubt since an earlier run of this campaign: monday at .*: read time"
         ):
             send_at_most_once(INVITE, send=never, ledger=ledger("tuesday"), campaign=CAMPAIGN, resend_unknown=True)
 
