@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_omnichat.hooks.supervisor import in_turn
 
@@ -25,22 +26,25 @@ def ended_tasks(context: Context) -> Callable[[str], bool | None]:
     if not hasattr(context["ti"], "get_task_states"):  # Airflow 2
         return lambda _: None
     ask = in_turn(context["ti"].get_task_states)
-    asked: dict[str, float] = {}
+    kept: dict[str, tuple[float, bool | None]] = {}
 
     def has_ended(name: str) -> bool | None:
-        # Only "no" is kept: who has ended may be cleared, and claim again.
-        if monotonic() - asked.get(name, -_ASK_AGAIN_SECONDS) < _ASK_AGAIN_SECONDS:
-            return False
-        try:
-            dag_id, run_id, task_id, *index = name.split("/")
-            (at,) = map(int, index) if index else (None,)
-            states = ask(dag_id=dag_id, task_ids=[task_id], run_ids=[run_id], map_index=at)
-            state = states[run_id][task_id if at is None else f"{task_id}_{at}"]
-        except Exception:  # no such task instance, a name that is not of one, or Airflow cannot be asked
-            return None
-        if state in _ENDED:
-            return True
-        asked[name] = monotonic()
-        return False
+        asked_at, answer = kept.get(name, (-inf, None))
+        if monotonic() - asked_at < _ASK_AGAIN_SECONDS:
+            return answer
+        answer = _has_ended(ask, name)
+        if not answer:  # a "yes" is never kept: the task may be cleared, and claim again
+            kept[name] = monotonic(), answer
+        return answer
 
     return has_ended
+
+
+def _has_ended(ask: Callable[..., Any], name: str) -> bool | None:
+    try:
+        dag_id, run_id, task_id, *index = name.split("/")
+        (at,) = map(int, index) if index else (None,)
+        states = ask(dag_id=dag_id, task_ids=[task_id], run_ids=[run_id], map_index=at)
+        return states[run_id][task_id if at is None else f"{task_id}_{at}"] in _ENDED
+    except Exception:  # no such task instance, a name that is not of one, or Airflow cannot be asked
+        return None
