@@ -44,7 +44,9 @@ class ReasonCode(StrEnum):
     OUTSIDE_SEND_WINDOW = "outside_send_window"
 
     DUPLICATE_IN_LIST = "duplicate_in_list"
-    ALREADY_INVITED = "already_invited"
+    ACCEPTED_EARLIER = "accepted_earlier"
+    REJECTED_EARLIER = "rejected_earlier"
+    BEING_SENT = "being_sent"
     OPTED_OUT = "opted_out"
     FREQUENCY_CAP = "frequency_cap"
     FORGOTTEN = "forgotten"
@@ -71,6 +73,7 @@ class ReasonCode(StrEnum):
     PROVIDER_ERROR = "provider_error"
     CLAIM_NEVER_ENDED = "claim_never_ended"
     NOT_KNOWN = "not_known"
+    IN_DOUBT_SINCE_EARLIER_RUN = "in_doubt_since_earlier_run"
 
     SETTLED_AS_SENT = "settled_as_sent"
 

@@ -95,8 +95,9 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
     :param retry_budget: seconds within which an invite that was certainly not taken is tried again inside this try.
     :param on_unknown: what to do with invites that an earlier try may have sent: ``"hold"`` keeps them in doubt,
         ``"resend"`` sends, at the risk of a second SMS. One that is not sent again after all stays in doubt.
-        ``"lookup"`` asks the vendor's SMS logs for them once all others are sent, two a second at most: those found
-        are accepted, the others stay in doubt, and nothing is sent because of it.
+        ``"lookup"`` asks the vendor's SMS logs for them, and for those of other runs of the campaign, once all others
+        are sent, two a second at most: those found are accepted, the others stay in doubt, and nothing is sent because
+        of it.
     :param resend_key: change it, to any text, and clear the task to send to the whole list again on purpose: for each
         value at most one SMS a number. Written out, or from a Variable; a value that changes by itself is refused.
         (templated)

@@ -140,7 +140,7 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the invite; see the class."""
         from airflow_provider_omnichat.campaign.engine.progress import snapshot_of_one
-        from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
+        from airflow_provider_omnichat.campaign.engine.single import SHOWN_AS, send_at_most_once
 
         self.refuse_missing_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
@@ -151,7 +151,8 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
             outcome: Outcome, reason: Reason | None, answer: InviteAnswer | None = None, now: bool = False
         ) -> None:
             if publish is not None:
-                publish(snapshot_of_one(outcome, reason, answer, is_sent_now=now))
+                shown = SHOWN_AS.get(reason.code, outcome) if reason else outcome
+                publish(snapshot_of_one(shown, reason, answer, is_sent_now=now))
 
         self._hook = hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         if self._killed:
@@ -189,11 +190,11 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
         finally:
             hook.close()
             self._hook = None  # so that the task's attributes hold no credentials afterwards
-        if sent.settled is not None:
-            self.log.info("Invite to %s: %s; nothing was sent now", mask_number(invite.to), sent.settled)
+        if sent.reason is not None:
+            self.log.info("Invite to %s: %s; nothing was sent now", mask_number(invite.to), sent.reason)
         else:
             self._log_accepted(invite, sent.answer, sent.earlier)
-        show(Outcome.ACCEPTED, None, sent.answer, now=not sent.earlier)
+        show(Outcome.ACCEPTED, sent.reason, sent.answer, now=not sent.earlier)
         self._push(context, sent.answer)
         answer = sent.answer.to_json()
         return {**answer, "to": mask_number(answer["to"])} if self.mask_to and answer.get("to") else answer

@@ -34,7 +34,7 @@ _OF_THE_TEXT = frozenset(
 _ADVICE_ON_DOUBTS = (
     "See in the vendor's portal, and settle them with omnichat-ledger if you gave ledger_conn_id; or clear the task"
     " with on_unknown='lookup', which asks the vendor's SMS logs, or on_unknown='resend', at the risk of a second SMS"
-    " for them; on Airflow 3.4+, keep its task state then"
+    " for those that it claimed itself; on Airflow 3.4+, keep its task state then"
 )
 
 
@@ -156,7 +156,9 @@ class Ending:
     @property
     def _tried(self) -> int:
         counts = self._tally.counts
-        return counts[Outcome.ACCEPTED] + counts[Outcome.REJECTED] + counts[Outcome.UNKNOWN]
+        # Doubts of earlier runs count, and so does what these runs did send.
+        earlier = self._tally.count_of(ReasonCode.ACCEPTED_EARLIER, ReasonCode.REJECTED_EARLIER)
+        return counts[Outcome.ACCEPTED] + counts[Outcome.REJECTED] + counts[Outcome.UNKNOWN] + earlier
 
     def raise_if_no_row_was_fit(self) -> None:
         """Raise when all rows are invalid: it is probably the wrong list, column or text."""

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.hooks.supervisor import in_turn
+from airflow_provider_omnichat.tasks.ended_tasks import ended_tasks
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -137,6 +138,6 @@ def sql_ledger(context: Context, campaign: str, conn_id: str, table: str) -> Sql
 
     database = ledger_database(conn_id)
     try:
-        return SqlLedger(database, campaign, task_identity(context), table)
+        return SqlLedger(database, campaign, task_identity(context), table, ended_tasks(context))
     except ValueError as error:  # the name stays invalid in the next try
         raise AirflowFailException(sentences("Nothing was sent", str(error))) from None

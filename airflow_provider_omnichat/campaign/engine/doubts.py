@@ -1,4 +1,4 @@
-"""Invites that an earlier try left in doubt, and that are looked up before they end as unknown."""
+"""Invites that an earlier try or run left in doubt, and that are looked up before they end as unknown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from airflow_provider_omnichat.campaign.engine.progress import Log
 from airflow_provider_omnichat.campaign.engine.recorder import Recorder
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.storage import Storage
-from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry
+from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry
+from airflow_provider_omnichat.campaign.ledger.retake import is_in_doubt
 from airflow_provider_omnichat.campaign.ledger.settle import settled
 from airflow_provider_omnichat.campaign.model.rows import Candidate
 
@@ -41,12 +42,7 @@ class Doubts:
 
     def takes(self, candidate: Candidate, entry: Entry) -> bool:
         """Keep a row that is in doubt, to look it up; return False for any other."""
-        is_due = (
-            self._is_on
-            and entry.same_task
-            and entry.outcome in IN_DOUBT
-            and candidate.recipient not in self._storage.earlier
-        )
+        is_due = self._is_on and is_in_doubt(entry) and candidate.recipient not in self._storage.earlier
         if is_due:
             self._waiting.append((candidate, entry))
         return is_due
@@ -56,7 +52,7 @@ class Doubts:
         if not self._waiting or self._report.was_stopped or self._report.failure is not None:
             return
         count = len(self._waiting)
-        log.info("Looking up %s invites that an earlier try left in doubt in the vendor's SMS logs", count)
+        log.info("Looking up %s invites that were in doubt before in the vendor's SMS logs", count)
         looking, stopping = asyncio.create_task(self._look_all_up(log)), asyncio.create_task(stop.wait())
         await asyncio.wait((looking, stopping), return_when=asyncio.FIRST_COMPLETED)
         for task in (looking, stopping):

@@ -14,9 +14,9 @@ from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.engine.measuring import CampaignRefusedError, Fingerprint, measure_list
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.process import rarely_collected
+from airflow_provider_omnichat.campaign.ledger.earlier_runs import refusal_of
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CountingLedger, FrequencyCap
-from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Ledger
-from airflow_provider_omnichat.campaign.ledger.retake import already_invited
+from airflow_provider_omnichat.campaign.ledger.interface import Claim, Ledger
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Refusal, Result, RowSource
 from airflow_provider_omnichat.campaign.preview.budget import Size
 from airflow_provider_omnichat.campaign.preview.statistics import Preview
@@ -81,9 +81,9 @@ def lookup_in(ledger: Ledger, cap: FrequencyCap | None) -> Lookup:
 
     def lookup(candidates: Sequence[Candidate]) -> dict[str, Refusal]:
         refused = {
-            recipient: Refusal(Outcome.DUPLICATE, already_invited())
+            recipient: refusal
             for recipient, entry in ledger.find([Claim.of(each) for each in candidates]).items()
-            if entry.outcome not in CERTAINLY_NOT_SENT
+            if (refusal := refusal_of(entry)) is not None
         }
         free = {each.identity: each.recipient for each in candidates if each.recipient not in refused}
         if cap is not None and free:

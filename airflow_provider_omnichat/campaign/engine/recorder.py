@@ -9,8 +9,9 @@ from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
+from airflow_provider_omnichat.campaign.ledger.earlier_runs import refusal_of
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Entry
-from airflow_provider_omnichat.campaign.ledger.retake import already_invited, doubted_again, reason_of, still_in_doubt
+from airflow_provider_omnichat.campaign.ledger.retake import doubted_again, reason_of, still_in_doubt
 from airflow_provider_omnichat.campaign.ledger.settle import reason_of_settled
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result, row_name, shown_key
 from airflow_provider_omnichat.campaign.sending.sender import Ended
@@ -131,10 +132,9 @@ def result_of_earlier(candidate: Candidate, entry: Entry, written: Outcome | Non
 
     :param written: the outcome in an earlier result row. After a crash between row and ledger, the row knows more.
     """
-    if not entry.same_task:
-        how = entry.outcome.label if entry.outcome else "being sent"
-        by_other = already_invited(f"by another task or run, {how} at {entry.at:%Y-%m-%d %H:%M:%S} UTC")
-        return _result(candidate, Outcome.DUPLICATE, entry.at, by_other)
+    refusal = None if entry.same_task else refusal_of(entry)
+    if refusal is not None:
+        return _result(candidate, refusal.outcome, entry.at, refusal.reason)
     outcome = written or entry.outcome
     if outcome is None:
         return _result(candidate, Outcome.UNKNOWN, entry.at, reason_of(entry))

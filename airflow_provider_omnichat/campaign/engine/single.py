@@ -15,11 +15,26 @@ from airflow_provider_omnichat.api.errors import (
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer, Status
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, Ledger, LedgerError, Settlement
-from airflow_provider_omnichat.campaign.ledger.retake import claim, doubted_again, reason_of, still_in_doubt
+from airflow_provider_omnichat.campaign.ledger.earlier_runs import end_open_claims, refusal_of
+from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger, LedgerError, Settlement
+from airflow_provider_omnichat.campaign.ledger.retake import (
+    claim,
+    doubted_again,
+    is_in_doubt,
+    reason_of,
+    still_in_doubt,
+)
 from airflow_provider_omnichat.campaign.ledger.settle import reason_of_settled, settled
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.campaign.phone.identity import identity_key, identity_of
+
+SHOWN_AS = {
+    ReasonCode.ACCEPTED_EARLIER: Outcome.DUPLICATE,
+    ReasonCode.REJECTED_EARLIER: Outcome.DUPLICATE,
+    ReasonCode.BEING_SENT: Outcome.DUPLICATE,
+    ReasonCode.FORGOTTEN: Outcome.SUPPRESSED,
+}
+"""The outcomes that a list has for these reasons; a single invite returns or raises what comes of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +44,13 @@ class Sent:
 
     :param answer: of the vendor; holds only the number if a doubt was settled without an answer.
     :param earlier: whether an earlier try had sent it, and this one sent nothing.
-    :param settled: who settled that the earlier try had sent it, if it was in doubt.
+    :param reason: why nothing was sent, if it is not the answer of this task's earlier try: another task or run had
+        sent it, or somebody settled a doubt.
     """
 
     answer: InviteAnswer
     earlier: bool
-    settled: Reason | None = None
+    reason: Reason | None = None
 
 
 def send_at_most_once(
@@ -63,18 +79,14 @@ def send_at_most_once(
     claims = [Claim(key, identity)]
     taken, doubts = claim(ledger, claims, resend_unknown)
     if key in taken:
-        if taken[key].outcome is None and taken[key].same_task:  # of a try that was killed
-            ledger.leave_in_doubt(claims)
-        entry = taken[key]
-        if entry.outcome is None and not entry.same_task:
-            raise InviteNotSentError(
-                Reason(ReasonCode.ALREADY_INVITED, "Another task of this campaign is sending it now")
-            )
-        if look_up is not None and entry.same_task and entry.outcome in IN_DOUBT:
+        entry = end_open_claims(ledger, claims, taken)[key]
+        if look_up is not None and is_in_doubt(entry):
             settlement = look_up(invite, entry)
             if settlement is not None and not ledger.settle(claims, {key: settlement}):
                 entry = settled(entry, settlement, no_try_runs=True)
-        return Sent(_answer_of(entry, invite), earlier=True, settled=reason_of_settled(entry))
+        if not entry.same_task:
+            return _sent_elsewhere(entry, invite)
+        return Sent(_answer_of(entry, invite), earlier=True, reason=reason_of_settled(entry))
     try:
         answer = send(invite)
     except SendError as error:
@@ -113,6 +125,19 @@ def _with_reason(error: SendError, reason: Reason) -> SendError:
         retryable=error.retryable,
         account_fault=error.account_fault,
     )
+
+
+def _sent_elsewhere(entry: Entry, invite: Invite) -> Sent:
+    """Return what another task or run has sent, or raise the error that says what it did."""
+    refusal = refusal_of(entry)
+    not_there = Reason(ReasonCode.BEING_SENT, "another task of this campaign has just not sent it")
+    reason = refusal.reason if refusal else entry.reason or not_there
+    if entry.outcome is Outcome.ACCEPTED:
+        return Sent(_answer_of(entry, invite), earlier=True, reason=reason)
+    kinds: dict[Outcome | None, type[SendError]]
+    kinds = {Outcome.REJECTED: InviteRejectedError, Outcome.UNKNOWN: InviteUnknownError}
+    told = reason._replace(text=reason.text.capitalize(), since="Nothing was sent now")
+    raise kinds.get(entry.outcome, InviteNotSentError)(told, answer=entry.answer)
 
 
 def _answer_of(entry: Entry, invite: Invite) -> InviteAnswer:

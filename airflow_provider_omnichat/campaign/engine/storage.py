@@ -10,6 +10,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.patience import Patience, PatientLedger, PatientResults
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
+from airflow_provider_omnichat.campaign.ledger.earlier_runs import end_open_claims
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger
 from airflow_provider_omnichat.campaign.ledger.interface import (
     CERTAINLY_NOT_SENT,
@@ -84,7 +85,6 @@ class Storage:
         try:
             found = self._find(claims)
             taken = {name: entry for name, entry in found.items() if name in self.earlier or not self._is_free(entry)}
-            self._leave_in_doubt(claims, taken)
         except OmnichatError as error:
             self._report.fail(error)
             return {}
@@ -121,17 +121,12 @@ class Storage:
         decided = [each for each in claims if each.recipient in self.earlier] if self.earlier else []
         free = [each for each in claims if each.recipient not in self.earlier] if decided else claims
         claimed = claim(self._ledger, free, self._resend_unknown)
-        self._leave_in_doubt(free, claimed.taken)
-        return claimed._replace(taken={**self._find(decided), **claimed.taken}) if decided else claimed
+        taken = end_open_claims(self._ledger, free, claimed.taken)
+        return claimed._replace(taken={**self._find(decided), **taken})
 
     def _is_free(self, entry: Entry) -> bool:
         is_sent_again = self._resend_unknown and entry.same_task and entry.outcome in IN_DOUBT
         return entry.outcome in CERTAINLY_NOT_SENT or is_sent_again
-
-    def _leave_in_doubt(self, claims: Sequence[Claim], taken: Mapping[str, Entry]) -> None:
-        """End claims left open by a try that was killed; otherwise they would stay open after the campaign."""
-        if left_open := {name for name, entry in taken.items() if entry.outcome is None and entry.same_task}:
-            self._ledger.leave_in_doubt([each for each in claims if each.recipient in left_open])
 
     def _find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         if not claims:
@@ -139,4 +134,4 @@ class Storage:
         decided = {
             each.recipient: Entry.now(outcome) for each in claims if (outcome := self.earlier.get(each.recipient))
         }
-        return {**decided, **self._ledger.find(claims)}
+        return {**decided, **end_open_claims(self._ledger, claims, self._ledger.find(claims))}

@@ -88,6 +88,7 @@ class Entry(NamedTuple):
     :param same_task: whether a try of this same task instance wrote it, and not another task or run.
     :param settlement: who settled it, if it was in doubt; *reason* is then that of the doubt.
     :param claimed_at: when it was claimed, at the earliest; None if the ledger does not keep it.
+    :param owner: the task instance that claimed it; empty if the ledger does not keep it.
     """
 
     outcome: Outcome | None
@@ -98,6 +99,7 @@ class Entry(NamedTuple):
     same_task: bool = True
     settlement: Settlement | None = None
     claimed_at: datetime | None = None
+    owner: str = ""
 
     @classmethod
     def now(
@@ -177,10 +179,12 @@ class Ledger(Protocol):
 
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
         """
-        Record open claims as ``unknown``; durable on return.
+        Record open claims as ``unknown`` if the try that made them is over; durable on return.
 
-        :param claims: each recipient once, claimed by an earlier try of this task instance. What another run of this
-            same task has claimed since this one began is left as it is.
+        That is an earlier try of this task instance, or one of another task instance that has ended. What another run
+        of this same task has claimed since this one began is left as it is.
+
+        :param claims: each recipient once.
         """
 
     def settle(self, claims: Sequence[Claim], settlements: Mapping[str, Settlement]) -> Mapping[str, str]:

@@ -60,6 +60,11 @@ def doubts_among(ledger: Ledger, claims: Sequence[Claim]) -> dict[str, Entry]:
     }
 
 
+def is_in_doubt(entry: Entry) -> bool:
+    """Return whether an invite may have been sent; an open claim of another task may be being sent."""
+    return entry.outcome in IN_DOUBT if entry.same_task else entry.outcome is Outcome.UNKNOWN
+
+
 def reason_of(doubt: Entry) -> Reason:
     """Return why an invite is in doubt: the first reason, and the last thing that happened to it since."""
     if doubt.outcome is not None:
@@ -84,8 +89,3 @@ def still_in_doubt(doubt: Entry, reason: Reason | None) -> Entry:
 def doubted_again(doubt: Entry, reason: Reason | None) -> Reason:
     """Return the reason of an invite in doubt that was sent again, and may have been sent twice now."""
     return reason_of(doubt)._replace(since=f"{_SENT_AGAIN}{reason}")
-
-
-def already_invited(detail: str = "") -> Reason:
-    """Return the reason of an invite that this campaign has sent already, or is sending; *detail*: by whom and when."""
-    return Reason(ReasonCode.ALREADY_INVITED, "already invited in this campaign", detail=detail)

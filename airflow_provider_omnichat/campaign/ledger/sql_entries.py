@@ -82,6 +82,7 @@ def entry_of(values: Iterable[Any], owner: str, table: SqlTable) -> Entry:
             same_task=claimed_by == owner,
             settlement=_settlement(outcome, claimed, *settlement) if settlement[0] else None,
             claimed_at=claimed,
+            owner=claimed_by,
         )
     except (TypeError, ValueError):
         raise LedgerError(

@@ -9,9 +9,10 @@ commit arrived: what did arrive has the id already.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ from airflow_provider_omnichat.campaign.ledger.interface import (
     Settlement,
 )
 from airflow_provider_omnichat.campaign.ledger.retake import NEVER_ENDED, NEVER_ENDED_AGAIN
+from airflow_provider_omnichat.campaign.ledger.settle import OPEN_CLAIM_MINUTES
 from airflow_provider_omnichat.campaign.ledger.sql_entries import answer_values, entry_of, in_statements, read_rows
 from airflow_provider_omnichat.campaign.ledger.sql_table import (
     CLAIM_ONLY,
@@ -64,18 +66,27 @@ class SqlLedger:
     :param campaign: the name under which one number is invited at most once.
     :param owner: the task instance without the try number; its own claims are known by it. Any text that stays the
         same over tries and differs for other runs, tasks and map indexes.
+    :param has_ended: whether another owner has ended and begins no other try by itself; None if that is not known.
     :param table: ``table`` or ``schema.table``; made if it is missing.
     :raises ValueError: when the table's name is not valid.
     """
 
     group_factor: float = 1.5
 
-    def __init__(self, database: SqlDatabase, campaign: str, owner: str, table: str = DEFAULT_TABLE) -> None:
+    def __init__(
+        self,
+        database: SqlDatabase,
+        campaign: str,
+        owner: str,
+        table: str = DEFAULT_TABLE,
+        has_ended: Callable[[str], bool | None] = lambda _: None,
+    ) -> None:
         self._table = SqlTable(table, database.dialect, database.placeholder)
         self._session = SqlSession(database, self._table, _WORDS)
         self._admin = LedgerAdmin(database, table)
         self._campaign = fitted(campaign)
         self._owner = fitted(owner)
+        self._has_ended = has_ended
         self._began = stamp(datetime.now(UTC))
         self._held: dict[str, _Held] = {}
         self._unsure: tuple[list[Claim], str, str] | None = None
@@ -149,16 +160,26 @@ class SqlLedger:
             f"UPDATE {self._table.sql_name} SET since = {unless_known.format('since', mark)},"  # noqa: S608 - checked names only
             f" error = {unless_known.format(mark, 'error')}, reason_code = COALESCE(reason_code, {mark}),"
             " ended_at = claimed_at, outcome = 'unknown'"
-            f" WHERE campaign = {mark} AND claimed_by = {mark} AND outcome IS NULL AND claimed_at < {mark}"
+            f" WHERE campaign = {mark} AND outcome IS NULL"
         )
         why = NEVER_ENDED_AGAIN, str(NEVER_ENDED), NEVER_ENDED.code.value
+        # Read before asking who has ended: a try that begins after the answer claims under other ids.
+        known, has_ended = self._session.read(lambda cursor: self._read(cursor, claims)), cache(self._has_ended)
+        over = {
+            claim.identity: known[claim.recipient][1]
+            for claim in sorted(claims, key=lambda claim: claim.identity)
+            if claim.recipient in known and self._is_over(known[claim.recipient][0], has_ended)
+        }
 
         def work(cursor: Any) -> None:
-            for block in in_statements(self._table, sorted(claim.identity for claim in claims)):
-                which = f" AND recipient IN ({self._table.marks(len(block))})"
-                cursor.execute(sql + which, (*why, self._campaign, self._owner, self._began, *block))
+            for block in in_statements(self._table, list(over)):
+                ids = {over[number] for number in block}
+                numbers, claim_ids = self._table.marks(len(block)), self._table.marks(len(ids))
+                which = f" AND recipient IN ({numbers}) AND claim_id IN ({claim_ids})"
+                cursor.execute(sql + which, (*why, self._campaign, *block, *ids))
 
-        self._session.write(work)
+        if over:
+            self._session.write(work)
 
     def settle(self, claims: Sequence[Claim], settlements: Mapping[str, Settlement]) -> Mapping[str, str]:
         """See :class:`.interface.Ledger`."""
@@ -205,6 +226,15 @@ class SqlLedger:
         """Close the connection; what was recorded and not flushed is not written. A later call connects anew."""
         self._session.close()
         self._admin.close()
+
+    def _is_over(self, entry: Entry, has_ended: Callable[[str], bool | None]) -> bool:
+        """Return whether an open claim is of a try that has ended."""
+        if entry.outcome is not None:
+            return False
+        if entry.same_task:
+            return stamp(entry.at) < self._began
+        ended = has_ended(entry.owner)
+        return datetime.now(UTC) - entry.at >= timedelta(minutes=OPEN_CLAIM_MINUTES) if ended is None else ended
 
     def _insert(self, cursor: Any, claims: Sequence[Claim], claim_id: str, now: str) -> None:
         """Insert claims, and leave alone what is there."""

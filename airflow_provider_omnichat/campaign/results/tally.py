@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import scrub
-from airflow_provider_omnichat.api.reasons import Reason
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.model.rows import Result, shown_key
 
 _WORST_FIRST = (
@@ -71,6 +71,10 @@ class Tally:
             self.due[due] += 1
         if result.reason is not None:
             self._count_reason(result, result.reason)
+
+    def count_of(self, *codes: ReasonCode) -> int:
+        """Return how many rows have one of these reasons."""
+        return sum(counted.count for kind, counted in list(self._kinds.items()) if kind.code in codes)
 
     def _count_reason(self, result: Result, reason: Reason) -> None:
         kind = _Kind(result.outcome, reason.code.value, reason.status or result.status_name)

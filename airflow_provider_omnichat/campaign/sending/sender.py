@@ -268,10 +268,10 @@ class Sender:
         return Ended(job.candidate, Outcome.NOT_SENT, None, job.refusal or self.not_begun, job.attempts)
 
     def _note_refusal(self, refusal: InviteNotSentError, turn: float) -> None:
-        self.refusals += 1
-        if refusal.account_fault or not refusal.retryable:
+        if refusal.account_fault or not refusal.retryable:  # refused for good
             self.stop(str(refusal))
             return
+        self.refusals += 1
         if refusal.retry_after is not None and refusal.retry_after > max(self._retry_budget, _SHORT_WAIT_SECONDS):
             self.stop(f"the vendor asks to wait {refusal.retry_after:.0f} seconds, longer than retry_budget: {refusal}")
             return

@@ -67,8 +67,9 @@ def ledger(target: Target, table: str) -> Iterator[Callable[..., SqlLedger]]:
         campaign: str = CAMPAIGN,
         table: str = table,
         wrapped: Callable[[Any], Any] = lambda connection: connection,
+        has_ended: Callable[[str], bool | None] = lambda _: None,
     ) -> SqlLedger:
-        made.append(SqlLedger(target.database(wrapped), campaign, owner, table))
+        made.append(SqlLedger(target.database(wrapped), campaign, owner, table, has_ended))
         return made[-1]
 
     yield make

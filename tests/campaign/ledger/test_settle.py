@@ -158,7 +158,7 @@ class TestLedgers:
         any_home.ledger().settle(CLAIMS, {LATE.recipient: now(True)})
         done = send_at_most_once(invite(NUMBERS[0]), send=refuse, ledger=any_home.ledger(), campaign="c")
         assert (done.earlier, done.answer.to, done.answer.message_id) == (True, NUMBERS[0], "")
-        assert str(done.settled).startswith("settled as sent: by ann at")
+        assert str(done.reason).startswith("settled as sent: by ann at")
 
     @pytest.mark.parametrize("any_home", ["state store", "sql", "capped"], indirect=True)
     def test_a_single_invite_that_was_settled_as_not_sent_goes_out_once(self, any_home):
@@ -172,7 +172,7 @@ class TestLedgers:
 
         for earlier in (False, True):
             done = send_at_most_once(invite(NUMBERS[0]), send=send, ledger=any_home.ledger(), campaign="c")
-            assert (done.earlier, done.settled) == (earlier, None)
+            assert (done.earlier, done.reason) == (earlier, None)
         assert sent == [NUMBERS[0]]
 
 

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.api.reasons import Reason
-from airflow_provider_omnichat.campaign.ledger.retake import already_invited
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Result
 from airflow_provider_omnichat.campaign.phone.location import country_of
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
@@ -148,11 +147,12 @@ def test_equal_reasons_are_counted_together_without_what_belongs_to_one_person()
     rows += [left_out(row.position, row.reason) for row in broken if isinstance(row, BrokenRow)]
     rows += [left_out(8, None)]
     rows += [
-        left_out(row, already_invited(f"accepted at 2026-07-{row} 10:00:00 UTC"), Outcome.DUPLICATE) for row in (10, 11)
+        left_out(row, Reason(ReasonCode.ACCEPTED_EARLIER, "already invited", detail=f"dag/{row}"), Outcome.DUPLICATE)
+        for row in (10, 11)
     ]
     reasons = [tuple(each.values()) for each in preview(*rows).to_json()["reasons"]]
     assert sorted(reasons, key=str) == [
-        ("duplicate", "already_invited", "already invited in this campaign", 2),
+        ("duplicate", "accepted_earlier", "already invited", 2),
         ("invalid", "not_a_number", "to: is not a phone number; write it like +41793026727", 1),
         ("invalid", "number_too_short", "to: is too short for a number of +41", 3),
         ("invalid", "row_unreadable", "is not JSON: Expecting ',' delimiter", 3),
