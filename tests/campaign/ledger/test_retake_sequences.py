@@ -35,6 +35,8 @@ class Mortal:
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(self._ledger, name)
+        if not callable(function):
+            return function
 
         def call(*args: Any, **kwargs: Any) -> Any:
             if not self._life.goes_on():
