@@ -108,6 +108,11 @@ def test_a_list_that_hangs_does_not_keep_a_stop_from_recording(client: Any):
     assert report.tally.counts[Outcome.ACCEPTED] == 4
 
 
+def test_an_empty_list_is_complete(client: Any):
+    report = send_campaign(plan(records=Records(Watched)), Listed(), client=client, log=_Silent())
+    assert (report.is_complete, report.missing, report.failure) == (True, 0, None)
+
+
 def test_one_request_at_a_time_has_one_commit_for_each_few_invites():
     """The writer does not spin: there is a commit for what is new, and none for nothing."""
     ledger, writes = Watched(), []
