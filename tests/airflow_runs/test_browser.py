@@ -22,7 +22,7 @@ from tests.support.airflow_versions import HAS_STATE_STORE
 from tests.support.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Frame, FrameLocator, Page
+    from playwright.sync_api import Browser, Dialog, Frame, FrameLocator, Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NEEDED = {"the browser": CHROMIUM, **{name: find_spec(name) for name in ("playwright", "axe_playwright_python")}}
@@ -207,9 +207,15 @@ def test_the_sandboxs_page_is_searched_and_asks_before_it_clears(browser: Browse
     assert page.get_by_text(re.compile(r"^Hi \d")).all_inner_texts() == [
         page.get_by_text(re.compile(r"^Hi 1")).inner_text()
     ]
-    # Playwright says no to what is asked where nothing listens.
-    with page.expect_event("dialog"):
-        page.get_by_role("button", name="Clear").click()
+    asked: list[str] = []
+
+    def refuse(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.once("dialog", refuse)
+    page.get_by_role("button", name="Clear").click()
+    assert len(asked) == 1
     assert sandbox.requests_seen == 3
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Clear").click()
