@@ -30,7 +30,8 @@ def progress_of(context: Context, log: Any, campaign: str, results: str | None =
     if not has_tabs():
         return None
     ti = context["ti"]
-    return _Push(log, ti, {"campaign": campaign, "try_number": ti.try_number, "results": results})
+    head = {"campaign": campaign, "try_number": ti.try_number, "results": results, "is_over": False}
+    return _Push(log, ti, head)
 
 
 class _Push:

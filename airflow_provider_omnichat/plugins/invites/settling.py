@@ -1,9 +1,10 @@
-"""A doubt that a user settles on the page."""
+"""Doubts that a user settles on the page, or settled wrongly and puts back in doubt."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.orm import Session
@@ -12,6 +13,7 @@ from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
+from airflow_provider_omnichat.campaign.ledger.settle import SHORTEST_WHY
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.databases import ledger_database
 from airflow_provider_omnichat.plugins.invites.metadata import locked_state
@@ -20,6 +22,7 @@ from airflow_provider_omnichat.tasks.places import has_state_store
 
 # How long a worker may still send for a task that a user has marked as failed, or that Airflow gave up.
 _LAST_WORD_MINUTES = 5
+_NOT_IN_DOUBT = "is not in doubt"
 
 
 class NotSettledError(Exception):
@@ -27,35 +30,39 @@ class NotSettledError(Exception):
 
 
 class SettleBody(BaseModel):
-    """What a user found out about an invite in doubt, and how; ``recipient`` is the hash on the page."""
+    """What a user found out about invites in doubt, and how; ``recipients`` are the hashes on the page."""
 
     # The audit log takes names from the address, then from the body: a body must not name another task.
     model_config = ConfigDict(extra="forbid")
 
-    recipient: str = Field(pattern=r"^[0-9a-f]{20,32}$")
-    settled_as: Literal["sent", "not_sent"]
-    why: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=200)]
+    recipients: list[Annotated[str, Field(pattern=r"^[0-9a-f]{20,32}$")]] = Field(min_length=1, max_length=100)
+    settled_as: Literal["sent", "not_sent", "in_doubt"]
+    why: Annotated[str, StringConstraints(strip_whitespace=True, min_length=SHORTEST_WHY, max_length=200)]
 
 
-def settle(session: Session, task: SendingTask, body: SettleBody, by: str) -> None:
+class Answer(NamedTuple):
+    """The names of the rows that were settled, and why others were not, by recipient or name."""
+
+    names: list[str]
+    refused: Mapping[str, str]
+
+
+def settle(session: Session, task: SendingTask, body: SettleBody, by: str) -> Answer:
     """
-    Record how an invite in doubt ended.
+    Record how invites in doubt ended; or, with ``in_doubt``, take back that they were not sent.
 
     :param by: the user's name.
-    :raises NotSettledError: the task is at work, or the invite is not in doubt.
+    :raises NotSettledError: the task is at work, or the ledger cannot be reached; nothing was written.
     """
-    settlement = Settlement(was_sent=body.settled_as == "sent", by=by, why=body.why, at=datetime.now(UTC))
     conn_id = task.rendered_text("ledger_conn_id")
     try:
-        refusal = (
-            _in_table(session, task, conn_id, body.recipient, settlement)
-            if conn_id
-            else _in_store(session, task, body.recipient, settlement)
-        )
+        return _in_table(session, task, conn_id, body, by) if conn_id else _in_store(session, task, body, by)
     except OmnichatError as error:
         raise NotSettledError(str(error)) from None
-    if refusal:
-        raise NotSettledError(f"This invite {refusal}")
+
+
+def _settlement(body: SettleBody, by: str) -> Settlement:
+    return Settlement(was_sent=body.settled_as == "sent", by=by, why=body.why, at=datetime.now(UTC))
 
 
 def _lock(session: Session, task: SendingTask) -> datetime | None:
@@ -66,8 +73,9 @@ def _lock(session: Session, task: SendingTask) -> datetime | None:
     return end
 
 
-def _in_table(session: Session, task: SendingTask, conn_id: str, reference: str, settlement: Settlement) -> str | None:
-    campaign = task.progress.campaign
+def _in_table(session: Session, task: SendingTask, conn_id: str, body: SettleBody, by: str) -> Answer:
+    campaign, wanted = task.progress.campaign, set(body.recipients)
+    is_undone = body.settled_as == "in_doubt"
     try:
         database, table = ledger_database(conn_id), task.ledger_table
         audit, admin = LedgerAudit(database, table), LedgerAdmin(database, table)
@@ -77,24 +85,40 @@ def _in_table(session: Session, task: SendingTask, conn_id: str, reference: str,
         why = f"Airflow's API server cannot reach the ledger ({type(error).__name__}); nothing was written"
         raise NotSettledError(why) from None
     # Only what this task has claimed: the campaign's name comes from an XCom, which may have been edited.
-    doubts = audit.doubts(campaign, task.identity)
-    found = next((row.recipient for row in doubts if recipient_key(campaign, row.recipient) == reference), None)
-    if found is None:
-        return "is not in doubt"
+    rows = audit.settled(campaign, task.identity) if is_undone else audit.doubts(campaign, task.identity)
+    found = {row.recipient: row for row in rows if recipient_key(campaign, row.recipient) in wanted}
+    missing = wanted - {recipient_key(campaign, recipient) for recipient in found}
     try:
-        _lock(session, task)  # not earlier: while the ledger is slow, the scheduler would wait for the task's row
-        return admin.settle(campaign, {found: settlement}).get(found)
+        refused = {}
+        if found:
+            _lock(session, task)  # not earlier: while the ledger is slow, the scheduler would wait for the task's row
+            refused = (
+                admin.undo(campaign, list(found), by)
+                if is_undone
+                else admin.settle(campaign, dict.fromkeys(found, _settlement(body, by)))
+            )
     finally:
         admin.close()
+    names = {recipient: row.row_key or recipient_key(campaign, recipient)[:8] for recipient, row in found.items()}
+    why = "was not settled, or a task has claimed it again since" if is_undone else _NOT_IN_DOUBT
+    refusals = {**{names[each]: said for each, said in refused.items()}, **dict.fromkeys(missing, why)}
+    return Answer([names[each] for each in found if each not in refused], refusals)
 
 
-def _in_store(session: Session, task: SendingTask, reference: str, settlement: Settlement) -> str | None:
+def _in_store(session: Session, task: SendingTask, body: SettleBody, by: str) -> Answer:
     if not has_state_store():
-        return "is in no ledger: this Airflow has no task state store, and the task no ledger_conn_id"
-    from airflow_provider_omnichat.campaign.ledger.task_state_doubts import settle_in_store
+        raise NotSettledError(
+            "It is in no ledger: this Airflow has no task state store, and the task no ledger_conn_id"
+        )
+    from airflow_provider_omnichat.campaign.ledger.task_state_settled import settle_many_in_store, undo_in_store
     from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore  # Airflow 3.3
 
     end = _lock(session, task)
+    store, campaign, settlement = ServerSideStore(session, task), task.progress.campaign, _settlement(body, by)
     is_over = end is not None and settlement.at - end > timedelta(minutes=_LAST_WORD_MINUTES)
-    store = ServerSideStore(session, task)
-    return settle_in_store(store, task.progress.campaign, reference, settlement, no_try_runs=is_over)
+    refused = (
+        undo_in_store(store, campaign, body.recipients, by)
+        if body.settled_as == "in_doubt"
+        else settle_many_in_store(store, campaign, body.recipients, settlement, no_try_runs=is_over)
+    )
+    return Answer([each for each in body.recipients if each not in refused], refused)

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from airflow_provider_omnichat.plugins.invites import pages
+from airflow_provider_omnichat.plugins.invites.campaigns import CampaignsWanted
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask, TaskProgress
 
 
@@ -16,7 +17,7 @@ def instance(map_index: int, state: str, campaign: str) -> SendingTask:
 
 
 def line_of(*tasks: SendingTask) -> str:
-    return bytes(pages.campaigns(tasks, 7, "live", are_more=False).body).decode()
+    return bytes(pages.campaigns(tasks, CampaignsWanted(), "live", are_more=False).body).decode()
 
 
 @pytest.mark.parametrize(

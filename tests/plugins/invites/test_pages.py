@@ -122,7 +122,7 @@ def settled(client: TestClient, dag_id: str, doubt: str, map_index: int = -1) ->
     page = client.get(address("task", dag_id, map_index)).text
     token = re.search(r'data-token="([^"]+)"', page)
     assert token
-    body = {"recipient": doubt, "settled_as": "sent", "why": "seen in the portal"}
+    body = {"recipients": [doubt], "settled_as": "sent", "why": "seen in the portal"}
     answer = client.post(address("settle", dag_id, map_index), json=body, headers={"X-CSRF-Token": token[1]})
     return int(answer.status_code)
 
