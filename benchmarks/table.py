@@ -105,6 +105,6 @@ def _where(what: str) -> str:
     parts = [f"{name} {version(name)}" for name in ("apache-airflow", "aiohttp", "requests")]
     parts.append(f"apache-airflow-providers-http {version('apache-airflow-providers-http')}")
     return (
-        f"{datetime.now(UTC):%d %B %Y}; {what}; {os.cpu_count()} cores for client and server together, load"
-        f" {os.getloadavg()[2]:.1f} over the last 15 minutes; Python {platform.python_version()}, {', '.join(parts)}."
+        f"{datetime.now(UTC):%d %B %Y}; {what}; {os.cpu_count()} cores, load {os.getloadavg()[2]:.1f};"
+        f" Python {platform.python_version()}, {', '.join(parts)}."
     )

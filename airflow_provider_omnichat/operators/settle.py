@@ -26,7 +26,8 @@ class SettleInvitesOperator(FieldsMixin, BaseOperator):
 
     Experimental, as reading the logs is: the vendor does not document that invites are in them. An invite that is not
     found stays in doubt, and nothing is ever sent because of it. The logs go back 48 hours, and take two numbers a
-    second.
+    second. Without ``ledger_conn_id``, clear the task that sent, with ``on_unknown="lookup"``: Airflow lets no other
+    task read its state.
 
     XCom: ``campaign``, ``found`` and ``still_in_doubt``. It is pushed before an error is raised, too.
 

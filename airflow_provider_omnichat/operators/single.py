@@ -142,8 +142,8 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
             InviteUnknownError,
             SendError,
         )
-        from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
         from airflow_provider_omnichat.campaign.engine.progress import snapshot_of_one
+        from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
 
         self.refuse_missing_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)

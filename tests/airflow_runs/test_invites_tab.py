@@ -62,7 +62,7 @@ class Campaign:
     def doubts(self, task_id: str) -> dict[str, str]:
         """Give what stands for each doubt, by the masked end of its number."""
         text = self.page("admin", task_id=task_id).text
-        rows = re.findall(r'<td class="mono">(\S+)</td>.*?data-recipient="([0-9a-f]+)" data-as="sent"', text, re.S)
+        rows = re.findall(r'<td class="mono nowrap">(\S+)\s.*?data-recipient="([0-9a-f]+)" data-as="sent"', text, re.S)
         return dict(rows)
 
 
@@ -136,7 +136,7 @@ def test_markup_of_others_is_shown_and_not_run(campaign: Campaign) -> None:
 
 def test_the_sql_ledger_mapped_tasks_a_single_invite_and_the_run_are_shown(campaign: Campaign) -> None:
     in_ledger = campaign.page("viewer", task_id="to_ledger").text
-    assert "ledger omnichat_invites" in in_ledger
+    assert "table omnichat_invites of connection" in in_ledger
     assert len(keys_in(in_ledger)) == 50 - (HOSTILE in unescape(in_ledger))
     assert re.search(r"<b>1</b>\s*accepted", campaign.page("viewer", task_id="single").text)
     both = campaign.page("viewer", task_id="parts", map_index="{MAP_INDEX}").text
@@ -183,14 +183,14 @@ def test_who_may_not_see_the_dag_sees_nothing_of_it(campaign: Campaign) -> None:
     assert "to_files" not in campaign.server.ask(BLIND_USER, "omnichat/campaigns").text
     assert campaign.server.ask(None, "omnichat/campaigns").status == 401
     token = campaign.token()
-    body = {"recipients": ["0" * 20], "settled_as": "sent", "why": "because"}
+    body = {"recipients": ["0" * 32], "settled_as": "sent", "why": "because"}
     assert campaign.settle(BLIND_USER, "to_files", body, X_CSRF_Token=token).status == 403
 
 
 def test_who_may_look_and_not_edit_settles_nothing(campaign: Campaign) -> None:
     page = campaign.page("viewer").text
     assert "data-recipient" not in page
-    assert "somebody who may has to settle them" in page
+    assert "a user who may edit it has to settle them" in page
     body = {"recipients": [next(iter(campaign.doubts("to_files").values()))], "settled_as": "sent", "why": "because"}
     assert campaign.settle("viewer", "to_files", body, X_CSRF_Token=campaign.token()).status == 403
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_omnichat.api.privacy import mask_number
 from tests.support.airflow_harness import run_task
 from tests.support.airflow_versions import AIRFLOW, needs_runner, needs_store
 from tests.support.batch_tasks import batch, counts, number, people, rows_in
@@ -67,6 +68,26 @@ def test_a_state_store_that_fails_at_any_call_is_red_and_no_later_try_sends_twic
 
 
 @needs_store
+def test_the_default_ledger_names_who_is_claimed_and_who_is_in_doubt_and_no_whole_number(at_sandbox):
+    at_sandbox.script("ok", "drop-after", "ok")
+    store: dict[str, Any] = {}
+    named: list[set[str]] = []
+
+    def look(message: Any) -> Any:
+        value = getattr(message, "value", None)
+        if isinstance(value, dict) and "people" in value:
+            named.append({key for key, *_ in value["people"].values()})
+
+    run = run_task(batch(people(3), key_column="id", concurrency=1), store=store, on_message=look)
+    assert counts(run) == {"accepted": 2, "unknown": 1}
+    assert set.union(*named) == {"c0", "c1", "c2"}, "a worker that is killed leaves a name for each open claim"
+    assert named[-1] == {"c1"}
+    (kept,) = (value["people"] for value in store.values() if isinstance(value, dict) and "people" in value)
+    assert [each[:2] for each in kept.values()] == [["c1", mask_number(number(1))]]
+    assert not any(number(n) in json.dumps(store) for n in range(3))
+
+
+@needs_store
 def test_a_results_path_that_cannot_be_written_stops_the_batch_and_loses_nothing(at_sandbox, tmp_path):
     (tmp_path / "file").write_text("not a directory")
     store: dict[str, Any] = {}
@@ -87,7 +108,10 @@ def test_what_a_result_row_says_was_accepted_is_not_resent_although_the_ledger_l
     run_task(batch(people(20), results_path=str(tmp_path)), store=store)
     for key, value in store.items():
         if isinstance(value, dict) and "outcomes" in value:
-            store[key] = {**value, "outcomes": "." * len(value["outcomes"])}  # killed before the outcomes were written
+            # Killed before the outcomes were written.
+            count = len(value["outcomes"])
+            people_of = {str(at): [None, None, 1] for at in range(count)}
+            store[key] = {**value, "outcomes": "." * count, "people": people_of}
     again = run_task(batch(people(20), results_path=str(tmp_path), on_unknown="resend"), store=store, try_number=2)
     assert again.succeeded, again.error
     assert counts(again) == {"accepted": 20}

@@ -7,13 +7,14 @@ Nothing to set up; it outlives retries, crashes and *Clear*. It belongs to one t
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import doubt_of_open
 from airflow_provider_omnichat.campaign.ledger.settle import settle_each
+from airflow_provider_omnichat.campaign.ledger.task_state_person import Person
 
 KEEP_FOREVER = timedelta.max
 """What Airflow calls ``NEVER_EXPIRE``: an entry lives as long as its DAG run, not just 30 days."""
@@ -75,6 +76,8 @@ class StateStoreLedger:
 
     def __init__(self, store: StateStore) -> None:
         self._store = CheckedStore(store)
+        self.people: dict[str, Person] = {}
+        """Whose open claims and doubts were found or claimed, by recipient."""
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
         """See :class:`.interface.Ledger`."""
@@ -82,20 +85,27 @@ class StateStoreLedger:
         taken = {recipient: entry for recipient, entry in known.items() if entry.outcome not in retake}
         for claim in claims:
             if claim.recipient not in taken:
-                before = known.get(claim.recipient)
-                reason = before.reason if before is not None and before.outcome in IN_DOUBT else None
-                self._store.set_and_see(_key(claim.recipient), Entry.now(None, reason=reason).to_json())
+                before, now = known.get(claim.recipient), datetime.now(UTC)
+                reason, begin = None, now
+                if before is not None and before.outcome in IN_DOUBT:
+                    reason, begin = before.reason, self.people[claim.recipient].begin
+                self.people[claim.recipient] = Person.of(claim, begin, now)
+                self._store.set_and_see(
+                    _key(claim.recipient), self._data(claim.recipient, Entry(None, now, reason=reason))
+                )
         return taken
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         """See :class:`.interface.Ledger`."""
         found = {claim.recipient: self._store.get(_key(claim.recipient)) for claim in claims}
-        return {recipient: Entry.from_json(data) for recipient, data in found.items() if data is not None}
+        return {recipient: self._entry(recipient, data) for recipient, data in found.items() if data is not None}
 
     def record(self, entries: Mapping[str, Entry]) -> None:
         """See :class:`.interface.Ledger`."""
         for recipient, entry in entries.items():
-            self._store.set(_key(recipient), entry.to_json())
+            if entry.claimed_at is not None and recipient in self.people:  # it was not sent again after all
+                self.people[recipient] = self.people[recipient]._replace(begin=entry.claimed_at, end=entry.at)
+            self._store.set(_key(recipient), self._data(recipient, entry))
 
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
         """See :class:`.interface.Ledger`."""
@@ -118,6 +128,22 @@ class StateStoreLedger:
 
     def close(self) -> None:
         """Nothing is open: the task's own connection to Airflow is used."""
+
+    def _entry(self, recipient: str, data: Any) -> Entry:
+        entry = Entry.from_json(data)
+        if entry.outcome not in IN_DOUBT:
+            return entry
+        try:
+            kept = data.get("person")
+            person = Person.from_json(kept) if kept else Person(None, None, entry.at, entry.at)
+        except (IndexError, OverflowError, TypeError, ValueError) as error:
+            raise LedgerError("The task state store's entry of this invite cannot be read; nothing was sent") from error
+        self.people[recipient] = person
+        return entry._replace(claimed_at=person.begin)
+
+    def _data(self, recipient: str, entry: Entry) -> dict[str, Any]:
+        is_named = entry.outcome in IN_DOUBT and recipient in self.people
+        return {**entry.to_json(), **({"person": self.people[recipient].to_json()} if is_named else {})}
 
 
 def _key(recipient: str) -> str:

@@ -6,8 +6,7 @@ Used while no try of the task runs: a batch that runs has the end of its journal
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -31,6 +30,7 @@ from airflow_provider_omnichat.campaign.ledger.task_state_format import (
     read_journal,
 )
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
+from airflow_provider_omnichat.campaign.ledger.task_state_person import Person
 
 HASH_DIGITS = 2 * HASH_BYTES
 """Hexadecimal digits of a recipient key that a journal keeps."""
@@ -51,68 +51,84 @@ class StateDoubt(NamedTuple):
 
     :param recipient: its recipient key, of which a journal keeps the first :data:`HASH_DIGITS`.
     :param is_open: whether it was claimed and has no outcome.
-    :param at: when it was claimed; of a batch, when the first of its chunk of the journal was.
+    :param at: when it was claimed, and so when it may have been sent.
+    :param key: the user's key of the row; None if it has none.
+    :param number: masked; None if an earlier version of the provider wrote it.
     """
 
     recipient: str
     reason: Reason
     is_open: bool
     at: datetime
+    key: str | None
+    number: str | None
 
 
-def doubts_in_store(store: ListedStore, campaign: str, most: int) -> list[StateDoubt]:
-    """Read at most so many invites in doubt from the store of a task instance, whose journal is of this campaign."""
-    return [*_single_doubts(store), *_batch_doubts(CheckedStore(store), journal_name(campaign))][:most]
+def doubts_in_store(store: ListedStore, campaign: str) -> Iterator[StateDoubt]:
+    """Read the invites in doubt from the store of a task instance, whose journal is of this campaign."""
+    yield from _single_doubts(store)
+    yield from _batch_doubts(CheckedStore(store), journal_name(campaign))
 
 
 def settle_in_store(
-    store: ListedStore, campaign: str, recipient: str, settlement: Settlement, *, no_try_runs: bool = True
-) -> str | None:
+    store: ListedStore,
+    campaign: str,
+    recipients: Collection[str],
+    settlement: Settlement,
+    *,
+    no_try_runs: bool = True,
+) -> dict[str, str]:
     """
-    Settle an invite in doubt, and return why it was not settled, None if it was. Airflow must have no try running.
+    Settle invites in doubt, and return why some were not settled, by recipient. Airflow must have no try running.
 
     :param no_try_runs: nor can a worker still finish what it had begun: open claims are settled, too.
     """
-    key = recipient.ljust(_KEY_DIGITS, "0")
-    ledger = StateStoreLedger(store) if store.keys(SINGLE_PREFIX + recipient) else StateStoreJournal(store, campaign)
-    return ledger.settle([Claim(key, "")], {key: settlement}, no_try_runs=no_try_runs).get(key)
+    singles = {recipient for recipient in recipients if store.keys(SINGLE_PREFIX + recipient)}
+    refused: dict[str, str] = {}
+    for chosen in filter(None, (singles, set(recipients) - singles)):
+        keys = {recipient.ljust(_KEY_DIGITS, "0"): recipient for recipient in chosen}
+        ledger = StateStoreLedger(store) if chosen is singles else StateStoreJournal(store, campaign)
+        known = dict.fromkeys(keys, settlement)
+        answer = ledger.settle([Claim(key, "") for key in keys], known, no_try_runs=no_try_runs)
+        refused |= {keys[key]: why for key, why in answer.items()}
+    return refused
 
 
 def _single_doubts(store: ListedStore) -> Iterator[StateDoubt]:
-    checked = CheckedStore(store)
+    ledger = StateStoreLedger(store)
     for key in store.keys(SINGLE_PREFIX):
-        entry = Entry.from_json(checked.get(key))
-        if entry.outcome in IN_DOUBT:
-            yield StateDoubt(key.removeprefix(SINGLE_PREFIX), reason_of(entry), entry.outcome is None, entry.at)
+        recipient = key.removeprefix(SINGLE_PREFIX)
+        for entry in ledger.find([Claim(recipient, "")]).values():
+            if entry.outcome in IN_DOUBT:
+                yield _doubt(recipient, entry, ledger.people[recipient])
+
+
+def _doubt(recipient: str, entry: Entry, person: Person) -> StateDoubt:
+    return StateDoubt(recipient, reason_of(entry), entry.outcome is None, person.begin, person.key, person.number)
 
 
 def _batch_doubts(store: CheckedStore, name: str) -> Iterator[StateDoubt]:
     """Read the doubts of a journal; see :meth:`StateStoreJournal.find`."""
-    found: dict[bytes, Entry] = {}
+    found: dict[bytes, tuple[Entry, Person]] = {}
     count = chunk_count(store, name)
     for read in read_journal(store, name, count, SettledInvites(store, name, is_new=not count)):
         if isinstance(read, Slice):
             _take_in(found, read)
             continue
         for hashed in read.keys() & found.keys():
-            if SYMBOLS[found[hashed].outcome] == read[hashed].symbol:
+            if SYMBOLS[found[hashed][0].outcome] == read[hashed].symbol:
                 del found[hashed]
-    for hashed, entry in found.items():
-        yield StateDoubt(hashed.hex(), reason_of(entry), entry.outcome is None, entry.at)
+    for hashed, (entry, person) in found.items():
+        yield _doubt(hashed.hex(), entry, person)
 
 
-def _take_in(found: dict[bytes, Entry], read: Slice) -> None:
+def _take_in(found: dict[bytes, tuple[Entry, Person]], read: Slice) -> None:
     """Take in the doubts among some invites. One keeps its reason while it is one, also when it is claimed again."""
     before = {hashed: found.pop(hashed) for hashed in read.hashes if hashed in found} if found else {}
-    doubtful: dict[str, tuple[str, Reason | None]] = {
-        SYMBOLS[outcome]: (SYMBOLS[outcome], None) for outcome in IN_DOUBT
-    }
-    doubtful |= {symbol: each for symbol, each in read.explained.items() if each[0] in doubtful}
-    matches = list(re.finditer(f"[{''.join(doubtful)}]", read.symbols))
-    last = {hashed: at for at, hashed in enumerate(read.hashes)} if matches else {}
-    for match in matches:
-        hashed = read.hashes[match.start()]
-        if last[hashed] == match.start():  # else it was claimed again in the same chunk
-            symbol, reason = doubtful[match.group()]
-            known = before[hashed].reason if hashed in before else None
-            found[hashed] = Entry(OUTCOMES[symbol], read.claimed[0], reason=reason or known)
+    last = {hashed: at for at, hashed in enumerate(read.hashes)} if read.people else {}
+    for at, person in read.people.items():
+        hashed, symbol = read.hashes[at], read.symbols[at]
+        if last[hashed] == at:  # else it was claimed again in the same chunk
+            symbol, reason = read.explained.get(symbol, (symbol, None))
+            known = before[hashed][0].reason if hashed in before else None
+            found[hashed] = Entry(OUTCOMES[symbol], person.begin, reason=reason or known), person

@@ -2,7 +2,8 @@
 The journal of a batch as it is kept in Airflow's task state store, and how it is read in the order it was written.
 
 Its invites are in chunks of up to 4,000, side by side: a hash and a symbol for the outcome each. Why invites are in
-doubt or were rejected is written once for all of a chunk that have the same reason.
+doubt or were rejected is written once for all of a chunk that have the same reason. Who they are is written for open
+claims and doubts alone: a claim that has ended makes room for the next one.
 
 A journal has one writer, the running try. Someone who settles doubts from outside, on a page, writes values of their
 own beside it: each says how far the journal reached at that moment, and what it had of the invites then. A settlement
@@ -22,14 +23,18 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore
+from airflow_provider_omnichat.campaign.ledger.task_state_person import Person
 
 CHUNK_INVITES = 4000
-"""Invites in one value: with them, and some reasons, it stays below the 65,535 bytes that Airflow allows."""
+"""Invites in one value at most."""
 
 HASH_BYTES = 10
 """Bytes of a recipient key that a journal keeps."""
 
+# With both, a value stays below the 65,535 bytes that Airflow allows.
+_MOST_INVITES_BYTES = 58_000
 _MOST_REASONS_BYTES = 7000
+_INVITE_BYTES = 14.4
 # Of the symbols below, so that the vendor's many refusals leave room for doubts.
 _MOST_REFUSALS = 10
 _LONGEST_REASON = 500
@@ -45,21 +50,20 @@ SYMBOLS: dict[Outcome | None, str] = {
     Outcome.HELD: "h",
 }
 OUTCOMES = {symbol: outcome for outcome, symbol in SYMBOLS.items()}
-DECIDED_SYMBOLS = frozenset(symbol for outcome, symbol in SYMBOLS.items() if outcome not in IN_DOUBT)
 # Each stands for "unknown" or "rejected" for one of the reasons that a chunk has.
 _REASON_SYMBOLS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
+Times = tuple[datetime, datetime]
+"""When an invite may have been sent, at the earliest and at the latest."""
+
 Explained = Mapping[str, tuple[str, Reason]]
 """What symbols with a reason stand for: the symbol of an outcome, and the reason."""
-
-ClaimTimes = tuple[datetime, datetime]
-"""When the first of some claims was made, at the earliest, and the last, at the latest."""
 
 
 class Chunk:
     """A value that the running try writes."""
 
-    __slots__ = ("_room", "claimed", "hashes", "is_written", "key", "reasons", "symbols")
+    __slots__ = ("_people_bytes", "_room", "hashes", "is_written", "key", "people", "reasons", "symbols")
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -67,10 +71,43 @@ class Chunk:
         self.hashes = bytearray()
         self.symbols = bytearray()
         self.reasons: list[tuple[Outcome, Reason]] = []
-        self.claimed: ClaimTimes | None = None
+        self.people: dict[int, Person] = {}
+        """Of open claims and doubts, by their position."""
+        self._people_bytes = 0
         self._room = _MOST_REASONS_BYTES
 
-    def symbol_of(self, outcome: Outcome | None, reason: Reason) -> str | None:
+    def fits(self, count: int, size: int) -> bool:
+        """Return whether there is room for so many more claims of so many people's bytes."""
+        invites = len(self.symbols) + count
+        return invites <= CHUNK_INVITES and self._bytes(invites) + size <= _MOST_INVITES_BYTES
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether it may not take another block of claims."""
+        return 3 * self._bytes(len(self.symbols)) > _MOST_INVITES_BYTES
+
+    def add(self, hashed: bytes, person: Person, size: int) -> int:
+        """Add an open claim, and return its position."""
+        at = len(self.symbols)
+        self.hashes += hashed
+        self.symbols += b"."
+        self.people[at] = person
+        self._people_bytes += size
+        return at
+
+    def end(self, at: int, outcome: Outcome | None, reason: Reason | None, times: Times | None) -> None:
+        """Write how a claim ended, and forget whose it was if that is certain; *times* replaces when it was sent."""
+        person = self.people.pop(at)
+        self._people_bytes -= person.size
+        if outcome in IN_DOUBT:
+            self.people[at] = person._replace(begin=times[0], end=times[1]) if times else person
+            self._people_bytes += self.people[at].size
+        self.symbols[at] = ord((self._symbol_of(outcome, reason) if reason else None) or SYMBOLS[outcome])
+
+    def _bytes(self, invites: int) -> float:
+        return invites * _INVITE_BYTES + self._people_bytes
+
+    def _symbol_of(self, outcome: Outcome | None, reason: Reason) -> str | None:
         """Return the symbol of a doubt's or a refusal's reason; None for other outcomes, or if there is no room."""
         if outcome is not Outcome.UNKNOWN and outcome is not Outcome.REJECTED:
             return None
@@ -94,9 +131,9 @@ class Chunk:
     def to_json(self) -> dict[str, Any]:
         """Return plain data for the store."""
         reasons = {"reasons": [_reason_json(*each) for each in self.reasons]} if self.reasons else {}
-        claimed = [moment.isoformat(timespec="seconds") for moment in self.claimed or ()]
+        people = {str(at): person.to_json() for at, person in self.people.items()}
         hashes, outcomes = b64encode(self.hashes).decode(), self.symbols.decode()
-        return {"hashes": hashes, "outcomes": outcomes, "claimed": claimed, **reasons}
+        return {"hashes": hashes, "outcomes": outcomes, "people": people, **reasons}
 
 
 class Slice(NamedTuple):
@@ -104,13 +141,19 @@ class Slice(NamedTuple):
     Invites of one chunk that no settlement comes between; of the same invite the last one counts.
 
     :param chunk: its number, from 0.
+    :param people: of open claims and doubts, by their position.
     """
 
     chunk: int
     hashes: Sequence[bytes]
     symbols: str
     explained: Explained
-    claimed: ClaimTimes
+    people: Mapping[int, Person]
+
+    def between(self, begin: int, end: int | None = None) -> Slice:
+        """Return a part of it."""
+        people = {at - begin: each for at, each in self.people.items() if begin <= at and (end is None or at < end)}
+        return self._replace(hashes=self.hashes[begin:end], symbols=self.symbols[begin:end], people=people)
 
 
 class Position(NamedTuple):
@@ -190,21 +233,19 @@ def read_journal(
         data = store.get(key)
         if data is None and number == count - 1:
             break  # a crash between counting it and writing it: nothing of it was sent, and its number is free
-        hashes, symbols, explained, claimed = _read_chunk(key, data)
-        begin = 0
+        chunk, begin = _read_chunk(number, key, data), 0
         while later and later[0][0].chunk == number:
             position, invites = later.pop(0)
             end = position.invites
-            yield Slice(number, hashes[begin:end], symbols[begin:end], explained, claimed)
+            yield chunk.between(begin, end)
             yield invites
             begin = end
-        yield Slice(number, hashes[begin:], symbols[begin:], explained, claimed)
+        yield chunk.between(begin) if begin else chunk
     yield from (invites for _, invites in later)
 
 
-def _read_chunk(key: str, data: Any) -> tuple[list[bytes], str, Explained, ClaimTimes]:
+def _read_chunk(number: int, key: str, data: Any) -> Slice:
     try:
-        begin, end = map(datetime.fromisoformat, data["claimed"])
         hashes, symbols = b64decode(data["hashes"], validate=True), data["outcomes"]
         explained = {
             symbol: (SYMBOLS[Outcome(each["outcome"])], Reason.from_json(each))
@@ -212,12 +253,19 @@ def _read_chunk(key: str, data: Any) -> tuple[list[bytes], str, Explained, Claim
         }
         if len(hashes) != len(symbols) * HASH_BYTES or not set(symbols) <= {*OUTCOMES, *explained}:
             raise ValueError("hashes and outcomes do not match")
-    except (KeyError, TypeError, ValueError) as error:
+        outcomes = OUTCOMES | {symbol: OUTCOMES[each] for symbol, (each, _) in explained.items()}
+        doubtful = {symbol for symbol, outcome in outcomes.items() if outcome in IN_DOUBT}
+        doubts = [at for at, symbol in enumerate(symbols) if symbol in doubtful]
+        if "people" in data:
+            people = {at: Person.from_json(data["people"][str(at)]) for at in doubts}
+        else:  # an earlier version wrote it, with the times of the first claim and the last
+            people = dict.fromkeys(doubts, Person(None, None, *map(datetime.fromisoformat, data["claimed"])))
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         raise LedgerError(
             f"The value {key} of the task state store's journal cannot be read; nothing was sent"
         ) from error
     each = [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
-    return each, symbols, explained, (begin, end)
+    return Slice(number, each, symbols, explained, people)
 
 
 def _read_settled(data: Any) -> tuple[Position, dict[bytes, Settled]]:

@@ -2,13 +2,14 @@
 The ledger of a batch in Airflow's task state store: many invites in few, compact values.
 
 A value of the store costs about 12 ms to write, so a key for each invite would be the slowest part of sending. Here up
-to :data:`CHUNK_INVITES` invites share one value: ten bytes of hash each in base64, and one symbol for the outcome,
-together 14.4 bytes an invite. Numbers are never in it.
+to 4,000 invites share one value: ten bytes of hash each in base64, and one symbol for the outcome,
+together 14.4 bytes an invite. While an invite is claimed or in doubt, its key and its masked number are there as well,
+about 55 bytes more; the chunk is written anyway. Whole numbers are never in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from airflow_provider_omnichat.api.outcomes import Outcome
@@ -18,21 +19,20 @@ from airflow_provider_omnichat.campaign.ledger.retake import reason_of
 from airflow_provider_omnichat.campaign.ledger.settle import settle_each
 from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, StateStore
 from airflow_provider_omnichat.campaign.ledger.task_state_format import (
-    CHUNK_INVITES,
-    DECIDED_SYMBOLS,
     HASH_BYTES,
     OUTCOMES,
     SYMBOLS,
     Chunk,
-    ClaimTimes,
     Position,
     Settled,
     SettledInvites,
     Slice,
+    Times,
     chunk_count,
     journal_name,
     read_journal,
 )
+from airflow_provider_omnichat.campaign.ledger.task_state_person import Person
 
 
 class StateStoreJournal:
@@ -50,7 +50,7 @@ class StateStoreJournal:
         self._earlier: dict[bytes, str] = {}
         self._reasons: dict[bytes, Reason] = {}
         self._settlements: dict[bytes, Settlement] = {}
-        self._claimed: dict[bytes, ClaimTimes] = {}
+        self._people: dict[bytes, Person] = {}
         self._open: dict[bytes, tuple[Chunk, int]] = {}
         self._dirty: dict[str, Chunk] = {}
         self._chunks = self._counted = 0
@@ -61,12 +61,12 @@ class StateStoreJournal:
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
         """See :class:`.interface.Ledger`."""
         taken = {name: entry for name, entry in self.find(claims).items() if entry.outcome not in retake}
-        free = [_hash_of(claim.recipient) for claim in claims if claim.recipient not in taken]
+        free = [claim for claim in claims if claim.recipient not in taken]
         try:
             for chunk in self._append(free):
                 self._write(chunk)
         except LedgerError:
-            self._take_back(free)
+            self._take_back(_hash_of(claim.recipient) for claim in free)
             raise
         return taken
 
@@ -77,33 +77,32 @@ class StateStoreJournal:
             hashed = _hash_of(claim.recipient)
             symbol = self._earlier.get(hashed)
             if symbol is not None:
-                claimed_at, at = self._claimed.get(hashed) or (None, datetime.now(UTC))
+                person = self._people.get(hashed)
                 found[claim.recipient] = Entry(
                     OUTCOMES[symbol],
-                    at,
+                    person.end if person else datetime.now(UTC),
                     reason=self._reasons.get(hashed),
                     settlement=self._settlements.get(hashed),
-                    claimed_at=claimed_at,
+                    claimed_at=person.begin if person else None,
                 )
         return found
 
     def record(self, entries: Mapping[str, Entry]) -> None:
         """See :class:`.interface.Ledger`."""
         for recipient, entry in entries.items():
-            self._end(_hash_of(recipient), entry.outcome, entry.reason)
+            # An invite in doubt that was not sent again after all keeps the time at which it may have been sent.
+            times = (entry.claimed_at, entry.at) if entry.claimed_at else None
+            self._end(_hash_of(recipient), entry.outcome, entry.reason, times)
 
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
         """See :class:`.interface.Ledger`."""
-        left = {_hash_of(name): entry for name, entry in self.find(claims).items() if entry.outcome is None}
+        left = {name: entry for name, entry in self.find(claims).items() if entry.outcome is None}
         if not left:
             return
-        # In a separate chunk, which says when they were claimed, and not that it was now.
-        self._last = None
-        self._append(list(left), _claim_times(left.values()))
-        self._last = None
-        for hashed, entry in left.items():
-            reason = reason_of(entry)
-            self._end(hashed, Outcome.UNKNOWN, reason)
+        self._append([claim for claim in claims if claim.recipient in left])
+        for recipient, entry in left.items():
+            hashed, reason = _hash_of(recipient), reason_of(entry)
+            self._end(hashed, Outcome.UNKNOWN, reason, (entry.claimed_at or entry.at, entry.at))
             self._earlier[hashed], self._reasons[hashed] = SYMBOLS[Outcome.UNKNOWN], reason
         self.flush()
 
@@ -129,21 +128,26 @@ class StateStoreJournal:
         """See :class:`.interface.Ledger`."""
         for chunk in list(self._dirty.values()):
             self._write(chunk)
-        if self._last is not None and 2 * len(self._last.symbols) > CHUNK_INVITES:
+        if self._last is not None and self._last.is_filling:
             self._count(self._chunks + 1)  # the next claims need not wait for it then
 
     def close(self) -> None:
         """Nothing is open: the task's own connection to Airflow is used."""
 
-    def _append(self, hashes: Sequence[bytes], claimed: ClaimTimes | None = None) -> list[Chunk]:
+    def _append(self, claims: Sequence[Claim]) -> list[Chunk]:
         """Put claims into chunks and return these, one if possible: the senders wait for each."""
+        now, people = datetime.now(UTC), list[tuple[bytes, Person, int]]()
+        for claim in claims:
+            hashed = _hash_of(claim.recipient)
+            before = self._people.get(hashed)  # if it was in doubt, it may have been sent when it was claimed first
+            person = Person.of(claim, before.begin if before else now, now)
+            people.append((hashed, person, person.size))
+        all_of = (len(people), sum(size for _, _, size in people))
         last, touched = self._last, dict[str, Chunk]()
-        now = datetime.now(UTC)
-        begin, end = claimed or (now, now)
-        if last is not None and len(last.symbols) + len(hashes) > CHUNK_INVITES >= len(hashes):
+        if last is not None and not last.fits(*all_of) and Chunk("").fits(*all_of):
             last = None
-        for hashed in hashes:
-            if last is None or len(last.symbols) >= CHUNK_INVITES:
+        for hashed, person, size in people:
+            if last is None or not last.fits(1, size):
                 # The count goes ahead of the chunk: a chunk that is counted and missing is noticed, one that is not
                 # counted would be read as "nobody was claimed". Only the last one may be missing after a crash.
                 for chunk in [each for each in self._dirty.values() if not each.is_written]:
@@ -152,12 +156,8 @@ class StateStoreJournal:
                 self._count(self._chunks + 1)
                 last = self._last = Chunk(f"{self._name}:{self._chunks}")
                 self._chunks += 1
-            if last.key not in touched:
-                touched[last.key] = self._dirty[last.key] = last
-                last.claimed = min(begin, (last.claimed or (begin, end))[0]), end
-            self._open[hashed] = (last, len(last.symbols))
-            last.hashes += hashed
-            last.symbols += b"."
+            touched[last.key] = self._dirty[last.key] = last
+            self._open[hashed] = (last, last.add(hashed, person, size))
         return list(touched.values())
 
     def _count(self, chunks: int) -> None:
@@ -178,17 +178,26 @@ class StateStoreJournal:
         else:
             self._store.set_and_see(key, value)
 
-    def _take_back(self, hashes: Sequence[bytes]) -> None:
+    def _take_back(self, hashes: Iterable[bytes]) -> None:
         """Note that nothing of a claim that failed will be sent; it may be in the store all the same."""
         for hashed in hashes:
             if hashed in self._open:
                 # What an earlier try may have sent is as much in doubt as it was.
-                outcome = OUTCOMES[self._earlier.get(hashed, SYMBOLS[Outcome.NOT_SENT])]
-                self._end(hashed, outcome, self._reasons.get(hashed))
+                outcome, before = (
+                    OUTCOMES[self._earlier.get(hashed, SYMBOLS[Outcome.NOT_SENT])],
+                    self._people.get(hashed),
+                )
+                self._end(hashed, outcome, self._reasons.get(hashed), before and (before.begin, before.end))
 
-    def _end(self, hashed: bytes, outcome: Outcome | None, reason: Reason | None) -> None:
+    def _end(
+        self,
+        hashed: bytes,
+        outcome: Outcome | None,
+        reason: Reason | None,
+        times: Times | None = None,
+    ) -> None:
         chunk, at = self._open.pop(hashed)
-        chunk.symbols[at] = ord((chunk.symbol_of(outcome, reason) if reason else None) or SYMBOLS[outcome])
+        chunk.end(at, outcome, reason, times)
         self._dirty[chunk.key] = chunk
 
     def _load(self) -> None:
@@ -212,6 +221,7 @@ class StateStoreJournal:
                 self._earlier[hashed] = SYMBOLS[Outcome.ACCEPTED if settlement.was_sent else Outcome.NOT_SENT]
                 if not settlement.was_sent:
                     self._reasons.pop(hashed, None)
+                    self._people.pop(hashed, None)
 
     def _take_in(self, read: Slice) -> None:
         """Take in invites. A doubt keeps its reason while it is one, also when it is claimed again."""
@@ -226,14 +236,11 @@ class StateStoreJournal:
         self._reasons.update((hashed, reason) for hashed, (_, reason) in reasons.items())
         for hashed in self._settlements.keys() & found.keys():
             del self._settlements[hashed]
-        if not DECIDED_SYMBOLS.issuperset(read.symbols):
-            self._claimed.update(
-                dict.fromkeys((each for each in found if OUTCOMES[found[each]] in IN_DOUBT), read.claimed)
-            )
-
-
-def _claim_times(entries: Collection[Entry]) -> ClaimTimes:
-    return min(entry.claimed_at or entry.at for entry in entries), max(entry.at for entry in entries)
+        for hashed in self._people.keys() & found.keys():
+            del self._people[hashed]
+        for at, person in read.people.items():
+            if OUTCOMES[found[read.hashes[at]]] in IN_DOUBT:  # the last one counts
+                self._people[read.hashes[at]] = person
 
 
 def _hash_of(recipient: str) -> bytes:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Collection
-from functools import partial
 from typing import NamedTuple
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, Standing
-from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Settlement
+from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
 from airflow_provider_omnichat.campaign.ledger.settle import undone
-from airflow_provider_omnichat.campaign.ledger.task_state import SINGLE_PREFIX, CheckedStore, StateStoreLedger
+from airflow_provider_omnichat.campaign.ledger.task_state import SINGLE_PREFIX, CheckedStore
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS, ListedStore, doubts_in_store
 from airflow_provider_omnichat.campaign.ledger.task_state_format import (
     OUTCOMES,
@@ -23,12 +21,18 @@ from airflow_provider_omnichat.campaign.ledger.task_state_format import (
     journal_name,
     read_journal,
 )
-from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
+from airflow_provider_omnichat.campaign.ledger.task_state_person import Person
 
 # Never claimed again, unless it was settled.
 _FINAL = SYMBOLS[Outcome.ACCEPTED] + SYMBOLS[Outcome.REJECTED]
-_KEY_DIGITS = 32
 _WORDS = {True: "sent", False: "not_sent"}
+
+
+class StoreSettled(NamedTuple):
+    """What was settled of an invite, and whose it is, if that is kept."""
+
+    settlement: Settlement
+    person: Person | None
 
 
 class StoreStanding(NamedTuple):
@@ -39,7 +43,7 @@ class StoreStanding(NamedTuple):
     """
 
     standing: Standing
-    settled: dict[str, Settlement]
+    settled: dict[str, StoreSettled]
 
 
 def standing_in_store(store: ListedStore, campaign: str) -> StoreStanding:
@@ -54,32 +58,10 @@ def standing_in_store(store: ListedStore, campaign: str) -> StoreStanding:
         entry = Entry.from_json(checked.get(key))
         counts[entry.outcome or CLAIMED] += 1
         if entry.settlement:
-            settled[key.removeprefix(SINGLE_PREFIX)] = entry.settlement
-    doubts = Counter(str(doubt.reason.code) for doubt in doubts_in_store(store, campaign, sys.maxsize))
-    words = Counter(_WORDS[settlement.was_sent] for settlement in settled.values())
+            settled[key.removeprefix(SINGLE_PREFIX)] = StoreSettled(entry.settlement, None)
+    doubts = Counter(str(doubt.reason.code) for doubt in doubts_in_store(store, campaign))
+    words = Counter(_WORDS[each.settlement.was_sent] for each in settled.values())
     return StoreStanding(Standing(+counts, doubts, words), settled)
-
-
-def settle_many_in_store(
-    store: ListedStore, campaign: str, recipients: Collection[str], settlement: Settlement, *, no_try_runs: bool
-) -> dict[str, str]:
-    """
-    Settle invites in doubt, and return why some were not settled, by recipient. Airflow must have no try running.
-
-    :param no_try_runs: nor can a worker still finish what it had begun: open claims are settled, too.
-    """
-    refused: dict[str, str] = {}
-    singles = {recipient for recipient in recipients if store.keys(SINGLE_PREFIX + recipient)}
-    for chosen, kind in (
-        (singles, StateStoreLedger),
-        (set(recipients) - singles, partial(StateStoreJournal, campaign=campaign)),
-    ):
-        keys = {recipient.ljust(_KEY_DIGITS, "0"): recipient for recipient in chosen}
-        if keys:
-            claims = [Claim(key, "") for key in keys]
-            answer = kind(store).settle(claims, dict.fromkeys(keys, settlement), no_try_runs=no_try_runs)
-            refused |= {keys[key]: why for key, why in answer.items()}
-    return refused
 
 
 def undo_in_store(store: ListedStore, campaign: str, recipients: Collection[str], by: str) -> dict[str, str]:
@@ -92,9 +74,9 @@ def undo_in_store(store: ListedStore, campaign: str, recipients: Collection[str]
     _, settled = _of_journal(checked, name)
     refused, due = dict[str, str](), set[bytes]()
     for recipient in recipients:
-        found = checked.get(SINGLE_PREFIX + recipient)
-        hashed = recipient[:HASH_DIGITS]
-        entry = Entry.from_json(found) if found else Entry.now(None)._replace(settlement=settled.get(hashed))
+        found, hashed = checked.get(SINGLE_PREFIX + recipient), recipient[:HASH_DIGITS]
+        known = settled.get(hashed)
+        entry = Entry.from_json(found) if found else Entry.now(None)._replace(settlement=known and known.settlement)
         try:
             before = undone(entry, by)
         except ValueError as refusal:
@@ -109,26 +91,27 @@ def undo_in_store(store: ListedStore, campaign: str, recipients: Collection[str]
     return refused
 
 
-def _of_journal(store: CheckedStore, name: str) -> tuple[Counter[str], dict[str, Settlement]]:
+def _of_journal(store: CheckedStore, name: str) -> tuple[Counter[str], dict[str, StoreSettled]]:
     """Read it as :meth:`.StateStoreJournal.find` does, and remember only what may be claimed again."""
-    counts, open_to, settled = Counter[str](), dict[bytes, str](), dict[str, Settlement]()
+    counts, settled = Counter[str](), dict[str, StoreSettled]()
+    may_change: dict[bytes, tuple[str, Person | None]] = {}
     count = chunk_count(store, name)
     for read in read_journal(store, name, count, SettledInvites(store, name, is_new=not count)):
         if isinstance(read, Slice):
-            plain = {symbol: each for symbol, (each, _) in read.explained.items()}
-            for hashed, written in zip(read.hashes, read.symbols, strict=True):
-                before, symbol = open_to.pop(hashed, None), plain.get(written, written)
-                if before is not None:
-                    counts[before] -= 1
+            for at, (hashed, written) in enumerate(zip(read.hashes, read.symbols, strict=True)):
+                if before := may_change.pop(hashed, None):
+                    counts[before[0]] -= 1
                     settled.pop(hashed.hex(), None)
+                symbol = read.explained[written][0] if written in read.explained else written
                 counts[symbol] += 1
                 if symbol not in _FINAL:
-                    open_to[hashed] = symbol
+                    may_change[hashed] = symbol, read.people.get(at)
             continue
         for hashed, (symbol, settlement) in read.items():
-            if open_to.get(hashed) == symbol:
-                counts[symbol] -= 1
-                open_to[hashed] = SYMBOLS[Outcome.ACCEPTED if settlement.was_sent else Outcome.NOT_SENT]
-                counts[open_to[hashed]] += 1
-                settled[hashed.hex()] = settlement
+            known, person = may_change.get(hashed, (None, None))
+            if known == symbol:
+                now = SYMBOLS[Outcome.ACCEPTED if settlement.was_sent else Outcome.NOT_SENT]
+                counts.update({symbol: -1, now: 1})
+                may_change[hashed] = now, person
+                settled[hashed.hex()] = StoreSettled(settlement, person)
     return Counter({OUTCOMES[symbol] or CLAIMED: number for symbol, number in counts.items()}), settled

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from airflow import __version__ as airflow_version
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
+from airflow.api_fastapi.logging.decorators import action_logging
 from airflow.models.log import Log
 from fastapi import Depends, FastAPI, HTTPException, Request, Response, status
 from fastapi.exception_handlers import http_exception_handler
@@ -27,6 +28,7 @@ from airflow_provider_omnichat.campaign.model.pages import PageError
 from airflow_provider_omnichat.campaign.model.place import PlaceError
 from airflow_provider_omnichat.plugins.invites import access, pages
 from airflow_provider_omnichat.plugins.invites.campaigns import CampaignsWanted, campaigns_csv
+from airflow_provider_omnichat.plugins.invites.doubts import whole_number
 from airflow_provider_omnichat.plugins.invites.metadata import (
     Recent,
     dags_with_campaigns,
@@ -37,7 +39,7 @@ from airflow_provider_omnichat.plugins.invites.metadata import (
 from airflow_provider_omnichat.plugins.invites.rows import RowsWanted, csv_lines
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask, row_place
 from airflow_provider_omnichat.plugins.invites.settled import settled_of
-from airflow_provider_omnichat.plugins.invites.settling import NotSettledError, SettleBody, settle
+from airflow_provider_omnichat.plugins.invites.settling import InviteBody, NotSettledError, SettleBody, settle
 from airflow_provider_omnichat.plugins.invites.standing import as_they_stand, forget_recent
 
 _log = logging.getLogger(__name__)
@@ -70,6 +72,8 @@ def create_app() -> FastAPI:
     app.add_api_route("/campaigns.csv", download_campaigns)
     may_write = [*access.MAY_SETTLE, Depends(access.check_write_token)]
     app.add_api_route("/settle", settle_doubts, methods=["POST"], dependencies=may_write)
+    revealed = Depends(action_logging("omnichat_reveal_number"))
+    app.add_api_route("/reveal", reveal_number, methods=["POST"], dependencies=[*may_write, revealed])
     app.middleware("http")(_with_headers)
     app.add_exception_handler(PageError, pages.unreadable)
     app.add_exception_handler(HTTPException, _refused)
@@ -241,6 +245,18 @@ def settle_doubts(session: SessionDep, user: GetUserDep, task: OneTask, body: Se
     said = [f"{len(answer.names)} {what}."] if answer.names else []
     said += [f"Not settled: {name} {why}." for name, why in list(answer.refused.items())[:_MOST_REFUSALS]]
     return JSONResponse({"detail": " ".join(said)}, status_code=409 if answer.refused else 200)
+
+
+def reveal_number(session: SessionDep, task: OneTask, body: InviteBody) -> JSONResponse:
+    """Return the whole number of an invite in doubt, where it is kept."""
+    session.commit()  # first, the audit log has it
+    try:
+        number = whole_number(session, task, row_place(task), body.recipient)
+    except PageError as error:
+        return JSONResponse({"detail": str(error)}, status_code=409)
+    if number is None:
+        return JSONResponse({"detail": "The number is not kept, or the invite is settled"}, status_code=404)
+    return JSONResponse({"number": number})
 
 
 def _nothing_sent(session: SessionDep, what: str, dag_id: str, run_id: str, task_id: str | None) -> HTMLResponse:

@@ -130,7 +130,7 @@ def one_task(
         page = place.page(wanted.query())
     except PageError as error:
         problem, can_list = str(error), not isinstance(error, PlaceError)
-    doubts = doubts_of(session, task, place) if task.progress.counts.get("unknown") or not task.is_at_work else None
+    may_doubt = task.progress.counts.get("unknown") or not task.is_at_work
     return _render(
         "task.html",
         **summary,
@@ -142,7 +142,7 @@ def one_task(
         lists=place.lists if can_list else (),
         can_list=can_list,
         sorts=place.sorts,
-        doubts=doubts,
+        doubts=doubts_of(session, task, place, wanted.doubts) if may_doubt else None,
         settled=settled.rows,
         may_settle=may_settle,
         can_settle=may_settle and not task.is_at_work,

@@ -31,6 +31,7 @@ class RowsWanted:
     order: Annotated[Order, Query()] = "list"
     desc: Annotated[bool, Query()] = False
     after: Annotated[str, Query(max_length=300)] = ""
+    doubts: Annotated[int, Query(ge=0, le=10**9, description="how many doubts come before those shown")] = 0
 
     def query(self, size: int = ROWS_A_PAGE) -> PageQuery:
         """Build the query for a place, of at most so many rows."""

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
 from airflow_provider_omnichat.campaign.ledger.settle import described
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS
-from airflow_provider_omnichat.campaign.model.pages import Page, PageError, PageQuery, ShownRow
+from airflow_provider_omnichat.campaign.model.pages import Page, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.model.place import Place, UnwrittenPlace
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.databases import ledger_database
+from airflow_provider_omnichat.plugins.invites.access import reference_of
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 from airflow_provider_omnichat.tasks.places import has_state_store
 
@@ -29,14 +30,19 @@ class ShownSettled(NamedTuple):
     """
     An invite that was settled.
 
-    :param recipient: a hash, see :class:`.ShownDoubt`.
-    :param number: the whole one; None if it is not kept.
+    :param recipient: see :class:`.ShownDoubt`.
+    :param number: masked.
     """
 
     recipient: str
     name: str
-    number: str | None
+    number: str
     settlement: Settlement
+
+    @property
+    def reference(self) -> str:
+        """What a page calls it."""
+        return reference_of(self.recipient)
 
 
 class SettledPlace(UnwrittenPlace):
@@ -67,30 +73,20 @@ class SettledPlace(UnwrittenPlace):
     def page(self, query: PageQuery) -> Page:
         """See :class:`.Place`; rows that were settled come first among those of their new outcome."""
         page = self._place.page(query)
-        rows = [self._row(row) for row in page.rows]
-        if query.outcome == "unknown":
-            rows = [row for row in rows if row.outcome == "unknown"]
-        elif query.outcome and not query.after:
-            rows = [*(row for row in self.settled_rows(query) if row.outcome == query.outcome), *rows]
-        return page._replace(rows=rows)
-
-    def settled_rows(self, query: PageQuery = PageQuery()) -> list[ShownRow]:  # noqa: B008 - it is immutable
-        """Read the rows that were settled, as they are now."""
-        doubtful = self._place.page(query._replace(outcome="unknown", after="", size=MOST_SETTLED)).rows
-        return [changed for row in doubtful if (changed := self._row(row)) is not row]
-
-    def settlement_of(self, row: ShownRow) -> tuple[str, Settlement] | None:
-        """Return the name of a row's recipient, and what was settled of it."""
-        digits = recipient_key(self._campaign, row.number)[:HASH_DIGITS] if row.number else ""
-        found = self._settled.get(digits)
-        return (digits, found) if found else None
+        rows = list(page.rows)
+        if query.outcome in _OUTCOMES.values() and not query.after:
+            rows = [*self._place.page(query._replace(outcome="unknown", size=MOST_SETTLED)).rows, *rows]
+        rows = [self._row(row) for row in rows]
+        return page._replace(rows=[row for row in rows if query.outcome in (None, row.outcome)])
 
     def _row(self, row: ShownRow) -> ShownRow:
-        found = self.settlement_of(row) if row.outcome == "unknown" else None
+        if row.outcome != "unknown" or not row.number:
+            return row
+        found = self._settled.get(recipient_key(self._campaign, row.number)[:HASH_DIGITS])
         if found is None:
             return row
-        reason = f"settled {described(found[1])}. It was in doubt: {row.reason}"
-        return row._replace(outcome=_OUTCOMES[found[1].was_sent], reason=reason, try_number=None)
+        reason = f"settled {described(found)}. It was in doubt: {row.reason}"
+        return row._replace(outcome=_OUTCOMES[found.was_sent], reason=reason, try_number=None)
 
 
 class Settled(NamedTuple):
@@ -107,7 +103,7 @@ def settled_of(session: Session, task: SendingTask, place: Place) -> Settled:
     try:
         conn_id = task.rendered_text("ledger_conn_id")
         return _in_table(task, conn_id, place) if conn_id else _in_store(session, task, place)
-    except (OmnichatError, PageError):
+    except OmnichatError:
         return Settled([], place)
 
 
@@ -124,7 +120,7 @@ def _in_table(task: SendingTask, conn_id: str, place: Place) -> Settled:
         limit=MOST_SETTLED,
     ):
         if settlement := row.settlement:
-            number = None if row.is_forgotten else row.recipient
+            number = "" if row.is_forgotten else mask_number(row.recipient)
             recipient = recipient_key(campaign, row.recipient)
             found.append(ShownSettled(recipient, row.row_key or "without a key", number, settlement))
     settled = {each.recipient[:HASH_DIGITS]: each.settlement for each in found}
@@ -139,14 +135,10 @@ def _in_store(session: Session, task: SendingTask, place: Place) -> Settled:
 
     campaign = task.progress.campaign
     settled = standing_in_store(ServerSideStore(session, task), campaign).settled
-    now = SettledPlace(place, campaign, {name[:HASH_DIGITS]: each for name, each in settled.items()})
-    named: dict[str, ShownRow] = {}
-    with suppress(PageError):  # no rows are kept, or they cannot be read
-        named = {recipient_key(campaign, row.number)[:HASH_DIGITS]: row for row in now.settled_rows() if row.number}
-    newest = sorted(settled.items(), key=lambda item: item[1].at, reverse=True)
+    newest = sorted(settled.items(), key=lambda item: item[1].settlement.at, reverse=True)
     found = []
-    for recipient, settlement in newest[:_MOST_LISTED]:
-        known = named.get(recipient[:HASH_DIGITS])
-        name = f"hash {recipient[:8]}…" if known is None else known.key or f"row {known.position}"
-        found.append(ShownSettled(recipient, name, known and known.number, settlement))
-    return Settled(found, now)
+    for recipient, (settlement, person) in newest[:_MOST_LISTED]:
+        name = (person and person.key) or f"hash {recipient[:8]}…"
+        found.append(ShownSettled(recipient, name, (person and person.number) or "", settlement))
+    now = {recipient[:HASH_DIGITS]: each.settlement for recipient, each in settled.items()}
+    return Settled(found, SettledPlace(place, campaign, now))

@@ -16,32 +16,50 @@ from airflow_provider_omnichat.campaign.ledger.interface import Settlement
 from airflow_provider_omnichat.campaign.ledger.settle import SHORTEST_WHY
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.databases import ledger_database
+from airflow_provider_omnichat.plugins.invites.access import reference_of
 from airflow_provider_omnichat.plugins.invites.metadata import locked_state
 from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
 from airflow_provider_omnichat.tasks.places import has_state_store
 
 # How long a worker may still send for a task that a user has marked as failed, or that Airflow gave up.
 _LAST_WORD_MINUTES = 5
-_NOT_IN_DOUBT = "is not in doubt"
+Reference = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
 class NotSettledError(Exception):
     """Nothing was written; the text says why."""
 
 
-class SettleBody(BaseModel):
-    """What a user found out about invites in doubt, and how; ``recipients`` are the hashes on the page."""
-
+class _Body(BaseModel):
     # The audit log takes names from the address, then from the body: a body must not name another task.
     model_config = ConfigDict(extra="forbid")
 
-    recipients: list[Annotated[str, Field(pattern=r"^[0-9a-f]{20,32}$")]] = Field(min_length=1, max_length=100)
+
+class InviteBody(_Body):
+    """Which invite in doubt is meant; ``recipient`` is the reference on the page."""
+
+    recipient: Reference
+
+
+class SettleBody(_Body):
+    """What a user found out about invites in doubt, and how; see :class:`InviteBody`."""
+
+    recipients: list[Reference] = Field(min_length=1, max_length=100)
     settled_as: Literal["sent", "not_sent", "in_doubt"]
     why: Annotated[str, StringConstraints(strip_whitespace=True, min_length=SHORTEST_WHY, max_length=200)]
 
+    @property
+    def is_undone(self) -> bool:
+        """Whether it takes back that they were not sent."""
+        return self.settled_as == "in_doubt"
+
+    def settlement(self, by: str) -> Settlement:
+        """Return what is settled now."""
+        return Settlement(was_sent=self.settled_as == "sent", by=by, why=self.why, at=datetime.now(UTC))
+
 
 class Answer(NamedTuple):
-    """The names of the rows that were settled, and why others were not, by recipient or name."""
+    """The names of the rows that were settled, and why others were not, by name."""
 
     names: list[str]
     refused: Mapping[str, str]
@@ -61,10 +79,6 @@ def settle(session: Session, task: SendingTask, body: SettleBody, by: str) -> An
         raise NotSettledError(str(error)) from None
 
 
-def _settlement(body: SettleBody, by: str) -> Settlement:
-    return Settlement(was_sent=body.settled_as == "sent", by=by, why=body.why, at=datetime.now(UTC))
-
-
 def _lock(session: Session, task: SendingTask) -> datetime | None:
     """Keep a task that is not at work from beginning until the commit; return when its last try ended."""
     state, end = locked_state(session, task)
@@ -74,8 +88,7 @@ def _lock(session: Session, task: SendingTask) -> datetime | None:
 
 
 def _in_table(session: Session, task: SendingTask, conn_id: str, body: SettleBody, by: str) -> Answer:
-    campaign, wanted = task.progress.campaign, set(body.recipients)
-    is_undone = body.settled_as == "in_doubt"
+    campaign = task.progress.campaign
     try:
         database, table = ledger_database(conn_id), task.ledger_table
         audit, admin = LedgerAudit(database, table), LedgerAdmin(database, table)
@@ -85,24 +98,21 @@ def _in_table(session: Session, task: SendingTask, conn_id: str, body: SettleBod
         why = f"Airflow's API server cannot reach the ledger ({type(error).__name__}); nothing was written"
         raise NotSettledError(why) from None
     # Only what this task has claimed: the campaign's name comes from an XCom, which may have been edited.
-    rows = audit.settled(campaign, task.identity) if is_undone else audit.doubts(campaign, task.identity)
-    found = {row.recipient: row for row in rows if recipient_key(campaign, row.recipient) in wanted}
-    missing = wanted - {recipient_key(campaign, recipient) for recipient in found}
+    rows = (audit.settled if body.is_undone else audit.doubts)(campaign, task.identity)
+    named = ((row.recipient, recipient_key(campaign, row.recipient), row.row_key) for row in rows)
+    found = {each: (reference_of(hashed), key or f"hash {hashed[:8]}…") for each, hashed, key in named}
+    found = {each: names for each, names in found.items() if names[0] in body.recipients}
     try:
-        refused = {}
         if found:
             _lock(session, task)  # not earlier: while the ledger is slow, the scheduler would wait for the task's row
-            refused = (
-                admin.undo(campaign, list(found), by)
-                if is_undone
-                else admin.settle(campaign, dict.fromkeys(found, _settlement(body, by)))
-            )
+        refused = (
+            admin.undo(campaign, list(found), by)
+            if body.is_undone
+            else admin.settle(campaign, dict.fromkeys(found, body.settlement(by)))
+        )
     finally:
         admin.close()
-    names = {recipient: row.row_key or recipient_key(campaign, recipient)[:8] for recipient, row in found.items()}
-    why = "was not settled, or a task has claimed it again since" if is_undone else _NOT_IN_DOUBT
-    refusals = {**{names[each]: said for each, said in refused.items()}, **dict.fromkeys(missing, why)}
-    return Answer([names[each] for each in found if each not in refused], refusals)
+    return _answer(body, found, refused)
 
 
 def _in_store(session: Session, task: SendingTask, body: SettleBody, by: str) -> Answer:
@@ -110,15 +120,33 @@ def _in_store(session: Session, task: SendingTask, body: SettleBody, by: str) ->
         raise NotSettledError(
             "It is in no ledger: this Airflow has no task state store, and the task no ledger_conn_id"
         )
-    from airflow_provider_omnichat.campaign.ledger.task_state_settled import settle_many_in_store, undo_in_store
+    from airflow_provider_omnichat.campaign.ledger.task_state_doubts import doubts_in_store, settle_in_store
+    from airflow_provider_omnichat.campaign.ledger.task_state_settled import standing_in_store, undo_in_store
     from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore  # Airflow 3.3
 
     end = _lock(session, task)
-    store, campaign, settlement = ServerSideStore(session, task), task.progress.campaign, _settlement(body, by)
+    store, campaign, settlement = ServerSideStore(session, task), task.progress.campaign, body.settlement(by)
     is_over = end is not None and settlement.at - end > timedelta(minutes=_LAST_WORD_MINUTES)
-    refused = (
-        undo_in_store(store, campaign, body.recipients, by)
-        if body.settled_as == "in_doubt"
-        else settle_many_in_store(store, campaign, body.recipients, settlement, no_try_runs=is_over)
+    keys: Mapping[str, str | None] = (
+        {each: kept.person and kept.person.key for each, kept in standing_in_store(store, campaign).settled.items()}
+        if body.is_undone
+        else {doubt.recipient: doubt.key for doubt in doubts_in_store(store, campaign)}
     )
-    return Answer([each for each in body.recipients if each not in refused], refused)
+    found = {each: (reference_of(each), key or f"hash {each[:8]}…") for each, key in keys.items()}
+    found = {each: names for each, names in found.items() if names[0] in body.recipients}
+    refused = (
+        undo_in_store(store, campaign, list(found), by)
+        if body.is_undone
+        else settle_in_store(store, campaign, list(found), settlement, no_try_runs=is_over)
+    )
+    return _answer(body, found, refused)
+
+
+def _answer(body: SettleBody, found: Mapping[str, tuple[str, str]], refused: Mapping[str, str]) -> Answer:
+    """Name the invites; *found* has reference and name by recipient."""
+    missing = len(set(body.recipients)) - len(found)
+    refusals = {found[each][1]: why for each, why in refused.items()}
+    if missing:
+        why = "was not settled, or a task has claimed it again since" if body.is_undone else "is not in doubt"
+        refusals["one of them" if missing == 1 else f"{missing} of them, each"] = why
+    return Answer([name for each, (_, name) in found.items() if each not in refused], refusals)

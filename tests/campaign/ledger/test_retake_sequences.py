@@ -34,9 +34,14 @@ class Mortal:
         self._life = life
 
     def __getattr__(self, name: str) -> Any:
-        if not self._life.goes_on():
-            raise LedgerError("killed")
-        return getattr(self._ledger, name)
+        function = getattr(self._ledger, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if not self._life.goes_on():
+                raise LedgerError("killed")
+            return function(*args, **kwargs)
+
+        return call
 
     def close(self) -> None:
         self._ledger.close()

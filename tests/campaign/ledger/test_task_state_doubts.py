@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.ledger import task_state_journal
+from airflow_provider_omnichat.campaign.ledger import interface, task_state, task_state_format, task_state_journal
 from airflow_provider_omnichat.campaign.ledger.interface import (
     CERTAINLY_NOT_SENT,
     IN_DOUBT,
@@ -22,7 +24,8 @@ from airflow_provider_omnichat.campaign.ledger.interface import (
     LedgerError,
     Settlement,
 )
-from airflow_provider_omnichat.campaign.ledger.retake import reason_of
+from airflow_provider_omnichat.campaign.ledger.retake import claim as claim_again
+from airflow_provider_omnichat.campaign.ledger.retake import reason_of, still_in_doubt
 from airflow_provider_omnichat.campaign.ledger.task_state import StateStoreLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS, doubts_in_store, settle_in_store
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
@@ -31,7 +34,25 @@ from tests.support.reasons import why
 from tests.support.state_store import ListedStore, Store
 
 LOST, BROKEN = why("no answer came"), why("the line broke", ReasonCode.CONNECTION_BROKEN)
+SENT_AT = datetime(2026, 3, 4, 10, 15, tzinfo=UTC)
 AGAIN = CERTAINLY_NOT_SENT | IN_DOUBT
+
+
+class Clock(datetime):
+    """In place of ``datetime``: goes forward when the test says so."""
+
+    at = SENT_AT
+
+    @classmethod
+    def now(cls, tz: Any = None) -> Any:
+        return cls.at
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
+    for module in (interface, task_state, task_state_journal):
+        monkeypatch.setattr(module, "datetime", Clock)
+    return Clock
 
 
 @pytest.fixture
@@ -56,14 +77,15 @@ def played(store: Store, outcomes: Sequence[Outcome | None], reason: Reason | No
 def doubts(store: Store, most: int = 100) -> dict[str, tuple[str, bool]]:
     """Reason, and whether it is open, by number."""
     names = {claim.recipient[:HASH_DIGITS]: claim.identity for claim in claims(NUMBERS)}
-    found = doubts_in_store(ListedStore(store), "c", most)
+    found = islice(doubts_in_store(ListedStore(store), "c"), most)
     return {names[doubt.recipient]: (str(doubt.reason), doubt.is_open) for doubt in found}
 
 
 def settle(store: Store, number: str, was_sent: bool) -> str | None:
     (claim,) = claims([number])
     settlement = Settlement(was_sent, "ann", "as the portal says", datetime.now(UTC))
-    return settle_in_store(ListedStore(store), "c", claim.recipient[:HASH_DIGITS], settlement)
+    name = claim.recipient[:HASH_DIGITS]
+    return settle_in_store(ListedStore(store), "c", [name], settlement).get(name)
 
 
 class TestBatch:
@@ -72,9 +94,44 @@ class TestBatch:
         every = [Outcome.ACCEPTED, Outcome.UNKNOWN, Outcome.REJECTED, None, Outcome.NOT_SENT, Outcome.HELD]
         played(store, every)
         assert doubts(store) == {NUMBERS[1]: ("no answer came", False), NUMBERS[3]: (NEVER_ENDED, True)}
-        for doubt in doubts_in_store(ListedStore(store), "c", 100):
+        for doubt in list(doubts_in_store(ListedStore(store), "c")):
             assert before <= doubt.at <= datetime.now(UTC)
             assert not any(number in str(doubt) for number in NUMBERS)
+
+    def test_whose_they_are_and_when_they_may_have_been_sent_outlives_every_later_try(
+        self, store: Store, clock: type[Clock]
+    ) -> None:
+        """A worker is killed; then the task is cleared, sends again those in doubt, and its window closes."""
+        block = [each._replace(key=f"customer-{n}") for n, each in enumerate(claims(NUMBERS[:3]))]
+        clock.at = SENT_AT
+        first = StateStoreJournal(store, "c")
+        first.claim(block, CERTAINLY_NOT_SENT)
+        first.record({block[0].recipient: Entry.now(Outcome.UNKNOWN, reason=LOST)})
+        first.flush()
+        clock.at = SENT_AT + timedelta(days=1)
+        StateStoreJournal(store, "c").leave_in_doubt(block[1:2])
+        clock.at = SENT_AT + timedelta(days=2)
+        third = StateStoreJournal(store, "c")
+        claimed = claim_again(third, block, resend_unknown=True)
+        assert len(claimed.doubts) == 3
+        third.record({name: still_in_doubt(doubt, LOST) for name, doubt in list(claimed.doubts.items())[:2]})
+        third.flush()
+        found = list(doubts_in_store(ListedStore(store), "c"))
+        assert [(doubt.key, doubt.number, doubt.at) for doubt in found] == [
+            (f"customer-{n}", mask_number(number), SENT_AT) for n, number in enumerate(NUMBERS[:3])
+        ]
+        kept, _, again = StateStoreJournal(store, "c").find(block).values()
+        assert (kept.claimed_at, kept.at) == (SENT_AT, SENT_AT)
+        assert (again.claimed_at, again.at) == (SENT_AT, SENT_AT + timedelta(days=2)), "it may have been sent at either"
+
+    def test_what_was_settled_as_not_sent_is_sent_at_another_time(self, store: Store, clock: type[Clock]) -> None:
+        clock.at = SENT_AT
+        played(store, [Outcome.UNKNOWN])
+        settle(store, NUMBERS[0], was_sent=False)
+        clock.at = SENT_AT + timedelta(days=1)
+        played(store, [None], retake=CERTAINLY_NOT_SENT)
+        (doubt,) = list(doubts_in_store(ListedStore(store), "c"))
+        assert doubt.at == SENT_AT + timedelta(days=1)
 
     def test_a_doubt_without_room_for_its_reason_was_not_open(self, store: Store) -> None:
         played(store, [Outcome.UNKNOWN], reason=None)
@@ -82,7 +139,7 @@ class TestBatch:
 
     def test_another_campaign_has_other_doubts(self, store: Store) -> None:
         played(store, [Outcome.UNKNOWN])
-        assert doubts_in_store(ListedStore(store), "other", 100) == []
+        assert list(doubts_in_store(ListedStore(store), "other")) == []
 
     def test_no_more_are_given_than_are_asked_for(self, store: Store) -> None:
         played(store, [Outcome.UNKNOWN] * 5)
@@ -180,16 +237,43 @@ class TestSingle:
     )
     def test_it_is_listed_by_its_whole_key(self, store: Store, outcome: Outcome | None, reason: str | None) -> None:
         claim = self.left(store, outcome)
-        found = doubts_in_store(ListedStore(store), "c", 100)
+        found = list(doubts_in_store(ListedStore(store), "c"))
         expected = [(claim.recipient, reason, outcome is None)] if reason else []
         assert [(doubt.recipient, str(doubt.reason), doubt.is_open) for doubt in found] == expected
+
+    def test_whose_it_is_and_when_it_may_have_been_sent_outlives_every_later_try(
+        self, store: Store, clock: type[Clock]
+    ) -> None:
+        (block,) = claims(NUMBERS[:1])
+        clock.at = SENT_AT
+        first = StateStoreLedger(store)
+        first.claim([block], CERTAINLY_NOT_SENT)
+        clock.at = SENT_AT + timedelta(minutes=2)
+        first.record({block.recipient: Entry.now(Outcome.UNKNOWN, reason=LOST)})
+        clock.at = SENT_AT + timedelta(days=1)
+        second = StateStoreLedger(store)
+        doubts = claim_again(second, [block], resend_unknown=True).doubts
+        second.record({name: still_in_doubt(doubt, BROKEN) for name, doubt in doubts.items()})
+        (doubt,) = list(doubts_in_store(ListedStore(store), "c"))
+        assert (doubt.key, doubt.number, doubt.at) == (None, mask_number(NUMBERS[0]), SENT_AT)
+        assert NUMBERS[0] not in str(store)
+        second.record({block.recipient: Entry.now(Outcome.ACCEPTED, accepted(NUMBERS[0]))})
+        assert mask_number(NUMBERS[0]) not in str(store), "of what has ended, nobody is named"
+
+    @pytest.mark.parametrize("junk", [[], [None], "x", 7, [None, None, 1, 1e99]], ids=str)
+    def test_a_name_that_cannot_be_read_is_an_error(self, store: Store, junk: Any) -> None:
+        claim = self.left(store, Outcome.UNKNOWN)
+        (key,) = store
+        store[key]["person"] = junk or "nobody"
+        with pytest.raises(LedgerError, match="cannot be read"):
+            StateStoreLedger(store).find([claim])
 
     @pytest.mark.parametrize("was_sent", [True, False])
     def test_it_is_settled(self, store: Store, was_sent: bool) -> None:
         claim = self.left(store, Outcome.UNKNOWN)
         settlement = Settlement(was_sent, "ann", "as the portal says", datetime.now(UTC))
-        assert settle_in_store(ListedStore(store), "c", claim.recipient, settlement) is None
-        assert doubts_in_store(ListedStore(store), "c", 100) == []
+        assert settle_in_store(ListedStore(store), "c", [claim.recipient], settlement) == {}
+        assert list(doubts_in_store(ListedStore(store), "c")) == []
         assert (claim.recipient in StateStoreLedger(store).claim([claim], CERTAINLY_NOT_SENT)) is was_sent
 
 
@@ -236,7 +320,7 @@ class History:
             for recipient, entry in known.items()
             if entry.outcome in IN_DOUBT
         }
-        found = doubts_in_store(ListedStore(self.store), "c", 1000)
+        found = list(doubts_in_store(ListedStore(self.store), "c"))
         assert {doubt.recipient: (doubt.reason, doubt.is_open, doubt.at) for doubt in found} == expected
         assert len(found) == len(expected)
 
@@ -261,7 +345,7 @@ STEPS = st.one_of(
 @given(st.lists(STEPS, max_size=14), st.sampled_from([2, 3, 5, 4000]))
 def test_a_page_and_the_next_try_agree_whatever_happened(steps: list[Any], in_a_value: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(task_state_journal, "CHUNK_INVITES", in_a_value)
+        patch.setattr(task_state_format, "CHUNK_INVITES", in_a_value)
         history = History()
         for step, *arguments in steps:
             step(history, *arguments)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from datetime import datetime
 
 import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.ledger import task_state_journal
+from airflow_provider_omnichat.api.privacy import mask_number
+from airflow_provider_omnichat.campaign.ledger import task_state_format
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, LedgerError
+from airflow_provider_omnichat.campaign.ledger.task_state_doubts import doubts_in_store
 from airflow_provider_omnichat.campaign.ledger.task_state_format import CHUNK_INVITES
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.reasons import why
-from tests.support.state_store import Store
+from tests.support.state_store import ListedStore, Store
 
 
 def claims(*numbers: int) -> list[Claim]:
@@ -55,17 +58,62 @@ def test_another_campaign_has_a_journal_of_its_own():
     assert StateStoreJournal(store, "d").find(claims(1)) == {}
 
 
-def test_neither_number_nor_whole_hash_is_in_the_store_and_an_invite_takes_less_than_fifteen_bytes():
-    store = Store()
-    many = [Claim(recipient_key("c", f"4179{i:07d}"), f"4179{i:07d}") for i in range(3 * CHUNK_INVITES)]
+def people(count: int) -> list[Claim]:
+    numbers = [f"4179{i:07d}" for i in range(count)]
+    return [Claim(recipient_key("c", number), number, f"customer-{number[4:]}") for number in numbers]
+
+
+def test_an_invite_that_ended_takes_less_than_fifteen_bytes_and_one_in_doubt_has_key_and_masked_number():
+    store, block = Store(), 400
+    many = people(30 * block)
     journal = StateStoreJournal(store, "c")
-    for start in range(0, len(many), 500):
-        journal.claim(many[start : start + 500], CERTAINLY_NOT_SENT)
-    text = json.dumps(store)
-    assert len(text) / len(many) < 15
-    assert "4179" not in "".join(store)
-    assert all(len(json.dumps(value)) <= 65_535 for value in store.values())
+    for start in range(0, len(many), block):
+        claimed = many[start : start + block]
+        journal.claim(claimed, CERTAINLY_NOT_SENT)
+        assert all(len(json.dumps(value)) <= 65_535 for value in store.values())
+        journal.record({one.recipient: Entry.now(Outcome.ACCEPTED) for one in claimed})
+    journal.flush()
+    assert len(json.dumps(store)) / len(many) < 15
+    assert "customer" not in str(store), "of what has ended, nobody is named"
+    assert len(store) <= 8
     assert len(StateStoreJournal(store, "c").find(many)) == len(many)
+
+
+def test_a_store_full_of_doubts_names_all_of_them_and_no_value_is_too_large():
+    store, many = Store(), people(4500)
+    journal = StateStoreJournal(store, "c")
+    journal.claim(many, CERTAINLY_NOT_SENT)
+    journal.record({one.recipient: Entry.now(Outcome.UNKNOWN, reason=why("no answer came")) for one in many[::2]})
+    journal.flush()
+    assert all(len(json.dumps(value)) <= 65_535 for value in store.values())
+    assert len(json.dumps(store)) / len(many) < 75
+    found = doubts_in_store(ListedStore(store), "c")
+    assert {(doubt.key, doubt.number) for doubt in found} == {(one.key, mask_number(one.identity)) for one in many}
+    text = json.dumps(store)
+    assert not any(one.identity in text or one.recipient in text for one in many)
+
+
+def test_the_longest_keys_make_no_value_too_large():
+    store = Store()
+    many = [one._replace(key="\U0001f600" * 500) for one in people(300)]
+    StateStoreJournal(store, "c").claim(many, CERTAINLY_NOT_SENT)
+    assert all(len(json.dumps(value)) <= 65_535 for value in store.values())
+    assert {doubt.key for doubt in doubts_in_store(ListedStore(store), "c")} == {"\U0001f600" * 59 + "…"}
+
+
+def test_what_an_earlier_version_wrote_is_read():
+    store = Store()
+    StateStoreJournal(store, "c").claim(claims(1, 2), CERTAINLY_NOT_SENT)
+    chunk = store[next(key for key in store if key.endswith(":0"))]
+    del chunk["people"]
+    chunk["claimed"] = ["2026-11-30T10:00:00+00:00", "2026-11-30T10:00:09+00:00"]
+    found = StateStoreJournal(store, "c").find(claims(1))
+    ((entry,),) = (found.values(),)
+    assert (entry.claimed_at, entry.at) == tuple(map(datetime.fromisoformat, chunk["claimed"]))
+    doubt, _ = doubts_in_store(ListedStore(store), "c")
+    assert (doubt.key, doubt.number, doubt.at) == (None, None, entry.claimed_at)
+    StateStoreJournal(store, "c").leave_in_doubt(claims(1))  # by a try that has the list
+    assert {each.number for each in doubts_in_store(ListedStore(store), "c")} == {None, "****"}
 
 
 def test_reasons_of_doubts_do_not_make_a_value_larger_than_airflow_takes():
@@ -140,6 +188,8 @@ def test_a_part_that_is_gone_is_no_empty_part():
         {"hashes": "?", "outcomes": "."},
         {"hashes": "", "outcomes": "."},
         {"hashes": "QUFBQUFBQUFBQQ==", "outcomes": "z"},
+        {"hashes": "QUFBQUFBQUFBQQ==", "outcomes": "u", "people": {}},
+        {"hashes": "QUFBQUFBQUFBQQ==", "outcomes": "u", "people": {"0": [None, None, 1, 1e99]}},
     ],
     ids=str,
 )
@@ -200,14 +250,14 @@ def test_senders_wait_for_one_write_a_block():
     store = Store()
     journal = StateStoreJournal(store, "c")
     calls = []
-    for start in range(0, 12000, 1500):
-        block = range(start, start + 1500)
+    for start in range(0, 12000, 500):
+        block = range(start, start + 500)
         before = store.calls
         journal.claim(claims(*block), CERTAINLY_NOT_SENT)
         calls.append(store.calls - before)
         journal.record(entries(Outcome.ACCEPTED, *block))
         journal.flush()
-    assert calls == [4, *[1] * 7]  # at first, what was written is read back
+    assert calls == [4, *[1] * 23]  # at first, what was written is read back
     assert set(known(store, 12000).values()) == {Outcome.ACCEPTED}
 
 
@@ -248,7 +298,7 @@ def test_the_next_try_knows_why_an_invite_was_rejected_and_refusals_leave_room_f
 
 @pytest.mark.parametrize("block", [2, 3])
 def test_a_claim_that_fails_in_between_leaves_nothing_that_cannot_be_read(monkeypatch, block):
-    monkeypatch.setattr(task_state_journal, "CHUNK_INVITES", 2)
+    monkeypatch.setattr(task_state_format, "CHUNK_INVITES", 2)
     store = Store()
     journal = StateStoreJournal(store, "c")
     journal.claim(claims(0), CERTAINLY_NOT_SENT)

@@ -6,13 +6,16 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from html import unescape
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from airflow.api_fastapi.app import create_auth_manager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.core_api.security import get_user
+from airflow.models.log import Log
 from airflow.models.taskinstance import TaskInstance
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, select
@@ -20,11 +23,12 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.interface import Entry
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
 from airflow_provider_omnichat.hooks.databases import ledger_database
-from airflow_provider_omnichat.plugins.invites import app, metadata
+from airflow_provider_omnichat.plugins.invites import access, app, doubts, metadata
 from airflow_provider_omnichat.tasks import places
 from tests.support.airflow_versions import AIRFLOW, HAS_STATE_STORE
 from tests.support.lines_place import BareLines, Lines, kind_of
@@ -34,6 +38,7 @@ from tests.support.sql_claims import CAMPAIGN, claims_of
 
 PAGES = ("task", "task.json", "rows.csv", "run")
 DOUBT = r'data-recipient="([0-9a-f]+)" data-as="sent"'
+REVEAL = r'data-reveal="([0-9a-f]+)"'
 CLAIMS = claims_of(3)
 
 
@@ -127,6 +132,97 @@ def settled(client: TestClient, dag_id: str, doubt: str, map_index: int = -1) ->
     return int(answer.status_code)
 
 
+def posted(client: TestClient, dag_id: str, page: str, **body: Any) -> Any:
+    """Send what the page would, with its token."""
+    token = re.search(r'data-token="([^"]+)"', client.get(address("task", dag_id)).text)
+    assert token
+    return client.post(address(page, dag_id), json=body, headers={"X-CSRF-Token": token[1]})
+
+
+def logged(session: Session, event: str) -> list[tuple[str, str]]:
+    """What the audit log has."""
+    session.rollback()
+    rows = session.execute(select(Log.dag_id, Log.owner, Log.extra).where(Log.event == event)).all()
+    assert not any(claim.identity in str(row) for row in rows for claim in CLAIMS)
+    return [(str(dag_id), str(owner)) for dag_id, owner, _ in rows]
+
+
+def test_a_number_in_the_ledger_is_revealed_to_who_may_settle_and_the_audit_log_has_it(
+    client: TestClient, session: Session
+) -> None:
+    add_task(session, "known", campaign=CAMPAIGN, rendered={"ledger_conn_id": "ledger"}, counts={"unknown": 2})
+    in_ledger("known/run/invite", Outcome.UNKNOWN, Outcome.UNKNOWN)
+    page = client.get(address("task", "known")).text
+    assert not any(claim.identity in page or claim.recipient[:8] in page for claim in CLAIMS)
+    first, second = re.findall(REVEAL, page)
+    answer = posted(client, "known", "reveal", recipient=second)
+    assert (answer.json(), answer.headers["Cache-Control"]) == ({"number": CLAIMS[1].identity}, "no-store")
+    assert logged(session, "omnichat_reveal_number") == [("known", "anna")]
+    assert client.get(f"{address('reveal', 'known')}&recipient={first}").status_code == 405
+    assert client.post(address("reveal", "known"), json={"recipient": first}).status_code == 403, "no token"
+    assert posted(client, "known", "settle", recipients=[first], settled_as="sent", why="seen").status_code == 200
+    gone = posted(client, "known", "reveal", recipient=first)
+    assert (gone.status_code, "number is not kept" in gone.text) == (404, True)
+    client.app.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="eve", role="VIEWER")  # type: ignore[attr-defined]
+    page = client.get(address("task", "known")).text
+    assert ("customer-0001" in page, re.findall(REVEAL, page)) == (True, [])
+    assert client.post(address("reveal", "known"), json={"recipient": second}).status_code == 403
+
+
+@pytest.mark.skipif(not HAS_STATE_STORE, reason="the task state store came with Airflow 3.3")
+def test_a_number_that_only_the_rows_have_is_revealed(
+    client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore
+
+    path = tmp_path / "rows.lines"
+    monkeypatch.setattr(places, "KINDS", {"lines": kind_of(Lines), **places.KINDS})
+    monkeypatch.setattr(doubts, "_ROWS_AT_ONCE", 1)  # it is not among the first
+    rendered = {"results_path": str(path)}
+    add_task(session, "rows", campaign=CAMPAIGN, rendered=rendered, counts={"unknown": 3}, state="failed")
+    Lines(str(path)).write(
+        give(*(made(at, Outcome.UNKNOWN, to=claim.identity) for at, claim in enumerate(CLAIMS[:2], 1)))
+    )
+    (task,) = metadata.tasks_of_run(session, "rows", "run", "invite")
+    journal = StateStoreJournal(ServerSideStore(session, task), CAMPAIGN)
+    journal.claim(CLAIMS, ())
+    journal.record({claim.recipient: Entry.now(Outcome.UNKNOWN) for claim in CLAIMS[:2]})
+    journal.flush()
+    session.commit()
+    page = client.get(address("task", "rows")).text
+    assert len(re.findall(DOUBT, page)) == 3
+    _, second = re.findall(REVEAL, page)  # of the open claim, the rows have nothing
+    assert not any(claim.identity in page for claim in CLAIMS)
+    assert posted(client, "rows", "reveal", recipient=second).json() == {"number": CLAIMS[1].identity}
+
+
+def test_a_ledger_that_cannot_be_reached_reveals_nothing(client: TestClient, session: Session) -> None:
+    add_task(session, "lost", campaign=CAMPAIGN, rendered={"ledger_conn_id": "nowhere"}, counts={"unknown": 1})
+    user = SimpleAuthManagerUser(username="anna", role="ADMIN")
+    headers = {"X-CSRF-Token": access.write_token(user, "lost")}
+    answer = client.post(address("reveal", "lost"), json={"recipient": "0" * 32}, headers=headers)
+    assert (answer.status_code, "cannot reach the ledger" in answer.text) == (409, True)
+
+
+def test_all_doubts_can_be_reached_a_page_at_a_time(
+    client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doubts, "MOST_DOUBTS", 2)
+    add_task(session, "many", campaign=CAMPAIGN, rendered={"ledger_conn_id": "ledger"}, counts={"unknown": 3})
+    in_ledger("many/run/invite", *[Outcome.UNKNOWN] * 3)
+    found, at = [], address("task", "many")
+    for _ in range(2):
+        page = client.get(at).text
+        (section,) = re.findall(r'id="doubts">.*?</section>', page, re.S)
+        found.append(re.findall(r'class="key">(\S+)</td>', section))
+        following = re.search(r'href="(task[^"]+)#doubts">Next doubts', page)
+        at = "/" + unescape(following[1]) if following else ""
+    assert found == [["customer-0000", "customer-0001"], ["customer-0002"]]
+    assert not at
+    assert "Doubts 3 to 3." in page
+    assert "First doubts" in page
+
+
 def test_campaigns_of_these_days(client: TestClient, session: Session) -> None:
     add_task(session, "today", at=datetime.now(UTC), campaign="spring")
     add_task(session, "long_ago", campaign="autumn")
@@ -150,13 +246,15 @@ def test_a_doubt_in_the_task_state_store_is_shown_and_settled(
         )
     (task,) = metadata.tasks_of_run(session, dag_id, "run", "invite", map_index)
     journal = StateStoreJournal(ServerSideStore(session, task), CAMPAIGN)
-    journal.claim(CLAIMS[:1], ())
+    journal.claim([CLAIMS[0]._replace(key="customer-1")], ())
     journal.record({CLAIMS[0].recipient: Entry.now(Outcome.UNKNOWN)})
     journal.flush()
     session.commit()
     page = client.get(address("task", dag_id, map_index))
     (doubt,) = re.findall(DOUBT, page.text)
-    assert CLAIMS[0].recipient.startswith(doubt)
+    assert CLAIMS[0].recipient[:8] not in page.text
+    assert (">customer-1<" in page.text, mask_number(CLAIMS[0].identity) in page.text) == (True, True)
+    assert not re.findall(REVEAL, page.text), "the whole number is not kept"
     assert settled(client, dag_id, doubt, map_index) == 200
     assert not re.findall(DOUBT, client.get(address("task", dag_id, map_index)).text)
 

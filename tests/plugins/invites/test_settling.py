@@ -17,6 +17,7 @@ from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.databases import ledger_database
+from airflow_provider_omnichat.plugins.invites.access import reference_of
 from airflow_provider_omnichat.plugins.invites.settling import NotSettledError, SettleBody, settle
 from tests.support.airflow_versions import HAS_STATE_STORE
 from tests.support.plugin_tasks import sending
@@ -24,6 +25,11 @@ from tests.support.sql_claims import CAMPAIGN, claims_of
 from tests.support.state_store import ListedStore, Store
 
 OWN, OTHERS = claims_of(2)
+
+
+@pytest.fixture(autouse=True)
+def secret_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__API__SECRET_KEY", "a key of this test")
 
 
 class Metadata:
@@ -63,7 +69,7 @@ def settled(
     task = sending(campaign=CAMPAIGN, rendered=rendered)
     assert task is not None
     metadata: Any = session
-    body = SettleBody(recipients=[recipient], settled_as=settled_as, why="seen in the portal")
+    body = SettleBody(recipients=[reference_of(recipient)], settled_as=settled_as, why="seen in the portal")
     try:
         answer = settle(metadata, task, body, by="anna")
     except NotSettledError as refusal:
@@ -104,14 +110,14 @@ def test_a_ledger_that_cannot_be_reached_is_a_refusal(ledger: LedgerAudit, conn_
 
 @pytest.mark.parametrize("name", ["dag_id", "run_id", "task_id", "map_index"])
 def test_a_body_names_no_task_since_the_audit_log_would_believe_it(name: str) -> None:
-    body = {"recipients": ["0" * 20], "settled_as": "sent", "why": "seen in the portal"}
+    body = {"recipients": ["0" * 32], "settled_as": "sent", "why": "seen in the portal"}
     assert SettleBody.model_validate(body).settled_as == "sent"
     with pytest.raises(ValidationError):
         SettleBody.model_validate({**body, name: "another"})
 
 
 def test_what_is_blank_says_not_how_somebody_knows() -> None:
-    body = {"recipients": ["0" * 20], "settled_as": "sent", "why": "  a call  "}
+    body = {"recipients": ["0" * 32], "settled_as": "sent", "why": "  a call  "}
     assert SettleBody.model_validate(body).why == "a call"
     for blank in ("", "    ", "\n\n\n\n", " x  "):
         with pytest.raises(ValidationError):
@@ -131,6 +137,6 @@ def test_a_claim_of_a_worker_that_may_still_send_is_not_settled(
     journal.flush()
     monkeypatch.setattr(state_store, "ServerSideStore", lambda *_: ListedStore(store))
     end = None if minutes is None else datetime.now(UTC) - timedelta(minutes=minutes)
-    refusal = settled(Metadata(end=end), OWN.recipient, conn_id="")
+    refusal = settled(Metadata(end=end), OWN.recipient[:20], conn_id="")
     assert bool(refusal) != is_settled
     assert is_settled or "may be being sent right now" in refusal

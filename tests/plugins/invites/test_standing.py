@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from airflow.api_fastapi.app import create_auth_manager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.core_api.security import get_user
 from airflow.models.log import Log
+from airflow.models.taskinstance import TaskInstance
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
@@ -121,7 +123,7 @@ def test_the_campaigns_page_puts_a_killed_task_among_those_with_doubts(client: T
             "table",
             [],
             0,
-            at=metadata.datetime.fromisoformat(f"{at}T08:00:00+00:00"),
+            at=datetime.fromisoformat(f"{at}T08:00:00+00:00"),
             is_over=dag_id != "a_killed",
         )
     page = client.get("/campaigns?days=90&q=a_killed").text
@@ -165,7 +167,7 @@ def test_what_is_settled_counts_no_more_on_any_page_and_can_be_undone(
 
 def test_a_reason_that_says_nothing_is_refused_in_words(client: TestClient, session: Session) -> None:
     left(session, "short", "table", [Outcome.UNKNOWN], 1, counts={"unknown": 1}, rows=1)
-    answer = settle(client, "short", ["0" * 20], "sent", "x")
+    answer = settle(client, "short", ["0" * 32], "sent", "x")
     assert (answer.status_code, "Say how you know" in answer.json()["detail"]) == (422, True)
 
 
@@ -181,7 +183,7 @@ def test_a_page_that_asks_whether_anything_changed_gets_no_rows(client: TestClie
     whole, asked = client.get(address("task", "idle")), client.get(f"{address('task', 'idle')}&part=state")
     assert (asked.text, asked.headers["X-State"]) == ("", whole.headers["X-State"])
     assert f'data-state="{whole.headers["X-State"]}"' in whole.text
-    found = session.query(metadata.TaskInstance).filter_by(dag_id="idle").one()
+    found = session.query(TaskInstance).filter_by(dag_id="idle").one()
     found.state, found.try_number = "queued", 2
     session.commit()
     later = client.get(f"{address('task', 'idle')}&part=state")

@@ -114,22 +114,36 @@ page.addEventListener("change", (event) => {
   for (const each of page.querySelectorAll("[data-choose]")) each.checked = event.target.checked;
 });
 
+function post(address, body) {
+  const headers = { "Content-Type": "application/json", "X-CSRF-Token": find("settling").dataset.token };
+  return fetch(address, { method: "POST", headers, body: JSON.stringify(body) }).catch(() => null); // cannot be reached
+}
+
+async function saidBy(answer) {
+  const body = await answer?.json().catch(() => null);
+  return typeof body?.detail === "string" ? body.detail : `That did not work (${answer?.status ?? "no answer"}).`;
+}
+
 page.addEventListener("click", async (event) => {
-  const button = event.target.closest("button[data-as]"), why = find("why-settled"), form = find("settling");
-  if (!button || !form) return;
+  const button = event.target.closest("button[data-reveal]");
+  if (!button) return;
+  button.disabled = true;
+  const answer = await post(find("settling").dataset.reveals, { recipient: button.dataset.reveal });
+  if (answer?.ok) button.closest("td").textContent = (await answer.json()).number;
+  else button.replaceWith(await saidBy(answer));
+});
+
+page.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-as]"), why = find("why-settled");
+  if (!button) return;
   const chosen = [...page.querySelectorAll("[data-choose]:checked")].map((each) => each.dataset.choose);
   const recipients = "chosen" in button.dataset ? chosen : [button.dataset.recipient];
   if (!recipients.length) return tell("Choose rows first.");
   const undoes = button.dataset.as === "in_doubt";
   if (!undoes && !why.reportValidity()) return;
   page.querySelectorAll("button").forEach((each) => { each.disabled = true; });
-  const answer = await fetch(form.dataset.settle, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", "X-CSRF-Token": form.dataset.token },
-    body: JSON.stringify({ recipients, settled_as: button.dataset.as, why: undoes ? "undone" : why.value }),
-  }).catch(() => null); // the server cannot be reached
-  const detail = await answer?.json().then((body) => body.detail, () => null);
-  tell(typeof detail === "string" ? detail : `That did not work (${answer?.status ?? "no answer"}).`);
+  const body = { recipients, settled_as: button.dataset.as, why: undoes ? "undone" : why.value };
+  tell(await saidBy(await post(find("settling").dataset.settle, body)));
   await renewAll().catch(() => null);
   page.querySelectorAll("button").forEach((each) => { each.disabled = false; });
   (find(button.id) ?? page.querySelector(`button[data-recipient][data-as="${button.dataset.as}"]`) ?? find("told")).focus();
