@@ -91,9 +91,10 @@ COMMANDS = (
                 ("--as",),
                 {
                     "dest": "settle_as",
-                    "choices": ("sent", "not-sent"),
+                    "choices": ("sent", "not-sent", "in-doubt"),
                     "required": True,
-                    "help": "sent: it never goes out again; not-sent: the next try of the task sends it",
+                    "help": "sent: it never goes out again; not-sent: the next try of the task sends it; in-doubt:"
+                    " undo a wrong not-sent, until a task has claimed it again",
                 },
             ),
             Argument(("--why",), {"required": True, "help": "how you know; kept with it"}),

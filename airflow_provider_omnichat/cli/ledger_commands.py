@@ -17,6 +17,7 @@ from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, CampaignSummary, LedgerAudit, LedgerRow
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
+from airflow_provider_omnichat.campaign.ledger.settle import SHORTEST_WHY
 from airflow_provider_omnichat.campaign.ledger.sql_table import SqlTable
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
@@ -102,16 +103,23 @@ def _settle(database: SqlDatabase, arguments: Namespace) -> int:
     _print_rows(rows[:_SHOWN_ROWS], mask_number)
     if len(rows) > _SHOWN_ROWS:
         print(f"  and {len(rows) - _SHOWN_ROWS:,} more")
+    is_undone = arguments.settle_as == "in-doubt"
     what = "sent, and never send them again" if was_sent else "not sent, and let the next try send them"
+    what = "in doubt again" if is_undone else what
     if not _is_confirmed(f"\nSettle {_invites(len(rows))} as {what}?", arguments.yes):
         return 1
-    if not arguments.why.strip():
-        raise ValueError("--why is empty: say how you know; it is kept, and nobody can ask you later")
-    now = Settlement(was_sent, arguments.by or getpass.getuser(), arguments.why, datetime.now(UTC))
-    with closing(LedgerAdmin(database, arguments.table)) as admin:
-        refused = admin.settle(
-            arguments.campaign, {row.recipient: now for row in rows}, no_try_runs=arguments.no_task_runs
+    if len(arguments.why.strip()) < SHORTEST_WHY:
+        raise ValueError(
+            f"--why must have {SHORTEST_WHY} letters: say how you know; it is kept, and nobody can ask you later"
         )
+    by, recipients = arguments.by or getpass.getuser(), [row.recipient for row in rows]
+    now = Settlement(was_sent, by, arguments.why, datetime.now(UTC))
+    with closing(LedgerAdmin(database, arguments.table)) as admin:
+        if is_undone:
+            refused = admin.undo(arguments.campaign, recipients, by)
+        else:
+            known = dict.fromkeys(recipients, now)
+            refused = admin.settle(arguments.campaign, known, no_try_runs=arguments.no_task_runs)
     names = {row.recipient: row.row_key or mask_number(row.recipient) for row in rows}
     for recipient, why in refused.items():
         print(one_line(f"{names[recipient]} {why}"), file=sys.stderr)

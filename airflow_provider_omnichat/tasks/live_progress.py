@@ -30,7 +30,7 @@ def progress_of(context: Context, log: Any, campaign: str, results: str | None =
     if not has_tabs():
         return None
     ti = context["ti"]
-    head = {"campaign": campaign, "try_number": ti.try_number, "results": results}
+    head = {"campaign": campaign, "try_number": ti.try_number, "results": results, "is_over": False}
     # A snapshot that would have to wait is left out: the next one says more.
     push = in_turn(ti.xcom_push, seconds=_LONGEST_WAIT_SECONDS)
     has_warned = False

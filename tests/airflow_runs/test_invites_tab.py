@@ -183,7 +183,7 @@ def test_who_may_not_see_the_dag_sees_nothing_of_it(campaign: Campaign) -> None:
     assert "to_files" not in campaign.server.ask(BLIND_USER, "omnichat/campaigns").text
     assert campaign.server.ask(None, "omnichat/campaigns").status == 401
     token = campaign.token()
-    body = {"recipient": "0" * 32, "settled_as": "sent", "why": "because"}
+    body = {"recipients": ["0" * 32], "settled_as": "sent", "why": "because"}
     assert campaign.settle(BLIND_USER, "to_files", body, X_CSRF_Token=token).status == 403
 
 
@@ -191,12 +191,12 @@ def test_who_may_look_and_not_edit_settles_nothing(campaign: Campaign) -> None:
     page = campaign.page("viewer").text
     assert "data-recipient" not in page
     assert "a user who may edit it has to settle them" in page
-    body = {"recipient": next(iter(campaign.doubts("to_files").values())), "settled_as": "sent", "why": "because"}
+    body = {"recipients": [next(iter(campaign.doubts("to_files").values()))], "settled_as": "sent", "why": "because"}
     assert campaign.settle("viewer", "to_files", body, X_CSRF_Token=campaign.token()).status == 403
 
 
 def test_a_write_needs_the_token_of_our_page(campaign: Campaign) -> None:
-    body = {"recipient": next(iter(campaign.doubts("to_files").values())), "settled_as": "sent", "why": "because"}
+    body = {"recipients": [next(iter(campaign.doubts("to_files").values()))], "settled_as": "sent", "why": "because"}
     assert campaign.settle("admin", "to_files", body).status == 403
     assert campaign.settle("admin", "to_files", body, X_CSRF_Token="made up").status == 403
     # What the audit log would not read, or would take for the name of another DAG.
@@ -260,7 +260,7 @@ def settle_by_page(campaign: Campaign, task_id: str, doubts: dict[str, str], sen
     assert len(listed) == 3
     for number in doubts:
         body = {
-            "recipient": listed[number],
+            "recipients": [listed[number]],
             "settled_as": "sent" if number in sent else "not_sent",
             "why": "seen in the portal",
         }

@@ -150,10 +150,10 @@ def test_no_address_shows_a_row_to_who_may_not_see_it(site: Site) -> None:
 
 def test_nobody_settles_what_they_may_not_edit(site: Site) -> None:
     good = st.fixed_dictionaries(
-        {"settled_as": st.sampled_from(["sent", "not_sent"]), "why": st.just("it was seen")},
-        optional={"recipient": st.sampled_from(site.recipients)},
+        {"settled_as": st.sampled_from(["sent", "not_sent", "in_doubt"]), "why": st.just("it was seen")},
+        optional={"recipients": st.lists(st.sampled_from(site.recipients), max_size=3)},
     )
-    odd = st.dictionaries(st.sampled_from(["recipient", "settled_as", "why", "dag_id"]), ODD)
+    odd = st.dictionaries(st.sampled_from(["recipients", "settled_as", "why", "dag_id"]), ODD)
     of_other = st.just([("run_id", "run-1"), ("dag_id", "other"), ("task_id", "invite")])
 
     @attack(500)

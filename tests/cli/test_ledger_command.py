@@ -204,7 +204,7 @@ def test_doubts_are_masked_and_as_csv_hold_all_that_helps(run) -> None:
 
 def test_who_settles_says_how_they_know(run) -> None:
     code, shown, error = run("settle", "welcome", "--row-key", "C-2", "--as", "sent", "--yes", "--why", "  ")
-    assert (code, "--why is empty" in error) == (1, True)
+    assert (code, "--why must have 3 letters" in error) == (1, True)
     assert "settled as" not in shown
     assert run("status", "welcome")[1].startswith("Campaign welcome: 5 invites, 3 in doubt")
 

@@ -89,10 +89,11 @@ class Progress:
                 published = now
                 await asyncio.to_thread(publish, self.snapshot())
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self, *, is_over: bool = False) -> dict[str, Any]:
         """Return the current state; see :func:`snapshot`."""
         timeline = self._timeline.to_json(monotonic() - self._began, *self._totals())
-        return snapshot(self._report, refusals=self._refusals(), rate_limit=self._rate_limit, timeline=timeline)
+        refusals, limit = self._refusals(), self._rate_limit
+        return snapshot(self._report, refusals=refusals, rate_limit=limit, timeline=timeline, is_over=is_over)
 
     def _totals(self) -> tuple[int, ...]:
         tally = self._report.tally
@@ -128,6 +129,7 @@ def snapshot(
     refusals: int = 0,
     rate_limit: float | None = None,
     timeline: Mapping[str, Sequence[float]] | None = None,
+    is_over: bool = False,
 ) -> dict[str, Any]:
     """
     Return a campaign's state as plain data.
@@ -136,9 +138,11 @@ def snapshot(
 
     :param refusals: requests that the vendor refused for now.
     :param timeline: totals of this process, and ``seconds`` since it began.
+    :param is_over: whether it is the last one; without it, the process was killed.
     """
     tally = report.tally
     return {
+        "is_over": is_over,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "started_at": tally.started_at.isoformat(timespec="seconds"),
         "rows": tally.rows,
@@ -149,7 +153,8 @@ def snapshot(
         "segments": tally.segments,
         "refused_for_now": refusals,
         "rate_limit": rate_limit,
-        "stop_reason": report.stop_reason,
+        "stop_reason": report.stop_reason or (str(report.failure) if report.failure else None),
+        "opens_at": report.opens_at.isoformat(timespec="seconds") if report.opens_at else None,
         "timeline": timeline or {},
     }
 
@@ -171,4 +176,4 @@ def snapshot_of_one(
     )
     report = CampaignReport(total=1)
     report.tally.add(result, is_sent_now)
-    return snapshot(report)
+    return snapshot(report, is_over=True)

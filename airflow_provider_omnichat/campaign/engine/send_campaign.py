@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
+from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.engine.batch import run_batch
 from airflow_provider_omnichat.campaign.engine.measuring import CampaignRefusedError, check_list, measure_list
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
@@ -42,6 +43,8 @@ def send_campaign(
     :raises OmnichatError: the list, the network, the ledger or earlier results failed at the start; nothing was sent.
     """
     with rarely_collected(), ExitStack() as opened:
+        if publish is not None and not (tally and tally.sent_this_try):
+            opened.push(partial(_publish_failure, publish))
         try:
             rows = opened.enter_context(source.open(reads_twice=plan.rules.measures_list))
             if plan.rules.measures_list:
@@ -61,7 +64,14 @@ def send_campaign(
         )
         report.interrupt = run_beside(campaign, stop)
         if publish is not None:
-            publish(progress.snapshot())
+            publish(progress.snapshot(is_over=True))
     if isinstance(report.failure, RowSourceError) and not report.tally.rows:
         raise CampaignRefusedError(str(report.failure))
     return report
+
+
+def _publish_failure(publish: Publish, _: object, error: BaseException | None, __: object) -> None:
+    """Say why nothing was sent, so that the task does not look as if its worker had been killed."""
+    if error is not None:
+        why = str(error) if isinstance(error, OmnichatError | CampaignRefusedError) else type(error).__name__
+        publish({"is_over": True, "stop_reason": why})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError, Settlement
-from airflow_provider_omnichat.campaign.ledger.settle import OPEN_CLAIM_MINUTES, settle_each
+from airflow_provider_omnichat.campaign.ledger.retake import NEVER_ENDED
+from airflow_provider_omnichat.campaign.ledger.settle import OPEN_CLAIM_MINUTES, settle_each, undone
 from airflow_provider_omnichat.campaign.ledger.sql_entries import answer_values, entry_of, read_rows, settlement_values
 from airflow_provider_omnichat.campaign.ledger.sql_table import (
     CLAIM_ONLY,
@@ -20,7 +21,7 @@ from airflow_provider_omnichat.campaign.ledger.sql_table import (
 from airflow_provider_omnichat.campaign.phone.identity import identity_of, recipient_key
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
-from airflow_provider_omnichat.campaign.sql.values import fitted, moment, stamp
+from airflow_provider_omnichat.campaign.sql.values import fitted, moment, stamp, storable
 
 _WORDS = Words(LedgerError, "select, update and delete")
 _RECIPIENT_LENGTH = 32
@@ -90,6 +91,38 @@ class LedgerAdmin:
             return refused
 
         return self._session.write(work) if settlements else {}
+
+    def undo(self, campaign: str, recipients: Collection[str], by: str) -> dict[str, str]:
+        """
+        Put invites that were wrongly settled as not sent in doubt again: see :func:`.settle.undone`.
+
+        :param recipients: as the table has them.
+        :return: why nothing was undone for some, by recipient.
+        :raises LedgerError: nothing was undone.
+        """
+        table, mark = self._table, self._table.placeholder
+        update = (
+            f"UPDATE {table.sql_name} SET outcome = 'unknown', reason_code = {mark}, error = {mark}, since = {mark}"  # noqa: S608 - as above
+            f" WHERE campaign = {mark} AND recipient = {mark} AND claim_id = {mark} AND outcome = 'not_sent'"
+        )
+
+        def work(cursor: Any) -> dict[str, str]:
+            refused = dict.fromkeys(recipients, "is not in this campaign")
+            for recipient, claim_id, values in read_rows(cursor, table, fitted(campaign), sorted(recipients)):
+                try:
+                    reason = undone(entry_of(values, "", table), by).reason or NEVER_ENDED
+                except ValueError as refusal:
+                    refused[recipient] = str(refusal)
+                    continue
+                texts = (reason.code.value, storable(reason.first), storable(reason.since))
+                cursor.execute(update, (*texts, fitted(campaign), recipient, claim_id))
+                if cursor.rowcount == 1:
+                    del refused[recipient]
+                else:
+                    refused[recipient] = _CHANGED
+            return refused
+
+        return self._session.write(work) if recipients else {}
 
     def forget(self, number: str) -> int:
         """

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from airflow_provider_omnichat.campaign.ledger.admin import forgotten_name
-from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
+from airflow_provider_omnichat.campaign.ledger.interface import LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.sql_table import COLUMNS, DEFAULT_TABLE, FORGOTTEN, SqlTable
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.sql.cursor import row_values
@@ -38,6 +39,11 @@ _ORDERS: dict[Order, str] = {
 }
 _PAGE_ROWS = 1000
 _TASK = re.compile(r"/[^/]+(/\d+)?$")  # of what claimed an invite; the rest is DAG and run
+# What was settled counts until the invite is claimed again, or a try that ran after all says otherwise.
+_IS_SETTLED = (
+    "settled_at >= claimed_at AND (outcome = 'accepted' AND settled_as = 'sent'"
+    " OR outcome = 'not_sent' AND settled_as = 'not_sent')"
+)
 
 
 class LedgerRow(NamedTuple):
@@ -66,7 +72,16 @@ class LedgerRow(NamedTuple):
     updated: datetime
     settled_as: str | None
     settled_by: str | None
+    settled_at: datetime | None
     settled_why: str | None
+
+    @property
+    def settlement(self) -> Settlement | None:
+        """Who settled it, if it was in doubt; None once a task has claimed it again."""
+        word = {"accepted": "sent", "not_sent": "not_sent"}.get(self.outcome)
+        if word != self.settled_as or self.settled_at is None or self.settled_at < self.claimed_at:
+            return None
+        return Settlement(word == "sent", self.settled_by or "", self.settled_why or "", self.settled_at)
 
     @property
     def is_forgotten(self) -> bool:
@@ -75,6 +90,25 @@ class LedgerRow(NamedTuple):
 
 
 _SELECTED = ", ".join(f"{_UPDATED} AS updated" if name == "updated" else name for name in LedgerRow._fields)
+
+
+class Standing(NamedTuple):
+    """
+    How the invites that one task instance claimed stand now.
+
+    :param counts: by outcome, or ``claimed``.
+    :param doubts: those in doubt by reason code; empty for a claim without one.
+    :param settled: settled doubts by ``sent`` and ``not_sent``, until a task claims them again.
+    """
+
+    counts: Counter[str]
+    doubts: Counter[str]
+    settled: Counter[str]
+
+    @classmethod
+    def empty(cls) -> Standing:
+        """Build that of a task without invites."""
+        return cls(Counter(), Counter(), Counter())
 
 
 class CampaignSummary(NamedTuple):
@@ -113,6 +147,24 @@ class LedgerAudit:
         )
         return {(outcome or CLAIMED, code): int(count) for outcome, code, count in rows}
 
+    def standings(self, campaigns: Collection[str]) -> dict[str, Standing]:
+        """Count the invites of campaigns by the task instance that claimed them, as the table names it."""
+        found: dict[str, Standing] = defaultdict(Standing.empty)
+        for outcome, code, owner, settled_as, count in self._read(
+            "SELECT outcome, reason_code, claimed_by, settled, COUNT(*) FROM (SELECT outcome, reason_code, claimed_by,"  # noqa: S608 - checked names only
+            f" CASE WHEN {_IS_SETTLED} THEN settled_as END AS settled FROM {self._table.sql_name}"
+            f" WHERE campaign IN ({self._table.marks(len(campaigns))})) AS stands"
+            " GROUP BY outcome, reason_code, claimed_by, settled",
+            sorted({fitted(campaign) for campaign in campaigns}),
+        ):
+            standing = found[owner]
+            standing.counts[outcome or CLAIMED] += int(count)
+            if outcome in (None, "unknown"):
+                standing.doubts[code or ""] += int(count)
+            if settled_as:
+                standing.settled[settled_as] += int(count)
+        return dict(found)
+
     def rows(
         self,
         campaign: str,
@@ -122,6 +174,7 @@ class LedgerAudit:
         reason: str | None = None,
         status: str | None = None,
         search: str | None = None,
+        is_settled: bool = False,
         order: Order = "claimed_at",
         descending: bool = False,
         limit: int = 50,
@@ -136,6 +189,7 @@ class LedgerAudit:
         :param reason: only those with this reason code.
         :param status: only those with this name of the vendor's status.
         :param search: only those whose row key contains this, or whose number it is.
+        :param is_settled: only doubts that somebody settled, and no task has claimed again.
         :param order: by which column; rows that are equal in it come by recipient.
         :param offset: rows to leave out before. The database reads them all the same: *after* is as fast on the last
             page as on the first.
@@ -156,6 +210,8 @@ class LedgerAudit:
             if value is not None:
                 conditions.append(f"{name} = {mark}")
                 parameters.append(value)
+        if is_settled:
+            conditions.append(f"({_IS_SETTLED})")
         if search:
             condition, pattern = contains("row_key", search, mark)
             conditions.append(f"({condition} OR recipient = {mark})")
@@ -177,9 +233,15 @@ class LedgerAudit:
 
     def doubts(self, campaign: str, claimed_by: str | None = None) -> Iterator[LedgerRow]:
         """Read the invites of a campaign that are in doubt, the oldest first; in pages, however many."""
+        yield from self._all_rows(campaign, outcome=("unknown", CLAIMED), claimed_by=claimed_by)
+
+    def settled(self, campaign: str, claimed_by: str | None = None) -> Iterator[LedgerRow]:
+        """Read the doubts of a campaign that somebody settled, and no task has claimed again; in pages as well."""
+        yield from self._all_rows(campaign, is_settled=True, claimed_by=claimed_by)
+
+    def _all_rows(self, campaign: str, **which: Any) -> Iterator[LedgerRow]:
         last = None
-        both = ("unknown", CLAIMED)
-        while page := self.rows(campaign, outcome=both, claimed_by=claimed_by, limit=_PAGE_ROWS, after=last):
+        while page := self.rows(campaign, **which, limit=_PAGE_ROWS, after=last):
             yield from page
             last = page[-1]
 
@@ -218,10 +280,14 @@ class LedgerAudit:
 
     def _rows(self, condition: str, parameters: Sequence[Any]) -> list[LedgerRow]:
         rows = self._read(f"SELECT {_SELECTED} FROM {self._table.sql_name} WHERE {condition}", parameters)  # noqa: S608 - as above
-        found = [LedgerRow(*row) for row in rows]
         return [
-            row._replace(outcome=row.outcome or CLAIMED, claimed_at=moment(row.claimed_at), updated=moment(row.updated))
-            for row in found
+            row._replace(
+                outcome=row.outcome or CLAIMED,
+                claimed_at=moment(row.claimed_at),
+                updated=moment(row.updated),
+                settled_at=moment(row.settled_at) if row.settled_at else None,
+            )
+            for row in map(LedgerRow._make, rows)
         ]
 
     def _read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit, LedgerRow
+from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, LedgerRow
 from airflow_provider_omnichat.campaign.ledger.audit import Order as Column
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
+from airflow_provider_omnichat.campaign.ledger.settle import described
 from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE, SqlTable
 from airflow_provider_omnichat.campaign.model.delivery import Deliveries
 from airflow_provider_omnichat.campaign.model.pages import Order, Page, PageError, PageQuery, ShownRow
@@ -29,6 +30,7 @@ class LedgerPlace(UnwrittenPlace):
 
     kind = "ledger"
     sorts = True
+    lists = frozenset({"accepted", "rejected", "not_sent", "unknown", CLAIMED, "held"})  # others are never claimed
 
     def __init__(
         self, database: SqlDatabase, campaign: str, owner: str | None = None, table: str = DEFAULT_TABLE
@@ -93,13 +95,15 @@ class LedgerPlace(UnwrittenPlace):
 
 
 def _shown(row: LedgerRow) -> ShownRow:
+    settlement = row.settlement
+    reason = f"settled {described(settlement)}. It was in doubt: {row.error}" if settlement else row.error
     return ShownRow(
         key=row.row_key,
         position=None,
         number=None if row.is_forgotten else row.recipient,
         outcome=row.outcome,
         reason_code=row.reason_code,
-        reason=row.error,
+        reason=reason,
         status=row.status_name,
         message_id=row.message_id,
         at=row.updated,

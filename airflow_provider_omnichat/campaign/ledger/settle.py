@@ -16,6 +16,9 @@ from airflow_provider_omnichat.campaign.ledger.retake import reason_of
 OPEN_CLAIM_MINUTES = 60
 """How long an open claim may be one of a task that still runs."""
 
+SHORTEST_WHY = 3
+"""Letters that say at least how somebody knows."""
+
 
 def settled(entry: Entry, settlement: Settlement, *, no_try_runs: bool = False) -> Entry:
     """
@@ -47,6 +50,26 @@ def settled(entry: Entry, settlement: Settlement, *, no_try_runs: bool = False) 
     )
 
 
+def undone(entry: Entry, by: str) -> Entry:
+    """
+    Return the entry of an invite that was wrongly settled as not sent: as much in doubt as it was.
+
+    :raises ValueError: nothing can be undone; the text says why.
+    """
+    what = entry.settlement
+    if what is None:
+        raise ValueError("was not settled, or a task has claimed it again since")
+    if what.was_sent:
+        raise ValueError("was settled as sent; only 'not sent' can be undone")
+    said = f"It was settled as not sent by {scrub(what.by)}, which {scrub(by)} has undone"
+    return entry._replace(outcome=Outcome.UNKNOWN, reason=reason_of(entry)._replace(since=said), settlement=None)
+
+
+def described(settlement: Settlement) -> str:
+    """Say who settled an invite, when, and how they know."""
+    return f"by {scrub(settlement.by)} at {settlement.at:%Y-%m-%d %H:%M} UTC, {scrub(settlement.why)}"
+
+
 def settle_each(
     known: Mapping[str, Entry], settlements: Mapping[str, Settlement], *, no_try_runs: bool = False
 ) -> tuple[dict[str, Entry], dict[str, str]]:
@@ -72,6 +95,6 @@ def reason_of_settled(entry: Entry) -> Reason | None:
     return Reason(
         ReasonCode.SETTLED_AS_SENT,
         "settled as sent",
-        detail=f"by {scrub(settlement.by)} at {settlement.at:%Y-%m-%d %H:%M} UTC, {scrub(settlement.why)}",
+        detail=described(settlement),
         since=f"It was in doubt: {entry.reason}" if entry.reason else "",
     )

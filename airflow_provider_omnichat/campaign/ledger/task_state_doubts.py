@@ -6,7 +6,7 @@ Used while no try of the task runs: a batch that runs has the end of its journal
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -71,16 +71,27 @@ def doubts_in_store(store: ListedStore, campaign: str) -> Iterator[StateDoubt]:
 
 
 def settle_in_store(
-    store: ListedStore, campaign: str, recipient: str, settlement: Settlement, *, no_try_runs: bool = True
-) -> str | None:
+    store: ListedStore,
+    campaign: str,
+    recipients: Collection[str],
+    settlement: Settlement,
+    *,
+    no_try_runs: bool = True,
+) -> dict[str, str]:
     """
-    Settle an invite in doubt, and return why it was not settled, None if it was. Airflow must have no try running.
+    Settle invites in doubt, and return why some were not settled, by recipient. Airflow must have no try running.
 
     :param no_try_runs: nor can a worker still finish what it had begun: open claims are settled, too.
     """
-    key = recipient.ljust(_KEY_DIGITS, "0")
-    ledger = StateStoreLedger(store) if store.keys(SINGLE_PREFIX + recipient) else StateStoreJournal(store, campaign)
-    return ledger.settle([Claim(key, "")], {key: settlement}, no_try_runs=no_try_runs).get(key)
+    singles = {recipient for recipient in recipients if store.keys(SINGLE_PREFIX + recipient)}
+    refused: dict[str, str] = {}
+    for chosen in filter(None, (singles, set(recipients) - singles)):
+        keys = {recipient.ljust(_KEY_DIGITS, "0"): recipient for recipient in chosen}
+        ledger = StateStoreLedger(store) if chosen is singles else StateStoreJournal(store, campaign)
+        known = dict.fromkeys(keys, settlement)
+        answer = ledger.settle([Claim(key, "") for key in keys], known, no_try_runs=no_try_runs)
+        refused |= {keys[key]: why for key, why in answer.items()}
+    return refused
 
 
 def _single_doubts(store: ListedStore) -> Iterator[StateDoubt]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -192,6 +192,16 @@ class SettledInvites:
             self._store.set(f"{self._name}:{self._count}", {"after": list(position), "settled": groups})
             self._count += 1
             self._store.set(self._name, self._count)
+
+    def remove(self, hashes: Collection[bytes]) -> None:
+        """Take back what was settled for these invites; durable on return."""
+        names = {b64encode(hashed).decode() for hashed in hashes}
+        for number in range(self._count):
+            key = f"{self._name}:{number}"
+            value = self._store.get(key)
+            for group in value["settled"]:
+                group["invites"] = {name: each for name, each in group["invites"].items() if name not in names}
+            self._store.set(key, value)
 
 
 def journal_name(campaign: str) -> str:

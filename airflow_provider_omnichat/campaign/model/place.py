@@ -31,6 +31,9 @@ class Place(ABC):
     kind: ClassVar[str]
     """The name in the registry, and in the manifest."""
 
+    lists: frozenset[str] | None = None
+    """The outcomes of which it has rows; None for all."""
+
     @property
     @abstractmethod
     def location(self) -> str | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
@@ -12,28 +14,39 @@ from airflow import __version__ as airflow_version
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.api_fastapi.logging.decorators import action_logging
-from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from airflow.models.log import Log
+from fastapi import Depends, FastAPI, HTTPException, Request, Response, status
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.base import RequestResponseEndpoint
 
+from airflow_provider_omnichat.campaign.ledger.settle import SHORTEST_WHY
 from airflow_provider_omnichat.campaign.model.pages import PageError
 from airflow_provider_omnichat.campaign.model.place import PlaceError
 from airflow_provider_omnichat.plugins.invites import access, pages
+from airflow_provider_omnichat.plugins.invites.campaigns import CampaignsWanted, campaigns_csv
 from airflow_provider_omnichat.plugins.invites.doubts import whole_number
 from airflow_provider_omnichat.plugins.invites.metadata import (
+    Recent,
     dags_with_campaigns,
-    may_send_yet,
     recent_tasks,
+    states_of,
     tasks_of_run,
 )
 from airflow_provider_omnichat.plugins.invites.rows import RowsWanted, csv_lines
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask, row_place
+from airflow_provider_omnichat.plugins.invites.settled import settled_of
 from airflow_provider_omnichat.plugins.invites.settling import InviteBody, NotSettledError, SettleBody, settle
+from airflow_provider_omnichat.plugins.invites.standing import as_they_stand, forget_recent
 
 _log = logging.getLogger(__name__)
 _MOST_CAMPAIGNS = 200
+_WHY = f"Say how you know, in {SHORTEST_WHY} to 200 letters: it is kept, and nobody can ask you later"
+_MOST_REFUSALS = 5
+_SAID = {"sent": "settled as sent", "not_sent": "settled as not sent", "in_doubt": "in doubt again"}
 _LARGEST_INDEX = 2**31 - 1  # a database refuses larger ones as an error
 
 # Nothing is loaded from elsewhere, and only Airflow's own pages may show these in a frame.
@@ -56,13 +69,15 @@ def create_app() -> FastAPI:
     app.add_api_route("/task.json", task_as_json, dependencies=access.MAY_READ)
     app.add_api_route("/rows.csv", download_rows, dependencies=access.MAY_READ)
     app.add_api_route("/campaigns", show_campaigns, response_class=HTMLResponse)
+    app.add_api_route("/campaigns.csv", download_campaigns)
     may_write = [*access.MAY_SETTLE, Depends(access.check_write_token)]
-    logged = Depends(action_logging("omnichat_settle_invite"))
-    app.add_api_route("/settle", settle_doubt, methods=["POST"], dependencies=[*may_write, logged])
+    app.add_api_route("/settle", settle_doubts, methods=["POST"], dependencies=may_write)
     revealed = Depends(action_logging("omnichat_reveal_number"))
     app.add_api_route("/reveal", reveal_number, methods=["POST"], dependencies=[*may_write, revealed])
     app.middleware("http")(_with_headers)
     app.add_exception_handler(PageError, pages.unreadable)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _misread)
     for kind in (AttributeError, TypeError, SQLAlchemyError):  # raised by tables that a newer Airflow has changed
         app.add_exception_handler(kind, _unknown_tables)
     return app
@@ -78,6 +93,26 @@ def _unknown_tables(request: Request, error: Exception) -> HTMLResponse:
     response = pages.unreadable(request, why)
     response.status_code = 503
     return response
+
+
+async def _refused(request: Request, error: Any) -> Response:
+    """Answer programs as Airflow does, and show people a page."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return await http_exception_handler(request, error)
+    has_session = error.status_code != status.HTTP_401_UNAUTHORIZED
+    why = PageError(
+        str(error.detail).rstrip(".") if has_session else "Your session has ended: reload Airflow to log in"
+    )
+    response = pages.unreadable(request, why)
+    response.status_code = error.status_code
+    return response
+
+
+def _misread(_: Request, error: Any) -> JSONResponse:
+    first = error.errors()[0]
+    field = first["loc"][-1]
+    said = _WHY if field == "why" else f"{field}: {first['msg']}"
+    return JSONResponse({"detail": said}, status_code=422)
 
 
 async def _with_headers(request: Request, call_next: RequestResponseEndpoint) -> Response:
@@ -111,8 +146,11 @@ def show_task(
 ) -> HTMLResponse:
     """Show a task instance, or all instances of a mapped task."""
     tasks = tasks_of_run(session, dag_id, run_id, task_id, _map_index(map_index))
+    if part == "state":
+        return pages.state_only(tasks, "task" if len(tasks) == 1 else "many" if tasks else "nothing")
     if not tasks:
-        return pages.nothing_sent("This task", _may_send_yet(session, dag_id, run_id, task_id))
+        return _nothing_sent(session, "task", dag_id, run_id, task_id)
+    tasks = as_they_stand(session, tasks)
     if len(tasks) > 1:
         return pages.many_tasks(tasks, part)
     may_settle = access.may_settle(user, dag_id)
@@ -123,19 +161,39 @@ def show_task(
 def show_run(session: SessionDep, dag_id: str, run_id: str, part: str = "") -> HTMLResponse:
     """Show all sending tasks of a run."""
     tasks = tasks_of_run(session, dag_id, run_id)
+    if part == "state":
+        return pages.state_only(tasks, "many" if tasks else "nothing")
     if not tasks:
-        return pages.nothing_sent("This run", _may_send_yet(session, dag_id, run_id, None))
-    return pages.many_tasks(tasks, part)
+        return _nothing_sent(session, "run", dag_id, run_id, None)
+    return pages.many_tasks(as_they_stand(session, tasks), part)
 
 
-def show_campaigns(
-    session: SessionDep, user: GetUserDep, days: Annotated[int, Query(ge=1, le=90)] = 7, part: str = ""
-) -> HTMLResponse:
+Wanted = Annotated[CampaignsWanted, Depends()]
+
+
+def show_campaigns(session: SessionDep, user: GetUserDep, wanted: Wanted, part: str = "") -> HTMLResponse:
     """Show the campaigns of the last days, of the DAGs that the user may see."""
-    since = datetime.now(UTC) - timedelta(days=days)
+    recent = _recent(session, user, wanted)
+    if part == "state":
+        return pages.state_only(recent.tasks, "campaigns")
+    return pages.campaigns(as_they_stand(session, recent.tasks), wanted, part, are_more=recent.are_more)
+
+
+def download_campaigns(session: SessionDep, user: GetUserDep, wanted: Wanted) -> StreamingResponse:
+    """Return the same as CSV."""
+    tasks = as_they_stand(session, _recent(session, user, wanted).tasks)
+    return _csv(campaigns_csv(tasks, wanted), "invite-campaigns.csv")
+
+
+def _recent(session: SessionDep, user: GetUserDep, wanted: CampaignsWanted) -> Recent:
+    since = datetime.now(UTC) - timedelta(days=wanted.days)
     dag_ids = access.readable(user, sorted(dags_with_campaigns(session, since)))
-    recent = recent_tasks(session, since, dag_ids, _MOST_CAMPAIGNS)
-    return pages.campaigns(recent.tasks, days, part, are_more=recent.are_more)
+    return recent_tasks(session, since, dag_ids, _MOST_CAMPAIGNS)
+
+
+def _csv(lines: Iterable[str], name: str) -> StreamingResponse:
+    disposition = f'attachment; filename="{name}"'
+    return StreamingResponse(iter(lines), media_type="text/csv", headers={"Content-Disposition": disposition})
 
 
 def sending_task(session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: str = "-1") -> SendingTask:
@@ -149,31 +207,44 @@ def sending_task(session: SessionDep, dag_id: str, run_id: str, task_id: str, ma
 OneTask = Annotated[SendingTask, Depends(sending_task)]
 
 
-def task_as_json(task: OneTask) -> dict[str, Any]:
-    """Return what a task instance has pushed, for programs."""
+def task_as_json(session: SessionDep, task: OneTask) -> dict[str, Any]:
+    """Return how a task instance stands, for programs."""
+    (task,) = as_they_stand(session, [task])
     names = {name: getattr(task, name) for name in ("dag_id", "run_id", "task_id", "map_index", "state")}
     return {**names, **task.progress.model_dump(mode="json", exclude={"results"})}
 
 
 def download_rows(session: SessionDep, task: OneTask, wanted: Annotated[RowsWanted, Depends()]) -> StreamingResponse:
     """Stream the chosen rows as CSV."""
+    (task,) = as_they_stand(session, [task])
+    place = settled_of(session, task, row_place(task)).place
     session.commit()  # as above
     try:
-        lines = csv_lines(row_place(task), wanted.query())
+        lines = csv_lines(place, wanted.query())
         first = next(lines)  # what cannot be read is reported now, and not in the middle of a file
     except PageError as error:
         raise HTTPException(404 if isinstance(error, PlaceError) else 409, str(error)) from None
-    disposition = f'attachment; filename="{pages.file_name(task)}"'
-    return StreamingResponse(chain([first], lines), media_type="text/csv", headers={"Content-Disposition": disposition})
+    return _csv(chain([first], lines), pages.file_name(task))
 
 
-def settle_doubt(session: SessionDep, user: GetUserDep, task: OneTask, body: SettleBody) -> JSONResponse:
-    """Record that an invite in doubt was sent, or was not."""
+def settle_doubts(session: SessionDep, user: GetUserDep, task: OneTask, body: SettleBody) -> JSONResponse:
+    """Record that invites in doubt were sent, or were not, or are in doubt again; the audit log has what was done."""
     try:
-        settle(session, task, body, by=user.get_name())
+        answer = settle(session, task, body, by=user.get_name())
     except NotSettledError as error:
         return JSONResponse({"detail": str(error)}, status_code=409)
-    return JSONResponse({"detail": "Settled"})
+    forget_recent()
+    what = _SAID[body.settled_as]
+    if answer.names:
+        told = {"row_keys": answer.names, "settled_as": body.settled_as, "why": body.why}
+        names: dict[str, Any] = {
+            name: getattr(task, name) for name in ("dag_id", "run_id", "task_id", "map_index", "try_number")
+        }
+        by = user.get_name()
+        session.add(Log("omnichat_settle_invite", owner=by, owner_display_name=by, extra=json.dumps(told), **names))
+    said = [f"{len(answer.names)} {what}."] if answer.names else []
+    said += [f"Not settled: {name} {why}." for name, why in list(answer.refused.items())[:_MOST_REFUSALS]]
+    return JSONResponse({"detail": " ".join(said)}, status_code=409 if answer.refused else 200)
 
 
 def reveal_number(session: SessionDep, task: OneTask, body: InviteBody) -> JSONResponse:
@@ -188,8 +259,8 @@ def reveal_number(session: SessionDep, task: OneTask, body: InviteBody) -> JSONR
     return JSONResponse({"number": number})
 
 
-def _may_send_yet(session: SessionDep, dag_id: str, run_id: str, task_id: str | None) -> bool:
-    answer = may_send_yet(session, dag_id, run_id, task_id)
-    if answer is None:
+def _nothing_sent(session: SessionDep, what: str, dag_id: str, run_id: str, task_id: str | None) -> HTMLResponse:
+    found = states_of(session, dag_id, run_id, task_id)
+    if found is None:
         raise HTTPException(404, "There is no such task or run")
-    return answer
+    return pages.nothing_sent(what, found)

@@ -48,7 +48,7 @@ def rate_chart(timeline: Timeline) -> Markup:
     grid = "".join(_grid_line(top * share, point(0, top * share), point(seconds, top * share)) for share in (0, 0.5, 1))
     ticks = "".join(
         f'<text class="tick" x="{point(seconds * share, 0).partition(",")[0]}" y="{_HEIGHT - 6}"'
-        f' text-anchor="{anchor}">{_duration(seconds * share)}</text>'
+        f' text-anchor="{anchor}">{duration(seconds * share)}</text>'
         for share, anchor in ((0, "start"), (0.5, "middle"), (1, "end"))
     )
     second_line = f'<polyline class="line-refused" points="{refusals}"/>' if any(refused) else ""
@@ -97,7 +97,8 @@ def _rounded_up(value: float) -> float:
     return next(step * scale for step in (1, 2, 4, 6, 8, 10) if step * scale >= value)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Write a time in the unit that fits."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -7,8 +7,9 @@ instances to a region; before, to the names of DAG, run and task, and the map in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from itertools import accumulate
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from sqlalchemy import and_, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.campaign.model.pages import PageError
-from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
+from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY
 
 MOST_TASKS = 2000
@@ -76,21 +77,34 @@ def recent_tasks(session: Session, since: datetime, dag_ids: Iterable[str], most
     return Recent(_tasks(session, session.execute(ordered).all()), len(chosen) < len(found))
 
 
+def with_rendered(session: Session, tasks: Iterable[SendingTask]) -> list[SendingTask]:
+    """Return tasks with their rendered fields, where these were not read."""
+    return [task if task.rendered else replace(task, rendered=_rendered(session, task)) for task in tasks]
+
+
+def _rendered(session: Session, task: SendingTask) -> Mapping[str, Any]:
+    this = [getattr(TaskInstance, name) == value for name, value in names_of(task).items()]
+    ti = session.scalars(select(TaskInstance).where(*this)).first()
+    found = ti and RenderedTaskInstanceFields.get_templated_fields(ti, session=session)
+    return found if isinstance(found, Mapping) else {}
+
+
 def dags_with_campaigns(session: Session, since: datetime) -> set[str]:
     """Return the DAGs of which a task has pushed its progress since then."""
     found = select(XComModel.dag_id).where(XComModel.key == PROGRESS_KEY, XComModel.timestamp >= since).distinct()
     return set(session.scalars(found))
 
 
-def may_send_yet(session: Session, dag_id: str, run_id: str, task_id: str | None) -> bool | None:
-    """Return whether a task, or any task of a run, has not ended; None if there is no such task or run."""
-    statement = select(TaskInstance.state).where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
+def states_of(session: Session, dag_id: str, run_id: str, task_id: str | None) -> set[tuple[str | None, str]] | None:
+    """Return state and operator of a task's instances, or of all of a run; None if there is no such task or run."""
+    columns = select(TaskInstance.state, TaskInstance.operator)
+    statement = columns.where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
     if task_id is not None:
         statement = statement.where(TaskInstance.task_id == task_id)
-    states = session.scalars(statement.distinct()).all()
-    if not states and (task_id is not None or not _has_run(session, dag_id, run_id)):
+    found = {(state, operator or "") for state, operator in session.execute(statement.distinct())}
+    if not found and (task_id is not None or not _has_run(session, dag_id, run_id)):
         return None
-    return any(state is None or state in STATES_AT_WORK for state in states)
+    return found
 
 
 def _has_run(session: Session, dag_id: str, run_id: str) -> bool:

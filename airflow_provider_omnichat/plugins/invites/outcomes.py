@@ -11,7 +11,14 @@ from airflow_provider_omnichat.plugins.invites.sending_tasks import ReasonCount,
 
 _CLAIMED = "claimed"
 #: In doubt first: somebody has to look at them.
-_ORDER = ("unknown", _CLAIMED, "accepted", "rejected", "not_sent", "held", "invalid", "duplicate", "suppressed")
+_ORDER = (
+    *("unknown", _CLAIMED, "accepted", "rejected", "not_sent", "held", "invalid", "duplicate", "suppressed"),
+    *("not_reached", "to_come"),
+)
+
+_EXPLAINED = ("unknown", "rejected", "not_sent", "held", "invalid", "duplicate", "suppressed")
+OTHERS = "other_reasons"
+"""Stands for the code of reasons that a task did not tell."""
 
 _MOST_REASONS = 30
 _MOST_KEYS = 5
@@ -42,16 +49,20 @@ def shares(counts: Mapping[str, int]) -> list[Share]:
     ]
 
 
-def summed_counts(tasks: Iterable[SendingTask]) -> dict[str, int]:
-    """Add up the outcomes of tasks."""
+def summed_counts(each: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Add up outcomes."""
     counts: Counter[str] = Counter()
-    for task in tasks:
-        counts.update(task.progress.counts)
+    for some in each:
+        counts.update(some)
     return dict(counts)
 
 
 def summed_reasons(tasks: Sequence[SendingTask]) -> list[ReasonCount]:
-    """Add up the reasons of tasks, the most frequent first, doubts before all others."""
+    """
+    Add up the reasons of tasks, the most frequent first, doubts before all others.
+
+    A task tells its most frequent reasons; the rest of an outcome is one more, without a name.
+    """
     found: dict[tuple[str, str | None, str | None], ReasonCount] = {}
     for task in tasks:
         for reason in task.progress.reasons:
@@ -62,4 +73,13 @@ def summed_reasons(tasks: Sequence[SendingTask]) -> list[ReasonCount]:
             else:
                 known.count += reason.count
                 known.first = [*known.first, *reason.first][:_MOST_KEYS]
-    return sorted(found.values(), key=lambda each: (each.outcome != "unknown", -each.count))[:_MOST_REASONS]
+    shown = sorted(found.values(), key=lambda each: (each.outcome != "unknown", -each.count))[:_MOST_REASONS]
+    rest = Counter[str]()
+    for task in tasks:
+        rest.update(task.progress.counts)
+    for each in shown:
+        rest[each.outcome] -= each.count
+    others = (
+        ReasonCount(outcome=outcome, code=OTHERS, count=rest[outcome]) for outcome in _EXPLAINED if rest[outcome] > 0
+    )
+    return [*shown, *others]

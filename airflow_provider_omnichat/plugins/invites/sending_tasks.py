@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 STATES_AT_WORK = frozenset({"queued", "running", "restarting", "deferred", "scheduled", "up_for_reschedule"})
 """States in which a task is sending, or will go on by itself."""
+
+_STATES_OF_A_TRY = frozenset({"running", "restarting", "deferred"})
 
 # Numbers that pages add, divide, draw and compare; no campaign has larger ones.
 Count = Annotated[int, Field(ge=0, le=10**12)]
@@ -77,6 +79,8 @@ class TaskProgress(BaseModel):
     refused_for_now: Count = 0
     rate_limit: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     stop_reason: str | None = None
+    opens_at: Moment | None = None
+    is_over: bool | None = None
     timeline: Timeline = Field(default_factory=Timeline)
 
 
@@ -87,6 +91,9 @@ class SendingTask:
 
     :param rendered: its rendered template fields, as the worker wrote them.
     :param region_id: sets instances of one map index apart; None before Airflow 3.4.
+    :param settled: doubts that were settled and not claimed again, by ``sent`` and ``not_sent``, if its ledger was
+        asked; see :mod:`.standing`.
+    :param problem: why its ledger could not be asked.
     """
 
     dag_id: str
@@ -100,6 +107,24 @@ class SendingTask:
     progress: TaskProgress
     rendered: Mapping[str, Any]
     region_id: Any = None
+    settled: Mapping[str, int] = field(default_factory=dict)
+    problem: str = ""
+
+    @property
+    def has_died(self) -> bool:
+        """Whether the try that pushed its progress has ended without a last word."""
+        return self.progress.is_over is False and self.state not in _STATES_OF_A_TRY
+
+    @property
+    def left(self) -> int:
+        """How many rows of its list have no outcome yet; 0 if the length of the list is not known."""
+        return max((self.progress.total or 0) - self.progress.rows, 0)
+
+    @property
+    def counts_of_list(self) -> dict[str, int]:
+        """Rows by outcome, with those that have none."""
+        left = {"to_come" if self.is_at_work else "not_reached": self.left} if self.left else {}
+        return {**self.progress.counts, **left}
 
     @property
     def is_at_work(self) -> bool:

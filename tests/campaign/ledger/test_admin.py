@@ -203,3 +203,38 @@ class TestPrune:
         assert by_outcome(target, table, "over") == {}
         assert by_outcome(target, table, "doubtful") == {"accepted": 2, "claimed": 1}
         assert by_outcome(target, table, "running") == {"accepted": 1}
+
+
+class TestUndo:
+    def test_not_sent_is_in_doubt_again_and_no_try_sends_it(self, target: Target, table: str) -> None:
+        sent(target, table, "c", dict.fromkeys(NUMBERS[:2], Outcome.UNKNOWN))
+        admin, audit = LedgerAdmin(target.database(), table), LedgerAudit(target.database(), table)
+        admin.settle("c", {NUMBERS[0]: settlement(False), NUMBERS[1]: settlement(True)})
+        assert audit.standings(["c"])[OWNER].settled == {"not_sent": 1, "sent": 1}
+        refused = admin.undo("c", NUMBERS[:3], "bob")
+        admin.close()
+        assert (NUMBERS[0] in refused, "only 'not sent'" in refused[NUMBERS[1]]) == (False, True)
+        assert "is not in this campaign" in refused[NUMBERS[2]]
+        (doubt,) = audit.doubts("c")
+        assert (doubt.recipient, doubt.error) == (NUMBERS[0], "no answer")
+        assert doubt.since == "It was settled as not sent by ann, which bob has undone"
+        standing = audit.standings(["c", "another"])[OWNER]
+        assert (standing.counts, standing.doubts, standing.settled) == (
+            {"accepted": 1, "unknown": 1},
+            {"read_timeout": 1},
+            {"sent": 1},
+        )
+        assert [row.recipient for row in audit.settled("c", OWNER)] == [NUMBERS[1]]
+        ledger = SqlLedger(target.database(), "c", OWNER, table)
+        assert len(ledger.claim(claims_of("c", *NUMBERS[:2]), CERTAINLY_NOT_SENT)) == 2
+        ledger.close()
+
+    def test_what_a_task_has_claimed_again_is_not_undone(self, target: Target, table: str) -> None:
+        sent(target, table, "c", {NUMBERS[0]: Outcome.UNKNOWN})
+        admin = LedgerAdmin(target.database(), table)
+        admin.settle("c", {NUMBERS[0]: settlement(False)})
+        sent(target, table, "c", {NUMBERS[0]: Outcome.NOT_SENT})
+        refused = admin.undo("c", [NUMBERS[0]], "bob")
+        admin.close()
+        assert "claimed it again since" in refused[NUMBERS[0]]
+        assert not list(LedgerAudit(target.database(), table).settled("c"))

@@ -58,7 +58,7 @@ def test_shares_add_up(counts: dict[str, int]) -> None:
 
 def test_counts_of_tasks_are_added() -> None:
     found = tasks({"counts": {"accepted": 3, "unknown": 1}}, {"counts": {"accepted": 4, "held": 2}})
-    assert summed_counts(found) == {"accepted": 7, "unknown": 1, "held": 2}
+    assert summed_counts(task.progress.counts for task in found) == {"accepted": 7, "unknown": 1, "held": 2}
     assert summed_counts([]) == {}
 
 

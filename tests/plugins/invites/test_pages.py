@@ -127,12 +127,12 @@ def settled(client: TestClient, dag_id: str, doubt: str, map_index: int = -1) ->
     page = client.get(address("task", dag_id, map_index)).text
     token = re.search(r'data-token="([^"]+)"', page)
     assert token
-    body = {"recipient": doubt, "settled_as": "sent", "why": "seen in the portal"}
+    body = {"recipients": [doubt], "settled_as": "sent", "why": "seen in the portal"}
     answer = client.post(address("settle", dag_id, map_index), json=body, headers={"X-CSRF-Token": token[1]})
     return int(answer.status_code)
 
 
-def posted(client: TestClient, dag_id: str, page: str, **body: str) -> Any:
+def posted(client: TestClient, dag_id: str, page: str, **body: Any) -> Any:
     """Send what the page would, with its token."""
     token = re.search(r'data-token="([^"]+)"', client.get(address("task", dag_id)).text)
     assert token
@@ -160,7 +160,7 @@ def test_a_number_in_the_ledger_is_revealed_to_who_may_settle_and_the_audit_log_
     assert logged(session, "omnichat_reveal_number") == [("known", "anna")]
     assert client.get(f"{address('reveal', 'known')}&recipient={first}").status_code == 405
     assert client.post(address("reveal", "known"), json={"recipient": first}).status_code == 403, "no token"
-    assert posted(client, "known", "settle", recipient=first, settled_as="sent", why="seen").status_code == 200
+    assert posted(client, "known", "settle", recipients=[first], settled_as="sent", why="seen").status_code == 200
     gone = posted(client, "known", "reveal", recipient=first)
     assert (gone.status_code, "number is not kept" in gone.text) == (404, True)
     client.app.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="eve", role="VIEWER")  # type: ignore[attr-defined]

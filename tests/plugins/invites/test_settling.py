@@ -27,6 +27,11 @@ from tests.support.state_store import ListedStore, Store
 OWN, OTHERS = claims_of(2)
 
 
+@pytest.fixture(autouse=True)
+def secret_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__API__SECRET_KEY", "a key of this test")
+
+
 class Metadata:
     """A session to the metadata database that knows the state of one task; remembers when it was locked."""
 
@@ -39,11 +44,6 @@ class Metadata:
 
     def one(self) -> tuple[str | None, datetime | None]:
         return self.state, self.end
-
-
-@pytest.fixture(autouse=True)
-def secret_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW__API__SECRET_KEY", "a key of this test")
 
 
 @pytest.fixture
@@ -61,18 +61,21 @@ def ledger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LedgerAudit:
     return LedgerAudit(database)
 
 
-def settled(session: Metadata, recipient: str, conn_id: str = "ledger", table: str | None = None) -> str:
+def settled(
+    session: Metadata, recipient: str, conn_id: str = "ledger", table: str | None = None, settled_as: Any = "not_sent"
+) -> str:
     """Settle as not sent; give why it was refused."""
     rendered = {"ledger_conn_id": conn_id, "ledger_table": table}
     task = sending(campaign=CAMPAIGN, rendered=rendered)
     assert task is not None
     metadata: Any = session
-    body = SettleBody(recipient=reference_of(recipient), settled_as="not_sent", why="seen in the portal")
+    body = SettleBody(recipients=[reference_of(recipient)], settled_as=settled_as, why="seen in the portal")
     try:
-        settle(metadata, task, body, by="anna")
+        answer = settle(metadata, task, body, by="anna")
     except NotSettledError as refusal:
         return str(refusal)
-    return ""
+    assert bool(answer.names) != bool(answer.refused)
+    return "".join(answer.refused.values())
 
 
 def doubts(ledger: LedgerAudit) -> list[str]:
@@ -107,14 +110,14 @@ def test_a_ledger_that_cannot_be_reached_is_a_refusal(ledger: LedgerAudit, conn_
 
 @pytest.mark.parametrize("name", ["dag_id", "run_id", "task_id", "map_index"])
 def test_a_body_names_no_task_since_the_audit_log_would_believe_it(name: str) -> None:
-    body = {"recipient": "0" * 32, "settled_as": "sent", "why": "seen in the portal"}
+    body = {"recipients": ["0" * 32], "settled_as": "sent", "why": "seen in the portal"}
     assert SettleBody.model_validate(body).settled_as == "sent"
     with pytest.raises(ValidationError):
         SettleBody.model_validate({**body, name: "another"})
 
 
 def test_what_is_blank_says_not_how_somebody_knows() -> None:
-    body = {"recipient": "0" * 32, "settled_as": "sent", "why": "  a call  "}
+    body = {"recipients": ["0" * 32], "settled_as": "sent", "why": "  a call  "}
     assert SettleBody.model_validate(body).why == "a call"
     for blank in ("", "    ", "\n\n\n\n", " x  "):
         with pytest.raises(ValidationError):

@@ -1,8 +1,10 @@
-// What a page does beside being read: it follows Airflow's colours, renews itself while a task is at work, goes to other
-// pages of Airflow, and settles doubts. Without it, all is there to read.
+// What a page does beside being read: it follows Airflow's colours and time zone, renews itself, goes to other pages of
+// Airflow, and settles doubts. Without it, all is there to read.
 
 // Airflow shows these pages in a frame of its own origin.
 const host = window.parent !== window ? window.parent : null;
+const find = (id) => document.getElementById(id);
+const page = document.querySelector("main");
 
 function followColours() {
   let dark = matchMedia("(prefers-color-scheme: dark)").matches;
@@ -18,6 +20,24 @@ try {
   if (host) new MutationObserver(followColours).observe(host.document.documentElement, { attributeFilter: ["class"] });
 } catch { /* see above */ }
 
+// Times are written in UTC; Airflow keeps the zone that was chosen there.
+function followZone() {
+  try {
+    const kept = localStorage.getItem("timezone") ?? "UTC";
+    const timeZone = kept.startsWith('"') ? JSON.parse(kept) : kept;
+    if (timeZone.toUpperCase() === "UTC") return;
+    const options = { timeZone, hourCycle: "h23", hour: "2-digit", minute: "2-digit", second: "2-digit" };
+    const day = { year: "numeric", month: "2-digit", day: "2-digit", timeZoneName: "short" };
+    for (const time of document.querySelectorAll("time:not([data-zoned])")) {
+      const parts = time.textContent.includes("-") ? { ...options, ...day } : options;
+      time.textContent = new Date(time.dateTime).toLocaleString("sv-SE", parts);
+      time.dataset.zoned = "";
+    }
+  } catch { /* no such zone: UTC is as true */ }
+}
+
+followZone();
+
 // A frame may not send its parent elsewhere, but Airflow's own router goes where its history says.
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-airflow]");
@@ -27,56 +47,104 @@ document.addEventListener("click", (event) => {
   host.dispatchEvent(new host.PopStateEvent("popstate", { state: {} }));
 });
 
-const EVERY_MS = 3000;
+function tell(text) {
+  find("told").textContent = text;
+  find("told").hidden = !text;
+}
+
+async function get(part) {
+  const address = new URL(location.href);
+  if (part) address.searchParams.set("part", part);
+  const answer = await fetch(address, { headers: { Accept: "text/html" } });
+  if (answer.status === 401) tell("Your session has ended: reload Airflow to log in.");
+  return answer.ok ? answer : null;
+}
+
+async function content(answer, where) {
+  return new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(where).childNodes;
+}
+
+// Everything again, but for what was typed or chosen, and where the keyboard is.
+async function renewAll() {
+  const answer = await get("");
+  if (!answer) return;
+  const nodes = await content(answer, "main");
+  const typed = [...page.querySelectorAll("input[id]")].map((each) => [each.id, each.value, each.checked]);
+  const at = document.activeElement?.id;
+  page.replaceChildren(...nodes);
+  for (const [id, value, checked] of typed) if (find(id)) Object.assign(find(id), { value, checked });
+  find(at)?.focus({ preventScroll: true });
+  followZone();
+  note(answer);
+}
+
+function note(answer) {
+  page.dataset.state = answer.headers.get("X-State");
+  page.toggleAttribute("data-working", answer.headers.get("X-At-Work") === "yes");
+}
+
+const EVERY_MS = 3000, WHOLE_EVERY = 5, IDLE_EVERY = 7;
+let turn = 0;
 
 async function renew() {
-  const live = document.getElementById("live");
-  if (!live || document.hidden) return;
-  const address = new URL(location.href);
-  address.searchParams.set("part", "live");
+  turn += 1;
+  const working = page.hasAttribute("data-working"), live = find("live");
+  if (document.hidden || (!working && turn % IDLE_EVERY)) return;
   try {
-    const answer = await fetch(address, { headers: { Accept: "text/html" } });
-    if (!answer.ok) return;
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    live.replaceChildren(...page.body.childNodes);
-    // What was at work has ended, so that rows and doubts are complete; or has begun to send.
-    const has_changed = answer.headers.get("X-Page") !== document.body.dataset.page;
-    if (has_changed || answer.headers.get("X-At-Work") === "no") location.reload();
+    if (working && turn % WHOLE_EVERY === 0) return await renewAll();
+    const answer = await get(working && live ? "live" : "state");
+    if (!answer) return;
+    if (answer.headers.get("X-State") !== page.dataset.state) return await renewAll();
+    if (working && live) live.replaceChildren(...await content(answer, "body"));
+    followZone();
   } catch { /* the next time */ }
 }
 
-if (document.querySelector("#live[data-working]")) setInterval(renew, EVERY_MS);
+function renewNow() {
+  turn = WHOLE_EVERY * IDLE_EVERY - 1;
+  renew();
+}
 
-function post(table, address, body) {
-  const headers = { "Content-Type": "application/json", "X-CSRF-Token": table.dataset.token };
+setInterval(renew, EVERY_MS);
+document.addEventListener("visibilitychange", renewNow);
+window.addEventListener("focus", renewNow);
+
+page.addEventListener("change", (event) => {
+  if (event.target.id !== "choose-all") return;
+  for (const each of page.querySelectorAll("[data-choose]")) each.checked = event.target.checked;
+});
+
+function post(address, body) {
+  const headers = { "Content-Type": "application/json", "X-CSRF-Token": find("settling").dataset.token };
   return fetch(address, { method: "POST", headers, body: JSON.stringify(body) }).catch(() => null); // cannot be reached
 }
 
-document.querySelector("table[data-reveals]")?.addEventListener("click", async (event) => {
+async function saidBy(answer) {
+  const body = await answer?.json().catch(() => null);
+  return typeof body?.detail === "string" ? body.detail : `That did not work (${answer?.status ?? "no answer"}).`;
+}
+
+page.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-reveal]");
   if (!button) return;
   button.disabled = true;
-  const answer = await post(event.currentTarget, event.currentTarget.dataset.reveals, { recipient: button.dataset.reveal });
-  const body = await answer?.json().catch(() => null);
-  if (answer?.ok) button.closest("td").textContent = body.number;
-  else button.replaceWith(typeof body?.detail === "string" ? body.detail : `That did not work (${answer?.status ?? "no answer"}).`);
+  const answer = await post(find("settling").dataset.reveals, { recipient: button.dataset.reveal });
+  if (answer?.ok) button.closest("td").textContent = (await answer.json()).number;
+  else button.replaceWith(await saidBy(answer));
 });
 
-document.querySelector("table[data-settle]")?.addEventListener("click", async (event) => {
-  const button = event.target.closest("button[data-recipient]");
+page.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-as]"), why = find("why-settled");
   if (!button) return;
-  const table = event.currentTarget, why = document.getElementById("why-settled"), said = document.getElementById("settle-said");
-  if (!why.reportValidity()) return;
-  const buttons = button.closest("tr").querySelectorAll("button");
-  buttons.forEach((each) => { each.disabled = true; });
-  const body = { recipient: button.dataset.recipient, settled_as: button.dataset.as, why: why.value };
-  const answer = await post(table, table.dataset.settle, body);
-  if (answer?.ok) {
-    button.closest("td").textContent = `settled: ${button.textContent}`;
-    return;
-  }
-  buttons.forEach((each) => { each.disabled = false; });
-  const detail = await answer?.json().then((body) => body.detail, () => null);
-  said.textContent = typeof detail === "string" ? detail : `That did not work (${answer?.status ?? "no answer"}).`;
-  said.hidden = false;
+  const chosen = [...page.querySelectorAll("[data-choose]:checked")].map((each) => each.dataset.choose);
+  const recipients = "chosen" in button.dataset ? chosen : [button.dataset.recipient];
+  if (!recipients.length) return tell("Choose rows first.");
+  const undoes = button.dataset.as === "in_doubt";
+  if (!undoes && !why.reportValidity()) return;
+  page.querySelectorAll("button").forEach((each) => { each.disabled = true; });
+  const body = { recipients, settled_as: button.dataset.as, why: undoes ? "undone" : why.value };
+  tell(await saidBy(await post(find("settling").dataset.settle, body)));
+  await renewAll().catch(() => null);
+  page.querySelectorAll("button").forEach((each) => { each.disabled = false; });
+  (find(button.id) ?? page.querySelector(`button[data-recipient][data-as="${button.dataset.as}"]`) ?? find("told")).focus();
 });

@@ -1,0 +1,134 @@
+"""
+How tasks stand now: what they pushed, corrected by what their ledger has since.
+
+A task pushes its progress while it sends. What it could not say, because its worker was killed, and what was settled
+later is in its ledger, so that all pages say the same about it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, Standing
+from airflow_provider_omnichat.campaign.sql.values import fitted
+from airflow_provider_omnichat.hooks.databases import ledger_database
+from airflow_provider_omnichat.plugins.invites.metadata import with_rendered
+from airflow_provider_omnichat.plugins.invites.sending_tasks import ReasonCount, SendingTask
+from airflow_provider_omnichat.tasks.places import has_state_store
+
+_MOST_ASKED = 200
+# A ledger has no index by campaign: a page that renews itself must not read all of it each time.
+_RECENT_SECONDS = 15
+_recent: dict[Any, tuple[float, dict[str, Standing]]] = {}
+_CANNOT_BE_READ = "What is shown is what the task pushed last: "
+
+
+def as_they_stand(session: Session, tasks: Sequence[SendingTask]) -> list[SendingTask]:
+    """
+    Return tasks with the outcomes that their ledgers have now; one whose ledger cannot be read says why.
+
+    Only those are asked that may differ from what was pushed: their worker died, or they left somebody in doubt. A page
+    of several tasks takes answers that are some seconds old.
+    """
+    due = [task for task in tasks if task.has_died or (not task.is_at_work and task.progress.counts.get("unknown"))]
+    if not due:
+        return list(tasks)
+    found: dict[str, SendingTask] = {}
+    in_tables: dict[tuple[str, str], list[SendingTask]] = defaultdict(list)
+    for task in with_rendered(session, due[:_MOST_ASKED]):
+        conn_id = task.rendered_text("ledger_conn_id")
+        if conn_id:
+            in_tables[conn_id, task.ledger_table].append(task)
+        elif has_state_store():
+            found |= _asked([task], partial(_in_store, session, task))
+    session.commit()  # a slow ledger must not keep a connection that all of Airflow's API needs
+    for (conn_id, table), owners in in_tables.items():
+        campaigns = frozenset(task.progress.campaign for task in owners)
+        ask = partial(_in_table if len(tasks) == 1 else _recently_in_table, conn_id, table, campaigns)
+        found |= _asked(owners, ask)
+    return [found.get(task.identity, task) for task in tasks]
+
+
+def _asked(tasks: Sequence[SendingTask], ask: Callable[[], dict[str, Standing]]) -> dict[str, SendingTask]:
+    """Return tasks by their identity; *ask* returns what their ledger has of each."""
+    try:
+        found = ask()
+    except OmnichatError as error:
+        problem = str(error)
+    except Exception as error:  # no such connection or table, or a provider that the API server lacks
+        problem = f"Airflow's API server cannot reach the ledger ({type(error).__name__})"
+    else:
+        return {task.identity: _corrected(task, found.get(fitted(task.identity), Standing.empty())) for task in tasks}
+    return {task.identity: replace(task, problem=f"{_CANNOT_BE_READ}{problem}.") for task in tasks}
+
+
+def _in_table(conn_id: str, table: str, campaigns: frozenset[str]) -> dict[str, Standing]:
+    return LedgerAudit(ledger_database(conn_id), table).standings(campaigns)
+
+
+def _recently_in_table(*which: Any) -> dict[str, Standing]:
+    known = _recent.get(which)
+    if known is None or monotonic() - known[0] > _RECENT_SECONDS:
+        if len(_recent) >= _MOST_ASKED:
+            _recent.clear()
+        known = _recent[which] = monotonic(), _in_table(*which)
+    return known[1]
+
+
+def forget_recent() -> None:
+    """Ask ledgers again: something was settled."""
+    _recent.clear()
+
+
+def _in_store(session: Session, task: SendingTask) -> dict[str, Standing]:
+    from airflow_provider_omnichat.campaign.ledger.task_state_settled import standing_in_store
+    from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore  # Airflow 3.3
+
+    standing = standing_in_store(ServerSideStore(session, task), task.progress.campaign).standing
+    return {fitted(task.identity): standing}
+
+
+def _corrected(task: SendingTask, standing: Standing) -> SendingTask:
+    counts = Counter(task.progress.counts)
+    in_doubt = standing.counts["unknown"] + standing.counts[CLAIMED]
+    if task.has_died:
+        for outcome in ("accepted", "rejected", "not_sent"):
+            counts[outcome] = standing.counts[outcome]
+        counts["held"] = max(counts["held"], standing.counts["held"])
+        counts["unknown"] = in_doubt
+    else:
+        # Those settled before the last try ended are in its counts; the others are still in doubt there.
+        settled = min(max(counts["unknown"] - in_doubt, 0), standing.settled.total())
+        not_sent = min(settled, standing.settled["not_sent"])
+        counts.update({"unknown": -settled, "not_sent": not_sent, "accepted": settled - not_sent})
+    counts = +counts
+    change = {
+        "counts": {**dict.fromkeys(task.progress.counts, 0), **counts},
+        "rows": counts.total(),
+        "reasons": _reasons(task, counts, standing),
+    }
+    return replace(task, progress=task.progress.model_copy(update=change), settled=dict(standing.settled))
+
+
+def _reasons(task: SendingTask, counts: Counter[str], standing: Standing) -> list[ReasonCount]:
+    """Return the task's reasons, those of doubts as the ledger has them."""
+    told = Counter[str]()
+    for each in task.progress.reasons:
+        if each.outcome == "unknown":
+            told[each.code or ""] += each.count
+    if told == standing.doubts or counts["unknown"] != standing.doubts.total():
+        return task.progress.reasons
+    others = [each for each in task.progress.reasons if each.outcome != "unknown"]
+    doubts = [
+        ReasonCount(outcome="unknown", code=code or "claim_never_ended", count=count)
+        for code, count in standing.doubts.most_common()
+    ]
+    return [*doubts, *others]
