@@ -70,9 +70,9 @@ async def settle(page: Page, folder: Path) -> None:
     """Settle three doubts on the page, as a person does."""
     await page.value(f"{_THERE}.getElementById('why-settled').value = 'delivery report in the portal'")
     for number in range(3):
-        button = f"{_THERE}.querySelectorAll('button[data-as=sent]')[0]"
+        button = f"{_THERE}.querySelectorAll('button[data-recipient][data-as=sent]')[0]"
         await page.value(f"{button}.click()")
-        await page.wait_for(f"{_TEXT}.match(/settled: was sent/g)?.length === {number + 1}")
+        await page.wait_for(f"{_THERE}.querySelectorAll('.settled tbody tr').length === {number + 1}")
     await page.value(f"{_THERE}.getElementById('doubts').scrollIntoView()")
     await page.draw(folder / "invites-settled.png")
 
