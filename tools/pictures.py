@@ -75,12 +75,10 @@ async def draw(url: str, sandbox: SandboxAddress, folder: Path) -> None:
 async def settle(page: Page, folder: Path) -> None:
     """Settle three doubts on the page, as a person does."""
     await page.value(f"{_THERE}.getElementById('why-settled').value = 'delivery report in the portal'")
-    for _ in range(3):
-        first = f"{_THERE}.querySelector('button[data-as=sent][data-recipient]')"
-        name = json.dumps(await page.value(f"{first}.ariaLabel"))
-        await page.value(f"{first}.click()")
-        # The page may show the row without its buttons, or no longer.
-        await page.wait_for(f"![...{_THERE}.querySelectorAll('button')].some((each) => each.ariaLabel === {name})")
+    for number in range(3):
+        button = f"{_THERE}.querySelectorAll('button[data-recipient][data-as=sent]')[0]"
+        await page.value(f"{button}.click()")
+        await page.wait_for(f"{_THERE}.querySelectorAll('.settled tbody tr').length === {number + 1}")
     await page.value(f"{_THERE}.getElementById('doubts').scrollIntoView()")
     await draw_both(page, folder / "invites-settled.png", 1500)
 

@@ -258,17 +258,23 @@ def key_of(number: str) -> str:
 def settle_by_page(campaign: Campaign, task_id: str, doubts: dict[str, str], sent: dict[str, str]) -> None:
     listed, token = campaign.doubts(task_id), campaign.token(task_id)
     assert len(listed) == 3
+
+    def settle(number: str, settled_as: str) -> Any:
+        body = {"recipients": [listed[number]], "settled_as": settled_as, "why": "seen in the portal"}
+        return campaign.settle("admin", task_id, body, X_CSRF_Token=token)
+
     for number in doubts:
-        body = {
-            "recipients": [listed[number]],
-            "settled_as": "sent" if number in sent else "not_sent",
-            "why": "seen in the portal",
-        }
-        assert campaign.settle("admin", task_id, body, X_CSRF_Token=token).status == 200
-        again = campaign.settle("admin", task_id, body, X_CSRF_Token=token)
+        assert settle(number, "not_sent").status == 200
+        if number in sent:  # which was wrong
+            assert settle(number, "in_doubt").status == 200
+            assert settle(number, "sent").status == 200
+        again = settle(number, "sent")
         assert (again.status, "not in doubt" in again.text) == (409, True)
     left = set(listed) - set(doubts)
     assert (set(campaign.doubts(task_id)) if left else set()) == left
+    assert json.loads(campaign.page("viewer", "task.json", task_id).text)["counts"]["unknown"] == len(left)
+    page = campaign.page("viewer", task_id=task_id).text
+    assert ("Settled doubts" in page, "by admin at" in page) == (True, True)
 
 
 def settle_by_command(campaign: Campaign, number: str) -> None:

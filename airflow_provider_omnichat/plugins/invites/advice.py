@@ -57,7 +57,7 @@ def advice_for_all(tasks: Sequence[SendingTask]) -> Advice:
     doubts = [count for task in ended if (count := task.progress.counts.get("unknown", 0))]
     unsent = sum(task.progress.counts.get("not_sent", 0) + task.left for task in ended)
     said = (
-        [f"The workers of {died:,} tasks were killed or lost."]
+        [f"The worker of {died:,} of the tasks was killed or lost."]
         if (died := sum(task.has_died for task in ended))
         else []
     )

@@ -78,7 +78,7 @@ def test_what_the_tasks_of_a_run_need() -> None:
         task("success", {"accepted": 1}),
     ]
     assert " ".join(advice_for_all(tasks).sentences) == (
-        "The workers of 1 tasks were killed or lost. 3 in doubt in 2 of the tasks below: open them to settle these."
-        " 3 were not sent or not reached: Clear sends only these."
+        "The worker of 1 of the tasks was killed or lost. 3 in doubt in 2 of the tasks below: open them to settle"
+        " these. 3 were not sent or not reached: Clear sends only these."
     )
     assert advice_for_all(tasks[2:]).sentences == ["Nothing to do."]

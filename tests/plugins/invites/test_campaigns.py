@@ -37,13 +37,18 @@ def test_the_state_is_of_the_instance_that_somebody_has_to_look_at(states: tuple
 
 def test_the_campaign_is_named_without_an_instance_and_leads_to_the_tab_of_the_run() -> None:
     page = line_of(*(instance(at, "success", "dag/run+1/send") for at in range(3)))
-    assert '<a href="../dags/dag/runs/run%2B1/plugin/run-invites" data-airflow>dag/run+1/send</a>' in page
+    assert (
+        '<a href="../dags/dag/runs/run%2B1/plugin/run-invites" data-airflow title="dag/run+1/send">dag/run+1/send</a>'
+        in page
+    )
     assert "../dags/dag/runs/run%2B1/tasks/send/mapped" in page
 
 
 def test_one_instance_leads_to_its_own_tab() -> None:
     page = line_of(instance(-1, "success", "welcome"))
-    assert '<a href="../dags/dag/runs/run%2B1/tasks/send/plugin/invites" data-airflow>welcome</a>' in page
+    assert (
+        '<a href="../dags/dag/runs/run%2B1/tasks/send/plugin/invites" data-airflow title="welcome">welcome</a>' in page
+    )
 
 
 def task_of(campaign: str, run_id: str, state: str = "success", is_over: bool = True, **counts: int) -> SendingTask:
