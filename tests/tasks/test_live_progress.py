@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.campaign.engine import progress
+from airflow_provider_omnichat.campaign.preview.budget import Budget
 from airflow_provider_omnichat.tasks import live_progress
 from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY, has_tabs, progress_of
 from tests.support.airflow_harness import TaskRun, run_task
@@ -52,7 +53,9 @@ class TestBatch:
     def test_it_is_pushed_at_the_start_meanwhile_and_at_the_end(self, at_sandbox: Any, often: None) -> None:
         found = pushed(run_task(batch(people(60), rate_limit=60, retries=3), try_number=3, retries=3))
         assert len(found) >= 4
-        assert {key: found[0][key] for key in found[0] if key != "campaign"} == {"try_number": 3, "results": None}
+        head = {"try_number": 3, "results": None, "is_over": False}
+        assert {key: found[0][key] for key in found[0] if key != "campaign"} == head
+        assert [each["is_over"] for each in found] == [*[False] * (len(found) - 1), True]
         assert {(each["campaign"], each["try_number"]) for each in found} == {(found[0]["campaign"], 3)}
         assert 0 <= found[1]["rows"] < 60
         assert (found[-1]["rows"], found[-1]["counts"]["accepted"]) == (60, 60)
@@ -66,6 +69,11 @@ class TestBatch:
         run = run_task(batch(people(2), do_xcom_push=False))
         assert run.succeeded
         assert PROGRESS_KEY not in run.xcom
+
+    def test_a_refusal_of_the_list_is_the_last_word(self, at_sandbox: Any) -> None:
+        found = pushed(run_task(batch(people(2), budget=Budget(max_invites=1))))
+        assert [each["is_over"] for each in found] == [False, True]
+        assert "max_invites is 1" in found[-1]["stop_reason"]
 
     def test_a_preview_is_none(self, at_sandbox: Any) -> None:
         run = run_task(batch(people(2), dry_run=True))
