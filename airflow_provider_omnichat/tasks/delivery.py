@@ -32,21 +32,17 @@ class GivenMessages(UnwrittenPlace):
         self._counts: Counter[Delivery] = Counter()
 
     def deliveries(self) -> Deliveries:
-        """See :class:`.Place`."""
         return self
 
     def unfinished(self) -> Iterator[SentInvite]:
-        """See :class:`.Deliveries`."""
         return iter([SentInvite(message_id, None) for message_id in self._unfinished])
 
     def record(self, statuses: Sequence[FinalStatus]) -> None:
-        """See :class:`.Deliveries`."""
         for status in statuses:
             del self._unfinished[status.invite.message_id]
             self._counts[status.delivery] += 1
 
     def counts(self) -> Mapping[Delivery, int]:
-        """See :class:`.Deliveries`."""
         return self._counts
 
 

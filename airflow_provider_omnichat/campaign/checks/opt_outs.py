@@ -93,7 +93,6 @@ class Suppression:
         return len(self._numbers)
 
     def check(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate | Refusal:
-        """See :class:`~airflow_provider_omnichat.campaign.checks.row_checker.Rule`."""
         if int(candidate.identity) in self._numbers:
             return Refusal(Outcome.SUPPRESSED, _OPTED_OUT)
         return candidate

@@ -24,7 +24,6 @@ class WindowRule:
         self._now = now
 
     def check(self, candidate: Candidate, fields: Mapping[str, Any]) -> Candidate:
-        """See :class:`~airflow_provider_omnichat.campaign.checks.row_checker.Rule`."""
         zones = self._zones(candidate, fields)
         state = self._window.at(zones, self._now())
         if isinstance(state, Never):

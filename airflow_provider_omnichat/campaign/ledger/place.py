@@ -56,12 +56,10 @@ class LedgerPlace(UnwrittenPlace):
         return self._location
 
     def rows_in(self) -> Mapping[str, str | None]:
-        """See :class:`.Place`."""
         ledger = {"conn_id": self._conn_id, "table": self._table, "campaign": self._campaign}
         return {"kind": self.kind, **ledger, "owner": self._owner}
 
     def page(self, query: PageQuery) -> Page:
-        """See :class:`.Place`."""
         try:
             rows = self._audit.rows(
                 self._campaign,
@@ -90,7 +88,6 @@ class LedgerPlace(UnwrittenPlace):
         return self._deliveries
 
     def close(self, whole: bool = False) -> None:
-        """See :class:`.Place`."""
         self._deliveries.close()
 
 

@@ -140,20 +140,17 @@ class SqlLedger:
         return taken
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
-        """See :class:`.interface.Ledger`."""
         if not claims:
             return {}
         found = self._session.read(lambda cursor: self._read(cursor, claims))
         return {recipient: entry for recipient, (entry, _) in found.items()} | self._forgotten(claims)
 
     def record(self, entries: Mapping[str, Entry]) -> None:
-        """See :class:`.interface.Ledger`."""
         if strangers := sum(recipient not in self._held for recipient in entries):
             raise LedgerError(f"{strangers} outcomes are of invites that were not claimed through this ledger")
         self._ended.update(entries)
 
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
-        """See :class:`.interface.Ledger`."""
         # An earlier doubt keeps its reason. What is assigned first is looked at last: MySQL assigns from left to right.
         mark, unless_known = self._table.placeholder, "CASE WHEN reason_code IS NULL THEN {} ELSE {} END"
         sql = (
@@ -182,13 +179,11 @@ class SqlLedger:
             self._session.write(work)
 
     def settle(self, claims: Sequence[Claim], settlements: Mapping[str, Settlement]) -> Mapping[str, str]:
-        """See :class:`.interface.Ledger`."""
         names = {claim.identity: claim.recipient for claim in claims if claim.recipient in settlements}
         of_numbers = {identity: settlements[recipient] for identity, recipient in names.items()}
         return {names[identity]: why for identity, why in self._admin.settle(self._campaign, of_numbers).items()}
 
     def flush(self) -> None:
-        """See :class:`.interface.Ledger`."""
         if self._ended:
             self._session.write(self._write_ended)
             self._forget_ended()

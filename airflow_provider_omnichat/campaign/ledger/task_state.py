@@ -82,7 +82,6 @@ class StateStoreLedger:
         """Whose open claims and doubts were found or claimed, by recipient."""
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
-        """See :class:`.interface.Ledger`."""
         known = self.find(claims)
         taken = {recipient: entry for recipient, entry in known.items() if entry.outcome not in retake}
         for claim in claims:
@@ -98,19 +97,16 @@ class StateStoreLedger:
         return taken
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
-        """See :class:`.interface.Ledger`."""
         found = {claim.recipient: self._store.get(_key(claim.recipient)) for claim in claims}
         return {recipient: self._entry(recipient, data) for recipient, data in found.items() if data is not None}
 
     def record(self, entries: Mapping[str, Entry]) -> None:
-        """See :class:`.interface.Ledger`."""
         for recipient, entry in entries.items():
             if entry.claimed_at is not None and recipient in self.people:  # it was not sent again after all
                 self.people[recipient] = self.people[recipient]._replace(begin=entry.claimed_at, end=entry.at)
             self._store.set(_key(recipient), self._data(recipient, entry))
 
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
-        """See :class:`.interface.Ledger`."""
         self.record({name: doubt_of_open(entry) for name, entry in self.find(claims).items() if entry.outcome is None})
 
     def settle(

@@ -61,7 +61,6 @@ class StateStoreJournal:
         self._load()
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
-        """See :class:`.interface.Ledger`."""
         taken = {name: entry for name, entry in self.find(claims).items() if entry.outcome not in retake}
         free = [claim for claim in claims if claim.recipient not in taken]
         try:
@@ -73,7 +72,6 @@ class StateStoreJournal:
         return taken
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
-        """See :class:`.interface.Ledger`."""
         found: dict[str, Entry] = {}
         for claim in claims if self._earlier else ():
             hashed = _hash_of(claim.recipient)
@@ -90,14 +88,12 @@ class StateStoreJournal:
         return found
 
     def record(self, entries: Mapping[str, Entry]) -> None:
-        """See :class:`.interface.Ledger`."""
         for recipient, entry in entries.items():
             # An invite in doubt that was not sent again after all keeps the time at which it may have been sent.
             times = (entry.claimed_at, entry.at) if entry.claimed_at else None
             self._end(_hash_of(recipient), entry.outcome, entry.reason, times)
 
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
-        """See :class:`.interface.Ledger`."""
         left = {name: entry for name, entry in self.find(claims).items() if entry.outcome is None}
         if not left:
             return
@@ -127,7 +123,6 @@ class StateStoreJournal:
         return refused
 
     def flush(self) -> None:
-        """See :class:`.interface.Ledger`."""
         for chunk in list(self._dirty.values()):
             self._write(chunk)
         if self._last is not None and self._last.is_filling:

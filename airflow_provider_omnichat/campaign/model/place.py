@@ -100,7 +100,6 @@ class UnwrittenPlace(Place):
     """A place to which the engine writes no rows."""
 
     def earlier(self) -> Mapping[str, Outcome]:
-        """See :class:`Place`."""
         return {}
 
     def write(self, results: Sequence[tuple[str | None, Result]]) -> None:

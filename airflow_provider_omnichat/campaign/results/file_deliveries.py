@@ -30,7 +30,6 @@ class FileDeliveries:
         self._known: dict[str, Delivery] | None = None
 
     def unfinished(self) -> Iterator[SentInvite]:
-        """See :class:`.Deliveries`."""
         known = self._read()
         for result in self._read_results():
             if result.outcome is Outcome.ACCEPTED and result.message_id and result.message_id not in known:
@@ -53,7 +52,6 @@ class FileDeliveries:
         self._read().update((each.invite.message_id, each.delivery) for each in statuses)
 
     def counts(self) -> Mapping[Delivery, int]:
-        """See :class:`.Deliveries`."""
         return Counter(self._read().values())
 
     def _read(self) -> dict[str, Delivery]:

@@ -54,7 +54,6 @@ class LocalFile(Writer):
         self._waiting.clear()
 
     def close(self) -> None:
-        """See :class:`Writer`."""
         if self._waiting:
             self.send()
         if self._file is None:
@@ -103,7 +102,6 @@ class ObjectParts(Writer):
         self._rows = 0
 
     def add(self, results: Sequence[Result]) -> None:
-        """See :class:`Writer`."""
         if not self._rows:
             self._since = monotonic()
         super().add(results)
@@ -115,7 +113,6 @@ class ObjectParts(Writer):
             self.close()
 
     def close(self) -> None:
-        """See :class:`Writer`."""
         if not self._rows:
             return
         # After a failure under the same name again: the part may have arrived all the same.

@@ -94,7 +94,6 @@ class ResultFiles(Place):
         return can_be_sorted(self._directory)
 
     def rows_in(self) -> Mapping[str, str | None]:
-        """See :class:`.Place`."""
         return {"kind": self.kind, "path": self.location}
 
     def earlier(self) -> Mapping[str, Outcome]:
@@ -114,7 +113,6 @@ class ResultFiles(Place):
         return known or {}
 
     def write(self, results: Sequence[tuple[str | None, Result]]) -> None:
-        """See :class:`.Place`."""
         sent = [result for _, result in results if result.outcome in DECIDED]
         rest = [result for _, result in results if result.outcome not in DECIDED]
         if sent:
@@ -127,7 +125,6 @@ class ResultFiles(Place):
         _each(writer.send for writer in (self._sent, self._rest) if writer)
 
     def close(self, whole: bool = False) -> None:
-        """See :class:`.Place`."""
         _each(writer.close for writer in (self._sent, self._rest) if writer)
         if not whole:
             return
@@ -143,11 +140,9 @@ class ResultFiles(Place):
                     raise_file_error(path, "removed", error)
 
     def page(self, query: PageQuery) -> Page:
-        """See :class:`.Place`."""
         return page_of(self._directory, query)
 
     def deliveries(self) -> Deliveries:
-        """See :class:`.Place`."""
         return FileDeliveries(self._directory, partial(read_results, self._directory))
 
     def _begin(self) -> _Names:

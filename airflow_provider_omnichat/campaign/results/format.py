@@ -71,7 +71,6 @@ class JsonLines(RowFormat):
         self._line = "{" + ", ".join(json.dumps(name).replace("%", "%%") + ": %s" for name in self._columns) + "}\n"
 
     def encode(self, results: Sequence[Result]) -> bytes:
-        """See :class:`RowFormat`."""
         line, rows = self._line, self._rows(results)
         try:
             return "".join([line % tuple(map(_json_value, row)) for row in rows]).encode()
@@ -99,7 +98,6 @@ class Csv(RowFormat):
         self.head = csv_line(self._columns).encode(errors="backslashreplace")
 
     def encode(self, results: Sequence[Result]) -> bytes:
-        """See :class:`RowFormat`."""
         return "".join(map(csv_line, self._rows(results))).encode(errors="backslashreplace")
 
 

@@ -92,7 +92,6 @@ class ResultSchema(WrittenTable):
 
     @property
     def sql_name(self) -> str:
-        """See :class:`.WrittenTable`."""
         return self.name
 
     @property
@@ -147,7 +146,6 @@ class ResultTable(Place):
         return f"table {self._schema.name} of {self._database.location}"
 
     def rows_in(self) -> Mapping[str, str | None]:
-        """See :class:`.Place`."""
         table = {"conn_id": self._database.conn_id, "table": self._schema.name}
         return {"kind": self.kind, **table, "batch": self._batch}
 
@@ -180,14 +178,12 @@ class ResultTable(Place):
         return known
 
     def write(self, results: Sequence[tuple[str | None, Result]]) -> None:
-        """See :class:`.Place`."""
         self._waiting.extend(result for _, result in results)
         rested = monotonic() - self._ended
         if len(self._waiting) >= _MOST_WAITING or self._took <= _SHARE_OF_TIME * (rested + self._took):
             self._send()
 
     def close(self, whole: bool = False) -> None:
-        """See :class:`.Place`."""
         try:
             self._send()
             if whole and self._stale:
@@ -198,11 +194,9 @@ class ResultTable(Place):
             self._deliveries.close()
 
     def page(self, query: PageQuery) -> Page:
-        """See :class:`.Place`."""
         return page_of(self._database, self._schema, self._stored_batch, query)
 
     def deliveries(self) -> Deliveries:
-        """See :class:`.Place`."""
         return self._deliveries
 
     def _check_rights(self, cursor: Any) -> None:

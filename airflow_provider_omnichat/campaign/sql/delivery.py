@@ -47,7 +47,6 @@ class SqlDeliveries:
         self.close = self._session.close
 
     def unfinished(self) -> Iterator[SentInvite]:
-        """See :class:`.Deliveries`."""
         sql = (
             f"SELECT {self._row}, message_id, ended_at FROM {self._table.sql_name}"  # noqa: S608 - checked names only
             f" WHERE {self._sent} AND delivery IS NULL"
@@ -62,7 +61,6 @@ class SqlDeliveries:
             last = rows[-1][0]
 
     def record(self, statuses: Sequence[FinalStatus]) -> None:
-        """See :class:`.Deliveries`."""
         mark = self._table.placeholder
         sql = (
             f"UPDATE {self._table.sql_name} SET delivery = {mark}, delivered_at = {mark}, price = {mark},"  # noqa: S608 - as above
@@ -76,7 +74,6 @@ class SqlDeliveries:
         self._session.write(lambda cursor: cursor.executemany(sql, rows))
 
     def counts(self) -> Mapping[Delivery, int]:
-        """See :class:`.Deliveries`."""
         sql = (
             f"SELECT delivery, COUNT(*) FROM {self._table.sql_name}"  # noqa: S608 - as above
             f" WHERE {self._sent} AND delivery IS NOT NULL GROUP BY delivery"

@@ -67,7 +67,6 @@ class SettledPlace(UnwrittenPlace):
 
     @property
     def sorts(self) -> bool:
-        """See :class:`.Place`."""
         return self._place.sorts
 
     def page(self, query: PageQuery) -> Page:
