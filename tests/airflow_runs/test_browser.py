@@ -168,7 +168,7 @@ def test_a_campaign_is_watched_through_a_retry_settled_and_cleared(
     is_open_to_everybody(page)
 
     page.goto("/plugin/invite-campaigns")
-    says(page.frame_locator("iframe"), f"browsed {re.escape(run_id)}")
+    says(page.frame_locator("iframe"), f"browsed/{re.escape(run_id)}/send")
     is_open_to_everybody(page)
 
 
