@@ -1,8 +1,8 @@
 """
 A list of any length, each row to exactly one outcome: check, claim, send, record.
 
-Rows stream through. Claims go ahead of the senders in blocks and outcomes follow in blocks, as databases commit in
-groups, so that a durable ledger costs little.
+Rows stream through. One commit of the ledger follows the other: each takes the outcomes that have arrived, and the
+claims of what is sent until the next one is done.
 """
 
 from __future__ import annotations
