@@ -18,6 +18,7 @@ from airflow_provider_omnichat.api.auth import AuthFlow, Login
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, OmnichatError, TransportError
 from airflow_provider_omnichat.api.hints import HTTP_HINTS
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+from airflow_provider_omnichat.api.omni import users_request
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.api.route import CONNECT_TIMEOUT_SECONDS, Route
@@ -61,7 +62,7 @@ class OmnichatClient:
         :raises InviteNotSentError: the vendor did not take it before the budget ended.
         :raises InviteUnknownError: it may have been sent, or not; never repeated here.
         """
-        request = wire.invite_request(invite)
+        request = invite.request()
         begin = time.monotonic()
         attempt = 0
         while not self._stopped:
@@ -89,7 +90,7 @@ class OmnichatClient:
                 " put the key of your OMNI application into the connection"
             )
         try:
-            response = self._run(self._login.flow(wire.users_request(key)))
+            response = self._run(self._login.flow(users_request(key)))
         except OmnichatError as error:
             return False, f"{host}: {error}"
         if 200 <= response.status < 300:
@@ -140,7 +141,7 @@ class OmnichatClient:
         except TransportError as error:
             raise wire.error_of_transport(error) from error
         try:
-            return wire.read_invite_response(response, invite, self._login.secrets)
+            return invite.read(response, self._login.secrets)
         except InviteUnknownError as error:
             if error.reason.code is ReasonCode.ANSWER_FOR_ANOTHER:
                 self._session.close()  # nobody knows whose answers come next on its connections

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_omnichat.api.outcomes import Delivery, Outcome, delivery_of_status, outcome_of_status
-from airflow_provider_omnichat.api.privacy import describe_text, mask_number, printable
+from airflow_provider_omnichat.api.privacy import mask_number, printable
+
+if TYPE_CHECKING:
+    from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse
 
 
-@dataclass(frozen=True, slots=True)
-class Invite:
-    """
-    One SMS invite, checked and ready to be sent. Its ``repr`` shows neither the whole number nor the text.
+class Invite(Protocol):
+    """One SMS invite, checked and ready to be sent by one of the vendor's APIs; its ``repr`` hides number and text."""
 
-    :param to: phone number in international format, digits only: ``41793026727``.
-    :param message: the text, with *link_placeholder* where the server puts the link.
-    :param application_key: the OMNI application.
-    :param integration_type: the channel that the invite leads to, such as ``FACEBOOK``; no closed list is documented.
-    """
+    @property
+    def to(self) -> str:
+        """The phone number in international format, digits only: ``41793026727``."""
 
-    to: str
-    message: str
-    link_placeholder: str
-    application_key: str
-    integration_type: str
+    @property
+    def message(self) -> str:
+        """The text."""
 
-    def __repr__(self) -> str:
-        return (
-            f"Invite(to={mask_number(self.to)!r}, message={describe_text(self.message)},"
-            f" integration_type={self.integration_type!r})"
-        )
+    @property
+    def link_placeholder(self) -> str:
+        """The piece of the text that the server replaces by a link; empty if the text is sent as it is."""
+
+    @property
+    def contents(self) -> tuple[str, ...]:
+        """What makes it another invite to a person who approves it."""
+
+    def request(self) -> HttpRequest:
+        """Build the request that sends it."""
+
+    def read(self, response: HttpResponse, secrets: Collection[str] = ()) -> InviteAnswer:
+        """Return the answer if it was accepted; raise the :class:`.SendError` that says what became of it if not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,16 +149,10 @@ class OmnichatHook(BaseHook):
         :raises airflow_provider_omnichat.api.errors.InvalidInviteError: naming the field, what is wrong and what to do.
         """
         from airflow_provider_omnichat.campaign.checks.invite import check_invite
+        from airflow_provider_omnichat.campaign.checks.routes import route_of
 
-        account = self.account
-        return check_invite(
-            to=to,
-            message=message,
-            link_placeholder=link_placeholder,
-            application_key=application_key or account.application_key,
-            integration_type=integration_type or account.integration_type,
-            default_region=default_region,
-        )
+        route = route_of(self.account, link_placeholder, application_key, integration_type)
+        return check_invite(to=to, message=message, route=route, default_region=default_region)
 
     @leaves_no_locals
     def send_invite(

@@ -17,6 +17,7 @@ from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.arguments import seconds_of
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.tasks.fields import Field, FieldsMixin, Kind, table, templated
+from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, route_arguments
 
 if TYPE_CHECKING:
     import jinja2
@@ -57,9 +58,7 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
     argument_fields: ClassVar = table(
         Field("to", Kind.VALUE),  # a whole number is one, too
         Field("message", Kind.TEXT),
-        Field("link_placeholder", Kind.TEXT),
-        "application_key",
-        "integration_type",
+        *ROUTE_FIELDS.values(),
         "omnichat_conn_id",
         "default_region",
         "ledger_conn_id",
@@ -131,12 +130,7 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
         hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         try:
             invite = hook.check_invite(
-                self.to,
-                self.message,
-                self.link_placeholder,
-                self.application_key,
-                self.integration_type,
-                self.default_region,
+                self.to, self.message, default_region=self.default_region, **route_arguments(self)
             )
             with closing(self._ledger(context, subject)) as ledger:
                 if isinstance(ledger, NoLedger) and not _is_new_here(f"{subject} {invite.to}"):

@@ -13,8 +13,9 @@ from airflow_provider_omnichat.api.errors import AccountError
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers, shown_address
 from airflow_provider_omnichat.campaign.checks.partition import Partition
+from airflow_provider_omnichat.campaign.checks.routes import InviteDefaults, route_of
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
-from airflow_provider_omnichat.campaign.checks.text import InviteDefaults, MessageTemplate, message_template
+from airflow_provider_omnichat.campaign.checks.text import MessageTemplate, message_template
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace, Records, Rules
 from airflow_provider_omnichat.campaign.engine.process import StopSignal
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
@@ -30,6 +31,7 @@ from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
 from airflow_provider_omnichat.tasks.ending import Ending, add_to_asset_events, raise_if_empty
 from airflow_provider_omnichat.tasks.fields import Field, Kind, table, templated
 from airflow_provider_omnichat.tasks.ledger import batch_ledger, campaign_name
+from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, route_arguments
 from airflow_provider_omnichat.tasks.short_errors import short_errors
 
 if TYPE_CHECKING:
@@ -135,9 +137,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
     argument_fields: ClassVar = table(
         Field("invites", Kind.VALUE, shown=describe_list),
         Field("message", Kind.TEXT, shown=describe_text, shown_marks=("{",)),
-        Field("link_placeholder", Kind.TEXT),
-        "application_key",
-        "integration_type",
+        *ROUTE_FIELDS.values(),
         "omnichat_conn_id",
         "default_region",
         "campaign",
@@ -284,9 +284,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         message = self.private("message")
         invite = InviteDefaults(
             message_template(message, self.link_placeholder) if message else None,
-            self.link_placeholder,
-            self.application_key or account.application_key,
-            self.integration_type or account.integration_type,
+            route_of(account, **route_arguments(self)),
             self.default_region,
         )
         suppression = self.private("suppression")

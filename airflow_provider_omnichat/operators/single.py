@@ -27,6 +27,7 @@ from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
 from airflow_provider_omnichat.tasks.fields import Field, Kind, table, templated
 from airflow_provider_omnichat.tasks.ledger import campaign_name, invite_ledger
 from airflow_provider_omnichat.tasks.live_progress import progress_of
+from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, route_arguments
 from airflow_provider_omnichat.tasks.short_errors import short_errors
 
 if TYPE_CHECKING:
@@ -80,9 +81,7 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
     argument_fields: ClassVar = table(
         Field("to", Kind.VALUE, shown=mask_number),  # a whole number is one, too
         Field("message", Kind.TEXT, shown=describe_text, shown_marks=("{{", "{%")),
-        Field("link_placeholder", Kind.TEXT),
-        "application_key",
-        "integration_type",
+        *ROUTE_FIELDS.values(),
         "omnichat_conn_id",
         "default_region",
         Field("resend_key", may_be_empty=True),
@@ -162,10 +161,8 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
             invite = hook.check_invite(
                 self.private("to"),
                 self.private("message"),
-                self.link_placeholder,
-                self.application_key,
-                self.integration_type,
-                self.default_region,
+                default_region=self.default_region,
+                **route_arguments(self),
             )
             with closing(invite_ledger(context, campaign, self.ledger_conn_id, self.ledger_table, self.log)) as ledger:
                 sent = send_at_most_once(

@@ -13,7 +13,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.checks.invite import check_invite
 from airflow_provider_omnichat.campaign.checks.partition import Partition
-from airflow_provider_omnichat.campaign.checks.text import InviteDefaults
+from airflow_provider_omnichat.campaign.checks.routes import InviteDefaults
 from airflow_provider_omnichat.campaign.model.field_values import key_text, value_in
 from airflow_provider_omnichat.campaign.model.known_recipients import Seen
 from airflow_provider_omnichat.campaign.model.names import shown_name
@@ -71,9 +71,8 @@ class RowChecker:
             invite = check_invite(
                 to=to,
                 message=self._message(fields),
-                link_placeholder=value_in(fields, "link_placeholder") or defaults.link_placeholder,
-                application_key=defaults.application_key,
-                integration_type=defaults.integration_type,
+                route=defaults.route,
+                fields=fields,
                 default_region=defaults.default_region,
                 country=None if country is None else str(country),
             )

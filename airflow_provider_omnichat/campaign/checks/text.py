@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_omnichat.api.body import valid_text
@@ -68,17 +67,6 @@ class MessageTemplate:
 
     def __repr__(self) -> str:
         return f"MessageTemplate(<text of {len(self.text)} characters>, fields={self.fields!r})"
-
-
-@dataclass(frozen=True, slots=True)
-class InviteDefaults:
-    """What is sent, unless a row says otherwise."""
-
-    template: MessageTemplate | None = None
-    link_placeholder: str = "<link>"
-    application_key: str | None = None
-    integration_type: str | None = None
-    default_region: str | None = None  # the country of numbers without a country code, as two letters
 
 
 def message_template(message: str, link_placeholder: str) -> MessageTemplate:

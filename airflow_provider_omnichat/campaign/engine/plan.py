@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from airflow_provider_omnichat.campaign.checks.routes import InviteDefaults
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
-from airflow_provider_omnichat.campaign.checks.text import InviteDefaults
 from airflow_provider_omnichat.campaign.ledger.interface import Ledger, NoLedger
 from airflow_provider_omnichat.campaign.model.arguments import is_number, one_of, seconds_of
 from airflow_provider_omnichat.campaign.model.place import NoPlace, Place

@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+from airflow_provider_omnichat.api.omni import OmniInvite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
 from airflow_provider_omnichat.campaign.ledger.interface import (
@@ -302,7 +303,7 @@ class TestOnce:
         assert not sent.earlier
 
 
-INVITE = Invite("41790000000", "Hello <link>", "<link>", "KEY", "FACEBOOK")
+INVITE = OmniInvite("41790000000", "Hello <link>", "<link>", "KEY", "FACEBOOK")
 
 
 def never(_: Invite) -> InviteAnswer:
