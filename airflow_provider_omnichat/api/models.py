@@ -14,23 +14,31 @@ if TYPE_CHECKING:
 
 
 class Invite(Protocol):
-    """One SMS invite, checked and ready to be sent by one of the vendor's APIs; its ``repr`` hides number and text."""
+    """
+    One SMS invite, checked and ready to be sent by one of the vendor's APIs. Its ``repr`` hides number and text.
+
+    :param to: phone number in international format, digits only: ``41793026727``.
+    :param link_placeholder: the piece of *message* that the server replaces by a link; empty if it replaces none.
+    :param contents: all that makes it another invite to a person who approves it.
+    :param message_id: the id that is ours, and the same for every request of it; None or empty if it has none.
+    :param is_repeat: whether an earlier try may have sent it under that id.
+    :param repeat_until: POSIX time until which it may be repeated although it may have been taken; None for never.
+    """
 
     @property
-    def to(self) -> str:
-        """The phone number in international format, digits only: ``41793026727``."""
-
+    def to(self) -> str: ...
     @property
-    def message(self) -> str:
-        """The text."""
-
+    def message(self) -> str: ...
     @property
-    def link_placeholder(self) -> str:
-        """The piece of the text that the server replaces by a link; empty if the text is sent as it is."""
-
+    def link_placeholder(self) -> str: ...
     @property
-    def contents(self) -> tuple[str, ...]:
-        """What makes it another invite to a person who approves it."""
+    def contents(self) -> tuple[str, ...]: ...
+    @property
+    def message_id(self) -> str | None: ...
+    @property
+    def is_repeat(self) -> bool: ...
+    @property
+    def repeat_until(self) -> float | None: ...
 
     def request(self) -> HttpRequest:
         """Build the request that sends it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 from urllib.parse import quote
 
 from airflow_provider_omnichat.api.models import InviteAnswer
@@ -28,6 +29,9 @@ class OmniInvite:
     link_placeholder: str
     application_key: str
     integration_type: str
+    message_id: ClassVar[str | None] = None
+    is_repeat: ClassVar[bool] = False
+    repeat_until: ClassVar[float | None] = None
 
     @property
     def contents(self) -> tuple[str, ...]:

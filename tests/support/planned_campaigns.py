@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
-from airflow_provider_omnichat.campaign.checks.routes import InviteDefaults, OmniRoute
+from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults, OmniRoute
 from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.model.rows import Columns, Row

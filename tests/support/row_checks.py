@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_omnichat.api.models import Invite
-from airflow_provider_omnichat.campaign.checks.invite import check_invite
-from airflow_provider_omnichat.campaign.checks.routes import InviteDefaults, OmniRoute
+from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults, OmniRoute
 from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
 from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Columns, Result
+from airflow_provider_omnichat.campaign.phone.number import normalise_number
 from airflow_provider_omnichat.campaign.rows.lists import rows_of_list
 
 SWISS = "41793026727"
@@ -27,7 +27,9 @@ def route(given: dict[str, Any]) -> OmniRoute:
 
 def invite(**given: Any) -> Invite:
     """Check an invite of the arguments that a test gives, else a good one."""
-    return check_invite(**{"to": "+41793026727", "message": "Follow us at <link>", "route": route(given), **given})
+    chosen, to = route(given), given.pop("to", "+41793026727")
+    number = normalise_number(to, given.pop("default_region", None), given.pop("country", None))
+    return chosen.invite(number, **{"message": "Follow us at <link>", "fields": {}, **given})
 
 
 def gate(**given: Any) -> RowChecker:

@@ -20,6 +20,7 @@ from airflow_provider_omnichat.campaign.ledger.interface import (
     LedgerError,
     Settlement,
 )
+from airflow_provider_omnichat.campaign.ledger.retake import Retake
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.sql_table import SqlTable
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
@@ -289,7 +290,7 @@ class TestOnce:
         with pytest.raises(
             InviteUnknownError, match=r"In doubt since an earlier run of this campaign: monday at .*: read time"
         ):
-            send_at_most_once(INVITE, send=never, ledger=ledger("tuesday"), campaign=CAMPAIGN, resend_unknown=True)
+            send_at_most_once(INVITE, send=never, ledger=ledger("tuesday"), campaign=CAMPAIGN, retake=Retake(resend=True))
 
     def test_what_the_first_run_could_not_send_the_second_does(self, ledger: Callable[..., SqlLedger]) -> None:
         def refused(_: Invite) -> InviteAnswer:
