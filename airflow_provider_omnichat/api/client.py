@@ -15,13 +15,22 @@ from urllib3.exceptions import ClosedPoolError, HTTPError, LocationValueError
 from airflow_provider_omnichat.api import wire
 from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.auth import AuthFlow, Login
-from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, OmnichatError, TransportError
+from airflow_provider_omnichat.api.errors import (
+    InviteNotSentError,
+    InviteRejectedError,
+    InviteUnknownError,
+    OmnichatError,
+    SendError,
+    TransportError,
+)
 from airflow_provider_omnichat.api.hints import HTTP_HINTS
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+from airflow_provider_omnichat.api.omni import users_request
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.api.route import CONNECT_TIMEOUT_SECONDS, Route
 from airflow_provider_omnichat.api.session import NotConnectedError, new_session
+from airflow_provider_omnichat.api.sms import answer_of_first, is_too_late, newest_log_request
 from airflow_provider_omnichat.api.tracebacks import leaves_no_locals
 from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse
 
@@ -54,55 +63,72 @@ class OmnichatClient:
         """
         Send one invite, and again within the backoff's budget after a failure with which nothing was sent.
 
-        These are: no connection, 429, and 503 with ``Retry-After``.
+        These are: no connection, 429, and 503 with ``Retry-After``. So is one whose outcome is not known, as long as the
+        invite says that the vendor recognises a repeat.
 
         :return: the answer of an accepted invite.
         :raises InviteRejectedError: the vendor refused it.
         :raises InviteNotSentError: the vendor did not take it before the budget ended.
-        :raises InviteUnknownError: it may have been sent, or not; never repeated here.
+        :raises InviteUnknownError: it may have been sent, or not.
         """
-        request = wire.invite_request(invite)
+        request = invite.request()
         begin = time.monotonic()
         attempt = 0
+        doubt: InviteUnknownError | None = None
         while not self._stopped:
             attempt += 1
             try:
                 return self._send_once(request, invite)
-            except InviteNotSentError as error:
-                wait = self.backoff.delay(attempt, time.monotonic() - begin, error.retry_after)
-                if not error.retryable or wait is None or not self._wait(wait):
-                    raise
-        raise InviteNotSentError(
+            except SendError as failure:
+                error = failure
+            if invite.is_repeat or doubt is not None:
+                if answer := answer_of_first(error):
+                    return answer
+                if isinstance(error, InviteRejectedError):  # which says nothing about an earlier request
+                    error = InviteUnknownError(error.reason, http_status=error.http_status, code=error.code)
+            may_repeat = error.retryable
+            if isinstance(error, InviteUnknownError):
+                doubt = doubt or error
+                # After a refusal as a repeat, the next answer would prove nothing.
+                may_repeat = invite.repeat_until is not None and error.reason.code is not ReasonCode.ID_TAKEN
+            wait = self.backoff.delay(attempt, time.monotonic() - begin, error.retry_after)
+            is_late = wait is not None and (invite.is_repeat or doubt is not None) and is_too_late(invite, wait)
+            if not may_repeat or is_late or wait is None or not self._wait(wait):
+                raise doubt or error
+        raise doubt or InviteNotSentError(
             Reason(ReasonCode.SENDING_STOPPED, "The invite was not sent", detail="sending was stopped")
         )
 
     def probe(self) -> tuple[bool, str]:
         """
-        Test the connection: list one user of the account's application, which sends nothing.
+        Test the connection: list one user of the account's application, or one message of the SMS logs if it has none.
+
+        Both send nothing.
 
         :return: whether it worked, and what is wrong and what to do about it.
         """
         host, key = self.account.base_url, self.account.application_key
-        if key is None:
-            return False, (
-                "application_key: is empty, and the vendor's API has nothing else to test a login with;"
-                " put the key of your OMNI application into the connection"
-            )
         try:
-            response = self._run(self._login.flow(wire.users_request(key)))
+            response = self._run(self._login.flow(newest_log_request() if key is None else users_request(key)))
         except OmnichatError as error:
             return False, f"{host}: {error}"
         if 200 <= response.status < 300:
             try:
-                problem = "" if isinstance(response.json(), list) else "not with a list of users"
+                problem = _odd_answer(response, key)
             except ValueError as error:
                 problem = str(error)
             if problem:
                 return False, f"{host} answered HTTP {response.status}, but {problem}; is this the vendor's host?"
-            return True, f"{host}: the login and the application key are right. No invite was sent."
+            right = "the login is right" if key is None else "the login and the application key are right"
+            return True, f"{host}: {right}. No invite was sent."
         code, text = wire.read_error_body(response, self._login.secrets)
         answered = " ".join(filter(None, (f"HTTP {response.status}", code, text)))
         hint = HTTP_HINTS.get(response.status) or "the vendor or a server on the way is in trouble; try again later"
+        if key is None and response.status == 403:
+            hint = (
+                "the credentials are right, but lack the scope sms:logs:read (or are not allowed from this IP address): invites"
+                " with a link of yours may be sent, and cannot be looked up"
+            )
         if response.status == 404:
             path = urlsplit(host).path
             where = f"the path {path} in the connection's host" if path else "the connection's host"
@@ -140,7 +166,7 @@ class OmnichatClient:
         except TransportError as error:
             raise wire.error_of_transport(error) from error
         try:
-            return wire.read_invite_response(response, invite, self._login.secrets)
+            return invite.read(response, self._login.secrets)
         except InviteUnknownError as error:
             if error.reason.code is ReasonCode.ANSWER_FOR_ANOTHER:
                 self._session.close()  # nobody knows whose answers come next on its connections
@@ -189,6 +215,15 @@ class OmnichatClient:
                 return HttpResponse(response.status_code, found, _read_body(response))
         # Raised outside the handler, so that the error has no context: http.client shows in it what the server wrote.
         raise _transport_error(failure, self._route, timeout)
+
+
+def _odd_answer(response: HttpResponse, key: str | None) -> str:
+    """Say what is odd about the answer to a connection test; empty if nothing is."""
+    body = response.json()
+    if key is not None:
+        return "" if isinstance(body, list) else "not with a list of users"
+    is_log = isinstance(body, dict) and isinstance(body.get("results"), list)
+    return "" if is_log else "not with a list of messages"
 
 
 def _read_body(response: requests.Response) -> bytes | None:

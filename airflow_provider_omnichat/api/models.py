@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_omnichat.api.outcomes import Delivery, Outcome, delivery_of_status, outcome_of_status
-from airflow_provider_omnichat.api.privacy import describe_text, mask_number, printable
+from airflow_provider_omnichat.api.privacy import mask_number, printable
+
+if TYPE_CHECKING:
+    from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse
 
 
-@dataclass(frozen=True, slots=True)
-class Invite:
+class Invite(Protocol):
     """
-    One SMS invite, checked and ready to be sent. Its ``repr`` shows neither the whole number nor the text.
+    One SMS invite, checked and ready to be sent by one of the vendor's APIs. Its ``repr`` hides number and text.
 
     :param to: phone number in international format, digits only: ``41793026727``.
-    :param message: the text, with *link_placeholder* where the server puts the link.
-    :param application_key: the OMNI application.
-    :param integration_type: the channel that the invite leads to, such as ``FACEBOOK``; no closed list is documented.
+    :param link_placeholder: the piece of *message* that the server replaces by a link; empty if it replaces none.
+    :param contents: all that makes it another invite to a person who approves it.
+    :param message_id: the id that is ours, and the same for every request of it; None or empty if it has none.
+    :param is_repeat: whether an earlier try may have sent it under that id.
+    :param repeat_until: POSIX time until which it may be repeated although it may have been taken; None for never.
     """
 
-    to: str
-    message: str
-    link_placeholder: str
-    application_key: str
-    integration_type: str
+    @property
+    def to(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def link_placeholder(self) -> str: ...
+    @property
+    def contents(self) -> tuple[str, ...]: ...
+    @property
+    def message_id(self) -> str | None: ...
+    @property
+    def is_repeat(self) -> bool: ...
+    @property
+    def repeat_until(self) -> float | None: ...
 
-    def __repr__(self) -> str:
-        return (
-            f"Invite(to={mask_number(self.to)!r}, message={describe_text(self.message)},"
-            f" integration_type={self.integration_type!r})"
-        )
+    def request(self) -> HttpRequest:
+        """Build the request that sends it."""
+
+    def read(self, response: HttpResponse, secrets: Collection[str] = ()) -> InviteAnswer:
+        """Return the answer if it was accepted; raise the :class:`.SendError` that says what became of it if not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
 
 from airflow_provider_omnichat.api.body import NamedTwiceError, parse_body
 from airflow_provider_omnichat.api.errors import (
@@ -29,11 +27,11 @@ from airflow_provider_omnichat.api.retry import seconds_to_wait
 
 LARGEST_BODY = 1 << 20  # bytes of an answer that are read at most
 READ_HEADERS = ("content-type", "content-encoding", "retry-after")
-_JSON_HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
+JSON_HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
 _LOG = logging.getLogger(__name__)
 
 # Made once: json.dumps with options makes a new one for each text, which takes longer than the text.
-_as_json = json.JSONEncoder(ensure_ascii=False).encode
+as_json = json.JSONEncoder(ensure_ascii=False).encode
 _LARGEST_ANSWER = 1 << 16
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,40}")
 _SHORTEST_HIDDEN = 6
@@ -92,37 +90,26 @@ class HttpResponse:
         raise ValueError(f"the body {problem} ({kind}, {len(self.body)} bytes)")
 
 
-def invite_request(invite: Invite) -> HttpRequest:
-    """Build the request that sends one invite: one recipient a call, and no idempotency key."""
-    # https://www.infobip.com/docs/api (OMNI Chat, "send invite")
-    path = _invite_path(invite.application_key, invite.integration_type)
-    to, placeholder, message = _as_json(invite.to), _as_json(invite.link_placeholder), _as_json(invite.message)
-    body = f'{{"to": {to}, "linkPlaceholder": {placeholder}, "message": {message}}}'
-    return HttpRequest("POST", path, _JSON_HEADERS, body.encode())
+def read_answer(
+    response: HttpResponse,
+    invite: Invite,
+    secrets: Collection[str] = (),
+    shaped: Callable[[Any], Any] = lambda payload: payload,
+    hints: Mapping[int, str] = HTTP_HINTS,
+) -> InviteAnswer:
+    """
+    Return the answer to an accepted invite; raise the :class:`SendError` that says what became of another.
 
-
-@lru_cache(maxsize=64)
-def _invite_path(application_key: str, integration_type: str) -> str:
-    return "/omnichat/1/applications/{}/integrations/{}/invite".format(
-        quote(application_key, safe=""), quote(integration_type, safe="")
-    )
-
-
-def users_request(application_key: str) -> HttpRequest:
-    """Build the request that lists one user of an application: it fails with a wrong key, and sends nothing."""
-    path = f"/omnichat/1/applications/{quote(application_key, safe='')}/users?limit=1"
-    return HttpRequest("GET", path, {"Accept": "application/json"})
-
-
-def read_invite_response(response: HttpResponse, invite: Invite, secrets: Collection[str] = ()) -> InviteAnswer:
-    """Return the answer to an accepted invite; raise the :class:`SendError` that says what became of another."""
+    :param shaped: makes what :meth:`InviteAnswer.from_json` takes of a payload; raises a ValueError if it cannot.
+    :param hints: what to do about an HTTP status.
+    """
     hidden = (invite.to, invite.message, *secrets)
     if not 200 <= response.status < 300:
-        raise error_of_http_status(response, hidden)
+        raise error_of_http_status(response, hidden, hints)
     try:
-        payload = response.json()
+        payload = shaped(response.json())
         if isinstance(payload, dict) and (said := payload.get("to")) != invite.to and not can_be(invite.to, said):
-            raise _for_another(response.status, invite, said)
+            raise for_another(response.status, invite, "number", mask_number(said))
         answer = InviteAnswer.from_json(_without(payload, hidden))
     except ValueError as error:
         unreadable = Reason(
@@ -137,10 +124,10 @@ def read_invite_response(response: HttpResponse, invite: Invite, secrets: Collec
     raise _error_of_status(response.status, answer, outcome, hidden)
 
 
-def _for_another(http_status: int, invite: Invite, said: object) -> InviteUnknownError:
-    other = mask_number(said)
+def for_another(http_status: int, invite: Invite, what: str, other: str) -> InviteUnknownError:
+    """Build the error for an answer that is about another number or id."""
     _LOG.warning("The invite to %s is in doubt: the answer to it is for %s", mask_number(invite.to), other)
-    reason = Reason(ReasonCode.ANSWER_FOR_ANOTHER, f"HTTP {http_status}, but for another number", detail=other)
+    reason = Reason(ReasonCode.ANSWER_FOR_ANOTHER, f"HTTP {http_status}, but for another {what}", detail=other)
     return InviteUnknownError(reason, http_status=http_status)
 
 
@@ -171,13 +158,15 @@ def error_of_transport(error: TransportError) -> SendError:
     return InviteNotSentError(Reason(error.code, _NOT_SENT, detail=error.problem), retryable=True)
 
 
-def error_of_http_status(response: HttpResponse, hidden: Collection[str] = ()) -> SendError:
+def error_of_http_status(
+    response: HttpResponse, hidden: Collection[str] = (), hints: Mapping[int, str] = HTTP_HINTS
+) -> SendError:
     """Return the error of an invite that was answered with another HTTP status than 2xx."""
     status = response.status
     code, vendor_text = read_error_body(response, hidden)
     said = f" {code}" if code else ""
     said += f": {_open_ended(vendor_text)}" if vendor_text else ""
-    hint = HTTP_HINTS.get(status)
+    hint = hints.get(status)
     text = f"HTTP {status}{said}" + (f" ({hint})" if hint else "")
     facts: dict[str, Any] = {
         "http_status": status,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -13,8 +14,9 @@ from airflow_provider_omnichat.api.errors import AccountError
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers, shown_address
 from airflow_provider_omnichat.campaign.checks.partition import Partition
+from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults, route_of
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
-from airflow_provider_omnichat.campaign.checks.text import InviteDefaults, MessageTemplate, message_template
+from airflow_provider_omnichat.campaign.checks.text import MessageTemplate, message_template
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace, Records, Rules
 from airflow_provider_omnichat.campaign.engine.process import StopSignal
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
@@ -30,6 +32,7 @@ from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
 from airflow_provider_omnichat.tasks.ending import Ending, add_to_asset_events, raise_if_empty
 from airflow_provider_omnichat.tasks.fields import Field, Kind, table, templated
 from airflow_provider_omnichat.tasks.ledger import batch_ledger, campaign_name
+from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, is_template, refuse_wrong_route, route_arguments
 from airflow_provider_omnichat.tasks.short_errors import short_errors
 
 if TYPE_CHECKING:
@@ -74,6 +77,11 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
     :param link_placeholder: the piece of the text that the server replaces with the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
     :param integration_type: the channel that the invites lead to; that of the connection if None. (templated)
+    :param link: your own link in place of the vendor's, which takes fields as *message* does, URL-encoded: the invite then
+        goes out through the SMS API, without application (``docs/how-to/own-link.md``). (templated; shown as *message* is)
+    :param sender: what the phone shows as sender, with *link*: 3-11 letters and digits, or 3-14 digits; that of the
+        connection if None. (templated)
+    :param shorten_links: whether the vendor shortens *link* and counts clicks.
     :param omnichat_conn_id: the ``omnichat`` connection. (templated)
     :param default_region: the country of numbers without a country code, as two letters: ``CH``. (templated)
     :param to_column: the field that holds the number. Fields are found without regard to capitals where that is clear;
@@ -135,9 +143,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
     argument_fields: ClassVar = table(
         Field("invites", Kind.VALUE, shown=describe_list),
         Field("message", Kind.TEXT, shown=describe_text, shown_marks=("{",)),
-        Field("link_placeholder", Kind.TEXT),
-        "application_key",
-        "integration_type",
+        *ROUTE_FIELDS.values(),
         "omnichat_conn_id",
         "default_region",
         "campaign",
@@ -164,6 +170,9 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         link_placeholder: str = "<link>",
         application_key: str | None = None,
         integration_type: str | None = None,
+        link: str | None = None,
+        sender: str | None = None,
+        shorten_links: bool = False,
         omnichat_conn_id: str = OmnichatHook.default_conn_name,
         default_region: str | None = None,
         to_column: str = "to",
@@ -202,6 +211,9 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         self.link_placeholder = link_placeholder
         self.application_key = application_key
         self.integration_type = integration_type
+        self.link = link
+        self.sender = sender
+        self.shorten_links = shorten_links
         self.omnichat_conn_id = omnichat_conn_id
         self.default_region = default_region
         self.to_column = to_column
@@ -226,6 +238,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         self.partition = partition
         self.is_dry_run = dry_run
         self.refuse_non_texts()
+        refuse_wrong_route(link, sender, shorten_links)
         _refuse_wrong_message(message, link_placeholder)
 
     @short_errors
@@ -254,7 +267,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
 
     def row_columns(self, *others: Need) -> RowColumns:
         """Return the columns that the arguments name, and others; a list without one of them is refused."""
-        message = self.private("message")
+        texts = [(name, text) for name in ("message", "link") if (text := self.private(name))]
         named = {
             "key_column": self.key_column,
             "region_column": self.region_column,
@@ -263,7 +276,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         }
         return RowColumns(
             [
-                *(Need(field, field, "message") for field in (MessageTemplate(message).fields if message else ())),
+                *(Need(field, field, name) for name, text in texts for field in MessageTemplate(text, name).fields),
                 *(Need(column, column, argument) for argument, column in named.items() if column),
                 *others,
             ]
@@ -284,9 +297,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         message = self.private("message")
         invite = InviteDefaults(
             message_template(message, self.link_placeholder) if message else None,
-            self.link_placeholder,
-            self.application_key or account.application_key,
-            self.integration_type or account.integration_type,
+            route_of(account, **route_arguments(self)),
             self.default_region,
         )
         suppression = self.private("suppression")
@@ -310,9 +321,11 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
             is_dry_run=self.is_dry_run,
         )
         records = Records(ledger, results, self.ledger_patience)
-        return CampaignPlan(
-            campaign, invite, Columns(self.to_column, self.region_column, self.key_column), rules, self.pace, records
-        )
+        pace = replace(self.pace, log_delay=account.log_delay)
+        if self.private("link"):
+            pace = replace(pace, repeat_seconds=account.repeat_seconds)
+        columns = Columns(self.to_column, self.region_column, self.key_column)
+        return CampaignPlan(campaign, invite, columns, rules, pace, records)
 
     def _send(self, context: Context, carried_over: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_omnichat.campaign.engine.measuring import CampaignRefusedError
@@ -428,6 +441,6 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
 
 def _refuse_wrong_message(message: object, link_placeholder: object) -> None:
     texts = [text for text in (message, link_placeholder) if isinstance(text, str) and text.strip()]
-    if len(texts) < 2 or any(mark in text for text in texts for mark in ("{{", "{%", "{#")):
+    if len(texts) < 2 or any(map(is_template, texts)):
         return
     message_template(*texts)

@@ -27,6 +27,7 @@ from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
 from airflow_provider_omnichat.tasks.fields import Field, Kind, table, templated
 from airflow_provider_omnichat.tasks.ledger import campaign_name, invite_ledger
 from airflow_provider_omnichat.tasks.live_progress import progress_of
+from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, refuse_wrong_route, route_arguments
 from airflow_provider_omnichat.tasks.short_errors import short_errors
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
     :param link_placeholder: the piece of *message* that the server replaces with the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
     :param integration_type: the channel that the invite leads to; that of the connection if None. (templated)
+    :param link: your own link in place of the vendor's, which takes fields as *message* does, URL-encoded: the invite then
+        goes out through the SMS API, without application (``docs/how-to/own-link.md``). (templated; shown as *message* is)
+    :param sender: what the phone shows as sender, with *link*: 3-11 letters and digits, or 3-14 digits; that of the
+        connection if None. (templated)
+    :param shorten_links: whether the vendor shortens *link* and counts clicks.
     :param omnichat_conn_id: the ``omnichat`` connection. (templated)
     :param default_region: the country of numbers without a country code, as two letters: ``CH``. (templated)
     :param on_unknown: what to do when an earlier try may have sent the invite: ``"hold"`` fails without sending,
@@ -80,9 +86,7 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
     argument_fields: ClassVar = table(
         Field("to", Kind.VALUE, shown=mask_number),  # a whole number is one, too
         Field("message", Kind.TEXT, shown=describe_text, shown_marks=("{{", "{%")),
-        Field("link_placeholder", Kind.TEXT),
-        "application_key",
-        "integration_type",
+        *ROUTE_FIELDS.values(),
         "omnichat_conn_id",
         "default_region",
         Field("resend_key", may_be_empty=True),
@@ -107,6 +111,9 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
         link_placeholder: str = "<link>",
         application_key: str | None = None,
         integration_type: str | None = None,
+        link: str | None = None,
+        sender: str | None = None,
+        shorten_links: bool = False,
         omnichat_conn_id: str = OmnichatHook.default_conn_name,
         default_region: str | None = None,
         on_unknown: Literal["hold", "resend", "lookup"] = "hold",
@@ -125,6 +132,9 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
         self.link_placeholder = link_placeholder
         self.application_key = application_key
         self.integration_type = integration_type
+        self.link = link
+        self.sender = sender
+        self.shorten_links = shorten_links
         self.omnichat_conn_id = omnichat_conn_id
         self.default_region = default_region
         self.on_unknown = on_unknown
@@ -135,12 +145,14 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
         self.retry_budget = seconds_of("retry_budget", retry_budget)
         self.mask_to = mask_to
         self.refuse_non_texts()
+        refuse_wrong_route(link, sender, shorten_links)
 
     @short_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the invite; see the class."""
         from airflow_provider_omnichat.campaign.engine.progress import snapshot_of_one
         from airflow_provider_omnichat.campaign.engine.single import SHOWN_AS, send_at_most_once
+        from airflow_provider_omnichat.campaign.ledger.retake import Retake
 
         self.refuse_missing_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
@@ -162,19 +174,20 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
             invite = hook.check_invite(
                 self.private("to"),
                 self.private("message"),
-                self.link_placeholder,
-                self.application_key,
-                self.integration_type,
-                self.default_region,
+                default_region=self.default_region,
+                **route_arguments(self),
             )
+            seconds = hook.account.repeat_seconds if self.private("link") else None
+            retake = Retake(self.on_unknown == "resend", seconds)
+            looks_up = self.on_unknown == "lookup" or seconds is not None
             with closing(invite_ledger(context, campaign, self.ledger_conn_id, self.ledger_table, self.log)) as ledger:
                 sent = send_at_most_once(
                     invite,
                     send=hook.get_conn().send_invite,
                     ledger=ledger,
                     campaign=campaign,
-                    resend_unknown=self.on_unknown == "resend",
-                    look_up=partial(self._look_up, hook) if self.on_unknown == "lookup" else None,
+                    retake=retake,
+                    look_up=partial(self._look_up, hook) if looks_up else None,
                 )
         except InvalidInviteError as error:
             show(Outcome.INVALID, error.reason)

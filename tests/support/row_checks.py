@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_provider_omnichat.api.models import Invite
+from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults, OmniRoute
 from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
-from airflow_provider_omnichat.campaign.checks.text import InviteDefaults, MessageTemplate
+from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Columns, Result
+from airflow_provider_omnichat.campaign.phone.number import normalise_number
 from airflow_provider_omnichat.campaign.rows.lists import rows_of_list
 
 SWISS = "41793026727"
 NOON = datetime(2026, 7, 1, 10, tzinfo=UTC)  # 12:00 in Zurich, 06:00 in New York
 
 
+def route(given: dict[str, Any]) -> OmniRoute:
+    """Take out of what a test gives what belongs to the route."""
+    fields = {"application_key": "KEY", "integration_type": "FACEBOOK"}
+    names = {each.name for each in dataclasses.fields(OmniRoute)}
+    return OmniRoute(**{**fields, **{name: given.pop(name) for name in list(given) if name in names}})
+
+
+def invite(**given: Any) -> Invite:
+    """Check an invite of the arguments that a test gives, else a good one."""
+    chosen, to = route(given), given.pop("to", "+41793026727")
+    number = normalise_number(to, given.pop("default_region", None), given.pop("country", None))
+    return chosen.invite(number, **{"message": "Follow us at <link>", "fields": {}, **given})
+
+
 def gate(**given: Any) -> RowChecker:
     columns = {name: given.pop(f"{name}_column") for name in ("to", "region", "key") if f"{name}_column" in given}
-    invite: dict[str, Any] = {
-        "template": MessageTemplate("Hello <link>"),
-        "application_key": "KEY",
-        "integration_type": "FACEBOOK",
-    }
-    invite |= {each.name: given.pop(each.name) for each in fields(InviteDefaults) if each.name in given}
-    return RowChecker(**{"campaign": "c", **given}, invite=InviteDefaults(**invite), columns=Columns(**columns))
+    names = {"template", "default_region"} & given.keys()
+    defaults = {"template": MessageTemplate("Hello <link>"), **{name: given.pop(name) for name in names}}
+    invite = InviteDefaults(**defaults, route=given.pop("route", None) or route(given))
+    return RowChecker(**{"campaign": "c", **given}, invite=invite, columns=Columns(**columns))
 
 
 def check(rows: list[dict[str, Any]], **given: Any) -> list[Candidate | Result]:

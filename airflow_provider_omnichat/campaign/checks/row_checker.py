@@ -11,14 +11,15 @@ from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.checks.invite import check_invite
+from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults
 from airflow_provider_omnichat.campaign.checks.partition import Partition
-from airflow_provider_omnichat.campaign.checks.text import InviteDefaults
 from airflow_provider_omnichat.campaign.model.field_values import key_text, value_in
 from airflow_provider_omnichat.campaign.model.known_recipients import Seen
+from airflow_provider_omnichat.campaign.model.message_ids import MessageIds
 from airflow_provider_omnichat.campaign.model.names import shown_name
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Columns, Refusal, Result, Row
 from airflow_provider_omnichat.campaign.phone.identity import identity_key, identity_of
+from airflow_provider_omnichat.campaign.phone.number import normalise_number
 
 _DUPLICATE = Reason(ReasonCode.DUPLICATE_IN_LIST, "the same number appears earlier in this list")
 
@@ -50,6 +51,7 @@ class RowChecker:
     partition: Partition | None = None
     rules: Sequence[Rule] = ()  # asked in this order, until one refuses
     on_invite: Callable[[Invite], None] | None = None
+    ids: MessageIds | None = None
     _seen: Seen = field(default_factory=Seen, init=False)
 
     def checked(self, rows: Iterable[Row | BrokenRow]) -> Iterator[Candidate | Result]:
@@ -68,15 +70,9 @@ class RowChecker:
         own_key, country = value_in(fields, columns.key), value_in(fields, columns.region)
         key = None if own_key is None else key_text(own_key) or None
         try:
-            invite = check_invite(
-                to=to,
-                message=self._message(fields),
-                link_placeholder=value_in(fields, "link_placeholder") or defaults.link_placeholder,
-                application_key=defaults.application_key,
-                integration_type=defaults.integration_type,
-                default_region=defaults.default_region,
-                country=None if country is None else str(country),
-            )
+            message = self._message(fields)
+            number = normalise_number(to, defaults.default_region, None if country is None else str(country))
+            invite = defaults.route.invite(number, message, fields)
         except InvalidInviteError as error:
             reason = error.reason
             if reason.field == "to" and columns.to not in fields:
@@ -103,7 +99,7 @@ class RowChecker:
             if isinstance(answer, Refusal):
                 return _refusal(candidate.position, candidate.key, candidate.invite.to, answer.outcome, answer.reason)
             candidate = answer
-        return candidate
+        return candidate if self.ids is None else self.ids.given_to(candidate)
 
     def _invalid(self, position: int, key: str | None, to: object, reason: Reason) -> Result | None:
         if self.partition is not None and not self.partition.has_row(position):

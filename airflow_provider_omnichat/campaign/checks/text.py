@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from airflow_provider_omnichat.api.body import valid_text
 from airflow_provider_omnichat.api.errors import InvalidInviteError
@@ -28,15 +28,17 @@ class MessageTemplate:
 
     :param text: ``{first_name}`` is replaced by the row's field of that name: letters, digits, underscores, words
         joined by single spaces or dashes, not beginning with a digit. ``{{`` and ``}}`` are braces.
+    :param name: the argument that it is.
+    :param encoded: how a value is written in the text.
     :raises ValueError: *text* has anything else in braces; says what and where.
     """
 
-    __slots__ = ("_format", "_names", "text")
+    __slots__ = ("_encoded", "_format", "_names", "name", "text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, name: str = "message", encoded: Callable[[str], str] | None = None) -> None:
         if not isinstance(text, str):
-            raise ValueError(f"a message must be a text, is a {type(text).__name__}")
-        self.text = text
+            raise ValueError(f"a {name} must be a text, is a {type(text).__name__}")
+        self.text, self.name, self._encoded = text, name, encoded
         pieces: list[str] = []
         names: list[str] = []
         end = 0
@@ -47,7 +49,7 @@ class MessageTemplate:
             if found in ("{{", "}}"):
                 pieces.append(found[0])
             else:
-                names.append(_field_name(found, brace.start()))
+                names.append(_field_name(found, f"{name} template, character {brace.start() + 1}"))
                 pieces.append("%s")
         pieces.append(_escape_percent(text[end:]))
         self._format = "".join(pieces)
@@ -63,22 +65,27 @@ class MessageTemplate:
         values = []
         for name in self._names:
             value = value_in(fields, name)
-            values.append(value if type(value) is str else _text_of(value, name, fields))
+            values.append(value if type(value) is str else self._text_of(value, name, fields))
+        if self._encoded is not None:
+            values = list(map(self._encoded, values))
         return self._format % tuple(values)
+
+    def _text_of(self, value: object, name: str, fields: Mapping[str, Any]) -> str:
+        try:
+            text = plain_text_of(value)
+        except (ValueError, ArithmeticError):
+            text = None
+        if text is not None:
+            return text
+        if value is not None:
+            problem = f"is a {type(value).__name__} that cannot be put in a text"
+        else:
+            problem = "is empty in this row" if name in fields else "is not in this row"
+        needs = f"needs the field {scrub(name)!r}, which {problem}"
+        raise InvalidInviteError.of(self.name, ReasonCode.NO_FIELD_FOR_TEXT, needs)
 
     def __repr__(self) -> str:
         return f"MessageTemplate(<text of {len(self.text)} characters>, fields={self.fields!r})"
-
-
-@dataclass(frozen=True, slots=True)
-class InviteDefaults:
-    """What is sent, unless a row says otherwise."""
-
-    template: MessageTemplate | None = None
-    link_placeholder: str = "<link>"
-    application_key: str | None = None
-    integration_type: str | None = None
-    default_region: str | None = None  # the country of numbers without a country code, as two letters
 
 
 def message_template(message: str, link_placeholder: str) -> MessageTemplate:
@@ -98,10 +105,44 @@ def check_text(message: object, link_placeholder: object) -> tuple[str, str]:
         problem = "does not contain the link placeholder, so that the SMS would have no link"
         raise InvalidInviteError.of("message", ReasonCode.NO_LINK_PLACEHOLDER, problem, _shown(placeholder))
     # Only if the vendor would refuse it with any link; one that fits without the link is accepted.
+    refuse_too_long(text, placeholder)
+    return text, placeholder
+
+
+def refuse_too_long(text: str, placeholder: str = "") -> None:
+    """Raise InvalidInviteError if a text is too long, whatever replaces the placeholder."""
     if too_long := refused_length(text, placeholder):
         problem = f"is too long, the vendor takes at most {MOST_PARTS} SMS and {MOST_BYTES:,} bytes"
         raise InvalidInviteError.of("message", ReasonCode.MESSAGE_TOO_LONG, problem, too_long)
-    return text, placeholder
+
+
+def link_template(link: str) -> MessageTemplate:
+    """Parse the link of a list, whose fields are URL-encoded; raise InvalidInviteError if no row could make a URL of it."""
+    try:
+        template = MessageTemplate(link.strip() if isinstance(link, str) else link, "link", _url_part)
+    except ValueError as error:
+        raise InvalidInviteError.of("link", ReasonCode.NOT_A_LINK, str(error)) from None
+    check_link(template.render(dict.fromkeys(template.fields, "x")))
+    return template
+
+
+def check_link(link: str) -> str:
+    """Return an absolute URL; raise InvalidInviteError for anything else."""
+    try:
+        parts = urlsplit(link)
+        is_link = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        is_link = False
+    if not is_link or not link.isprintable() or " " in link or valid_text(link) != link:
+        problem = "must be an absolute URL such as https://t.me/acme_bot?start={customer_id}, without spaces"
+        raise InvalidInviteError.of("link", ReasonCode.NOT_A_LINK, problem)
+    return link
+
+
+def _url_part(value: str) -> str:
+    if valid_text(value) != value:
+        raise InvalidInviteError.of("link", ReasonCode.NOT_A_TEXT, HALF_A_CHARACTER)
+    return quote(value, safe="")
 
 
 def _stripped(field: str, value: object) -> str:
@@ -127,8 +168,7 @@ def _escape_percent(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _field_name(found: str, start: int) -> str:
-    where = f"message template, character {start + 1}"
+def _field_name(found: str, where: str) -> str:
     if found == "{":
         raise ValueError(f"{where}: a {{ that is not closed; write {{{{ for a plain brace")
     if found == "}":
@@ -143,18 +183,3 @@ def _field_name(found: str, start: int) -> str:
             " formats are not taken; write {first_name}, or {{ and }} for braces"
         )
     return name
-
-
-def _text_of(value: object, name: str, fields: Mapping[str, Any]) -> str:
-    try:
-        text = plain_text_of(value)
-    except (ValueError, ArithmeticError):
-        text = None
-    if text is not None:
-        return text
-    if value is not None:
-        problem = f"is a {type(value).__name__} that cannot be put in a text"
-    else:
-        problem = "is empty in this row" if name in fields else "is not in this row"
-    needs = f"needs the field {scrub(name)!r}, which {problem}"
-    raise InvalidInviteError.of("message", ReasonCode.NO_FIELD_FOR_TEXT, needs)

@@ -8,7 +8,7 @@ claims of what is sent until the next one is done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
@@ -23,10 +23,12 @@ from airflow_provider_omnichat.campaign.engine.recorder import Recorder
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.rows_ahead import LARGEST_BLOCK, Checked, RowsAhead
 from airflow_provider_omnichat.campaign.engine.storage import Storage
-from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry
+from airflow_provider_omnichat.campaign.ledger.interface import Claim
+from airflow_provider_omnichat.campaign.ledger.retake import Claimed
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Row
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
-from airflow_provider_omnichat.campaign.sending.sender import Sender
+from airflow_provider_omnichat.campaign.sending.repeats import Repeats
+from airflow_provider_omnichat.campaign.sending.sender import Ended, Sender
 
 
 async def run_batch(
@@ -59,7 +61,7 @@ async def run_batch(
             batch = Batch(plan, storage, client, pacer, report, reader, writer)
             stop.listen(patience.end)
             following = progress.follow(batch.sender, log, plan.pace.progress_every, publish)
-            await batch.run(plan.row_checker().checked(rows), following, log, stop)
+            await batch.run(plan.row_checker(ids=storage.message_ids).checked(rows), following, log, stop)
     finally:
         reader.close()
         writer.close()
@@ -88,13 +90,15 @@ class Batch:
         self._report = report
         self._reader = reader
         self._writer = writer
-        self._recorder = Recorder(report, storage.earlier, pace.resend_unknown)
+        self._retake = pace.retake
+        self._recorder = Recorder(report, storage.earlier, pace.retake)
         self.sender = Sender(
             client,
             pacer,
             concurrency=pace.concurrency,
             retry_budget=pace.retry_budget,
-            ended=self._recorder.add_sent,
+            ended=self._end,
+            repeats=None if pace.repeat_seconds is None else Repeats(client, pace.log_delay),
         )
         self._groups = CommitGroups(pacer, self.sender, pace.concurrency, storage.group_factor)
         self._doubts = Doubts(client, storage, writer, self._recorder, report, pace)
@@ -126,6 +130,7 @@ class Batch:
             self._report.stop_reason = self.sender.stop_reason
             if await self._writer.call(self._storage.close, self._recorder.rows()):
                 self._recorder.note_written()
+            self._report.failure = self._report.failure or self.sender.failure or self._doubts.failure
             self._report.unwritten = self._recorder.unwritten()
             await rows.close()
 
@@ -134,6 +139,10 @@ class Batch:
         await stop.wait()
         self._report.was_stopped = True
         await self.sender.abandon(GRACE_SECONDS)
+
+    def _end(self, ended: Ended) -> None:
+        if not self._doubts.keeps(ended):
+            self._recorder.add_sent(ended)
 
     def _is_sent(self) -> bool:
         is_fed = self._report.is_complete or self._report.was_stopped or self._report.failure is not None
@@ -204,7 +213,7 @@ class Batch:
         claimed = await self._writer.call(self._storage.write, rows, entries, to_claim, to_find)
         if claimed is not None:
             self._recorder.add_doubts(claimed.doubts)
-            self._queue(candidates, claimed.taken, is_sending)
+            self._queue(candidates, claimed, is_sending)
             if to_claim:
                 self._skips = 2 * sum(each.recipient in claimed.taken for each in to_claim) > len(to_claim)
         if self._report.failure is None:
@@ -212,16 +221,17 @@ class Batch:
         else:  # rows whose claims failed have no outcome: what the ledger has of them is not known
             self.sender.stop(str(self._report.failure))
 
-    def _queue(self, candidates: Sequence[Candidate], taken: Mapping[str, Entry], is_sending: bool) -> None:
+    def _queue(self, candidates: Sequence[Candidate], claimed: Claimed, is_sending: bool) -> None:
         """Queue what could be claimed, and record of the others what the ledger has of them."""
         for candidate in candidates:
-            entry = taken.get(candidate.recipient)
+            entry = claimed.taken.get(candidate.recipient)
             if candidate.wait is not None:
                 self._recorder.add_unsent(candidate, entry, Outcome.HELD, candidate.wait.reason)
             elif not is_sending:
                 self._recorder.add_unsent(candidate, entry, Outcome.NOT_SENT, self.sender.not_begun)
             elif entry is None:
-                self.sender.put(candidate)
+                invite = self._retake.repeatable(candidate.invite, claimed.doubts.get(candidate.recipient))
+                self.sender.put(candidate if invite is candidate.invite else candidate._replace(invite=invite))
             elif not self._doubts.takes(candidate, entry):
                 self._recorder.add_earlier(candidate, entry)
 

@@ -67,8 +67,7 @@ class Fingerprint:
 
     def add(self, invite: Invite) -> None:
         """Count an invite in."""
-        parts = (invite.to, invite.message, invite.link_placeholder, invite.application_key, invite.integration_type)
-        digest = hashlib.blake2b("\x00".join(parts).encode(), digest_size=16).digest()
+        digest = hashlib.blake2b("\x00".join(invite.contents).encode(), digest_size=16).digest()
         self._sum = (self._sum + int.from_bytes(digest)) % 2**128
 
     def __str__(self) -> str:

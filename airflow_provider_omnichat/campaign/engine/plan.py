@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
-from airflow_provider_omnichat.campaign.checks.text import InviteDefaults
 from airflow_provider_omnichat.campaign.ledger.interface import Ledger, NoLedger
+from airflow_provider_omnichat.campaign.ledger.retake import Retake
 from airflow_provider_omnichat.campaign.model.arguments import is_number, one_of, seconds_of
 from airflow_provider_omnichat.campaign.model.place import NoPlace, Place
 from airflow_provider_omnichat.campaign.model.rows import Columns
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.checks.partition import Partition
     from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker, Rule
     from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
+    from airflow_provider_omnichat.campaign.model.message_ids import MessageIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,9 @@ class Pace:
     :param on_unknown: what happens to invites that an earlier try may have sent: ``"hold"`` keeps them in doubt,
         ``"resend"`` sends them, ``"lookup"`` asks the vendor's SMS logs.
     :param progress_every: seconds between two lines of progress in the log.
+    :param repeat_seconds: how long after its first request an invite in doubt is repeated with the same id; None if the
+        vendor has not enabled that, or the invites have no id of ours.
+    :param log_delay: seconds after which a message that was taken is in the vendor's SMS logs.
     :raises ValueError: names the argument, and what it must be.
     """
 
@@ -68,6 +73,8 @@ class Pace:
     retry_budget: float = 60.0
     on_unknown: Literal["hold", "resend", "lookup"] = "hold"
     progress_every: float = 10.0
+    repeat_seconds: float | None = None
+    log_delay: float = 600.0
 
     def __post_init__(self) -> None:
         if self.rate_limit is not None and not (is_number(self.rate_limit) and self.rate_limit > 0):
@@ -78,14 +85,14 @@ class Pace:
         one_of("on_unknown", self.on_unknown, ("hold", "resend", "lookup"))
 
     @property
-    def resend_unknown(self) -> bool:
-        """Whether invites that an earlier try may have sent are sent again."""
-        return self.on_unknown == "resend"
+    def retake(self) -> Retake:
+        """Which invites that an earlier try may have sent are sent again."""
+        return Retake(self.on_unknown == "resend", self.repeat_seconds)
 
     @property
     def looks_up(self) -> bool:
         """Whether the vendor's SMS logs are asked about them."""
-        return self.on_unknown == "lookup"
+        return self.on_unknown == "lookup" or self.repeat_seconds is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +124,28 @@ class CampaignPlan:
     pace: Pace = field(default_factory=Pace)
     records: Records = field(default_factory=Records)
 
-    def row_checker(self, on_invite: Callable[[Invite], None] | None = None) -> RowChecker:
+    def row_checker(
+        self, on_invite: Callable[[Invite], None] | None = None, ids: MessageIds | None = None
+    ) -> RowChecker:
         """Return the checker of this task's rows; *on_invite* gets each invite that could be sent, before the rules."""
         from airflow_provider_omnichat.campaign.checks.send_window_rule import WindowRule
 
         window = self.rules.send_window
         rules: list[Rule | None] = [self.rules.opt_outs, WindowRule(window) if window else None]
-        return self._checker(rules, self.rules.partition, on_invite)
+        return self._checker(rules, self.rules.partition, on_invite, ids)
 
     def whole_list_checker(self, on_invite: Callable[[Invite], None]) -> RowChecker:
         """Return the checker of the whole list, now and later: budgets and approvals are of all of it."""
         return self._checker([self.rules.opt_outs], None, on_invite)
 
     def _checker(
-        self, rules: list[Rule | None], partition: Partition | None, on_invite: Callable[[Invite], None] | None
+        self,
+        rules: list[Rule | None],
+        partition: Partition | None,
+        on_invite: Callable[[Invite], None] | None,
+        ids: MessageIds | None = None,
     ) -> RowChecker:
         from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
 
         asked = [rule for rule in (*rules, *self.rules.own) if rule is not None]
-        return RowChecker(self.campaign, self.invite, self.columns, partition, asked, on_invite)
+        return RowChecker(self.campaign, self.invite, self.columns, partition, asked, on_invite, ids)

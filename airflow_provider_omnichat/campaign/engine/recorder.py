@@ -10,8 +10,8 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.ledger.earlier_runs import refusal_of
-from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Entry
-from airflow_provider_omnichat.campaign.ledger.retake import doubted_again, reason_of, still_in_doubt
+from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry
+from airflow_provider_omnichat.campaign.ledger.retake import Retake, doubted_again, reason_of, still_in_doubt
 from airflow_provider_omnichat.campaign.ledger.settle import reason_of_settled
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result, row_name, shown_key
 from airflow_provider_omnichat.campaign.sending.sender import Ended
@@ -24,10 +24,10 @@ class Recorder:
     :param earlier: decided rows of earlier tries by recipient key; they are not written again.
     """
 
-    def __init__(self, report: CampaignReport, earlier: Mapping[str, Outcome], resend_unknown: bool) -> None:
+    def __init__(self, report: CampaignReport, earlier: Mapping[str, Outcome], retake: Retake) -> None:
         self._report = report
         self._earlier = earlier
-        self._resend_unknown = resend_unknown
+        self._retake = retake
         self._doubts: dict[str, Entry] = {}
         self._ended: list[Ended] = []
         self._unwritten: list[Ended] = []
@@ -50,6 +50,10 @@ class Recorder:
         """Remember, by recipient, the earlier entries of invites that were claimed although they may have been sent."""
         self._doubts |= doubts
 
+    def is_doubt(self, recipient: str) -> bool:
+        """Return whether a claimed invite may have been sent before."""
+        return recipient in self._doubts
+
     def add_earlier(self, candidate: Candidate, entry: Entry) -> None:
         """Add a row whose invite is already in the ledger."""
         self._add(candidate.recipient, result_of_earlier(candidate, entry, self._earlier.get(candidate.recipient)))
@@ -63,7 +67,7 @@ class Recorder:
         is_decided = candidate.recipient in self._earlier
         if not is_decided and (entry is None or entry.outcome in CERTAINLY_NOT_SENT):
             self._add(candidate.recipient, _result(candidate, outcome, datetime.now(UTC), reason))
-        elif entry is not None and not is_decided and self._is_sent_again(entry):
+        elif entry is not None and not is_decided and self._retake.takes(Claim.of(candidate), entry):
             self._keep_doubt(candidate, entry, outcome, reason)
         elif entry is not None:
             self.add_earlier(candidate, entry)
@@ -104,12 +108,9 @@ class Recorder:
             return self._keep_doubt(candidate, doubt, outcome, reason)
         if doubt is not None and outcome is Outcome.UNKNOWN:
             reason = doubted_again(doubt, reason)
-        result = _result(candidate, outcome, at, reason, answer, attempts)
+        result = _result(candidate, outcome, at, reason, answer, attempts, candidate.invite.message_id)
         self._add(candidate.recipient, result, is_sent_now=outcome is Outcome.ACCEPTED)
-        return Entry(outcome, at, answer, reason, attempts)
-
-    def _is_sent_again(self, entry: Entry) -> bool:
-        return self._resend_unknown and entry.same_task and entry.outcome in IN_DOUBT
+        return Entry(outcome, at, answer, reason, attempts, message_id=candidate.invite.message_id or None)
 
     def _keep_doubt(self, candidate: Candidate, doubt: Entry, kept_by: Outcome, reason: Reason | None) -> Entry:
         """Add an invite in doubt that was to be sent again and was not; return its ledger entry."""
@@ -137,9 +138,9 @@ def result_of_earlier(candidate: Candidate, entry: Entry, written: Outcome | Non
         return _result(candidate, refusal.outcome, entry.at, refusal.reason)
     outcome = written or entry.outcome
     if outcome is None:
-        return _result(candidate, Outcome.UNKNOWN, entry.at, reason_of(entry))
+        return _result(candidate, Outcome.UNKNOWN, entry.at, reason_of(entry), message_id=entry.message_id)
     reason = reason_of(entry) if outcome is Outcome.UNKNOWN else reason_of_settled(entry)
-    return _result(candidate, outcome, entry.at, reason, entry.answer, entry.attempts)
+    return _result(candidate, outcome, entry.at, reason, entry.answer, entry.attempts, entry.message_id)
 
 
 def _result(
@@ -149,6 +150,7 @@ def _result(
     reason: Reason | None,
     answer: InviteAnswer | None = None,
     attempts: int = 0,
+    message_id: str | None = None,
 ) -> Result:
     status = answer.status if answer else None
     return Result(
@@ -157,7 +159,7 @@ def _result(
         to=candidate.invite.to,
         outcome=outcome,
         at=at.isoformat(timespec="milliseconds"),
-        message_id=answer.message_id or None if answer else None,
+        message_id=(answer.message_id if answer else message_id) or None,
         status_id=status.id if status else None,
         status_group=status.group_id if status else None,
         status_name=status.name if status else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from airflow_provider_omnichat.api.errors import (
@@ -15,9 +15,12 @@ from airflow_provider_omnichat.api.errors import (
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer, Status
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
+from airflow_provider_omnichat.api.sms import SmsInvite
 from airflow_provider_omnichat.campaign.ledger.earlier_runs import end_open_claims, refusal_of
 from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger, LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import (
+    NEVER,
+    Retake,
     claim,
     doubted_again,
     is_in_doubt,
@@ -25,6 +28,7 @@ from airflow_provider_omnichat.campaign.ledger.retake import (
     still_in_doubt,
 )
 from airflow_provider_omnichat.campaign.ledger.settle import reason_of_settled, settled
+from airflow_provider_omnichat.campaign.model.message_ids import MessageIds
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.campaign.phone.identity import identity_key, identity_of
 
@@ -59,7 +63,7 @@ def send_at_most_once(
     send: Callable[[Invite], InviteAnswer],
     ledger: Ledger,
     campaign: str,
-    resend_unknown: bool = False,
+    retake: Retake = NEVER,
     look_up: Callable[[Invite, Entry], Settlement | None] | None = None,
 ) -> Sent:
     """
@@ -67,8 +71,8 @@ def send_at_most_once(
 
     :param send: sends it and raises a :class:`SendError` if it was not accepted.
     :param campaign: the name under which one number is invited at most once.
-    :param resend_unknown: send even if an earlier try may have sent it.
-    :param look_up: finds out whether an earlier try of this task sent it; returns None if that cannot be known.
+    :param retake: whether to send even if an earlier try may have sent it.
+    :param look_up: finds out whether an invite in doubt was sent; returns None if that cannot be known.
     :raises LedgerError: the ledger cannot be read or written.
     :raises InvalidInviteError: the ledger says that this number must not be invited.
     :raises SendError: the invite was not accepted, now or by an earlier try; the text says which. An
@@ -76,21 +80,23 @@ def send_at_most_once(
     """
     identity = identity_of(invite.to)
     key = identity_key(campaign, identity)
-    claims = [Claim(key, identity)]
-    taken, doubts = claim(ledger, claims, resend_unknown)
+    if isinstance(invite, SmsInvite):
+        invite = MessageIds(ledger.id_key(), campaign).named(invite, key)
+    claims = [Claim(key, identity, message_id=invite.message_id or None)]
+    taken, doubts = claim(ledger, claims, retake)
     if key in taken:
         entry = end_open_claims(ledger, claims, taken)[key]
         if look_up is not None and is_in_doubt(entry):
-            settlement = look_up(invite, entry)
-            if settlement is not None and not ledger.settle(claims, {key: settlement}):
-                entry = settled(entry, settlement, no_try_runs=True)
+            entry = _looked_up(ledger, claims, entry, look_up(invite, entry))
         if not entry.same_task:
             return _sent_elsewhere(entry, invite)
         return Sent(_answer_of(entry, invite), earlier=True, reason=reason_of_settled(entry))
+    doubt = doubts.get(key)
+    invite = retake.repeatable(invite, doubt)
     try:
         answer = send(invite)
     except SendError as error:
-        told, entry, doubt = error, Entry.now(error.outcome, error.answer, error.reason), doubts.get(key)
+        told, entry = error, Entry.now(error.outcome, error.answer, error.reason, message_id=invite.message_id or None)
         if doubt is not None and isinstance(error, InviteNotSentError):
             since = "An earlier try may have sent it, so it stays in doubt."
             told, entry = _with_reason(error, error.reason._replace(since=since)), still_in_doubt(doubt, error.reason)
@@ -98,11 +104,23 @@ def send_at_most_once(
             told = _with_reason(error, doubted_again(doubt, error.reason))
             entry = entry._replace(reason=told.reason)
         _record(ledger, key, entry, str(told))
+        if look_up is not None and invite.message_id and entry.outcome is Outcome.UNKNOWN:
+            entry = _looked_up(ledger, claims, entry, look_up(invite, entry))
+            if entry.outcome is Outcome.ACCEPTED:
+                return Sent(_answer_of(entry, invite), earlier=False)
         if told is error:
             raise
         raise told from error
-    _record(ledger, key, Entry.now(Outcome.ACCEPTED, answer), f"The invite was accepted (messageId {answer.shown_id})")
+    accepted = Entry.now(Outcome.ACCEPTED, answer, message_id=invite.message_id or None)
+    _record(ledger, key, accepted, f"The invite was accepted (messageId {answer.shown_id})")
     return Sent(answer, earlier=False)
+
+
+def _looked_up(ledger: Ledger, claims: Sequence[Claim], entry: Entry, found: Settlement | None) -> Entry:
+    """Return the entry of an invite in doubt, settled if it was found."""
+    if found is None or ledger.settle(claims, {claims[0].recipient: found}):
+        return entry
+    return settled(entry, found, no_try_runs=True)
 
 
 def _record(ledger: Ledger, key: str, entry: Entry, what: str) -> None:

@@ -7,6 +7,7 @@ from contextlib import closing
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.checks.invite import SmsRoute
 from airflow_provider_omnichat.campaign.engine.patience import Patience, PatientLedger, PatientResults
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
@@ -14,13 +15,13 @@ from airflow_provider_omnichat.campaign.ledger.earlier_runs import end_open_clai
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger
 from airflow_provider_omnichat.campaign.ledger.interface import (
     CERTAINLY_NOT_SENT,
-    IN_DOUBT,
     Claim,
     Entry,
     Ledger,
     Settlement,
 )
 from airflow_provider_omnichat.campaign.ledger.retake import Claimed, claim
+from airflow_provider_omnichat.campaign.model.message_ids import MessageIds
 from airflow_provider_omnichat.campaign.model.rows import Result
 
 Rows = Sequence[tuple[str | None, Result]]
@@ -46,11 +47,13 @@ class Storage:
         self._ledger: Ledger = CappedLedger(patient, cap) if cap else patient
         self.group_factor = self._ledger.group_factor
         self._results = PatientResults(results, patience)
-        self._resend_unknown = plan.pace.resend_unknown
+        self._retake = plan.pace.retake
         self._report = report
         try:
             self.earlier: Mapping[str, Outcome] = results.earlier()
             """The decided rows that earlier tries have written, by recipient key."""
+            has_ids = isinstance(plan.invite.route, SmsRoute)
+            self.message_ids = MessageIds(self._ledger.id_key(), plan.campaign) if has_ids else None
         except BaseException:
             self._ledger.close()
             raise
@@ -84,7 +87,12 @@ class Storage:
         """Return, by recipient, what the ledger has of those that :meth:`write` would not claim."""
         try:
             found = self._find(claims)
-            taken = {name: entry for name, entry in found.items() if name in self.earlier or not self._is_free(entry)}
+            taken = {
+                each.recipient: entry
+                for each in claims
+                if (entry := found.get(each.recipient)) is not None
+                and (each.recipient in self.earlier or not self._is_free(each, entry))
+            }
         except OmnichatError as error:
             self._report.fail(error)
             return {}
@@ -120,13 +128,12 @@ class Storage:
         # What a result row calls decided is never sent again, even if a crash kept it out of the ledger.
         decided = [each for each in claims if each.recipient in self.earlier] if self.earlier else []
         free = [each for each in claims if each.recipient not in self.earlier] if decided else claims
-        claimed = claim(self._ledger, free, self._resend_unknown)
+        claimed = claim(self._ledger, free, self._retake)
         taken = end_open_claims(self._ledger, free, claimed.taken)
         return claimed._replace(taken={**self._find(decided), **taken})
 
-    def _is_free(self, entry: Entry) -> bool:
-        is_sent_again = self._resend_unknown and entry.same_task and entry.outcome in IN_DOUBT
-        return entry.outcome in CERTAINLY_NOT_SENT or is_sent_again
+    def _is_free(self, claim: Claim, entry: Entry) -> bool:
+        return entry.outcome in CERTAINLY_NOT_SENT or self._retake.takes(claim, entry)
 
     def _find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         if not claims:

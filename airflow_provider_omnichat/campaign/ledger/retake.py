@@ -8,10 +8,15 @@ doubt, whatever happened to it in this try.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from time import time
 from typing import NamedTuple
 
+from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
+from airflow_provider_omnichat.api.sms import SmsInvite
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, Ledger
 
 NEVER_ENDED = Reason(
@@ -35,13 +40,61 @@ class Claimed(NamedTuple):
     doubts: Mapping[str, Entry]
 
 
-def claim(ledger: Ledger, claims: Sequence[Claim], resend_unknown: bool) -> Claimed:
+@dataclass(frozen=True, slots=True)
+class Retake:
     """
-    Claim what may be sent, and return what of it is in doubt.
+    Which invites in doubt are sent again.
 
-    :param resend_unknown: claim also what an earlier try of this task instance may have sent.
+    :param resend: all that an earlier try of this task instance may have sent: the user said so.
+    :param seconds: with the same id, for so long after the first request; None if the vendor would not recognise it.
     """
-    doubts = doubts_among(ledger, claims) if resend_unknown else {}
+
+    resend: bool = False
+    seconds: float | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there can be any."""
+        return self.resend or self.seconds is not None
+
+    def takes(self, claim: Claim, entry: Entry) -> bool:
+        """Return whether an invite that is in the ledger is sent again."""
+        if not entry.same_task or entry.outcome not in IN_DOUBT:
+            return False
+        return self.resend or self._is_recognised(claim, entry)
+
+    def repeatable(self, invite: Invite, doubt: Entry | None) -> Invite:
+        """Return a claimed invite that knows whether it is a repeat, of *doubt*, and until when there may be others."""
+        if not isinstance(invite, SmsInvite) or (doubt is None and self.seconds is None):
+            return invite
+        began = datetime.now(UTC) if doubt is None else doubt.claimed_at
+        until = began.timestamp() + self.seconds if began is not None and self.seconds is not None else 0.0
+        return replace(invite, is_repeat=doubt is not None, repeat_until=until if time() < until else None)
+
+    def _is_recognised(self, claim: Claim, entry: Entry) -> bool:
+        if self.seconds is None or entry.claimed_at is None:
+            return False
+        # Under another id, or none, it was another request. And once the vendor has refused a first request as a
+        # repeat, it would refuse the next one too, which then proved nothing.
+        if not claim.message_id or entry.message_id != claim.message_id:
+            return False
+        if entry.reason is not None and entry.reason.code is ReasonCode.ID_TAKEN:
+            return False
+        return time() < entry.claimed_at.timestamp() + self.seconds
+
+
+NEVER = Retake()
+"""None of them."""
+
+
+def claim(ledger: Ledger, claims: Sequence[Claim], retake: Retake) -> Claimed:
+    """Claim what may be sent, and return what of it is in doubt."""
+    found = doubts_among(ledger, claims) if retake.is_on else {}
+    doubts = {
+        each.recipient: entry
+        for each in claims
+        if (entry := found.get(each.recipient)) is not None and retake.takes(each, entry)
+    }
     if not doubts:
         return Claimed(ledger.claim(claims, CERTAINLY_NOT_SENT), {})
     # Only these may be taken again: not what another run of this task leaves in doubt a moment later. And they come

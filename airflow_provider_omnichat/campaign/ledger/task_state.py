@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from secrets import token_hex
 from typing import Any, Protocol
 
 from airflow_provider_omnichat.api.outcomes import Outcome
@@ -20,6 +21,7 @@ KEEP_FOREVER = timedelta.max
 """What Airflow calls ``NEVER_EXPIRE``: an entry lives as long as its DAG run, not just 30 days."""
 
 SINGLE_PREFIX = "omnichat:invite:"
+_ID_KEY = "omnichat:message-ids"
 _NOT_THERE = object()
 
 
@@ -70,6 +72,15 @@ class CheckedStore:
         if self.get(key) != value:
             raise LedgerError("What was written to the task state store was not found again; nothing was sent")
 
+    def id_key(self) -> bytes:
+        """See :class:`.interface.Ledger`: the tries of a task instance come one after the other."""
+        if (key := self.get(_ID_KEY)) is None:
+            self.set_and_see(_ID_KEY, key := token_hex(16))
+        try:
+            return bytes.fromhex(key)
+        except (TypeError, ValueError) as error:
+            raise LedgerError("The key of message ids in the task state store cannot be read; nothing was sent") from error
+
 
 class StateStoreLedger:
     """One key for each recipient, with the vendor's whole answer."""
@@ -78,6 +89,7 @@ class StateStoreLedger:
 
     def __init__(self, store: StateStore) -> None:
         self._store = CheckedStore(store)
+        self.id_key = self._store.id_key
         self.people: dict[str, Person] = {}
         """Whose open claims and doubts were found or claimed, by recipient."""
 
@@ -91,9 +103,8 @@ class StateStoreLedger:
                 if before is not None and before.outcome in IN_DOUBT:
                     reason, begin = before.reason, self.people[claim.recipient].begin
                 self.people[claim.recipient] = Person.of(claim, begin, now)
-                self._store.set_and_see(
-                    _key(claim.recipient), self._data(claim.recipient, Entry(None, now, reason=reason))
-                )
+                entry = Entry(None, now, reason=reason, message_id=claim.message_id)
+                self._store.set_and_see(_key(claim.recipient), self._data(claim.recipient, entry))
         return taken
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:

@@ -33,6 +33,7 @@ from airflow_provider_omnichat.campaign.ledger.task_state_format import (
     read_journal,
 )
 from airflow_provider_omnichat.campaign.ledger.task_state_person import Person
+from airflow_provider_omnichat.campaign.model.message_ids import with_mark
 
 
 class StateStoreJournal:
@@ -48,6 +49,7 @@ class StateStoreJournal:
 
     def __init__(self, store: StateStore, campaign: str) -> None:
         self._store = CheckedStore(store)
+        self.id_key = self._store.id_key
         self._name = journal_name(campaign)
         self._earlier: dict[bytes, str] = {}
         self._reasons: dict[bytes, Reason] = {}
@@ -84,6 +86,7 @@ class StateStoreJournal:
                     reason=self._reasons.get(hashed),
                     settlement=self._settlements.get(hashed),
                     claimed_at=person.begin if person else None,
+                    message_id=with_mark(claim.message_id, person.mark) if person else None,
                 )
         return found
 
@@ -97,7 +100,10 @@ class StateStoreJournal:
         left = {name: entry for name, entry in self.find(claims).items() if entry.outcome is None}
         if not left:
             return
-        self._append([claim for claim in claims if claim.recipient in left])
+        # Under the id that it had then, whatever this try would send.
+        self._append(
+            [each._replace(message_id=left[each.recipient].message_id) for each in claims if each.recipient in left]
+        )
         for recipient, entry in left.items():
             hashed, reason = _hash_of(recipient), reason_of(entry)
             self._end(hashed, Outcome.UNKNOWN, reason, (entry.claimed_at or entry.at, entry.at))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 
 from airflow_provider_omnichat.api.privacy import mask_number, printable
 from airflow_provider_omnichat.campaign.ledger.interface import Claim
+from airflow_provider_omnichat.campaign.model.message_ids import mark_of
 from airflow_provider_omnichat.campaign.model.rows import shown_key
 
 _LONGEST_KEY = 60
@@ -24,35 +25,40 @@ class Person(NamedTuple):
     :param key: the user's key of the row, if it has one; cut.
     :param number: masked; None in what an earlier version of the provider wrote.
     :param begin: when it was claimed, at the earliest; *end* at the latest.
+    :param mark: what its message id says of what was sent; None without an id of ours.
     """
 
     key: str | None
     number: str | None
     begin: datetime
     end: datetime
+    mark: str | None = None
 
     @classmethod
     def of(cls, claim: Claim, begin: datetime, end: datetime) -> Self:
         """Return what may be kept of a claim."""
-        return cls(_kept_key(claim.key, claim.identity) if claim.key else None, mask_number(claim.identity), begin, end)
+        key = _kept_key(claim.key, claim.identity) if claim.key else None
+        return cls(key, mask_number(claim.identity), begin, end, mark_of(claim.message_id))
 
     @classmethod
     def from_json(cls, data: Sequence[Any]) -> Self:
         """Read what :meth:`to_json` returned."""
         key, number, *times = data
-        return cls(key, number, *(datetime.fromtimestamp(times[at], UTC) for at in (0, -1)))
+        mark = times.pop() if isinstance(times[-1], str) else None
+        return cls(key, number, *(datetime.fromtimestamp(times[at], UTC) for at in (0, -1)), mark)
 
     def to_json(self) -> list[Any]:
         """Return plain data for the store."""
         begin, end = int(self.begin.timestamp()), int(self.end.timestamp())
-        return [self.key, self.number, begin, *([end] if end != begin else [])]
+        return [self.key, self.number, begin, *([end] if end != begin else []), *([self.mark] if self.mark else [])]
 
     @property
     def size(self) -> int:
         """Bytes in a chunk."""
         times = _TIME_BYTES if self.begin == self.end else 2 * _TIME_BYTES
         key = len(encode_basestring_ascii(self.key)) if self.key else len("null")
-        return _PERSON_BYTES + times + key + len(self.number or "null")
+        mark = len(self.mark) + 4 if self.mark else 0
+        return _PERSON_BYTES + times + key + len(self.number or "null") + mark
 
 
 def _kept_key(key: str, identity: str) -> str | None:

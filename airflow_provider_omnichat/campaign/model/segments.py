@@ -81,7 +81,7 @@ def refused_length(message: str, link_placeholder: str) -> str | None:
         return None
     over = [f"{least.parts} SMS in {least.encoding}"] if least.parts > MOST_PARTS else []
     over += [f"{least.size_bytes:,} bytes in UTF-8"] if least.size_bytes > MOST_BYTES else []
-    return f"{' and '.join(over)} without the link. Shorten it"
+    return f"{' and '.join(over)}{' without the link' if link_placeholder else ''}. Shorten it"
 
 
 def outside_gsm7(text: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import mask_number, scrub
+from airflow_provider_omnichat.api.sms import SmsInvite
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result, Wait
 from airflow_provider_omnichat.campaign.model.segments import (
     ASSUMED_LINK_LENGTH,
@@ -26,6 +27,7 @@ _MOST_ROWS_NAMED = 5
 _MOST_SAMPLES = 5
 _LONGEST_SAMPLE = 500
 _ROUNDED = "00000"
+_LONG_LINK = 80
 # What a query or a data frame puts where there is no name.
 _NO_VALUE = re.compile(r"(?<!\w)(?:NULL|null|N/A|n/a|None|NaN|nan|undefined)(?!\w)")
 # Dates may be shown in a sample, although a phone number could be as long.
@@ -95,6 +97,11 @@ class Preview:
         if segments.encoding is Encoding.UCS2:
             for character in set(outside_gsm7(invite.message.replace(invite.link_placeholder, ""))):
                 _count(self.outside, character)
+        if isinstance(invite, SmsInvite):
+            if outside_gsm7(invite.link):
+                self._notice("the link has characters outside GSM-7, so that an SMS holds 70 instead of 160", checked.position)
+            if len(invite.link) > _LONG_LINK:
+                self._notice(f"the link is longer than {_LONG_LINK} characters; shorten_links=True makes it short", checked.position)
         if invite.to.endswith(_ROUNDED):
             self._notice("the number ends in five zeros or more; a spreadsheet may have rounded it", checked.position)
         for word in set(_NO_VALUE.findall(invite.message)) - self._meant:

@@ -10,17 +10,26 @@ from time import monotonic, time
 from typing import NamedTuple
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
-from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError, SendError
+from airflow_provider_omnichat.api.errors import (
+    IdsIgnoredError,
+    InviteNotSentError,
+    InviteRejectedError,
+    InviteUnknownError,
+    SendError,
+)
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import Backoff
+from airflow_provider_omnichat.api.sms import answer_of_first, is_too_late
 from airflow_provider_omnichat.campaign.model.rows import Candidate
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
+from airflow_provider_omnichat.campaign.sending.repeats import Repeats
 
 _DOUBTS_IN_A_ROW = 20
 _SHORT_WAIT_SECONDS = 5.0
 _BUG = "an error in the provider, please report it"
+_TOO_LATE = Reason(ReasonCode.SENDING_STOPPED, "It was too late: the vendor might not recognise a repeat any more")
 _WINDOW_CLOSED = Reason(ReasonCode.OUTSIDE_SEND_WINDOW, "the send window closed before its turn came")
 _IN_FLIGHT = Reason(ReasonCode.STOPPED_IN_FLIGHT, "The request was under way when the task was stopped")
 
@@ -43,12 +52,24 @@ class Ended(NamedTuple):
 
 @dataclass(slots=True)
 class _Job:
-    """A claimed invite and its attempts so far; *began* is the time of the first one."""
+    """
+    A claimed invite and its attempts so far.
+
+    :param began: the time of the first attempt.
+    :param doubt: why this try may have sent it.
+    """
 
     candidate: Candidate
     attempts: int = 0
     began: float = 0.0
     refusal: Reason | None = None
+    doubt: Reason | None = None
+    is_refused: bool = False  # the last attempt
+
+    @property
+    def may_be_there(self) -> bool:
+        """Whether an earlier request with the same id may have been taken."""
+        return self.candidate.invite.is_repeat or self.doubt is not None
 
 
 class Sender:
@@ -58,13 +79,15 @@ class Sender:
     Sending stops by itself when every further invite would meet the same failure: of the account, nothing accepted for
     a whole retry budget, or invite after invite in doubt. Queued invites then end as not sent.
 
-    A refused invite waits for as long as the vendor asked, and is queued again; the others go on.
+    A refused invite waits for as long as the vendor asked, and is queued again; the others go on. So does one in doubt
+    whose repeat the vendor recognises by its id.
 
     :param client: entered by the caller.
     :param concurrency: the most requests under way.
     :param retry_budget: seconds within which an invite that was certainly not accepted is tried again.
     :param ended: called once for each invite, in the event loop.
     :param clock: monotonic seconds, the same as the pacer's.
+    :param repeats: what is known of the vendor; None if nothing is repeated that may have been taken.
     """
 
     def __init__(
@@ -76,11 +99,13 @@ class Sender:
         retry_budget: float,
         ended: Callable[[Ended], None],
         clock: Callable[[], float] = monotonic,
+        repeats: Repeats | None = None,
     ) -> None:
         self.stopped = asyncio.Event()
         self.news = asyncio.Event()
         """Set whenever an invite begins or ends, and when sending stops."""
         self.stop_reason: str | None = None
+        self.failure: IdsIgnoredError | None = None
         self.started = clock()
         self.taken = 0
         self.refusals = 0
@@ -96,6 +121,9 @@ class Sender:
         self._backoff = Backoff(budget=inf)
         self._queue: asyncio.Queue[_Job] = asyncio.Queue()
         self._refused: dict[asyncio.TimerHandle, _Job] = {}
+        self._repeats = repeats
+        self._parked: asyncio.Queue[_Job] = asyncio.Queue()
+        self._is_verifying = False
         self._next = asyncio.Lock()
         self._put = 0
         self._busy_seconds, self._busy_since = 0.0, self.started
@@ -108,6 +136,8 @@ class Sender:
         """Begin to send."""
         self.started = self._last_taken = self._clock()
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
+        if self._repeats is not None:
+            self._tasks.append(asyncio.create_task(self._repeat_parked(self._repeats)))
 
     def put(self, candidate: Candidate) -> None:
         """Queue a claimed invite."""
@@ -136,8 +166,8 @@ class Sender:
 
     @property
     def unended(self) -> int:
-        """Claimed invites without an outcome."""
-        return self._put - self.ended_count
+        """Claimed invites without an outcome, and one whose repeat is looked at."""
+        return self._put - self.ended_count + (self._is_verifying and not self.stopped.is_set())
 
     def stop(self, reason: str) -> None:
         """Begin no further request; those under way are left to end. The first reason counts."""
@@ -148,6 +178,8 @@ class Sender:
         for timer in list(self._refused):
             timer.cancel()
             self._queue_again(timer)
+        while not self._parked.empty():
+            self._queue_once_more(self._parked.get_nowait())
 
     async def finish(self) -> None:
         """Wait until all queued invites have ended."""
@@ -166,7 +198,7 @@ class Sender:
 
     async def close(self) -> None:
         """End the tasks; queued invites end as not sent."""
-        if self._queue.qsize() or self._refused:
+        if self._queue.qsize() or self._refused or self._parked.qsize():
             self.stop("an error stopped the batch")
         await self.finish()
         for task in self._tasks:
@@ -176,18 +208,55 @@ class Sender:
     async def _work(self) -> None:
         while True:
             job, turn = self._next_at_once() or await self._next_in_time()
-            self._note_busy(1)
-            try:
-                ended = await self._send(job, turn)
-            except Exception as bug:  # no bug may lose a row
-                self._stop_for(bug)
-                reason = Reason(ReasonCode.PROVIDER_ERROR, _BUG, detail=type(bug).__name__)
-                ended = Ended(job.candidate, Outcome.UNKNOWN, None, reason, 1)
-            self._note_busy(-1)
-            if ended is not None:
-                self.ended_count += 1
-                self._ended(ended)
-                self._queue.task_done()
+            if turn is not None and self._must_wait(job):
+                self._parked.put_nowait(job)
+            else:
+                await self._make(job, turn)
+
+    async def _make(self, job: _Job, turn: float | None) -> None:
+        """Make one request, and end the invite unless it waits to be tried again."""
+        self._note_busy(1)
+        try:
+            ended = await self._send(job, turn)
+        except Exception as bug:  # no bug may lose a row
+            self._stop_for(bug)
+            reason = Reason(ReasonCode.PROVIDER_ERROR, _BUG, detail=type(bug).__name__)
+            ended = Ended(job.candidate, Outcome.UNKNOWN, None, reason, 1)
+        self._note_busy(-1)
+        if ended is not None:
+            self.ended_count += 1
+            self._ended(ended)
+            self._queue.task_done()
+
+    def _must_wait(self, job: _Job) -> bool:
+        repeats = self._repeats
+        is_repeat = job.may_be_there and job.candidate.invite.repeat_until is not None
+        return is_repeat and repeats is not None and not repeats.are_recognised
+
+    async def _repeat_parked(self, repeats: Repeats) -> None:
+        """Repeat one invite after the other, until the vendor has recognised one; then queue them all."""
+        while True:
+            job = await self._parked.get()
+            if self.stopped.is_set() or repeats.are_recognised:
+                self._queue_once_more(job)
+                continue
+            attempts, invite = job.attempts, job.candidate.invite
+            if repeats.refusal is not None:
+                job.refusal = Reason(ReasonCode.SENDING_STOPPED, "Nothing in doubt is repeated", detail=repeats.refusal)
+            await self._make(job, None if repeats.refusal is not None else await self._turn())
+            if job.attempts > attempts and invite.message_id and not job.is_refused:
+                await self._verify(invite.message_id, repeats)
+
+    async def _verify(self, message_id: str, repeats: Repeats) -> None:
+        self._is_verifying = True  # the campaign does not end before
+        try:
+            await repeats.verify(message_id)
+        except IdsIgnoredError as error:
+            self.failure = error
+            self.stop(str(error))
+        finally:
+            self._is_verifying = False
+            self.news.set()
 
     def _note_busy(self, change: int) -> None:
         self._busy_seconds, self._busy_since = self.busy_seconds, self._clock()
@@ -221,7 +290,10 @@ class Sender:
         self._refused[timer] = job
 
     def _queue_again(self, timer: asyncio.TimerHandle) -> None:
-        self._queue.put_nowait(self._refused.pop(timer))
+        self._queue_once_more(self._refused.pop(timer))
+
+    def _queue_once_more(self, job: _Job) -> None:
+        self._queue.put_nowait(job)
         self._queue.task_done()  # the queue counts it anew, and it ends once
 
     def _stop_for(self, bug: Exception) -> None:
@@ -242,30 +314,59 @@ class Sender:
         if turn is None:
             return self._not_sent(job)
         if candidate.closes_at is not None and time() >= candidate.closes_at:
-            return Ended(candidate, Outcome.HELD, None, _WINDOW_CLOSED, job.attempts)
+            return self._unsent(job, Outcome.HELD, _WINDOW_CLOSED)
+        if job.may_be_there and is_too_late(candidate.invite):
+            return self._unsent(job, Outcome.NOT_SENT, _TOO_LATE)
         if not job.attempts:
             job.began = turn
         job.attempts += 1
+        job.is_refused = False
         try:
             answer = await self._client.send_once(candidate.invite)
         except InviteNotSentError as refusal:
-            job.refusal = refusal.reason
+            job.refusal, job.is_refused = refusal.reason, True
             self._note_refusal(refusal, turn)
             if self._is_given_up(job, refusal):
                 return self._not_sent(job)
             self._queue_later(job, self._backoff.delay(job.attempts, 0.0, refusal.retry_after) or 0.0)
             return None
         except (InviteRejectedError, InviteUnknownError) as failure:
-            self._note(failure)
-            return Ended(candidate, failure.outcome, failure.answer, failure.reason, job.attempts)
+            first = answer_of_first(failure) if job.may_be_there else None
+            if first is None:
+                self._note(failure)
+                return self._unclear(job, failure)
+            answer = first
+            if self._repeats is not None:
+                self._repeats.are_recognised = True
         except asyncio.CancelledError:  # see _turn
             return Ended(candidate, Outcome.UNKNOWN, None, _IN_FLIGHT, job.attempts)
         self._note_taken()
         self._pacer.accepted()
         return Ended(candidate, Outcome.ACCEPTED, answer, None, job.attempts)
 
+    def _unclear(self, job: _Job, failure: SendError) -> Ended | None:
+        """End an invite that was not accepted, unless it is in doubt and is repeated."""
+        invite = job.candidate.invite
+        if not job.may_be_there and (failure.outcome is Outcome.REJECTED or not invite.message_id):
+            return Ended(job.candidate, failure.outcome, failure.answer, failure.reason, job.attempts)
+        # Whatever became of this request, an earlier one may have been taken.
+        reason = failure.reason if job.doubt is None else job.doubt._replace(since=f"It was sent again: {failure.reason}")
+        job.doubt = job.doubt or failure.reason
+        wait = self._backoff.delay(job.attempts, 0.0) or 0.0
+        is_known = failure.reason.code is ReasonCode.ID_TAKEN  # and the next answer would prove nothing
+        if is_known or self.stopped.is_set() or invite.repeat_until is None or is_too_late(invite, wait):
+            answer = failure.answer if failure.outcome is Outcome.UNKNOWN else None
+            return Ended(job.candidate, Outcome.UNKNOWN, answer, reason, job.attempts)
+        self._queue_later(job, wait)
+        return None
+
     def _not_sent(self, job: _Job) -> Ended:
-        return Ended(job.candidate, Outcome.NOT_SENT, None, job.refusal or self.not_begun, job.attempts)
+        return self._unsent(job, Outcome.NOT_SENT, job.refusal or self.not_begun)
+
+    def _unsent(self, job: _Job, outcome: Outcome, reason: Reason) -> Ended:
+        if job.doubt is not None:  # by this try; of the doubts of earlier ones, the recorder knows
+            return Ended(job.candidate, Outcome.UNKNOWN, None, job.doubt, job.attempts)
+        return Ended(job.candidate, outcome, None, reason, job.attempts)
 
     def _note_refusal(self, refusal: InviteNotSentError, turn: float) -> None:
         if refusal.account_fault or not refusal.retryable:  # refused for good

@@ -1,0 +1,51 @@
+"""
+Whether invites in doubt may be sent again with the same id.
+
+No answer says whether the vendor recognises a repeat: only a refusal with status 23 does, at once or in its logs. So
+until one was recognised, invites are repeated one at a time: if ids are ignored, one person gets a second SMS, not all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
+from airflow_provider_omnichat.api.errors import SmsLogsError
+from airflow_provider_omnichat.api.logs import SmsLogs
+from airflow_provider_omnichat.api.retry import Backoff
+
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 15.0
+
+
+class Repeats:
+    """What is known of the vendor; *log_delay* is after how many seconds a message that was taken is in its logs."""
+
+    def __init__(self, client: AsyncOmnichatClient, log_delay: float) -> None:
+        self._log_delay = log_delay
+        self._logs = SmsLogs(client, backoff=Backoff(budget=log_delay, first=1.0))
+        self.are_recognised = False
+        self.refusal: str | None = None
+        """Why nothing more must be repeated; None if it may be."""
+
+    async def verify(self, message_id: str) -> None:
+        """
+        Look at what became of a repeat, until that is known or *log_delay* has passed.
+
+        :raises IdsIgnoredError: the message was delivered twice.
+        """
+        end, wait = monotonic() + self._log_delay, _FIRST_WAIT_SECONDS
+        while not self.are_recognised:
+            try:
+                rows = (await self._logs.rows_of([message_id])).get(message_id, ())
+            except SmsLogsError as error:
+                self.refusal = f"{error}. Without them, nobody knows whether the vendor recognises a repeat"
+                return
+            self.are_recognised = any(row.is_repeat for row in rows)
+            left = end - monotonic()
+            if left <= 0 and len(rows) > 1 and not self.are_recognised:
+                self.refusal = "the logs have two messages under one id, and the vendor has refused neither"
+            if left <= 0:
+                return
+            await asyncio.sleep(min(wait, left) if not self.are_recognised else 0)
+            wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
