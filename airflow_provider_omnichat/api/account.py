@@ -34,8 +34,8 @@ class Account:
     """
     A checked account. *application_key*, *integration_type* and *sender* are those of invites that name none.
 
-    :param repeat_seconds: how long after its first request an invite may be repeated with the same id: most of the grace
-        period of the vendor's idempotent sending. None if the vendor has not enabled that.
+    :param repeat_seconds: for how long after its first request an invite may be repeated with the same id: most of the
+        grace period of the vendor's idempotent sending. None if the vendor has not enabled that.
     :param log_delay: seconds after which a message that was taken is in the SMS logs.
     """
 

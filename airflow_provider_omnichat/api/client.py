@@ -63,8 +63,7 @@ class OmnichatClient:
         """
         Send one invite, and again within the backoff's budget after a failure with which nothing was sent.
 
-        These are: no connection, 429, and 503 with ``Retry-After``. So is one whose outcome is not known, as long as the
-        invite says that the vendor recognises a repeat.
+        These are: no connection, 429, and 503 with ``Retry-After``. A doubt is repeated as long as the invite says so.
 
         :return: the answer of an accepted invite.
         :raises InviteRejectedError: the vendor refused it.
@@ -126,8 +125,8 @@ class OmnichatClient:
         hint = HTTP_HINTS.get(response.status) or "the vendor or a server on the way is in trouble; try again later"
         if key is None and response.status == 403:
             hint = (
-                "the credentials are right, but lack the scope sms:logs:read (or are not allowed from this IP address): invites"
-                " with a link of yours may be sent, and cannot be looked up"
+                "the credentials are right, but lack the scope sms:logs:read (or are not allowed from this IP address):"
+                " invites with a link of yours can be sent, and not be looked up"
             )
         if response.status == 404:
             path = urlsplit(host).path

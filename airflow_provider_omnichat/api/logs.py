@@ -220,7 +220,8 @@ def _were_delivered_twice(rows: Sequence[LoggedMessage], seconds: float) -> bool
     """Return whether two messages with one id were delivered that were sent within so many seconds."""
     times = [row.sent_at for row in rows if row.status.delivery is Delivery.DELIVERED]
     return any(
-        None in (one, other) or abs((one - other).total_seconds()) <= seconds for one, other in combinations(times, 2)
+        one is None or other is None or abs((one - other).total_seconds()) <= seconds
+        for one, other in combinations(times, 2)
     )
 
 

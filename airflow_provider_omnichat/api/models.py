@@ -14,31 +14,35 @@ if TYPE_CHECKING:
 
 
 class Invite(Protocol):
-    """
-    One SMS invite, checked and ready to be sent by one of the vendor's APIs. Its ``repr`` hides number and text.
-
-    :param to: phone number in international format, digits only: ``41793026727``.
-    :param link_placeholder: the piece of *message* that the server replaces by a link; empty if it replaces none.
-    :param contents: all that makes it another invite to a person who approves it.
-    :param message_id: the id that is ours, and the same for every request of it; None or empty if it has none.
-    :param is_repeat: whether an earlier try may have sent it under that id.
-    :param repeat_until: POSIX time until which it may be repeated although it may have been taken; None for never.
-    """
+    """One SMS invite, checked and ready to be sent by one of the vendor's APIs. Its ``repr`` hides number and text."""
 
     @property
-    def to(self) -> str: ...
+    def to(self) -> str:
+        """The phone number in international format, digits only: ``41793026727``."""
+
     @property
-    def message(self) -> str: ...
+    def message(self) -> str:
+        """The text."""
+
     @property
-    def link_placeholder(self) -> str: ...
+    def link_placeholder(self) -> str:
+        """The piece of the text that the server replaces by a link; empty if it replaces none."""
+
     @property
-    def contents(self) -> tuple[str, ...]: ...
+    def contents(self) -> tuple[str, ...]:
+        """All that makes it another invite to a person who approves it."""
+
     @property
-    def message_id(self) -> str | None: ...
+    def message_id(self) -> str | None:
+        """The id that is ours, and the same for every request of it; None or empty if it has none."""
+
     @property
-    def is_repeat(self) -> bool: ...
+    def is_repeat(self) -> bool:
+        """Whether an earlier try may have sent it under that id."""
+
     @property
-    def repeat_until(self) -> float | None: ...
+    def repeat_until(self) -> float | None:
+        """POSIX time until which it may be repeated although it may have been taken; None for never."""
 
     def request(self) -> HttpRequest:
         """Build the request that sends it."""

@@ -35,15 +35,18 @@ class OmniInvite:
 
     @property
     def contents(self) -> tuple[str, ...]:
+        """See :class:`.Invite`."""
         return (self.to, self.message, self.link_placeholder, self.application_key, self.integration_type)
 
     def request(self) -> HttpRequest:
+        """See :class:`.Invite`."""
         # https://www.infobip.com/docs/api (OMNI Chat, "send invite")
         to, placeholder, message = as_json(self.to), as_json(self.link_placeholder), as_json(self.message)
         body = f'{{"to": {to}, "linkPlaceholder": {placeholder}, "message": {message}}}'
         return HttpRequest("POST", _path(self.application_key, self.integration_type), JSON_HEADERS, body.encode())
 
     def read(self, response: HttpResponse, secrets: Collection[str] = ()) -> InviteAnswer:
+        """See :class:`.Invite`."""
         return read_answer(response, self, secrets)
 
     def __repr__(self) -> str:

@@ -63,9 +63,11 @@ class SmsInvite:
 
     @property
     def contents(self) -> tuple[str, ...]:
+        """See :class:`.Invite`."""
         return (self.to, self.message, self.sender or "", str(self.shorten_links))
 
     def request(self) -> HttpRequest:
+        """See :class:`.Invite`."""
         # https://www.infobip.com/docs/api/channels/sms/outbound-sms/send-sms-messages
         destination = {"to": self.to, "messageId": self.message_id}
         message: dict[str, Any] = {"destinations": [destination], "content": {"text": self.message}}
@@ -84,6 +86,7 @@ class SmsInvite:
         return HttpRequest("POST", "/sms/3/messages", JSON_HEADERS, body.encode())
 
     def read(self, response: HttpResponse, secrets: Collection[str] = ()) -> InviteAnswer:
+        """See :class:`.Invite`."""
         try:
             return read_answer(response, self, secrets, lambda payload: self._own(payload, response.status), _HINTS)
         except InviteRejectedError as error:

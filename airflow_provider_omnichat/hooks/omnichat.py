@@ -156,9 +156,7 @@ class OmnichatHook(BaseHook):
         from airflow_provider_omnichat.campaign.checks.invite import route_of
         from airflow_provider_omnichat.campaign.phone.number import normalise_number
 
-        route = route_of(
-            self.account, link_placeholder, application_key, integration_type, link, sender, shorten_links
-        )
+        route = route_of(self.account, link_placeholder, application_key, integration_type, link, sender, shorten_links)
         return route.invite(normalise_number(to, default_region), message, {})
 
     @leaves_no_locals
@@ -202,7 +200,9 @@ class OmnichatHook(BaseHook):
         given = (to, message, link_placeholder, application_key, integration_type, default_region)
         invite = self.check_invite(*given, link, sender, shorten_links)
         if isinstance(invite, SmsInvite):
-            invite = Retake(seconds=self.account.repeat_seconds).repeatable(replace(invite, message_id=str(uuid4())), None)
+            invite = Retake(seconds=self.account.repeat_seconds).repeatable(
+                replace(invite, message_id=str(uuid4())), None
+            )
         return self.get_conn().send_invite(invite)
 
     def test_connection(self) -> tuple[bool, str]:

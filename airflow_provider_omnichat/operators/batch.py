@@ -13,8 +13,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 from airflow_provider_omnichat.api.errors import AccountError
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers, shown_address
-from airflow_provider_omnichat.campaign.checks.partition import Partition
 from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults, route_of
+from airflow_provider_omnichat.campaign.checks.partition import Partition
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
 from airflow_provider_omnichat.campaign.checks.text import MessageTemplate, message_template
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace, Records, Rules
@@ -32,7 +32,12 @@ from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
 from airflow_provider_omnichat.tasks.ending import Ending, add_to_asset_events, raise_if_empty
 from airflow_provider_omnichat.tasks.fields import Field, Kind, table, templated
 from airflow_provider_omnichat.tasks.ledger import batch_ledger, campaign_name
-from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, is_template, refuse_wrong_route, route_arguments
+from airflow_provider_omnichat.tasks.route_arguments import (
+    ROUTE_FIELDS,
+    is_template,
+    refuse_wrong_route,
+    route_arguments,
+)
 from airflow_provider_omnichat.tasks.short_errors import short_errors
 
 if TYPE_CHECKING:
@@ -77,8 +82,8 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
     :param link_placeholder: the piece of the text that the server replaces with the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
     :param integration_type: the channel that the invites lead to; that of the connection if None. (templated)
-    :param link: your own link in place of the vendor's, which takes fields as *message* does, URL-encoded: the invite then
-        goes out through the SMS API, without application (``docs/how-to/own-link.md``). (templated; shown as *message* is)
+    :param link: your own link in place of the vendor's, which takes fields as *message* does, URL-encoded; the invite
+        then goes out through the SMS API (``docs/how-to/own-link.md``). (templated; shown as *message* is)
     :param sender: what the phone shows as sender, with *link*: 3-11 letters and digits, or 3-14 digits; that of the
         connection if None. (templated)
     :param shorten_links: whether the vendor shortens *link* and counts clicks.

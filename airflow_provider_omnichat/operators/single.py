@@ -59,10 +59,8 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
     :param link_placeholder: the piece of *message* that the server replaces with the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
     :param integration_type: the channel that the invite leads to; that of the connection if None. (templated)
-    :param link: your own link in place of the vendor's, which takes fields as *message* does, URL-encoded: the invite then
-        goes out through the SMS API, without application (``docs/how-to/own-link.md``). (templated; shown as *message* is)
-    :param sender: what the phone shows as sender, with *link*: 3-11 letters and digits, or 3-14 digits; that of the
-        connection if None. (templated)
+    :param link: your own link in place of the vendor's, through the SMS API (``docs/how-to/own-link.md``). (templated)
+    :param sender: what the phone shows as sender, with *link*; that of the connection if None. (templated)
     :param shorten_links: whether the vendor shortens *link* and counts clicks.
     :param omnichat_conn_id: the ``omnichat`` connection. (templated)
     :param default_region: the country of numbers without a country code, as two letters: ``CH``. (templated)

@@ -134,7 +134,11 @@ def test_a_time_out(wire, hook_for):
     [
         (answer(200, {"results": []}), True, "the login is right. No invite was sent."),
         (answer(200, {"results": 1}), False, "but not with a list of messages; is this the vendor's host?"),
-        (answer(403, {"errorCode": "E403"}), False, "E403: the credentials are right, but lack the scope sms:logs:read"),
+        (
+            answer(403, {"errorCode": "E403"}),
+            False,
+            "E403: the credentials are right, but lack the scope sms:logs:read",
+        ),
         (answer(401, {"errorCode": "E401"}), False, "HTTP 401 E401: the connection's login, key or token is wrong"),
     ],
 )

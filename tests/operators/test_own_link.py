@@ -65,7 +65,10 @@ def test_the_link_is_put_in_here_and_no_application_is_needed(vendor, tmp_path):
     assert run.succeeded, run.error
     (body,) = server.requests
     (message,) = body["messages"]
-    assert message["content"]["text"] == "Hello Zoé & Co, follow us at https://t.me/acme_bot?start=a%2Fb%3Fc&n=Zo%C3%A9%20%26%20Co"
+    assert (
+        message["content"]["text"]
+        == "Hello Zoé & Co, follow us at https://t.me/acme_bot?start=a%2Fb%3Fc&n=Zo%C3%A9%20%26%20Co"
+    )
     assert message["sender"] == "Acme1"
     assert message["options"].keys() == {"campaignReferenceId"}
     assert number(0) not in message["options"]["campaignReferenceId"]
@@ -128,8 +131,7 @@ def test_a_dry_run_counts_the_real_link_and_points_at_a_bad_one(vendor):
     preview = run.xcom["return_value"]["preview"]
     assert preview["segments"]["by_encoding"]["UCS-2"]["invites"] == 2
     said = {each["what"] for each in preview["noticed"]}
-    assert {text.split(" ")[0:2][1] for text in said} == {"link"}
-    assert len(said) == 2
+    assert len([text for text in said if text.startswith("the link ")]) == 2
     assert server.requests == []
 
 
@@ -168,12 +170,12 @@ def test_a_vendor_that_ignores_ids_is_noticed_after_one_person(vendor):
 
 
 @needs_store
-def test_without_the_logs_only_one_is_repeated_and_the_others_are_told_why(vendor, caplog):
+def test_without_the_logs_only_one_is_repeated_and_the_others_are_told_why(vendor, capfd):
     server = vendor(*["drop-before"] * 3, logs_status=403, idempotent_sending=True)
     run = run_task(linked(people(4)))
     assert counts(run) == {"accepted": 2, "unknown": 2}
     assert len(server.requests) == 5
-    assert "sms:logs:read" in caplog.text
+    assert "sms:logs:read" in "".join(capfd.readouterr())
 
 
 @needs_store

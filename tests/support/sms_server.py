@@ -14,7 +14,13 @@ from urllib.parse import parse_qs, urlsplit
 
 PENDING = {"groupId": 1, "groupName": "PENDING", "id": 26, "name": "PENDING_ACCEPTED", "description": "accepted"}
 DELIVERED = {"groupId": 3, "groupName": "DELIVERED", "id": 5, "name": "DELIVERED_TO_HANDSET", "description": "done"}
-DUPLICATE = {"groupId": 5, "groupName": "REJECTED", "id": 23, "name": "REJECTED_DUPLICATE_MESSAGE_ID", "description": ""}
+DUPLICATE = {
+    "groupId": 5,
+    "groupName": "REJECTED",
+    "id": 23,
+    "name": "REJECTED_DUPLICATE_MESSAGE_ID",
+    "description": "",
+}
 
 
 class SmsServer:
@@ -61,7 +67,12 @@ class SmsServer:
                 sent = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "+0000")
                 ids = {"messageId": to["messageId"], "destination": to["to"], "sentAt": sent, "messageCount": 1}
                 self.rows.insert(0, {**ids, "status": ended})
-        answer = {"messageId": to["messageId"], "destination": to["to"], "status": status, "details": {"messageCount": 1}}
+        answer = {
+            "messageId": to["messageId"],
+            "destination": to["to"],
+            "status": status,
+            "details": {"messageCount": 1},
+        }
         return (200 if play != "drop-after" else None), {"messages": [answer]}
 
     def read(self, query: dict[str, list[str]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What an invite must be before it may be sent, and by which of the vendor's APIs: a route makes the invites of a list."""
+"""What an invite must be before it may be sent, and by which of the vendor's APIs: its route."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def route_of(
     sender: object = None,
     shorten_links: bool = False,
 ) -> OmniRoute | SmsRoute:
-    """Return the route of a task's arguments; the account says what they do not. An InvalidInviteError names a wrong one."""
+    """Return the route of a task's arguments; an InvalidInviteError names a wrong one. The account fills in others."""
     if link is None:
         return OmniRoute(
             link_placeholder,

@@ -117,9 +117,9 @@ def refuse_too_long(text: str, placeholder: str = "") -> None:
 
 
 def link_template(link: str) -> MessageTemplate:
-    """Parse the link of a list, whose fields are URL-encoded; raise InvalidInviteError if no row could make a URL of it."""
+    """Parse a list's link, whose fields are URL-encoded; raise InvalidInviteError if no row could make a URL of it."""
     try:
-        template = MessageTemplate(link.strip() if isinstance(link, str) else link, "link", _url_part)
+        template = MessageTemplate(link.strip(), "link", _url_part)
     except ValueError as error:
         raise InvalidInviteError.of("link", ReasonCode.NOT_A_LINK, str(error)) from None
     check_link(template.render(dict.fromkeys(template.fields, "x")))

@@ -8,7 +8,7 @@ documented to list invites of the OMNI Chat API. So nothing is ever sent because
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -50,7 +50,7 @@ class LookUp:
         self._logs = SmsLogs(client, backoff=Backoff(budget=patience, first=1.0))
         self._log_delay = log_delay
 
-    async def find_ids(self, ended: Mapping[str, datetime]) -> AsyncIterator[LoggedMessage]:
+    async def find_ids(self, ended: Mapping[str, datetime]) -> AsyncGenerator[LoggedMessage]:
         """
         Yield what is found of message ids, each once.
 
@@ -72,8 +72,9 @@ class LookUp:
 
     async def find(self, number: str, doubt: Entry) -> Settlement | None:
         """
-        Return the settlement if a message has the id of the doubt, or if it has none, if exactly one went to the number
-        around the time of the claim.
+        Return the settlement of a doubt that is found.
+
+        By its id; if it has none, it is found if exactly one message went to the number around the time of the claim.
 
         :raises SmsLogsError: the logs cannot be read.
         """

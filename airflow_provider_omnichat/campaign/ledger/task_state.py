@@ -79,7 +79,9 @@ class CheckedStore:
         try:
             return bytes.fromhex(key)
         except (TypeError, ValueError) as error:
-            raise LedgerError("The key of message ids in the task state store cannot be read; nothing was sent") from error
+            raise LedgerError(
+                "The key of message ids in the task state store cannot be read; nothing was sent"
+            ) from error
 
 
 class StateStoreLedger:

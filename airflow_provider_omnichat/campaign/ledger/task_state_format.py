@@ -259,7 +259,8 @@ def _read_chunk(number: int, key: str, data: Any) -> Slice:
         if "people" in data:
             people = {at: Person.from_json(data["people"][str(at)]) for at in doubts}
         else:  # an earlier version wrote it, with the times of the first claim and the last
-            people = dict.fromkeys(doubts, Person(None, None, *map(datetime.fromisoformat, data["claimed"])))
+            begin, end = map(datetime.fromisoformat, data["claimed"])
+            people = dict.fromkeys(doubts, Person(None, None, begin, end))
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         raise LedgerError(
             f"The value {key} of the task state store's journal cannot be read; nothing was sent"

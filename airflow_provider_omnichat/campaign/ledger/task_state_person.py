@@ -45,7 +45,8 @@ class Person(NamedTuple):
         """Read what :meth:`to_json` returned."""
         key, number, *times = data
         mark = times.pop() if isinstance(times[-1], str) else None
-        return cls(key, number, *(datetime.fromtimestamp(times[at], UTC) for at in (0, -1)), mark)
+        begin, end = (datetime.fromtimestamp(times[at], UTC) for at in (0, -1))
+        return cls(key, number, begin, end, mark)
 
     def to_json(self) -> list[Any]:
         """Return plain data for the store."""

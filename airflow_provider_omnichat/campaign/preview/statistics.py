@@ -99,9 +99,14 @@ class Preview:
                 _count(self.outside, character)
         if isinstance(invite, SmsInvite):
             if outside_gsm7(invite.link):
-                self._notice("the link has characters outside GSM-7, so that an SMS holds 70 instead of 160", checked.position)
+                self._notice(
+                    "the link has characters outside GSM-7, so that an SMS holds 70 instead of 160", checked.position
+                )
             if len(invite.link) > _LONG_LINK:
-                self._notice(f"the link is longer than {_LONG_LINK} characters; shorten_links=True makes it short", checked.position)
+                self._notice(
+                    f"the link is longer than {_LONG_LINK} characters; shorten_links=True makes it short",
+                    checked.position,
+                )
         if invite.to.endswith(_ROUNDED):
             self._notice("the number ends in five zeros or more; a spreadsheet may have rounded it", checked.position)
         for word in set(_NO_VALUE.findall(invite.message)) - self._meant:

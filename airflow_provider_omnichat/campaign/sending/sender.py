@@ -350,7 +350,9 @@ class Sender:
         if not job.may_be_there and (failure.outcome is Outcome.REJECTED or not invite.message_id):
             return Ended(job.candidate, failure.outcome, failure.answer, failure.reason, job.attempts)
         # Whatever became of this request, an earlier one may have been taken.
-        reason = failure.reason if job.doubt is None else job.doubt._replace(since=f"It was sent again: {failure.reason}")
+        reason = (
+            failure.reason if job.doubt is None else job.doubt._replace(since=f"It was sent again: {failure.reason}")
+        )
         job.doubt = job.doubt or failure.reason
         wait = self._backoff.delay(job.attempts, 0.0) or 0.0
         is_known = failure.reason.code is ReasonCode.ID_TAKEN  # and the next answer would prove nothing

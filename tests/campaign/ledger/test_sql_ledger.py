@@ -290,7 +290,9 @@ class TestOnce:
         with pytest.raises(
             InviteUnknownError, match=r"In doubt since an earlier run of this campaign: monday at .*: read time"
         ):
-            send_at_most_once(INVITE, send=never, ledger=ledger("tuesday"), campaign=CAMPAIGN, retake=Retake(resend=True))
+            send_at_most_once(
+                INVITE, send=never, ledger=ledger("tuesday"), campaign=CAMPAIGN, retake=Retake(resend=True)
+            )
 
     def test_what_the_first_run_could_not_send_the_second_does(self, ledger: Callable[..., SqlLedger]) -> None:
         def refused(_: Invite) -> InviteAnswer:

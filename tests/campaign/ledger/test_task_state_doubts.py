@@ -24,8 +24,8 @@ from airflow_provider_omnichat.campaign.ledger.interface import (
     LedgerError,
     Settlement,
 )
-from airflow_provider_omnichat.campaign.ledger.retake import claim as claim_again
 from airflow_provider_omnichat.campaign.ledger.retake import Retake, reason_of, still_in_doubt
+from airflow_provider_omnichat.campaign.ledger.retake import claim as claim_again
 from airflow_provider_omnichat.campaign.ledger.task_state import StateStoreLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS, doubts_in_store, settle_in_store
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal

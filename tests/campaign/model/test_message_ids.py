@@ -40,7 +40,8 @@ def test_another_invite_has_another_id(other):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"message": "Hi"}, {"sender": "ACME"}, {"account": "https://other.example.com"}, {"shorten_links": True}]
+    "changed",
+    [{"message": "Hi"}, {"sender": "ACME"}, {"account": "https://other.example.com"}, {"shorten_links": True}],
 )
 def test_what_is_sent_changes_only_the_second_part(changed):
     first, second = (each.message_id.split("-") for each in (named(), named(replace(INVITE, **changed))))
