@@ -77,8 +77,8 @@ class IdsIgnoredError(OmnichatError):
 
     def __str__(self) -> str:
         return (
-            f"The vendor's logs show {self.messages} messages that were delivered twice under one id: idempotent sending"
-            " is not enabled for this account. Set idempotent_sending to false in the connection, and ask the vendor"
+            f"The vendor's logs show {self.messages} messages that were delivered twice under one id: idempotent"
+            " sending is not enabled for this account. Set idempotent_sending to false in the connection"
         )
 
 

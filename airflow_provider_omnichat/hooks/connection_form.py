@@ -30,7 +30,7 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "idempotent_sending": {
         "label": "Idempotent sending",
-        "description": "Repeat invites in doubt, of tasks with a link. Only if the vendor has enabled it for the account.",
+        "description": "Repeat invites in doubt, with a link of yours. Only if the vendor has enabled it for you.",
         "schema": {"type": ["boolean", "null"], "default": False},
     },
     "idempotency_grace": {

@@ -281,3 +281,14 @@ def test_nothing_shows_the_link_or_the_key(vendor, tmp_path: Path, caplog):
     run = run_task(linked(people(1), link="https://t.me/acme_bot?token=s3cr3t-token"))
     assert run.succeeded
     assert "s3cr3t-token" not in f"{run.rendered}{run.xcom}{caplog.text}"
+
+
+@needs_store
+def test_a_later_try_looks_at_the_last_repeat_before_it_makes_another(vendor, kept):
+    server = vendor("drop-after", repeats="ignored", idempotent_sending=True)
+    first = run_task(linked(people(1), **kept))
+    assert first.state == "failed"
+    server.plays.extend(["drop-after"] * 3)
+    again = run_task(linked(people(4), **kept), store=first.store, try_number=2)
+    assert "Set idempotent_sending to false" in str(again.error)
+    assert sorted(server.sms.values()) == [1, 1, 1, 2], "the second try stops before it repeats anything"

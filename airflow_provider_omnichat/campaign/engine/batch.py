@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.commit_groups import CommitGroups
 from airflow_provider_omnichat.campaign.engine.doubts import Doubts
 from airflow_provider_omnichat.campaign.engine.patience import Patience
-from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
+from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace
 from airflow_provider_omnichat.campaign.engine.process import GRACE_SECONDS, StopSignal, WorkerThread
 from airflow_provider_omnichat.campaign.engine.progress import Log, Progress, Publish
 from airflow_provider_omnichat.campaign.engine.recorder import Recorder
@@ -98,7 +99,7 @@ class Batch:
             concurrency=pace.concurrency,
             retry_budget=pace.retry_budget,
             ended=self._end,
-            repeats=None if pace.repeat_seconds is None else Repeats(client, pace.log_delay),
+            repeats=self._repeats(client, pace),
         )
         self._groups = CommitGroups(pacer, self.sender, pace.concurrency, storage.group_factor)
         self._doubts = Doubts(client, storage, writer, self._recorder, report, pace)
@@ -139,6 +140,13 @@ class Batch:
         await stop.wait()
         self._report.was_stopped = True
         await self.sender.abandon(GRACE_SECONDS)
+
+    def _repeats(self, client: AsyncOmnichatClient, pace: Pace) -> Repeats | None:
+        if pace.repeat_seconds is None:
+            return None
+        return Repeats(
+            client, pace.log_delay, partial(self._writer.call, self._storage.note_repeat), self._storage.last_repeat
+        )
 
     def _end(self, ended: Ended) -> None:
         if not self._doubts.keeps(ended):

@@ -109,7 +109,7 @@ class PatientLedger(_Patient):
         super().__init__(patience)
         self._ledger = ledger
         self.group_factor = ledger.group_factor
-        self.id_key = ledger.id_key
+        self.id_key, self.note_repeat, self.last_repeat = ledger.id_key, ledger.note_repeat, ledger.last_repeat
         self.claim = self._patient(ledger.claim)
         self.find = self._patient(ledger.find)
         self.record = ledger.record  # only flush, which follows, writes

@@ -54,6 +54,7 @@ class Storage:
             """The decided rows that earlier tries have written, by recipient key."""
             has_ids = isinstance(plan.invite.route, SmsRoute)
             self.message_ids = MessageIds(self._ledger.id_key(), plan.campaign) if has_ids else None
+            self.last_repeat = self._ledger.last_repeat() if has_ids else None
         except BaseException:
             self._ledger.close()
             raise
@@ -97,6 +98,15 @@ class Storage:
             self._report.fail(error)
             return {}
         return taken
+
+    def note_repeat(self, message_id: str | None) -> bool:
+        """See :class:`.interface.Ledger`; return whether it is noted."""
+        try:
+            self._ledger.note_repeat(message_id)
+        except OmnichatError as error:
+            self._report.fail(error)
+            return False
+        return True
 
     def settle(self, claim: Claim, settlement: Settlement) -> bool:
         """Settle an invite in doubt; return False if it was no longer in doubt."""

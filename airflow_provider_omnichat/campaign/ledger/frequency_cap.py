@@ -84,7 +84,7 @@ class CappedLedger:
         self._cap = cap
         self._now = now
         self.group_factor = ledger.group_factor
-        self.id_key = ledger.id_key
+        self.id_key, self.note_repeat, self.last_repeat = ledger.id_key, ledger.note_repeat, ledger.last_repeat
         self.find = ledger.find
         self.record = ledger.record
         self.leave_in_doubt = ledger.leave_in_doubt

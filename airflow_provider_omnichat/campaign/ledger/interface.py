@@ -179,6 +179,12 @@ class Ledger(Protocol):
     def id_key(self) -> bytes:
         """Return the random key of its message ids, always the same: the first who asks for it makes it."""
 
+    def note_repeat(self, message_id: str | None) -> None:
+        """Note which id is about to be repeated; durable on return. None once it is known what became of it."""
+
+    def last_repeat(self) -> str | None:
+        """Return what was noted last."""
+
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         """Return what the ledger has of these recipients, by recipient; claim nothing."""
 
@@ -227,6 +233,13 @@ class NoLedger:
     def id_key(self) -> bytes:
         """Make a new key: where nothing is remembered, no later try sends the same invite again."""
         return token_bytes(16)
+
+    def note_repeat(self, message_id: str | None) -> None:
+        """Do nothing."""
+
+    def last_repeat(self) -> str | None:
+        """Return nothing."""
+        return None
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         """Find nothing."""

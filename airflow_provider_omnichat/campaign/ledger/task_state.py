@@ -21,7 +21,7 @@ KEEP_FOREVER = timedelta.max
 """What Airflow calls ``NEVER_EXPIRE``: an entry lives as long as its DAG run, not just 30 days."""
 
 SINGLE_PREFIX = "omnichat:invite:"
-_ID_KEY = "omnichat:message-ids"
+_ID_KEY, _REPEAT = "omnichat:message-ids", "omnichat:repeat"
 _NOT_THERE = object()
 
 
@@ -83,6 +83,14 @@ class CheckedStore:
                 "The key of message ids in the task state store cannot be read; nothing was sent"
             ) from error
 
+    def note_repeat(self, message_id: str | None) -> None:
+        """See :class:`.interface.Ledger`."""
+        self.set(_REPEAT, message_id or "")
+
+    def last_repeat(self) -> str | None:
+        """See :class:`.interface.Ledger`."""
+        return str(self.get(_REPEAT) or "") or None
+
 
 class StateStoreLedger:
     """One key for each recipient, with the vendor's whole answer."""
@@ -91,7 +99,8 @@ class StateStoreLedger:
 
     def __init__(self, store: StateStore) -> None:
         self._store = CheckedStore(store)
-        self.id_key = self._store.id_key
+        self.id_key, self.note_repeat = self._store.id_key, self._store.note_repeat
+        self.last_repeat = self._store.last_repeat
         self.people: dict[str, Person] = {}
         """Whose open claims and doubts were found or claimed, by recipient."""
 

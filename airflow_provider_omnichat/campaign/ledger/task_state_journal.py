@@ -49,7 +49,8 @@ class StateStoreJournal:
 
     def __init__(self, store: StateStore, campaign: str) -> None:
         self._store = CheckedStore(store)
-        self.id_key = self._store.id_key
+        self.id_key, self.note_repeat = self._store.id_key, self._store.note_repeat
+        self.last_repeat = self._store.last_repeat
         self._name = journal_name(campaign)
         self._earlier: dict[bytes, str] = {}
         self._reasons: dict[bytes, Reason] = {}

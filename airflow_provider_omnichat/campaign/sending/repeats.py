@@ -8,6 +8,7 @@ until one was recognised, invites are repeated one at a time: if ids are ignored
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
@@ -19,9 +20,23 @@ _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 15.0
 
 
 class Repeats:
-    """What is known of the vendor; *log_delay* is after how many seconds a message that was taken is in its logs."""
+    """
+    What is known of the vendor.
 
-    def __init__(self, client: AsyncOmnichatClient, log_delay: float) -> None:
+    :param log_delay: seconds after which a message that was taken is in its logs.
+    :param note: keeps the id that is repeated next, for the case that this try is killed before it knows the end.
+    :param last: the id that an earlier try has kept.
+    """
+
+    def __init__(
+        self,
+        client: AsyncOmnichatClient,
+        log_delay: float,
+        note: Callable[[str | None], Awaitable[bool]],
+        last: str | None = None,
+    ) -> None:
+        self.note = note
+        self.last = last
         self._log_delay = log_delay
         self._logs = SmsLogs(client, backoff=Backoff(budget=log_delay, first=1.0))
         self.are_recognised = False

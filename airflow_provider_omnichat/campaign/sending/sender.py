@@ -240,22 +240,38 @@ class Sender:
             if self.stopped.is_set() or repeats.are_recognised:
                 self._queue_once_more(job)
                 continue
-            attempts, invite = job.attempts, job.candidate.invite
+            if repeats.last is not None:  # of a try that was killed before it knew
+                self._parked.put_nowait(job)
+                await self._verify(repeats.last, repeats)
+                continue
+            attempts, repeats.last = job.attempts, job.candidate.invite.message_id
+            try:
+                is_noted = repeats.refusal is None and await repeats.note(repeats.last)
+            except asyncio.CancelledError:  # see _turn
+                await self._make(job, None)
+                raise
+            if not is_noted and repeats.refusal is None:
+                repeats.refusal = "the ledger cannot be written"
             if repeats.refusal is not None:
                 job.refusal = Reason(ReasonCode.SENDING_STOPPED, "Nothing in doubt is repeated", detail=repeats.refusal)
             await self._make(job, None if repeats.refusal is not None else await self._turn())
-            if job.attempts > attempts and invite.message_id and not job.is_refused:
-                await self._verify(invite.message_id, repeats)
+            if job.attempts > attempts and not job.is_refused and repeats.last:
+                await self._verify(repeats.last, repeats)
+            repeats.last = None
 
     async def _verify(self, message_id: str, repeats: Repeats) -> None:
         self._is_verifying = True  # the campaign does not end before
         try:
             await repeats.verify(message_id)
-        except IdsIgnoredError as error:
+            if not repeats.are_recognised and repeats.refusal is None:
+                await repeats.note(None)
+        except IdsIgnoredError as error:  # still noted: a later try stops before it repeats anything
             self.failure = error
             self.stop(str(error))
+        except Exception as bug:
+            self._stop_for(bug)
         finally:
-            self._is_verifying = False
+            self._is_verifying, repeats.last = False, None
             self.news.set()
 
     def _note_busy(self, change: int) -> None:
