@@ -8,15 +8,21 @@ until one was recognised, invites are repeated one at a time: if ids are ignored
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from time import monotonic
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from math import inf
+from time import monotonic, time
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.errors import SmsLogsError
-from airflow_provider_omnichat.api.logs import SmsLogs
+from airflow_provider_omnichat.api.logs import LoggedMessage, SmsLogs, pack
 from airflow_provider_omnichat.api.retry import Backoff
 
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 15.0
+_UNCLEAR = "the logs have two messages under one id, and the vendor has refused neither"
+
+
+def _unreadable(error: SmsLogsError) -> str:
+    return f"{error}. Without them, nobody knows whether the vendor recognises a repeat"
 
 
 class Repeats:
@@ -25,7 +31,7 @@ class Repeats:
 
     :param log_delay: seconds after which a message that was taken is in its logs.
     :param note: keeps the id that is repeated next, for the case that this try is killed before it knows the end.
-    :param last: the id that an earlier try has kept.
+    :param last: the id that an earlier try has kept; nothing else is repeated until it is known what became of it.
     """
 
     def __init__(
@@ -39,14 +45,58 @@ class Repeats:
         self.last = last
         self._log_delay = log_delay
         self._logs = SmsLogs(client, backoff=Backoff(budget=log_delay, first=1.0))
-        self.are_recognised = False
+        self._began, self._wait = monotonic(), _FIRST_WAIT_SECONDS
+        self.are_recognised = self.are_logs_current = False
         self.refusal: str | None = None
         """Why nothing more must be repeated; None if it may be."""
 
-    async def verify(self, message_id: str) -> None:
+    def hold(self, message_id: str) -> None:
+        """Repeat no other until it is known what became of a repeat that was not answered."""
+        self.last, self._began = message_id, monotonic()
+
+    async def choose(self, waiting: Mapping[str, float]) -> tuple[Sequence[str], bool]:
+        """
+        Return which ids to repeat next, and whether the logs do not have them although they should by now.
+
+        Only the repeat of a message that the vendor has taken tells whether it recognises one. If it has taken none,
+        one is repeated after *log_delay*; once the logs have that, they are up to date, and all that they miss may
+        follow. Return none, after a moment, while there is nothing to repeat.
+
+        :param waiting: the POSIX time of the last request, by id.
+        :raises IdsIgnoredError: a message was delivered twice.
+        """
+        waiting = waiting if self.last is None else {self.last: waiting.get(self.last, inf)}
+        rows: dict[str, Sequence[LoggedMessage]] = {}
+        try:
+            for ids in pack(waiting, []):
+                rows |= {} if rows else await self._logs.rows_of(ids)
+        except SmsLogsError as error:
+            if self.last is None:
+                return list(waiting)[:1], False  # its answer may tell
+            self.refusal = _unreadable(error)
+            return [], False
+        self.are_recognised = any(row.is_repeat for found in rows.values() for row in found)
+        is_over = monotonic() - self._began >= self._log_delay
+        if self.are_recognised:
+            return [], False
+        if any(len(found) > 1 for found in rows.values()):
+            self.refusal = _UNCLEAR if is_over else None
+        elif inf in waiting.values():
+            self.last = None if is_over else self.last
+        elif rows:
+            return list(rows)[:1], False
+        missed = [message_id for message_id, at in waiting.items() if not rows and time() - at >= self._log_delay]
+        if missed:
+            return missed if self.are_logs_current else missed[:1], True
+        await asyncio.sleep(self._wait)
+        self._wait = min(2 * self._wait, _LONGEST_WAIT_SECONDS)
+        return [], False
+
+    async def verify(self, message_id: str, was_missed: bool) -> None:
         """
         Look at what became of a repeat, until that is known or *log_delay* has passed.
 
+        :param was_missed: the logs should have had its earlier request, and had not.
         :raises IdsIgnoredError: the message was delivered twice.
         """
         end, wait = monotonic() + self._log_delay, _FIRST_WAIT_SECONDS
@@ -54,12 +104,15 @@ class Repeats:
             try:
                 rows = (await self._logs.rows_of([message_id])).get(message_id, ())
             except SmsLogsError as error:
-                self.refusal = f"{error}. Without them, nobody knows whether the vendor recognises a repeat"
+                self.refusal = _unreadable(error)
                 return
             self.are_recognised = any(row.is_repeat for row in rows)
+            self.are_logs_current = was_missed and len(rows) == 1
+            if self.are_logs_current:
+                return
             left = end - monotonic()
             if left <= 0 and len(rows) > 1 and not self.are_recognised:
-                self.refusal = "the logs have two messages under one id, and the vendor has refused neither"
+                self.refusal = _UNCLEAR
             if left <= 0:
                 return
             await asyncio.sleep(min(wait, left) if not self.are_recognised else 0)

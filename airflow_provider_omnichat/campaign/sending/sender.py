@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from math import inf
 from time import monotonic, time
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.errors import (
@@ -26,6 +26,7 @@ from airflow_provider_omnichat.campaign.model.rows import Candidate
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
 from airflow_provider_omnichat.campaign.sending.repeats import Repeats
 
+_T = TypeVar("_T")
 _DOUBTS_IN_A_ROW = 20
 _SHORT_WAIT_SECONDS = 5.0
 _BUG = "an error in the provider, please report it"
@@ -57,6 +58,8 @@ class _Job:
 
     :param began: the time of the first attempt.
     :param doubt: why this try may have sent it.
+    :param asked_at: POSIX time of the last attempt.
+    :param is_missed: it may be repeated: the logs are up to date and do not have the last attempt.
     """
 
     candidate: Candidate
@@ -65,6 +68,8 @@ class _Job:
     refusal: Reason | None = None
     doubt: Reason | None = None
     is_refused: bool = False  # the last attempt
+    asked_at: float = 0.0
+    is_missed: bool = False
 
     @property
     def may_be_there(self) -> bool:
@@ -122,7 +127,8 @@ class Sender:
         self._queue: asyncio.Queue[_Job] = asyncio.Queue()
         self._refused: dict[asyncio.TimerHandle, _Job] = {}
         self._repeats = repeats
-        self._parked: asyncio.Queue[_Job] = asyncio.Queue()
+        self._parked: dict[str, _Job] = {}
+        self._are_parked = asyncio.Event()
         self._is_verifying = False
         self._next = asyncio.Lock()
         self._put = 0
@@ -178,8 +184,7 @@ class Sender:
         for timer in list(self._refused):
             timer.cancel()
             self._queue_again(timer)
-        while not self._parked.empty():
-            self._queue_once_more(self._parked.get_nowait())
+        self._go_on(self._parked)
 
     async def finish(self) -> None:
         """Wait until all queued invites have ended."""
@@ -198,7 +203,7 @@ class Sender:
 
     async def close(self) -> None:
         """End the tasks; queued invites end as not sent."""
-        if self._queue.qsize() or self._refused or self._parked.qsize():
+        if self._queue.qsize() or self._refused or self._parked:
             self.stop("an error stopped the batch")
         await self.finish()
         for task in self._tasks:
@@ -209,11 +214,12 @@ class Sender:
         while True:
             job, turn = self._next_at_once() or await self._next_in_time()
             if turn is not None and self._must_wait(job):
-                self._parked.put_nowait(job)
+                self._parked[job.candidate.invite.message_id or ""] = job
+                self._are_parked.set()
             else:
                 await self._make(job, turn)
 
-    async def _make(self, job: _Job, turn: float | None) -> None:
+    async def _make(self, job: _Job, turn: float | None) -> Ended | None:
         """Make one request, and end the invite unless it waits to be tried again."""
         self._note_busy(1)
         try:
@@ -227,52 +233,82 @@ class Sender:
             self.ended_count += 1
             self._ended(ended)
             self._queue.task_done()
+        return ended
 
     def _must_wait(self, job: _Job) -> bool:
         repeats = self._repeats
         is_repeat = job.may_be_there and job.candidate.invite.repeat_until is not None
-        return is_repeat and repeats is not None and not repeats.are_recognised
+        return is_repeat and repeats is not None and not repeats.are_recognised and not job.is_missed
 
     async def _repeat_parked(self, repeats: Repeats) -> None:
-        """Repeat one invite after the other, until the vendor has recognised one; then queue them all."""
+        """Repeat one invite after the other, until it is known that all may be."""
         while True:
-            job = await self._parked.get()
+            await self._are_parked.wait()
             if self.stopped.is_set() or repeats.are_recognised:
-                self._queue_once_more(job)
-                continue
-            if repeats.last is not None:  # of a try that was killed before it knew
-                self._parked.put_nowait(job)
-                await self._verify(repeats.last, repeats)
-                continue
-            attempts, repeats.last = job.attempts, job.candidate.invite.message_id
-            try:
-                is_noted = repeats.refusal is None and await repeats.note(repeats.last)
-            except asyncio.CancelledError:  # see _turn
+                self._go_on(self._parked)
+            elif repeats.refusal is not None:
+                why = Reason(ReasonCode.SENDING_STOPPED, "Nothing in doubt is repeated", detail=repeats.refusal)
+                job = self._unpark(next(iter(self._parked)))
+                job.refusal = why
                 await self._make(job, None)
-                raise
-            if not is_noted and repeats.refusal is None:
-                repeats.refusal = "the ledger cannot be written"
-            if repeats.refusal is not None:
-                job.refusal = Reason(ReasonCode.SENDING_STOPPED, "Nothing in doubt is repeated", detail=repeats.refusal)
-            await self._make(job, None if repeats.refusal is not None else await self._turn())
-            if job.attempts > attempts and not job.is_refused and repeats.last:
-                await self._verify(repeats.last, repeats)
-            repeats.last = None
+            else:
+                asked = {message_id: self._asked_at(job) for message_id, job in self._parked.items()}
+                chosen, are_missed = await self._look(repeats.choose(asked)) or ((), False)
+                chosen = [message_id for message_id in chosen if message_id in self._parked]  # not if it was stopped
+                if are_missed and repeats.are_logs_current:
+                    self._go_on(chosen)
+                elif chosen:
+                    await self._repeat(self._unpark(chosen[0]), repeats, are_missed)
 
-    async def _verify(self, message_id: str, repeats: Repeats) -> None:
+    async def _repeat(self, job: _Job, repeats: Repeats, was_missed: bool) -> None:
+        """Repeat one invite, and look at what becomes of it."""
+        attempts, message_id = job.attempts, job.candidate.invite.message_id or ""
+        try:
+            is_noted = await repeats.note(message_id)
+        except asyncio.CancelledError:  # see _turn
+            await self._make(job, None)
+            raise
+        if not is_noted:
+            repeats.refusal = "the ledger cannot be written"
+        ended = await self._make(job, await self._turn() if is_noted else None)
+        if ended is not None and ended.outcome is Outcome.ACCEPTED:
+            await self._look(repeats.verify(message_id, was_missed))
+        elif job.attempts > attempts and not job.is_refused:
+            repeats.hold(message_id)
+            return
+        if self.failure is None and not repeats.are_recognised and repeats.refusal is None:
+            repeats.last = None
+            await repeats.note(None)  # else a later try stops before it repeats anything, or knows at once
+
+    async def _look(self, looking: Awaitable[_T]) -> _T | None:
         self._is_verifying = True  # the campaign does not end before
         try:
-            await repeats.verify(message_id)
-            if not repeats.are_recognised and repeats.refusal is None:
-                await repeats.note(None)
-        except IdsIgnoredError as error:  # still noted: a later try stops before it repeats anything
+            return await looking
+        except IdsIgnoredError as error:
             self.failure = error
             self.stop(str(error))
         except Exception as bug:
             self._stop_for(bug)
         finally:
-            self._is_verifying, repeats.last = False, None
+            self._is_verifying = False
             self.news.set()
+        return None
+
+    def _asked_at(self, job: _Job) -> float:
+        invite = job.candidate.invite
+        return job.asked_at or (invite.repeat_until or 0.0) - (self._client.account.repeat_seconds or 0.0)
+
+    def _unpark(self, message_id: str) -> _Job:
+        job = self._parked.pop(message_id)
+        if not self._parked:
+            self._are_parked.clear()
+        return job
+
+    def _go_on(self, message_ids: Iterable[str]) -> None:
+        for message_id in list(message_ids):
+            job = self._unpark(message_id)
+            job.is_missed = True
+            self._queue_once_more(job)
 
     def _note_busy(self, change: int) -> None:
         self._busy_seconds, self._busy_since = self.busy_seconds, self._clock()
@@ -336,7 +372,7 @@ class Sender:
         if not job.attempts:
             job.began = turn
         job.attempts += 1
-        job.is_refused = False
+        job.is_refused, job.is_missed, job.asked_at = False, False, time()
         try:
             answer = await self._client.send_once(candidate.invite)
         except InviteNotSentError as refusal:
