@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
-from airflow_provider_omnichat.api.errors import SmsLogsError
+from airflow_provider_omnichat.api.errors import IdsIgnoredError, SmsLogsError
 from airflow_provider_omnichat.api.logs import SmsLogs
 from airflow_provider_omnichat.api.retry import Backoff
 
@@ -39,16 +39,24 @@ class Repeats:
         self.last = last
         self._log_delay = log_delay
         self._logs = SmsLogs(client, backoff=Backoff(budget=log_delay, first=1.0))
-        self.are_recognised = False
+        self.are_recognised = self.is_verifying = False
+        self.failure: IdsIgnoredError | None = None
         self.refusal: str | None = None
         """Why nothing more must be repeated; None if it may be."""
 
     async def verify(self, message_id: str) -> None:
-        """
-        Look at what became of a repeat, until that is known or *log_delay* has passed.
+        """Look at what became of a repeat, until that is known or *log_delay* has passed."""
+        self.is_verifying = True
+        try:
+            await self._look(message_id)
+            if not self.are_recognised and self.refusal is None:
+                await self.note(None)
+        except IdsIgnoredError as error:  # still noted: a later try stops before it repeats anything
+            self.failure = error
+        finally:
+            self.is_verifying, self.last = False, None
 
-        :raises IdsIgnoredError: the message was delivered twice.
-        """
+    async def _look(self, message_id: str) -> None:
         end, wait = monotonic() + self._log_delay, _FIRST_WAIT_SECONDS
         while not self.are_recognised:
             try:

@@ -10,13 +10,7 @@ from time import monotonic, time
 from typing import NamedTuple
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
-from airflow_provider_omnichat.api.errors import (
-    IdsIgnoredError,
-    InviteNotSentError,
-    InviteRejectedError,
-    InviteUnknownError,
-    SendError,
-)
+from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError, SendError
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
@@ -105,7 +99,6 @@ class Sender:
         self.news = asyncio.Event()
         """Set whenever an invite begins or ends, and when sending stops."""
         self.stop_reason: str | None = None
-        self.failure: IdsIgnoredError | None = None
         self.started = clock()
         self.taken = 0
         self.refusals = 0
@@ -123,7 +116,6 @@ class Sender:
         self._refused: dict[asyncio.TimerHandle, _Job] = {}
         self._repeats = repeats
         self._parked: asyncio.Queue[_Job] = asyncio.Queue()
-        self._is_verifying = False
         self._next = asyncio.Lock()
         self._put = 0
         self._busy_seconds, self._busy_since = 0.0, self.started
@@ -167,7 +159,8 @@ class Sender:
     @property
     def unended(self) -> int:
         """Claimed invites without an outcome, and one whose repeat is looked at."""
-        return self._put - self.ended_count + (self._is_verifying and not self.stopped.is_set())
+        is_verifying = self._repeats is not None and self._repeats.is_verifying and not self.stopped.is_set()
+        return self._put - self.ended_count + is_verifying
 
     def stop(self, reason: str) -> None:
         """Begin no further request; those under way are left to end. The first reason counts."""
@@ -244,9 +237,9 @@ class Sender:
                 self._parked.put_nowait(job)
                 await self._verify(repeats.last, repeats)
                 continue
-            attempts, repeats.last = job.attempts, job.candidate.invite.message_id
+            attempts, message_id = job.attempts, job.candidate.invite.message_id or ""
             try:
-                is_noted = repeats.refusal is None and await repeats.note(repeats.last)
+                is_noted = repeats.refusal is None and await repeats.note(message_id)
             except asyncio.CancelledError:  # see _turn
                 await self._make(job, None)
                 raise
@@ -255,24 +248,17 @@ class Sender:
             if repeats.refusal is not None:
                 job.refusal = Reason(ReasonCode.SENDING_STOPPED, "Nothing in doubt is repeated", detail=repeats.refusal)
             await self._make(job, None if repeats.refusal is not None else await self._turn())
-            if job.attempts > attempts and not job.is_refused and repeats.last:
-                await self._verify(repeats.last, repeats)
-            repeats.last = None
+            if job.attempts > attempts and not job.is_refused:
+                await self._verify(message_id, repeats)
 
     async def _verify(self, message_id: str, repeats: Repeats) -> None:
-        self._is_verifying = True  # the campaign does not end before
         try:
             await repeats.verify(message_id)
-            if not repeats.are_recognised and repeats.refusal is None:
-                await repeats.note(None)
-        except IdsIgnoredError as error:  # still noted: a later try stops before it repeats anything
-            self.failure = error
-            self.stop(str(error))
         except Exception as bug:
             self._stop_for(bug)
-        finally:
-            self._is_verifying, repeats.last = False, None
-            self.news.set()
+        if repeats.failure is not None:
+            self.stop(str(repeats.failure))
+        self.news.set()
 
     def _note_busy(self, change: int) -> None:
         self._busy_seconds, self._busy_since = self.busy_seconds, self._clock()
