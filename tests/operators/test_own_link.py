@@ -106,7 +106,6 @@ def test_an_sms_ends_with_the_send_window(vendor):
         ({"link": "https://t.me/{a.b}"}, "link template, character 14"),
         ({"sender": "A B"}, "sender: must be 3 to 11 letters and digits"),
         ({"sender": "+41790000000"}, "sender: must be 3 to 11 letters and digits"),
-        ({"link": None, "sender": "ACME"}, "need link"),
         ({"shorten_links": "yes"}, "shorten_links must be True or False"),
     ],
 )
@@ -292,3 +291,11 @@ def test_a_later_try_looks_at_the_last_repeat_before_it_makes_another(vendor, ke
     again = run_task(linked(people(4), **kept), store=first.store, try_number=2)
     assert "Set idempotent_sending to false" in str(again.error)
     assert sorted(server.sms.values()) == [1, 1, 1, 2], "the second try stops before it repeats anything"
+
+
+@needs_store
+def test_a_sender_needs_a_link(vendor):
+    server = vendor()
+    run = run_task(linked(people(1), link=None, sender="ACME"))
+    assert "sender: needs link" in str(run.error)
+    assert server.requests == []

@@ -1,4 +1,4 @@
-"""Which invite in doubt is repeated first, so that all may follow: one whose repeat tells whether ids are recognised."""
+"""Which invite in doubt is repeated first: one whose repeat tells whether all may be."""
 
 from __future__ import annotations
 

@@ -81,6 +81,8 @@ def route_of(
 ) -> OmniRoute | SmsRoute:
     """Return the route of a task's arguments; an InvalidInviteError names a wrong one. The account fills in others."""
     if link is None:
+        if sender or shorten_links:
+            raise InvalidInviteError.of("sender", ReasonCode.UNUSABLE_SENDER, "needs link, as shorten_links does")
         return OmniRoute(
             link_placeholder,
             application_key or account.application_key,

@@ -92,6 +92,7 @@ class Batch:
         self._reader = reader
         self._writer = writer
         self._retake = pace.retake
+        self._repeats = self._make_repeats(client, pace)
         self._recorder = Recorder(report, storage.earlier, pace.retake)
         self.sender = Sender(
             client,
@@ -99,7 +100,7 @@ class Batch:
             concurrency=pace.concurrency,
             retry_budget=pace.retry_budget,
             ended=self._end,
-            repeats=self._repeats(client, pace),
+            repeats=self._repeats,
         )
         self._groups = CommitGroups(pacer, self.sender, pace.concurrency, storage.group_factor)
         self._doubts = Doubts(client, storage, writer, self._recorder, report, pace)
@@ -131,7 +132,8 @@ class Batch:
             self._report.stop_reason = self.sender.stop_reason
             if await self._writer.call(self._storage.close, self._recorder.rows()):
                 self._recorder.note_written()
-            self._report.failure = self._report.failure or self.sender.failure or self._doubts.failure
+            ignored = self._repeats.failure if self._repeats else None
+            self._report.failure = self._report.failure or ignored or self._doubts.failure
             self._report.unwritten = self._recorder.unwritten()
             await rows.close()
 
@@ -141,7 +143,7 @@ class Batch:
         self._report.was_stopped = True
         await self.sender.abandon(GRACE_SECONDS)
 
-    def _repeats(self, client: AsyncOmnichatClient, pace: Pace) -> Repeats | None:
+    def _make_repeats(self, client: AsyncOmnichatClient, pace: Pace) -> Repeats | None:
         if pace.repeat_seconds is None:
             return None
         return Repeats(

@@ -8,12 +8,13 @@ until one was recognised, invites are repeated one at a time: if ids are ignored
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import inf
 from time import monotonic, time
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
-from airflow_provider_omnichat.api.errors import SmsLogsError
+from airflow_provider_omnichat.api.errors import IdsIgnoredError, SmsLogsError
 from airflow_provider_omnichat.api.logs import LoggedMessage, SmsLogs, pack
 from airflow_provider_omnichat.api.retry import Backoff
 
@@ -46,7 +47,9 @@ class Repeats:
         self._log_delay = log_delay
         self._logs = SmsLogs(client, backoff=Backoff(budget=log_delay, first=1.0))
         self._began, self._wait = monotonic(), _FIRST_WAIT_SECONDS
-        self.are_recognised = self.are_logs_current = False
+        self.are_recognised = self.are_logs_current = self.is_looking = False
+        self.failure: IdsIgnoredError | None = None
+        """The vendor has delivered a message twice."""
         self.refusal: str | None = None
         """Why nothing more must be repeated; None if it may be."""
 
@@ -63,8 +66,13 @@ class Repeats:
         follow. Return none, after a moment, while there is nothing to repeat.
 
         :param waiting: the POSIX time of the last request, by id.
-        :raises IdsIgnoredError: a message was delivered twice.
         """
+        chosen: tuple[Sequence[str], bool] = (), False
+        with self._looking():
+            chosen = await self._choose(waiting)
+        return chosen
+
+    async def _choose(self, waiting: Mapping[str, float]) -> tuple[Sequence[str], bool]:
         waiting = waiting if self.last is None else {self.last: waiting.get(self.last, inf)}
         rows: dict[str, Sequence[LoggedMessage]] = {}
         try:
@@ -75,7 +83,7 @@ class Repeats:
                 return list(waiting)[:1], False  # its answer may tell
             self.refusal = _unreadable(error)
             return [], False
-        self.are_recognised = any(row.is_repeat for found in rows.values() for row in found)
+        self.are_recognised |= any(row.is_repeat for found in rows.values() for row in found)
         is_over = monotonic() - self._began >= self._log_delay
         if self.are_recognised:
             return [], False
@@ -97,8 +105,27 @@ class Repeats:
         Look at what became of a repeat, until that is known or *log_delay* has passed.
 
         :param was_missed: the logs should have had its earlier request, and had not.
-        :raises IdsIgnoredError: the message was delivered twice.
         """
+        with self._looking():
+            await self._verify(message_id, was_missed)
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        self.is_looking = True
+        try:
+            yield
+        except IdsIgnoredError as error:
+            self.failure = error
+        finally:
+            self.is_looking = False
+
+    async def settle(self) -> None:
+        """Forget the last repeat, unless a later try should know at once what became of it."""
+        if self.failure is None and not self.are_recognised and self.refusal is None:
+            self.last = None
+            await self.note(None)
+
+    async def _verify(self, message_id: str, was_missed: bool) -> None:
         end, wait = monotonic() + self._log_delay, _FIRST_WAIT_SECONDS
         while not self.are_recognised:
             try:
@@ -107,7 +134,7 @@ class Repeats:
                 self.refusal = _unreadable(error)
                 return
             self.are_recognised = any(row.is_repeat for row in rows)
-            self.are_logs_current = was_missed and len(rows) == 1
+            self.are_logs_current |= was_missed and len(rows) == 1
             if self.are_logs_current:
                 return
             left = end - monotonic()

@@ -10,13 +10,7 @@ from time import monotonic, time
 from typing import NamedTuple, TypeVar
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
-from airflow_provider_omnichat.api.errors import (
-    IdsIgnoredError,
-    InviteNotSentError,
-    InviteRejectedError,
-    InviteUnknownError,
-    SendError,
-)
+from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError, SendError
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
@@ -110,7 +104,6 @@ class Sender:
         self.news = asyncio.Event()
         """Set whenever an invite begins or ends, and when sending stops."""
         self.stop_reason: str | None = None
-        self.failure: IdsIgnoredError | None = None
         self.started = clock()
         self.taken = 0
         self.refusals = 0
@@ -129,7 +122,6 @@ class Sender:
         self._repeats = repeats
         self._parked: dict[str, _Job] = {}
         self._are_parked = asyncio.Event()
-        self._is_verifying = False
         self._next = asyncio.Lock()
         self._put = 0
         self._busy_seconds, self._busy_since = 0.0, self.started
@@ -173,7 +165,8 @@ class Sender:
     @property
     def unended(self) -> int:
         """Claimed invites without an outcome, and one whose repeat is looked at."""
-        return self._put - self.ended_count + (self._is_verifying and not self.stopped.is_set())
+        is_looking = self._repeats is not None and self._repeats.is_looking and not self.stopped.is_set()
+        return self._put - self.ended_count + is_looking
 
     def stop(self, reason: str) -> None:
         """Begin no further request; those under way are left to end. The first reason counts."""
@@ -253,7 +246,7 @@ class Sender:
                 await self._make(job, None)
             else:
                 asked = {message_id: self._asked_at(job) for message_id, job in self._parked.items()}
-                chosen, are_missed = await self._look(repeats.choose(asked)) or ((), False)
+                chosen, are_missed = await self._look(repeats, repeats.choose(asked)) or ((), False)
                 chosen = [message_id for message_id in chosen if message_id in self._parked]  # not if it was stopped
                 if are_missed and repeats.are_logs_current:
                     self._go_on(chosen)
@@ -272,27 +265,22 @@ class Sender:
             repeats.refusal = "the ledger cannot be written"
         ended = await self._make(job, await self._turn() if is_noted else None)
         if ended is not None and ended.outcome is Outcome.ACCEPTED:
-            await self._look(repeats.verify(message_id, was_missed))
+            await self._look(repeats, repeats.verify(message_id, was_missed))
         elif job.attempts > attempts and not job.is_refused:
             repeats.hold(message_id)
             return
-        if self.failure is None and not repeats.are_recognised and repeats.refusal is None:
-            repeats.last = None
-            await repeats.note(None)  # else a later try stops before it repeats anything, or knows at once
+        await repeats.settle()
 
-    async def _look(self, looking: Awaitable[_T]) -> _T | None:
-        self._is_verifying = True  # the campaign does not end before
+    async def _look(self, repeats: Repeats, looking: Awaitable[_T]) -> _T | None:
         try:
             return await looking
-        except IdsIgnoredError as error:
-            self.failure = error
-            self.stop(str(error))
         except Exception as bug:
             self._stop_for(bug)
+            return None
         finally:
-            self._is_verifying = False
+            if repeats.failure is not None:
+                self.stop(str(repeats.failure))
             self.news.set()
-        return None
 
     def _asked_at(self, job: _Job) -> float:
         invite = job.candidate.invite
