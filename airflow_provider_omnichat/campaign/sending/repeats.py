@@ -8,8 +8,7 @@ until one was recognised, invites are repeated one at a time: if ids are ignored
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from math import inf
 from time import monotonic, time
 
@@ -67,10 +66,14 @@ class Repeats:
 
         :param waiting: the POSIX time of the last request, by id.
         """
-        chosen: tuple[Sequence[str], bool] = (), False
-        with self._looking():
-            chosen = await self._choose(waiting)
-        return chosen
+        self.is_looking = True
+        try:
+            return await self._choose(waiting)
+        except IdsIgnoredError as error:
+            self.failure = error
+            return (), False
+        finally:
+            self.is_looking = False
 
     async def _choose(self, waiting: Mapping[str, float]) -> tuple[Sequence[str], bool]:
         waiting = waiting if self.last is None else {self.last: waiting.get(self.last, inf)}
@@ -106,14 +109,9 @@ class Repeats:
 
         :param was_missed: the logs should have had its earlier request, and had not.
         """
-        with self._looking():
-            await self._verify(message_id, was_missed)
-
-    @contextmanager
-    def _looking(self) -> Iterator[None]:
         self.is_looking = True
         try:
-            yield
+            await self._verify(message_id, was_missed)
         except IdsIgnoredError as error:
             self.failure = error
         finally:
