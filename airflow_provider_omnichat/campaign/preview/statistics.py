@@ -67,6 +67,7 @@ class Preview:
         self.segments: Counter[Encoding] = Counter()
         self.outside: Counter[str] = Counter()
         self.too_long = 0
+        self.has_own_link = False
         self.longest = 0
         self.noticed: Counter[str] = Counter()
         self.first_rows: dict[str, list[int]] = {}
@@ -98,6 +99,7 @@ class Preview:
             for character in set(outside_gsm7(invite.message.replace(invite.link_placeholder, ""))):
                 _count(self.outside, character)
         if isinstance(invite, SmsInvite):
+            self.has_own_link = True
             if outside_gsm7(invite.link):
                 self._notice(
                     "the link has characters outside GSM-7, so that an SMS holds 70 instead of 160", checked.position
@@ -156,7 +158,7 @@ class Preview:
             "countries": dict(self.countries.most_common()),
             "segments": {
                 "estimate": True,
-                "assumed_link_length": ASSUMED_LINK_LENGTH,
+                "assumed_link_length": None if self.has_own_link else ASSUMED_LINK_LENGTH,
                 "total": self.segments.total(),
                 "longest": self.longest,
                 "too_long": self.too_long,
