@@ -1,10 +1,14 @@
-"""An invite as a client sends it, the text that its recipient would get, and how many SMS segments that takes."""
+"""What a request asks to send, the text that each recipient would get, and how many SMS segments that takes."""
 
 from __future__ import annotations
 
-import json
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from airflow_provider_omnichat.sandbox.body import Rule, check
+from airflow_provider_omnichat.sandbox.outbox import Receipt
+from airflow_provider_omnichat.sandbox.replies import Problems, object_in
 
 _LINKS = {"FACEBOOK": "https://m.me/sandbox?ref={}", "TELEGRAM": "https://t.me/sandbox?start={}"}
 _OTHER_LINK = "https://example.com/invite?ref={}"
@@ -19,60 +23,60 @@ _MOST_SEGMENTS = 25
 _MOST_BYTES = 4000
 
 
+_FIELDS = {"to": Rule(str, True), "message": Rule(str, True, may_be_empty=False), "linkPlaceholder": Rule(str)}
+_REQUEST = Rule(dict, parts=_FIELDS)
+
+
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """The body of an invite request; what could not be read is empty, and named in ``problems``."""
+    """One SMS that a request asks for; what could not be read is empty. The last three are of the SMS API only."""
 
     to: str
     message: str
-    link_placeholder: str | None
-    problems: dict[str, list[str]]
-    readable: bool = True
+    text: str
+    link_placeholder: str | None = None
+    application_key: str = ""
+    integration_type: str = ""
+    message_id: str | None = None
+    sender: str | None = None
+    options: Mapping[str, object] | None = None
 
 
-_UNREADABLE = Invite("", "", None, {}, readable=False)
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The body of a request: at least one invite; *problems* are None if it is not a JSON object."""
+
+    invites: Sequence[Invite]
+    problems: Problems | None
 
 
-def read_invite(raw: bytes) -> Invite:
+UNREADABLE = Body((Invite("", "", ""),), None)
+
+
+def read_invite(raw: bytes, application_key: str, integration_type: str) -> Body:
     """Read the body of an invite request without ever failing."""
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        return _UNREADABLE
-    if not isinstance(body, dict):
-        return _UNREADABLE
-    problems: dict[str, list[str]] = {}
-    to = _text(body, "to", problems)
-    message = _text(body, "message", problems)
-    placeholder = _text(body, "linkPlaceholder", problems) if body.get("linkPlaceholder") is not None else None
-    if message == "" and "message" not in problems:
-        problems["message"] = ["may not be empty"]
-    return Invite(to, message, placeholder, problems)
+    body, problems = object_in(raw), Problems()
+    if body is None:
+        return UNREADABLE
+    check(body, _REQUEST, "", problems)
+    to, message, placeholder = (None if name in problems else body.get(name) for name in _FIELDS)
+    message = message or ""
+    text = _put_link_in(message, placeholder, integration_type)
+    return Body((Invite(to or "", message, text, placeholder, application_key, integration_type),), problems)
 
 
-def _text(body: dict[str, object], name: str, problems: dict[str, list[str]]) -> str:
-    value = body.get(name)
-    if value is None:
-        problems[name] = ["may not be null"]
-        return ""
-    if not isinstance(value, str):
-        problems[name] = ["must be a string"]
-        return ""
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:  # half of a surrogate pair: JSON can carry it, an SMS cannot
-            problems[name] = ["is not valid Unicode text"]
-            return ""
-    return value
+def answer_invite(receipts: list[Receipt]) -> dict[str, object]:
+    """Return the answer to a request of one invite."""
+    ((to, count, message_id, status),) = ((each.to, each.segments, each.message_id, each.status) for each in receipts)
+    return {"to": to, "messageCount": count, "messageId": message_id, "status": status and status.as_wire()}
 
 
-def put_link_in(invite: Invite, integration_type: str) -> str:
+def _put_link_in(message: str, placeholder: str | None, integration_type: str) -> str:
     """Return the text with a new invite link in place of the placeholder."""
-    if not invite.link_placeholder or invite.link_placeholder not in invite.message:
-        return invite.message
+    if not placeholder or placeholder not in message:
+        return message
     link = _LINKS.get(integration_type, _OTHER_LINK).format(secrets.token_hex(4))
-    return invite.message.replace(invite.link_placeholder, link)
+    return message.replace(placeholder, link)
 
 
 def count_segments(text: str) -> int:
