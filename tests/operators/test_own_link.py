@@ -131,6 +131,8 @@ def test_a_dry_run_counts_the_real_link_and_points_at_a_bad_one(vendor):
     assert preview["segments"]["by_encoding"]["UCS-2"]["invites"] == 2
     said = {each["what"] for each in preview["noticed"]}
     assert len([text for text in said if text.startswith("the link ")]) == 2
+    assert preview["segments"]["assumed_link_length"] is None
+    assert "counted with your own link" in run.xcom["markdown"]
     assert server.requests == []
 
 

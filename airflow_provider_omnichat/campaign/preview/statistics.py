@@ -67,6 +67,7 @@ class Preview:
         self.segments: Counter[Encoding] = Counter()
         self.outside: Counter[str] = Counter()
         self.too_long = 0
+        self.has_own_link = False
         self.longest = 0
         self.noticed: Counter[str] = Counter()
         self.first_rows: dict[str, list[int]] = {}
@@ -91,13 +92,14 @@ class Preview:
         self.countries[country] += 1
         segments = estimate_segments(invite.message, invite.link_placeholder)
         self.messages[segments.encoding] += 1
-        self.segments[segments.encoding] += segments.parts
-        self.longest = max(self.longest, segments.parts)
+        self.segments[segments.encoding] += segments.count
+        self.longest = max(self.longest, segments.count)
         self.too_long += segments.too_long
         if segments.encoding is Encoding.UCS2:
             for character in set(outside_gsm7(invite.message.replace(invite.link_placeholder, ""))):
                 _count(self.outside, character)
         if isinstance(invite, SmsInvite):
+            self.has_own_link = True
             if outside_gsm7(invite.link):
                 self._notice(
                     "the link has characters outside GSM-7, so that an SMS holds 70 instead of 160", checked.position
@@ -121,13 +123,13 @@ class Preview:
 
     def _keep_sample(self, candidate: Candidate, country: str, segments: Segments) -> None:
         # The first of each kind, then the first ones, so that samples differ from each other.
-        kind = (country, segments.encoding, segments.parts)
+        kind = (country, segments.encoding, segments.count)
         is_new = kind not in self._samples_of_kinds and len(self._samples_of_kinds) < _MOST_SAMPLES
         if not is_new and len(self._first_samples) >= _MOST_SAMPLES:
             return
         invite = candidate.invite
         to, message, encoding = mask_number(invite.to), _shown(invite.message), segments.encoding.value
-        sample = Sample(candidate.position, to, country, message, encoding, segments.parts)
+        sample = Sample(candidate.position, to, country, message, encoding, segments.count)
         if is_new:
             self._samples_of_kinds[kind] = sample
         if len(self._first_samples) < _MOST_SAMPLES:
@@ -156,7 +158,7 @@ class Preview:
             "countries": dict(self.countries.most_common()),
             "segments": {
                 "estimate": True,
-                "assumed_link_length": ASSUMED_LINK_LENGTH,
+                "assumed_link_length": None if self.has_own_link else ASSUMED_LINK_LENGTH,
                 "total": self.segments.total(),
                 "longest": self.longest,
                 "too_long": self.too_long,
