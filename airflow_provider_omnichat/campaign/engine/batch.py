@@ -146,9 +146,8 @@ class Batch:
     def _make_repeats(self, client: AsyncOmnichatClient, pace: Pace) -> Repeats | None:
         if pace.repeat_seconds is None:
             return None
-        return Repeats(
-            client, pace.log_delay, partial(self._writer.call, self._storage.note_repeat), self._storage.last_repeat
-        )
+        note = partial(self._writer.call, self._storage.note_repeat)
+        return Repeats(client, pace.log_delay, note, self._storage.last_repeat, pace.repeat_seconds)
 
     def _end(self, ended: Ended) -> None:
         if not self._doubts.keeps(ended):

@@ -15,6 +15,7 @@ from time import monotonic, time
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.errors import IdsIgnoredError, SmsLogsError
 from airflow_provider_omnichat.api.logs import LoggedMessage, SmsLogs, pack
+from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.retry import Backoff
 
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 15.0
@@ -32,6 +33,7 @@ class Repeats:
     :param log_delay: seconds after which a message that was taken is in its logs.
     :param note: keeps the id that is repeated next, for the case that this try is killed before it knows the end.
     :param last: the id that an earlier try has kept; nothing else is repeated until it is known what became of it.
+    :param repeat_seconds: how long after its first request an invite is repeated.
     """
 
     def __init__(
@@ -40,9 +42,11 @@ class Repeats:
         log_delay: float,
         note: Callable[[str | None], Awaitable[bool]],
         last: str | None = None,
+        repeat_seconds: float = 0.0,
     ) -> None:
         self.note = note
         self.last = last
+        self._repeat_seconds = repeat_seconds
         self._log_delay = log_delay
         self._logs = SmsLogs(client, backoff=Backoff(budget=log_delay, first=1.0))
         self._began, self._wait = monotonic(), _FIRST_WAIT_SECONDS
@@ -51,6 +55,10 @@ class Repeats:
         """The vendor has delivered a message twice."""
         self.refusal: str | None = None
         """Why nothing more must be repeated; None if it may be."""
+
+    def first_request_of(self, invite: Invite) -> float:
+        """Return the POSIX time of the first request of an invite in doubt."""
+        return (invite.repeat_until or 0.0) - self._repeat_seconds
 
     def hold(self, message_id: str) -> None:
         """Repeat no other until it is known what became of a repeat that was not answered."""

@@ -245,7 +245,10 @@ class Sender:
                 job.refusal = why
                 await self._make(job, None)
             else:
-                asked = {message_id: self._asked_at(job) for message_id, job in self._parked.items()}
+                asked = {
+                    message_id: job.asked_at or repeats.first_request_of(job.candidate.invite)
+                    for message_id, job in self._parked.items()
+                }
                 chosen, are_missed = await self._look(repeats, repeats.choose(asked)) or ((), False)
                 chosen = [message_id for message_id in chosen if message_id in self._parked]  # not if it was stopped
                 if are_missed and repeats.are_logs_current:
@@ -281,10 +284,6 @@ class Sender:
             if repeats.failure is not None:
                 self.stop(str(repeats.failure))
             self.news.set()
-
-    def _asked_at(self, job: _Job) -> float:
-        invite = job.candidate.invite
-        return job.asked_at or (invite.repeat_until or 0.0) - (self._client.account.repeat_seconds or 0.0)
 
     def _unpark(self, message_id: str) -> _Job:
         job = self._parked.pop(message_id)
