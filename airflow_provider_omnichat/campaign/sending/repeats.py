@@ -2,7 +2,7 @@
 Whether invites in doubt may be sent again with the same id.
 
 No answer says whether the vendor recognises a repeat: only a refusal with status 23 does, at once or in its logs. So
-one is repeated first, of a message that the vendor has taken: if ids are ignored, one person gets a second SMS, not all.
+one is repeated first, of a message that the vendor has: if ids are ignored, one person gets a second SMS, not all.
 """
 
 from __future__ import annotations
