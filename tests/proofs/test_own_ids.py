@@ -22,7 +22,6 @@ from tests.support.tries import Plan, Starter, starter
 from tests.support.vendor import Vendor, vendor
 
 pytestmark = needs_store
-LOGS = ("--logs-lag", "0.2", "--delivery-after", "0.3-0.6")
 KILLS = 10
 
 Ending = tuple[dict[str, Any], int, int]
@@ -52,14 +51,16 @@ class Campaign:
         invites: int,
         seed: int = 1,
         faults: tuple[str, ...] = FAULTS,
+        lag: float = 0.2,
         **given: Any,
     ) -> None:
-        """Run it to its end; *extra* is of the connection, and *given* are arguments of the operator."""
+        """Run it to its end; *extra* is of the connection, *lag* of the logs, *given* are arguments of the operator."""
         home, begin = self._home, time.monotonic()
-        options = [*LOGS, *(part for fault in faults for part in ("--fault", fault))]
+        logs = ("--logs-lag", str(lag), "--delivery-after", f"{lag + 0.1}-{lag + 0.4}")
+        options = [*logs, *(part for fault in faults for part in ("--fault", fault))]
         with vendor(home / "vendor", "--repeated-ids", repeated_ids, "--seed", str(seed), *options) as sandbox:
             environment = {
-                "AIRFLOW_CONN_OMNICHAT_DEFAULT": sandbox.connection(timeout=2, log_delay=2, **extra),
+                "AIRFLOW_CONN_OMNICHAT_DEFAULT": sandbox.connection(timeout=2, log_delay=10 * lag, **extra),
                 "AIRFLOW_CONN_LEDGER": json.dumps({"conn_type": "sqlite", "host": str(home / "ledger.sqlite")}),
             }
             arguments = {
@@ -165,18 +166,19 @@ def test_a_vendor_that_ignores_ids_is_noticed_and_hits_one_person_twice_at_most(
 
 
 @pytest.mark.parametrize(
-    "ledger",
+    ("ledger", "lag"),
     [
-        pytest.param(TABLE, marks=pytest.mark.slow, id="sqlite"),
-        pytest.param({}, marks=pytest.mark.proof, id="state store"),
+        pytest.param(TABLE, 0.2, marks=pytest.mark.slow, id="sqlite"),
+        pytest.param(TABLE, 4, marks=pytest.mark.proof, id="sqlite, slow logs"),
+        pytest.param({}, 4, marks=pytest.mark.proof, id="state store, slow logs"),
     ],
 )
 def test_nor_does_a_kill_between_a_repeat_and_what_the_logs_say_of_it_hit_another(
-    campaign: Campaign, ledger: dict[str, Any]
+    campaign: Campaign, ledger: dict[str, Any], lag: float
 ) -> None:
     faults = ("drop-after:0.5",)
     on = {"idempotent_sending": True}
-    campaign.run("ignored", on, killed_after_each_repeat, invites=20, faults=faults, **ledger)
+    campaign.run("ignored", on, killed_after_each_repeat, invites=20, faults=faults, lag=lag, **ledger)
     assert campaign.kills
     assert campaign.last["state"] == "failed"
     assert campaign.hit_again in ([], [2])
