@@ -11,7 +11,7 @@ from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
-from airflow_provider_omnichat.campaign.ledger.settle import described
+from airflow_provider_omnichat.campaign.ledger.retake import described
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS
 from airflow_provider_omnichat.campaign.model.pages import Page, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.model.place import Place, UnwrittenPlace
@@ -129,7 +129,7 @@ def _in_table(task: SendingTask, conn_id: str, place: Place) -> Settled:
 def _in_store(session: Session, task: SendingTask, place: Place) -> Settled:
     if not has_state_store():
         return Settled([], place)
-    from airflow_provider_omnichat.campaign.ledger.task_state_settled import standing_in_store
+    from airflow_provider_omnichat.campaign.ledger.task_state_doubts import standing_in_store
     from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore  # Airflow 3.3
 
     campaign = task.progress.campaign

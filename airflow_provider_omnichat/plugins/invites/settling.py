@@ -120,8 +120,12 @@ def _in_store(session: Session, task: SendingTask, body: SettleBody, by: str) ->
         raise NotSettledError(
             "It is in no ledger: this Airflow has no task state store, and the task no ledger_conn_id"
         )
-    from airflow_provider_omnichat.campaign.ledger.task_state_doubts import doubts_in_store, settle_in_store
-    from airflow_provider_omnichat.campaign.ledger.task_state_settled import standing_in_store, undo_in_store
+    from airflow_provider_omnichat.campaign.ledger.task_state_doubts import (
+        doubts_in_store,
+        settle_in_store,
+        standing_in_store,
+        undo_in_store,
+    )
     from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore  # Airflow 3.3
 
     end = _lock(session, task)

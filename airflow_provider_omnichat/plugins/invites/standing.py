@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, Standing
-from airflow_provider_omnichat.campaign.sql.values import fitted
+from airflow_provider_omnichat.campaign.sql.values import stored_name
 from airflow_provider_omnichat.hooks.databases import ledger_database
 from airflow_provider_omnichat.plugins.invites.metadata import with_rendered
 from airflow_provider_omnichat.plugins.invites.sending_tasks import ReasonCount, SendingTask
@@ -66,7 +66,9 @@ def _asked(tasks: Sequence[SendingTask], ask: Callable[[], dict[str, Standing]])
     except Exception as error:  # no such connection or table, or a provider that the API server lacks
         problem = f"Airflow's API server cannot reach the ledger ({type(error).__name__})"
     else:
-        return {task.identity: _corrected(task, found.get(fitted(task.identity), Standing.empty())) for task in tasks}
+        return {
+            task.identity: _corrected(task, found.get(stored_name(task.identity), Standing.empty())) for task in tasks
+        }
     return {task.identity: replace(task, problem=f"{_CANNOT_BE_READ}{problem}.") for task in tasks}
 
 
@@ -89,11 +91,11 @@ def forget_recent() -> None:
 
 
 def _in_store(session: Session, task: SendingTask) -> dict[str, Standing]:
-    from airflow_provider_omnichat.campaign.ledger.task_state_settled import standing_in_store
+    from airflow_provider_omnichat.campaign.ledger.task_state_doubts import standing_in_store
     from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore  # Airflow 3.3
 
     standing = standing_in_store(ServerSideStore(session, task), task.progress.campaign).standing
-    return {fitted(task.identity): standing}
+    return {stored_name(task.identity): standing}
 
 
 def _corrected(task: SendingTask, standing: Standing) -> SendingTask:
