@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple, Self
 
-from airflow_provider_omnichat.api.privacy import mask_number, printable
+from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.interface import Claim
 from airflow_provider_omnichat.campaign.model.rows import shown_key
 
@@ -59,6 +59,5 @@ def _kept_key(key: str, identity: str) -> str | None:
     is_number = identity[-_TELLING_DIGITS:] in "".join(filter(str.isdigit, key))
     if not is_number and len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable() and " " not in key:
         return key
-    # Cut first: what is printable takes only so much. The number may be a part of the key.
-    key = printable((shown_key(key, identity) or "")[: 2 * _LONGEST_KEY], (identity,))
+    key = shown_key(key, identity) or ""
     return (key if len(key) <= _LONGEST_KEY else key[: _LONGEST_KEY - 1] + "…") or None
