@@ -33,7 +33,7 @@ _SEED = 11
 _RUN = "november"
 # Tasks of the DAG autumn, the state in which each is drawn, what its tab says then, and the picture.
 _STATES = (
-    ("send_to_nobody", "success", "The list was empty", "invites-empty"),
+    ("send_to_nobody", "skipped", "The list was empty", "invites-empty"),
     ("send_by_day", "deferred", "wait for their send window", "invites-asleep"),
     ("send_again", "up_for_retry", "which Airflow begins by itself", "invites-retry"),
     ("send_until_killed", "failed", "the worker died", "invites-worker-died"),
@@ -63,9 +63,9 @@ class Studio:
         self.api.trigger("welcome")
         await self.open(_tab("welcome", "send_invites"), "has sent no invites")
         await self.draw("invites-before", 560)
-        await self.page.wait_for(_accepted_more_than(700), 180)
+        await self.page.wait_for(_accepted_more_than(700), _PATIENCE_SECONDS)
         await self.draw("invites-during", 900)
-        await self.page.wait_for(f"!!{_FRAME}?.querySelector('button[data-recipient]')", 300)
+        await self.page.wait_for(f"!!{_FRAME}?.querySelector('button[data-recipient]')", _PATIENCE_SECONDS)
         await self.draw("invites-after", 1500)
         await self.settle()
 
@@ -84,7 +84,7 @@ class Studio:
         """Draw tasks with other endings, and the run that has them all."""
         self.api.trigger("autumn")
         await self.open(_tab("autumn", "send_until_killed"), "accepted")
-        await self.page.wait_for(_accepted_more_than(40), 180)
+        await self.page.wait_for(_accepted_more_than(40), _PATIENCE_SECONDS)
         os.kill(self.api.task("autumn", "send_until_killed")["pid"], signal.SIGKILL)
         for task_id, state, says, name in _STATES:
             await asyncio.to_thread(self.api.wait_for, "autumn", task_id, state)
@@ -114,7 +114,7 @@ class Studio:
     async def open(self, address: str, says: str) -> None:
         """Open a page of Airflow, and wait until our frame in it says something."""
         await self.page.open(f"{self.api.url}/{address}")
-        await self.page.wait_for(f"{_TEXT}?.includes({json.dumps(says)})")
+        await self.page.wait_for(f"{_TEXT}?.includes({json.dumps(says)})", _PATIENCE_SECONDS)
 
     async def draw(self, name: str, height: int) -> None:
         """Draw what is seen in the light theme, and in the dark one where that is asked for."""
