@@ -68,11 +68,8 @@ def check_write_token(request: Request, user: GetUserDep, x_csrf_token: Annotate
 
 
 def reference_of(recipient: str) -> str:
-    """
-    Return what a page calls an invite.
-
-    The hash that the ledger has would give its number away: few numbers have the masked one that stands beside it.
-    """
+    """Return what a page calls an invite."""
+    # The ledger's hash would give its number away: few numbers have the masked one that stands beside it.
     key = conf.get_mandatory_value("api", "secret_key").encode()
     return hmac.digest(key, f"omnichat-invite {recipient}".encode(), "sha256").hex()[:32]
 

@@ -151,11 +151,11 @@ def show_task(
     tasks = tasks_of_run(session, dag_id, run_id, task_id, index)
     if not tasks:
         return _quiet_task(session, user, part, dag_id, run_id, task_id, index)
-    tasks = _now(session, tasks, part)
-    if len(tasks) > 1:
-        return pages.many_tasks(tasks, part)
+    now = _now(session, tasks, part)
+    if len(now) > 1:
+        return pages.many_tasks(now, part)
     may_settle = access.may(user, dag_id, *access.TO_SETTLE)
-    return pages.one_task(session, tasks[0], wanted, part, may_settle=may_settle, user=user)
+    return pages.one_task(session, now[0], wanted, part, may_settle=may_settle, user=user)
 
 
 def _quiet_task(

@@ -142,15 +142,14 @@ def _is(task: SendingTask, model: Any = TaskInstance) -> list[Any]:
     return [getattr(model, name) == value for name, value in names_of(task).items()]
 
 
-def pushed(key: str = PROGRESS_KEY, *, is_outer: bool = False) -> Any:
-    """Select task instances with what they have pushed under a key; *is_outer*: also those that have not."""
+def pushed(key: str = PROGRESS_KEY) -> Any:
+    """Select task instances with what they have pushed under a key."""
     if hasattr(XComModel, "task_instance_id"):
         is_its_xcom = XComModel.task_instance_id == TaskInstance.id
     else:
         names = ("dag_id", "run_id", "task_id", "map_index")
         is_its_xcom = and_(*(getattr(XComModel, name) == getattr(TaskInstance, name) for name in names))
-    is_wanted = and_(is_its_xcom, XComModel.key == key)
-    return select(TaskInstance, XComModel.value).join(XComModel, is_wanted, isouter=is_outer)
+    return select(TaskInstance, XComModel.value).join(XComModel, and_(is_its_xcom, XComModel.key == key))
 
 
 def _tasks(session: Session, found: Sequence[Any], rendered: Any = None) -> list[SendingTask]:

@@ -72,16 +72,16 @@ def approval_of(session: Session, task: SendingTask, fingerprint: str, *, may_se
 
 def follower_of(session: Session, dag_id: str, run_id: str, task_id: str, map_index: int | None) -> SendingTask | None:
     """Return a sensor, or a task that settles, as if it sent its campaign; what it counted stands for outcomes."""
-    which = pushed("return_value", is_outer=True).where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
+    of_task = TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.task_id == task_id
     at = () if map_index is None else (TaskInstance.map_index == map_index,)
-    found = session.execute(which.where(TaskInstance.task_id == task_id, *at).limit(2)).all()
-    rendered = fields_of(session, found[0][0]) if len(found) == 1 else {}
+    found = session.scalars(select(TaskInstance).where(*of_task, *at).limit(2)).all()
+    rendered = fields_of(session, found[0]) if len(found) == 1 else {}
     if "omnichat_conn_id" not in rendered or "message" in rendered:
         return None
-    ti, value = found[0]
-    returned = value if isinstance(value, Mapping) else {}
+    row = session.execute(pushed("return_value").where(TaskInstance.id == found[0].id)).first()
+    returned = row[1] if row and isinstance(row[1], Mapping) else {}
     names = (returned.get("campaign"), rendered.get("campaign"), rendered.get("invites"))
-    return _quiet(ti, rendered, {key: each for key, each in returned.items() if isinstance(each, int)}, *names)
+    return _quiet(found[0], rendered, {key: each for key, each in returned.items() if isinstance(each, int)}, *names)
 
 
 def _quiet(ti: TaskInstance, rendered: Mapping[str, Any], counts: Mapping[str, int], *names: Any) -> SendingTask | None:

@@ -81,8 +81,4 @@ def _csv_line(row: ShownRow, number: str) -> str:
 def number_shower() -> Callable[[str | None], str]:
     """Return what shows numbers on one page: masked, unless the setting ``[omnichat] show_numbers`` is on."""
     shows_all = conf.getboolean("omnichat", "show_numbers", fallback=False)
-
-    def shown(number: str | None) -> str:
-        return "" if not number else number if shows_all else mask_number(number)
-
-    return shown
+    return lambda number: "" if not number else number if shows_all else mask_number(number)

@@ -42,11 +42,7 @@ class ShownSettled(NamedTuple):
 
 
 class SettledPlace(UnwrittenPlace):
-    """
-    A place whose rows still say *in doubt* for invites that were settled since; here they do not.
-
-    :param settled: by the first digits of the recipient key.
-    """
+    """A place whose rows still say *in doubt* of invites *settled* since, by the digits of a hash; here they do not."""
 
     kind = "settled"
     location: str | None = None

@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.api_fastapi.app import create_auth_manager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.campaign.preview.markdown import markdown_of
 from airflow_provider_omnichat.campaign.preview.statistics import Preview as Statistics
 from airflow_provider_omnichat.plugins.invites import access, app
 from tests.support.metadata_database import DATABASES, SENT_AT, add_question, add_task, metadata_database
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 HOSTILE = "<script>alert(1)</script> [a](javascript:alert(1)) ![b](http://x/y) <http://x> **bold** \"'"
 MARKDOWN = "## Dry run: nothing was sent\n\n**3** people\n\n| A | B |\n| --- | --- |\n| 1 | 2 |\n\n> Hi Ada\n"
