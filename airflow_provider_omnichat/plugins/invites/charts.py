@@ -68,9 +68,8 @@ def sparkline(timeline: Timeline) -> Markup:
         return Markup("")
     top, last = max(*rates, 1.0), max(timeline.seconds[-1], 1.0)
     middles = [(first + second) / 2 for first, second in pairwise(timeline.seconds)]
-    points = " ".join(
-        f"{110 * at / last:.1f},{22 - 20 * rate / top:.1f}" for at, rate in zip(middles, rates, strict=True)
-    )
+    pairs = zip(middles, rates, strict=True)
+    points = " ".join(f"{110 * at / last:.1f},{22 - 20 * rate / top:.1f}" for at, rate in pairs)
     return Markup(  # noqa: S704 - only numbers
         '<svg class="spark" viewBox="0 0 110 24" aria-hidden="true" focusable="false">'
         f'<polyline class="line-accepted" points="{points}"/></svg>'
