@@ -77,7 +77,8 @@ class Studio:
         for settled, button in ((2, "#all-sent"), (3, "[data-recipient][data-as=not_sent]")):
             await self.page.value(f"{_THERE}.querySelector('{button}').click()")
             await self.page.wait_for(f"{_THERE}.querySelectorAll('.settled tbody tr').length === {settled}")
-        await self.page.value(f"{_THERE}.getElementById('doubts').scrollIntoView()")
+        top = f"{_THERE}.getElementById('doubts').offsetTop - 50"
+        await self.page.value(f"{_THERE}.defaultView.scrollTo(0, {top})")
         await self.draw("invites-settled", 1200)
 
     async def draw_states(self) -> None:

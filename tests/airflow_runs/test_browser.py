@@ -181,7 +181,7 @@ def test_a_dry_run_is_approved_by_a_person_and_then_sent(deployment: Airflow, sa
     run = f"{deployment.url}/dags/browsed_approval/runs/{run_id}"
     page.goto(f"{run}/tasks/preview/plugin/invites")
     tab = page.frame_locator("iframe")
-    says(tab, "This task has sent no invites")
+    says(tab, "Dry run: nothing was sent", f"{SENT} people", "waits for an answer")
     is_open_to_everybody(page)
     assert sandbox.requests_seen == 0
 
@@ -190,7 +190,7 @@ def test_a_dry_run_is_approved_by_a_person_and_then_sent(deployment: Airflow, sa
     page.get_by_role("button", name="Approve").first.click()
     assert deployment.wait_for_run("browsed_approval", run_id) == "success"
     page.goto(f"{run}/tasks/send/plugin/invites")
-    says(tab, rf"\b{SENT}\s+accepted", "Nothing to do")
+    says(tab, rf"\b{SENT}\s+accepted", "Nothing to do", "Approve by")
     assert len(sandbox.accepted) == SENT
     is_open_to_everybody(page)
 
