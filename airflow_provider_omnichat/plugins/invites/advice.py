@@ -32,10 +32,8 @@ def advice_for(task: SendingTask, *, may_settle: bool) -> Advice:
         said.append("Sending was stopped, see below: mend that first.")
     if doubts:
         said.append(f"{doubts:,} in doubt: {_SETTLE if may_settle else _ASK_TO_SETTLE}.")
-    if still := min(task.of_others, sum(task.elsewhere.values())):
-        said.append(f"{still:,} in doubt since another run: settle them there, see below.")
-    elif task.of_others:
-        said.append(f"{task.of_others:,} {_OTHERS_SETTLED}.")
+    if task.of_others:
+        said.append(f"{task.of_others:,} in doubt since another run: settle them there, see below.")
     due = [f"{unsent:,} {'was' if unsent == 1 else 'were'} not sent"] if unsent else []
     if task.left:
         due.append(f"{task.left:,} of {progress.total:,} were not reached")
@@ -74,7 +72,6 @@ def advice_for_all(tasks: Sequence[SendingTask]) -> Advice:
 
 _SETTLE = "settle them below"
 _ASK_TO_SETTLE = "a user who may edit this task has to settle them"
-_OTHERS_SETTLED = "were in doubt since another run, and are settled: Clear sends those that were not sent"
 _NOTHING = "Nothing to do."
 _NOTHING_LEFT = "Nothing is left to send; the task's log says why it is not green."
 _SETTLED = "All doubts are settled, and nothing is left to send: Clear makes the task green without a second SMS."

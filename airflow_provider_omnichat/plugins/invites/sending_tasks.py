@@ -100,7 +100,7 @@ class SendingTask:
     rendered: Mapping[str, Any]  # its template fields, as the worker wrote them
     region_id: Any = None  # sets instances of one map index apart, from Airflow 3.4 on
     settled: Mapping[str, int] = field(default_factory=dict)  # doubts as "sent" or "not_sent", and not claimed again
-    of_others: int = 0  # its rows that another task of the campaign had left in doubt
+    of_others: int = 0  # its rows that another task of the campaign left in doubt
     elsewhere: Mapping[str, int] = field(default_factory=dict)  # doubts left by others, by their identity
     problem: str = ""  # why it could not be asked
 

@@ -99,43 +99,49 @@ def _corrected(task: SendingTask, found: Mapping[str, Standing]) -> SendingTask:
     standing = found.get(own, Standing.empty())
     counts = Counter(task.progress.counts)
     in_doubt = standing.counts["unknown"] + standing.counts[CLAIMED]
+    others = {name: each for name, each in found.items() if name != own and each.doubts}
     of_others = sum(each.count for each in task.progress.reasons if each.code == _OF_OTHERS)
+    still = min(of_others, sum(each.doubts.total() for each in others.values()))
+    lost = min(of_others - still, sum(each.settled["not_sent"] for name, each in found.items() if name != own))
     if task.has_died:
         for outcome in ("accepted", "rejected", "not_sent"):
             counts[outcome] = standing.counts[outcome]
         counts["held"] = max(counts["held"], standing.counts["held"])
-        counts["unknown"] = in_doubt + of_others
+        counts["unknown"] = in_doubt + still
     else:
         # Those settled before the last try ended are in its counts; the others are still in doubt there.
         settled = min(max(counts["unknown"] - of_others - in_doubt, 0), standing.settled.total())
         not_sent = min(settled, standing.settled["not_sent"])
-        counts.update({"unknown": -settled, "not_sent": not_sent, "accepted": settled - not_sent})
+        counts.update({"unknown": still - of_others - settled, "not_sent": not_sent, "accepted": settled - not_sent})
+    counts.update({"not_sent": lost, "duplicate": of_others - still - lost})
     counts = +counts
     change = {
         "counts": {**dict.fromkeys(task.progress.counts, 0), **counts},
         "rows": counts.total(),
-        "reasons": _reasons(task, counts["unknown"] - of_others, standing),
+        "reasons": _reasons(task, counts["unknown"] - still, still, standing),
     }
-    others = {name: doubts for name, each in found.items() if name != own and (doubts := each.doubts.total())}
     return replace(
         task,
         progress=task.progress.model_copy(update=change),
         settled=dict(standing.settled),
-        of_others=of_others,
-        elsewhere=others if of_others else {},
+        of_others=still,
+        elsewhere={name: each.doubts.total() for name, each in others.items()} if still else {},
     )
 
 
-def _reasons(task: SendingTask, doubts: int, standing: Standing) -> list[ReasonCount]:
+def _reasons(task: SendingTask, doubts: int, of_others: int, standing: Standing) -> list[ReasonCount]:
     """Return the task's reasons, those of its own doubts as the ledger has them."""
-    told, others = Counter[str](), []
+    told, own, others = Counter[str](), [], []
     for each in task.progress.reasons:
-        if each.outcome == "unknown" and each.code != _OF_OTHERS:
+        if each.code == _OF_OTHERS:
+            others += [each.model_copy(update={"count": of_others})] if of_others else []
+        elif each.outcome == "unknown":
             told[each.code or ""] += each.count
+            own.append(each)
         else:
             others.append(each)
     if told == standing.doubts or doubts != standing.doubts.total():
-        return task.progress.reasons
+        return [*own, *others]
     known = [
         ReasonCount(outcome="unknown", code=code or "claim_never_ended", count=count)
         for code, count in standing.doubts.most_common()

@@ -24,7 +24,8 @@ function keepChoice() {
   };
   const own = location.search, now = choice(own), kept = choice(host.location.hash.slice(1));
   if (kept && !now && !location.hash) return location.replace(`?${own.slice(1)}&${kept}#rows`);
-  host.history.replaceState(host.history.state, "", now ? `#${now}` : host.location.pathname + host.location.search);
+  const { pathname, search } = host.location; // whole: Airflow's page has another base address
+  host.history.replaceState(host.history.state, "", `${pathname}${search}${now && `#${now}`}`);
 }
 if (host) keepChoice();
 
@@ -86,7 +87,6 @@ async function renewAll() {
 
 const EVERY_MS = 3000, WHOLE_EVERY = 5, IDLE_EVERY = 7;
 let turn = 0;
-
 async function renew() {
   turn += 1;
   const working = page.hasAttribute("data-working"), live = find("live");
