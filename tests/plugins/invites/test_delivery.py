@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -59,7 +60,7 @@ def in_table(_: Path) -> Place:
     return written(ResultTable(ledger_database("ledger"), "invites", batch="b", recipient_of=str))
 
 
-def in_files(folder: Path, format: str) -> Place:
+def in_files(folder: Path, format: Literal["jsonl", "csv"]) -> Place:
     return written(ResultFiles(folder / "results", format=format, try_number=1, owner="b", recipient_of=str))
 
 

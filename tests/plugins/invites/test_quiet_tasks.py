@@ -54,7 +54,7 @@ def tab(client: TestClient, dag_id: str, task_id: str, **more: str) -> str:
     which = {"dag_id": dag_id, "run_id": "run", "task_id": task_id, "map_index": "-1", **more}
     answer = client.get("/task", params=which)
     assert answer.status_code == 200, answer.text
-    return answer.text
+    return str(answer.text)
 
 
 def said(page: str) -> str:

@@ -203,7 +203,13 @@ def test_doubts_of_another_run_are_settled_there_and_the_tab_leads_there(client:
         {"outcome": "unknown", "code": "read_timeout", "count": 1, "first": ["c5"]},
     ]
     rendered = {"ledger_conn_id": "ledger"}
-    later = {"counts": {"accepted": 4, "unknown": 3}, "rows": 7, "total": 7, "reasons": reasons, "state": "failed"}
+    later: dict[str, Any] = {
+        "counts": {"accepted": 4, "unknown": 3},
+        "rows": 7,
+        "total": 7,
+        "reasons": reasons,
+        "state": "failed",
+    }
     add_task(session, "later", campaign=CAMPAIGN, rendered=rendered, **later)
     ledger = SqlLedger(ledger_database("ledger"), CAMPAIGN, "later/run/invite")
     ledger.claim(CLAIMS[5:6], ())
