@@ -23,7 +23,7 @@ class AirflowApi:
     """
 
     def __init__(self) -> None:
-        self.stores: dict[str, dict[str, Any]] = {}
+        self.stores: dict[str, Any] = {}
         self.asked: list[str] = []
         self.refusals: dict[str, int] = {}
         """HTTP status by method."""
