@@ -55,6 +55,8 @@ class CheckedStore:
         """Write a value that is kept as long as the DAG run."""
         try:
             self._store.set(key, value, retention=KEEP_FOREVER)
+        except LedgerError:  # which says more
+            raise
         except Exception as error:  # see above
             is_outage = not isinstance(error, TypeError | ValueError)  # these are about the value, and stay so
             raise LedgerError(

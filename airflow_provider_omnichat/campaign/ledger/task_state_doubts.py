@@ -6,7 +6,7 @@ Used while no try of the task runs: a batch that runs has the end of its journal
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -51,7 +51,7 @@ class StateDoubt(NamedTuple):
 
     :param recipient: its recipient key, of which a journal keeps the first :data:`HASH_DIGITS`.
     :param is_open: whether it was claimed and has no outcome.
-    :param at: when it was claimed, and so when it may have been sent.
+    :param at: when it was claimed, and so when it may have been sent; *end* at the latest.
     :param key: the user's key of the row; None if it has none.
     :param number: masked; None if an earlier version of the provider wrote it.
     """
@@ -62,6 +62,7 @@ class StateDoubt(NamedTuple):
     at: datetime
     key: str | None
     number: str | None
+    end: datetime
 
 
 def doubts_in_store(store: ListedStore, campaign: str) -> Iterator[StateDoubt]:
@@ -73,22 +74,21 @@ def doubts_in_store(store: ListedStore, campaign: str) -> Iterator[StateDoubt]:
 def settle_in_store(
     store: ListedStore,
     campaign: str,
-    recipients: Collection[str],
-    settlement: Settlement,
+    settlements: Mapping[str, Settlement],
     *,
     no_try_runs: bool = True,
 ) -> dict[str, str]:
     """
-    Settle invites in doubt, and return why some were not settled, by recipient. Airflow must have no try running.
+    Settle invites in doubt, by recipient, and return why some were not settled. Airflow must have no try running.
 
     :param no_try_runs: nor can a worker still finish what it had begun: open claims are settled, too.
     """
-    singles = {recipient for recipient in recipients if store.keys(SINGLE_PREFIX + recipient)}
+    singles = {recipient for recipient in settlements if store.keys(SINGLE_PREFIX + recipient)}
     refused: dict[str, str] = {}
-    for chosen in filter(None, (singles, set(recipients) - singles)):
+    for chosen in filter(None, (singles, settlements.keys() - singles)):
         keys = {recipient.ljust(_KEY_DIGITS, "0"): recipient for recipient in chosen}
         ledger = StateStoreLedger(store) if chosen is singles else StateStoreJournal(store, campaign)
-        known = dict.fromkeys(keys, settlement)
+        known = {key: settlements[recipient] for key, recipient in keys.items()}
         answer = ledger.settle([Claim(key, "") for key in keys], known, no_try_runs=no_try_runs)
         refused |= {keys[key]: why for key, why in answer.items()}
     return refused
@@ -104,7 +104,8 @@ def _single_doubts(store: ListedStore) -> Iterator[StateDoubt]:
 
 
 def _doubt(recipient: str, entry: Entry, person: Person) -> StateDoubt:
-    return StateDoubt(recipient, reason_of(entry), entry.outcome is None, person.begin, person.key, person.number)
+    key, number, at, end = person
+    return StateDoubt(recipient, reason_of(entry), entry.outcome is None, at, key, number, end)
 
 
 def _batch_doubts(store: CheckedStore, name: str) -> Iterator[StateDoubt]:

@@ -131,7 +131,7 @@ def _in_store(session: Session, task: SendingTask, body: SettleBody, by: str) ->
     refused = (
         undo_in_store(store, campaign, list(found), by)
         if body.is_undone
-        else settle_in_store(store, campaign, list(found), settlement, no_try_runs=is_over)
+        else settle_in_store(store, campaign, dict.fromkeys(found, settlement), no_try_runs=is_over)
     )
     return _answer(body, found, refused)
 
