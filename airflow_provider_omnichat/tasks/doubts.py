@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Doubts(NamedTuple):
-    """What is in doubt: *total* counts also those whose number is not known, *entries* by number, and what settles some."""
+    """What is in doubt: *total* also counts those without a known number; *entries* by number; what settles some."""
 
     campaign: str
     total: int

@@ -50,13 +50,7 @@ class EarlierTriesMixin(FieldsMixin):
         return meta.find_undeclared_variables(parsed) <= {"var", "params"}
 
     def agree_with_earlier_tries(self, context: Context, campaign: str, *, is_resumed: bool = False) -> None:
-        """
-        Make sure that what earlier tries have sent will be found, and note what this one uses.
-
-        :param campaign: with the resend key.
-        :param is_resumed: whether this try goes on after a deferral.
-        :raises AirflowFailException: it would not be found; or this is a mapped task, and the others would not know.
-        """
+        """Fail unless what earlier tries or other mapped tasks have sent will be found; note what this one uses."""
         operator: Any = self
         if is_mapped(context) and not operator.ledger_conn_id:
             raise AirflowFailException(_MAPPED)

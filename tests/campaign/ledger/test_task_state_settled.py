@@ -10,12 +10,13 @@ import pytest
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Entry, Settlement
 from airflow_provider_omnichat.campaign.ledger.task_state import StateStoreLedger
-from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS, settle_in_store
-from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
-from airflow_provider_omnichat.campaign.ledger.task_state_settled import (
+from airflow_provider_omnichat.campaign.ledger.task_state_doubts import (
+    HASH_DIGITS,
+    settle_in_store,
     standing_in_store,
     undo_in_store,
 )
+from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
 from tests.support.ledger_homes import NUMBERS, claims
 from tests.support.reasons import why
 from tests.support.state_store import ListedStore, Store
