@@ -13,7 +13,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple, Protocol, Self
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.api.privacy import mask_number, printable
+from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import doubt_of_open
 from airflow_provider_omnichat.campaign.ledger.settle import settle_each
@@ -62,6 +62,8 @@ class CheckedStore:
         """Write a value that is kept as long as the DAG run."""
         try:
             self._store.set(key, value, retention=KEEP_FOREVER)
+        except LedgerError:  # which says more
+            raise
         except Exception as error:  # see above
             is_outage = not isinstance(error, TypeError | ValueError)  # these are about the value, and stay so
             raise LedgerError(
@@ -184,6 +186,5 @@ def _kept_key(key: str, identity: str) -> str | None:
     is_number = identity[-_TELLING_DIGITS:] in "".join(filter(str.isdigit, key))
     if not is_number and len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable() and " " not in key:
         return key
-    # Cut first: what is printable takes only so much. The number may be a part of the key.
-    key = printable((shown_key(key, identity) or "")[: 2 * _LONGEST_KEY], (identity,))
+    key = shown_key(key, identity) or ""
     return (key if len(key) <= _LONGEST_KEY else key[: _LONGEST_KEY - 1] + "…") or None

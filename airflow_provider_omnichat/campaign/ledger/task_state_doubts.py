@@ -8,7 +8,7 @@ time, and only invites that may be claimed again are remembered, however many th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from itertools import chain
 from typing import NamedTuple, Protocol
@@ -61,6 +61,7 @@ class StateDoubt(NamedTuple):
     at: datetime  # when it was claimed, and so when it may have been sent
     key: str | None  # the user's key of the row
     number: str | None  # masked
+    end: datetime  # when it may have been sent at the latest
 
 
 class StoreStanding(NamedTuple):
@@ -95,22 +96,21 @@ def standing_in_store(store: ListedStore, campaign: str) -> StoreStanding:
 def settle_in_store(
     store: ListedStore,
     campaign: str,
-    recipients: Collection[str],
-    settlement: Settlement,
+    settlements: Mapping[str, Settlement],
     *,
     no_try_runs: bool = True,
 ) -> dict[str, str]:
     """
-    Settle invites in doubt, and return why some were not settled, by recipient. Airflow must have no try running.
+    Settle invites in doubt, by recipient, and return why some were not settled. Airflow must have no try running.
 
     With *no_try_runs*, no worker can still finish what it had begun either: open claims are settled, too.
     """
-    singles = {recipient for recipient in recipients if store.keys(SINGLE_PREFIX + recipient)}
+    singles = {recipient for recipient in settlements if store.keys(SINGLE_PREFIX + recipient)}
     refused: dict[str, str] = {}
-    for chosen in filter(None, (singles, set(recipients) - singles)):
+    for chosen in filter(None, (singles, settlements.keys() - singles)):
         keys = {recipient.ljust(_KEY_DIGITS, "0"): recipient for recipient in chosen}
         ledger = StateStoreLedger(store) if chosen is singles else StateStoreJournal(store, campaign)
-        known = dict.fromkeys(keys, settlement)
+        known = {key: settlements[recipient] for key, recipient in keys.items()}
         answer = ledger.settle([Claim(key, "") for key in keys], known, no_try_runs=no_try_runs)
         refused |= {keys[key]: why for key, why in answer.items()}
     return refused
@@ -156,4 +156,5 @@ def _batch_doubts(journal: JournalState) -> Iterator[StateDoubt]:
 
 
 def _doubt(recipient: str, entry: Entry, person: Person) -> StateDoubt:
-    return StateDoubt(recipient, reason_of(entry), entry.outcome is None, person.begin, person.key, person.number)
+    key, number, at, end = person
+    return StateDoubt(recipient, reason_of(entry), entry.outcome is None, at, key, number, end)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
+from decimal import Decimal
 from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Delivery
@@ -77,6 +78,14 @@ class SqlDeliveries:
             f" WHERE {self._sent} AND delivery IS NOT NULL GROUP BY delivery"
         )
         return {Delivery(word): int(count) for word, count in self._read(sql, self._parameters)}
+
+    def costs(self) -> Mapping[str, Decimal]:
+        sql = (
+            f"SELECT currency, SUM(price) FROM {self._table.sql_name}"  # noqa: S608 - as above
+            f" WHERE {self._sent} AND price IS NOT NULL GROUP BY currency"
+        )
+        found = self._read(sql, self._parameters)
+        return {currency or "": round(Decimal(str(total)), 6) for currency, total in found}
 
     def _values(self, status: FinalStatus) -> tuple[Any, ...]:
         at: Any = status.done_at

@@ -49,7 +49,7 @@ def store(request: pytest.FixtureRequest) -> tuple[str, Store, ListedStore]:
 def settle(store: ListedStore, *people: int, was_sent: bool = False) -> dict[str, str]:
     what = Settlement(was_sent, "ann", "as the portal says", datetime.now(UTC))
     recipients = [PEOPLE[at].recipient for at in people]
-    return settle_in_store(store, "c", recipients, what, no_try_runs=True)
+    return settle_in_store(store, "c", dict.fromkeys(recipients, what), no_try_runs=True)
 
 
 def counts(store: ListedStore) -> tuple[dict[str, int], dict[str, int], int]:
