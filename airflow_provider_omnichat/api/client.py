@@ -98,6 +98,16 @@ class OmnichatClient:
             Reason(ReasonCode.SENDING_STOPPED, "The invite was not sent", detail="sending was stopped")
         )
 
+    def request(self, request: HttpRequest) -> HttpResponse:
+        """
+        Send one request with credentials, once; return its response, whatever the status.
+
+        :raises TransportError: no answer came.
+        :raises InviteNotSentError: there is no access token.
+        """
+        response: HttpResponse = self._run(self._login.flow(request))
+        return response
+
     def probe(self) -> tuple[bool, str]:
         """
         Test the connection: list one user of the account's application, or one message of the SMS logs if it has none.
@@ -108,7 +118,7 @@ class OmnichatClient:
         """
         host, key = self.account.base_url, self.account.application_key
         try:
-            response = self._run(self._login.flow(newest_log_request() if key is None else users_request(key)))
+            response = self.request(newest_log_request() if key is None else users_request(key))
         except OmnichatError as error:
             return False, f"{host}: {error}"
         if 200 <= response.status < 300:

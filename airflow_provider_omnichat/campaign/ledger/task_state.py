@@ -1,21 +1,25 @@
 """
 The ledger of a single invite, in Airflow's task state store.
 
-Nothing to set up; it outlives retries, crashes and *Clear*. It belongs to one task instance.
+Nothing to set up; it outlives retries, crashes and *Clear*. It belongs to one task instance. What the ledger of a batch
+shares with it is here as well: the store and its failures, and whose invite is in doubt.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from json.encoder import encode_basestring_ascii
 from secrets import token_hex
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import doubt_of_open
 from airflow_provider_omnichat.campaign.ledger.settle import settle_each
-from airflow_provider_omnichat.campaign.ledger.task_state_person import Person
+from airflow_provider_omnichat.campaign.model.message_ids import mark_of
+from airflow_provider_omnichat.campaign.model.rows import shown_key
 
 KEEP_FOREVER = timedelta.max
 """What Airflow calls ``NEVER_EXPIRE``: an entry lives as long as its DAG run, not just 30 days."""
@@ -23,6 +27,10 @@ KEEP_FOREVER = timedelta.max
 SINGLE_PREFIX = "omnichat:invite:"
 _ID_KEY, _REPEAT = "omnichat:message-ids", "omnichat:repeat"
 _NOT_THERE = object()
+_LONGEST_KEY = 60
+_TELLING_DIGITS = 6
+_TIME_BYTES = 12
+_PERSON_BYTES = 20  # without key, number and times
 
 
 class StateStore(Protocol):
@@ -57,6 +65,8 @@ class CheckedStore:
         """Write a value that is kept as long as the DAG run."""
         try:
             self._store.set(key, value, retention=KEEP_FOREVER)
+        except LedgerError:  # which says more
+            raise
         except Exception as error:  # see above
             is_outage = not isinstance(error, TypeError | ValueError)  # these are about the value, and stay so
             raise LedgerError(
@@ -64,7 +74,6 @@ class CheckedStore:
             ) from error
 
     def set_and_see(self, key: str, value: Any) -> None:
-        """Write a value and read it back."""
         self.set(key, value)
         # Airflow says "no such key" also when its server cannot find the task instance, or when a proxy answers 404.
         # What cannot be read back now would not be found by the next try, and what an earlier try wrote was not found
@@ -90,6 +99,41 @@ class CheckedStore:
     def last_repeat(self) -> str | None:
         """See :class:`.interface.Ledger`."""
         return str(self.get(_REPEAT) or "") or None
+
+
+class Person(NamedTuple):
+    """Whose invite is in doubt, as a store keeps it: enough to look it up, and no whole number."""
+
+    key: str | None  # the user's key of the row, if it has one; cut
+    number: str | None  # masked; None if it is not kept
+    begin: datetime  # when it may have been sent, at the earliest
+    end: datetime
+    mark: str | None = None  # what its message id says of what was sent; None without an id of ours
+
+    @classmethod
+    def of(cls, claim: Claim, begin: datetime, end: datetime) -> Self:
+        key = _kept_key(claim.key, claim.identity) if claim.key else None
+        return cls(key, mask_number(claim.identity), begin, end, mark_of(claim.message_id))
+
+    @classmethod
+    def from_json(cls, data: Sequence[Any]) -> Self:
+        """Read what :meth:`to_json` returned."""
+        key, number, *times = data
+        mark = times.pop() if isinstance(times[-1], str) else None
+        begin, end = (datetime.fromtimestamp(times[at], UTC) for at in (0, -1))
+        return cls(key, number, begin, end, mark)
+
+    def to_json(self) -> list[Any]:
+        begin, end = int(self.begin.timestamp()), int(self.end.timestamp())
+        return [self.key, self.number, begin, *([end] if end != begin else []), *([self.mark] if self.mark else [])]
+
+    @property
+    def size(self) -> int:
+        """Bytes in a chunk."""
+        times = _TIME_BYTES if self.begin == self.end else 2 * _TIME_BYTES
+        key = len(encode_basestring_ascii(self.key)) if self.key else len("null")
+        mark = len(self.mark) + 4 if self.mark else 0
+        return _PERSON_BYTES + times + key + len(self.number or "null") + mark
 
 
 class StateStoreLedger:
@@ -134,11 +178,7 @@ class StateStoreLedger:
     def settle(
         self, claims: Sequence[Claim], settlements: Mapping[str, Settlement], *, no_try_runs: bool = False
     ) -> Mapping[str, str]:
-        """
-        See :class:`.interface.Ledger`.
-
-        Not from outside the task while a try of it runs: the store has no transactions.
-        """
+        # Not from outside the task while a try of it runs: the store has no transactions.
         entries, refused = settle_each(self.find(claims), settlements, no_try_runs=no_try_runs)
         self.record(entries)
         return refused
@@ -168,3 +208,11 @@ class StateStoreLedger:
 
 def _key(recipient: str) -> str:
     return SINGLE_PREFIX + recipient
+
+
+def _kept_key(key: str, identity: str) -> str | None:
+    is_number = identity[-_TELLING_DIGITS:] in "".join(filter(str.isdigit, key))
+    if not is_number and len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable() and " " not in key:
+        return key
+    key = shown_key(key, identity) or ""
+    return (key if len(key) <= _LONGEST_KEY else key[: _LONGEST_KEY - 1] + "…") or None

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import Entry
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.databases import ledger_database
 from airflow_provider_omnichat.plugins.invites.access import reference_of
 from airflow_provider_omnichat.plugins.invites.settling import NotSettledError, SettleBody, settle
@@ -129,13 +129,13 @@ def test_what_is_blank_says_not_how_somebody_knows() -> None:
 def test_a_claim_of_a_worker_that_may_still_send_is_not_settled(
     monkeypatch: pytest.MonkeyPatch, minutes: int | None, is_settled: bool
 ) -> None:
-    from airflow_provider_omnichat.plugins.invites import state_store
+    from airflow_provider_omnichat.plugins.invites import settling
 
     store = Store()
     journal = StateStoreJournal(store, CAMPAIGN)
     journal.claim([OWN], ())
     journal.flush()
-    monkeypatch.setattr(state_store, "ServerSideStore", lambda *_: ListedStore(store))
+    monkeypatch.setattr(settling, "ServerSideStore", lambda *_: ListedStore(store))
     end = None if minutes is None else datetime.now(UTC) - timedelta(minutes=minutes)
     refusal = settled(Metadata(end=end), OWN.recipient[:20], conn_id="")
     assert bool(refusal) != is_settled
