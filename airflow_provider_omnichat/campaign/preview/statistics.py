@@ -122,20 +122,11 @@ class Preview:
             self._first_samples.append(sample)
 
     def to_json(self) -> dict[str, Any]:
-        """
-        Return the summary for the manifest, as plain data.
-
-        :return: ``rows``, ``invites``, ``later`` (invites that wait for their send window), ``left_out`` (rows by
-            outcome), ``reasons`` (the ten most frequent: ``outcome``, ``code``, ``reason``, ``rows``), ``countries``
-            (invites by ISO 3166 code, ``ZZ`` if unknown, ``001`` for international numbers), ``segments`` (an estimate:
-            ``total``, ``longest``, ``too_long``, ``by_encoding``, ``outside_gsm7``, ``assumed_link_length``),
-            ``noticed`` (what a person should look at: ``what``, ``invites``, ``first_rows``), ``cost`` (an estimate;
-            None without a price), ``currency`` and ``samples``.
-        """
+        """Return the summary for the manifest, as plain data."""
         return {
             "rows": self.rows,
             "invites": self.invites,
-            "later": self.later.total(),
+            "later": self.later.total(),  # those that wait for their send window
             "left_out": {outcome.value: count for outcome, count in self.left_out.most_common()},
             "reasons": [
                 {"outcome": outcome.value, "code": code, "reason": text, "rows": count}

@@ -82,7 +82,9 @@ def create_app() -> FastAPI:
     app.add_exception_handler(PageError, pages.unreadable)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _misread)
-    for kind in (AttributeError, TypeError, SQLAlchemyError):  # raised by tables that a newer Airflow has changed
+    # What a newer Airflow has changed can raise almost anything.
+    changed = (AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError, SQLAlchemyError)
+    for kind in changed:
         app.add_exception_handler(kind, _unknown_tables)
     return app
 

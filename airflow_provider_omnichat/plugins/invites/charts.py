@@ -93,7 +93,7 @@ def _rounded_up(value: float) -> float:
     scale = 1.0
     while scale * 10 <= value:
         scale *= 10
-    return next(step * scale for step in (1, 2, 4, 6, 8, 10) if step * scale >= value)
+    return next(step * scale for step in (1, 1.2, 1.6, 2, 3, 4, 6, 8, 10) if step * scale >= value)
 
 
 def duration(seconds: float) -> str:
