@@ -60,9 +60,11 @@ class Studio:
 
     async def draw_campaign(self) -> None:
         """Draw a campaign before, while and after it is sent, and some of its doubts settled."""
+        self.api.pause("welcome", is_paused=True)
         self.api.trigger("welcome")
         await self.open(_tab("welcome", "send_invites"), "has sent no invites")
         await self.draw("invites-before", 560)
+        self.api.pause("welcome", is_paused=False)
         await self.page.wait_for(_accepted_more_than(700), _PATIENCE_SECONDS)
         await self.draw("invites-during", 900)
         await self.page.wait_for(f"!!{_FRAME}?.querySelector('button[data-recipient]')", _PATIENCE_SECONDS)
@@ -138,7 +140,8 @@ def make_smaller(picture: Path) -> None:
 
 
 def _accepted_more_than(count: int) -> str:
-    return f"Number({_TEXT}?.match(/([0-9,]+) accepted/)?.[1].replace(',', '')) > {count}"
+    counted = f"Number({_TEXT}?.match(/([0-9,]+) accepted/)?.[1].replace(',', '')) > {count}"
+    return f"{counted} && {_TEXT}.includes('to come')"
 
 
 def _tab(dag_id: str, task_id: str) -> str:
@@ -154,7 +157,11 @@ class Api:
 
     def trigger(self, dag_id: str) -> None:
         """Start the run of a DAG."""
-        self.post(f"{self.url}/api/v2/dags/{dag_id}/dagRuns", {"dag_run_id": _RUN, "logical_date": None})
+        self.send(f"{self.url}/api/v2/dags/{dag_id}/dagRuns", {"dag_run_id": _RUN, "logical_date": None})
+
+    def pause(self, dag_id: str, *, is_paused: bool) -> None:
+        """Keep the runs of a DAG from being scheduled, or let them."""
+        self.send(f"{self.url}/api/v2/dags/{dag_id}", {"is_paused": is_paused}, "PATCH")
 
     def task(self, dag_id: str, task_id: str) -> dict[str, Any]:
         """Return the task instance."""
@@ -170,10 +177,12 @@ class Api:
                 raise Failed(f"{dag_id}/{task_id} is {found}, and not {state} after {_PATIENCE_SECONDS} s")
             time.sleep(0.5)
 
-    def post(self, url: str, body: object) -> None:
+    def send(self, url: str, body: object, method: str = "POST") -> None:
         """Send JSON."""
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        with urlopen(Request(url, json.dumps(body).encode(), headers), timeout=30) as answer:
+        with urlopen(
+            Request(url, json.dumps(body).encode(), headers, method=method), timeout=_PATIENCE_SECONDS
+        ) as answer:
             answer.read()
 
 
