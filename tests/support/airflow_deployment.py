@@ -210,7 +210,7 @@ class Airflow:
 
     def api(self, method: str, path: str, body: object = None) -> Any:
         """Call Airflow's REST API."""
-        with urlopen(self.request(method, path, body), timeout=30) as answer:
+        with urlopen(self.request(method, path, body), timeout=PATIENCE_SECONDS) as answer:
             return json.load(answer)
 
     def get(self, path: str) -> Any:

@@ -10,8 +10,8 @@ from typing import Any
 from airflow_provider_omnichat.api.outcomes import Delivery
 from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
-from airflow_provider_omnichat.campaign.sql.cursor import row_values
-from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
+from airflow_provider_omnichat.campaign.sql.drivers import row_values
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession
 from airflow_provider_omnichat.campaign.sql.values import moment, stamp, storable
 from airflow_provider_omnichat.campaign.sql.written_table import WrittenTable
 
@@ -20,10 +20,8 @@ _READ_ROWS = 5000
 
 class SqlDeliveries:
     """
-    The :class:`.Deliveries` of some rows of a table.
+    The :class:`.Deliveries` of some rows of a table: *rows_of* has the columns that choose them, with values.
 
-    :param error: raised when the table cannot be read or written.
-    :param rows_of: the columns that choose these rows, with their values, such as ``{"campaign": "spring"}``.
     :param row: the column that identifies one of them.
     :param in_pages: whether they are read in pages. Not every database can; all at once take 200 bytes each.
     """
@@ -39,7 +37,7 @@ class SqlDeliveries:
         in_pages: bool = False,
     ) -> None:
         self._table = table
-        self._session = SqlSession(database, table, Words(error, "select and update"))
+        self._session = SqlSession(database, table, error, "select and update")
         self._parameters = tuple(rows_of.values())
         self._where = " AND ".join(f"{column} = {table.placeholder}" for column in rows_of)
         self._sent = f"{self._where} AND outcome = 'accepted' AND message_id IS NOT NULL"

@@ -17,7 +17,8 @@ from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.privacy import shown_address
-from airflow_provider_omnichat.campaign.ledger.settle import SHORTEST_WHY, described
+from airflow_provider_omnichat.campaign.ledger.retake import described
+from airflow_provider_omnichat.campaign.ledger.settle import SHORTEST_WHY
 from airflow_provider_omnichat.campaign.model.pages import Page, PageError
 from airflow_provider_omnichat.campaign.model.place import PlaceError
 from airflow_provider_omnichat.plugins.invites import access, charts, outcomes

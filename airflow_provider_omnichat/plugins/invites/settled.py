@@ -11,9 +11,8 @@ from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
-from airflow_provider_omnichat.campaign.ledger.settle import described
-from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS
-from airflow_provider_omnichat.campaign.ledger.task_state_settled import standing_in_store
+from airflow_provider_omnichat.campaign.ledger.retake import described
+from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS, standing_in_store
 from airflow_provider_omnichat.campaign.model.pages import Page, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.model.place import Place, UnwrittenPlace
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key

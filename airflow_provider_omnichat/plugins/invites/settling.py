@@ -14,8 +14,12 @@ from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
 from airflow_provider_omnichat.campaign.ledger.settle import SHORTEST_WHY
-from airflow_provider_omnichat.campaign.ledger.task_state_doubts import doubts_in_store, settle_in_store
-from airflow_provider_omnichat.campaign.ledger.task_state_settled import standing_in_store, undo_in_store
+from airflow_provider_omnichat.campaign.ledger.task_state_doubts import (
+    doubts_in_store,
+    settle_in_store,
+    standing_in_store,
+    undo_in_store,
+)
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.databases import ledger_database
 from airflow_provider_omnichat.plugins.invites.access import reference_of
@@ -131,7 +135,7 @@ def _in_store(session: Session, task: SendingTask, body: SettleBody, by: str) ->
     refused = (
         undo_in_store(store, campaign, list(found), by)
         if body.is_undone
-        else settle_in_store(store, campaign, list(found), settlement, no_try_runs=is_over)
+        else settle_in_store(store, campaign, dict.fromkeys(found, settlement), no_try_runs=is_over)
     )
     return _answer(body, found, refused)
 

@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, Standing
-from airflow_provider_omnichat.campaign.ledger.task_state_settled import standing_in_store
-from airflow_provider_omnichat.campaign.sql.values import fitted
+from airflow_provider_omnichat.campaign.ledger.task_state_doubts import standing_in_store
+from airflow_provider_omnichat.campaign.sql.values import stored_name
 from airflow_provider_omnichat.hooks.databases import ledger_database
 from airflow_provider_omnichat.plugins.invites.metadata import with_rendered
 from airflow_provider_omnichat.plugins.invites.sending_tasks import ReasonCount, SendingTask
@@ -90,12 +90,12 @@ def forget_recent() -> None:
 
 def _in_store(session: Session, task: SendingTask) -> dict[str, Standing]:
     standing = standing_in_store(ServerSideStore(session, task), task.progress.campaign).standing
-    return {fitted(task.identity): standing}
+    return {stored_name(task.identity): standing}
 
 
 def _corrected(task: SendingTask, found: Mapping[str, Standing]) -> SendingTask:
     """Correct a task by what its ledger has, by owner."""
-    own = fitted(task.identity)
+    own = stored_name(task.identity)
     standing = found.get(own, Standing.empty())
     counts = Counter(task.progress.counts)
     in_doubt = standing.counts["unknown"] + standing.counts[CLAIMED]
