@@ -65,6 +65,8 @@ class Studio:
         await self.open(_tab("welcome", "send_invites"), "has sent no invites")
         await self.draw("invites-before", 560)
         self.api.pause("welcome", is_paused=False)
+        # Airflow's part of a page that was opened while its DAG was paused stays as it was.
+        await self.open(_tab("welcome", "send_invites"), "")
         await self.page.wait_for(_accepted_more_than(700), _PATIENCE_SECONDS)
         await self.draw("invites-during", 900)
         await self.page.wait_for(f"!!{_FRAME}?.querySelector('button[data-recipient]')", _PATIENCE_SECONDS)
@@ -94,14 +96,14 @@ class Studio:
             await self.open(_tab("autumn", task_id), says)
             await self.draw(name, 900)
         await self.open(f"dags/autumn/runs/{_RUN}/plugin/run-invites", "send_until_killed")
-        await self.draw("invites-run", 900)
+        await self.draw("invites-run", 1200)
 
     async def draw_approval(self) -> None:
         """Draw a dry run, and the person who is asked."""
         self.api.trigger("spring")
         await asyncio.to_thread(self.api.wait_for, "spring", "preview", "success")
-        await self.open(_tab("spring", "preview"), "invites")
-        await self.draw("invites-dry-run", 900)
+        await self.open(_tab("spring", "preview"), "nothing was sent")
+        await self.draw("invites-dry-run", 1200)
         await self.page.open(f"{self.api.url}/dags/spring/runs/{_RUN}/tasks/approve/required_actions")
         await self.page.wait_for("document.body.innerText.includes('people of')", _PATIENCE_SECONDS)
         await self.draw("approval", 1000)
