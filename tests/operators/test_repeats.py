@@ -59,7 +59,7 @@ def test_one_that_the_vendor_has_taken_is_repeated_before_those_it_has_not(vendo
     assert set(Counter(receipt.to for receipt in sandbox.accepted).values()) == {1}
 
 
-def test_if_the_vendor_has_taken_none_all_follow_once_the_logs_have_the_first_repeat(vendor):
+def test_if_the_vendor_has_taken_none_they_are_repeated_one_at_a_time(vendor):
     sandbox = vendor("late", *["drop-before"] * 3, log_delay=1)
     ended = run(5)
     assert ended.succeeded, ended.error

@@ -50,7 +50,7 @@ class Repeats:
         self._log_delay = log_delay
         self._logs = SmsLogs(client, backoff=Backoff(budget=log_delay, first=1.0))
         self._began, self._wait = monotonic(), _FIRST_WAIT_SECONDS
-        self.are_recognised = self.are_logs_current = self.is_looking = False
+        self.are_recognised = self.is_looking = False
         self.failure: IdsIgnoredError | None = None
         """The vendor has delivered a message twice."""
         self.refusal: str | None = None
@@ -64,13 +64,12 @@ class Repeats:
         """Repeat no other until it is known what became of a repeat that was not answered."""
         self.last, self._began = message_id, monotonic()
 
-    async def choose(self, waiting: Mapping[str, float]) -> tuple[Sequence[str], bool]:
+    async def choose(self, waiting: Mapping[str, float]) -> str | None:
         """
-        Return which ids to repeat next, and whether the logs do not have them although they should by now.
+        Return the id to repeat next; None, after a moment, while there is none.
 
-        Only the repeat of a message that the vendor has taken tells whether it recognises one. If it has taken none,
-        one is repeated after *log_delay*; once the logs have that, they are up to date, and all that they miss may
-        follow. Return none, after a moment, while there is nothing to repeat.
+        Only the repeat of a message that the vendor has taken tells whether it recognises one. If the logs have none
+        after *log_delay*, one that they do not have is repeated.
 
         :param waiting: the POSIX time of the last request, by id.
         """
@@ -79,11 +78,11 @@ class Repeats:
             return await self._choose(waiting)
         except IdsIgnoredError as error:
             self.failure = error
-            return (), False
+            return None
         finally:
             self.is_looking = False
 
-    async def _choose(self, waiting: Mapping[str, float]) -> tuple[Sequence[str], bool]:
+    async def _choose(self, waiting: Mapping[str, float]) -> str | None:
         waiting = waiting if self.last is None else {self.last: waiting.get(self.last, inf)}
         rows: dict[str, Sequence[LoggedMessage]] = {}
         try:
@@ -91,35 +90,31 @@ class Repeats:
                 rows |= {} if rows else await self._logs.rows_of(ids)
         except SmsLogsError as error:
             if self.last is None:
-                return list(waiting)[:1], False  # its answer may tell
+                return next(iter(waiting))  # its answer may tell
             self.refusal = _unreadable(error)
-            return [], False
+            return None
         self.are_recognised |= any(row.is_repeat for found in rows.values() for row in found)
         is_over = monotonic() - self._began >= self._log_delay
         if self.are_recognised:
-            return [], False
+            return None
         if any(len(found) > 1 for found in rows.values()):
             self.refusal = _UNCLEAR if is_over else None
         elif inf in waiting.values():
             self.last = None if is_over else self.last
         elif rows:
-            return list(rows)[:1], False
+            return next(iter(rows))
         missed = [message_id for message_id, at in waiting.items() if not rows and time() - at >= self._log_delay]
         if missed:
-            return missed if self.are_logs_current else missed[:1], True
+            return missed[0]
         await asyncio.sleep(self._wait)
         self._wait = min(2 * self._wait, _LONGEST_WAIT_SECONDS)
-        return [], False
+        return None
 
-    async def verify(self, message_id: str, was_missed: bool) -> None:
-        """
-        Look at what became of a repeat, until that is known or *log_delay* has passed.
-
-        :param was_missed: the logs should have had its earlier request, and had not.
-        """
+    async def verify(self, message_id: str) -> None:
+        """Look at what became of a repeat, until that is known or *log_delay* has passed."""
         self.is_looking = True
         try:
-            await self._verify(message_id, was_missed)
+            await self._verify(message_id)
         except IdsIgnoredError as error:
             self.failure = error
         finally:
@@ -131,7 +126,7 @@ class Repeats:
             self.last = None
             await self.note(None)
 
-    async def _verify(self, message_id: str, was_missed: bool) -> None:
+    async def _verify(self, message_id: str) -> None:
         end, wait = monotonic() + self._log_delay, _FIRST_WAIT_SECONDS
         while not self.are_recognised:
             try:
@@ -140,9 +135,6 @@ class Repeats:
                 self.refusal = _unreadable(error)
                 return
             self.are_recognised = any(row.is_repeat for row in rows)
-            self.are_logs_current |= was_missed and len(rows) == 1
-            if self.are_logs_current:
-                return
             left = end - monotonic()
             if left <= 0 and len(rows) > 1 and not self.are_recognised:
                 self.refusal = _UNCLEAR

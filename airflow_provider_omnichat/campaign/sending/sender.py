@@ -53,7 +53,6 @@ class _Job:
     :param began: the time of the first attempt.
     :param doubt: why this try may have sent it.
     :param asked_at: POSIX time of the last attempt.
-    :param is_missed: it may be repeated: the logs are up to date and do not have the last attempt.
     """
 
     candidate: Candidate
@@ -63,7 +62,6 @@ class _Job:
     doubt: Reason | None = None
     is_refused: bool = False  # the last attempt
     asked_at: float = 0.0
-    is_missed: bool = False
 
     @property
     def may_be_there(self) -> bool:
@@ -231,7 +229,7 @@ class Sender:
     def _must_wait(self, job: _Job) -> bool:
         repeats = self._repeats
         is_repeat = job.may_be_there and job.candidate.invite.repeat_until is not None
-        return is_repeat and repeats is not None and not repeats.are_recognised and not job.is_missed
+        return is_repeat and repeats is not None and not repeats.are_recognised
 
     async def _repeat_parked(self, repeats: Repeats) -> None:
         """Repeat one invite after the other, until it is known that all may be."""
@@ -249,14 +247,11 @@ class Sender:
                     message_id: job.asked_at or repeats.first_request_of(job.candidate.invite)
                     for message_id, job in self._parked.items()
                 }
-                chosen, are_missed = await self._look(repeats, repeats.choose(asked)) or ((), False)
-                chosen = [message_id for message_id in chosen if message_id in self._parked]  # not if it was stopped
-                if are_missed and repeats.are_logs_current:
-                    self._go_on(chosen)
-                elif chosen:
-                    await self._repeat(self._unpark(chosen[0]), repeats, are_missed)
+                chosen = await self._look(repeats, repeats.choose(asked))
+                if chosen in self._parked:  # not if sending was stopped
+                    await self._repeat(self._unpark(chosen), repeats)
 
-    async def _repeat(self, job: _Job, repeats: Repeats, was_missed: bool) -> None:
+    async def _repeat(self, job: _Job, repeats: Repeats) -> None:
         """Repeat one invite, and look at what becomes of it."""
         attempts, message_id = job.attempts, job.candidate.invite.message_id or ""
         try:
@@ -268,7 +263,7 @@ class Sender:
             repeats.refusal = "the ledger cannot be written"
         ended = await self._make(job, await self._turn() if is_noted else None)
         if ended is not None and ended.outcome is Outcome.ACCEPTED:
-            await self._look(repeats, repeats.verify(message_id, was_missed))
+            await self._look(repeats, repeats.verify(message_id))
         elif job.attempts > attempts and not job.is_refused:
             repeats.hold(message_id)
             return
@@ -293,9 +288,7 @@ class Sender:
 
     def _go_on(self, message_ids: Iterable[str]) -> None:
         for message_id in list(message_ids):
-            job = self._unpark(message_id)
-            job.is_missed = True
-            self._queue_once_more(job)
+            self._queue_once_more(self._unpark(message_id))
 
     def _note_busy(self, change: int) -> None:
         self._busy_seconds, self._busy_since = self.busy_seconds, self._clock()
@@ -359,7 +352,7 @@ class Sender:
         if not job.attempts:
             job.began = turn
         job.attempts += 1
-        job.is_refused, job.is_missed, job.asked_at = False, False, time()
+        job.is_refused, job.asked_at = False, time()
         try:
             answer = await self._client.send_once(candidate.invite)
         except InviteNotSentError as refusal:
@@ -392,7 +385,7 @@ class Sender:
         reason = (
             failure.reason if job.doubt is None else job.doubt._replace(since=f"It was sent again: {failure.reason}")
         )
-        job.doubt = job.doubt or failure.reason
+        job.doubt, job.asked_at = job.doubt or failure.reason, time()
         wait = self._backoff.delay(job.attempts, 0.0) or 0.0
         is_known = failure.reason.code is ReasonCode.ID_TAKEN  # and the next answer would prove nothing
         if is_known or self.stopped.is_set() or invite.repeat_until is None or is_too_late(invite, wait):
