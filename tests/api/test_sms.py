@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError
+from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.sms import SmsInvite
 from airflow_provider_omnichat.api.wire import HttpResponse
 from tests.support.both_clients import send_each
@@ -31,6 +32,7 @@ def status(group: int, number: int) -> dict[str, Any]:
 def test_an_accepted_invite_has_the_shape_that_the_other_route_gives(client, wire, hook_for):
     server = wire(answer(200, ANSWER))
     (found,) = send_each(hook_for(server), client, [INVITE], pause=0)
+    assert isinstance(found, InviteAnswer), repr(found)
     assert found.to_json() == {"to": NUMBER, "messageCount": 2, "messageId": "abc-def", "status": PENDING}
     (seen,) = server.seen
     assert (seen.method, seen.path) == ("POST", "/sms/3/messages")

@@ -37,7 +37,7 @@ class MessageIds:
         return candidate._replace(invite=self.named(invite, candidate.recipient, candidate.closes_at))
 
     def named(self, invite: SmsInvite, recipient: str, expires_at: float | None = None) -> SmsInvite:
-        """Return an invite with its id; *recipient* is the :func:`.phone.identity.identity_key`."""
+        """Return an invite with its id; *recipient* is the :func:`.identity.identity_key`."""
         sent = "\n".join((recipient, invite.account, invite.sender or "", str(invite.shorten_links), invite.message))
         message_id = f"{self._hash(recipient, 16)}-{self._hash(sent, 4)}"
         return replace(invite, message_id=message_id, campaign=self._campaign, expires_at=expires_at)

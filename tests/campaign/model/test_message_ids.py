@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from airflow_provider_omnichat.api.identity import identity_key, identity_of
 from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.api.sms import SmsInvite
 from airflow_provider_omnichat.campaign.model.message_ids import MessageIds, mark_of, with_mark
-from airflow_provider_omnichat.campaign.phone.identity import identity_key, identity_of
 
 INVITE = SmsInvite("41793026727", "Hi, https://t.me/acme", "https://t.me/acme", account="https://api.example.com")
 KEY = b"k" * 16
