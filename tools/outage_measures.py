@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SAMPLE_EVERY_SECONDS = 1.0
 _BEST_SECONDS = 10
+_BUSY = 50
 MIB = 2**20
 
 
@@ -60,6 +61,12 @@ class Outbox:
         if request["accepted"]:
             self.accepted[str(request["to"])] += 1
             self._in_second[int(at)] += 1
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether many invites are accepted at this moment."""
+        last = int(time.time()) - 1
+        return self._in_second[last] >= _BUSY and self._in_second[last - 1] >= _BUSY
 
     @property
     def seconds(self) -> float:

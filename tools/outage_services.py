@@ -184,6 +184,11 @@ class CeleryAirflow:
             "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://owner@127.0.0.1:{metadata.port}/postgres",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(heartbeat_timeout),
+            # A dead worker keeps the tasks that it had taken from the queue and not begun.
+            "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": str(2 * heartbeat_timeout),
+            "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
+            # Else Airflow fails a task that has waited for a slot this often, whatever its retries.
+            "AIRFLOW__SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": "100",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -31,11 +32,16 @@ class Claim(NamedTuple):
 
 @dataclass
 class Event:
-    """Something that was done to the campaign, and the claims that were open then, of the tasks that it hits."""
+    """
+    Something that was done to the campaign, and the claims that were open then, of the tasks that it hits.
+
+    :param load: of the machine, in the minute before.
+    """
 
     name: str
     at: datetime
     accepted: int
+    load: float
     open: Mapping[str, str] = field(default_factory=dict)
     is_kill: bool = False
 
@@ -58,7 +64,7 @@ class Judge:
 
     def note(self, name: str) -> Event:
         """Note that something is done now."""
-        self.events.append(Event(name, datetime.now(UTC), self.measures.outbox.read()))
+        self.events.append(Event(name, datetime.now(UTC), self.measures.outbox.read(), os.getloadavg()[0]))
         return self.events[-1]
 
     def note_kill(self, event: Event, task: str = "") -> str:
@@ -82,8 +88,8 @@ class Judge:
         ended = self.metadata.query("SELECT count(*) FROM dag_run WHERE state IN ('success', 'failed')")
         return bool(ended[0][0] >= count)
 
-    def print_report(self) -> bool:
-        """Print what happened; return whether every promise was kept."""
+    def print_report(self) -> int:
+        """Print what happened; return 0, 1 if a promise was broken, 2 if only the goal for doubts was missed."""
         claims, manifests, accepted = self.claims(), self._manifests(), self.measures.outbox.accepted
         by_outcome = Counter(claim.outcome or "open" for claim in claims)
         doubts = {claim.recipient: claim for claim in claims if claim.outcome in (None, "unknown")}
@@ -109,25 +115,28 @@ class Judge:
                 ("claims are still open", not by_outcome["open"]),
                 ("ledger and vendor disagree", not _untrue(claims, accepted)),
                 ("tasks and ledger disagree", not list(self._misled(claims, manifests))),
-                ("a kill left too much in doubt", not list(self._beyond())),
-                ("a doubt is of no kill", not self._unexplained(doubts)),
             )
             if not is_kept
         ]
-        for line in (*_untrue(claims, accepted), *self._misled(claims, manifests), *self._beyond()):
+        for line in (*_untrue(claims, accepted), *self._misled(claims, manifests)):
             print(f"  {line}")
-        print(f"\n{'BROKEN: ' + '; '.join(broken) if broken else 'Every promise was kept.'}")
-        return not broken
+        print(f"\n{'BROKEN: ' + '; '.join(broken) if broken else 'Every promise was kept: nobody got two SMS.'}")
+        beyond = list(self._beyond())
+        goal = f"at most {MOST_OPEN} claims open for each connection of the tasks that a kill hits"
+        print(f"MISSED, the goal of {goal}:" if beyond else f"The goal was met: {goal}.", *beyond, sep="\n  ")
+        return 1 if broken else 2 if beyond else 0
 
     def _print_events(self, doubts: Mapping[str, Claim]) -> None:
         began = self.measures.outbox.began
-        print("\n| at | accepted | what happened | open claims, of so many tasks | of these in doubt at the end |")
-        print("| ---: | ---: | --- | ---: | ---: |")
+        print(
+            "\n| at | load | accepted | what happened | open claims, of so many tasks | of these in doubt at the end |"
+        )
+        print("| ---: | ---: | ---: | --- | ---: | ---: |")
         for event in self.events:
             tasks = len(set(event.open.values()))
             told = (f"{len(event.open)}, {tasks}", _never_ended(event.open, doubts)) if event.is_kill else ("", "")
             at = f"{event.at.timestamp() - began:.0f} s"
-            print(f"| {at} | {event.accepted:,} | {event.name} | {told[0]} | {told[1]} |")
+            print(f"| {at} | {event.load:.0f} | {event.accepted:,} | {event.name} | {told[0]} | {told[1]} |")
 
     def _print_runs(self, manifests: Mapping[str, Mapping[str, Any]]) -> None:
         states = self.metadata.query("SELECT run_id, task_id, state, try_number FROM task_instance")
@@ -144,9 +153,12 @@ class Judge:
 
     def _print_doubts(self, doubts: Mapping[str, Claim], accepted: Mapping[str, int]) -> None:
         outbox = self.measures.outbox
-        killed = [claim for claim in doubts.values() if claim.reason in _NO_END]
+        seen = {recipient for event in self.events for recipient in event.open}
+        open_ends = [claim for claim in doubts.values() if claim.reason in _NO_END]
+        killed = [claim for claim in open_ends if claim.recipient in seen]
+        ended = [claim for claim in open_ends if claim.recipient not in seen]
         others = [claim for claim in doubts.values() if claim.reason not in _NO_END]
-        for name, group in (("kills of tasks", killed), ("the vendor", others)):
+        for name, group in (("these kills", killed), ("Airflow, which killed tasks", ended), ("the vendor", others)):
             reasons = _counts(Counter(claim.reason for claim in group)) or "none"
             sent = sum(bool(accepted[claim.recipient]) for claim in group)
             _row(f"in doubt by {name}: {reasons}", f"{len(group)}, of which {sent} were sent")
@@ -216,10 +228,6 @@ class Judge:
             most = MOST_OPEN * self.connections * len(set(event.open.values()))
             if len(event.open) > most:
                 yield f"{event.name}: {len(event.open)} open claims, more than {most}"
-
-    def _unexplained(self, doubts: Mapping[str, Claim]) -> int:
-        seen = {recipient for event in self.events for recipient in event.open}
-        return sum(claim.reason in _NO_END and claim.recipient not in seen for claim in doubts.values())
 
 
 def _never_ended(recipients: Iterable[str], doubts: Mapping[str, Claim]) -> int:

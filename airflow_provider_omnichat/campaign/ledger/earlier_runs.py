@@ -8,7 +8,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import printable
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger
-from airflow_provider_omnichat.campaign.ledger.retake import reason_of
+from airflow_provider_omnichat.campaign.ledger.retake import doubt_of_open, reason_of
 from airflow_provider_omnichat.campaign.ledger.settle import reason_of_settled
 from airflow_provider_omnichat.campaign.model.rows import Refusal
 
@@ -26,6 +26,8 @@ def refusal_of(entry: Entry) -> Refusal | None:
 
     :return: None if that one certainly did not send it.
     """
+    if entry.is_over:
+        entry = doubt_of_open(entry)
     if entry.outcome is Outcome.SUPPRESSED and entry.reason is not None:
         return Refusal(entry.outcome, entry.reason)
     reason = _REASONS.get(entry.outcome)
