@@ -17,7 +17,7 @@ export PYTHON
 IN_NEW_HOME = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && export AIRFLOW_HOME="$$home" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-ui test test-all proof proof-faults proof-two proof-doubts proof-browser proof-million proof-outage attack lint types lines format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth benchmark-pace benchmark-pages docs pictures constraints build clean
+.PHONY: help env demo demo-ui test test-all proof proof-faults proof-two proof-doubts proof-million proof-outage attack lint types lines format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth benchmark-pace benchmark-pages docs pictures constraints build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9%.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -53,9 +53,6 @@ proof-faults: $(READY) ## 5,000 invites, a vendor that fails in every way, a tas
 
 proof-two: $(READY) ## two tasks at once: on one limited account, and on one ledger
 	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m "proof or slow" tests/proofs/test_two_at_once.py $(PYTEST_ARGS)
-
-proof-browser: $(READY) ## the tab and the sandbox's page in Chromium: watched, settled, cleared, approved; axe-core
-	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m proof tests/airflow_runs/test_browser.py $(PYTEST_ARGS)
 
 proof-doubts: $(READY) ## what a SIGKILL leaves in doubt: ten kills for each ledger, at full pace and at 50/s
 	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m proof tests/proofs/test_doubts.py $(PYTEST_ARGS)

@@ -1,9 +1,9 @@
 """
 Draws the pictures of the documentation: a real Airflow, the sandbox, and a browser that looks at both.
 
-A campaign of 2,000 invites is watched before, while and after it is sent, and three doubts are settled on the page.
-Small ones wait for their next try, lose their worker, or are a dry run. So the pictures stay true, and what is seen in
-them has happened. Each state of the tab is drawn in both themes.
+A campaign of 2,000 invites is watched before, while and after it is sent, and doubts are settled on the page. Small
+lists are empty, asleep, wait for their next try, lose their worker, or are a dry run before approval. So the pictures
+stay true, and what is seen in them has happened.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -30,82 +31,114 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 _FAULTS = ("rejected:0.02", "drop-after:0.002", "500-before:0.001", "429:0.03")
 _SEED = 11
 _RUN = "november"
-# DAG, task, the state in which it is drawn, and the picture.
-_OTHERS = (
-    ("reminder", "send_again", "up_for_retry", "invites-retry"),
-    ("autumn", "send_until_killed", "killed", "invites-worker-died"),
-    ("spring", "preview", "success", "invites-dry-run"),
+# Tasks of the DAG autumn, the state in which each is drawn, what its tab says then, and the picture.
+_STATES = (
+    ("send_to_nobody", "skipped", "The list was empty", "invites-empty"),
+    ("send_by_day", "deferred", "wait for their send window", "invites-asleep"),
+    ("send_again", "up_for_retry", "which Airflow begins by itself", "invites-retry"),
+    ("send_until_killed", "failed", "the worker died", "invites-worker-died"),
 )
+# The others look alike in the dark; --dark draws them, too.
+_DARK = {"invites-after"}
 _WIDTH = 1280
 _PATIENCE_SECONDS = 300
 
 _FRAME = "document.querySelector('iframe')?.contentDocument"
-_TEXT = f"{_FRAME}?.body.innerText"
+_TEXT = f"{_FRAME}?.body?.innerText"
 _THERE = "document.querySelector('iframe').contentDocument"
 
 
-async def draw(url: str, sandbox: SandboxAddress, folder: Path) -> None:
-    """Run the campaign and draw it."""
-    api = Api(url, get_json(f"{url}/auth/token")["access_token"])
-    api.trigger("welcome")
-    async with browser() as page:
-        await page.resize(_WIDTH, 900)
-        await page.open(f"{url}/{_tab('welcome', 'send_invites')}")
-        await page.wait_for(f"{_TEXT}?.includes('has sent no invites')")
-        await page.draw(folder / "invites-before.png")
-        await page.wait_for(f"Number({_TEXT}?.match(/([0-9,]+) accepted/)?.[1].replace(',', '')) > 700", 180)
-        await draw_both(page, folder / "invites-during.png", 900)
-        await page.wait_for(f"!!{_FRAME}?.querySelector('button[data-recipient]')", 300)
-        await draw_both(page, folder / "invites-after.png", 1500)
-        await settle(page, folder)
-        await draw_other_states(page, api, sandbox, folder)
-        await page.resize(_WIDTH, 560)
-        await page.open(f"{url}/plugin/invite-campaigns")
-        await page.wait_for(f"{_TEXT}?.includes('welcome-2026')")
-        await draw_both(page, folder / "campaigns.png", 560)
-        await page.resize(1180, 640)
-        await page.open(sandbox.url)
-        await page.wait_for("document.body.innerText.includes('Accepted')")
-        await page.draw(folder / "sandbox-outbox.png")
-    twice = [number for number, count in Counter(sms["to"] for sms in _accepted(sandbox)).items() if count > 1]
-    if twice:
-        raise Failed(f"{len(twice)} numbers got two SMS")
+@dataclass(frozen=True)
+class Studio:
+    """Where pictures are taken, and where they go."""
+
+    page: Page
+    api: Api
+    sandbox: SandboxAddress
+    folder: Path
+    is_dark: bool
+
+    async def draw_campaign(self) -> None:
+        """Draw a campaign before, while and after it is sent, and some of its doubts settled."""
+        self.api.trigger("welcome")
+        await self.open(_tab("welcome", "send_invites"), "has sent no invites")
+        await self.draw("invites-before", 560)
+        await self.page.wait_for(_accepted_more_than(700), _PATIENCE_SECONDS)
+        await self.draw("invites-during", 900)
+        await self.page.wait_for(f"!!{_FRAME}?.querySelector('button[data-recipient]')", _PATIENCE_SECONDS)
+        await self.draw("invites-after", 1500)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Settle doubts on the page, as a person does: two at once, and one."""
+        await self.page.value(f"{_THERE}.getElementById('why-settled').value = 'delivery report in the portal'")
+        for number in range(2):
+            await self.page.value(f"{_THERE}.querySelectorAll('[data-choose]')[{number}].click()")
+        for settled, button in ((2, "#all-sent"), (3, "[data-recipient][data-as=not_sent]")):
+            await self.page.value(f"{_THERE}.querySelector('{button}').click()")
+            await self.page.wait_for(f"{_THERE}.querySelectorAll('.settled tbody tr').length === {settled}")
+        top = f"{_THERE}.getElementById('doubts').offsetTop - 50"
+        await self.page.value(f"{_THERE}.defaultView.scrollTo(0, {top})")
+        await self.draw("invites-settled", 1200)
+
+    async def draw_states(self) -> None:
+        """Draw tasks with other endings, and the run that has them all."""
+        self.api.trigger("autumn")
+        await self.open(_tab("autumn", "send_until_killed"), "accepted")
+        await self.page.wait_for(_accepted_more_than(40), _PATIENCE_SECONDS)
+        os.kill(self.api.task("autumn", "send_until_killed")["pid"], signal.SIGKILL)
+        for task_id, state, says, name in _STATES:
+            await asyncio.to_thread(self.api.wait_for, "autumn", task_id, state)
+            await self.open(_tab("autumn", task_id), says)
+            await self.draw(name, 900)
+        await self.open(f"dags/autumn/runs/{_RUN}/plugin/run-invites", "send_until_killed")
+        await self.draw("invites-run", 900)
+
+    async def draw_approval(self) -> None:
+        """Draw a dry run, and the person who is asked."""
+        self.api.trigger("spring")
+        await asyncio.to_thread(self.api.wait_for, "spring", "preview", "success")
+        await self.open(_tab("spring", "preview"), "invites")
+        await self.draw("invites-dry-run", 900)
+        await self.page.open(f"{self.api.url}/dags/spring/runs/{_RUN}/tasks/approve/required_actions")
+        await self.page.wait_for("document.body.innerText.includes('people of')", _PATIENCE_SECONDS)
+        await self.draw("approval", 1000)
+
+    async def draw_lists(self) -> None:
+        """Draw the campaigns page, and what the sandbox received."""
+        await self.open("plugin/invite-campaigns", "welcome-2026")
+        await self.draw("campaigns", 640)
+        await self.page.open(self.sandbox.url)
+        await self.page.wait_for("document.body.innerText.includes('Accepted')")
+        await self.draw("sandbox-outbox", 640)
+
+    async def open(self, address: str, says: str) -> None:
+        """Open a page of Airflow, and wait until our frame in it says something."""
+        await self.page.open(f"{self.api.url}/{address}")
+        await self.page.wait_for(f"{_TEXT}?.includes({json.dumps(says)})", _PATIENCE_SECONDS)
+
+    async def draw(self, name: str, height: int) -> None:
+        """Draw what is seen in the light theme, and in the dark one where that is asked for."""
+        for theme in ("dark", "light") if self.is_dark or name in _DARK else ("light",):
+            is_dark = theme == "dark"
+            await self.page.resize(_WIDTH, height, is_dark=is_dark)
+            followed = f"({_FRAME} ?? document).documentElement.classList.contains('dark') === {json.dumps(is_dark)}"
+            await self.page.wait_for(f"{followed} || !document.querySelector('iframe')")
+            await asyncio.sleep(1)  # colours fade
+            picture = self.folder / f"{name}{'-dark' if is_dark else ''}.png"
+            await self.page.draw(picture)
+            make_smaller(picture)
 
 
-async def settle(page: Page, folder: Path) -> None:
-    """Settle three doubts on the page, as a person does."""
-    await page.value(f"{_THERE}.getElementById('why-settled').value = 'delivery report in the portal'")
-    for number in range(3):
-        button = f"{_THERE}.querySelectorAll('button[data-recipient][data-as=sent]')[0]"
-        await page.value(f"{button}.click()")
-        await page.wait_for(f"{_THERE}.querySelectorAll('.settled tbody tr').length === {number + 1}")
-    await page.value(f"{_THERE}.getElementById('doubts').scrollIntoView()")
-    await draw_both(page, folder / "invites-settled.png", 1500)
+def make_smaller(picture: Path) -> None:
+    """Keep 256 colours, if pngquant is installed."""
+    if shutil.which("pngquant"):
+        options = ("--force", "--skip-if-larger", "--strip", "--output", str(picture))
+        subprocess.run(["pngquant", *options, str(picture)], check=False)
 
 
-async def draw_other_states(page: Page, api: Api, sandbox: SandboxAddress, folder: Path) -> None:
-    """Draw a batch that waits for its next try, one whose worker died, and a dry run with its approval."""
-    api.post(f"{sandbox.url}/__faults", {"faults": {}, "script": [*["ok"] * 120, "429"]})
-    for dag_id, task_id, state, name in _OTHERS:
-        api.trigger(dag_id)
-        if state == "killed":
-            await page.open(f"{api.url}/{_tab(dag_id, task_id)}")
-            await page.wait_for(f"Number({_TEXT}?.match(/([0-9,]+) accepted/)?.[1]) > 40", 180)
-            os.kill(api.task(dag_id, task_id)["pid"], signal.SIGKILL)
-            state = "failed"
-        await asyncio.to_thread(api.wait_for, dag_id, task_id, state)
-        await page.open(f"{api.url}/{_tab(dag_id, task_id)}")
-        await page.wait_for(f"{_TEXT}?.trim().length > 10")
-        await draw_both(page, folder / f"{name}.png", 1100)
-
-
-async def draw_both(page: Page, path: Path, height: int) -> None:
-    """Draw what is seen in the light and in the dark theme."""
-    for is_dark in (True, False):
-        await page.resize(_WIDTH, height, is_dark=is_dark)
-        await page.wait_for(f"{_FRAME}.documentElement.classList.contains('dark') === {json.dumps(is_dark)}")
-        await asyncio.sleep(1)
-        await page.draw(path.with_stem(f"{path.stem}-dark") if is_dark else path)
+def _accepted_more_than(count: int) -> str:
+    return f"Number({_TEXT}?.match(/([0-9,]+) accepted/)?.[1].replace(',', '')) > {count}"
 
 
 def _tab(dag_id: str, task_id: str) -> str:
@@ -144,15 +177,28 @@ class Api:
             answer.read()
 
 
-def _accepted(sandbox: SandboxAddress) -> list[dict[str, str]]:
-    return [sms for sms in sandbox.outbox()["invites"] if sms["accepted"]]
+async def draw_all(url: str, sandbox: SandboxAddress, folder: Path, *, is_dark: bool) -> None:
+    """Run the campaigns and draw them."""
+    api = Api(url, get_json(f"{url}/auth/token")["access_token"])
+    async with browser() as page:
+        studio = Studio(page, api, sandbox, folder, is_dark)
+        await page.resize(_WIDTH, 900)
+        await studio.draw_campaign()
+        await studio.draw_states()
+        await studio.draw_approval()
+        await studio.draw_lists()
+    numbers = Counter(sms["to"] for sms in sandbox.outbox()["invites"] if sms["accepted"])
+    if twice := sum(count > 1 for count in numbers.values()):
+        raise Failed(f"{twice} numbers got two SMS")
 
 
 def main() -> int:
     """Draw all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=REPOSITORY / "docs" / "images", help="where they go")
-    folder: Path = parser.parse_args().folder
+    parser.add_argument("--dark", action="store_true", help="draw each in the dark theme, too")
+    given = parser.parse_args()
+    folder: Path = given.folder
     folder.mkdir(parents=True, exist_ok=True)
     work = REPOSITORY / ".pictures"
     try:
@@ -163,7 +209,7 @@ def main() -> int:
                 url, sandbox = start_ui(processes, work, REPOSITORY / "tools" / "picture_dags", _FAULTS, _SEED)
                 with Step("A campaign, watched and drawn") as step:
                     began = time.monotonic()
-                    asyncio.run(draw(url, sandbox, folder))
+                    asyncio.run(draw_all(url, sandbox, folder, is_dark=given.dark))
                     step.says = f"{folder}, {time.monotonic() - began:.0f} s"
     except (Failed, BrowserError) as failure:
         print(failure, file=sys.stderr)

@@ -111,7 +111,7 @@ def _read_token(response: HttpResponse, secrets: tuple[str, ...]) -> _Token:
         code, said = read_error_body(response, secrets)
         what = " ".join(filter(None, (f"HTTP {status}", code, said)))
         raise InviteNotSentError(
-            _no_token(f"{what}; check client id and secret in the connection's login and password"),
+            _no_token(f"{what}; check the connection's login and password"),
             http_status=status,
             code=code,
             vendor_text=said,
@@ -132,4 +132,4 @@ def _read_token(response: HttpResponse, secrets: tuple[str, ...]) -> _Token:
 
 
 def _no_token(problem: str) -> Reason:
-    return Reason(ReasonCode.NO_TOKEN, "No OAuth2 token", detail=problem)
+    return Reason(ReasonCode.NO_TOKEN, "No access token", detail=problem)

@@ -76,6 +76,16 @@ class OmnichatClient:
             Reason(ReasonCode.SENDING_STOPPED, "The invite was not sent", detail="sending was stopped")
         )
 
+    def request(self, request: HttpRequest) -> HttpResponse:
+        """
+        Send one request with credentials, once; return its response, whatever the status.
+
+        :raises TransportError: no answer came.
+        :raises InviteNotSentError: there is no access token.
+        """
+        response: HttpResponse = self._run(self._login.flow(request))
+        return response
+
     def probe(self) -> tuple[bool, str]:
         """
         Test the connection: list one user of the account's application, which sends nothing.
@@ -89,7 +99,7 @@ class OmnichatClient:
                 " put the key of your OMNI application into the connection"
             )
         try:
-            response = self._run(self._login.flow(wire.users_request(key)))
+            response = self.request(wire.users_request(key))
         except OmnichatError as error:
             return False, f"{host}: {error}"
         if 200 <= response.status < 300:

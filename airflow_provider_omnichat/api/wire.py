@@ -29,7 +29,7 @@ from airflow_provider_omnichat.api.retry import seconds_to_wait
 
 LARGEST_BODY = 1 << 20  # bytes of an answer that are read at most
 READ_HEADERS = ("content-type", "content-encoding", "retry-after")
-_JSON_HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
+JSON_HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
 _LOG = logging.getLogger(__name__)
 
 # Made once: json.dumps with options makes a new one for each text, which takes longer than the text.
@@ -98,7 +98,7 @@ def invite_request(invite: Invite) -> HttpRequest:
     path = _invite_path(invite.application_key, invite.integration_type)
     to, placeholder, message = _as_json(invite.to), _as_json(invite.link_placeholder), _as_json(invite.message)
     body = f'{{"to": {to}, "linkPlaceholder": {placeholder}, "message": {message}}}'
-    return HttpRequest("POST", path, _JSON_HEADERS, body.encode())
+    return HttpRequest("POST", path, JSON_HEADERS, body.encode())
 
 
 @lru_cache(maxsize=64)

@@ -23,9 +23,7 @@ from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
 from airflow_provider_omnichat.campaign.results.format import csv_line, one_line
 from airflow_provider_omnichat.campaign.results.table import ResultSchema
-from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
-from airflow_provider_omnichat.campaign.sql.upgrade import TableUpgrade
-from airflow_provider_omnichat.cli.silent_airflow import find
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, TableUpgrade
 from airflow_provider_omnichat.hooks.databases import ledger_database, result_database
 
 _IN_DOUBT = ("unknown", CLAIMED)
@@ -35,11 +33,11 @@ _CELL_WIDTH = 60
 _CSV_COLUMNS = ("row_key", "recipient", "outcome", "reason_code", "error", "since", "claimed_at", "claimed_by")
 
 
-def run_command(name: str, arguments: Namespace, *, is_light: bool) -> int:
-    """Find the database of ``conn_id`` and run a command on its ``table``; see :func:`.silent_airflow.find`."""
+def run_command(name: str, arguments: Namespace, find: Callable[[Callable[[], SqlDatabase]], SqlDatabase]) -> int:
+    """Find the database of ``conn_id``, with Airflow set up if need be, and run a command on its ``table``."""
     is_results = name == "upgrade" and arguments.kind == ResultSchema.kind
     database_of = result_database if is_results else ledger_database
-    return _COMMANDS[name](find(lambda: database_of(arguments.conn_id), is_light), arguments)
+    return _COMMANDS[name](find(lambda: database_of(arguments.conn_id)), arguments)
 
 
 def _campaigns(database: SqlDatabase, arguments: Namespace) -> int:
@@ -78,7 +76,11 @@ def _doubts(database: SqlDatabase, arguments: Namespace) -> int:
     doubts = audit.doubts(arguments.campaign)
     shown: Callable[[str], str] = str if arguments.whole_numbers else mask_number
     if arguments.csv:
-        sys.stdout.writelines(map(csv_line, chain([_CSV_COLUMNS], (_csv_cells(row, shown) for row in doubts))))
+        sys.stdout.write(csv_line(_CSV_COLUMNS))
+        for row in doubts:
+            claimed_at = row.claimed_at.isoformat(timespec="seconds")
+            cells = {**row._asdict(), "recipient": _number(row, shown), "claimed_at": claimed_at}
+            sys.stdout.write(csv_line(cells[name] for name in _CSV_COLUMNS))
         return 0
     listed = list(doubts)
     if not listed and not audit.reasons(arguments.campaign):
@@ -89,12 +91,6 @@ def _doubts(database: SqlDatabase, arguments: Namespace) -> int:
     _print_rows(listed, shown)
     print(f"\n{_invites(len(listed))} in doubt. To record what you find out: omnichat-ledger settle --help")
     return 0
-
-
-def _csv_cells(row: LedgerRow, shown: Callable[[str], str]) -> list[str | None]:
-    claimed_at = row.claimed_at.isoformat(timespec="seconds")
-    cells = {**row._asdict(), "recipient": _number(row, shown), "claimed_at": claimed_at}
-    return [cells[name] for name in _CSV_COLUMNS]
 
 
 def _settle(database: SqlDatabase, arguments: Namespace) -> int:

@@ -6,7 +6,7 @@ import os
 import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 
@@ -120,7 +120,8 @@ def _connect_for_writing(hook: DbApiHook, dialect: AnyDialect, conn_id: str, err
 def _make_private_file(uri: str) -> None:
     """Make a new SQLite file for its owner only: it holds whole numbers. SQLite gives its journals the same rights."""
     path, _, options = uri.removeprefix("sqlite:///").partition("?")
-    if path and not path.startswith(":") and "mode=" not in options:
+    makes_it = parse_qs(options).get("mode", ["rwc"]) == ["rwc"]
+    if path and not path.startswith(":") and makes_it:
         with suppress(OSError):  # it exists; or SQLite says what is in the way
             os.close(os.open(unquote(path), os.O_CREAT | os.O_EXCL, 0o600))
 

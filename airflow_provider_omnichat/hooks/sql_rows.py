@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.model.field_values import RoundedFloat
-from airflow_provider_omnichat.campaign.sql.cursor import give_up, row_values, streaming_cursor
-from airflow_provider_omnichat.campaign.sql.failure import (
+from airflow_provider_omnichat.campaign.sql.drivers import (
     advice_on_sqlite,
     failure_codes,
     failure_name,
+    give_up,
     is_of_the_statement,
     lacks_rights,
+    row_values,
+    streaming_cursor,
 )
 from airflow_provider_omnichat.hooks.databases import connect, sql_hook
 

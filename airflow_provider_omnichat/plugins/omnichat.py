@@ -21,6 +21,9 @@ _log = logging.getLogger(__name__)
 # Without a leading slash: Airflow's page has a base address, which may be below a path.
 _TASK = "omnichat/task?dag_id={DAG_ID}&run_id={RUN_ID}&task_id={TASK_ID}&map_index={MAP_INDEX}"
 _RUN = "omnichat/run?dag_id={DAG_ID}&run_id={RUN_ID}"
+# From Airflow 3.4 on, the tab is on tasks alone that have this argument, as all operators of the provider and their
+# subclasses do; before, and on runs, Airflow shows a tab on all or none.
+_OURS = {"applies_to": {"task.template_fields": ["omnichat_conn_id"]}}
 _ICONS = {"icon": "omnichat/static/invites.svg", "icon_dark_mode": "omnichat/static/invites-dark.svg"}
 
 
@@ -29,7 +32,7 @@ class OmnichatPlugin(AirflowPlugin):
 
     name = "omnichat"
     external_views: ClassVar[list[dict[str, Any]]] = [  # type: ignore[misc]  # the base class has plain lists
-        {"name": "Invites", "href": _TASK, "destination": "task_instance", "url_route": "invites", **_ICONS},
+        {"name": "Invites", "href": _TASK, "destination": "task_instance", "url_route": "invites", **_OURS, **_ICONS},
         {"name": "Invites", "href": _RUN, "destination": "dag_run", "url_route": "run-invites", **_ICONS},
         {
             "name": "Invite campaigns",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -30,6 +31,7 @@ class GivenMessages(UnwrittenPlace):
     def __init__(self, message_ids: Sequence[str]) -> None:
         self._unfinished = dict.fromkeys(message_ids)
         self._counts: Counter[Delivery] = Counter()
+        self._costs: dict[str, Decimal] = defaultdict(Decimal)
 
     def deliveries(self) -> Deliveries:
         return self
@@ -41,9 +43,14 @@ class GivenMessages(UnwrittenPlace):
         for status in statuses:
             del self._unfinished[status.invite.message_id]
             self._counts[status.delivery] += 1
+            if status.price:
+                self._costs[status.currency or ""] += status.price
 
     def counts(self) -> Mapping[Delivery, int]:
         return self._counts
+
+    def costs(self) -> Mapping[str, Decimal]:
+        return self._costs
 
 
 @contextmanager

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 BEGUN_KEY = "omnichat:begun"
 """In the task state store: that a try has begun, and then the campaign and the ledger that it used."""
 
+STATE_STORE = "task state store"
+"""The ledger of a task without *ledger_conn_id*, in that note."""
+
 
 class EarlierTriesMixin(FieldsMixin):
     """Keeps a task from sending if it could not find what its earlier tries have sent."""
@@ -47,13 +50,7 @@ class EarlierTriesMixin(FieldsMixin):
         return meta.find_undeclared_variables(parsed) <= {"var", "params"}
 
     def agree_with_earlier_tries(self, context: Context, campaign: str, *, is_resumed: bool = False) -> None:
-        """
-        Make sure that what earlier tries have sent will be found, and note what this one uses.
-
-        :param campaign: with the resend key.
-        :param is_resumed: whether this try goes on after a deferral.
-        :raises AirflowFailException: it would not be found; or this is a mapped task, and the others would not know.
-        """
+        """Fail unless what earlier tries or other mapped tasks have sent will be found; note what this one uses."""
         operator: Any = self
         if is_mapped(context) and not operator.ledger_conn_id:
             raise AirflowFailException(_MAPPED)
@@ -63,7 +60,7 @@ class EarlierTriesMixin(FieldsMixin):
             raise LedgerError(f"What the task state store has of {BEGUN_KEY} cannot be read; nothing was sent")
         if not begun and (is_resumed or (ti.try_number > 1 and begun is None)):
             begun = {"campaign": _campaign_before(operator, context, campaign, is_resumed)}
-        ledger = f"{operator.ledger_conn_id}/{operator.ledger_table}" if operator.ledger_conn_id else "task state store"
+        ledger = f"{operator.ledger_conn_id}/{operator.ledger_table}" if operator.ledger_conn_id else STATE_STORE
         now = {"campaign": campaign, "ledger": ledger, "max_tries": getattr(ti, "max_tries", None)}
         before = {**now, "max_tries": None, **(begun or {})}
         if (before["campaign"], before["ledger"]) != (campaign, ledger):

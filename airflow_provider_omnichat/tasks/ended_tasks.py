@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from airflow_provider_omnichat.hooks.supervisor import in_turn
 
@@ -15,6 +15,25 @@ if TYPE_CHECKING:
 # No worker has these, and no other try begins by itself.
 _ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 _ASK_AGAIN_SECONDS = 5.0
+
+
+class TaskName(NamedTuple):
+    """A task instance, whatever its try."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+
+    @classmethod
+    def of(cls, identity: str) -> Self | None:
+        """Read the result of :func:`.ledger.task_identity`; None if it is not one, as when a table has cut it."""
+        try:
+            dag_id, run_id, task_id, *index = identity.split("/")
+            (map_index,) = map(int, index) if index else (-1,)
+        except ValueError:
+            return None
+        return cls(dag_id, run_id, task_id, map_index)
 
 
 def ended_tasks(context: Context) -> Callable[[str], bool | None]:
@@ -41,10 +60,12 @@ def ended_tasks(context: Context) -> Callable[[str], bool | None]:
 
 
 def _has_ended(ask: Callable[..., Any], name: str) -> bool | None:
+    task = TaskName.of(name)
+    if task is None:
+        return None
+    at = None if task.map_index < 0 else task.map_index
     try:
-        dag_id, run_id, task_id, *index = name.split("/")
-        (at,) = map(int, index) if index else (None,)
-        states = ask(dag_id=dag_id, task_ids=[task_id], run_ids=[run_id], map_index=at)
-        return states[run_id][task_id if at is None else f"{task_id}_{at}"] in _ENDED
-    except Exception:  # no such task instance, a name that is not of one, or Airflow cannot be asked
+        states = ask(dag_id=task.dag_id, task_ids=[task.task_id], run_ids=[task.run_id], map_index=at)
+        return states[task.run_id][task.task_id if at is None else f"{task.task_id}_{at}"] in _ENDED
+    except Exception:  # no such task instance, or Airflow cannot be asked
         return None

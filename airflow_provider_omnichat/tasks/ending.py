@@ -39,7 +39,7 @@ _ADVICE_ON_DOUBTS = (
 
 
 class Ending:
-    """Red when it failed: the worst first, and what another try can mend before what it cannot."""
+    """Raises what turns a task red: what another try can repair before what it cannot."""
 
     def __init__(self, report: CampaignReport) -> None:
         self._report = report
@@ -56,11 +56,8 @@ class Ending:
             raise kind(self.stopped())
         if self._tally.due[Outcome.NOT_SENT]:
             why = f"Sending was stopped: {report.stop_reason}" if report.stop_reason else None
-            raise AirflowException(
-                self._ending(
-                    (Outcome.NOT_SENT, Outcome.UNKNOWN), why, *self._still_due(), already_said=report.stop_reason
-                )
-            )
+            outcomes = (Outcome.NOT_SENT, Outcome.UNKNOWN)
+            raise AirflowException(self._ending(outcomes, why, *self._still_due(), already_said=report.stop_reason))
 
     def stopped(self) -> str:
         """Describe how far a list got that was not brought to its end."""
@@ -124,25 +121,16 @@ class Ending:
         rejected = self._tally.counts[Outcome.REJECTED]
         sent = self._tally.counts[Outcome.ACCEPTED] + rejected
         if sent and rejected / sent > max_ratio:
-            raise AirflowFailException(
-                self._ending(
-                    (Outcome.REJECTED,),
-                    f"The vendor rejected {rejected} of {sent} invites, more than max_rejected_ratio {max_ratio:g}",
-                )
-            )
+            text = f"The vendor rejected {rejected} of {sent} invites, more than max_rejected_ratio {max_ratio:g}"
+            raise AirflowFailException(self._ending((Outcome.REJECTED,), text))
 
     def raise_if_in_doubt(self, max_ratio: float = 0.0) -> None:
         """Raise when more than this ratio of what was sent, or may have been, is in doubt."""
         unknown = self._tally.counts[Outcome.UNKNOWN]
         if unknown and unknown / self._tried > max_ratio:
             limit = f" (more than max_unknown_ratio {max_ratio:g} of {self._tried})" if max_ratio else ""
-            raise AirflowFailException(
-                self._ending(
-                    (Outcome.UNKNOWN,),
-                    f"{unknown} invites may have been sent, or not{limit}, and are not sent again by themselves",
-                    _ADVICE_ON_DOUBTS,
-                )
-            )
+            text = f"{unknown} invites may have been sent, or not{limit}, and are not sent again by themselves"
+            raise AirflowFailException(self._ending((Outcome.UNKNOWN,), text, _ADVICE_ON_DOUBTS))
 
     @property
     def accepted_doubts(self) -> str | None:
@@ -165,12 +153,8 @@ class Ending:
         codes = {each["code"] for each in self._tally.reasons}
         question = "is it the right text?" if codes <= _OF_THE_TEXT else "is it the right list, and the right column?"
         if self._tally.rows and self._tally.counts[Outcome.INVALID] == self._tally.rows:
-            raise AirflowFailException(
-                self._ending(
-                    (Outcome.INVALID,),
-                    f"Not one of {self._tally.rows} rows could be sent; {question}",
-                )
-            )
+            text = f"Not one of {self._tally.rows} rows could be sent; {question}"
+            raise AirflowFailException(self._ending((Outcome.INVALID,), text))
 
     def _ending(self, outcomes: tuple[Outcome, ...], *said: str | None, already_said: str | None = None) -> str:
         """Join what has happened and what to do, then the causes, each once, then the counts."""

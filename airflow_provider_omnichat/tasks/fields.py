@@ -66,9 +66,7 @@ _VALUES: WeakKeyDictionary[_Key, dict[str, Any]] = WeakKeyDictionary()
 
 class FieldsMixin(NotesNone):
     """
-    Renders, checks and shows the arguments of :attr:`argument_fields`.
-
-    What a user's subclass adds to ``template_fields`` is left to Airflow.
+    Renders, checks and shows the arguments of :attr:`argument_fields`; a subclass's other fields are left to Airflow.
 
     **Shown.** Airflow stores the attributes named in ``template_fields`` after rendering, for its pages and API. Those
     of private fields then hold what may be shown; the task reads their values with :meth:`private`.

@@ -62,10 +62,8 @@ def guarded(give: Callable[[], T], hidden: tuple[str, ...] | None = None) -> T:
     """
     Call what returns a list or its next row, and raise its failure as ListFailedError, without anybody's data.
 
-    Airflow's own exceptions pass: the task shall be skipped, or fail for good.
-
-    :param hidden: secrets to leave out of a storage's text; None for the user's code, whose text may name people: then
-        none of it is shown.
+    Airflow's own exceptions pass: they skip the task, or fail it for good. *hidden* are secrets to leave out of a
+    storage's text; None for the user's code, of whose text nothing is shown: it may name people.
     """
     try:
         return give()

@@ -38,12 +38,7 @@ def _task_name(context: Context) -> str:
 
 
 def campaign_name(context: Context, campaign: str | None, resend_key: str, ledger_conn_id: str | None) -> str:
-    """
-    Return the name within which a number is invited at most once.
-
-    :param campaign: the user's name for it; the task of this run if None, which mapped tasks share.
-    :raises AirflowFailException: the campaign is named without a ledger to keep it, or like one with a resend key.
-    """
+    """Return the name within which a number is invited at most once; by default the task, which mapped tasks share."""
     if campaign and "#" in campaign:
         raise AirflowFailException(
             f"Nothing was sent. campaign={scrub(campaign)!r} has a # in it, which separates a resend_key; write the"
@@ -95,12 +90,7 @@ def batch_ledger(
     waits: bool,
     is_dry_run: bool,
 ) -> Callable[[], Ledger]:
-    """
-    Return what makes the ledger of a batch, in the thread that will use it.
-
-    :param waits: whether the task may be deferred until a send window opens.
-    :raises AirflowFailException: the task has retries or may be deferred, and nothing remembers whom it has invited.
-    """
+    """Return what makes the ledger of a batch in the thread that uses it; fail if the task needs one and has none."""
     from airflow_provider_omnichat.campaign.ledger.interface import NoLedger
     from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
 

@@ -47,11 +47,9 @@ class Batch:
 
     @property
     def name(self) -> str:
-        """The name that sets the batch apart from others."""
         return batch_name(self.identity, self.argument("campaign"), self.argument("resend_key"))
 
     def recipient_of(self, to: str) -> str:
-        """Return the recipient key of a number."""
         return recipient_key(self.campaign, to)
 
 
@@ -131,8 +129,11 @@ def _describe_files(batch: Batch) -> RowsIn | None:
     path = batch.argument("results_path")
     if not path:
         return None
-    folder = _pushed_folder(batch, path) if batch.is_rendered else _own_folder(batch, str(path))
-    return {"kind": ResultFiles.kind, "path": folder}
+    if batch.is_rendered:
+        return {"kind": ResultFiles.kind, "path": _pushed_folder(batch, path)}
+    check_address(str(path), "results_path", takes_query=False)
+    names = folder_names(batch.identity, batch.argument("resend_key"))
+    return {"kind": ResultFiles.kind, "path": str(storage_path(str(path)).joinpath(*names))}
 
 
 def _open_files(rows_in: RowsIn, batch: Batch | None) -> Place:
@@ -149,11 +150,6 @@ def _open_files(rows_in: RowsIn, batch: Batch | None) -> Place:
         key_column=batch.argument("key_column"),
         recipient_of=batch.recipient_of,
     )
-
-
-def _own_folder(batch: Batch, results_path: str) -> str:
-    check_address(results_path, "results_path", takes_query=False)
-    return str(storage_path(results_path).joinpath(*folder_names(batch.identity, batch.argument("resend_key"))))
 
 
 def _pushed_folder(batch: Batch, rendered_path: str) -> str:

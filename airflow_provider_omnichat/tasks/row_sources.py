@@ -32,14 +32,14 @@ class GivenRows:
         if isinstance(invites, Mapping):
             invites = rows_of_dict(invites)
         if isinstance(invites, list | tuple):
-            yield columns.fitted(ListedRows(invites), "invites")
+            yield columns.with_fields(ListedRows(invites), "invites")
             return
         file = file_given(invites, "invites")
         # Read in one thread from the first row on, since an iterator may need that: its errors come with that row.
         if file is not None:
             rows = guarded_rows(rows_of_file(file.open, file.name, columns), file.hidden)
         else:
-            rows = guarded_rows(iter(columns.fitted(rows_of_list(invites), "invites")))
+            rows = guarded_rows(iter(columns.with_fields(rows_of_list(invites), "invites")))
         if reads_twice:
             with Spool(rows) as spool:
                 yield spool

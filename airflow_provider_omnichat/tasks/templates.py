@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from airflow_provider_omnichat.campaign.model.field_values import is_blank
@@ -62,6 +63,8 @@ def noting(environment: Any, noted: list[str], *, is_name: bool) -> Any:
     made.noted = noted
     if environment.finalize is None:  # else the DAG says what is written for None
         made.finalize = note
+        # A filter such as map gives each of its values once.
+        made.note_part = lambda value: note(list(value) if isinstance(value, Iterator) else value)
         made.code_generator_class = _noting_parts(environment.code_generator_class)
     return made
 
@@ -74,8 +77,10 @@ def _nothing_put_in(value: object, is_name: bool) -> str | None:
     if isinstance(value, str):  # a text that is not a name may have the word in it
         word = _NONE_IN_IT.search(value)
         return f"the word {word.group()!r}" if word and (is_name or value.strip() == "None") else None
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple | set) else (value,)
-    return next((f"the word '{part}'" for part in parts if not isinstance(part, str) and is_blank(part)), None)
+    if not isinstance(value, dict | list | tuple | set):
+        return f"the word '{value}'" if is_blank(value) else None
+    parts = value.values() if isinstance(value, dict) else value
+    return next(filter(None, (_nothing_put_in(part, is_name) for part in parts)), None)
 
 
 def _noting_parts(generator: Any) -> type:
@@ -83,7 +88,13 @@ def _noting_parts(generator: Any) -> type:
     from jinja2 import nodes
 
     def noted(part: Any) -> Any:
-        return nodes.Call(nodes.EnvironmentAttribute("finalize"), [part], [], None, None, lineno=part.lineno)
+        return nodes.Call(nodes.EnvironmentAttribute("note_part"), [part], [], None, None, lineno=part.lineno)
+
+    def makes_a_text(each: Any) -> bool:
+        name = getattr(each, "name", "")
+        if name == "map" and each.args:
+            name = getattr(each.args[0], "value", "")
+        return name in _MAKES_A_TEXT and each.node is not None
 
     def visit_template(self: Any, node: nodes.Template, frame: Any = None) -> None:
         each: Any
@@ -92,10 +103,12 @@ def _noting_parts(generator: Any) -> type:
                 each.nodes = [noted(part) for part in each.nodes]
             elif isinstance(each, nodes.Mod):
                 each.right = noted(each.right)
-            elif getattr(each, "name", "") in _MAKES_A_TEXT and each.node is not None:
+            elif makes_a_text(each):
                 each.node = noted(each.node)
-            elif getattr(each, "name", getattr(each.node, "attr", None)) == "format":
+            elif getattr(each, "name", getattr(each.node, "attr", None)) in ("format", "join"):
                 each.args = [noted(part) for part in each.args]
+                for given in each.kwargs:
+                    given.value = noted(given.value)
         generator.visit_Template(self, node, frame)
 
     return type("NotingGenerator", (generator,), {"visit_Template": visit_template})

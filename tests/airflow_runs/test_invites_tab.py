@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
+from airflow_provider_omnichat.campaign.ledger.task_state_doubts import doubts_in_store
+from airflow_provider_omnichat.hooks.airflow_api import RemoteStateStore, airflow_client
 from airflow_provider_omnichat.sandbox.outbox import Receipt
 from airflow_provider_omnichat.sandbox.server import Sandbox
+from airflow_provider_omnichat.tasks.earlier_tries import BEGUN_KEY
 from tests.support.airflow_deployment import Airflow, assert_none_of
 from tests.support.airflow_versions import HAS_STATE_STORE
-from tests.support.guarded_server import BLIND_USER, GuardedServer, address_of, guarded_server
+from tests.support.guarded_server import BLIND_USER, PASSWORDS, GuardedServer, address_of, guarded_server
 
 pytestmark = [
     pytest.mark.airflow,
@@ -205,6 +209,28 @@ def test_a_write_needs_the_token_of_our_page(campaign: Campaign) -> None:
     assert odd.status == 415
     assert campaign.settle("admin", "to_files", {**body, "dag_id": "another"}, X_CSRF_Token=token).status == 422
     assert len(campaign.doubts("to_files")) == 3
+
+
+def test_another_task_reaches_the_state_store_by_airflows_api_as_a_user_who_may_edit_it(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(user: str) -> RemoteStateStore:
+        fields = {"conn_type": "http", "host": campaign.server.address, "login": user, "password": PASSWORDS[user]}
+        monkeypatch.setenv("AIRFLOW_CONN_AIRFLOW_API", json.dumps(fields))
+        return RemoteStateStore(airflow_client("airflow_api"), task)
+
+    task = f"tab/{campaign.run_id}/to_files"
+    for user in ("admin", "viewer"):
+        store = opened(user)
+        assert len(list(doubts_in_store(store, store.get(BEGUN_KEY)["campaign"]))) == 3
+    opened("admin").set("other", {"a": [1]})
+    assert opened("viewer").get("other") == {"a": [1]}
+    for refused in (lambda: opened("viewer").set("other", 2), lambda: opened(BLIND_USER)):
+        with pytest.raises(LedgerError, match="HTTP 403; the connection's user may not"):
+            refused()
+    monkeypatch.setitem(PASSWORDS, "viewer", "wrong")
+    with pytest.raises(LedgerError, match="No access token: HTTP 401"):
+        opened("viewer")
 
 
 def test_what_was_settled_by_page_command_or_look_up_is_never_sent_twice_and_what_was_lost_goes_out_once(

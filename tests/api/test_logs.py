@@ -234,7 +234,7 @@ def test_an_oauth2_token_that_ended_is_asked_for_again(hook_for):
         hook = hook_for(sandbox, login=ours.client_id, password=ours.client_secret, extra={"auth_type": "oauth2"})
         assert read(hook, by_ids("a")) == []
         wrong = hook_for(sandbox, login=ours.client_id, password="wrong-secret", extra={"auth_type": "oauth2"})
-        with pytest.raises(SmsLogsError, match="No OAuth2 token"):
+        with pytest.raises(SmsLogsError, match="No access token"):
             read(wrong, by_ids("a"))
 
 

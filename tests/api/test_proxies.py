@@ -203,7 +203,7 @@ def test_an_oauth2_token_that_the_proxy_keeps_away_is_not_sent(client, wire, hoo
     monkeypatch.setenv("https_proxy", with_secret(proxy))
     found = send(hook_for(server, extra={"auth_type": "oauth2"}), client, times=4)
     assert [type(each).__name__ for each in found] == ["InviteNotSentError"] * 3 + ["InviteAnswer"]
-    assert "No OAuth2 token: no connection through the proxy of https_proxy: " in str(found[0])
+    assert "No access token: no connection through the proxy of https_proxy: " in str(found[0])
     assert not any(SECRET in all_that_shows(each) for each in found if isinstance(each, Exception))
     assert server.seen[0].path == "/auth/1/oauth2/token"
     assert len(server.invites) == 1

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_omnichat.campaign.ledger.task_state_format import journal_name
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
-from airflow_provider_omnichat.campaign.sql.values import fitted
+from airflow_provider_omnichat.campaign.sql.values import stored_name
 from airflow_provider_omnichat.tasks.ledger import with_resend_key
 from airflow_provider_omnichat.tasks.places import folder_names
 from tests.support.attacks import TRIED, attack
@@ -46,9 +46,9 @@ def test_two_campaigns_never_share_a_name_in_a_table_a_journal_or_a_key(one: str
     assume(one != other)
     TRIED["pairs of names"] += 1
     # As MySQL compares them, which pads with spaces.
-    assert fitted(one).rstrip(" ") != fitted(other).rstrip(" ")
-    assert len(fitted(one)) <= 250
-    assert fitted(fitted(one)) == fitted(one)
+    assert stored_name(one).rstrip(" ") != stored_name(other).rstrip(" ")
+    assert len(stored_name(one)) <= 250
+    assert stored_name(stored_name(one)) == stored_name(one)
     for name in (one, other):
         assume(name.isprintable())
     assert journal_name(one) != journal_name(other)

@@ -133,7 +133,7 @@ def test_401_with_basic_is_not_repeated(wire, hook_for):
 )
 def test_without_a_token_nothing_is_sent(wire, hook_for, broken, retryable):
     server = wire(broken)
-    with pytest.raises(InviteNotSentError, match="No OAuth2 token") as raised:
+    with pytest.raises(InviteNotSentError, match="No access token") as raised:
         hook_for(server, **OAUTH2).send_invite(NUMBER, MESSAGE)
     assert raised.value.retryable is retryable
     assert server.invites == []

@@ -30,7 +30,7 @@ def test_it_asks_for_one_user_of_the_application(wire, hook_for):
         ({"password": "wrong"}, "HTTP 401 UNAUTHORIZED Invalid login details: the connection's login, key or token is"),
         ({"extra": {"application_key": "OTHER"}}, "the application key is wrong, the integration is not set up"),
         ({"extra": {"application_key": ""}}, "application_key: is empty, and the vendor's API has nothing else"),
-        ({"extra": {"auth_type": "oauth2"}}, "No OAuth2 token: HTTP 401"),
+        ({"extra": {"auth_type": "oauth2"}}, "No access token: HTTP 401"),
         ({"login": ""}, "login: is empty"),
     ],
 )

@@ -209,13 +209,14 @@ def test_a_lock_that_is_let_go_is_waited_for(connected, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["ledger", "results"])
 @pytest.mark.parametrize("mode", ["WAL", "PERSIST"])
 @pytest.mark.parametrize("file", ["crm.db", "über crm.db"])
+@pytest.mark.parametrize("extra", [{}, {"mode": "rwc"}])
 def test_a_new_file_with_whole_numbers_is_for_its_owner_only_and_so_are_its_journals(
-    connected, tmp_path, name, mode, file
+    connected, tmp_path, name, mode, file, extra
 ):
     path = tmp_path / file
     before = os.umask(0o022)
     try:
-        USES[name][0](connected(path))
+        USES[name][0](connected(path, **extra))
         with closing(sqlite3.connect(path)) as open_meanwhile:
             open_meanwhile.execute(f"PRAGMA journal_mode = {mode}").fetchall()
             open_meanwhile.execute("CREATE TABLE a (b)")

@@ -80,6 +80,9 @@ class Airflow:
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+            # Busy: a server that answers after five seconds is not down; a task that cannot begin costs a try.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+            "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "10",
             "OMNICHAT_TEST_MARKS": str(self.marks),
         }
 
@@ -207,7 +210,7 @@ class Airflow:
 
     def api(self, method: str, path: str, body: object = None) -> Any:
         """Call Airflow's REST API."""
-        with urlopen(self.request(method, path, body), timeout=30) as answer:
+        with urlopen(self.request(method, path, body), timeout=PATIENCE_SECONDS) as answer:
             return json.load(answer)
 
     def get(self, path: str) -> Any:

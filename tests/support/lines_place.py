@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,9 @@ class Lines(BareLines):
 
     def counts(self) -> Mapping[Delivery, int]:
         return Counter(Delivery(row["delivery"]) for row in read(self._deliveries))
+
+    def costs(self) -> Mapping[str, Decimal]:
+        return {}
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from tempfile import TemporaryDirectory
@@ -13,6 +13,7 @@ import pytest
 from airflow import settings
 from airflow.models import import_all_models, xcom
 from airflow.models.dagrun import DagRun
+from airflow.models.hitl import HITLDetail
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import Engine, create_engine, insert
@@ -64,9 +65,10 @@ def add_task(
     state: str = "success",
     rendered: dict[str, Any] | None = None,
     stored: Callable[[Any], Any] = lambda value: value,
+    xcoms: Mapping[str, Any] | None = None,
     **progress: Any,
-) -> None:
-    """Add a task instance, with what it has pushed."""
+) -> Any:
+    """Add a task instance with its progress, or with other XComs if it pushes none; give its id."""
     run: dict[str, Any] = {"dag_id": dag_id, "run_id": run_id}
     dag_run_id = session.query(DagRun.id).filter_by(**run).scalar()
     if dag_run_id is None:
@@ -79,13 +81,24 @@ def add_task(
     if map_index >= 0 and hasattr(TaskInstance, "region_id"):
         ti["region_id"] = uuid4()
     session.execute(insert(TaskInstance).values(**ti))
-    value = {"key": PROGRESS_KEY, "value": stored(pushed(**progress)), "timestamp": at}
-    if hasattr(xcom, "XComModelV2"):  # Airflow 3.4
-        own = {"id": uuid4(), "task_instance_id": ti_id}
-        session.execute(insert(xcom.XComModelV2).values(**own, **value))
-    else:
-        own = one
-        session.execute(insert(xcom.XComModel).values(**one, dag_run_id=dag_run_id, **value))
+    values = {PROGRESS_KEY: stored(pushed(**progress))} if xcoms is None else xcoms
+    has_tries = hasattr(xcom, "XComModelV2")  # Airflow 3.4
+    own = {"task_instance_id": ti_id} if has_tries else one
+    for key, value in values.items():
+        row = {**own, "key": key, "value": value, "timestamp": at}
+        if has_tries:
+            session.execute(insert(xcom.XComModelV2).values(**row, id=uuid4()))
+        else:
+            session.execute(insert(xcom.XComModel).values(**row, dag_run_id=dag_run_id))
     if rendered is not None:
-        session.execute(insert(RenderedTaskInstanceFields).values(**own, rendered_fields=rendered))
+        fields = {"id": uuid4()} if has_tries else {}
+        session.execute(insert(RenderedTaskInstanceFields).values(**own, **fields, rendered_fields=rendered))
+    session.commit()
+    return ti_id
+
+
+def add_question(session: Session, ti_id: Any, body: str, **answer: Any) -> None:
+    """Add what a person was asked by a task instance, and what they answered."""
+    asked = {"ti_id": ti_id, "subject": "Send it?", "body": body, "options": ["Approve", "Reject"], "params": {}}
+    session.execute(insert(HITLDetail).values(**asked, params_input={}, created_at=SENT_AT, **answer))
     session.commit()

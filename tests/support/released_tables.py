@@ -10,8 +10,7 @@ from airflow_provider_omnichat import __version__
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.sql_table import SqlTable
 from airflow_provider_omnichat.campaign.results.table import ResultSchema, ResultTable
-from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
-from airflow_provider_omnichat.campaign.sql.upgrade import TableUpgrade
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, TableUpgrade
 from airflow_provider_omnichat.campaign.sql.written_table import DIALECTS as DIALECTS_OF_LEDGERS
 from airflow_provider_omnichat.campaign.sql.written_table import WrittenTable
 from tests.support.result_rows import key_of

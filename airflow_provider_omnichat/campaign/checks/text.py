@@ -12,7 +12,7 @@ from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.model.field_values import HALF_A_CHARACTER, is_blank, plain_text_of, value_in
-from airflow_provider_omnichat.campaign.model.segments import MOST_BYTES, MOST_PARTS, refused_length
+from airflow_provider_omnichat.campaign.model.segments import MOST_BYTES, MOST_SEGMENTS, refused_length
 
 _BRACE = re.compile(r"\{\{|\}\}|\{[^{}]*\}|\{|\}")
 _FIELD = re.compile(r"[^\W\d]\w*(?:[ -]+\w+)*")
@@ -99,7 +99,7 @@ def check_text(message: object, link_placeholder: object) -> tuple[str, str]:
         raise InvalidInviteError.of("message", ReasonCode.NO_LINK_PLACEHOLDER, problem, _shown(placeholder))
     # Only if the vendor would refuse it with any link; one that fits without the link is accepted.
     if too_long := refused_length(text, placeholder):
-        problem = f"is too long, the vendor takes at most {MOST_PARTS} SMS and {MOST_BYTES:,} bytes"
+        problem = f"is too long, the vendor takes at most {MOST_SEGMENTS} SMS and {MOST_BYTES:,} bytes"
         raise InvalidInviteError.of("message", ReasonCode.MESSAGE_TOO_LONG, problem, too_long)
     return text, placeholder
 

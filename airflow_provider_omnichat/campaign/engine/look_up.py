@@ -8,17 +8,15 @@ documented to list invites. So nothing is ever sent because of a look-up.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.logs import REACH, LoggedMessage, SmsLogs
 from airflow_provider_omnichat.api.models import InviteAnswer
-from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.campaign.engine.process import StopSignal, WorkerThread
-from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
-from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, LedgerRow
 from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
 
 BEFORE = timedelta(minutes=1)
@@ -32,6 +30,7 @@ AFTER = timedelta(minutes=15)
 """How long after its claim: an invite waits for its turn, and is tried again while the vendor does not take it."""
 
 _BY = "look-up"
+_SETTLED_AT_ONCE = 20  # found in ten seconds
 
 
 class LookUp:
@@ -90,58 +89,56 @@ def look_up_once(client: AsyncOmnichatClient, number: str, doubt: Entry, patienc
 @dataclass(slots=True)
 class Settling:
     """
-    Progress of :func:`settle_campaign`.
+    Progress of :func:`settle_found`.
 
+    :param still_in_doubt: including those not looked up yet.
     :param found: invites found in the logs and settled as sent.
-    :param still_in_doubt: the others, including those not looked up yet.
     """
 
+    still_in_doubt: int
     found: int = 0
-    still_in_doubt: int = 0
 
 
-async def settle_campaign(
-    campaign: str,
-    audit: LedgerAudit,
-    admin: LedgerAdmin,
+async def settle_found(
+    doubts: Mapping[str, Entry],
+    settle: Callable[[Mapping[str, Settlement]], Collection[str]],
     client: AsyncOmnichatClient,
     patience: float,
     settling: Settling,
     stop: StopSignal,
 ) -> None:
     """
-    Look up all invites in doubt of a campaign in the SQL ledger, and settle those that are found.
+    Look up invites in doubt, and settle those that are found.
 
-    The ledger refuses to settle a claim that may be being sent right now.
-
+    :param doubts: by number.
+    :param settle: settles some, by number, and returns those that the ledger refuses; called in a thread.
     :param client: not entered yet.
     :param patience: seconds within which unreadable logs are read again.
     :param settling: updated as the look-ups proceed.
-    :raises SmsLogsError: the logs cannot be read.
+    :raises SmsLogsError: the logs cannot be read; what was found is settled.
     :raises LedgerError: the ledger cannot be read or written.
     """
-    writer, stopped = WorkerThread("omnichat-ledger"), []
+    writer, stopped, found = WorkerThread("omnichat-ledger"), [], dict[str, Settlement]()
     stop.listen(lambda: stopped.append(True))
+
+    async def write() -> None:
+        due = found.copy()
+        found.clear()
+        count = len(due) - len(await writer.call(settle, due))
+        settling.found += count
+        settling.still_in_doubt -= count
+
     try:
-        doubts = [row for row in await writer.call(lambda: list(audit.doubts(campaign))) if not row.is_forgotten]
-        settling.still_in_doubt = len(doubts)
         async with client:
             look_up = LookUp(client, patience)
-            for row in doubts:
+            for number, doubt in doubts.items():
                 if stopped:
-                    return
-                found = await look_up.find(row.recipient, _entry_of(row))
-                if found is None:
-                    continue
-                refused = await writer.call(admin.settle, campaign, {row.recipient: found})
-                if not refused:
-                    settling.found += 1
-                    settling.still_in_doubt -= 1
+                    break
+                if settlement := await look_up.find(number, doubt):
+                    found[number] = settlement
+                if len(found) == _SETTLED_AT_ONCE:
+                    await write()
     finally:
-        await writer.call(admin.close)
+        if found:
+            await write()
         writer.close()
-
-
-def _entry_of(row: LedgerRow) -> Entry:
-    outcome = None if row.outcome == CLAIMED else Outcome(row.outcome)
-    return Entry(outcome, max(row.updated, row.claimed_at), claimed_at=row.claimed_at)

@@ -38,7 +38,7 @@ def measure_list(
     for checked in make_checker(fingerprint.add).checked(rows):
         if isinstance(checked, Candidate):
             invites += 1
-            segments += estimate_segments(checked.invite.message, checked.invite.link_placeholder).parts
+            segments += estimate_segments(checked.invite.message, checked.invite.link_placeholder).count
     return ListMeasure(Size(invites, segments), str(fingerprint))
 
 

@@ -14,9 +14,9 @@ from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.engine.measuring import CampaignRefusedError, Fingerprint, measure_list
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.process import rarely_collected
-from airflow_provider_omnichat.campaign.ledger.earlier_runs import refusal_of
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CountingLedger, FrequencyCap
 from airflow_provider_omnichat.campaign.ledger.interface import Claim, Ledger
+from airflow_provider_omnichat.campaign.ledger.retake import refusal_of
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Refusal, Result, RowSource
 from airflow_provider_omnichat.campaign.preview.budget import Size
 from airflow_provider_omnichat.campaign.preview.statistics import Preview

@@ -9,10 +9,14 @@ from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
-from airflow_provider_omnichat.campaign.ledger.earlier_runs import refusal_of
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Entry
-from airflow_provider_omnichat.campaign.ledger.retake import doubted_again, reason_of, still_in_doubt
-from airflow_provider_omnichat.campaign.ledger.settle import reason_of_settled
+from airflow_provider_omnichat.campaign.ledger.retake import (
+    doubted_again,
+    reason_of,
+    reason_of_settled,
+    refusal_of,
+    still_in_doubt,
+)
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result, row_name, shown_key
 from airflow_provider_omnichat.campaign.sending.sender import Ended
 

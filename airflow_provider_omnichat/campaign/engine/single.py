@@ -15,16 +15,18 @@ from airflow_provider_omnichat.api.errors import (
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer, Status
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.ledger.earlier_runs import end_open_claims, refusal_of
 from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger, LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import (
     claim,
     doubted_again,
+    end_open_claims,
     is_in_doubt,
     reason_of,
+    reason_of_settled,
+    refusal_of,
     still_in_doubt,
 )
-from airflow_provider_omnichat.campaign.ledger.settle import reason_of_settled, settled
+from airflow_provider_omnichat.campaign.ledger.settle import settled
 from airflow_provider_omnichat.campaign.model.sentences import sentences
 from airflow_provider_omnichat.campaign.phone.identity import identity_key, identity_of
 

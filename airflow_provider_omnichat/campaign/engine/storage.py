@@ -10,7 +10,6 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.patience import Patience, PatientLedger, PatientResults
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
-from airflow_provider_omnichat.campaign.ledger.earlier_runs import end_open_claims
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger
 from airflow_provider_omnichat.campaign.ledger.interface import (
     CERTAINLY_NOT_SENT,
@@ -20,7 +19,7 @@ from airflow_provider_omnichat.campaign.ledger.interface import (
     Ledger,
     Settlement,
 )
-from airflow_provider_omnichat.campaign.ledger.retake import Claimed, claim
+from airflow_provider_omnichat.campaign.ledger.retake import Claimed, claim, end_open_claims
 from airflow_provider_omnichat.campaign.model.rows import Result
 
 Rows = Sequence[tuple[str | None, Result]]

@@ -19,11 +19,10 @@ from airflow_provider_omnichat.campaign.ledger.sql_table import (
     SqlTable,
 )
 from airflow_provider_omnichat.campaign.phone.identity import identity_of, recipient_key
-from airflow_provider_omnichat.campaign.sql.cursor import row_values
-from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
-from airflow_provider_omnichat.campaign.sql.values import fitted, moment, stamp, storable
+from airflow_provider_omnichat.campaign.sql.drivers import row_values
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession
+from airflow_provider_omnichat.campaign.sql.values import moment, stamp, storable, stored_name
 
-_WORDS = Words(LedgerError, "select, update and delete")
 _RECIPIENT_LENGTH = 32
 _ENDED_COLUMNS = [name for name in RECORD_COLUMNS if name not in CLAIM_ONLY | {"row_key", "ended_at"}]
 _PERSONAL_COLUMNS = ("row_key", "message_id", "error", "since", "answer", "settled_why")
@@ -39,29 +38,17 @@ class _ExistingTable(SqlTable):
 
 
 class LedgerAdmin:
-    """
-    Changes rows of one table, each call in one transaction.
-
-    :param table: ``table`` or ``schema.table``; not made if it is missing.
-    :raises ValueError: when the table's name is not valid.
-    """
+    """Changes rows of a table that exists. Each call is one transaction; after a LedgerError, nothing was changed."""
 
     def __init__(self, database: SqlDatabase, table: str = DEFAULT_TABLE) -> None:
         self._table = _ExistingTable(table, database.dialect, database.placeholder)
-        self._session = SqlSession(database, self._table, _WORDS)
+        self._session = SqlSession(database, self._table, LedgerError, "select, update and delete")
 
     def settle(
         self, campaign: str, settlements: Mapping[str, Settlement], *, no_try_runs: bool = False
     ) -> dict[str, str]:
-        """
-        Record what was found out about invites in doubt: see :func:`.settle.settled`.
-
-        :param settlements: by recipient, as the table has it.
-        :param no_try_runs: the caller knows that no task of the campaign runs.
-        :return: why some were not settled, by recipient.
-        :raises LedgerError: nothing was settled.
-        """
-        name, table, mark = fitted(campaign), self._table, self._table.placeholder
+        """Settle doubts by recipient, as the table has it, and return why some were not; see :func:`.settled`."""
+        name, table, mark = stored_name(campaign), self._table, self._table.placeholder
         columns = ", ".join(f"{column} = {mark}" for column in (*_ENDED_COLUMNS, *SETTLED_COLUMNS))
         # Only if it is still in doubt as it was read, and not if a task has claimed it again since. MySQL assigns from
         # left to right, and looks at the condition before.
@@ -93,13 +80,7 @@ class LedgerAdmin:
         return self._session.write(work) if settlements else {}
 
     def undo(self, campaign: str, recipients: Collection[str], by: str) -> dict[str, str]:
-        """
-        Put invites that were wrongly settled as not sent in doubt again: see :func:`.settle.undone`.
-
-        :param recipients: as the table has them.
-        :return: why nothing was undone for some, by recipient.
-        :raises LedgerError: nothing was undone.
-        """
+        """Put invites that were wrongly settled as not sent in doubt again, and return why not; see :func:`.undone`."""
         table, mark = self._table, self._table.placeholder
         update = (
             f"UPDATE {table.sql_name} SET outcome = 'unknown', reason_code = {mark}, error = {mark}, since = {mark}"  # noqa: S608 - as above
@@ -108,14 +89,14 @@ class LedgerAdmin:
 
         def work(cursor: Any) -> dict[str, str]:
             refused = dict.fromkeys(recipients, "is not in this campaign")
-            for recipient, claim_id, values in read_rows(cursor, table, fitted(campaign), sorted(recipients)):
+            for recipient, claim_id, values in read_rows(cursor, table, stored_name(campaign), sorted(recipients)):
                 try:
                     reason = undone(entry_of(values, "", table), by).reason or NEVER_ENDED
                 except ValueError as refusal:
                     refused[recipient] = str(refusal)
                     continue
                 texts = (reason.code.value, storable(reason.first), storable(reason.since))
-                cursor.execute(update, (*texts, fitted(campaign), recipient, claim_id))
+                cursor.execute(update, (*texts, stored_name(campaign), recipient, claim_id))
                 if cursor.rowcount == 1:
                     del refused[recipient]
                 else:
@@ -129,9 +110,7 @@ class LedgerAdmin:
         Erase a number (international format, digits only) from all campaigns, and return from how many.
 
         What stays of a row is how it ended and when, under a hash that only this campaign uses, so that nobody gets a
-        second invite of it.
-
-        :raises LedgerError: nothing was erased; also while an invite to the number may be being sent.
+        second invite of it. Refused while an invite to the number may be being sent.
         """
         identity, table, mark = identity_of(number), self._table.sql_name, self._table.placeholder
         row = f"WHERE campaign = {mark} AND recipient = {mark}"
@@ -159,12 +138,7 @@ class LedgerAdmin:
         return self._session.write(work)
 
     def prune(self, campaigns: Sequence[str], before: datetime) -> int:
-        """
-        Delete rows of campaigns (names as the table has them) of which nothing happened since, and return how many.
-
-        :param before: what was claimed, ended or settled then or later stays.
-        :raises LedgerError: nothing was deleted.
-        """
+        """Delete the rows of campaigns (as the table names them) to which nothing happened since; return how many."""
         at, mark = stamp(before), self._table.placeholder
         delete = (
             f"DELETE FROM {self._table.sql_name} WHERE campaign = {mark} AND claimed_at < {mark}"  # noqa: S608 - as above
@@ -181,7 +155,6 @@ class LedgerAdmin:
         return self._session.write(work)
 
     def close(self) -> None:
-        """Close the connection."""
         self._session.close()
 
     def _is_of_another_campaign(self, cursor: Any, campaign: str, recipient: str, settlement: Settlement) -> bool:

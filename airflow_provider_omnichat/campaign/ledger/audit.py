@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -13,17 +12,13 @@ from airflow_provider_omnichat.campaign.ledger.admin import forgotten_name
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.sql_table import COLUMNS, DEFAULT_TABLE, FORGOTTEN, SqlTable
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
-from airflow_provider_omnichat.campaign.sql.cursor import row_values
-from airflow_provider_omnichat.campaign.sql.failure import failure_name
-from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
-from airflow_provider_omnichat.campaign.sql.values import contains, fitted, moment, stamp
-from airflow_provider_omnichat.campaign.sql.written_table import lack_of_columns
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, select
+from airflow_provider_omnichat.campaign.sql.values import contains, moment, stamp, stored_name
 
 CLAIMED = "claimed"
 """Stands for the outcome of a claim that has none yet."""
 
 Order = Literal["claimed_at", "updated", "row_key", "outcome", "reason_code", "recipient"]
-"""The columns by which rows can be sorted."""
 
 # A settlement, or how it ended, may be older than the claim: of what was claimed again.
 _UPDATED = (
@@ -47,30 +42,21 @@ _IS_SETTLED = (
 
 
 class LedgerRow(NamedTuple):
-    """
-    One invite of a campaign; the fields are columns of the table.
+    """One invite of a campaign; the fields are columns of the table."""
 
-    :param recipient: the number, or what replaced it if it was erased.
-    :param outcome: one of the words of the results, or ``claimed``.
-    :param since: what happened since to an invite in doubt.
-    :param delivery: its final status after it was accepted, if a sensor asked.
-    :param updated: when it was last written to, in UTC.
-    :param settled_as: ``sent`` or ``not_sent`` if somebody settled a doubt.
-    """
-
-    recipient: str
+    recipient: str  # the number, or what replaced it if it was erased
     row_key: str | None
-    outcome: str
+    outcome: str  # one of the words of the results, or "claimed"
     reason_code: str | None
     error: str | None
-    since: str | None
+    since: str | None  # what happened since to an invite in doubt
     message_id: str | None
     status_name: str | None
-    delivery: str | None
+    delivery: str | None  # its final status after it was accepted, if a sensor asked
     claimed_by: str
     claimed_at: datetime
-    updated: datetime
-    settled_as: str | None
+    updated: datetime  # when it was last written to, in UTC
+    settled_as: str | None  # "sent" or "not_sent" if somebody settled a doubt
     settled_by: str | None
     settled_at: datetime | None
     settled_why: str | None
@@ -85,7 +71,6 @@ class LedgerRow(NamedTuple):
 
     @property
     def is_forgotten(self) -> bool:
-        """Whether the number was erased."""
         return self.recipient.startswith(FORGOTTEN)
 
 
@@ -93,57 +78,39 @@ _SELECTED = ", ".join(f"{_UPDATED} AS updated" if name == "updated" else name fo
 
 
 class Standing(NamedTuple):
-    """
-    How the invites that one task instance claimed stand now.
+    """How the invites that one task instance claimed stand now."""
 
-    :param counts: by outcome, or ``claimed``.
-    :param doubts: those in doubt by reason code; empty for a claim without one.
-    :param settled: settled doubts by ``sent`` and ``not_sent``, until a task claims them again.
-    """
-
-    counts: Counter[str]
-    doubts: Counter[str]
-    settled: Counter[str]
+    counts: Counter[str]  # by outcome, or "claimed"
+    doubts: Counter[str]  # those in doubt by reason code; empty for a claim without one
+    settled: Counter[str]  # settled doubts by "sent" and "not_sent", until a task claims them again
 
     @classmethod
     def empty(cls) -> Standing:
-        """Build that of a task without invites."""
         return cls(Counter(), Counter(), Counter())
 
 
 class CampaignSummary(NamedTuple):
-    """
-    A campaign as a whole.
-
-    :param runs: DAG runs with a task that claimed some of its invites last.
-    :param last: when something happened in it last, in UTC.
-    """
+    """A campaign as a whole."""
 
     campaign: str
-    runs: int
+    runs: int  # DAG runs with a task that claimed some of its invites last
     invites: int
     in_doubt: int
-    last: datetime
+    last: datetime  # when something happened in it last, in UTC
 
 
 class LedgerAudit:
-    """
-    Reads one table; each method raises :class:`LedgerError` if the table is missing or cannot be read.
-
-    :param table: ``table`` or ``schema.table``; not made if it is missing.
-    :raises ValueError: when the table's name is not valid.
-    """
+    """Reads one table, which is not made if it is missing; a method that cannot read it raises LedgerError."""
 
     def __init__(self, database: SqlDatabase, table: str = DEFAULT_TABLE) -> None:
         self._table = SqlTable(table, database.dialect, database.placeholder)
         self._database = database
 
     def reasons(self, campaign: str) -> dict[tuple[str, str | None], int]:
-        """Count the invites of a campaign by outcome and reason code."""
         rows = self._read(
             f"SELECT outcome, reason_code, COUNT(*) FROM {self._table.sql_name}"  # noqa: S608 - checked names only
             f" WHERE campaign = {self._table.placeholder} GROUP BY outcome, reason_code",
-            [fitted(campaign)],
+            [stored_name(campaign)],
         )
         return {(outcome or CLAIMED, code): int(count) for outcome, code, count in rows}
 
@@ -155,7 +122,7 @@ class LedgerAudit:
             f" CASE WHEN {_IS_SETTLED} THEN settled_as END AS settled FROM {self._table.sql_name}"
             f" WHERE campaign IN ({self._table.marks(len(campaigns))})) AS stands"
             " GROUP BY outcome, reason_code, claimed_by, settled",
-            sorted({fitted(campaign) for campaign in campaigns}),
+            sorted({stored_name(campaign) for campaign in campaigns}),
         ):
             standing = found[owner]
             standing.counts[outcome or CLAIMED] += int(count)
@@ -182,21 +149,17 @@ class LedgerAudit:
         after: LedgerRow | None = None,
     ) -> list[LedgerRow]:
         """
-        Read a page of the invites of a campaign.
+        Read a page of the invites of a campaign; rows that are equal in *order* come by recipient.
 
-        :param outcome: only those that ended in this one, or in one of these; ``claimed`` for a claim without an
-            outcome.
-        :param reason: only those with this reason code.
-        :param status: only those with this name of the vendor's status.
-        :param search: only those whose row key contains this, or whose number it is.
+        :param outcome: ``claimed`` for a claim without an outcome.
+        :param reason: a reason code; *status* is the name of the vendor's status.
+        :param search: what the row key contains, or the number.
         :param is_settled: only doubts that somebody settled, and no task has claimed again.
-        :param order: by which column; rows that are equal in it come by recipient.
-        :param offset: rows to leave out before. The database reads them all the same: *after* is as fast on the last
-            page as on the first.
-        :param after: the last row of the page before.
+        :param offset: rows to leave out before. The database reads them all the same: *after*, the last row of the page
+            before, is as fast on the last page as on the first.
         """
         mark, column = self._table.placeholder, _ORDERS[order]
-        conditions, parameters = [f"campaign = {mark}"], [fitted(campaign)]
+        conditions, parameters = [f"campaign = {mark}"], [stored_name(campaign)]
         outcomes = [outcome] if isinstance(outcome, str) else list(outcome or ())
         if outcomes:
             ended = [each for each in outcomes if each != CLAIMED]
@@ -205,7 +168,7 @@ class LedgerAudit:
                 which.append("outcome IS NULL")
             conditions.append(f"({' OR '.join(which)})")
             parameters += ended
-        owner = None if claimed_by is None else fitted(claimed_by)
+        owner = None if claimed_by is None else stored_name(claimed_by)
         for name, value in {"claimed_by": owner, "reason_code": reason, "status_name": status}.items():
             if value is not None:
                 conditions.append(f"{name} = {mark}")
@@ -228,7 +191,7 @@ class LedgerAudit:
     def find(self, campaign: str, row_key: str) -> list[LedgerRow]:
         """Read the invites of a campaign with this row key: one, unless the list had it twice."""
         mark = self._table.placeholder
-        rows = self._rows(f"campaign = {mark} AND row_key = {mark}", [fitted(campaign), row_key])
+        rows = self._rows(f"campaign = {mark} AND row_key = {mark}", [stored_name(campaign), row_key])
         return [row for row in rows if row.row_key == row_key]  # MySQL takes "a" and "a " for one
 
     def doubts(self, campaign: str, claimed_by: str | None = None) -> Iterator[LedgerRow]:
@@ -246,12 +209,7 @@ class LedgerAudit:
             last = page[-1]
 
     def about(self, number: str) -> list[dict[str, Any]]:
-        """
-        Read all that the ledger holds of a number, over all campaigns; also what is left of it where it was erased.
-
-        :param number: in international format, digits only.
-        :return: rows by column.
-        """
+        """Read all that is held of a number (digits only), and what is left where it was erased, by column."""
         identity, table = identity_of(number), self._table.sql_name
         about = f"SELECT {', '.join(COLUMNS)} FROM {table} WHERE recipient = {self._table.placeholder}"  # noqa: S608 - as above
         rows = self._read(about, [identity])
@@ -291,16 +249,7 @@ class LedgerAudit:
         ]
 
     def _read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        try:
-            with closing(self._database.connect()) as connection, closing(connection.cursor()) as cursor:
-                cursor.execute(sql, parameters)
-                return [row_values(row) for row in cursor.fetchall()]
-        except Exception as error:  # whatever a driver raises; its text may have parameters in it
-            failure = failure_name(error)
-        at = f" of {self._database.location}" if self._database.location else ""
-        advice = "See that it is there, and that the connection's user may select from it"
-        lacks, advice = lack_of_columns(self._database, self._table) or (f"cannot be read ({failure})", advice)
-        raise LedgerError(f"The ledger table {self._table.name}{at} {lacks}. {advice}")
+        return select(self._database, self._table, LedgerError, sql, parameters)
 
 
 def _sorted_by(row: LedgerRow, order: Order) -> str:

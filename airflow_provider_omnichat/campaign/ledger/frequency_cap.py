@@ -27,13 +27,7 @@ class FrequencyCap:
 
     @classmethod
     def of(cls, given: object) -> FrequencyCap | None:
-        """
-        Read what a user gave.
-
-        :param given: number of invites and period, such as ``(2, "7d")`` or with a :class:`~datetime.timedelta`; None
-            for no cap.
-        :raises ValueError: it is anything else; the text says what to write.
-        """
+        """Read ``(2, "7d")``, or the same with a timedelta; None for no cap. Anything else is a ValueError."""
         if given is None:
             return None
         if isinstance(given, list | tuple) and len(given) == 2:
@@ -45,11 +39,10 @@ class FrequencyCap:
 
     @property
     def reason(self) -> Reason:
-        """Why a person gets no more."""
-        return Reason(
-            ReasonCode.FREQUENCY_CAP,
-            f"has got {self.most} or more invites in the last {_shown(self.period)} (max_per_recipient)",
-        )
+        hours = self.period.total_seconds() / 3600
+        period = f"{hours / 24:g} days" if hours >= 48 else f"{hours:g} hours"
+        text = f"has got {self.most} or more invites in the last {period} (max_per_recipient)"
+        return Reason(ReasonCode.FREQUENCY_CAP, text)
 
     def over(self, counts: Mapping[str, int], claimed: int = 0) -> set[str]:
         """Return the numbers that get no more, of which *claimed* invites are the one in question."""
@@ -60,17 +53,12 @@ class CountingLedger(Ledger, Protocol):
     """A ledger that knows what people got before, in other campaigns, too."""
 
     def count_recent(self, numbers: Collection[str], since: datetime) -> Mapping[str, int]:
-        """
-        Count invites that were sent, or may have been.
-
-        :param numbers: by which people are known.
-        :return: by number; those without an invite may be left out.
-        """
+        """Count invites that were sent, or may have been, by number; those without one may be left out."""
 
 
 class CappedLedger:
     """
-    A ledger whose :meth:`claim` keeps the cap.
+    A ledger whose :meth:`claim` keeps the cap: those over it are SUPPRESSED, or still in doubt.
 
     Claims are counted when they are in the table, so that two campaigns which claim the same person at the same moment
     see each other: the cap holds, and at worst both let go. A claim that is let go counts as not sent: a later try may
@@ -92,11 +80,6 @@ class CappedLedger:
         self.close = ledger.close
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
-        """
-        See :class:`.interface.Ledger`.
-
-        Those over the cap are SUPPRESSED, or still in doubt.
-        """
         doubts = doubts_among(self._ledger, claims) if IN_DOUBT.intersection(retake) else {}
         taken = self._ledger.claim(claims, retake)
         won = [claim for claim in claims if claim.recipient not in taken]
@@ -115,8 +98,3 @@ class CappedLedger:
 def _period(given: object) -> timedelta | None:
     found = _PERIOD.fullmatch(given) if isinstance(given, str) else None
     return timedelta(**{_UNITS[found[2].lower()]: int(found[1])}) if found else None
-
-
-def _shown(period: timedelta) -> str:
-    hours = period.total_seconds() / 3600
-    return f"{hours / 24:g} days" if hours >= 48 else f"{hours:g} hours"

@@ -7,26 +7,20 @@ from collections.abc import Mapping
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, LedgerRow
 from airflow_provider_omnichat.campaign.ledger.audit import Order as Column
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
-from airflow_provider_omnichat.campaign.ledger.settle import described
+from airflow_provider_omnichat.campaign.ledger.retake import described
 from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE, SqlTable
 from airflow_provider_omnichat.campaign.model.delivery import Deliveries
 from airflow_provider_omnichat.campaign.model.pages import Order, Page, PageError, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.model.place import PlaceError, UnwrittenPlace
 from airflow_provider_omnichat.campaign.sql.delivery import SqlDeliveries
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
-from airflow_provider_omnichat.campaign.sql.values import fitted
+from airflow_provider_omnichat.campaign.sql.values import stored_name
 
 _SORTED: dict[Order, Column] = {"list": "claimed_at", "key": "row_key", "outcome": "outcome", "time": "updated"}
 
 
 class LedgerPlace(UnwrittenPlace):
-    """
-    The invites of a campaign in a SQL ledger, which has recorded them while they were sent.
-
-    :param owner: the task instance that claimed them; None for the whole campaign.
-    :param table: not made if it is missing.
-    :raises PlaceError: the table's name is invalid.
-    """
+    """The invites of a campaign in a SQL ledger, or those that one task instance claimed, *owner*."""
 
     kind = "ledger"
     sorts = True
@@ -45,14 +39,13 @@ class LedgerPlace(UnwrittenPlace):
         self._table = table
         self._conn_id = database.conn_id
         self._location = f"table {table}" + (f" of {database.location}" if database.location else "")
-        rows_of = {"campaign": fitted(campaign)}
+        rows_of = {"campaign": stored_name(campaign)}
         if owner is not None:
-            rows_of["claimed_by"] = fitted(owner)
+            rows_of["claimed_by"] = stored_name(owner)
         self._deliveries = SqlDeliveries(database, ledger, LedgerError, rows_of, "recipient", in_pages=True)
 
     @property
     def location(self) -> str:
-        """The table and its connection."""
         return self._location
 
     def rows_in(self) -> Mapping[str, str | None]:

@@ -1,8 +1,8 @@
 """
-Invites that an earlier try may have sent, and that this one sends again.
+What earlier tries and other runs have left in the ledger: which invites are sent again, and how the other rows end.
 
-If one is not sent now, it is still not certain that it never was: until the vendor has answered for it, it stays in
-doubt, whatever happened to it in this try.
+If an invite that may have been sent is not sent again now, it is still not certain that it never was: until the vendor
+has answered for it, it stays in doubt, whatever happened to it in this try.
 """
 
 from __future__ import annotations
@@ -11,8 +11,17 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.privacy import printable, scrub
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, Ledger
+from airflow_provider_omnichat.campaign.ledger.interface import (
+    CERTAINLY_NOT_SENT,
+    IN_DOUBT,
+    Claim,
+    Entry,
+    Ledger,
+    Settlement,
+)
+from airflow_provider_omnichat.campaign.model.rows import Refusal
 
 NEVER_ENDED = Reason(
     ReasonCode.CLAIM_NEVER_ENDED, "An earlier try was about to send this invite and ended before it could say how"
@@ -21,26 +30,23 @@ _NOT_KNOWN = Reason(ReasonCode.NOT_KNOWN, "An earlier try may have sent this inv
 _NOT_AGAIN = "It was to be sent again and was not: "
 NEVER_ENDED_AGAIN = "It was to be sent again, and that try ended before it could say how"
 _SENT_AGAIN = "It was sent again: "
+_EARLIER: Mapping[Outcome | None, Reason] = {
+    Outcome.ACCEPTED: Reason(ReasonCode.ACCEPTED_EARLIER, "already invited in this campaign"),
+    Outcome.REJECTED: Reason(ReasonCode.REJECTED_EARLIER, "already rejected in this campaign"),
+    Outcome.UNKNOWN: Reason(ReasonCode.IN_DOUBT_SINCE_EARLIER_RUN, "in doubt since an earlier run of this campaign"),
+    None: Reason(ReasonCode.BEING_SENT, "another task of this campaign is sending it now"),
+}
 
 
 class Claimed(NamedTuple):
-    """
-    The result of a block of claims.
+    """The result of a block of claims, by recipient."""
 
-    :param taken: what the ledger has for those that were **not** claimed, by recipient.
-    :param doubts: what it had for those that were claimed although they were in doubt.
-    """
-
-    taken: Mapping[str, Entry]
-    doubts: Mapping[str, Entry]
+    taken: Mapping[str, Entry]  # what the ledger has for those that were not claimed
+    doubts: Mapping[str, Entry]  # what it had for those that were claimed although they were in doubt
 
 
 def claim(ledger: Ledger, claims: Sequence[Claim], resend_unknown: bool) -> Claimed:
-    """
-    Claim what may be sent, and return what of it is in doubt.
-
-    :param resend_unknown: claim also what an earlier try of this task instance may have sent.
-    """
+    """Claim what may be sent; with *resend_unknown*, also what an earlier try of this task instance may have sent."""
     doubts = doubts_among(ledger, claims) if resend_unknown else {}
     if not doubts:
         return Claimed(ledger.claim(claims, CERTAINLY_NOT_SENT), {})
@@ -89,3 +95,48 @@ def still_in_doubt(doubt: Entry, reason: Reason | None) -> Entry:
 def doubted_again(doubt: Entry, reason: Reason | None) -> Reason:
     """Return the reason of an invite in doubt that was sent again, and may have been sent twice now."""
     return reason_of(doubt)._replace(since=f"{_SENT_AGAIN}{reason}")
+
+
+def described(settlement: Settlement) -> str:
+    """Say who settled an invite, when, and how they know."""
+    return f"by {scrub(settlement.by)} at {settlement.at:%Y-%m-%d %H:%M} UTC, {scrub(settlement.why)}"
+
+
+def reason_of_settled(entry: Entry) -> Reason | None:
+    """Return the reason for a result row: of a settled entry who settled it, when, why, and why it was in doubt."""
+    settlement = entry.settlement
+    if settlement is None or entry.outcome is not Outcome.ACCEPTED:
+        return entry.reason
+    return Reason(
+        ReasonCode.SETTLED_AS_SENT,
+        "settled as sent",
+        detail=described(settlement),
+        since=f"It was in doubt: {entry.reason}" if entry.reason else "",
+    )
+
+
+def refusal_of(entry: Entry) -> Refusal | None:
+    """Return how a row ends that another task or run has claimed; None if that one certainly did not send it."""
+    if entry.is_over:
+        entry = doubt_of_open(entry)
+    if entry.outcome is Outcome.SUPPRESSED and entry.reason is not None:
+        return Refusal(entry.outcome, entry.reason)
+    reason = _EARLIER.get(entry.outcome)
+    if reason is None:
+        return None
+    detail = f"{printable(entry.owner)} at {entry.at:%Y-%m-%d %H:%M:%S} UTC"
+    if entry.outcome is not None:
+        more = reason_of(entry) if entry.outcome is Outcome.UNKNOWN else reason_of_settled(entry)
+        detail += f": {more}" if more else ""
+    outcome = Outcome.UNKNOWN if entry.outcome is Outcome.UNKNOWN else Outcome.DUPLICATE
+    return Refusal(outcome, reason._replace(detail=detail))
+
+
+def end_open_claims(ledger: Ledger, claims: Sequence[Claim], taken: Mapping[str, Entry]) -> Mapping[str, Entry]:
+    """Turn claims whose try is over into doubts, not to stay open for ever; return what the ledger has of them now."""
+    still_open = [each for each in claims if each.recipient in taken and taken[each.recipient].outcome is None]
+    if not still_open:
+        return taken
+    ledger.leave_in_doubt(still_open)
+    of_others = [each for each in still_open if not taken[each.recipient].same_task]
+    return {**taken, **ledger.find(of_others)} if of_others else taken

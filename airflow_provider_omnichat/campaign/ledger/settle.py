@@ -7,7 +7,6 @@ from datetime import timedelta
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import scrub
-from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import reason_of
 
@@ -16,8 +15,7 @@ from airflow_provider_omnichat.campaign.ledger.retake import reason_of
 OPEN_CLAIM_MINUTES = 60
 """How long an open claim may be one of a task that still runs."""
 
-SHORTEST_WHY = 3
-"""Letters that say at least how somebody knows."""
+SHORTEST_WHY = 3  # characters
 
 
 def settled(entry: Entry, settlement: Settlement, *, no_try_runs: bool = False) -> Entry:
@@ -28,9 +26,8 @@ def settled(entry: Entry, settlement: Settlement, *, no_try_runs: bool = False) 
     task that still runs after all and records how it ended stays right: its outcome replaces *not sent*, and only
     ``accepted`` replaces *sent*.
 
-    :param no_try_runs: the caller knows that no try of the task runs, so that an open claim can be settled whatever its
-        age.
-    :raises ValueError: it is not in doubt, or may be being sent right now; the text says which.
+    :param no_try_runs: the caller knows that no try of the task runs: an open claim of any age can be settled.
+    :raises ValueError: it is not in doubt, or may be being sent right now.
     """
     if entry.outcome not in (Outcome.UNKNOWN, None):
         how = f"{entry.outcome.label} since {entry.at:%Y-%m-%d %H:%M} UTC"
@@ -51,11 +48,7 @@ def settled(entry: Entry, settlement: Settlement, *, no_try_runs: bool = False) 
 
 
 def undone(entry: Entry, by: str) -> Entry:
-    """
-    Return the entry of an invite that was wrongly settled as not sent: as much in doubt as it was.
-
-    :raises ValueError: nothing can be undone; the text says why.
-    """
+    """Return the entry of an invite wrongly settled as not sent, in doubt again; a ValueError says why not."""
     what = entry.settlement
     if what is None:
         raise ValueError("was not settled, or a task has claimed it again since")
@@ -63,11 +56,6 @@ def undone(entry: Entry, by: str) -> Entry:
         raise ValueError("was settled as sent; only 'not sent' can be undone")
     said = f"It was settled as not sent by {scrub(what.by)}, which {scrub(by)} has undone"
     return entry._replace(outcome=Outcome.UNKNOWN, reason=reason_of(entry)._replace(since=said), settlement=None)
-
-
-def described(settlement: Settlement) -> str:
-    """Say who settled an invite, when, and how they know."""
-    return f"by {scrub(settlement.by)} at {settlement.at:%Y-%m-%d %H:%M} UTC, {scrub(settlement.why)}"
 
 
 def settle_each(
@@ -85,16 +73,3 @@ def settle_each(
         except ValueError as refusal:
             refused[recipient] = str(refusal)
     return entries, refused
-
-
-def reason_of_settled(entry: Entry) -> Reason | None:
-    """Return the reason for a result row: of a settled entry who settled it, when, why, and why it was in doubt."""
-    settlement = entry.settlement
-    if settlement is None or entry.outcome is not Outcome.ACCEPTED:
-        return entry.reason
-    return Reason(
-        ReasonCode.SETTLED_AS_SENT,
-        "settled as sent",
-        detail=described(settlement),
-        since=f"It was in doubt: {entry.reason}" if entry.reason else "",
-    )

@@ -12,7 +12,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.ledger.interface import Entry, LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.sql_table import SETTLED_COLUMNS, SqlTable
-from airflow_provider_omnichat.campaign.sql.cursor import row_values
+from airflow_provider_omnichat.campaign.sql.drivers import row_values
 from airflow_provider_omnichat.campaign.sql.values import integer, moment, stamp, storable
 
 T = TypeVar("T")

@@ -36,15 +36,14 @@ from airflow_provider_omnichat.campaign.ledger.sql_table import (
     RECORD_COLUMNS,
     SqlTable,
 )
-from airflow_provider_omnichat.campaign.sql.cursor import row_values
-from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
-from airflow_provider_omnichat.campaign.sql.values import fitted, flat, stamp, storable
+from airflow_provider_omnichat.campaign.sql.drivers import row_values
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession
+from airflow_provider_omnichat.campaign.sql.values import flat, stamp, storable, stored_name
 
 _CLAIM_COLUMNS = ("campaign", "recipient", "row_key", "attempts", "claimed_by", "claim_id", "claimed_at")
 # The outcome last: MySQL assigns from left to right, and the condition looks at the old one.
 _OUTCOME_COLUMNS = (*(name for name in RECORD_COLUMNS if name not in CLAIM_ONLY | {"outcome"}), "outcome")
 _REASON = ("reason_code", "error", "since")
-_WORDS = Words(LedgerError, "select, insert and update, and to create the table if need be")
 _FORGOTTEN = Reason(ReasonCode.FORGOTTEN, "was erased from the ledger, and gets no second invite of this campaign")
 
 
@@ -82,10 +81,12 @@ class SqlLedger:
         has_ended: Callable[[str], bool | None] = lambda _: None,
     ) -> None:
         self._table = SqlTable(table, database.dialect, database.placeholder)
-        self._session = SqlSession(database, self._table, _WORDS)
+        self._session = SqlSession(
+            database, self._table, LedgerError, "select, insert and update, and to create the table if need be"
+        )
         self._admin = LedgerAdmin(database, table)
-        self._campaign = fitted(campaign)
-        self._owner = fitted(owner)
+        self._campaign = stored_name(campaign)
+        self._owner = stored_name(owner)
         self._has_ended = has_ended
         self._began = stamp(datetime.now(UTC))
         self._held: dict[str, _Held] = {}

@@ -1,26 +1,33 @@
 """
 The ledger of a single invite, in Airflow's task state store.
 
-Nothing to set up; it outlives retries, crashes and *Clear*. It belongs to one task instance.
+Nothing to set up; it outlives retries, crashes and *Clear*. It belongs to one task instance. What the ledger of a batch
+shares with it is here as well: the store and its failures, and whose invite is in doubt.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from json.encoder import encode_basestring_ascii
+from typing import Any, NamedTuple, Protocol, Self
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import doubt_of_open
 from airflow_provider_omnichat.campaign.ledger.settle import settle_each
-from airflow_provider_omnichat.campaign.ledger.task_state_person import Person
+from airflow_provider_omnichat.campaign.model.rows import shown_key
 
 KEEP_FOREVER = timedelta.max
 """What Airflow calls ``NEVER_EXPIRE``: an entry lives as long as its DAG run, not just 30 days."""
 
 SINGLE_PREFIX = "omnichat:invite:"
 _NOT_THERE = object()
+_LONGEST_KEY = 60
+_TELLING_DIGITS = 6
+_TIME_BYTES = 12
+_PERSON_BYTES = 20  # without key, number and times
 
 
 class StateStore(Protocol):
@@ -55,6 +62,8 @@ class CheckedStore:
         """Write a value that is kept as long as the DAG run."""
         try:
             self._store.set(key, value, retention=KEEP_FOREVER)
+        except LedgerError:  # which says more
+            raise
         except Exception as error:  # see above
             is_outage = not isinstance(error, TypeError | ValueError)  # these are about the value, and stay so
             raise LedgerError(
@@ -62,13 +71,42 @@ class CheckedStore:
             ) from error
 
     def set_and_see(self, key: str, value: Any) -> None:
-        """Write a value and read it back."""
         self.set(key, value)
         # Airflow says "no such key" also when its server cannot find the task instance, or when a proxy answers 404.
         # What cannot be read back now would not be found by the next try, and what an earlier try wrote was not found
         # either.
         if self.get(key) != value:
             raise LedgerError("What was written to the task state store was not found again; nothing was sent")
+
+
+class Person(NamedTuple):
+    """Whose invite is in doubt, as a store keeps it: enough to look it up, and no whole number."""
+
+    key: str | None  # the user's key of the row, if it has one; cut
+    number: str | None  # masked; None if it is not kept
+    begin: datetime  # when it may have been sent, at the earliest
+    end: datetime
+
+    @classmethod
+    def of(cls, claim: Claim, begin: datetime, end: datetime) -> Self:
+        return cls(_kept_key(claim.key, claim.identity) if claim.key else None, mask_number(claim.identity), begin, end)
+
+    @classmethod
+    def from_json(cls, data: Sequence[Any]) -> Self:
+        """Read what :meth:`to_json` returned."""
+        key, number, *times = data
+        return cls(key, number, *(datetime.fromtimestamp(times[at], UTC) for at in (0, -1)))
+
+    def to_json(self) -> list[Any]:
+        begin, end = int(self.begin.timestamp()), int(self.end.timestamp())
+        return [self.key, self.number, begin, *([end] if end != begin else [])]
+
+    @property
+    def size(self) -> int:
+        """Bytes in a chunk."""
+        times = _TIME_BYTES if self.begin == self.end else 2 * _TIME_BYTES
+        key = len(encode_basestring_ascii(self.key)) if self.key else len("null")
+        return _PERSON_BYTES + times + key + len(self.number or "null")
 
 
 class StateStoreLedger:
@@ -112,11 +150,7 @@ class StateStoreLedger:
     def settle(
         self, claims: Sequence[Claim], settlements: Mapping[str, Settlement], *, no_try_runs: bool = False
     ) -> Mapping[str, str]:
-        """
-        See :class:`.interface.Ledger`.
-
-        Not from outside the task while a try of it runs: the store has no transactions.
-        """
+        # Not from outside the task while a try of it runs: the store has no transactions.
         entries, refused = settle_each(self.find(claims), settlements, no_try_runs=no_try_runs)
         self.record(entries)
         return refused
@@ -146,3 +180,11 @@ class StateStoreLedger:
 
 def _key(recipient: str) -> str:
     return SINGLE_PREFIX + recipient
+
+
+def _kept_key(key: str, identity: str) -> str | None:
+    is_number = identity[-_TELLING_DIGITS:] in "".join(filter(str.isdigit, key))
+    if not is_number and len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable() and " " not in key:
+        return key
+    key = shown_key(key, identity) or ""
+    return (key if len(key) <= _LONGEST_KEY else key[: _LONGEST_KEY - 1] + "…") or None

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64decode, b64encode
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -22,8 +23,7 @@ from typing import Any, NamedTuple
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, LedgerError, Settlement
-from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore
-from airflow_provider_omnichat.campaign.ledger.task_state_person import Person
+from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, Person
 
 CHUNK_INVITES = 4000
 """Invites in one value at most."""
@@ -50,6 +50,7 @@ SYMBOLS: dict[Outcome | None, str] = {
     Outcome.HELD: "h",
 }
 OUTCOMES = {symbol: outcome for outcome, symbol in SYMBOLS.items()}
+DOUBTS = frozenset(SYMBOLS[outcome] for outcome in IN_DOUBT)
 # Each stands for "unknown" or "rejected" for one of the reasons that a chunk has.
 _REASON_SYMBOLS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -129,7 +130,6 @@ class Chunk:
         return not is_full and len(self.reasons) < len(_REASON_SYMBOLS)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data for the store."""
         reasons = {"reasons": [_reason_json(*each) for each in self.reasons]} if self.reasons else {}
         people = {str(at): person.to_json() for at, person in self.people.items()}
         hashes, outcomes = b64encode(self.hashes).decode(), self.symbols.decode()
@@ -137,21 +137,14 @@ class Chunk:
 
 
 class Slice(NamedTuple):
-    """
-    Invites of one chunk that no settlement comes between; of the same invite the last one counts.
+    """Invites of one chunk that no settlement comes between; of the same invite the last one counts."""
 
-    :param chunk: its number, from 0.
-    :param people: of open claims and doubts, by their position.
-    """
-
-    chunk: int
     hashes: Sequence[bytes]
     symbols: str
     explained: Explained
-    people: Mapping[int, Person]
+    people: Mapping[int, Person]  # of open claims and doubts, by their position
 
     def between(self, begin: int, end: int | None = None) -> Slice:
-        """Return a part of it."""
         people = {at - begin: each for at, each in self.people.items() if begin <= at and (end is None or at < end)}
         return self._replace(hashes=self.hashes[begin:end], symbols=self.symbols[begin:end], people=people)
 
@@ -171,12 +164,7 @@ class Settled(NamedTuple):
 
 
 class SettledInvites:
-    """
-    What was settled in one journal.
-
-    :param is_new: whether the journal has nothing yet, so that nothing of it was settled.
-    :raises LedgerError: it cannot be read.
-    """
+    """What was settled in one journal; nothing if it *is_new*."""
 
     def __init__(self, store: CheckedStore, journal: str, is_new: bool) -> None:
         self._store = store
@@ -209,42 +197,91 @@ def journal_name(campaign: str) -> str:
     return "omnichat:batch:" + hashlib.blake2b(campaign.encode(), digest_size=8).hexdigest()
 
 
-def chunk_count(store: CheckedStore, name: str) -> int:
-    """Read how many chunks a journal has."""
-    count = store.get(f"{name}:count") or 0
-    if not isinstance(count, int):
-        raise LedgerError("The task state store holds something other than this batch's journal; nothing was sent")
-    return count
+class SettledPerson(NamedTuple):
+    """What was settled of an invite, and whose it is, if that is kept."""
+
+    settlement: Settlement
+    person: Person | None
 
 
-def read_journal(
-    store: CheckedStore, name: str, count: int, settled: SettledInvites
-) -> Iterator[Slice | Mapping[bytes, Settled]]:
+class JournalState:
     """
-    Read a journal in the order it was written, one chunk at a time: invites, and in between what was settled of them.
+    What a journal says about its invites, by hash.
 
     Every reader of a journal uses this, so that a task and a person who looks from outside cannot differ about it.
 
-    :param count: how many chunks it has.
+    :param keeps: the symbols of invites to remember; memory does not grow with the others, which are only counted.
+    :raises LedgerError: it cannot be read.
     """
-    later = list(settled.values)
-    for number in range(count):
-        key = f"{name}:{number}"
-        data = store.get(key)
-        if data is None and number == count - 1:
-            break  # a crash between counting it and writing it: nothing of it was sent, and its number is free
-        chunk, begin = _read_chunk(number, key, data), 0
-        while later and later[0][0].chunk == number:
-            position, invites = later.pop(0)
-            end = position.invites
-            yield chunk.between(begin, end)
-            yield invites
-            begin = end
-        yield chunk.between(begin) if begin else chunk
-    yield from (invites for _, invites in later)
+
+    def __init__(self, store: CheckedStore, name: str, keeps: Collection[str] = frozenset(OUTCOMES)) -> None:
+        self._keeps = keeps
+        self.symbols: dict[bytes, str] = {}
+        self.reasons: dict[bytes, Reason] = {}
+        self.people: dict[bytes, Person] = {}
+        self.settled: dict[bytes, SettledPerson] = {}
+        self.counts = Counter[str]()
+        """Invites by symbol; right if all are kept that may be claimed again."""
+        self.counted = store.get(f"{name}:count") or 0
+        if not isinstance(self.counted, int):
+            raise LedgerError("The task state store holds something other than this batch's journal; nothing was sent")
+        self.settlements = SettledInvites(store, name, is_new=not self.counted)
+        self.chunks = 0
+        self._read(store, name)
+
+    def _read(self, store: CheckedStore, name: str) -> None:
+        """Read the journal in the order it was written: invites, and in between what was settled of them."""
+        later = list(self.settlements.values)
+        for number in range(self.counted):
+            key = f"{name}:{number}"
+            data = store.get(key)
+            if data is None and number == self.counted - 1:
+                break  # a crash between counting it and writing it: nothing of it was sent, and its number is free
+            chunk, begin = _read_chunk(key, data), 0
+            while later and later[0][0].chunk == number:
+                position, invites = later.pop(0)
+                self._take_in(chunk.between(begin, position.invites))
+                self.settle(invites)
+                begin = position.invites
+            self._take_in(chunk.between(begin) if begin else chunk)
+            self.chunks = number + 1
+        for _, invites in later:
+            self.settle(invites)
+
+    def _take_in(self, read: Slice) -> None:
+        """Take in invites. A doubt keeps its reason while it is one, also when it is claimed again."""
+        found = dict(zip(read.hashes, read.symbols, strict=True))
+        reasons = {hashed: read.explained[symbol] for hashed, symbol in found.items() if symbol in read.explained}
+        found |= {hashed: symbol for hashed, (symbol, _) in reasons.items()}
+        for hashed in self.symbols.keys() & found.keys():
+            self.counts[self.symbols.pop(hashed)] -= 1
+            self.settled.pop(hashed, None)
+            self.people.pop(hashed, None)
+            if found[hashed] not in DOUBTS:
+                self.reasons.pop(hashed, None)
+        self.counts.update(found.values())
+        found = {hashed: symbol for hashed, symbol in found.items() if symbol in self._keeps}
+        self.symbols.update(found)
+        self.reasons.update((hashed, reason) for hashed, (_, reason) in reasons.items() if hashed in found)
+        for at, person in read.people.items():
+            hashed = read.hashes[at]
+            if found.get(hashed) in DOUBTS:  # the last one counts
+                self.people[hashed] = person
+
+    def settle(self, invites: Mapping[bytes, Settled]) -> None:
+        """Take in what was settled for invites that are still in doubt as they were then."""
+        for hashed, (symbol, settlement) in invites.items():
+            if self.symbols.get(hashed) == symbol:
+                now = SYMBOLS[Outcome.ACCEPTED if settlement.was_sent else Outcome.NOT_SENT]
+                self.counts.update({symbol: -1, now: 1})
+                self.symbols[hashed] = now
+                self.settled[hashed] = SettledPerson(settlement, self.people.get(hashed))
+                if not settlement.was_sent:
+                    self.reasons.pop(hashed, None)
+                    self.people.pop(hashed, None)
 
 
-def _read_chunk(number: int, key: str, data: Any) -> Slice:
+def _read_chunk(key: str, data: Any) -> Slice:
     try:
         hashes, symbols = b64decode(data["hashes"], validate=True), data["outcomes"]
         explained = {
@@ -253,19 +290,16 @@ def _read_chunk(number: int, key: str, data: Any) -> Slice:
         }
         if len(hashes) != len(symbols) * HASH_BYTES or not set(symbols) <= {*OUTCOMES, *explained}:
             raise ValueError("hashes and outcomes do not match")
-        outcomes = OUTCOMES | {symbol: OUTCOMES[each] for symbol, (each, _) in explained.items()}
-        doubtful = {symbol for symbol, outcome in outcomes.items() if outcome in IN_DOUBT}
-        doubts = [at for at, symbol in enumerate(symbols) if symbol in doubtful]
-        if "people" in data:
-            people = {at: Person.from_json(data["people"][str(at)]) for at in doubts}
-        else:  # an earlier version wrote it, with the times of the first claim and the last
-            people = dict.fromkeys(doubts, Person(None, None, *map(datetime.fromisoformat, data["claimed"])))
+        doubts = DOUBTS | {symbol for symbol, (each, _) in explained.items() if each in DOUBTS}
+        people = {
+            at: Person.from_json(data["people"][str(at)]) for at, symbol in enumerate(symbols) if symbol in doubts
+        }
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         raise LedgerError(
             f"The value {key} of the task state store's journal cannot be read; nothing was sent"
         ) from error
     each = [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
-    return Slice(number, each, symbols, explained, people)
+    return Slice(each, symbols, explained, people)
 
 
 def _read_settled(data: Any) -> tuple[Position, dict[bytes, Settled]]:

@@ -14,51 +14,37 @@ from datetime import UTC, datetime
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
-from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError, Settlement
+from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import reason_of
 from airflow_provider_omnichat.campaign.ledger.settle import settle_each
-from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, StateStore
+from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, Person, StateStore
 from airflow_provider_omnichat.campaign.ledger.task_state_format import (
     HASH_BYTES,
     OUTCOMES,
     SYMBOLS,
     Chunk,
+    JournalState,
     Position,
     Settled,
-    SettledInvites,
-    Slice,
     Times,
-    chunk_count,
     journal_name,
-    read_journal,
 )
-from airflow_provider_omnichat.campaign.ledger.task_state_person import Person
 
 
 class StateStoreJournal:
-    """
-    A ledger that only grows: what is claimed again is appended again, and the last one counts.
-
-    :param store: ``context["task_state_store"]``.
-    :param campaign: what the invites belong to; another campaign of the same task has its own journal.
-    :raises LedgerError: what earlier tries left cannot be read.
-    """
+    """A ledger that only grows: what is claimed again is appended again, and the last one counts."""
 
     group_factor: float = 4  # each write sends a whole segment, and Airflow takes 12 ms for it
 
     def __init__(self, store: StateStore, campaign: str) -> None:
         self._store = CheckedStore(store)
         self._name = journal_name(campaign)
-        self._earlier: dict[bytes, str] = {}
-        self._reasons: dict[bytes, Reason] = {}
-        self._settlements: dict[bytes, Settlement] = {}
-        self._people: dict[bytes, Person] = {}
+        self._earlier = JournalState(self._store, self._name)
+        self._chunks, self._counted = self._earlier.chunks, self._earlier.counted
         self._open: dict[bytes, tuple[Chunk, int]] = {}
         self._dirty: dict[str, Chunk] = {}
-        self._chunks = self._counted = 0
         self._last: Chunk | None = None
         self._seen_back = False
-        self._load()
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
         taken = {name: entry for name, entry in self.find(claims).items() if entry.outcome not in retake}
@@ -72,17 +58,17 @@ class StateStoreJournal:
         return taken
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
-        found: dict[str, Entry] = {}
-        for claim in claims if self._earlier else ():
+        known, found = self._earlier, dict[str, Entry]()
+        for claim in claims if known.symbols else ():
             hashed = _hash_of(claim.recipient)
-            symbol = self._earlier.get(hashed)
+            symbol = known.symbols.get(hashed)
             if symbol is not None:
-                person = self._people.get(hashed)
+                person, settled = known.people.get(hashed), known.settled.get(hashed)
                 found[claim.recipient] = Entry(
                     OUTCOMES[symbol],
                     person.end if person else datetime.now(UTC),
-                    reason=self._reasons.get(hashed),
-                    settlement=self._settlements.get(hashed),
+                    reason=known.reasons.get(hashed),
+                    settlement=settled and settled.settlement,
                     claimed_at=person.begin if person else None,
                 )
         return found
@@ -101,25 +87,20 @@ class StateStoreJournal:
         for recipient, entry in left.items():
             hashed, reason = _hash_of(recipient), reason_of(entry)
             self._end(hashed, Outcome.UNKNOWN, reason, (entry.claimed_at or entry.at, entry.at))
-            self._earlier[hashed], self._reasons[hashed] = SYMBOLS[Outcome.UNKNOWN], reason
+            self._earlier.symbols[hashed], self._earlier.reasons[hashed] = SYMBOLS[Outcome.UNKNOWN], reason
         self.flush()
 
     def settle(
         self, claims: Sequence[Claim], settlements: Mapping[str, Settlement], *, no_try_runs: bool = False
     ) -> Mapping[str, str]:
-        """
-        See :class:`.interface.Ledger`.
-
-        Not from outside the task while a try of it runs, which would not see it. What that try records is newer.
-
-        :param no_try_runs: the caller knows that no try of the task runs: open claims are settled, too.
-        """
+        # Not from outside the task while a try of it runs, which would not see it. What that try records is newer.
         entries, refused = settle_each(self.find(claims), settlements, no_try_runs=no_try_runs)
         if entries:
             hashes = {_hash_of(name): settlements[name] for name in entries}
-            changed = {hashed: Settled(self._earlier[hashed], settlement) for hashed, settlement in hashes.items()}
-            self._settled.add(self._end_of_journal(), changed)
-            self._apply(changed)
+            changed = {each: Settled(self._earlier.symbols[each], settlement) for each, settlement in hashes.items()}
+            end = (self._chunks, 0) if self._last is None else (self._chunks - 1, len(self._last.symbols))
+            self._earlier.settlements.add(Position(*end), changed)
+            self._earlier.settle(changed)
         return refused
 
     def flush(self) -> None:
@@ -136,7 +117,7 @@ class StateStoreJournal:
         now, people = datetime.now(UTC), list[tuple[bytes, Person, int]]()
         for claim in claims:
             hashed = _hash_of(claim.recipient)
-            before = self._people.get(hashed)  # if it was in doubt, it may have been sent when it was claimed first
+            before = self._earlier.people.get(hashed)  # in doubt, it may have been sent when it was claimed first
             person = Person.of(claim, before.begin if before else now, now)
             people.append((hashed, person, person.size))
         all_of = (len(people), sum(size for _, _, size in people))
@@ -177,67 +158,18 @@ class StateStoreJournal:
 
     def _take_back(self, hashes: Iterable[bytes]) -> None:
         """Note that nothing of a claim that failed will be sent; it may be in the store all the same."""
+        known = self._earlier
         for hashed in hashes:
             if hashed in self._open:
                 # What an earlier try may have sent is as much in doubt as it was.
-                outcome, before = (
-                    OUTCOMES[self._earlier.get(hashed, SYMBOLS[Outcome.NOT_SENT])],
-                    self._people.get(hashed),
-                )
-                self._end(hashed, outcome, self._reasons.get(hashed), before and (before.begin, before.end))
+                outcome = OUTCOMES[known.symbols.get(hashed, SYMBOLS[Outcome.NOT_SENT])]
+                before = known.people.get(hashed)
+                self._end(hashed, outcome, known.reasons.get(hashed), before and (before.begin, before.end))
 
-    def _end(
-        self,
-        hashed: bytes,
-        outcome: Outcome | None,
-        reason: Reason | None,
-        times: Times | None = None,
-    ) -> None:
+    def _end(self, hashed: bytes, outcome: Outcome | None, reason: Reason | None, times: Times | None) -> None:
         chunk, at = self._open.pop(hashed)
         chunk.end(at, outcome, reason, times)
         self._dirty[chunk.key] = chunk
-
-    def _load(self) -> None:
-        self._counted = chunk_count(self._store, self._name)
-        self._settled = SettledInvites(self._store, self._name, is_new=not self._counted)
-        for read in read_journal(self._store, self._name, self._counted, self._settled):
-            if isinstance(read, Slice):
-                self._take_in(read)
-                self._chunks = read.chunk + 1
-            else:
-                self._apply(read)
-
-    def _end_of_journal(self) -> Position:
-        return Position(self._chunks, 0) if self._last is None else Position(self._chunks - 1, len(self._last.symbols))
-
-    def _apply(self, invites: Mapping[bytes, Settled]) -> None:
-        """Take in what was settled for invites that are still in doubt as they were then."""
-        for hashed, (symbol, settlement) in invites.items():
-            if self._earlier.get(hashed) == symbol:
-                self._settlements[hashed] = settlement
-                self._earlier[hashed] = SYMBOLS[Outcome.ACCEPTED if settlement.was_sent else Outcome.NOT_SENT]
-                if not settlement.was_sent:
-                    self._reasons.pop(hashed, None)
-                    self._people.pop(hashed, None)
-
-    def _take_in(self, read: Slice) -> None:
-        """Take in invites. A doubt keeps its reason while it is one, also when it is claimed again."""
-        found = dict(zip(read.hashes, read.symbols, strict=True))
-        explained = read.explained
-        reasons = {hashed: explained[symbol] for hashed, symbol in found.items() if symbol in explained}
-        found |= {hashed: symbol for hashed, (symbol, _) in reasons.items()}
-        self._earlier.update(found)
-        for hashed in self._reasons.keys() & found.keys() if self._reasons else ():
-            if OUTCOMES[found[hashed]] not in IN_DOUBT:
-                del self._reasons[hashed]
-        self._reasons.update((hashed, reason) for hashed, (_, reason) in reasons.items())
-        for hashed in self._settlements.keys() & found.keys():
-            del self._settlements[hashed]
-        for hashed in self._people.keys() & found.keys():
-            del self._people[hashed]
-        for at, person in read.people.items():
-            if OUTCOMES[found[read.hashes[at]]] in IN_DOUBT:  # the last one counts
-                self._people[read.hashes[at]] = person
 
 
 def _hash_of(recipient: str) -> bytes:

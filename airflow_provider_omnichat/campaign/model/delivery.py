@@ -41,3 +41,6 @@ class Deliveries(Protocol):
 
     def counts(self) -> Mapping[Delivery, int]:
         """Count the invites that have a final status."""
+
+    def costs(self) -> Mapping[str, Decimal]:
+        """Sum the prices of these, by currency."""

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple, Protocol
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.privacy import printable
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 
 _SHORTEST_NUMBER_DIGITS = 6
+_LONGEST_SHOWN_KEY = 200
 
 
 # One of each for every row, so they are named tuples: a frozen dataclass takes four times as long to make.
@@ -39,12 +41,13 @@ def row_name(position: int, key: str | None) -> str:
 
 
 def shown_key(key: str | None, to: str) -> str | None:
-    """Return the key of a row as it may be shown: None if it is the row's phone number itself."""
-    key = " ".join(key.split()) if key else ""
-    if not key:
+    """Return the key of a row as one line that may be shown, without its phone number; None if it is nothing else."""
+    digits, number = _digits(key or "").lstrip("0"), _digits(to)
+    if len(digits) >= _SHORTEST_NUMBER_DIGITS and number.endswith(digits):
         return None
-    digits = _digits(key).lstrip("0")
-    return None if len(digits) >= _SHORTEST_NUMBER_DIGITS and _digits(to).endswith(digits) else key
+    return (
+        printable((key or "")[:_LONGEST_SHOWN_KEY], (number,) if len(number) >= _SHORTEST_NUMBER_DIGITS else ()) or None
+    )
 
 
 def _digits(text: str) -> str:

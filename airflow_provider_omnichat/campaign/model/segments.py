@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 # Segments, and bytes in UTF-8, that the vendor takes in one message (else status 25). Chinese reaches the bytes first.
-MOST_PARTS = 25
+MOST_SEGMENTS = 25
 MOST_BYTES = 4000
 # No text of so many characters is too long: a segment of UCS-2 takes 33 characters of two units, such as emojis.
-SURELY_FITS = MOST_PARTS * 33
+SURELY_FITS = MOST_SEGMENTS * 33
 # The length of the vendor's link is not documented, so this is a guess.
 ASSUMED_LINK_LENGTH = 40
 
@@ -47,13 +47,13 @@ class Segments:
 
     encoding: Encoding
     units: int
-    parts: int
+    count: int
     size_bytes: int
 
     @property
     def too_long(self) -> bool:
         """Whether the vendor refuses it for its length."""
-        return self.parts > MOST_PARTS or self.size_bytes > MOST_BYTES
+        return self.count > MOST_SEGMENTS or self.size_bytes > MOST_BYTES
 
 
 def count_segments(text: str) -> Segments:
@@ -79,7 +79,7 @@ def refused_length(message: str, link_placeholder: str) -> str | None:
     least = estimate_segments(message, link_placeholder, link_length=0)
     if not least.too_long:
         return None
-    over = [f"{least.parts} SMS in {least.encoding}"] if least.parts > MOST_PARTS else []
+    over = [f"{least.count} SMS in {least.encoding}"] if least.count > MOST_SEGMENTS else []
     over += [f"{least.size_bytes:,} bytes in UTF-8"] if least.size_bytes > MOST_BYTES else []
     return f"{' and '.join(over)} without the link. Shorten it"
 

@@ -61,7 +61,7 @@ def country_of(number: str) -> str:
 
 def zones_of(number: str) -> tuple[str, ...]:
     """
-    Return the time zones in which the owner of a number may be.
+    Return the time zones (IANA names) in which the owner of a number may be; none for satellite phones, for example.
 
     They are those of `phonenumbers.timezone.time_zones_for_number
     <https://github.com/daviddrysdale/python-phonenumbers>`_: one for most numbers, all of the country's for a mobile
@@ -72,9 +72,6 @@ def zones_of(number: str) -> tuple[str, ...]:
       identify the country: Jamaica's, not all 42 of +1; Kazakhstan's, not Russia's.
     - A few codes get their own country's zones, where phonenumbers has another's: +211, +212, +213, +218, +373, +505,
       +970, and Kaliningrad's part of +7.
-
-    :param number: in international format, digits only.
-    :return: IANA names, in a stable order; none for satellite phones and international toll-free numbers.
     """
     code = country_code_of(number)
     if not code:

@@ -134,12 +134,7 @@ def _dialled_with_00(ways: Sequence[str], region: str | None, shown: object) -> 
 
 
 def _of_region(ways: Sequence[str], region: str, named: bool, shown: object) -> PhoneNumber:
-    """
-    Read a number without a country code.
-
-    A number outside the country's numbering plan counts only if it is written out, with the national prefix or the
-    country code. *named*: the region was given for this number alone.
-    """
+    """Read a number without a country code; *named* if the region was given for this number alone."""
     read = _valid_of([way for text in ways for way in _inside(text, region)])
     own = [found for found in read.values() if found.country_code == _code_of(region)]
     mobile = [found for found in own if phonenumbers.number_type(found) in _MOBILE]
@@ -172,6 +167,7 @@ def _of_region(ways: Sequence[str], region: str, named: bool, shown: object) -> 
             _FOREIGN,
             f"is not a number of {region}; one of another country needs a plus and its country code before it",
         )
+    # Outside the country's numbering plan, only with the national prefix or the country code.
     read = {_digits_of(found): found for text in ways if (found := _written_out(text, region))}
     if len(read) == 1:
         return next(iter(read.values()))

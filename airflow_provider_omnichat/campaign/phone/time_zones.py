@@ -21,8 +21,7 @@ def checked_zone(name: object) -> str:
     """
     Return a time zone as the IANA database writes it; raise InvalidInviteError for an unknown one.
 
-    :param name: an IANA name (``Europe/Zurich``; capitals and spaces do not matter) or a fixed offset from UTC
-        (``+05:30``, at most 14 hours), without daylight saving.
+    It is an IANA name in any case, with underscores or spaces, or a fixed offset from UTC of at most 14 hours.
     """
     if not isinstance(name, str):
         raise _not_a_zone(f"must be a text, is a {type(name).__name__}")

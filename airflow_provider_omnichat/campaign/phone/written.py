@@ -59,12 +59,7 @@ _MOST_LEFT = 9
 
 
 def plain_text(number: object) -> str:
-    """
-    Return a value as digits, perhaps after a plus, and separators (space, dash, dot, brackets).
-
-    It accepts whole numbers of any type, also the ``41793026727.0`` that a data frame makes of a column with an empty
-    cell, and removes invisible characters and a spreadsheet's apostrophe before the number.
-    """
+    """Return the digits of a value, perhaps after a plus, and separators: spaces, dashes, dots, brackets."""
     text = _visible(_as_text(number), number)
     if text[:1] in _APOSTROPHES:
         text = text[1:].lstrip()

@@ -65,7 +65,6 @@ class Budget:
 
     @property
     def is_set(self) -> bool:
-        """Whether there is a limit."""
         return any(limit is not None for limit in (self.max_invites, self.max_segments, self.max_cost))
 
     def check(self, size: Size) -> None:

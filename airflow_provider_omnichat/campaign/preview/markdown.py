@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from datetime import UTC
 
-from airflow_provider_omnichat.campaign.model.segments import ASSUMED_LINK_LENGTH, MOST_BYTES, MOST_PARTS, Encoding
+from airflow_provider_omnichat.campaign.model.segments import ASSUMED_LINK_LENGTH, MOST_BYTES, MOST_SEGMENTS, Encoding
 from airflow_provider_omnichat.campaign.phone.location import NO_COUNTRY
 from airflow_provider_omnichat.campaign.preview.statistics import MOST_CHARACTERS, MOST_REASONS, Preview
 
@@ -86,7 +86,7 @@ def _length(preview: Preview) -> list[str]:
         notes.append(f"UCS-2 has 70 characters in an SMS where GSM-7 has 160. What makes messages UCS-2: {characters}.")
     if preview.too_long:
         notes.append(
-            f"**{preview.too_long:,} over {MOST_PARTS} SMS or {MOST_BYTES:,} bytes with a link of that length: the"
+            f"**{preview.too_long:,} over {MOST_SEGMENTS} SMS or {MOST_BYTES:,} bytes with a link of that length: the"
             " vendor refuses these.**"
         )
     return ["### How long", _table(("Encoding", "Messages", "SMS"), lines), *notes]

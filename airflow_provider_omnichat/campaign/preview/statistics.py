@@ -89,8 +89,8 @@ class Preview:
         self.countries[country] += 1
         segments = estimate_segments(invite.message, invite.link_placeholder)
         self.messages[segments.encoding] += 1
-        self.segments[segments.encoding] += segments.parts
-        self.longest = max(self.longest, segments.parts)
+        self.segments[segments.encoding] += segments.count
+        self.longest = max(self.longest, segments.count)
         self.too_long += segments.too_long
         if segments.encoding is Encoding.UCS2:
             for character in set(outside_gsm7(invite.message.replace(invite.link_placeholder, ""))):
@@ -109,33 +109,24 @@ class Preview:
 
     def _keep_sample(self, candidate: Candidate, country: str, segments: Segments) -> None:
         # The first of each kind, then the first ones, so that samples differ from each other.
-        kind = (country, segments.encoding, segments.parts)
+        kind = (country, segments.encoding, segments.count)
         is_new = kind not in self._samples_of_kinds and len(self._samples_of_kinds) < _MOST_SAMPLES
         if not is_new and len(self._first_samples) >= _MOST_SAMPLES:
             return
         invite = candidate.invite
         to, message, encoding = mask_number(invite.to), _shown(invite.message), segments.encoding.value
-        sample = Sample(candidate.position, to, country, message, encoding, segments.parts)
+        sample = Sample(candidate.position, to, country, message, encoding, segments.count)
         if is_new:
             self._samples_of_kinds[kind] = sample
         if len(self._first_samples) < _MOST_SAMPLES:
             self._first_samples.append(sample)
 
     def to_json(self) -> dict[str, Any]:
-        """
-        Return the summary for the manifest, as plain data.
-
-        :return: ``rows``, ``invites``, ``later`` (invites that wait for their send window), ``left_out`` (rows by
-            outcome), ``reasons`` (the ten most frequent: ``outcome``, ``code``, ``reason``, ``rows``), ``countries``
-            (invites by ISO 3166 code, ``ZZ`` if unknown, ``001`` for international numbers), ``segments`` (an estimate:
-            ``total``, ``longest``, ``too_long``, ``by_encoding``, ``outside_gsm7``, ``assumed_link_length``),
-            ``noticed`` (what a person should look at: ``what``, ``invites``, ``first_rows``), ``cost`` (an estimate;
-            None without a price), ``currency`` and ``samples``.
-        """
+        """Return the summary for the manifest, as plain data."""
         return {
             "rows": self.rows,
             "invites": self.invites,
-            "later": self.later.total(),
+            "later": self.later.total(),  # those that wait for their send window
             "left_out": {outcome.value: count for outcome, count in self.left_out.most_common()},
             "reasons": [
                 {"outcome": outcome.value, "code": code, "reason": text, "rows": count}

@@ -6,9 +6,10 @@ import csv
 import io
 import json
 import secrets
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Delivery, Outcome
@@ -28,6 +29,7 @@ class FileDeliveries:
         self._read_results = read
         self._folder: Directory = directory / "delivery"
         self._known: dict[str, Delivery] | None = None
+        self._costs: dict[str, Decimal] = defaultdict(Decimal)
 
     def unfinished(self) -> Iterator[SentInvite]:
         known = self._read()
@@ -49,10 +51,16 @@ class FileDeliveries:
             put_file(path, text.encode())
         except Exception as error:
             raise_file_error(path, "written", error)
-        self._read().update((each.invite.message_id, each.delivery) for each in statuses)
+        self._read()
+        for each in statuses:
+            self._add(each.invite.message_id, each.delivery, each.price, each.currency)
 
     def counts(self) -> Mapping[Delivery, int]:
         return Counter(self._read().values())
+
+    def costs(self) -> Mapping[str, Decimal]:
+        self._read()
+        return dict(self._costs)
 
     def _read(self) -> dict[str, Delivery]:
         """Return what is known by message id; a line that a crash has torn is left out, and is asked for again."""
@@ -67,11 +75,16 @@ class FileDeliveries:
                 whole = text[: text.rfind("\n") + 1]
                 is_csv = path.name.endswith(".csv")
                 rows = csv.DictReader(io.StringIO(whole)) if is_csv else map(json.loads, whole.splitlines())
-                self._known.update(
-                    (uncell(row["message_id"]) if is_csv else row["message_id"], Delivery(row["delivery"]))
-                    for row in rows
-                )
+                for row in rows:
+                    message_id = uncell(row["message_id"]) if is_csv else row["message_id"]
+                    self._add(message_id, Delivery(row["delivery"]), row["price"], row["currency"])
         return self._known
+
+    def _add(self, message_id: str, delivery: Delivery, price: str | Decimal | None, currency: str | None) -> None:
+        assert self._known is not None, "they have been read"
+        if price and message_id not in self._known:  # the same ones may come again
+            self._costs[currency or ""] += Decimal(price)
+        self._known[message_id] = delivery
 
     def _files(self) -> list[Any]:
         try:

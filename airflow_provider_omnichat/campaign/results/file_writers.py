@@ -47,7 +47,10 @@ class LocalFile(Writer):
         path = self._path_of(self._part)
         try:
             if self._file is None:
-                self._file = self._created(local_path(path) or path)
+                local: Path = local_path(path) or path
+                local.parent.mkdir(parents=True, exist_ok=True)
+                self._size = 0
+                self._file = os.open(local, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
             self._append(self._file, b"".join(self._waiting))
         except OSError as error:
             raise_file_error(path, "written", error)
@@ -66,11 +69,6 @@ class LocalFile(Writer):
             raise_file_error(self._path_of(self._part - 1), "written", error)
         finally:
             os.close(file)
-
-    def _created(self, path: Path) -> int:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._size = 0
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
 
     def _append(self, file: int, data: bytes) -> None:
         if not self._size:

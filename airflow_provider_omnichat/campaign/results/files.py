@@ -34,7 +34,7 @@ from airflow_provider_omnichat.campaign.results.directory import (
 from airflow_provider_omnichat.campaign.results.file_deliveries import FileDeliveries
 from airflow_provider_omnichat.campaign.results.file_pages import can_be_sorted, page_of
 from airflow_provider_omnichat.campaign.results.file_writers import LocalFile, ObjectParts, Writer, cut_torn_line
-from airflow_provider_omnichat.campaign.results.format import COLUMNS, Csv, JsonLines, RowFormat, read_lines
+from airflow_provider_omnichat.campaign.results.format import COLUMNS, RowFormat, read_lines
 
 
 class ResultFiles(Place):
@@ -46,13 +46,11 @@ class ResultFiles(Place):
     rows are sent in parts; what a killed process had not sent is lost. Files are for their owner only (0600) where the
     file system knows owners.
 
-    :param directory: a :class:`pathlib.Path`, or one that works like it on object storage.
     :param try_number: only names files. The same number again overwrites nothing.
     :param recipient_of: returns the recipient key of a number; needed to write.
     :param owner: the batch; a directory with the rows of another one is refused. None takes any.
     :param key_column: what the user calls the row's key, such as ``customer_id``; None writes no key.
     :param part_rows: rows after which a part goes to object storage, a smaller one after *part_seconds*.
-    :raises ValueError: *key_column* is the name of another column, or *format* is neither of the two.
     """
 
     kind = "files"
@@ -74,7 +72,7 @@ class ResultFiles(Place):
         if format not in ("jsonl", "csv"):
             raise ValueError(f"results are written as jsonl or csv, not as {format!r}")
         self._directory = directory
-        self._format: RowFormat = (Csv if format == "csv" else JsonLines)(key_column)
+        self._format = RowFormat(format, key_column)
         self._try = try_number
         self._recipient_of = recipient_of
         self._owner = owner
@@ -85,7 +83,6 @@ class ResultFiles(Place):
 
     @property
     def location(self) -> str:
-        """The directory."""
         return str(self._directory)
 
     @property

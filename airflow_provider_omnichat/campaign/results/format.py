@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
@@ -22,27 +21,30 @@ COLUMNS = (
 _WHOLE_NUMBERS = frozenset({"status_group", "status_id", "message_count", "attempts", "row"})
 
 
-class RowFormat(ABC):
-    """Encodes rows; ``head`` comes before the first one of a file."""
+class RowFormat:
+    """Encodes rows as JSON lines, with null for an unknown value, or as CSV; ``head`` comes before the first row."""
 
-    ending: str
-    head = b""
-
-    def __init__(self, key_column: str | None) -> None:
+    def __init__(self, ending: Literal["jsonl", "csv"], key_column: str | None) -> None:
+        self.ending = ending
         self._with_key = key_column is not None
-        self._columns = COLUMNS if key_column is None else (key_column, *COLUMNS)
+        columns = COLUMNS if key_column is None else (key_column, *COLUMNS)
+        self.head = csv_line(columns).encode(errors="backslashreplace") if ending == "csv" else b""
+        # The names are encoded once and not for each row: three times as fast as encoding dicts.
+        self._line = "{" + ", ".join(json.dumps(name).replace("%", "%%") + ": %s" for name in columns) + "}\n"
 
-    @abstractmethod
     def encode(self, results: Sequence[Result]) -> bytes:
-        """Return the lines of rows."""
+        with_key, line = self._with_key, self._line
+        rows = [(result.key, *_values(result)) if with_key else _values(result) for result in results]
+        if self.ending == "csv":
+            return "".join(map(csv_line, rows)).encode(errors="backslashreplace")
+        try:
+            return "".join([line % tuple(map(_json_value, row)) for row in rows]).encode()
+        except UnicodeEncodeError:
+            # Half a character in a key: as an escape it can be written and read.
+            return "".join([line % tuple(map(json.dumps, row)) for row in rows]).encode()
 
-    def _rows(self, results: Sequence[Result]) -> list[tuple[Any, ...]]:
-        with_key = self._with_key
-        return [(result.key, *_values(result)) if with_key else _values(result) for result in results]
 
-
-def _values(result: Result) -> tuple[Any, ...]:
-    """Return the values in the order of COLUMNS."""
+def _values(result: Result) -> tuple[Any, ...]:  # in the order of COLUMNS
     reason = result.reason
     return (
         result.to,
@@ -60,25 +62,6 @@ def _values(result: Result) -> tuple[Any, ...]:
     )
 
 
-class JsonLines(RowFormat):
-    """One JSON object a line; an unknown value is null."""
-
-    ending = "jsonl"
-
-    def __init__(self, key_column: str | None) -> None:
-        super().__init__(key_column)
-        # The names are encoded once and not for each row: three times as fast as encoding dicts.
-        self._line = "{" + ", ".join(json.dumps(name).replace("%", "%%") + ": %s" for name in self._columns) + "}\n"
-
-    def encode(self, results: Sequence[Result]) -> bytes:
-        line, rows = self._line, self._rows(results)
-        try:
-            return "".join([line % tuple(map(_json_value, row)) for row in rows]).encode()
-        except UnicodeEncodeError:
-            # Half a character in a key: as an escape it can be written and read.
-            return "".join([line % tuple(map(json.dumps, row)) for row in rows]).encode()
-
-
 def _json_value(value: str | int | None) -> str:
     if isinstance(value, str):
         return _quoted(value)
@@ -86,19 +69,6 @@ def _json_value(value: str | int | None) -> str:
 
 
 _quoted: Callable[[str], str] = json.encoder.encode_basestring
-
-
-class Csv(RowFormat):
-    """CSV with a header line; an unknown value is empty. See :func:`cell`."""
-
-    ending = "csv"
-
-    def __init__(self, key_column: str | None) -> None:
-        super().__init__(key_column)
-        self.head = csv_line(self._columns).encode(errors="backslashreplace")
-
-    def encode(self, results: Sequence[Result]) -> bytes:
-        return "".join(map(csv_line, self._rows(results))).encode(errors="backslashreplace")
 
 
 # A spreadsheet runs a cell that begins like this as a formula, whoever wrote it; a number with a sign is left alone.

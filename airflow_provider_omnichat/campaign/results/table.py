@@ -26,10 +26,10 @@ from airflow_provider_omnichat.campaign.model.place import DECIDED, Place, Place
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 from airflow_provider_omnichat.campaign.results.table_pages import page_of
-from airflow_provider_omnichat.campaign.sql.cursor import row_values
 from airflow_provider_omnichat.campaign.sql.delivery import SqlDeliveries
-from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
-from airflow_provider_omnichat.campaign.sql.values import fitted, flat, integer, stamp, storable
+from airflow_provider_omnichat.campaign.sql.drivers import row_values
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession
+from airflow_provider_omnichat.campaign.sql.values import flat, integer, stamp, storable, stored_name
 from airflow_provider_omnichat.campaign.sql.written_table import DELIVERY_COLUMNS, NAME_LENGTH, AnyDialect, WrittenTable
 
 _KEY_LENGTH = 1000
@@ -64,9 +64,6 @@ _READ_ROWS = 2000
 
 class ResultTableError(StorageError):
     """Result rows cannot be written to a table or read from it; the text names the table and what the driver raised."""
-
-
-_WORDS = Words(ResultTableError, "select, insert and delete, and to create the table if need be")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +102,8 @@ class ResultTable(Place):
     A table that holds result rows; connects when first used.
 
     Rows wait until writing them costs no more than a tenth of the time, by how long the last block took: a fast
-    database gets them at once, a warehouse in blocks of up to 20,000.
-
-    :param batch: the task instance without the try number, and what else sets a batch apart; in the column ``batch``.
-    :param try_number: only for people.
-    :param recipient_of: returns the recipient key of a number; needed to write.
+    database gets them at once, a warehouse in blocks of up to 20,000. Writing needs *recipient_of*, which returns the
+    recipient key of a number.
     """
 
     kind = "table"
@@ -126,9 +120,11 @@ class ResultTable(Place):
     ) -> None:
         self._schema = ResultSchema(table, database.dialect, database.placeholder)
         self._database = database
-        self._session = SqlSession(database, self._schema, _WORDS)
+        self._session = SqlSession(
+            database, self._schema, ResultTableError, "select, insert and delete, and to create the table if need be"
+        )
         self._batch = batch
-        self._stored_batch = fitted(batch)
+        self._stored_batch = stored_name(batch)
         rows_of = {"batch": self._stored_batch}
         self._deliveries = SqlDeliveries(database, self._schema, ResultTableError, rows_of, "list_row")
         # Try numbers come again when a task is run by hand.
@@ -142,7 +138,6 @@ class ResultTable(Place):
 
     @property
     def location(self) -> str:
-        """The table and its connection."""
         return f"table {self._schema.name} of {self._database.location}"
 
     def rows_in(self) -> Mapping[str, str | None]:

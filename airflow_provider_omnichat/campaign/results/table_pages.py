@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from typing import Any
 
 from airflow_provider_omnichat.campaign.model.pages import Order, Page, PageError, PageQuery, ShownRow
-from airflow_provider_omnichat.campaign.sql.cursor import row_values
-from airflow_provider_omnichat.campaign.sql.failure import failure_name
-from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, select
 from airflow_provider_omnichat.campaign.sql.values import contains, moment
-from airflow_provider_omnichat.campaign.sql.written_table import WrittenTable, lack_of_columns
+from airflow_provider_omnichat.campaign.sql.written_table import WrittenTable
 
 _COLUMNS = (  # of ShownRow
     "batch, row_key, list_row, recipient, outcome, reason_code, error, status_name, message_id, ended_at, delivery"
@@ -23,7 +20,8 @@ _TAKES_LIMIT = frozenset({"sqlite", "postgresql", "mysql", "duckdb"})
 
 def page_of(database: SqlDatabase, table: WrittenTable, batch: str, query: PageQuery) -> Page:
     """Read a page of a batch; raise PageError if the table cannot be read."""
-    rows = _read(database, table, *_statement(table, batch, query), query)
+    sql, parameters = _statement(table, batch, query)
+    rows = select(database, table, PageError, sql, parameters, lambda cursor: _rows_from(cursor, table, query))
     more = len(rows) > query.size
     # Of this batch alone, in a database that ignores case.
     own = [_shown(rest) for name, *rest in rows[: query.size] if name == batch]
@@ -49,21 +47,12 @@ def _statement(table: WrittenTable, batch: str, query: PageQuery) -> tuple[str, 
     return sql, parameters
 
 
-def _read(
-    database: SqlDatabase, table: WrittenTable, sql: str, parameters: Sequence[Any], query: PageQuery
-) -> list[tuple[Any, ...]]:
-    try:
-        with closing(database.connect()) as connection, closing(connection.cursor()) as cursor:
-            cursor.execute(sql, parameters)
-            left = 0 if table.dialect in _TAKES_LIMIT else query.skipped
-            while left > 0 and (passed := cursor.fetchmany(min(left, _PASSED_AT_ONCE))):
-                left -= len(passed)
-            return [row_values(row) for row in cursor.fetchmany(query.size + 1)]
-    except Exception as error:  # whatever a driver raises; its text may have parameters in it
-        failure = failure_name(error)
-    advice = "See that the table is there, and that the connection's user may select from it"
-    lacks, advice = lack_of_columns(database, table) or (f"cannot be read ({failure})", advice)
-    raise PageError(f"The results table {table.name} of {database.location} {lacks}. {advice}")
+def _rows_from(cursor: Any, table: WrittenTable, query: PageQuery) -> Sequence[Any]:
+    left = 0 if table.dialect in _TAKES_LIMIT else query.skipped
+    while left > 0 and (passed := cursor.fetchmany(min(left, _PASSED_AT_ONCE))):
+        left -= len(passed)
+    rows: Sequence[Any] = cursor.fetchmany(query.size + 1)
+    return rows
 
 
 def _shown(row: Sequence[Any]) -> ShownRow:

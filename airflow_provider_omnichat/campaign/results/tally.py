@@ -28,20 +28,14 @@ _ACCEPTED = Outcome.ACCEPTED  # to look it up takes longer than to count a row
 
 
 class Tally:
-    """
-    Counts rows as they end, and why those that were not accepted were not.
-
-    :param sent_this_try: sent and accepted before, if this try goes on after a wait.
-    :param segments: SMS segments that the vendor counted of these.
-    :param started_at: when the try began, ISO 8601; now if None.
-    """
+    """Counts rows as they end, and why they were not accepted."""
 
     def __init__(self, sent_this_try: int = 0, segments: int = 0, started_at: str | None = None) -> None:
         self.counts: dict[Outcome, int] = dict.fromkeys((Outcome.UNKNOWN, *Outcome), 0)
         """Rows by outcome; those in doubt come first wherever they are shown."""
         self.due: dict[Outcome, int] = {Outcome.NOT_SENT: 0, Outcome.HELD: 0}
-        """Rows that are still to be sent: by another try, or when their window opens. Among them those that stay
-        ``unknown`` because something kept them from being sent again."""
+        """Rows still to be sent, by another try or when their window opens; also those that stay ``unknown`` because
+        something kept them from being sent again."""
         self.segments = segments
         self.sent_this_try = sent_this_try
         self.started_at = datetime.fromisoformat(started_at) if started_at else datetime.now(UTC)
@@ -49,17 +43,10 @@ class Tally:
 
     @property
     def rows(self) -> int:
-        """Rows that have ended."""
         return sum(self.counts.values())
 
     def add(self, result: Result, sent_now: bool = False, kept_by: Outcome | None = None) -> None:
-        """
-        Count a row.
-
-        :param sent_now: whether this try sent it and the vendor accepted.
-        :param kept_by: what would have been its outcome, NOT_SENT or HELD, if an earlier try had not left it in doubt;
-            None if it was not to be sent again.
-        """
+        """Count a row; *kept_by* is what a row in doubt would be otherwise, NOT_SENT or HELD, if that keeps it back."""
         self.counts[result.outcome] += 1
         if sent_now:
             self.sent_this_try += 1
@@ -73,7 +60,6 @@ class Tally:
             self._count_reason(result, result.reason)
 
     def count_of(self, *codes: ReasonCode) -> int:
-        """Return how many rows have one of these reasons."""
         return sum(counted.count for kind, counted in list(self._kinds.items()) if kind.code in codes)
 
     def _count_reason(self, result: Result, reason: Reason) -> None:
@@ -95,12 +81,7 @@ class Tally:
 
     @property
     def reasons(self) -> list[dict[str, Any]]:
-        """
-        The five most frequent reasons of each outcome, the worst outcome first, as plain data without numbers.
-
-        Of each: ``outcome``, ``code`` (of the reason), ``name`` (of the vendor's status; None if there is none),
-        ``count`` (rows) and ``first`` (at most five of the user's keys, as text, or positions, as numbers).
-        """
+        """The five most frequent reasons of each outcome, the worst outcome first, as plain data without numbers."""
         return [
             {
                 "outcome": kind.outcome.value,
@@ -125,11 +106,7 @@ class Tally:
         return lines
 
     def causes(self, *outcomes: Outcome, said: str | None = None) -> str:
-        """
-        Return the most frequent reasons of some outcomes, one a line.
-
-        :param said: what the reader knows already; a reason that repeats it is named without its text.
-        """
+        """Return the most frequent reasons, one a line; without the text of one that repeats what was *said*."""
         lines = []
         for outcome in outcomes:
             for kind, counted in self._most_frequent(outcome):
@@ -145,12 +122,7 @@ class Tally:
         return {"sent_this_try": self.sent_this_try, "segments": self.segments, "started_at": started_at}
 
     def manifest(self, campaign: str, location: str | None, missing: int | None = 0) -> dict[str, Any]:
-        """
-        Build the small summary that goes to XCom; no personal data.
-
-        :param location: where the rows are.
-        :param missing: rows of the list without an outcome; None if it is not known how many.
-        """
+        """Build the summary for XCom, without personal data; *missing* rows have no outcome, None if nobody knows."""
         return {
             "campaign": campaign,
             "rows": self.rows,

@@ -44,8 +44,8 @@ class AnyColumns:
         """Return all columns that have a name; see :meth:`RowColumns.of_header`."""
         return {name: name for name in names if name}
 
-    def fitted(self, rows: Iterable[Row | BrokenRow], where: str) -> Iterable[Row | BrokenRow]:
-        """Return the rows as they are; see :meth:`RowColumns.fitted`."""
+    def with_fields(self, rows: Iterable[Row | BrokenRow], where: str) -> Iterable[Row | BrokenRow]:
+        """Return the rows as they are; see :meth:`RowColumns.with_fields`."""
         return rows
 
 
@@ -69,37 +69,35 @@ class RowColumns:
             raise self._absent(missing[0], names, where + lacks)
         return found
 
-    def fitted(self, rows: Iterable[Row | BrokenRow], where: str) -> Iterable[Row | BrokenRow]:
+    def with_fields(self, rows: Iterable[Row | BrokenRow], where: str) -> Iterable[Row | BrokenRow]:
         """
         Return rows of different columns with the needed fields, once each column has been found in some row.
 
         Rows are read ahead until all are found, in nearly all lists in the first row. They are kept in memory, beyond a
         thousand rows on the worker's disk. An iterator is read when its first row is asked for, anything else at once.
-
-        :param where: how an error begins: ``invites``.
-        :raises RowSourceError: no row has a needed column, or each has two that it could be.
+        A column that no row has, or that could be two, is a :class:`.RowSourceError`, which begins with *where*.
         """
         if isinstance(rows, Iterator):
-            return self._fitted_once(rows, where)
+            return self._with_fields_once(rows, where)
         for _ in self._until_all_are_seen(rows, where):
             pass
-        return _Fitted(self, rows)
+        return _RowsWithFields(self, rows)
 
-    def _fitted_once(self, rows: Iterator[Row | BrokenRow], where: str) -> Iterator[Row | BrokenRow]:
+    def _with_fields_once(self, rows: Iterator[Row | BrokenRow], where: str) -> Iterator[Row | BrokenRow]:
         ahead = self._until_all_are_seen(rows, where)
         held = list(islice(ahead, _HELD_ROWS))
         if len(held) == _HELD_ROWS:
             from airflow_provider_omnichat.campaign.rows.spool import Spool
 
             with Spool(ahead) as more:
-                yield from self.fit(held)
-                yield from self.fit(more)
+                yield from self.add_fields(held)
+                yield from self.add_fields(more)
         else:
-            yield from self.fit(held)
+            yield from self.add_fields(held)
         del held
-        yield from self.fit(rows)
+        yield from self.add_fields(rows)
 
-    def fit(self, rows: Iterable[Row | BrokenRow]) -> Iterator[Row | BrokenRow]:
+    def add_fields(self, rows: Iterable[Row | BrokenRow]) -> Iterator[Row | BrokenRow]:
         """Add to each row the fields that it has under another spelling; one with two such columns is broken."""
         known: dict[tuple[Any, ...], Mapping[str, Any] | str] = {}
         for row in rows:
@@ -176,13 +174,13 @@ class RowColumns:
         )
 
 
-class _Fitted:
+class _RowsWithFields:
     def __init__(self, columns: RowColumns, rows: Iterable[Row | BrokenRow]) -> None:
         self._columns = columns
         self._rows = rows
 
     def __iter__(self) -> Iterator[Row | BrokenRow]:
-        return self._columns.fit(self._rows)
+        return self._columns.add_fields(self._rows)
 
     def __len__(self) -> int:
         return len(self._rows)  # type: ignore[arg-type]  # lists and spools have one

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
+from airflow_provider_omnichat.api.body import NamedTwiceError, object_of
 from airflow_provider_omnichat.api.privacy import shown_address
+from airflow_provider_omnichat.api.reasons import Reason
+from airflow_provider_omnichat.campaign.model.field_values import RoundedFloat
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Row, RowSourceError
 from airflow_provider_omnichat.campaign.rows.columns import AnyColumns, RowColumns
 from airflow_provider_omnichat.campaign.rows.csv_rows import csv_rows
-from airflow_provider_omnichat.campaign.rows.json_lines import json_rows
-from airflow_provider_omnichat.campaign.rows.lines import Lines
+from airflow_provider_omnichat.campaign.rows.lines import LONGEST_ROW, Lines, RowTooLongError, problem, what_else
 
 _DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}
 _JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
@@ -46,16 +49,15 @@ def rows_of_stream(stream: IO[bytes] | IO[str], name: str, columns: Columns = _A
     Memory does not depend on the length of the file or of its lines. A row that cannot be read becomes a
     :class:`BrokenRow`, and reading continues with the next line; a quote that never closes costs only its own line.
 
-    :param name: of the file; its ending, perhaps with ``.gz`` behind it, says how to read it.
-    :param columns: that the rows must have; rows of CSV then have only these, and one with a NUL character is broken.
-        :class:`AnyColumns` takes rows as they are.
-    :raises RowSourceError: the file as a whole cannot be read. An ``OSError`` of the storage is passed on.
+    The ending of *name*, perhaps with ``.gz`` behind it, says how to read it. Rows of CSV have only the columns needed,
+    and one with a NUL character is broken; :class:`AnyColumns` takes them as they are. A file that cannot be read as a
+    whole is a RowSourceError; an ``OSError`` of the storage is passed on.
     """
     ending, packed = _ending(name)
     shown = shown_address(name)
     rows = _rows_of_stream(stream, shown, ending, packed, columns)
     if ending in _JSON_LINES:
-        return iter(columns.fitted(rows, shown))
+        return iter(columns.with_fields(rows, shown))
     return rows
 
 
@@ -88,7 +90,7 @@ def _rows_of_stream(
     lines = Lines(decoded, takes_nul=columns.takes_nul)
     try:
         if ending in _JSON_LINES:
-            yield from json_rows(lines, name, ending)
+            yield from _json_rows(lines, name, ending)
         else:
             yield from csv_rows(lines, name, _DELIMITERS[ending], columns)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
@@ -103,3 +105,55 @@ def _rows_of_stream(
         if not is_text:
             # Else the wrapper would close the caller's stream when it is garbage-collected.
             decoded.detach()
+
+
+def _json_rows(lines: Lines, name: str, ending: str) -> Iterator[Row | BrokenRow]:
+    """Yield the object on each line; raise RowSourceError if the first line shows that these are not JSON lines."""
+    position = 0
+    while True:
+        lines.next_row()
+        try:
+            line = next(lines)
+        except StopIteration:
+            return
+        except RowTooLongError:
+            found: Mapping[str, Any] | Reason = problem(f"is longer than {LONGEST_ROW:,} characters")
+        else:
+            if line.isspace():
+                continue
+            if position == 0:
+                _check_first_line(line, name, ending)
+            fault = lines.fault
+            found = problem(fault[1]) if fault else _json_object(line)
+        position += 1
+        yield lines.broken_row(position, found) if isinstance(found, Reason) else Row(position, found)
+
+
+def _check_first_line(line: str, name: str, ending: str) -> None:
+    what = what_else(line)
+    if what is not None:
+        raise RowSourceError(f"{name}: {what}")
+    if line.strip() in ("[", "{") or (line.lstrip().startswith("[") and ending == ".json"):
+        raise RowSourceError(
+            f"{name}: is one JSON document over several lines or an array; write JSON lines: one object on each line"
+        )
+
+
+def _json_object(line: str) -> Mapping[str, Any] | Reason:
+    try:
+        found = _DECODER.decode(line)
+    except json.JSONDecodeError as error:
+        return problem(f"is not JSON: {error.msg}", f"character {error.pos + 1}")
+    except NamedTwiceError:  # with "to" twice, one of them is the wrong person
+        return problem("has the same name twice in one object")
+    except (ValueError, RecursionError):
+        return problem("is JSON too large or too deep for an invite")
+    if not isinstance(found, dict):
+        return problem(f"must be a JSON object, is a {type(found).__name__}")
+    return found
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=object_of,
+    parse_float=lambda text: RoundedFloat(text) if "e" in text.lower() else float(text),
+)

@@ -69,7 +69,6 @@ class Lines:
         return line
 
     def next_row(self) -> None:
-        """Begin a row with the next line."""
         self.taken = []
         self._size = 0
 
@@ -80,7 +79,6 @@ class Lines:
 
     @property
     def first_line(self) -> int:
-        """The number, from 1, of the first line of this row."""
         return self.read - len(self._again) - len(self.taken) + 1
 
     def broken_row(self, position: int, problem: Reason) -> BrokenRow:

@@ -32,9 +32,7 @@ def rows_of_list(items: Iterable[object]) -> Iterator[Row]:
     Return the rows of a list of mappings, or of lists of them, as several mapped tasks or pages give.
 
     A list or tuple is checked as a whole at once, so that nothing is sent if it has a mistake; any other iterable is
-    checked as it is read.
-
-    :raises RowSourceError: it is not such a list; names the first wrong item.
+    checked as it is read. RowSourceError names the first wrong item.
     """
     if is_frame(items) or isinstance(items, str | bytes | bytearray | Mapping) or not isinstance(items, Iterable):
         raise RowSourceError(f"invites: must be a list of dicts, {_is_a(items)}")

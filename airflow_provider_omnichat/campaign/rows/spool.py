@@ -36,11 +36,9 @@ class Spool:
     """
     Rows on local disk, in an unnamed file: nobody else can open it, and it disappears with the process.
 
-    Each iteration reads them from the first; iterations are independent and may run in other threads. Memory does not
-    grow with the list.
-
-    :param rows: read to the end at once, then closed if they can be; what they raise is passed on.
-    :raises SpoolError: the disk is full; nothing is left on it.
+    *rows* are read to the end at once, then closed if they can be. Each iteration reads them from the first; iterations
+    are independent and may run in other threads. Memory does not grow with the list. After a :class:`SpoolError`,
+    nothing is left on the disk.
     """
 
     def __init__(self, rows: Iterable[Row | BrokenRow]) -> None:

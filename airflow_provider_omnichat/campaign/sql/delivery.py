@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
+from decimal import Decimal
 from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Delivery
 from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
-from airflow_provider_omnichat.campaign.sql.cursor import row_values
-from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession, Words
+from airflow_provider_omnichat.campaign.sql.drivers import row_values
+from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession
 from airflow_provider_omnichat.campaign.sql.values import moment, stamp, storable
 from airflow_provider_omnichat.campaign.sql.written_table import WrittenTable
 
@@ -19,10 +20,8 @@ _READ_ROWS = 5000
 
 class SqlDeliveries:
     """
-    The :class:`.Deliveries` of some rows of a table.
+    The :class:`.Deliveries` of some rows of a table: *rows_of* has the columns that choose them, with values.
 
-    :param error: raised when the table cannot be read or written.
-    :param rows_of: the columns that choose these rows, with their values, such as ``{"campaign": "spring"}``.
     :param row: the column that identifies one of them.
     :param in_pages: whether they are read in pages. Not every database can; all at once take 200 bytes each.
     """
@@ -38,7 +37,7 @@ class SqlDeliveries:
         in_pages: bool = False,
     ) -> None:
         self._table = table
-        self._session = SqlSession(database, table, Words(error, "select and update"))
+        self._session = SqlSession(database, table, error, "select and update")
         self._parameters = tuple(rows_of.values())
         self._where = " AND ".join(f"{column} = {table.placeholder}" for column in rows_of)
         self._sent = f"{self._where} AND outcome = 'accepted' AND message_id IS NOT NULL"
@@ -79,6 +78,14 @@ class SqlDeliveries:
             f" WHERE {self._sent} AND delivery IS NOT NULL GROUP BY delivery"
         )
         return {Delivery(word): int(count) for word, count in self._read(sql, self._parameters)}
+
+    def costs(self) -> Mapping[str, Decimal]:
+        sql = (
+            f"SELECT currency, SUM(price) FROM {self._table.sql_name}"  # noqa: S608 - as above
+            f" WHERE {self._sent} AND price IS NOT NULL GROUP BY currency"
+        )
+        found = self._read(sql, self._parameters)
+        return {currency or "": round(Decimal(str(total)), 6) for currency, total in found}
 
     def _values(self, status: FinalStatus) -> tuple[Any, ...]:
         at: Any = status.done_at

@@ -1,26 +1,27 @@
-"""A connection to a database, its transactions, and what their failures mean."""
+"""A connection to a database, its transactions, what their failures mean, and the upgrade of an older table."""
 
 from __future__ import annotations
 
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.campaign.model.storage_error import StorageError
-from airflow_provider_omnichat.campaign.sql.cursor import streaming_cursor
-from airflow_provider_omnichat.campaign.sql.failure import (
+from airflow_provider_omnichat.campaign.sql.drivers import (
     advice_on_sqlite,
     failure_name,
     is_conflict,
     is_of_the_statement,
     lacks_rights,
+    row_values,
+    streaming_cursor,
 )
-from airflow_provider_omnichat.campaign.sql.written_table import AnyDialect, WrittenTable, lack_of_columns
+from airflow_provider_omnichat.campaign.sql.written_table import AnyDialect, WrittenTable
 
 T = TypeVar("T")
 
@@ -39,29 +40,47 @@ class SqlDatabase:
 
     @property
     def location(self) -> str | None:
-        """The connection, for people."""
         return None if self.conn_id is None else f"connection {self.conn_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """The error that a session raises, and what the user must be allowed to do with the table."""
-
-    error: type[StorageError]
-    rights: str
+def select(
+    database: SqlDatabase,
+    table: WrittenTable,
+    error: type[Exception],
+    sql: str,
+    parameters: Sequence[Any] = (),
+    fetch: Callable[[Any], Iterable[Any]] = lambda cursor: cursor.fetchall(),
+) -> list[tuple[Any, ...]]:
+    """Read rows of a table that is not made if it is missing; raise *error* if they cannot be read."""
+    try:
+        with closing(database.connect()) as connection, closing(connection.cursor()) as cursor:
+            cursor.execute(sql, parameters)
+            return [row_values(row) for row in fetch(cursor)]
+    except Exception as raised:  # whatever a driver raises; its text may have parameters in it
+        failure = failure_name(raised)
+    at = f" of {database.location}" if database.location else ""
+    advice = "See that it is there, and that the connection's user may select from it"
+    lacks, advice = table.missing_in(database) or (f"cannot be read ({failure})", advice)
+    raise error(f"The {table.kind} table {table.name}{at} {lacks}. {advice}")
 
 
 class SqlSession:
-    """Does work in transactions, on a connection that is made when it is first needed."""
+    """
+    Does work in transactions, on a connection that is made when it is first needed.
 
-    def __init__(self, database: SqlDatabase, table: WrittenTable, words: Words, *, as_it_is: bool = False) -> None:
+    The table is created if it is missing, and refused if it lacks columns.
+
+    :param error: raised when the table cannot be read or written; *rights* are what the user needs to be granted.
+    """
+
+    def __init__(self, database: SqlDatabase, table: WrittenTable, error: type[StorageError], rights: str) -> None:
         self._database = database
         self._name = f"{table.kind} table {table.name}" + (f" of {database.location}" if database.location else "")
         self._table = table
-        self._words = words
+        self._error_class, self._rights = error, rights
         self._connection: Any = None
         self._thread: int | None = None
-        self._table_seen = as_it_is  # else the table is created if missing, and refused if it lacks columns
+        self._table_seen = False
 
     def write(self, work: Callable[[Any], T]) -> T:
         """
@@ -147,16 +166,15 @@ class SqlSession:
         _, failure = self._try(connect)
         if failure is not None:
             raise self._error("reached", failure)
-        if self._table.dialect == "sqlite" and not self._has_file():
-            self.close()
-            raise self._words.error(
-                f"The SQLite database of the {self._name} names no file, so that all of it would be gone with this"
-                " process; nothing was sent. Give the connection the path of a file, on a disk that all workers share"
-            )
-
-    def _has_file(self) -> bool:
-        databases = self._connection.execute("PRAGMA database_list").fetchall()
-        return all(path for _, name, path in databases if name == "main")
+        if self._table.dialect == "sqlite":
+            databases = self._connection.execute("PRAGMA database_list").fetchall()
+            if not all(path for _, name, path in databases if name == "main"):
+                self.close()
+                raise self._error_class(
+                    f"The SQLite database of the {self._name} names no file, so that all of it would be gone with this"
+                    " process; nothing was sent. Give the connection the path of a file, on a disk that all workers"
+                    " share"
+                )
 
     def _find_or_make_table(self) -> None:
         # Reading first: a user without the right to create tables may use one that exists.
@@ -169,8 +187,8 @@ class SqlSession:
             missing = self._attempt_on_table(self._probe, "BEGIN")
             if missing is not None:
                 self.close()
-                if lack := lack_of_columns(self._database, self._table):
-                    raise self._words.error(f"The {self._name} {lack[0]}; nothing more is sent. {lack[1]}")
+                if lacks_columns := self._table.missing_in(self._database):
+                    raise self._error_class("The {} {}; nothing more is sent. {}".format(self._name, *lacks_columns))
                 raise self._error("found or made", failure or missing)
         self._table_seen = True
 
@@ -185,7 +203,7 @@ class SqlSession:
 
     def _error(self, doing: str, failure: Exception) -> StorageError:
         advice = self._advice(failure)
-        return self._words.error(
+        return self._error_class(
             f"The {self._name} cannot be {doing} ({failure_name(failure)}); nothing more is sent."
             f" {advice or _UNREACHABLE}",
             is_outage=advice is None,
@@ -196,7 +214,7 @@ class SqlSession:
         if of_the_file := advice_on_sqlite(error):
             return of_the_file
         if lacks_rights(error):
-            return f"The connection's user needs the rights to {self._words.rights}"
+            return f"The connection's user needs the rights to {self._rights}"
         if isinstance(error, UnicodeEncodeError):
             return "The connection's encoding lacks a character of a row: give the connection, or the database, UTF-8"
         if is_conflict(error):
@@ -207,3 +225,32 @@ class SqlSession:
                 " columns that the documentation shows"
             )
         return None
+
+
+class TableUpgrade(SqlSession):
+    """Adds to a table of an older version the columns that this one needs."""
+
+    def __init__(self, database: SqlDatabase, table: WrittenTable) -> None:
+        rights = "select from and alter it; in PostgreSQL, only its owner can alter it"
+        super().__init__(database, table, StorageError, rights)
+        self._table_seen = True  # it is taken as it is
+
+    def statements(self) -> list[str]:
+        """Return the statements that add what the table lacks; none if it has every column."""
+        return [self._table.add(column) for column in self._missing()]
+
+    def run(self) -> None:
+        for column in self._missing():
+            statement = self._table.add(column)
+            try:
+                self.write(lambda cursor, sql=statement: cursor.execute(sql))  # type: ignore[misc]
+            except StorageError:
+                if column in self._missing():  # otherwise another process has added it
+                    raise
+
+    def _missing(self) -> list[str]:
+        missing = self.read(self._table.missing)
+        if self._table.is_foreign(missing):
+            lacks, advice = self._table.about_missing(missing, self._database.conn_id)
+            raise StorageError(f"The table {self._table.name} {lacks}; nothing was changed. {advice}")
+        return missing

@@ -14,8 +14,8 @@ _LARGEST_INTEGER = 2**31 - 1
 _ESCAPE = "!"
 
 
-def fitted(name: str) -> str:
-    """Return a name as it fits its column and is equal only to itself there; as it is, wherever possible."""
+def stored_name(name: str) -> str:
+    """Return a name in a form that its column can hold and compares equal to no other name; unchanged if possible."""
     return distinct_name(name, clean(name).rstrip(" "), NAME_LENGTH)  # MySQL compares without spaces at the end
 
 

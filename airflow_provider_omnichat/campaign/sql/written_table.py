@@ -51,17 +51,14 @@ class WrittenTable(ABC):
         """The columns of the primary key; empty for none."""
 
     def marks(self, count: int) -> str:
-        """Return placeholders for so many parameters."""
         return ", ".join([self.placeholder] * count)
 
     @property
     def columns(self) -> Mapping[str, str]:
-        """The columns in their order, each with its declaration."""
         time = self.times.get(self.dialect, "TIMESTAMP")
         return {name: kind.format(time=time) for name, kind in self.declared}
 
     def create(self) -> str:
-        """Build the statement that creates the table."""
         lines = [f"    {name} {kind}" for name, kind in self.columns.items()]
         if self._key:
             lines.append(f"    PRIMARY KEY ({self._key})")
@@ -85,24 +82,22 @@ class WrittenTable(ABC):
         there = names if self.dialect == "postgresql" else list(map(str.lower, names))
         return [column for column in self.columns if column not in there]
 
-    def is_other(self, missing: Collection[str]) -> bool:
-        """Return whether a table that lacks these columns is not ours: every version had the required ones."""
+    def is_foreign(self, missing: Collection[str]) -> bool:
+        """Return whether a table without these columns is not ours: every version had the required ones."""
         return any("NOT NULL" in self.columns[column] for column in missing)
 
-    def lack(self, missing: Collection[str], conn_id: str | None) -> tuple[str, str]:
-        """Describe which columns are missing, and what to do about it."""
+    def about_missing(self, missing: Collection[str], conn_id: str | None) -> tuple[str, str]:
         lacks = f"lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
-        if self.is_other(missing):
+        if self.is_foreign(missing):
             return lacks, f"It is not a {self.kind} table: name another one, or one that does not exist yet"
         command = f"omnichat-ledger upgrade --conn-id {conn_id or '...'} --table {self.name} --kind {self.kind}"
         return lacks, f"An older version made it: {command} shows the statements that add them; --yes runs them"
 
-
-def lack_of_columns(database: SqlDatabase, table: WrittenTable) -> tuple[str, str] | None:
-    """See :meth:`WrittenTable.lack`; None if the table has every column, or cannot be read."""
-    try:
-        with closing(database.connect()) as connection, closing(connection.cursor()) as cursor:
-            missing = table.missing(cursor)
-    except Exception:  # it is missing or cannot be reached: the caller's own failure says why
-        return None
-    return table.lack(missing, database.conn_id) if missing else None
+    def missing_in(self, database: SqlDatabase) -> tuple[str, str] | None:
+        """See :meth:`about_missing`; None if the table has every column, or cannot be read."""
+        try:
+            with closing(database.connect()) as connection, closing(connection.cursor()) as cursor:
+                missing = self.missing(cursor)
+        except Exception:  # it is missing or cannot be reached: the caller's own failure says why
+            return None
+        return self.about_missing(missing, database.conn_id) if missing else None

@@ -30,10 +30,9 @@ MAY_READ = [
 MAY_SETTLE = [*MAY_READ, Depends(requires_access_dag("PUT", DagAccessEntity.TASK_INSTANCE))]
 """Dependencies of what changes a ledger."""
 
-
-def may_settle(user: GetUserDep, dag_id: str) -> bool:
-    """Return whether a user may edit the task instances of a DAG."""
-    return _may("PUT", DagAccessEntity.TASK_INSTANCE, user, dag_id)
+TO_SETTLE = ("PUT", DagAccessEntity.TASK_INSTANCE)
+TO_SEE_APPROVALS = ("GET", DagAccessEntity.HITL_DETAIL)
+"""What :func:`may` takes; the latter for what people were asked in a DAG, and their answers."""
 
 
 def readable(user: GetUserDep, dag_ids: Iterable[str]) -> list[str]:
@@ -41,11 +40,12 @@ def readable(user: GetUserDep, dag_ids: Iterable[str]) -> list[str]:
     return [
         dag_id
         for dag_id in dag_ids
-        if _may("GET", DagAccessEntity.TASK_INSTANCE, user, dag_id) and _may("GET", DagAccessEntity.XCOM, user, dag_id)
+        if all(may(user, dag_id, "GET", entity) for entity in (DagAccessEntity.TASK_INSTANCE, DagAccessEntity.XCOM))
     ]
 
 
-def _may(method: str, entity: DagAccessEntity, user: GetUserDep, dag_id: str) -> bool:
+def may(user: GetUserDep, dag_id: str, method: str, entity: DagAccessEntity) -> bool:
+    """Return whether a user may do something with an entity of a DAG."""
     details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
     return get_auth_manager().is_authorized_dag(method=method, access_entity=entity, details=details, user=user)  # type: ignore[arg-type]
 
@@ -68,11 +68,8 @@ def check_write_token(request: Request, user: GetUserDep, x_csrf_token: Annotate
 
 
 def reference_of(recipient: str) -> str:
-    """
-    Return what a page calls an invite.
-
-    The hash that the ledger has would give its number away: few numbers have the masked one that stands beside it.
-    """
+    """Return what a page calls an invite."""
+    # The ledger's hash would give its number away: few numbers have the masked one that stands beside it.
     key = conf.get_mandatory_value("api", "secret_key").encode()
     return hmac.digest(key, f"omnichat-invite {recipient}".encode(), "sha256").hex()[:32]
 

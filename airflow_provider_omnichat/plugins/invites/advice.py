@@ -18,7 +18,7 @@ class Advice(NamedTuple):
 def advice_for(task: SendingTask, *, may_settle: bool) -> Advice:
     """Say what a task needs; the worst first."""
     progress, counts = task.progress, task.progress.counts
-    doubts, held = counts.get("unknown", 0), counts.get("held", 0)
+    doubts, held = counts.get("unknown", 0) - task.of_others, counts.get("held", 0)
     unsent = counts.get("not_sent", 0)
     if task.state == "deferred":
         at = f" at {progress.opens_at:%Y-%m-%d %H:%M} UTC" if progress.opens_at else ""
@@ -32,6 +32,8 @@ def advice_for(task: SendingTask, *, may_settle: bool) -> Advice:
         said.append("Sending was stopped, see below: mend that first.")
     if doubts:
         said.append(f"{doubts:,} in doubt: {_SETTLE if may_settle else _ASK_TO_SETTLE}.")
+    if task.of_others:
+        said.append(f"{task.of_others:,} in doubt since another run: settle them there, see below.")
     due = [f"{unsent:,} {'was' if unsent == 1 else 'were'} not sent"] if unsent else []
     if task.left:
         due.append(f"{task.left:,} of {progress.total:,} were not reached")
@@ -39,7 +41,8 @@ def advice_for(task: SendingTask, *, may_settle: bool) -> Advice:
         due.append("how much of the list was not reached is not known")
     if due:
         end = "the next try, which Airflow begins by itself," if task.state == "up_for_retry" else "Clear"
-        said.append(f"{_capital(' and '.join(due))}: {end} sends only these.")
+        what = " and ".join(due)
+        said.append(f"{what[:1].upper()}{what[1:]}: {end} sends only these.")
     if held:
         said.append(f"{held:,} held until their send window opens: Clear sends them then.")
     if not said:
@@ -56,11 +59,8 @@ def advice_for_all(tasks: Sequence[SendingTask]) -> Advice:
     ended = [task for task in tasks if not task.is_at_work]
     doubts = [count for task in ended if (count := task.progress.counts.get("unknown", 0))]
     unsent = sum(task.progress.counts.get("not_sent", 0) + task.left for task in ended)
-    said = (
-        [f"The worker of {died:,} of the tasks was killed or lost."]
-        if (died := sum(task.has_died for task in ended))
-        else []
-    )
+    died = sum(task.has_died for task in ended)
+    said = [f"The worker of {died:,} of the tasks was killed or lost."] if died else []
     if doubts:
         said.append(f"{sum(doubts):,} in doubt in {len(doubts):,} of the tasks below: open them to settle these.")
     if unsent:
@@ -75,7 +75,3 @@ _ASK_TO_SETTLE = "a user who may edit this task has to settle them"
 _NOTHING = "Nothing to do."
 _NOTHING_LEFT = "Nothing is left to send; the task's log says why it is not green."
 _SETTLED = "All doubts are settled, and nothing is left to send: Clear makes the task green without a second SMS."
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
@@ -28,6 +28,7 @@ from airflow_provider_omnichat.campaign.model.pages import PageError
 from airflow_provider_omnichat.campaign.model.place import PlaceError
 from airflow_provider_omnichat.plugins.invites import access, pages
 from airflow_provider_omnichat.plugins.invites.campaigns import CampaignsWanted, campaigns_csv
+from airflow_provider_omnichat.plugins.invites.delivery import delivery_of
 from airflow_provider_omnichat.plugins.invites.doubts import whole_number
 from airflow_provider_omnichat.plugins.invites.metadata import (
     Recent,
@@ -35,7 +36,9 @@ from airflow_provider_omnichat.plugins.invites.metadata import (
     recent_tasks,
     states_of,
     tasks_of_run,
+    with_rendered,
 )
+from airflow_provider_omnichat.plugins.invites.quiet_tasks import approval_of, follower_of, previews_of
 from airflow_provider_omnichat.plugins.invites.rows import RowsWanted, csv_lines
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask, row_place
 from airflow_provider_omnichat.plugins.invites.settled import settled_of
@@ -44,6 +47,7 @@ from airflow_provider_omnichat.plugins.invites.standing import as_they_stand, fo
 
 _log = logging.getLogger(__name__)
 _MOST_CAMPAIGNS = 200
+_MOST_FOLLOWED = 20
 _WHY = f"Say how you know, in {SHORTEST_WHY} to 200 letters: it is kept, and nobody can ask you later"
 _MOST_REFUSALS = 5
 _SAID = {"sent": "settled as sent", "not_sent": "settled as not sent", "in_doubt": "in doubt again"}
@@ -78,7 +82,9 @@ def create_app() -> FastAPI:
     app.add_exception_handler(PageError, pages.unreadable)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _misread)
-    for kind in (AttributeError, TypeError, SQLAlchemyError):  # raised by tables that a newer Airflow has changed
+    # What a newer Airflow has changed can raise almost anything.
+    changed = (AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError, SQLAlchemyError)
+    for kind in changed:
         app.add_exception_handler(kind, _unknown_tables)
     return app
 
@@ -99,11 +105,9 @@ async def _refused(request: Request, error: Any) -> Response:
     """Answer programs as Airflow does, and show people a page."""
     if "text/html" not in request.headers.get("accept", ""):
         return await http_exception_handler(request, error)
-    has_session = error.status_code != status.HTTP_401_UNAUTHORIZED
-    why = PageError(
-        str(error.detail).rstrip(".") if has_session else "Your session has ended: reload Airflow to log in"
-    )
-    response = pages.unreadable(request, why)
+    is_out = error.status_code == status.HTTP_401_UNAUTHORIZED
+    why = "Your session has ended: reload Airflow to log in" if is_out else error.detail
+    response = pages.unreadable(request, PageError(why))
     response.status_code = error.status_code
     return response
 
@@ -145,27 +149,56 @@ def show_task(
     part: str = "",
 ) -> HTMLResponse:
     """Show a task instance, or all instances of a mapped task."""
-    tasks = tasks_of_run(session, dag_id, run_id, task_id, _map_index(map_index))
-    if part == "state":
-        return pages.state_only(tasks, "task" if len(tasks) == 1 else "many" if tasks else "nothing")
+    index = _map_index(map_index)
+    tasks = tasks_of_run(session, dag_id, run_id, task_id, index)
     if not tasks:
-        return _nothing_sent(session, "task", dag_id, run_id, task_id)
-    tasks = as_they_stand(session, tasks)
-    if len(tasks) > 1:
-        return pages.many_tasks(tasks, part)
-    may_settle = access.may_settle(user, dag_id)
-    session.commit()  # a slow place must not keep a connection that all of Airflow's API needs
-    return pages.one_task(session, tasks[0], wanted, part, may_settle=may_settle, user=user)
+        return _quiet_task(session, user, part, dag_id, run_id, task_id, index)
+    now = _now(session, tasks, part)
+    if len(now) > 1:
+        return pages.many_tasks(now, part)
+    may_settle = access.may(user, dag_id, *access.TO_SETTLE)
+    return pages.one_task(session, now[0], wanted, part, may_settle=may_settle, user=user)
+
+
+def _quiet_task(
+    session: SessionDep, user: GetUserDep, part: str, dag_id: str, run_id: str, task_id: str, index: int | None
+) -> HTMLResponse:
+    """Show a dry run, or the campaign that a sensor follows; otherwise say that nothing was sent."""
+    for preview in previews_of(session, dag_id, run_id):
+        task = preview.task
+        if (task.task_id, task.map_index) == (task_id, -1 if index is None else index):
+            may_see = access.may(user, dag_id, *access.TO_SEE_APPROVALS)
+            approval = approval_of(session, task, preview.fingerprint, may_see=may_see)
+            return pages.dry_run(preview, approval, part)
+    follower = follower_of(session, dag_id, run_id, task_id, index)
+    if follower and (followed := _followed(session, user, follower)):
+        shown = with_rendered(session, followed[:_MOST_FOLLOWED]) if not part else []
+        session.commit()  # see pages.one_task
+        delivery = delivery_of((task, row_place(task)) for task in shown)
+        return pages.many_tasks(_now(session, followed, part), part, [follower], delivery)
+    return _nothing_sent(session, "task", part, dag_id, run_id, task_id)
+
+
+def _followed(session: SessionDep, user: GetUserDep, follower: SendingTask) -> Sequence[SendingTask]:
+    """Return the tasks that sent its campaign: in its run, else in these days; else all of its run."""
+    own = tasks_of_run(session, follower.dag_id, follower.run_id)
+    for tasks in (own, _recent(session, user, CampaignsWanted(days=30)).tasks):
+        if named := [each for each in tasks if each.progress.campaign == follower.progress.campaign]:
+            return named
+    return own
 
 
 def show_run(session: SessionDep, dag_id: str, run_id: str, part: str = "") -> HTMLResponse:
     """Show all sending tasks of a run."""
     tasks = tasks_of_run(session, dag_id, run_id)
-    if part == "state":
-        return pages.state_only(tasks, "many" if tasks else "nothing")
     if not tasks:
-        return _nothing_sent(session, "run", dag_id, run_id, None)
-    return pages.many_tasks(as_they_stand(session, tasks), part)
+        return _nothing_sent(session, "run", part, dag_id, run_id, None)
+    return pages.many_tasks(_now(session, tasks, part), part)
+
+
+def _now(session: SessionDep, tasks: Sequence[SendingTask], part: str) -> Sequence[SendingTask]:
+    """Ask the ledgers, unless a page only asks whether anything has changed."""
+    return tasks if part == "state" else as_they_stand(session, tasks)
 
 
 Wanted = Annotated[CampaignsWanted, Depends()]
@@ -174,9 +207,7 @@ Wanted = Annotated[CampaignsWanted, Depends()]
 def show_campaigns(session: SessionDep, user: GetUserDep, wanted: Wanted, part: str = "") -> HTMLResponse:
     """Show the campaigns of the last days, of the DAGs that the user may see."""
     recent = _recent(session, user, wanted)
-    if part == "state":
-        return pages.state_only(recent.tasks, "campaigns")
-    return pages.campaigns(as_they_stand(session, recent.tasks), wanted, part, are_more=recent.are_more)
+    return pages.campaigns(_now(session, recent.tasks, part), wanted, part, are_more=recent.are_more)
 
 
 def download_campaigns(session: SessionDep, user: GetUserDep, wanted: Wanted) -> StreamingResponse:
@@ -210,15 +241,18 @@ OneTask = Annotated[SendingTask, Depends(sending_task)]
 def task_as_json(session: SessionDep, task: OneTask) -> dict[str, Any]:
     """Return how a task instance stands, for programs."""
     (task,) = as_they_stand(session, [task])
-    names = {name: getattr(task, name) for name in ("dag_id", "run_id", "task_id", "map_index", "state")}
-    return {**names, **task.progress.model_dump(mode="json", exclude={"results"})}
+    return {**_names(task, "state"), **task.progress.model_dump(mode="json", exclude={"results"})}
+
+
+def _names(task: SendingTask, more: str) -> dict[str, Any]:
+    return {name: getattr(task, name) for name in ("dag_id", "run_id", "task_id", "map_index", more)}
 
 
 def download_rows(session: SessionDep, task: OneTask, wanted: Annotated[RowsWanted, Depends()]) -> StreamingResponse:
     """Stream the chosen rows as CSV."""
     (task,) = as_they_stand(session, [task])
     place = settled_of(session, task, row_place(task)).place
-    session.commit()  # as above
+    session.commit()  # see pages.one_task
     try:
         lines = csv_lines(place, wanted.query())
         first = next(lines)  # what cannot be read is reported now, and not in the middle of a file
@@ -237,10 +271,7 @@ def settle_doubts(session: SessionDep, user: GetUserDep, task: OneTask, body: Se
     what = _SAID[body.settled_as]
     if answer.names:
         told = {"row_keys": answer.names, "settled_as": body.settled_as, "why": body.why}
-        names: dict[str, Any] = {
-            name: getattr(task, name) for name in ("dag_id", "run_id", "task_id", "map_index", "try_number")
-        }
-        by = user.get_name()
+        names, by = _names(task, "try_number"), user.get_name()
         session.add(Log("omnichat_settle_invite", owner=by, owner_display_name=by, extra=json.dumps(told), **names))
     said = [f"{len(answer.names)} {what}."] if answer.names else []
     said += [f"Not settled: {name} {why}." for name, why in list(answer.refused.items())[:_MOST_REFUSALS]]
@@ -259,8 +290,10 @@ def reveal_number(session: SessionDep, task: OneTask, body: InviteBody) -> JSONR
     return JSONResponse({"number": number})
 
 
-def _nothing_sent(session: SessionDep, what: str, dag_id: str, run_id: str, task_id: str | None) -> HTMLResponse:
+def _nothing_sent(
+    session: SessionDep, what: str, part: str, dag_id: str, run_id: str, task_id: str | None
+) -> HTMLResponse:
     found = states_of(session, dag_id, run_id, task_id)
     if found is None:
         raise HTTPException(404, "There is no such task or run")
-    return pages.nothing_sent(what, found)
+    return pages.nothing_sent(what, found, part, previews_of(session, dag_id, run_id) if task_id is None else ())

@@ -14,7 +14,7 @@ from fastapi import Query
 
 from airflow_provider_omnichat.campaign.results.format import csv_line
 from airflow_provider_omnichat.plugins.invites import outcomes
-from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask, Timeline
+from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _OUTCOMES = ("unknown", "accepted", "rejected", "not_sent", "held", "invalid", "duplicate", "suppressed", "not_reached")
@@ -38,33 +38,17 @@ class CampaignsWanted:
 
 
 class Line(NamedTuple):
-    """
-    A task of one run, with all its instances.
+    """A task of one run, with all its instances."""
 
-    :param task: the instance that pushed last.
-    :param state_of: one that is at work, else one that is red: a green instance says nothing about the others.
-    :param due: invites that somebody has to look at; a worker that died counts as one.
-    """
-
-    task: SendingTask
-    state_of: SendingTask
+    task: SendingTask  # the instance that pushed last
+    state_of: SendingTask  # one that is at work, else one that is red: a green one says nothing about the others
     instances: int
     campaign: str
     at: datetime
     rows: int
     counts: dict[str, int]
-    due: int
+    due: int  # invites that somebody has to look at; a worker that died counts as one
     is_at_work: bool
-
-    @property
-    def found(self) -> list[outcomes.Share]:
-        """Its outcomes."""
-        return outcomes.shares(self.counts)
-
-    @property
-    def timeline(self) -> Timeline:
-        """That of the instance that pushed last."""
-        return self.task.progress.timeline
 
 
 class Campaign(NamedTuple):
@@ -72,21 +56,8 @@ class Campaign(NamedTuple):
 
     name: str
     lines: Sequence[Line]
-
-    @property
-    def rows(self) -> int:
-        """Rows of all runs; a person may be in each."""
-        return sum(line.rows for line in self.lines)
-
-    @property
-    def found(self) -> list[outcomes.Share]:
-        """The outcomes of all runs."""
-        return outcomes.shares(outcomes.summed_counts(line.counts for line in self.lines))
-
-    @property
-    def at(self) -> datetime:
-        """When something was last heard of it."""
-        return self.lines[0].at
+    rows: int  # of all runs; a person may be in each
+    counts: dict[str, int]
 
 
 def chosen_campaigns(tasks: Sequence[SendingTask], wanted: CampaignsWanted) -> list[Campaign]:
@@ -94,9 +65,13 @@ def chosen_campaigns(tasks: Sequence[SendingTask], wanted: CampaignsWanted) -> l
     lines = [line for line in lines_of(tasks) if _is_wanted(line, wanted)]
     lines.sort(key=lambda line: line.at, reverse=True)
     lines.sort(key=lambda line: line.campaign)
-    found = [Campaign(name, list(each)) for name, each in groupby(lines, key=attrgetter("campaign"))]
+    found = []
+    for name, group in groupby(lines, key=attrgetter("campaign")):
+        each = list(group)
+        counts = outcomes.summed_counts(line.counts for line in each)
+        found.append(Campaign(name, each, sum(line.rows for line in each), counts))
     if wanted.sort != "name":
-        found.sort(key=lambda each: each.at, reverse=True)
+        found.sort(key=lambda each: each.lines[0].at, reverse=True)
     if wanted.sort == "rows":
         found.sort(key=lambda each: each.rows, reverse=True)
     if wanted.sort == "due":

@@ -68,9 +68,8 @@ def sparkline(timeline: Timeline) -> Markup:
         return Markup("")
     top, last = max(*rates, 1.0), max(timeline.seconds[-1], 1.0)
     middles = [(first + second) / 2 for first, second in pairwise(timeline.seconds)]
-    points = " ".join(
-        f"{110 * at / last:.1f},{22 - 20 * rate / top:.1f}" for at, rate in zip(middles, rates, strict=True)
-    )
+    pairs = zip(middles, rates, strict=True)
+    points = " ".join(f"{110 * at / last:.1f},{22 - 20 * rate / top:.1f}" for at, rate in pairs)
     return Markup(  # noqa: S704 - only numbers
         '<svg class="spark" viewBox="0 0 110 24" aria-hidden="true" focusable="false">'
         f'<polyline class="line-accepted" points="{points}"/></svg>'
@@ -94,7 +93,7 @@ def _rounded_up(value: float) -> float:
     scale = 1.0
     while scale * 10 <= value:
         scale *= 10
-    return next(step * scale for step in (1, 2, 4, 6, 8, 10) if step * scale >= value)
+    return next(step * scale for step in (1, 1.2, 1.6, 2, 3, 4, 6, 8, 10) if step * scale >= value)
 
 
 def duration(seconds: float) -> str:

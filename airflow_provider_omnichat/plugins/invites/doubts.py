@@ -18,6 +18,7 @@ from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.databases import ledger_database
 from airflow_provider_omnichat.plugins.invites.access import reference_of
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
+from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore
 from airflow_provider_omnichat.tasks.places import has_state_store
 
 MOST_DOUBTS = 100
@@ -30,21 +31,14 @@ _NOBODY_KNOWS = (
 
 
 class ShownDoubt(NamedTuple):
-    """
-    An invite that may have been sent, or not.
+    """An invite that may have been sent, or not."""
 
-    :param recipient: its recipient key, of which a journal keeps the first digits; never on a page.
-    :param number: the whole one; None if it is not kept.
-    :param masked: what is kept if the whole one is not.
-    :param at: when it was claimed, and so when it may have been sent.
-    """
-
-    recipient: str
+    recipient: str  # its recipient key, of which a journal keeps the first digits; never on a page
     name: str
-    number: str | None
-    masked: str
+    number: str | None  # None if the whole one is not kept
+    masked: str  # what is kept instead
     reason: str
-    at: datetime
+    at: datetime  # when it was claimed, and so when it may have been sent
 
     @property
     def reference(self) -> str:
@@ -75,11 +69,7 @@ def doubts_of(session: Session, task: SendingTask, place: Place, skipped: int = 
 
 
 def whole_number(session: Session, task: SendingTask, place: Place, reference: str) -> str | None:
-    """
-    Return the number of an invite in doubt; None if it is not in doubt, or its number is kept nowhere.
-
-    :raises PageError: the ledger cannot be read.
-    """
+    """Return the number of an invite in doubt; None if it is not in doubt, or its number is kept nowhere."""
     for doubt in _all(session, task):
         if reference_of(doubt.recipient) == reference:
             return _shown(task, place, [doubt])[0].number
@@ -110,8 +100,6 @@ def _of_table(task: SendingTask, conn_id: str) -> Iterator[ShownDoubt]:
 
 
 def _of_store(session: Session, task: SendingTask) -> Iterator[StateDoubt]:
-    from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore  # Airflow 3.3
-
     for doubt in doubts_in_store(ServerSideStore(session, task), task.progress.campaign):
         if not (doubt.is_open and task.is_at_work):  # else it is being sent
             yield doubt

@@ -1,5 +1,5 @@
 """
-Airflow's metadata database, as far as the pages read it; nothing else in the plugin knows its tables.
+Airflow's metadata database, as far as the pages read it; only :mod:`.quiet_tasks` knows its tables, too.
 
 From Airflow 3.4 on, XComs and rendered fields belong to a try of a task instance (``task_instance_id``), and mapped
 instances to a region; before, to the names of DAG, run and task, and the map index.
@@ -26,6 +26,11 @@ from airflow_provider_omnichat.campaign.model.pages import PageError
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY
 
+try:
+    from airflow.models.taskinstancehistory import TaskInstanceHistory
+except ImportError:  # from Airflow 3.4 on, earlier tries stay in the table of the others
+    TaskInstanceHistory = TaskInstance  # type: ignore[misc, assignment]
+
 MOST_TASKS = 2000
 """Instances that are read and summed at most."""
 
@@ -41,7 +46,7 @@ def tasks_of_run(
         conditions.append(TaskInstance.task_id == task_id)
     if map_index is not None:
         conditions.append(TaskInstance.map_index == map_index)
-    statement = _pushed().where(*conditions).order_by(TaskInstance.task_id, TaskInstance.map_index)
+    statement = pushed().where(*conditions).order_by(TaskInstance.task_id, TaskInstance.map_index)
     found = session.execute(statement.limit(MOST_TASKS)).all()
     # Airflow's own function also finds what it wrote before an upgrade to 3.4, into another table.
     rendered = (
@@ -73,7 +78,7 @@ def recent_tasks(session: Session, since: datetime, dag_ids: Iterable[str], most
         name for (name, count), sum_of in zip(found[:most], instances, strict=False) if sum_of - count < MOST_TASKS
     ]
     these = tuple_(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id).in_(chosen)
-    ordered = _pushed().where(these).order_by(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id)
+    ordered = pushed().where(these).order_by(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id)
     return Recent(_tasks(session, session.execute(ordered).all()), len(chosen) < len(found))
 
 
@@ -83,9 +88,13 @@ def with_rendered(session: Session, tasks: Iterable[SendingTask]) -> list[Sendin
 
 
 def _rendered(session: Session, task: SendingTask) -> Mapping[str, Any]:
-    this = [getattr(TaskInstance, name) == value for name, value in names_of(task).items()]
-    ti = session.scalars(select(TaskInstance).where(*this)).first()
-    found = ti and RenderedTaskInstanceFields.get_templated_fields(ti, session=session)
+    ti = session.scalars(select(TaskInstance).where(*_is(task))).first()
+    return fields_of(session, ti) if ti else {}
+
+
+def fields_of(session: Session, ti: TaskInstance) -> Mapping[str, Any]:
+    """Return the rendered fields of a task instance, as far as Airflow still has them."""
+    found = RenderedTaskInstanceFields.get_templated_fields(ti, session=session)
     return found if isinstance(found, Mapping) else {}
 
 
@@ -102,20 +111,25 @@ def states_of(session: Session, dag_id: str, run_id: str, task_id: str | None) -
     if task_id is not None:
         statement = statement.where(TaskInstance.task_id == task_id)
     found = {(state, operator or "") for state, operator in session.execute(statement.distinct())}
-    if not found and (task_id is not None or not _has_run(session, dag_id, run_id)):
+    run = select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
+    if not found and (task_id is not None or session.scalar(run) is None):
         return None
     return found
 
 
-def _has_run(session: Session, dag_id: str, run_id: str) -> bool:
-    return session.scalar(select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)) is not None
-
-
 def locked_state(session: Session, task: SendingTask) -> tuple[str | None, datetime | None]:
     """Keep a task instance from beginning until the session commits; return its state, and when its last try ended."""
-    this = [getattr(TaskInstance, name) == value for name, value in names_of(task).items()]
-    found = session.execute(select(TaskInstance.state, TaskInstance.end_date).where(*this).with_for_update()).one()
+    which = select(TaskInstance.state, TaskInstance.end_date).where(*_is(task))
+    found = session.execute(which.with_for_update()).one()
     return found[0], found[1]
+
+
+def earlier_tries(session: Session, task: SendingTask) -> Sequence[Any]:
+    """Return number and state of the tries before: beside their logs, Airflow keeps no more of them."""
+    tries = TaskInstanceHistory
+    which = select(tries.try_number, tries.state).where(*_is(task, tries), tries.try_number < task.try_number)
+    found = which.order_by(tries.try_number).execution_options(include_all_attempts=True)
+    return session.execute(found).all() if task.try_number > 1 else []
 
 
 def names_of(task: SendingTask) -> dict[str, Any]:
@@ -124,14 +138,18 @@ def names_of(task: SendingTask) -> dict[str, Any]:
     return names if task.region_id is None else {**names, "region_id": task.region_id}
 
 
-def _pushed() -> Any:
-    """Select task instances with what they have pushed."""
+def _is(task: SendingTask, model: Any = TaskInstance) -> list[Any]:
+    return [getattr(model, name) == value for name, value in names_of(task).items()]
+
+
+def pushed(key: str = PROGRESS_KEY) -> Any:
+    """Select task instances with what they have pushed under a key."""
     if hasattr(XComModel, "task_instance_id"):
         is_its_xcom = XComModel.task_instance_id == TaskInstance.id
     else:
         names = ("dag_id", "run_id", "task_id", "map_index")
         is_its_xcom = and_(*(getattr(XComModel, name) == getattr(TaskInstance, name) for name in names))
-    return select(TaskInstance, XComModel.value).join(XComModel, and_(is_its_xcom, XComModel.key == PROGRESS_KEY))
+    return select(TaskInstance, XComModel.value).join(XComModel, and_(is_its_xcom, XComModel.key == key))
 
 
 def _tasks(session: Session, found: Sequence[Any], rendered: Any = None) -> list[SendingTask]:

@@ -58,11 +58,7 @@ def summed_counts(each: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def summed_reasons(tasks: Sequence[SendingTask]) -> list[ReasonCount]:
-    """
-    Add up the reasons of tasks, the most frequent first, doubts before all others.
-
-    A task tells its most frequent reasons; the rest of an outcome is one more, without a name.
-    """
+    """Add up the reasons of tasks, doubts first; the rest of an outcome, which tasks do not tell, is one more."""
     found: dict[tuple[str, str | None, str | None], ReasonCount] = {}
     for task in tasks:
         for reason in task.progress.reasons:

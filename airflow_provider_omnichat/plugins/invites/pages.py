@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -17,21 +17,26 @@ from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.privacy import shown_address
-from airflow_provider_omnichat.campaign.ledger.settle import SHORTEST_WHY, described
+from airflow_provider_omnichat.campaign.ledger.retake import described
+from airflow_provider_omnichat.campaign.ledger.settle import SHORTEST_WHY
 from airflow_provider_omnichat.campaign.model.pages import Page, PageError
 from airflow_provider_omnichat.campaign.model.place import PlaceError
 from airflow_provider_omnichat.plugins.invites import access, charts, outcomes
 from airflow_provider_omnichat.plugins.invites.advice import advice_for, advice_for_all
 from airflow_provider_omnichat.plugins.invites.campaigns import CampaignsWanted, chosen_campaigns
+from airflow_provider_omnichat.plugins.invites.delivery import Delivered, delivery_of
 from airflow_provider_omnichat.plugins.invites.doubts import doubts_of
-from airflow_provider_omnichat.plugins.invites.metadata import MOST_TASKS
+from airflow_provider_omnichat.plugins.invites.metadata import MOST_TASKS, earlier_tries
+from airflow_provider_omnichat.plugins.invites.quiet_tasks import Approval, Preview, approval_of
 from airflow_provider_omnichat.plugins.invites.rows import RowsWanted, number_shower
 from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask, row_place
 from airflow_provider_omnichat.plugins.invites.settled import settled_of
+from airflow_provider_omnichat.tasks.ended_tasks import TaskName
 
 _MOST_INSTANCES = 200
 _OWN_OPERATOR = re.compile("Invite|Omnichat", re.IGNORECASE)
 _MOST_LINES = 10
+_LIVE = ("task", "many", "campaigns")
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -53,16 +58,21 @@ def _environment() -> Environment:
         described=described,
         task_address=_task_address,
         tab_address=_tab_address,
+        task_name=TaskName.of,
         quote=lambda text: quote(text, safe=""),
     )
-    environment.filters.update(moment=_moment, clock=_clock, thousands=_thousands, duration=charts.duration)
+    environment.filters.update(moment=_moment, thousands="{:,}".format, duration=charts.duration)
+    environment.filters["clock"] = partial(_moment, form="%H:%M:%S")
     return environment
 
 
-def _render(template: str, tasks: Sequence[SendingTask] = (), **values: Any) -> HTMLResponse:
-    headers = _headers(tasks, template.partition("_")[0].partition(".")[0], values.get("is_at_work"))
+def _render(which: str, tasks: Sequence[SendingTask] = (), part: str = "", **values: Any) -> HTMLResponse:
+    """Render a page, or its part *live*, which changes while a task is at work; of *state*, there are only headers."""
+    headers = _headers([*tasks, *values.get("followers", ())], which, values.get("is_at_work"))
     values |= {"tasks": tasks, "is_at_work": headers["X-At-Work"] == "yes", "state_now": headers["X-State"]}
-    return HTMLResponse(_environment().get_template(template).render(values), headers=headers)
+    name = f"{which}_live.html" if part == "live" and which in _LIVE else f"{which}.html"
+    template = _environment().get_template(name)
+    return HTMLResponse("" if part == "state" else template.render(values), headers=headers)
 
 
 def _headers(tasks: Sequence[SendingTask], page: str, is_at_work: bool | None = None) -> dict[str, str]:
@@ -75,17 +85,10 @@ def _headers(tasks: Sequence[SendingTask], page: str, is_at_work: bool | None = 
     return {"X-At-Work": "yes" if is_at_work else "no", "X-State": state}
 
 
-def state_only(tasks: Sequence[SendingTask], page: str) -> HTMLResponse:
-    """Answer a page that asks whether anything has changed."""
-    return HTMLResponse(headers=_headers(tasks, page))
-
-
-def nothing_sent(what: str, states: Collection[tuple[str | None, str]]) -> HTMLResponse:
-    """
-    Show that a task or a run has sent nothing, or nothing yet.
-
-    :param states: state and operator of each of its instances.
-    """
+def nothing_sent(
+    what: str, states: Collection[tuple[str | None, str]], part: str, previews: Sequence[Preview]
+) -> HTMLResponse:
+    """Show that a task or a run has sent nothing, or nothing yet; *states* has state and operator of each instance."""
     is_at_work = any(state is None or state in STATES_AT_WORK for state, _ in states)
     failed = any(state in ("failed", "up_for_retry") and _OWN_OPERATOR.search(operator) for state, operator in states)
     if failed and not is_at_work:
@@ -93,26 +96,20 @@ def nothing_sent(what: str, states: Collection[tuple[str | None, str]]) -> HTMLR
         text += " ended before it could say what it sent; its log says why. A further try sends nobody a second SMS."
     else:
         text = f"This {what} has sent no invites{' yet' if is_at_work else ''}."
-    return _render("nothing.html", text=text, is_at_work=is_at_work)
+    return _render("nothing", (), part, text=text, is_at_work=is_at_work, previews=previews)
 
 
 def unreadable(_: object, error: Exception) -> HTMLResponse:
     """Show why there is nothing to show."""
-    return _render("nothing.html", text=f"{str(error).rstrip('.')}.")
+    return _render("nothing", previews=(), text=f"{str(error).rstrip('.')}.")
 
 
 def one_task(
     session: Session, task: SendingTask, wanted: RowsWanted, part: str, *, may_settle: bool, user: Any
 ) -> HTMLResponse:
-    """
-    Show one task instance.
-
-    :param wanted: which of its rows.
-    :param part: ``live`` for the piece of the page that changes while the task is at work; empty for all.
-    :param may_settle: whether the user may settle doubts.
-    """
+    """Show one task instance; *part* is ``live`` for the piece that changes while it is at work, and empty for all."""
     summary: dict[str, Any] = {
-        "tasks": [task],
+        "tries": earlier_tries(session, task),
         "task": task,
         "progress": task.progress,
         "found": outcomes.shares(task.counts_of_list),
@@ -121,9 +118,14 @@ def one_task(
         "address": _own_address(task),
         "advice": advice_for(task, may_settle=may_settle),
     }
-    if part == "live":
-        return _render("task_live.html", **summary)
-    settled = settled_of(session, task, row_place(task))
+    if part:
+        return _render("task", [task], part, **summary)
+    may_see = access.may(user, task.dag_id, *access.TO_SEE_APPROVALS)
+    fingerprint = task.rendered_text("approved")
+    approval = approval_of(session, task, fingerprint, may_see=may_see) if fingerprint else None
+    session.commit()  # a slow place must not keep a connection that all of Airflow's API needs
+    own_place = row_place(task)
+    settled = settled_of(session, task, own_place)
     place = settled.place
     page, problem, can_list = Page([], None), "", True
     try:
@@ -132,12 +134,15 @@ def one_task(
         problem, can_list = str(error), not isinstance(error, PlaceError)
     may_doubt = task.progress.counts.get("unknown") or not task.is_at_work
     return _render(
-        "task.html",
+        "task",
+        [task],
         **summary,
         reasons=outcomes.summed_reasons([task]),
         wanted=wanted,
         page=page,
         problem=problem,
+        delivery=None if problem else delivery_of([(task, own_place)]),
+        approval=approval,
         place=shown_address(place.location) if place.location else "",
         lists=place.lists if can_list else (),
         can_list=can_list,
@@ -153,12 +158,22 @@ def one_task(
     )
 
 
-def many_tasks(tasks: Sequence[SendingTask], part: str) -> HTMLResponse:
-    """Show several task instances of a run: their sum, and each; see :func:`one_task` for *part*."""
+def dry_run(preview: Preview, approval: Approval, part: str) -> HTMLResponse:
+    """Show a dry run, and who approved it."""
+    return _render("dry_run", [preview.task], part, task=preview.task, preview=preview, approval=approval)
+
+
+def many_tasks(
+    tasks: Sequence[SendingTask], part: str, followers: Sequence[SendingTask] = (), delivery: Delivered | None = None
+) -> HTMLResponse:
+    """Show several task instances, their sum, and what follows them; see :func:`one_task` for *part*."""
     counts = outcomes.summed_counts(task.counts_of_list for task in tasks)
     return _render(
-        "many_live.html" if part == "live" else "many.html",
-        tasks=tasks,
+        "many",
+        tasks,
+        part,
+        followers=followers,
+        delivery=delivery,
         shown=tasks[:_MOST_INSTANCES],
         total=len(tasks),
         most_tasks=MOST_TASKS,
@@ -170,15 +185,11 @@ def many_tasks(tasks: Sequence[SendingTask], part: str) -> HTMLResponse:
 
 
 def campaigns(tasks: Sequence[SendingTask], wanted: CampaignsWanted, part: str, *, are_more: bool) -> HTMLResponse:
-    """
-    Show the campaigns of some days.
-
-    :param part: see :func:`one_task`.
-    :param are_more: whether older ones were left out.
-    """
+    """Show the campaigns of some days; *are_more*: older ones were left out; see :func:`one_task` for *part*."""
     return _render(
-        "campaigns_live.html" if part == "live" else "campaigns.html",
+        "campaigns",
         tasks,
+        part,
         campaigns=chosen_campaigns(tasks, wanted),
         wanted=wanted,
         most_lines=_MOST_LINES,
@@ -214,7 +225,7 @@ def _own_address(task: SendingTask) -> str:
     return f"task?{urlencode(parts)}"
 
 
-def _task_address(task: SendingTask, with_instance: bool = True) -> str:
+def _task_address(task: Any, with_instance: bool = True) -> str:
     """Return the address of a task instance in Airflow's UI, from one of our pages."""
     parts = [_run_address(task), f"tasks/{quote(task.task_id, safe='')}"]
     if task.map_index >= 0:
@@ -222,11 +233,11 @@ def _task_address(task: SendingTask, with_instance: bool = True) -> str:
     return "/".join(parts)
 
 
-def _run_address(task: SendingTask) -> str:
+def _run_address(task: Any) -> str:
     return f"../dags/{quote(task.dag_id, safe='')}/runs/{quote(task.run_id, safe='')}"
 
 
-def _tab_address(task: SendingTask, with_instance: bool = True) -> str:
+def _tab_address(task: Any, with_instance: bool = True) -> str:
     """Return the address of the tab; for all instances of a mapped task, that of the run's tab."""
     if task.map_index >= 0 and not with_instance:
         return f"{_run_address(task)}/plugin/run-invites"
@@ -241,11 +252,3 @@ def _moment(at: datetime | None, form: str = "%Y-%m-%d %H:%M:%S UTC") -> Markup:
     return Markup('<time datetime="{}" title="{:%Y-%m-%d %H:%M:%S} UTC">{}</time>').format(
         at.isoformat(), at, at.strftime(form)
     )
-
-
-def _clock(at: datetime | None) -> Markup:
-    return _moment(at, "%H:%M:%S")
-
-
-def _thousands(number: int) -> str:
-    return f"{number:,}"

@@ -60,13 +60,8 @@ _DEFAULTS = RowsWanted()
 
 
 def csv_lines(place: Place, query: PageQuery) -> Iterator[str]:
-    """
-    Write a header, then the chosen rows, a page of them at a time.
-
-    The query's order and size are ignored: to sort again for each page takes too long, and what reads CSV can sort.
-
-    :raises PageError: they cannot be read.
-    """
+    """Write a header, then the chosen rows; raise PageError if they cannot be read."""
+    # Unsorted: to sort again for each page of them takes too long, and what reads CSV can sort.
     query = query._replace(after="", order="list", is_descending=False, size=_ROWS_A_DOWNLOAD_READS)
     page, shown = place.page(query), number_shower()
     yield csv_line(_CSV_COLUMNS)
@@ -86,8 +81,4 @@ def _csv_line(row: ShownRow, number: str) -> str:
 def number_shower() -> Callable[[str | None], str]:
     """Return what shows numbers on one page: masked, unless the setting ``[omnichat] show_numbers`` is on."""
     shows_all = conf.getboolean("omnichat", "show_numbers", fallback=False)
-
-    def shown(number: str | None) -> str:
-        return "" if not number else number if shows_all else mask_number(number)
-
-    return shown
+    return lambda number: "" if not number else number if shows_all else mask_number(number)

@@ -86,15 +86,7 @@ class TaskProgress(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class SendingTask:
-    """
-    A task instance that sends, or has sent.
-
-    :param rendered: its rendered template fields, as the worker wrote them.
-    :param region_id: sets instances of one map index apart; None before Airflow 3.4.
-    :param settled: doubts that were settled and not claimed again, by ``sent`` and ``not_sent``, if its ledger was
-        asked; see :mod:`.standing`.
-    :param problem: why its ledger could not be asked.
-    """
+    """A task instance that sends, or has sent; the last four say what its ledger has, see :mod:`.standing`."""
 
     dag_id: str
     run_id: str
@@ -105,10 +97,12 @@ class SendingTask:
     start_date: datetime | None
     end_date: datetime | None
     progress: TaskProgress
-    rendered: Mapping[str, Any]
-    region_id: Any = None
-    settled: Mapping[str, int] = field(default_factory=dict)
-    problem: str = ""
+    rendered: Mapping[str, Any]  # its template fields, as the worker wrote them
+    region_id: Any = None  # sets instances of one map index apart, from Airflow 3.4 on
+    settled: Mapping[str, int] = field(default_factory=dict)  # doubts as "sent" or "not_sent", and not claimed again
+    of_others: int = 0  # its rows that another task of the campaign left in doubt
+    elsewhere: Mapping[str, int] = field(default_factory=dict)  # doubts left by others, by their identity
+    problem: str = ""  # why it could not be asked
 
     @property
     def has_died(self) -> bool:

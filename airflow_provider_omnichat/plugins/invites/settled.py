@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -11,15 +11,15 @@ from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
-from airflow_provider_omnichat.campaign.ledger.settle import described
-from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS
+from airflow_provider_omnichat.campaign.ledger.retake import described
+from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS, standing_in_store
 from airflow_provider_omnichat.campaign.model.pages import Page, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.model.place import Place, UnwrittenPlace
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.databases import ledger_database
 from airflow_provider_omnichat.plugins.invites.access import reference_of
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
-from airflow_provider_omnichat.tasks.places import has_state_store
+from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore
 
 MOST_SETTLED = 1000
 _MOST_LISTED = 100
@@ -27,12 +27,7 @@ _OUTCOMES = {True: "accepted", False: "not_sent"}
 
 
 class ShownSettled(NamedTuple):
-    """
-    An invite that was settled.
-
-    :param recipient: see :class:`.ShownDoubt`.
-    :param number: masked.
-    """
+    """An invite that was settled; *recipient* as in :class:`.ShownDoubt`, *number* masked."""
 
     recipient: str
     name: str
@@ -46,28 +41,17 @@ class ShownSettled(NamedTuple):
 
 
 class SettledPlace(UnwrittenPlace):
-    """
-    A place whose rows still say *in doubt* for invites that were settled since; here they do not.
-
-    :param settled: by the first digits of the recipient key.
-    """
+    """A place whose rows still say *in doubt* of invites *settled* since, by the digits of a hash; here they do not."""
 
     kind = "settled"
+    location: str | None = None
+    sorts = False
 
     def __init__(self, place: Place, campaign: str, settled: Mapping[str, Settlement]) -> None:
         self._place = place
         self._campaign = campaign
         self._settled = settled
-        self.lists = place.lists
-
-    @property
-    def location(self) -> str | None:
-        """Where the rows are."""
-        return self._place.location
-
-    @property
-    def sorts(self) -> bool:
-        return self._place.sorts
+        self.location, self.sorts, self.lists = place.location, place.sorts, place.lists
 
     def page(self, query: PageQuery) -> Page:
         """See :class:`.Place`; rows that were settled come first among those of their new outcome."""
@@ -97,47 +81,31 @@ class Settled(NamedTuple):
 
 def settled_of(session: Session, task: SendingTask, place: Place) -> Settled:
     """Read what was settled of a task's doubts; nothing if the ledger cannot be read, which the page says already."""
+    conn_id, campaign = task.rendered_text("ledger_conn_id"), task.progress.campaign
     if not task.settled:
         return Settled([], place)
     try:
-        conn_id = task.rendered_text("ledger_conn_id")
-        return _in_table(task, conn_id, place) if conn_id else _in_store(session, task, place)
+        found = list(_in_table(task, conn_id) if conn_id else _in_store(session, task))
     except OmnichatError:
-        return Settled([], place)
-
-
-def _in_table(task: SendingTask, conn_id: str, place: Place) -> Settled:
-    campaign = task.progress.campaign
-    audit = LedgerAudit(ledger_database(conn_id), task.ledger_table)
-    found: list[ShownSettled] = []
-    for row in audit.rows(
-        campaign,
-        claimed_by=task.identity,
-        is_settled=True,
-        order="updated",
-        descending=True,
-        limit=MOST_SETTLED,
-    ):
-        if settlement := row.settlement:
-            number = "" if row.is_forgotten else mask_number(row.recipient)
-            recipient = recipient_key(campaign, row.recipient)
-            found.append(ShownSettled(recipient, row.row_key or "without a key", number, settlement))
+        found = []
     settled = {each.recipient[:HASH_DIGITS]: each.settlement for each in found}
     return Settled(found[:_MOST_LISTED], SettledPlace(place, campaign, settled))
 
 
-def _in_store(session: Session, task: SendingTask, place: Place) -> Settled:
-    if not has_state_store():
-        return Settled([], place)
-    from airflow_provider_omnichat.campaign.ledger.task_state_settled import standing_in_store
-    from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore  # Airflow 3.3
-
+def _in_table(task: SendingTask, conn_id: str) -> Iterator[ShownSettled]:
     campaign = task.progress.campaign
-    settled = standing_in_store(ServerSideStore(session, task), campaign).settled
+    newest: dict[str, Any] = {"order": "updated", "descending": True, "limit": MOST_SETTLED}
+    audit = LedgerAudit(ledger_database(conn_id), task.ledger_table)
+    for row in audit.rows(campaign, claimed_by=task.identity, is_settled=True, **newest):
+        if settlement := row.settlement:
+            number = "" if row.is_forgotten else mask_number(row.recipient)
+            recipient = recipient_key(campaign, row.recipient)
+            yield ShownSettled(recipient, row.row_key or "without a key", number, settlement)
+
+
+def _in_store(session: Session, task: SendingTask) -> Iterator[ShownSettled]:
+    settled = standing_in_store(ServerSideStore(session, task), task.progress.campaign).settled
     newest = sorted(settled.items(), key=lambda item: item[1].settlement.at, reverse=True)
-    found = []
-    for recipient, (settlement, person) in newest[:_MOST_LISTED]:
+    for recipient, (settlement, person) in newest:
         name = (person and person.key) or f"hash {recipient[:8]}…"
-        found.append(ShownSettled(recipient, name, (person and person.number) or "", settlement))
-    now = {recipient[:HASH_DIGITS]: each.settlement for recipient, each in settled.items()}
-    return Settled(found, SettledPlace(place, campaign, now))
+        yield ShownSettled(recipient, name, (person and person.number) or "", settlement)

@@ -14,11 +14,18 @@ from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
 from airflow_provider_omnichat.campaign.ledger.settle import SHORTEST_WHY
+from airflow_provider_omnichat.campaign.ledger.task_state_doubts import (
+    doubts_in_store,
+    settle_in_store,
+    standing_in_store,
+    undo_in_store,
+)
 from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.databases import ledger_database
 from airflow_provider_omnichat.plugins.invites.access import reference_of
 from airflow_provider_omnichat.plugins.invites.metadata import locked_state
 from airflow_provider_omnichat.plugins.invites.sending_tasks import STATES_AT_WORK, SendingTask
+from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore
 from airflow_provider_omnichat.tasks.places import has_state_store
 
 # How long a worker may still send for a task that a user has marked as failed, or that Airflow gave up.
@@ -66,12 +73,7 @@ class Answer(NamedTuple):
 
 
 def settle(session: Session, task: SendingTask, body: SettleBody, by: str) -> Answer:
-    """
-    Record how invites in doubt ended; or, with ``in_doubt``, take back that they were not sent.
-
-    :param by: the user's name.
-    :raises NotSettledError: the task is at work, or the ledger cannot be reached; nothing was written.
-    """
+    """Record how invites in doubt ended, or take it back; raise NotSettledError if nothing was written."""
     conn_id = task.rendered_text("ledger_conn_id")
     try:
         return _in_table(session, task, conn_id, body, by) if conn_id else _in_store(session, task, body, by)
@@ -120,10 +122,6 @@ def _in_store(session: Session, task: SendingTask, body: SettleBody, by: str) ->
         raise NotSettledError(
             "It is in no ledger: this Airflow has no task state store, and the task no ledger_conn_id"
         )
-    from airflow_provider_omnichat.campaign.ledger.task_state_doubts import doubts_in_store, settle_in_store
-    from airflow_provider_omnichat.campaign.ledger.task_state_settled import standing_in_store, undo_in_store
-    from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore  # Airflow 3.3
-
     end = _lock(session, task)
     store, campaign, settlement = ServerSideStore(session, task), task.progress.campaign, body.settlement(by)
     is_over = end is not None and settlement.at - end > timedelta(minutes=_LAST_WORD_MINUTES)
@@ -137,7 +135,7 @@ def _in_store(session: Session, task: SendingTask, body: SettleBody, by: str) ->
     refused = (
         undo_in_store(store, campaign, list(found), by)
         if body.is_undone
-        else settle_in_store(store, campaign, list(found), settlement, no_try_runs=is_over)
+        else settle_in_store(store, campaign, dict.fromkeys(found, settlement), no_try_runs=is_over)
     )
     return _answer(body, found, refused)
 

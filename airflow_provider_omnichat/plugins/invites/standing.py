@@ -8,7 +8,7 @@ later is in its ledger, so that all pages say the same about it.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from time import monotonic
@@ -17,11 +17,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, Standing
-from airflow_provider_omnichat.campaign.sql.values import fitted
+from airflow_provider_omnichat.campaign.ledger.task_state_doubts import standing_in_store
+from airflow_provider_omnichat.campaign.sql.values import stored_name
 from airflow_provider_omnichat.hooks.databases import ledger_database
 from airflow_provider_omnichat.plugins.invites.metadata import with_rendered
 from airflow_provider_omnichat.plugins.invites.sending_tasks import ReasonCount, SendingTask
+from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore
 from airflow_provider_omnichat.tasks.places import has_state_store
 
 _MOST_ASKED = 200
@@ -29,15 +32,12 @@ _MOST_ASKED = 200
 _RECENT_SECONDS = 15
 _recent: dict[Any, tuple[float, dict[str, Standing]]] = {}
 _CANNOT_BE_READ = "What is shown is what the task pushed last: "
+_OF_OTHERS = ReasonCode.IN_DOUBT_SINCE_EARLIER_RUN.value
 
 
 def as_they_stand(session: Session, tasks: Sequence[SendingTask]) -> list[SendingTask]:
-    """
-    Return tasks with the outcomes that their ledgers have now; one whose ledger cannot be read says why.
-
-    Only those are asked that may differ from what was pushed: their worker died, or they left somebody in doubt. A page
-    of several tasks takes answers that are some seconds old.
-    """
+    """Return tasks with the outcomes that their ledgers have now; one whose ledger cannot be read says why."""
+    # Others do not differ from what was pushed.
     due = [task for task in tasks if task.has_died or (not task.is_at_work and task.progress.counts.get("unknown"))]
     if not due:
         return list(tasks)
@@ -66,7 +66,7 @@ def _asked(tasks: Sequence[SendingTask], ask: Callable[[], dict[str, Standing]])
     except Exception as error:  # no such connection or table, or a provider that the API server lacks
         problem = f"Airflow's API server cannot reach the ledger ({type(error).__name__})"
     else:
-        return {task.identity: _corrected(task, found.get(fitted(task.identity), Standing.empty())) for task in tasks}
+        return {task.identity: _corrected(task, found) for task in tasks}
     return {task.identity: replace(task, problem=f"{_CANNOT_BE_READ}{problem}.") for task in tasks}
 
 
@@ -89,46 +89,61 @@ def forget_recent() -> None:
 
 
 def _in_store(session: Session, task: SendingTask) -> dict[str, Standing]:
-    from airflow_provider_omnichat.campaign.ledger.task_state_settled import standing_in_store
-    from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore  # Airflow 3.3
-
     standing = standing_in_store(ServerSideStore(session, task), task.progress.campaign).standing
-    return {fitted(task.identity): standing}
+    return {stored_name(task.identity): standing}
 
 
-def _corrected(task: SendingTask, standing: Standing) -> SendingTask:
+def _corrected(task: SendingTask, found: Mapping[str, Standing]) -> SendingTask:
+    """Correct a task by what its ledger has, by owner."""
+    own = stored_name(task.identity)
+    standing = found.get(own, Standing.empty())
     counts = Counter(task.progress.counts)
     in_doubt = standing.counts["unknown"] + standing.counts[CLAIMED]
+    others = {name: each for name, each in found.items() if name != own and each.doubts}
+    of_others = sum(each.count for each in task.progress.reasons if each.code == _OF_OTHERS)
+    still = min(of_others, sum(each.doubts.total() for each in others.values()))
+    lost = min(of_others - still, sum(each.settled["not_sent"] for name, each in found.items() if name != own))
     if task.has_died:
         for outcome in ("accepted", "rejected", "not_sent"):
             counts[outcome] = standing.counts[outcome]
         counts["held"] = max(counts["held"], standing.counts["held"])
-        counts["unknown"] = in_doubt
+        counts["unknown"] = in_doubt + still
     else:
         # Those settled before the last try ended are in its counts; the others are still in doubt there.
-        settled = min(max(counts["unknown"] - in_doubt, 0), standing.settled.total())
+        settled = min(max(counts["unknown"] - of_others - in_doubt, 0), standing.settled.total())
         not_sent = min(settled, standing.settled["not_sent"])
-        counts.update({"unknown": -settled, "not_sent": not_sent, "accepted": settled - not_sent})
+        counts.update({"unknown": still - of_others - settled, "not_sent": not_sent, "accepted": settled - not_sent})
+    counts.update({"not_sent": lost, "duplicate": of_others - still - lost})
     counts = +counts
     change = {
         "counts": {**dict.fromkeys(task.progress.counts, 0), **counts},
         "rows": counts.total(),
-        "reasons": _reasons(task, counts, standing),
+        "reasons": _reasons(task, counts["unknown"] - still, still, standing),
     }
-    return replace(task, progress=task.progress.model_copy(update=change), settled=dict(standing.settled))
+    return replace(
+        task,
+        progress=task.progress.model_copy(update=change),
+        settled=dict(standing.settled),
+        of_others=still,
+        elsewhere={name: each.doubts.total() for name, each in others.items()} if still else {},
+    )
 
 
-def _reasons(task: SendingTask, counts: Counter[str], standing: Standing) -> list[ReasonCount]:
-    """Return the task's reasons, those of doubts as the ledger has them."""
-    told = Counter[str]()
+def _reasons(task: SendingTask, doubts: int, of_others: int, standing: Standing) -> list[ReasonCount]:
+    """Return the task's reasons, those of its own doubts as the ledger has them."""
+    told, own, others = Counter[str](), [], []
     for each in task.progress.reasons:
-        if each.outcome == "unknown":
+        if each.code == _OF_OTHERS:
+            others += [each.model_copy(update={"count": of_others})] if of_others else []
+        elif each.outcome == "unknown":
             told[each.code or ""] += each.count
-    if told == standing.doubts or counts["unknown"] != standing.doubts.total():
-        return task.progress.reasons
-    others = [each for each in task.progress.reasons if each.outcome != "unknown"]
-    doubts = [
+            own.append(each)
+        else:
+            others.append(each)
+    if told == standing.doubts or doubts != standing.doubts.total():
+        return [*own, *others]
+    known = [
         ReasonCount(outcome="unknown", code=code or "claim_never_ended", count=count)
         for code, count in standing.doubts.most_common()
     ]
-    return [*doubts, *others]
+    return [*known, *others]

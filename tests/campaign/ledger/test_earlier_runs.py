@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.ledger.earlier_runs import end_open_claims, refusal_of
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Entry
+from airflow_provider_omnichat.campaign.ledger.retake import end_open_claims, refusal_of
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from tests.support.reasons import why
 from tests.support.sql_claims import answer_of, claims_of

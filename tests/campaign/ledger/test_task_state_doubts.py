@@ -85,7 +85,7 @@ def settle(store: Store, number: str, was_sent: bool) -> str | None:
     (claim,) = claims([number])
     settlement = Settlement(was_sent, "ann", "as the portal says", datetime.now(UTC))
     name = claim.recipient[:HASH_DIGITS]
-    return settle_in_store(ListedStore(store), "c", [name], settlement).get(name)
+    return settle_in_store(ListedStore(store), "c", {name: settlement}).get(name)
 
 
 class TestBatch:
@@ -272,7 +272,7 @@ class TestSingle:
     def test_it_is_settled(self, store: Store, was_sent: bool) -> None:
         claim = self.left(store, Outcome.UNKNOWN)
         settlement = Settlement(was_sent, "ann", "as the portal says", datetime.now(UTC))
-        assert settle_in_store(ListedStore(store), "c", [claim.recipient], settlement) == {}
+        assert settle_in_store(ListedStore(store), "c", {claim.recipient: settlement}) == {}
         assert list(doubts_in_store(ListedStore(store), "c")) == []
         assert (claim.recipient in StateStoreLedger(store).claim([claim], CERTAINLY_NOT_SENT)) is was_sent
 

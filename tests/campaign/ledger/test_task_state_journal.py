@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from datetime import datetime
 
 import pytest
 
@@ -99,21 +98,6 @@ def test_the_longest_keys_make_no_value_too_large():
     StateStoreJournal(store, "c").claim(many, CERTAINLY_NOT_SENT)
     assert all(len(json.dumps(value)) <= 65_535 for value in store.values())
     assert {doubt.key for doubt in doubts_in_store(ListedStore(store), "c")} == {"\U0001f600" * 59 + "…"}
-
-
-def test_what_an_earlier_version_wrote_is_read():
-    store = Store()
-    StateStoreJournal(store, "c").claim(claims(1, 2), CERTAINLY_NOT_SENT)
-    chunk = store[next(key for key in store if key.endswith(":0"))]
-    del chunk["people"]
-    chunk["claimed"] = ["2026-11-30T10:00:00+00:00", "2026-11-30T10:00:09+00:00"]
-    found = StateStoreJournal(store, "c").find(claims(1))
-    ((entry,),) = (found.values(),)
-    assert (entry.claimed_at, entry.at) == tuple(map(datetime.fromisoformat, chunk["claimed"]))
-    doubt, _ = doubts_in_store(ListedStore(store), "c")
-    assert (doubt.key, doubt.number, doubt.at) == (None, None, entry.claimed_at)
-    StateStoreJournal(store, "c").leave_in_doubt(claims(1))  # by a try that has the list
-    assert {each.number for each in doubts_in_store(ListedStore(store), "c")} == {None, "****"}
 
 
 def test_reasons_of_doubts_do_not_make_a_value_larger_than_airflow_takes():

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.campaign.ledger.interface import Claim
-from airflow_provider_omnichat.campaign.ledger.task_state_person import Person
+from airflow_provider_omnichat.campaign.ledger.task_state import Person
 from airflow_provider_omnichat.campaign.phone.identity import identity_of
 
 NUMBER = identity_of("41790000017")

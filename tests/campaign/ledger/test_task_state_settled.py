@@ -10,12 +10,13 @@ import pytest
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Entry, Settlement
 from airflow_provider_omnichat.campaign.ledger.task_state import StateStoreLedger
-from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS, settle_in_store
-from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
-from airflow_provider_omnichat.campaign.ledger.task_state_settled import (
+from airflow_provider_omnichat.campaign.ledger.task_state_doubts import (
+    HASH_DIGITS,
+    settle_in_store,
     standing_in_store,
     undo_in_store,
 )
+from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
 from tests.support.ledger_homes import NUMBERS, claims
 from tests.support.reasons import why
 from tests.support.state_store import ListedStore, Store
@@ -48,7 +49,7 @@ def store(request: pytest.FixtureRequest) -> tuple[str, Store, ListedStore]:
 def settle(store: ListedStore, *people: int, was_sent: bool = False) -> dict[str, str]:
     what = Settlement(was_sent, "ann", "as the portal says", datetime.now(UTC))
     recipients = [PEOPLE[at].recipient for at in people]
-    return settle_in_store(store, "c", recipients, what, no_try_runs=True)
+    return settle_in_store(store, "c", dict.fromkeys(recipients, what), no_try_runs=True)
 
 
 def counts(store: ListedStore) -> tuple[dict[str, int], dict[str, int], int]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from airflow_provider_omnichat.campaign.model.names import distinct_name
-from airflow_provider_omnichat.campaign.sql.values import fitted
+from airflow_provider_omnichat.campaign.sql.values import stored_name
 
 
 def test_a_name_that_fits_stays_as_it_is():
@@ -19,5 +19,5 @@ def test_what_was_changed_or_cut_stays_apart():
 
 def test_names_in_a_column_are_equal_only_to_themselves():
     names = ["a", "a ", "a  ", "\x00", "\ufffd", "x" * 250, "x" * 251, "x" * 251 + "y", "Äpfel", "A\u0308pfel"]
-    assert len({fitted(name) for name in names}) == len(names)
-    assert all(len(fitted(name)) <= 250 and fitted(name) == fitted(name).rstrip(" ") for name in names)
+    assert len({stored_name(name) for name in names}) == len(names)
+    assert all(len(stored_name(name)) <= 250 and stored_name(name) == stored_name(name).rstrip(" ") for name in names)

@@ -49,7 +49,7 @@ def by_hand(text: str) -> tuple[str, int, int]:
 
 def counted(text: str) -> tuple[str, int, int]:
     found = count_segments(text)
-    return found.encoding.value, found.units, found.parts
+    return found.encoding.value, found.units, found.count
 
 
 def test_the_basic_table_has_every_character_but_the_escape():
@@ -152,7 +152,7 @@ def test_the_estimate_has_a_link_in_place_of_the_placeholder():
     assert estimate_segments("x <link>", "<link>").units == 2 + ASSUMED_LINK_LENGTH
     assert estimate_segments("x {link}", "{link}", 20) == count_segments("x" * 22), "its braces are not sent"
     assert estimate_segments("x", "").units == 1
-    assert estimate_segments("a" * 120 + "<link>", "<link>", 41).parts == 2
+    assert estimate_segments("a" * 120 + "<link>", "<link>", 41).count == 2
 
 
 def test_what_makes_a_text_ucs2_is_named():

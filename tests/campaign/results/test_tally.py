@@ -56,6 +56,13 @@ def test_the_most_frequent_reasons_come_first_and_the_worst_outcome_before_them(
     assert tally.manifest("c", None)["reasons"] == tally.reasons
 
 
+def test_a_key_is_shown_in_one_line_without_what_a_terminal_obeys_and_without_its_number():
+    tally = Tally()
+    tally.add(row(1, Outcome.REJECTED, REJECTED, f"a\r\nINFO \x1b[31m\x9b\u202e {number(1)} b"))
+    tally.add(row(2, Outcome.REJECTED, REJECTED, number(2)))
+    assert tally.reasons[0]["first"] == ["a INFO [31m *** b", 2]
+
+
 def test_memory_and_manifest_stay_small_whatever_the_vendor_names():
     tally = Tally()
     for position in range(1, 5001):

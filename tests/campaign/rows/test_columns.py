@@ -20,9 +20,10 @@ def columns(*names: str) -> RowColumns:
     return RowColumns([Need(name, name, f"{name}_column") for name in names])
 
 
-def fitted(items: Any, *names: str) -> list[Any]:
+def read(items: Any, *names: str) -> list[Any]:
     rows = rows_of_list(items if isinstance(items, Iterator) else list(items))
-    return [row.fields if isinstance(row, Row) else str(row.reason) for row in columns(*names).fitted(rows, "invites")]
+    found = columns(*names).with_fields(rows, "invites")
+    return [row.fields if isinstance(row, Row) else str(row.reason) for row in found]
 
 
 # one column
@@ -70,7 +71,7 @@ def test_no_column_is_found_that_is_not_there_and_none_of_two_is_guessed(names, 
 
 def test_rows_keep_all_their_fields_and_gain_those_under_another_spelling():
     rows = [{"to": "1", "x": 1}, {"To": "2", "COUNTRY": "CH"}, {"name": "n"}]
-    assert fitted(rows, "to", "country") == [
+    assert read(rows, "to", "country") == [
         {"to": "1", "x": 1},
         {"To": "2", "COUNTRY": "CH", "to": "2", "country": "CH"},
         {"name": "n"},
@@ -81,7 +82,7 @@ def test_rows_keep_all_their_fields_and_gain_those_under_another_spelling():
 def test_a_column_that_no_row_has_is_told_with_those_that_there_are(many):
     rows = [{f"column {i}": 1} for i in range(30)]
     with pytest.raises(RowSourceError) as error:
-        fitted(iter(rows) if many else rows, "to")
+        read(iter(rows) if many else rows, "to")
     told = str(error.value)
     assert told.startswith("invites: no row has a column 'to'; its columns are column 0, column 1, ")
     assert told.endswith("column 19, …. Correct the list or to_column")
@@ -89,16 +90,16 @@ def test_a_column_that_no_row_has_is_told_with_those_that_there_are(many):
 
 def test_a_column_that_all_rows_with_it_have_twice_is_told_with_both():
     with pytest.raises(RowSourceError, match="invites: to_column: 'To' and 'TO' could each be the column 'to'"):
-        fitted([{"x": 1}, {"To": "1", "TO": "2"}], "to")
+        read([{"x": 1}, {"To": "1", "TO": "2"}], "to")
 
 
 def test_a_list_of_empty_rows_lacks_its_columns_and_one_without_rows_does_not():
     with pytest.raises(RowSourceError, match="no row has a column 'to'; its columns are none at all"):
-        fitted([{}, {}], "to")
-    assert fitted([], "to") == []
-    assert fitted(iter([]), "to") == []
+        read([{}, {}], "to")
+    assert read([], "to") == []
+    assert read(iter([]), "to") == []
     broken = BrokenRow(1, why("line 1: is not JSON"))
-    assert list(columns("to").fitted(iter([broken]), "x.jsonl")) == [broken]
+    assert list(columns("to").with_fields(iter([broken]), "x.jsonl")) == [broken]
 
 
 @pytest.mark.parametrize("at", [0, 998, 999, 1000, 1001, 2500, 2999])
@@ -113,7 +114,7 @@ def test_an_iterator_is_read_ahead_until_each_column_was_seen_and_no_row_is_lost
             read += 1
             yield row
 
-    found = iter(columns("to", "country").fitted(rows_of_list(watched()), "invites"))
+    found = iter(columns("to", "country").with_fields(rows_of_list(watched()), "invites"))
     assert read == 0, "nothing is read before it is needed"
     first = next(found)
     assert read == at + 1
@@ -131,7 +132,7 @@ def test_memory_does_not_grow_with_what_is_read_ahead(lacks):
         if not lacks:
             yield {"to": "x", "country": "FR"}
 
-    rows = columns("to", "country").fitted(rows_of_list(many()), "invites")
+    rows = columns("to", "country").with_fields(rows_of_list(many()), "invites")
     tracemalloc.start()
     if lacks:
         with pytest.raises(RowSourceError, match="no row has a column 'country'"):
@@ -146,16 +147,16 @@ def test_memory_does_not_grow_with_what_is_read_ahead(lacks):
 def test_what_can_be_read_again_is_checked_at_once_and_never_read_ahead():
     items = [{"to": "1"}, {"TO": "2"}]
     for rows in (ListedRows(items), Spool(rows_of_list(items))):
-        found = columns("to").fitted(rows, "invites")
+        found = columns("to").with_fields(rows, "invites")
         for _ in range(2):
             assert [row.fields["to"] for row in found if isinstance(row, Row)] == ["1", "2"]
         assert len(found) == 2  # type: ignore[arg-type]
     with pytest.raises(RowSourceError):
-        columns("country").fitted(ListedRows(items), "invites")
+        columns("country").with_fields(ListedRows(items), "invites")
 
 
 def test_a_row_that_could_be_read_in_two_ways_is_broken_and_the_others_are_not():
-    rows = fitted([{"to": "1"}, {"To": "2", "TO": "3"}, {"to": "4", "Message": "a", "MESSAGE": "b"}], "to")
+    rows = read([{"to": "1"}, {"To": "2", "TO": "3"}, {"to": "4", "Message": "a", "MESSAGE": "b"}], "to")
     assert rows[0] == {"to": "1"}
     assert rows[1].startswith("to_column: 'To' and 'TO' could each be")
     assert rows[2].startswith("'Message' and 'MESSAGE' could each be the column 'message'")
@@ -166,7 +167,7 @@ def test_a_row_that_could_be_read_in_two_ways_is_broken_and_the_others_are_not()
 )
 def test_whatever_the_rows_have_each_is_itself_broken_or_the_list_is_refused(items):
     try:
-        rows = list(columns("to").fitted(iter(rows_of_list(items)), "invites"))
+        rows = list(columns("to").with_fields(iter(rows_of_list(items)), "invites"))
     except RowSourceError:
         assert not any("to" in item or len(item.keys() - {"x"}) == 1 for item in items)
         return
@@ -182,4 +183,4 @@ def test_whatever_the_rows_have_each_is_itself_broken_or_the_list_is_refused(ite
 
 def test_rows_of_ever_new_shapes_are_all_read():
     rows = [{"TO": str(i), f"x{i}": i} for i in range(3000)]
-    assert [row["to"] for row in fitted(rows, "to")] == [str(i) for i in range(3000)]
+    assert [row["to"] for row in read(rows, "to")] == [str(i) for i in range(3000)]

@@ -95,7 +95,7 @@ class TestRate:
         assert all(f">{tick}</text>" in svg for tick in ticks)
 
     @pytest.mark.parametrize(
-        ("rate", "top"), [(0, "1"), (1, "1"), (3, "4"), (7, "8"), (10, "10"), (11, "20"), (950, "1,000")]
+        ("rate", "top"), [(0, "1"), (1, "1"), (3, "3"), (7, "8"), (10, "10"), (11, "12"), (950, "1,000")]
     )
     def test_the_highest_line_is_a_round_number(self, rate: int, top: str) -> None:
         assert f">{top}</text>" in rate_chart(timeline([0, 1, 2], [0, rate, 2 * rate]))

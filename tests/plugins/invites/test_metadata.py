@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from airflow.models.taskinstance import TaskInstance
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.plugins.invites import metadata, pages
@@ -57,3 +60,16 @@ def test_a_run_with_more_tasks_than_are_summed_says_so(monkeypatch: pytest.Monke
     assert b"counted here" not in pages.many_tasks(tasks, "").body
     monkeypatch.setattr(pages, "MOST_TASKS", 3)
     assert b"Only 3 tasks are counted here" in pages.many_tasks(tasks, "").body
+
+
+def test_earlier_tries_have_a_number_and_a_state(session: Session) -> None:
+    add_task(session, "tried", state="failed")
+    (before,) = metadata.tasks_of_run(session, "tried", "run")
+    assert metadata.earlier_tries(session, before) == []
+    ti = session.scalars(select(TaskInstance).where(TaskInstance.dag_id == "tried")).one()
+    ti.prepare_db_for_next_try(session)
+    ti.try_number, ti.state = 2, "running"
+    session.commit()
+    task = replace(before, try_number=2, state="running")
+    assert [tuple(each) for each in metadata.earlier_tries(session, task)] == [(1, "failed")]
+    assert metadata.earlier_tries(session, replace(task, task_id="another")) == []

@@ -129,13 +129,13 @@ def test_what_is_blank_says_not_how_somebody_knows() -> None:
 def test_a_claim_of_a_worker_that_may_still_send_is_not_settled(
     monkeypatch: pytest.MonkeyPatch, minutes: int | None, is_settled: bool
 ) -> None:
-    from airflow_provider_omnichat.plugins.invites import state_store
+    from airflow_provider_omnichat.plugins.invites import settling
 
     store = Store()
     journal = StateStoreJournal(store, CAMPAIGN)
     journal.claim([OWN], ())
     journal.flush()
-    monkeypatch.setattr(state_store, "ServerSideStore", lambda *_: ListedStore(store))
+    monkeypatch.setattr(settling, "ServerSideStore", lambda *_: ListedStore(store))
     end = None if minutes is None else datetime.now(UTC) - timedelta(minutes=minutes)
     refusal = settled(Metadata(end=end), OWN.recipient[:20], conn_id="")
     assert bool(refusal) != is_settled

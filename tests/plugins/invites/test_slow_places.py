@@ -52,7 +52,7 @@ def rows(monkeypatch: pytest.MonkeyPatch, metadata: Engine) -> Rows:
     pool: Any = metadata.pool
     rows = Rows(pool.checkedout)
     monkeypatch.setattr(app, "tasks_of_run", tasks)
-    monkeypatch.setattr(access, "may_settle", lambda *_: False)
+    monkeypatch.setattr(access, "may", lambda *_: False)
     for module in (app, pages):
         monkeypatch.setattr(module, "row_place", lambda _: rows)
     monkeypatch.setattr(pages, "doubts_of", lambda *_: doubts.Doubts([]))

@@ -194,3 +194,44 @@ def test_people_get_a_page_and_programs_json_for_what_is_not_there(client: TestC
     page = client.get(address("task", "nowhere"), headers={"Accept": "text/html"})
     assert (page.status_code, "There is no such task or run." in page.text, "<main" in page.text) == (404, True, True)
     assert client.get(address("task", "nowhere")).json() == {"detail": "There is no such task or run"}
+
+
+def test_doubts_of_another_run_are_settled_there_and_the_tab_leads_there(client: TestClient, session: Session) -> None:
+    left(session, "first", "table", [Outcome.UNKNOWN] * 2, 2, counts={"unknown": 2}, rows=2)
+    reasons = [
+        {"outcome": "unknown", "code": "in_doubt_since_earlier_run", "count": 2, "first": ["c0", "c1"]},
+        {"outcome": "unknown", "code": "read_timeout", "count": 1, "first": ["c5"]},
+    ]
+    rendered = {"ledger_conn_id": "ledger"}
+    later: dict[str, Any] = {
+        "counts": {"accepted": 4, "unknown": 3},
+        "rows": 7,
+        "total": 7,
+        "reasons": reasons,
+        "state": "failed",
+    }
+    add_task(session, "later", campaign=CAMPAIGN, rendered=rendered, **later)
+    ledger = SqlLedger(ledger_database("ledger"), CAMPAIGN, "later/run/invite")
+    ledger.claim(CLAIMS[5:6], ())
+    ledger.record({CLAIMS[5].recipient: Entry.now(Outcome.UNKNOWN)})
+    ledger.flush()
+    ledger.close()
+
+    page = client.get(address("task", "later")).text
+    assert "1 in doubt: settle them below. 2 in doubt since another run: settle them there, see below." in text_of(page)
+    assert '<a href="../dags/first/runs/run/tasks/invite/plugin/invites" data-airflow>first/run/invite</a>' in page
+    assert "first/run/invite : 2 in doubt" in text_of(page)
+    assert "in doubt since earlier run" in page
+    assert "first/run/invite" not in client.get(address("task", "first")).text
+
+    doubts = re.findall(r'data-choose="([0-9a-f]+)"', client.get(address("task", "first")).text)
+    assert settle(client, "first", doubts[:1], "not_sent").status_code == 200
+    said = text_of(client.get(address("task", "later")).text)
+    assert "1 in doubt: settle them below. 1 in doubt since another run: settle them there, see below. 1 was" in said
+    assert settle(client, "first", doubts[1:], "sent").status_code == 200
+    said = text_of(client.get(address("task", "later")).text)
+    assert "1 in doubt: settle them below. 1 was not sent: Clear sends only these." in said
+    assert "another run" not in said
+    told = client.get(address("task.json", "later")).json()
+    assert told["counts"] == {"accepted": 4, "unknown": 1, "not_sent": 1, "duplicate": 1}
+    assert told["rows"] == 7

@@ -1,24 +1,33 @@
 // What a page does beside being read: it follows Airflow's colours and time zone, renews itself, goes to other pages of
-// Airflow, and settles doubts. Without it, all is there to read.
+// Airflow, keeps in their address what is chosen, and settles doubts. Without it, all is there to read.
 
 // Airflow shows these pages in a frame of its own origin.
-const host = window.parent !== window ? window.parent : null;
+let host = window.parent !== window ? window.parent : null;
+try { host?.document; } catch { host = null; } // a frame on another origin is left alone
 const find = (id) => document.getElementById(id);
-const page = document.querySelector("main");
+const page = document.querySelector("main"), darkness = matchMedia("(prefers-color-scheme: dark)");
 
 function followColours() {
-  let dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  try {
-    if (host) dark = host.document.documentElement.classList.contains("dark");
-  } catch { /* a frame on another origin: the system's colours do */ }
+  const dark = host ? host.document.documentElement.classList.contains("dark") : darkness.matches;
   document.documentElement.classList.toggle("dark", dark);
 }
-
 followColours();
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", followColours);
-try {
-  if (host) new MutationObserver(followColours).observe(host.document.documentElement, { attributeFilter: ["class"] });
-} catch { /* see above */ }
+darkness.addEventListener("change", followColours);
+if (host) new MutationObserver(followColours).observe(host.document.documentElement, { attributeFilter: ["class"] });
+
+// Airflow's address names the task; the rest of ours goes into its fragment, and comes back when it is opened again.
+function keepChoice() {
+  const choice = (text) => {
+    const chosen = new URLSearchParams(text);
+    for (const name of ["dag_id", "run_id", "task_id", "map_index"]) chosen.delete(name);
+    return chosen.toString();
+  };
+  const own = location.search, now = choice(own), kept = choice(host.location.hash.slice(1));
+  if (kept && !now && !location.hash) return location.replace(`?${own.slice(1)}&${kept}#rows`);
+  const { pathname, search } = host.location; // whole: Airflow's page has another base address
+  host.history.replaceState(host.history.state, "", `${pathname}${search}${now && `#${now}`}`);
+}
+if (host) keepChoice();
 
 // Times are written in UTC; Airflow keeps the zone that was chosen there.
 function followZone() {
@@ -35,23 +44,20 @@ function followZone() {
     }
   } catch { /* no such zone: UTC is as true */ }
 }
-
 followZone();
 
-// A frame may not send its parent elsewhere, but Airflow's own router goes where its history says.
+// The frame may neither send its parent elsewhere nor open a window. Airflow's own router goes where its history says,
+// and a link of its page opens what is not Airflow's.
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("a[data-airflow]");
+  const link = event.target.closest("a[data-airflow], a[target]");
   if (!link || !host || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
+  if (link.target) return host.document.importNode(link).click();
   host.history.pushState({}, "", link.href);
   host.dispatchEvent(new host.PopStateEvent("popstate", { state: {} }));
 });
 
-function tell(text) {
-  find("told").textContent = text;
-  find("told").hidden = !text;
-}
-
+const tell = (text) => Object.assign(find("told"), { textContent: text, hidden: !text });
 async function get(part) {
   const address = new URL(location.href);
   if (part) address.searchParams.set("part", part);
@@ -75,17 +81,12 @@ async function renewAll() {
   for (const [id, value, checked] of typed) if (find(id)) Object.assign(find(id), { value, checked });
   find(at)?.focus({ preventScroll: true });
   followZone();
-  note(answer);
-}
-
-function note(answer) {
   page.dataset.state = answer.headers.get("X-State");
   page.toggleAttribute("data-working", answer.headers.get("X-At-Work") === "yes");
 }
 
 const EVERY_MS = 3000, WHOLE_EVERY = 5, IDLE_EVERY = 7;
 let turn = 0;
-
 async function renew() {
   turn += 1;
   const working = page.hasAttribute("data-working"), live = find("live");
@@ -104,7 +105,6 @@ function renewNow() {
   turn = WHOLE_EVERY * IDLE_EVERY - 1;
   renew();
 }
-
 setInterval(renew, EVERY_MS);
 document.addEventListener("visibilitychange", renewNow);
 window.addEventListener("focus", renewNow);
@@ -124,27 +124,27 @@ async function saidBy(answer) {
   return typeof body?.detail === "string" ? body.detail : `That did not work (${answer?.status ?? "no answer"}).`;
 }
 
-page.addEventListener("click", async (event) => {
-  const button = event.target.closest("button[data-reveal]");
-  if (!button) return;
+const enable = (is_on) => page.querySelectorAll("button").forEach((each) => { each.disabled = !is_on; });
+async function reveal(button) {
   button.disabled = true;
   const answer = await post(find("settling").dataset.reveals, { recipient: button.dataset.reveal });
   if (answer?.ok) button.closest("td").textContent = (await answer.json()).number;
   else button.replaceWith(await saidBy(answer));
-});
+}
 
 page.addEventListener("click", async (event) => {
-  const button = event.target.closest("button[data-as]"), why = find("why-settled");
+  const button = event.target.closest("button[data-reveal], button[data-as]"), why = find("why-settled");
   if (!button) return;
+  if (button.dataset.reveal) return reveal(button);
   const chosen = [...page.querySelectorAll("[data-choose]:checked")].map((each) => each.dataset.choose);
   const recipients = "chosen" in button.dataset ? chosen : [button.dataset.recipient];
   if (!recipients.length) return tell("Choose rows first.");
   const undoes = button.dataset.as === "in_doubt";
   if (!undoes && !why.reportValidity()) return;
-  page.querySelectorAll("button").forEach((each) => { each.disabled = true; });
+  enable(false);
   const body = { recipients, settled_as: button.dataset.as, why: undoes ? "undone" : why.value };
   tell(await saidBy(await post(find("settling").dataset.settle, body)));
   await renewAll().catch(() => null);
-  page.querySelectorAll("button").forEach((each) => { each.disabled = false; });
+  enable(true);
   (find(button.id) ?? page.querySelector(`button[data-recipient][data-as="${button.dataset.as}"]`) ?? find("told")).focus();
 });

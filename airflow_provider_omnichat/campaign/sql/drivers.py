@@ -1,6 +1,19 @@
-"""What may be shown of a database driver's exception: its class and code, never its text."""
+"""
+What each database's driver does in its own way: cursors that stream, rows, and failures.
+
+Of a driver's exception, only class and code may be shown: its text may have parameters in it.
+"""
 
 from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+# Drivers whose plain cursor loads the whole result into memory before it returns the first row.
+_NAMED = frozenset({"psycopg2", "psycopg"})
+_UNBUFFERED = frozenset({"MySQLdb", "pymysql"})
 
 # Deadlock, serialization failure; in MySQL also a lock timeout and (MariaDB) a row that changed since it was read.
 _CONFLICTS: frozenset[object] = frozenset({"40001", "40P01", 1205, 1213, 1020})
@@ -35,6 +48,34 @@ _SQLITE_FILE = {
     "SQLITE_IOERR": "The disk of the SQLite file fails; do not keep it on a network file system",
 }
 _SQLITE_FILE["SQLITE_LOCKED"] = _SQLITE_FILE["SQLITE_BUSY"]
+
+
+def streaming_cursor(connection: Any) -> Any:
+    """Return a cursor that streams; the connection has autocommit off, and no other cursor while this one is read."""
+    for kind in type(connection).__mro__:  # a subclass of a driver's connection works like it
+        driver = kind.__module__.partition(".")[0]
+        if driver in _NAMED:
+            return connection.cursor(name=f"omnichat_{uuid4().hex}")
+        if driver in _UNBUFFERED:
+            return connection.cursor(sys.modules[f"{driver}.cursors"].SSCursor)
+    return connection.cursor()
+
+
+def give_up(connection: Any, cursor: Any = None) -> None:
+    """Close a connection and its cursor, whatever state they are in."""
+    unread: Any = getattr(cursor, "_result", None)
+    if hasattr(unread, "unbuffered_active"):
+        unread.unbuffered_active = False  # PyMySQL's result would go on reading when it is collected
+    # The connection first: mysqlclient's unbuffered cursor would read the rest of its rows while it closes.
+    for opened in (connection, cursor):
+        if opened is not None:
+            with suppress(Exception):  # it is given up, so its error helps nobody
+                opened.close()
+
+
+def row_values(row: Any) -> tuple[Any, ...]:
+    """Return the values of a row; some connections are set to return dicts."""
+    return tuple(row.values()) if isinstance(row, dict) else tuple(row)
 
 
 def is_conflict(error: Exception) -> bool:
