@@ -57,7 +57,10 @@ def test_an_open_claim_is_ended_when_its_task_has_ended_or_after_an_hour(
     taken = met_by(ledger("dag/tuesday/send", has_ended=has_ended))
     assert set(asked) == {OTHER}
     assert {entry.outcome for entry in taken.values()} == ({Outcome.UNKNOWN} if is_closed else {None})
-    for entry in (taken[FIRST.recipient], ledger("dag/wednesday/send", has_ended=has_ended).find(CLAIMS)[FIRST.recipient]):
+    for entry in (
+        taken[FIRST.recipient],
+        ledger("dag/wednesday/send", has_ended=has_ended).find(CLAIMS)[FIRST.recipient],
+    ):
         refusal = refusal_of(entry)
         assert refusal is not None
         assert (refusal.outcome, refusal.reason.code) == (
