@@ -140,7 +140,7 @@ docs: $(READY) ## the documentation as a site, with search: build/docs/index.htm
 	@$(IN_NEW_HOME) $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs build/docs
 	@echo "build/docs/index.html"
 
-pictures: $(READY) ## the pictures of the docs, by a campaign that is sent and watched; needs Chromium
+pictures: $(READY) ## the pictures of the docs, by campaigns that are sent and watched; needs Chromium
 	@$(BIN)/python tools/pictures.py
 
 constraints: $(READY) ## resolve constraints/*.txt anew (then: make matrix)

@@ -60,9 +60,13 @@ class Studio:
 
     async def draw_campaign(self) -> None:
         """Draw a campaign before, while and after it is sent, and some of its doubts settled."""
+        self.api.pause("welcome", is_paused=True)
         self.api.trigger("welcome")
         await self.open(_tab("welcome", "send_invites"), "has sent no invites")
         await self.draw("invites-before", 560)
+        self.api.pause("welcome", is_paused=False)
+        # Airflow's part of a page that was opened while its DAG was paused stays as it was.
+        await self.open(_tab("welcome", "send_invites"), "")
         await self.page.wait_for(_accepted_more_than(700), _PATIENCE_SECONDS)
         await self.draw("invites-during", 900)
         await self.page.wait_for(f"!!{_FRAME}?.querySelector('button[data-recipient]')", _PATIENCE_SECONDS)
@@ -92,14 +96,14 @@ class Studio:
             await self.open(_tab("autumn", task_id), says)
             await self.draw(name, 900)
         await self.open(f"dags/autumn/runs/{_RUN}/plugin/run-invites", "send_until_killed")
-        await self.draw("invites-run", 900)
+        await self.draw("invites-run", 1200)
 
     async def draw_approval(self) -> None:
         """Draw a dry run, and the person who is asked."""
         self.api.trigger("spring")
         await asyncio.to_thread(self.api.wait_for, "spring", "preview", "success")
-        await self.open(_tab("spring", "preview"), "invites")
-        await self.draw("invites-dry-run", 900)
+        await self.open(_tab("spring", "preview"), "nothing was sent")
+        await self.draw("invites-dry-run", 1200)
         await self.page.open(f"{self.api.url}/dags/spring/runs/{_RUN}/tasks/approve/required_actions")
         await self.page.wait_for("document.body.innerText.includes('people of')", _PATIENCE_SECONDS)
         await self.draw("approval", 1000)
@@ -138,7 +142,8 @@ def make_smaller(picture: Path) -> None:
 
 
 def _accepted_more_than(count: int) -> str:
-    return f"Number({_TEXT}?.match(/([0-9,]+) accepted/)?.[1].replace(',', '')) > {count}"
+    counted = f"Number({_TEXT}?.match(/([0-9,]+) accepted/)?.[1].replace(',', '')) > {count}"
+    return f"{counted} && {_TEXT}.includes('to come')"
 
 
 def _tab(dag_id: str, task_id: str) -> str:
@@ -154,7 +159,11 @@ class Api:
 
     def trigger(self, dag_id: str) -> None:
         """Start the run of a DAG."""
-        self.post(f"{self.url}/api/v2/dags/{dag_id}/dagRuns", {"dag_run_id": _RUN, "logical_date": None})
+        self.send(f"{self.url}/api/v2/dags/{dag_id}/dagRuns", {"dag_run_id": _RUN, "logical_date": None})
+
+    def pause(self, dag_id: str, *, is_paused: bool) -> None:
+        """Keep the runs of a DAG from being scheduled, or let them."""
+        self.send(f"{self.url}/api/v2/dags/{dag_id}", {"is_paused": is_paused}, "PATCH")
 
     def task(self, dag_id: str, task_id: str) -> dict[str, Any]:
         """Return the task instance."""
@@ -170,10 +179,12 @@ class Api:
                 raise Failed(f"{dag_id}/{task_id} is {found}, and not {state} after {_PATIENCE_SECONDS} s")
             time.sleep(0.5)
 
-    def post(self, url: str, body: object) -> None:
+    def send(self, url: str, body: object, method: str = "POST") -> None:
         """Send JSON."""
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        with urlopen(Request(url, json.dumps(body).encode(), headers), timeout=30) as answer:
+        with urlopen(
+            Request(url, json.dumps(body).encode(), headers, method=method), timeout=_PATIENCE_SECONDS
+        ) as answer:
             answer.read()
 
 

@@ -22,7 +22,7 @@ def people(first: int, prefix: str = "+4179", count: int = 200) -> list[dict[str
         {
             "to": f"{prefix}{first + i}",
             "name": f"N{i}",
-            "customer_id": f"C-{first + i}",
+            "customer_id": f"C-{1000 + i}",
             "zone": noon if i % 3 else night,
         }
         for i in range(count)

@@ -48,12 +48,14 @@ class Approval(NamedTuple):
 def previews_of(session: Session, dag_id: str, run_id: str) -> list[Preview]:
     """Return the dry runs of a run."""
     of_run = TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id
-    shown = {ti.id: _text(value) for ti, value in session.execute(pushed("markdown").where(*of_run))}
+    shown = {ti.id: value for ti, value in session.execute(pushed("markdown").where(*of_run))}
     found = session.execute(pushed("fingerprint").where(*of_run)).all()
+    rendered = {ti.id: fields_of(session, ti) for ti, _ in found}
+    session.commit()  # an XCom backend may be slow, see metadata
     return [
-        Preview(task, _text(value), shown[ti.id])
+        Preview(task, _text(value), _text(shown[ti.id]))
         for ti, value in found
-        if ti.id in shown and (task := _quiet(ti, rendered := fields_of(session, ti), {}, rendered.get("campaign")))
+        if ti.id in shown and (task := _quiet(ti, rendered[ti.id], {}, rendered[ti.id].get("campaign")))
     ]
 
 
