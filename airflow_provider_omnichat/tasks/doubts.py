@@ -37,13 +37,13 @@ class Doubts(NamedTuple):
     settle: Callable[[Mapping[str, Settlement]], Collection[str]]
 
 
-def doubts_in_table(campaign: str, conn_id: str, table: str) -> Doubts:
+def doubts_in_table(context: Context, campaign: str, conn_id: str, table: str) -> Doubts:
     """Read those of a campaign in the SQL ledger, but for people who were forgotten."""
-    database = ledger_database(conn_id)
+    database, has_ended = ledger_database(conn_id), ended_tasks(context)
     rows = [row for row in LedgerAudit(database, table).doubts(campaign) if not row.is_forgotten]
 
     def settle(found: Mapping[str, Settlement]) -> Collection[str]:
-        with closing(LedgerAdmin(database, table)) as admin:
+        with closing(LedgerAdmin(database, table, has_ended)) as admin:
             return admin.settle(campaign, found)
 
     entries = {row.recipient: _entry(row.claimed_at, max(row.updated, row.claimed_at)) for row in rows}
