@@ -96,6 +96,19 @@ def test_each_of_them_has_its_reason_in_counts_log_and_rows(at_sandbox, campaign
     assert found_in(tmp_path)["c6"] == (None, None)
 
 
+def test_a_preview_tells_the_claims_of_dead_tasks_from_what_is_being_sent(at_sandbox, campaign, tmp_path):
+    leave_open(tmp_path, DEAD, 0, 1)
+    leave_open(tmp_path, ALIVE, 2)
+    preview = run_task(batch(people(4), **campaign, task_id="later", dry_run=True), on_message=airflow_says)
+    assert preview.succeeded, preview.error
+    assert counts(preview) == {"unknown": 2, "duplicate": 1, "not_sent": 1}
+    assert reasons(preview) == {
+        ("unknown", "in_doubt_since_earlier_run"): (2, ["c0", "c1"]),
+        ("duplicate", "being_sent"): (1, ["c2"]),
+    }
+    assert found_in(tmp_path)["c0"] == (None, None)  # it only reads
+
+
 def test_max_unknown_ratio_is_of_all_that_the_campaign_has_sent(at_sandbox, campaign):
     at_sandbox.script("drop-after")
     assert run_task(batch(people(20), max_unknown_ratio=0.05, **campaign)).succeeded

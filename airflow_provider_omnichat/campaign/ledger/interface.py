@@ -89,6 +89,7 @@ class Entry(NamedTuple):
     :param settlement: who settled it, if it was in doubt; *reason* is then that of the doubt.
     :param claimed_at: when it was claimed, at the earliest; None if the ledger does not keep it.
     :param owner: the task instance that claimed it; empty if the ledger does not keep it.
+    :param is_over: whether the claim is open and its try has ended, so that the invite is in doubt.
     """
 
     outcome: Outcome | None
@@ -100,6 +101,7 @@ class Entry(NamedTuple):
     settlement: Settlement | None = None
     claimed_at: datetime | None = None
     owner: str = ""
+    is_over: bool = False
 
     @classmethod
     def now(
