@@ -58,7 +58,8 @@ class LookUp:
         if len(found) != 1:
             return None
         (message,) = found.values()
-        why = f"found in the vendor's SMS log, sent at {message.sent_at:%Y-%m-%d %H:%M:%S} UTC"
+        # Not as 2026-11-30 23:06, which pages would mask as a phone number.
+        why = f"found in the vendor's SMS log, sent at {message.sent_at:%H:%M:%S} UTC on {message.sent_at:%d %B %Y}"
         return Settlement(was_sent=True, by=_BY, why=why, at=datetime.now(UTC), answer=_answer_of(message))
 
 
