@@ -135,6 +135,9 @@ class Course:
         """
         with Step(f"{share:4.0%} Killed: {name}") as step:
             self._wait_until_accepted(share, step)
+            if self._judge.runs_ended(RUNS):
+                step.says = "not done: a short list is over before"
+                return
             event = self._judge.note(f"killed for {away_seconds:g} s: {name}")
             self._processes.kill(name)
             if name != self._judge.ledger.name:
