@@ -15,9 +15,9 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.model.rows import Result
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.campaign.results.files import ResultFiles
 from airflow_provider_omnichat.sandbox import Sandbox
 from benchmarks.airflow_home import BenchmarkAirflow

@@ -39,8 +39,19 @@ settings.register_profile("omnichat", deadline=None, suppress_health_check=[Heal
 settings.load_profile("omnichat")
 
 
+# One driver for each server is enough for `make test`; these are left to `make test-all`.
+OTHER_DRIVERS = {"psycopg", "MySQLdb"}
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest: the tests of a real Airflow, of which one process of pytest starts one for all."""
+    for item in items:
+        values = (
+            item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+        )
+        if OTHER_DRIVERS & {value for value in values if isinstance(value, str)}:
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: item.get_closest_marker("airflow") is None)
 
 

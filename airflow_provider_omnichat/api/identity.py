@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import NewType
@@ -78,3 +79,17 @@ def can_be(number: str, said: object) -> bool:
         return True
     national = digits.lstrip("0")  # without the country code
     return not text.startswith(("+", "00")) and len(national) >= _SHORTEST_NUMBER and number.endswith(national)
+
+
+def recipient_key(campaign: str, number: str) -> str:
+    """Return the :func:`identity_key` of a number in international format (digits only), in either of its writings."""
+    return identity_key(campaign, identity_of(number))
+
+
+def identity_key(campaign: str, identity: Identity) -> str:
+    """
+    Return the name under which a ledger knows a recipient: 32 hexadecimal digits, so that it stores no number.
+
+    A hash of a phone number can be found again by trying all numbers; it is a pseudonym and not anonymous.
+    """
+    return hashlib.blake2b(f"{campaign}\n{identity}".encode(), digest_size=16).hexdigest()

@@ -12,6 +12,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from itertools import chain
 
+from airflow_provider_omnichat.api.identity import identity_of
 from airflow_provider_omnichat.api.outcomes import label_of
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
@@ -19,7 +20,6 @@ from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, CampaignSum
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
 from airflow_provider_omnichat.campaign.ledger.settle import SHORTEST_WHY
 from airflow_provider_omnichat.campaign.ledger.sql_table import SqlTable
-from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
 from airflow_provider_omnichat.campaign.results.format import csv_line, one_line
 from airflow_provider_omnichat.campaign.results.table import ResultSchema

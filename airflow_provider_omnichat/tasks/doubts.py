@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS, doubts_in_store, settle_in_store
 from airflow_provider_omnichat.campaign.model.field_values import value_in
 from airflow_provider_omnichat.campaign.model.rows import Row
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.campaign.phone.number import checked_region, normalise_number
 from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
 from airflow_provider_omnichat.hooks.airflow_api import RemoteStateStore, airflow_client

@@ -10,12 +10,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.api.errors import InviteRejectedError, InviteUnknownError, SendError
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_text, mask_number, scrub
 from airflow_provider_omnichat.api.wire import HttpResponse, error_of_http_status, read_invite_response
 from airflow_provider_omnichat.campaign.ledger.interface import Entry, LedgerError
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.example_invite import INVITE, MESSAGE, NUMBER
 from tests.support.reasons import why
 from tests.support.wire_server import ACCEPTED

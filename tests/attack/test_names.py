@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.campaign.ledger.task_state_format import journal_name
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.campaign.sql.values import stored_name
 from airflow_provider_omnichat.tasks.ledger import with_resend_key
 from airflow_provider_omnichat.tasks.places import folder_names

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
-from airflow_provider_omnichat.campaign.model.storage_error import StorageError
+from airflow_provider_omnichat.campaign.model.place import StorageError
 from airflow_provider_omnichat.campaign.results.table import ResultTable
 from airflow_provider_omnichat.cli.__main__ import main
 from airflow_provider_omnichat.hooks.databases import ledger_database, result_database

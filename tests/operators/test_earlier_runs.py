@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.sandbox import Sandbox, Settings
 from tests.support.airflow_harness import run_task
 from tests.support.airflow_versions import needs_runner

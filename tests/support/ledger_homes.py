@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
@@ -16,7 +17,6 @@ from airflow_provider_omnichat.campaign.ledger.retake import claim
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.task_state import StateStoreLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.reasons import why
 from tests.support.sql_servers import Target
 from tests.support.sql_spies import Spied

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.campaign.ledger.interface import Claim
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 
 CAMPAIGN = "welcome-2026"
 

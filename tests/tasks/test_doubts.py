@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.campaign.ledger.interface import Claim, Settlement
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import settle_in_store, standing_in_store
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.operators.omnichat import SettleInvitesOperator
 from airflow_provider_omnichat.sandbox import Sandbox, Settings
 from tests.support.airflow_api import AirflowApi, airflow_api

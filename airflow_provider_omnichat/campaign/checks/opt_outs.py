@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError, OmnichatError
+from airflow_provider_omnichat.api.identity import identity_of
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import is_address, is_path
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.model.field_values import is_blank, key_text, value_in
 from airflow_provider_omnichat.campaign.model.names import TwoColumnsError, column_of, shown_name
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Refusal, Row
-from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
 
 _MOST_EXAMPLES = 5

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.api.identity import identity_key, identity_of
 from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
@@ -18,7 +19,6 @@ from airflow_provider_omnichat.campaign.model.field_values import key_text, valu
 from airflow_provider_omnichat.campaign.model.known_recipients import Seen
 from airflow_provider_omnichat.campaign.model.names import shown_name
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Columns, Refusal, Result, Row
-from airflow_provider_omnichat.campaign.phone.identity import identity_key, identity_of
 
 _DUPLICATE = Reason(ReasonCode.DUPLICATE_IN_LIST, "the same number appears earlier in this list")
 

@@ -17,10 +17,9 @@ from typing import ParamSpec, TypeVar, cast
 from airflow_provider_omnichat.campaign.engine.progress import Log
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CountingLedger
 from airflow_provider_omnichat.campaign.ledger.interface import Ledger
-from airflow_provider_omnichat.campaign.model.place import Place
+from airflow_provider_omnichat.campaign.model.place import Place, StorageError
 from airflow_provider_omnichat.campaign.model.rows import Result
 from airflow_provider_omnichat.campaign.model.sentences import sentences
-from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 
 P = ParamSpec("P")
 T = TypeVar("T")

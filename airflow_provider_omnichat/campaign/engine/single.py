@@ -12,6 +12,7 @@ from airflow_provider_omnichat.api.errors import (
     InviteUnknownError,
     SendError,
 )
+from airflow_provider_omnichat.api.identity import identity_key, identity_of
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer, Status
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
@@ -28,7 +29,6 @@ from airflow_provider_omnichat.campaign.ledger.retake import (
 )
 from airflow_provider_omnichat.campaign.ledger.settle import settled
 from airflow_provider_omnichat.campaign.model.sentences import sentences
-from airflow_provider_omnichat.campaign.phone.identity import identity_key, identity_of
 
 SHOWN_AS = {
     ReasonCode.ACCEPTED_EARLIER: Outcome.DUPLICATE,

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow_provider_omnichat.api.identity import identity_of, recipient_key
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import NEVER_ENDED
 from airflow_provider_omnichat.campaign.ledger.settle import OPEN_CLAIM_MINUTES, settle_each, undone
@@ -18,7 +19,6 @@ from airflow_provider_omnichat.campaign.ledger.sql_table import (
     SETTLED_COLUMNS,
     SqlTable,
 )
-from airflow_provider_omnichat.campaign.phone.identity import identity_of, recipient_key
 from airflow_provider_omnichat.campaign.sql.drivers import row_values
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession
 from airflow_provider_omnichat.campaign.sql.values import moment, stamp, storable, stored_name

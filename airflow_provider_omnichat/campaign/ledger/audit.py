@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
+from airflow_provider_omnichat.api.identity import identity_of
 from airflow_provider_omnichat.campaign.ledger.admin import forgotten_name
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.sql_table import COLUMNS, DEFAULT_TABLE, FORGOTTEN, SqlTable
-from airflow_provider_omnichat.campaign.phone.identity import identity_of
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, select
 from airflow_provider_omnichat.campaign.sql.values import contains, moment, stamp, stored_name
 

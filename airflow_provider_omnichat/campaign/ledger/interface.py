@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, Protocol
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
+from airflow_provider_omnichat.campaign.model.place import StorageError
 from airflow_provider_omnichat.campaign.model.rows import Candidate
-from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 
 CERTAINLY_NOT_SENT: frozenset[Outcome | None] = frozenset({Outcome.NOT_SENT, Outcome.HELD})
 """Outcomes after which a later try sends: the vendor certainly did not take these."""
@@ -30,7 +30,7 @@ class Claim(NamedTuple):
     """
     What is about to be sent.
 
-    :param recipient: the :func:`~airflow_provider_omnichat.campaign.phone.identity.identity_key`, under which entries
+    :param recipient: the :func:`~airflow_provider_omnichat.api.identity.identity_key`, under which entries
         are found and recorded.
     :param identity: the number by which the person is known; only a ledger in the user's own database keeps it.
     :param key: the user's name of the row, such as a customer id; kept where the number is.

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import shown_address
 from airflow_provider_omnichat.campaign.model.delivery import Deliveries
@@ -14,6 +15,19 @@ from airflow_provider_omnichat.campaign.model.rows import Result
 
 DECIDED: frozenset[Outcome] = frozenset({Outcome.ACCEPTED, Outcome.REJECTED})
 """Outcomes that stand. A row with any other is written again by each try, and the newest one counts."""
+
+
+class StorageError(OmnichatError):
+    """
+    Records cannot be read or written: the ledger, a table or files of results.
+
+    :param is_outage: it may be over in a moment, such as the restart of a database; then the same call can be made
+        again, whether or not the first one arrived.
+    """
+
+    def __init__(self, text: str, *, is_outage: bool = False) -> None:
+        super().__init__(text)
+        self.is_outage = is_outage
 
 
 class PlaceError(PageError):

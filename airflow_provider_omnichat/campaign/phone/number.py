@@ -9,8 +9,8 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberType, ValidationResult
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
+from airflow_provider_omnichat.api.identity import in_use
 from airflow_provider_omnichat.api.reasons import ReasonCode
-from airflow_provider_omnichat.campaign.phone.identity import in_use
 from airflow_provider_omnichat.campaign.phone.ready_number import AND_ANOTHER, ready_digits
 from airflow_provider_omnichat.campaign.phone.written import invalid_number, more_than_one, plain_text
 

@@ -9,7 +9,7 @@ from functools import cache
 import phonenumbers
 from phonenumbers import PhoneMetadata
 
-from airflow_provider_omnichat.campaign.phone.identity import in_use
+from airflow_provider_omnichat.api.identity import in_use
 from airflow_provider_omnichat.campaign.phone.location import country_code_of
 
 # A number, and the end of another: 0664/1234567-68.

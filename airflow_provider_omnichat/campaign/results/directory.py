@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from airflow_provider_omnichat.api.privacy import scrub, secrets_in, shown_address
-from airflow_provider_omnichat.campaign.model.storage_error import StorageError
+from airflow_provider_omnichat.campaign.model.place import StorageError
 
 # Failures that last; any other of a disk, a network or a storage may pass.
 _LASTING = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)

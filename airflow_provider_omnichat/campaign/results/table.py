@@ -22,9 +22,8 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.model.delivery import Deliveries
 from airflow_provider_omnichat.campaign.model.known_recipients import KnownOutcomes
 from airflow_provider_omnichat.campaign.model.pages import Page, PageQuery
-from airflow_provider_omnichat.campaign.model.place import DECIDED, Place, PlaceError
+from airflow_provider_omnichat.campaign.model.place import DECIDED, Place, PlaceError, StorageError
 from airflow_provider_omnichat.campaign.model.rows import Result
-from airflow_provider_omnichat.campaign.model.storage_error import StorageError
 from airflow_provider_omnichat.campaign.results.table_pages import page_of
 from airflow_provider_omnichat.campaign.sql.delivery import SqlDeliveries
 from airflow_provider_omnichat.campaign.sql.drivers import row_values

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_omnichat.api.outcomes import Delivery
 from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
-from airflow_provider_omnichat.campaign.model.storage_error import StorageError
+from airflow_provider_omnichat.campaign.model.place import StorageError
 from airflow_provider_omnichat.campaign.sql.drivers import row_values
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession
 from airflow_provider_omnichat.campaign.sql.values import moment, stamp, storable

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from airflow_provider_omnichat.api.errors import OmnichatError
-from airflow_provider_omnichat.campaign.model.storage_error import StorageError
+from airflow_provider_omnichat.campaign.model.place import StorageError
 from airflow_provider_omnichat.campaign.sql.drivers import (
     advice_on_sqlite,
     failure_name,

@@ -15,7 +15,7 @@ from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.api_fastapi.logging.decorators import action_logging
 from airflow.models.log import Log
-from fastapi import Depends, FastAPI, HTTPException, Request, Response, status
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
@@ -82,7 +82,9 @@ def create_app() -> FastAPI:
     app.add_exception_handler(PageError, pages.unreadable)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _misread)
-    for kind in (AttributeError, TypeError, SQLAlchemyError):  # raised by tables that a newer Airflow has changed
+    # What a newer Airflow has changed can raise almost anything.
+    changed = (AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError, SQLAlchemyError)
+    for kind in changed:
         app.add_exception_handler(kind, _unknown_tables)
     return app
 
@@ -103,8 +105,7 @@ async def _refused(request: Request, error: Any) -> Response:
     """Answer programs as Airflow does, and show people a page."""
     if "text/html" not in request.headers.get("accept", ""):
         return await http_exception_handler(request, error)
-    is_out = error.status_code == status.HTTP_401_UNAUTHORIZED
-    why = "Your session has ended: reload Airflow to log in" if is_out else error.detail
+    why = "Your session has ended: reload Airflow to log in" if error.status_code == 401 else error.detail
     response = pages.unreadable(request, PageError(why))
     response.status_code = error.status_code
     return response

@@ -10,11 +10,11 @@ from typing import NamedTuple
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS, StateDoubt, doubts_in_store
 from airflow_provider_omnichat.campaign.model.pages import PageError, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.model.place import Place
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.databases import ledger_database
 from airflow_provider_omnichat.plugins.invites.access import reference_of
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
@@ -100,9 +100,8 @@ def _of_table(task: SendingTask, conn_id: str) -> Iterator[ShownDoubt]:
 
 
 def _of_store(session: Session, task: SendingTask) -> Iterator[StateDoubt]:
-    for doubt in doubts_in_store(ServerSideStore(session, task), task.progress.campaign):
-        if not (doubt.is_open and task.is_at_work):  # else it is being sent
-            yield doubt
+    found = doubts_in_store(ServerSideStore(session, task), task.progress.campaign)
+    yield from (doubt for doubt in found if not (doubt.is_open and task.is_at_work))  # else it is being sent
 
 
 def _shown(task: SendingTask, place: Place, doubts: Sequence[ShownDoubt | StateDoubt]) -> list[ShownDoubt]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.errors import OmnichatError
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
@@ -15,7 +16,6 @@ from airflow_provider_omnichat.campaign.ledger.retake import described
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS, standing_in_store
 from airflow_provider_omnichat.campaign.model.pages import Page, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.model.place import Place, UnwrittenPlace
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.hooks.databases import ledger_database
 from airflow_provider_omnichat.plugins.invites.access import reference_of
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
@@ -48,9 +48,7 @@ class SettledPlace(UnwrittenPlace):
     sorts = False
 
     def __init__(self, place: Place, campaign: str, settled: Mapping[str, Settlement]) -> None:
-        self._place = place
-        self._campaign = campaign
-        self._settled = settled
+        self._place, self._campaign, self._settled = place, campaign, settled
         self.location, self.sorts, self.lists = place.location, place.sorts, place.lists
 
     def page(self, query: PageQuery) -> Page:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
@@ -21,7 +22,6 @@ from airflow_provider_omnichat.campaign.ledger.interface import (
     Settlement,
 )
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.ledger_homes import accepted
 from tests.support.sql_servers import Target, postgresql
 

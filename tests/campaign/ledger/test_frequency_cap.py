@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.preview_campaign import lookup_in
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger, FrequencyCap
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.model.rows import Candidate
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.reasons import why
 from tests.support.row_checks import check
 from tests.support.sql_servers import Target

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_omnichat.api.errors import InviteUnknownError
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.ledger_homes import Home
 
 NUMBERS = [f"4179302{i:04d}" for i in range(4)]

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.outcomes import Delivery, Outcome
 from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
@@ -17,7 +18,6 @@ from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.model.delivery import FinalStatus
 from airflow_provider_omnichat.campaign.model.pages import Order, PageError, PageQuery
 from airflow_provider_omnichat.campaign.model.place import PlaceError
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.ledger_homes import accepted
 from tests.support.reasons import why
 from tests.support.row_pages import paged

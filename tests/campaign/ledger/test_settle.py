@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_omnichat.api.errors import InviteNotSentError
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
@@ -23,7 +24,6 @@ from airflow_provider_omnichat.campaign.ledger.interface import (
 )
 from airflow_provider_omnichat.campaign.ledger.settle import settled
 from airflow_provider_omnichat.campaign.model.rows import Candidate
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.ledger_homes import Home, accepted
 
 NOW = datetime(2026, 11, 27, 20, 30, tzinfo=UTC)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
@@ -21,7 +22,6 @@ from airflow_provider_omnichat.campaign.ledger.interface import (
 )
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.sql_table import SqlTable
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.reasons import why
 from tests.support.sql_claims import CAMPAIGN, answer_of, claims_of
 from tests.support.sql_servers import Target

@@ -191,7 +191,9 @@ class TestKilled:
         assert len(taken) == claimed
         assert all(entry.outcome is None and entry.same_task for entry in taken.values())
 
-    @pytest.mark.parametrize("after", [0.0, 0.02, 0.07])
+    @pytest.mark.parametrize(
+        "after", [pytest.param(0.0, marks=pytest.mark.slow), 0.02, pytest.param(0.07, marks=pytest.mark.slow)]
+    )
     def test_nothing_that_a_killed_task_claimed_is_lost(self, target: Target, table: str, after: float) -> None:
         told = self.killed(target, table, "at random", after)
         claims = claims_of(6000)

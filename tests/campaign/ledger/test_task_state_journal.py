@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger import task_state_format
@@ -14,7 +15,6 @@ from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SE
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import doubts_in_store
 from airflow_provider_omnichat.campaign.ledger.task_state_format import CHUNK_INVITES
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from tests.support.reasons import why
 from tests.support.state_store import ListedStore, Store
 

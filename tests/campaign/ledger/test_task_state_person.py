@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_omnichat.api.identity import identity_of
 from airflow_provider_omnichat.campaign.ledger.interface import Claim
 from airflow_provider_omnichat.campaign.ledger.task_state import Person
-from airflow_provider_omnichat.campaign.phone.identity import identity_of
 
 NUMBER = identity_of("41790000017")
 AT = datetime(2026, 3, 4, 10, 15, tzinfo=UTC)

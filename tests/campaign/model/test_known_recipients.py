@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.model.known_recipients import KnownOutcomes, Seen, entry_in
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 
 
 def test_each_is_new_once() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_omnichat.campaign.phone.identity import identity_of, in_use, recipient_key
+from airflow_provider_omnichat.api.identity import identity_of, in_use, recipient_key
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
 
 TWO_WRITINGS = [

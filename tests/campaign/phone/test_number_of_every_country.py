@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy import float32
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
-from airflow_provider_omnichat.campaign.phone.identity import identity_of
+from airflow_provider_omnichat.api.identity import identity_of
 from airflow_provider_omnichat.campaign.phone.number import normalise_number
 
 T = TypeVar("T")

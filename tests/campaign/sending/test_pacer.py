@@ -93,7 +93,9 @@ def test_tasks_that_share_a_limit_share_it_fairly(limit, apart, seed):
 
 
 @pytest.mark.parametrize("retry_after", [None, 1.0])
-@pytest.mark.parametrize("share", [0.01, 0.03, 0.05])
+@pytest.mark.parametrize(
+    "share", [pytest.param(0.01, marks=pytest.mark.slow), 0.03, pytest.param(0.05, marks=pytest.mark.slow)]
+)
 def test_refusals_by_chance_do_not_slow_down(share, retry_after):
     async def main():
         task = Task(by_chance(share, retry_after), workers=FEW_WORKERS)

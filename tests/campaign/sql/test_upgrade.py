@@ -15,7 +15,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry
 from airflow_provider_omnichat.campaign.model.pages import PageError, PageQuery
-from airflow_provider_omnichat.campaign.model.storage_error import StorageError
+from airflow_provider_omnichat.campaign.model.place import StorageError
 from airflow_provider_omnichat.campaign.results.table import ResultTable
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from tests.support.folders import ROOT

@@ -68,7 +68,6 @@ def test_earlier_tries_have_a_number_and_a_state(session: Session) -> None:
     assert metadata.earlier_tries(session, before) == []
     ti = session.scalars(select(TaskInstance).where(TaskInstance.dag_id == "tried")).one()
     ti.prepare_db_for_next_try(session)
-    ti.try_number, ti.state = 2, "running"
     session.commit()
     task = replace(before, try_number=2, state="running")
     assert [tuple(each) for each in metadata.earlier_tries(session, task)] == [(1, "failed")]

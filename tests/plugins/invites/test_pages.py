@@ -271,7 +271,16 @@ def test_what_an_earlier_try_pushed_is_not_shown(client: TestClient, session: Se
     assert not metadata.recent_tasks(session, first.end_date, ["tried"], 10).tasks
 
 
-@pytest.mark.parametrize("error", [AttributeError("map_index"), OperationalError("SELECT 1", {}, Exception("gone"))])
+@pytest.mark.parametrize(
+    "error",
+    [
+        AttributeError("map_index"),
+        KeyError("map_index"),
+        ImportError("moved"),
+        NotImplementedError("gone"),
+        OperationalError("SELECT 1", {}, Exception("gone")),
+    ],
+)
 def test_a_database_that_answers_otherwise_than_expected_is_named_on_every_page(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS
 from airflow_provider_omnichat.campaign.model.pages import Page, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.model.place import UnwrittenPlace
-from airflow_provider_omnichat.campaign.phone.identity import recipient_key
 from airflow_provider_omnichat.plugins.invites.rows import csv_lines
 from airflow_provider_omnichat.plugins.invites.settled import SettledPlace
 
