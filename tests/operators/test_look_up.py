@@ -189,6 +189,15 @@ class TestOperator:
         assert "sms:logs:read" in str(done.error)
         assert done.xcom["return_value"] == {"campaign": "spring", "found": 0, "still_in_doubt": 1}
 
+    def test_a_mistyped_campaign_fails_and_one_of_an_empty_list_does_not(self, sandbox_of, ledger):
+        sandbox_of()
+        empty = run_task(batch([], campaign="spring", **ledger)).xcom["return_value"]
+        assert run_task(self.settling(campaign=empty, **ledger)).xcom["return_value"]["still_in_doubt"] == 0
+        run_task(batch(people(1), campaign="spring", **ledger))
+        done = run_task(self.settling(campaign="Spring", **ledger))
+        assert done.state == "failed"
+        assert "has no invite of campaign 'Spring'; check its name" in str(done.error)
+
     @pytest.mark.parametrize("wrong", [{}, {"campaign": None}, ["spring"], 7.5])
     def test_what_names_no_campaign_is_refused(self, sandbox_of, ledger, wrong):
         sandbox_of()

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from airflow_provider_omnichat.api.outcomes import Delivery
 from airflow_provider_omnichat.plugins.invites.metadata import fields_of, pushed
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 
@@ -83,7 +84,9 @@ def follower_of(session: Session, dag_id: str, run_id: str, task_id: str, map_in
     row = session.execute(pushed("return_value").where(TaskInstance.id == found[0].id)).first()
     returned = row[1] if row and isinstance(row[1], Mapping) else {}
     names = (returned.get("campaign"), rendered.get("campaign"), rendered.get("invites"))
-    return _quiet(found[0], rendered, {key: each for key, each in returned.items() if isinstance(each, int)}, *names)
+    # A database may have changed their order.
+    counts = {name: each for name in (*Delivery, *returned) if isinstance(each := returned.get(name), int)}
+    return _quiet(found[0], rendered, counts, *names)
 
 
 def _quiet(ti: TaskInstance, rendered: Mapping[str, Any], counts: Mapping[str, int], *names: Any) -> SendingTask | None:
