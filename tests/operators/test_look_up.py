@@ -191,9 +191,9 @@ class TestOperator:
 
     def test_a_mistyped_campaign_fails_and_one_of_an_empty_list_does_not(self, sandbox_of, ledger):
         sandbox_of()
-        empty = run_task(batch([], campaign="spring", **ledger)).xcom["return_value"]
-        assert run_task(self.settling(campaign=empty, **ledger)).xcom["return_value"]["still_in_doubt"] == 0
         run_task(batch(people(1), campaign="spring", **ledger))
+        empty = run_task(batch([], campaign="summer", **ledger)).xcom["return_value"]
+        assert run_task(self.settling(campaign=empty, **ledger)).xcom["return_value"]["still_in_doubt"] == 0
         done = run_task(self.settling(campaign="Spring", **ledger))
         assert done.state == "failed"
         assert "has no invite of campaign 'Spring'; check its name" in str(done.error)
