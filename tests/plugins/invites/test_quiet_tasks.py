@@ -8,19 +8,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.api_fastapi.app import create_auth_manager
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.api_fastapi.core_api.security import get_user
-from fastapi.testclient import TestClient
-from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.campaign.preview.markdown import markdown_of
 from airflow_provider_omnichat.campaign.preview.statistics import Preview as Statistics
-from airflow_provider_omnichat.plugins.invites import access, app
+from airflow_provider_omnichat.plugins.invites import access
 from tests.support.metadata_database import DATABASES, SENT_AT, add_question, add_task, metadata_database
 
 if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
     from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
 
 HOSTILE = "<script>alert(1)</script> [a](javascript:alert(1)) ![b](http://x/y) <http://x> **bold** \"'"
 MARKDOWN = "## Dry run: nothing was sent\n\n**3** people\n\n| A | B |\n| --- | --- |\n| 1 | 2 |\n\n> Hi Ada\n"
@@ -33,20 +30,6 @@ FOLLOWER = {"omnichat_conn_id": "c", "ledger_table": "t"}
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     with metadata_database(request.param) as engine:
         yield engine
-
-
-@pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    with Session(engine) as session:
-        yield session
-
-
-@pytest.fixture
-def client(engine: Engine) -> TestClient:
-    create_auth_manager()
-    made = app.create_app()
-    made.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="anna", role="ADMIN")
-    return TestClient(made)
 
 
 def tab(client: TestClient, dag_id: str, task_id: str, **more: str) -> str:
