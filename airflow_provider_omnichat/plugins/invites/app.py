@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from airflow import __version__ as airflow_version
 from airflow.api_fastapi.common.db.common import SessionDep
@@ -46,6 +46,7 @@ from airflow_provider_omnichat.plugins.invites.settling import InviteBody, NotSe
 from airflow_provider_omnichat.plugins.invites.standing import as_they_stand, forget_recent
 
 _log = logging.getLogger(__name__)
+Part = Literal["", "live", "state"]  # of a page; see pages.one_task
 _MOST_CAMPAIGNS = 200
 _MOST_FOLLOWED = 20
 _WHY = f"Say how you know, in {SHORTEST_WHY} to 200 letters: it is kept, and nobody can ask you later"
@@ -145,7 +146,7 @@ def show_task(
     run_id: str,
     task_id: str,
     map_index: str = "",
-    part: str = "",
+    part: Part = "",
 ) -> HTMLResponse:
     """Show a task instance, or all instances of a mapped task."""
     index = _map_index(map_index)
@@ -187,7 +188,7 @@ def _followed(session: SessionDep, user: GetUserDep, follower: SendingTask) -> S
     return own
 
 
-def show_run(session: SessionDep, dag_id: str, run_id: str, part: str = "") -> HTMLResponse:
+def show_run(session: SessionDep, dag_id: str, run_id: str, part: Part = "") -> HTMLResponse:
     """Show all sending tasks of a run."""
     tasks = tasks_of_run(session, dag_id, run_id)
     if not tasks:
@@ -203,7 +204,7 @@ def _now(session: SessionDep, tasks: Sequence[SendingTask], part: str) -> Sequen
 Wanted = Annotated[CampaignsWanted, Depends()]
 
 
-def show_campaigns(session: SessionDep, user: GetUserDep, wanted: Wanted, part: str = "") -> HTMLResponse:
+def show_campaigns(session: SessionDep, user: GetUserDep, wanted: Wanted, part: Part = "") -> HTMLResponse:
     """Show the campaigns of the last days, of the DAGs that the user may see."""
     recent = _recent(session, user, wanted)
     return pages.campaigns(_now(session, recent.tasks, part), wanted, part, are_more=recent.are_more)

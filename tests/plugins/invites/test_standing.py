@@ -165,6 +165,8 @@ def test_a_ledger_that_cannot_be_read_is_named(client: TestClient, session: Sess
 
 def test_a_page_that_asks_whether_anything_changed_gets_no_rows(client: TestClient, session: Session) -> None:
     add_task(session, "idle", rendered={}, counts={"accepted": 1}, rows=1)
+    for page in ("task", "run", "campaigns"):
+        assert client.get(f"{address(page, 'idle')}&part=rows").status_code == 422, "no part of a page"
     whole, asked = client.get(address("task", "idle")), client.get(f"{address('task', 'idle')}&part=state")
     assert (asked.text, asked.headers["X-State"]) == ("", whole.headers["X-State"])
     assert f'data-state="{whole.headers["X-State"]}"' in whole.text
