@@ -31,6 +31,8 @@ class Preview(NamedTuple):
     @property
     def html(self) -> Markup:
         """What it shows, as HTML."""
+        if not self.markdown:
+            return Markup("<p>This preview cannot be read: the storage of XComs has lost it, or is away.</p>")
         try:
             from markdown_it import MarkdownIt  # comes with rich, which Airflow needs
         except ImportError:
@@ -70,7 +72,7 @@ def approval_of(session: Session, task: SendingTask, fingerprint: str, *, may_se
     of_run = which.where(TaskInstance.dag_id == task.dag_id, TaskInstance.run_id == task.run_id)
     asked = session.execute(of_run.order_by(HITLDetail.created_at)).all() if may_see else []
     shown = preview.markdown.strip() if preview else fingerprint
-    return Approval(fingerprint, preview, [(each, shown in (each.body or "")) for each in asked])
+    return Approval(fingerprint, preview, [(each, bool(shown) and shown in (each.body or "")) for each in asked])
 
 
 def follower_of(session: Session, dag_id: str, run_id: str, task_id: str, map_index: int | None) -> SendingTask | None:

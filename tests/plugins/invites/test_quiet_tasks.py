@@ -89,6 +89,14 @@ def test_who_approved_a_list_is_on_its_tab_and_on_the_dry_runs(client: TestClien
     assert "tasks/preview/plugin/invites" in tab(client, "asked", "send")
 
 
+def test_nobody_was_shown_a_preview_that_cannot_be_read(client: TestClient, session: Session) -> None:
+    dry_run(session, "lost", markdown="")
+    add_question(session, add_task(session, "lost", "approve", xcoms={}), "Another list", **APPROVED)
+    text = said(tab(client, "lost", "preview"))
+    assert "approve , which showed something else: Approve by Grace" in text
+    assert "This preview cannot be read: the storage of XComs has lost it, or is away." in text
+
+
 def test_answers_are_shown_to_who_may_see_them(
     client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
