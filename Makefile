@@ -65,7 +65,7 @@ proof-million: $(READY) ## a million rows from PostgreSQL: dry, and sent (PROOF_
 	@touch $@
 
 # Needs redis-server and PostgreSQL. OUTAGE_ARGS="--invites 2000" is a quick look.
-proof-outage: .outage/env/.ready ## 20,000 invites by Celery, Redis and PostgreSQL: a worker is killed, the ledger goes away for 4 s
+proof-outage: .outage/env/.ready ## 100,000 invites by Celery at 2,000/s, two runs at once: a worker, the API server, the ledger, Redis and the vendor are killed
 	@.outage/env/bin/python tools/outage.py $(OUTAGE_ARGS)
 
 # Drawn by ATTACK_SEED (1), so many times as usual as ATTACK_TIMES says (1).

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -39,9 +39,10 @@ def lock(path: Path) -> Iterator[None]:
         yield
 
 
-def get_json(url: str, token: str | None = None) -> Any:
-    """Ask a server on this machine, past any proxy."""
-    request = Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+def get_json(url: str, token: str | None = None, body: Any = None) -> Any:
+    """Ask a server on this machine, past any proxy; with a body, as a POST."""
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    request = Request(url, None if body is None else json.dumps(body).encode(), headers)
     with _direct.open(request, timeout=10) as answer:
         return json.load(answer)
 
@@ -123,8 +124,16 @@ class _Process:
 
 @dataclass
 class Processes:
-    """The programs that were started; leaving the ``with`` block stops them, however it is left."""
+    """
+    The programs that were started; leaving the ``with`` block stops them, however it is left.
 
+    :param tick: called again and again in every wait.
+    :param restarts: starts a program again that has ended by itself, by its name, as an operating system does.
+    """
+
+    tick: Callable[[], None] = lambda: None
+    restarts: dict[str, Callable[[], None]] = field(default_factory=dict)
+    restarted: list[str] = field(default_factory=list)
     _running: list[_Process] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -170,11 +179,23 @@ class Processes:
         self._running.append(_Process(name, popen, log))
         return popen
 
-    def end(self, popen: subprocess.Popen[bytes], number: signal.Signals) -> None:
-        """Send a signal to a program alone, and wait until it has ended."""
-        self._running = [process for process in self._running if process.popen is not popen]
-        popen.send_signal(number)
-        popen.wait(60)
+    def kill(self, name: str) -> None:
+        """End a program and all that it has started with SIGKILL, as when its machine goes away."""
+        import psutil  # comes with Airflow; what asks whether there is one must not fail before
+
+        process = next(process for process in self._running if process.name == name)
+        self._running.remove(process)
+        family = psutil.Process(process.popen.pid).children(recursive=True)
+        process.popen.kill()
+        for child in family:
+            with suppress(psutil.NoSuchProcess):  # it has ended with its parent
+                child.kill()
+        process.popen.wait(60)
+        psutil.wait_procs(family, timeout=10)
+
+    def pids(self) -> dict[int, str]:
+        """Return the names of the running programs by process id."""
+        return {process.popen.pid: process.name for process in self._running}
 
     def run(
         self,
@@ -210,11 +231,17 @@ class Processes:
         """
         until = time.monotonic() + timeout
         while not condition():
-            for process in self._running:
-                if process is not allowed_to_end and process.popen.poll() is not None:
+            for process in list(self._running):
+                if process is allowed_to_end or process.popen.poll() is None:
+                    continue
+                if process.name not in self.restarts:
                     raise Failed(_last_words(process))
+                self._running.remove(process)
+                self.restarted.append(process.name)
+                self.restarts[process.name]()
             if time.monotonic() > until:
                 raise Failed(f"Nothing for {timeout:.0f} s.\n" + "\n".join(map(_last_words, self._running)))
+            self.tick()
             tick()
             time.sleep(0.1)
 

@@ -1,13 +1,14 @@
 """
-Shows what a killed worker and an outage of the ledger leave behind, with Celery, Redis and PostgreSQL.
+Shows what kills and outages leave behind, with Celery, Redis and PostgreSQL.
 
-    make proof-outage                                       20,000 invites
+    make proof-outage                                       100,000 invites
     make proof-outage OUTAGE_ARGS="--invites 2000"          a quick look
     make proof-outage OUTAGE_ARGS="--code ../before"        with the provider of another checkout
 
-The server takes 150 invites a second, and fails now and then. When a fifth is accepted, one of the two workers is
-killed, and started again; when half is, PostgreSQL with the ledger is stopped for four seconds.
-Logs are in .outage/run.
+Eight mapped tasks on two workers send one list to an account that takes 2,000 invites a second, refuses a few and
+breaks a connection now and then. Meanwhile the DAG is triggered again, a worker, Airflow's API server, the PostgreSQL
+of the ledger and Redis are killed and started again, and the vendor is away for 20 seconds. Ends with 1 if a promise
+was broken, with 2 if a kill left more in doubt than it should. Logs are in .outage/run.
 """
 
 from __future__ import annotations
@@ -17,27 +18,42 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from types import FrameType
 
-from demo_processes import Failed, Processes, SandboxAddress, Step, lock, start_sandbox
-from outage_services import CeleryAirflow, PostgreSQL, database_home, ledger_connection, program
+from demo_processes import Failed, Processes, Step, lock
+from outage_measures import Measures, Outbox
+from outage_services import (
+    CeleryAirflow,
+    PostgreSQL,
+    Redis,
+    Vendor,
+    database_home,
+    ledger_connection,
+    program,
+    worker_name,
+)
 from outage_table import Judge
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-FAULTS = ("429-retry-after:0.03:1", "503-retry-after:0.02:1", "drop-before:0.0035", "drop-after:0.0035")
-SEED = 11
-ALLOWED_PER_SECOND = 150
-KILL_AT_SHARE = 0.2
-OUTAGE_AT_SHARE = 0.5
-WORKER_AWAY_SECONDS = 2
-LEDGER_AWAY_SECONDS = 4
+VENDOR = (
+    *("--rate-limit=2000", "--latency=0.02-0.06", "--seed=11"),
+    *("--fault=429-retry-after:0.01:1", "--fault=503-retry-after:0.01:1"),
+    *("--fault=drop-before:0.0002", "--fault=drop-after:0.0002"),
+)
+CONNECTIONS = 32
+AWAY_SECONDS = 4
+VENDOR_AWAY_SECONDS = 20
+HEARTBEAT_TIMEOUT_SECONDS = 60
+MOST_SECONDS = 3600
+RUNS = 2
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--invites", type=int, default=20_000, metavar="N", help="how many people (default 20000)")
+    parser.add_argument("--invites", type=int, default=100_000, metavar="N", help="how many people (default 100000)")
     parser.add_argument("--code", type=Path, default=REPOSITORY, metavar="DIR", help="a checkout with the provider")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop)
@@ -61,57 +77,96 @@ def run(processes: Processes, work: Path, databases: Path, invites: int, code: P
     people = work / "people.csv"
     rows = (f"+4179{3_000_000 + position},Person {position}\n" for position in range(invites))
     people.write_text("to,name\n" + "".join(rows))
-    outbox = work / "outbox.jsonl"
-    with Step("Sandbox, Redis, PostgreSQL") as step:
-        sandbox_options = [f"--rate-limit={ALLOWED_PER_SECOND}", f"--outbox-file={outbox}", "--keep=10"]
-        sandbox = start_sandbox(processes, work, FAULTS, SEED, 0, *sandbox_options)
+    with Step("Sandbox, Redis, PostgreSQL"):
+        vendor = Vendor(processes, work, VENDOR)
+        vendor.start()
+        redis = Redis(processes, work)
         metadata = PostgreSQL("metadata", processes, work, databases)
         ledger = PostgreSQL("ledger", processes, work, databases)
-        airflow = CeleryAirflow(processes, work, metadata, code)
-        airflow.environment |= {
-            "AIRFLOW_CONN_OMNICHAT_DEFAULT": sandbox.airflow_connection,
-            "AIRFLOW_CONN_LEDGER": ledger_connection(ledger),
-            "OUTAGE_PEOPLE": str(people),
-        }
-        step.says = sandbox.url
-    judge = Judge(metadata, ledger, outbox, invites)
+    airflow = CeleryAirflow(processes, work, metadata, redis, code, HEARTBEAT_TIMEOUT_SECONDS)
+    airflow.environment |= {
+        "AIRFLOW_CONN_OMNICHAT_DEFAULT": vendor.connection,
+        "AIRFLOW_CONN_LEDGER": ledger_connection(ledger),
+        "OUTAGE_PEOPLE": str(people),
+        "OUTAGE_CONNECTIONS": str(CONNECTIONS),
+    }
+    measures = Measures(processes, ledger, Outbox(vendor.outbox))
+    judge = Judge(metadata, ledger, measures, invites, CONNECTIONS)
     with closing(airflow):
-        send(processes, sandbox, airflow, ledger, judge)
-    return 0 if judge.print_table() else 1
+        with Step("Airflow with two workers"):
+            airflow.start()
+        course = Course(processes, judge)
+        course.trigger(airflow, "first", 0)
+        course.trigger(airflow, "second", 0.02)
+        left = worker_name("left")
+        course.kill(left, 0.2, lambda: airflow.start_worker("left"), task="send_left")
+        course.kill(ledger.name, 0.3, ledger.start)
+        course.kill(redis.name, 0.4, redis.start)
+        course.kill(vendor.name, 0.5, vendor.start, VENDOR_AWAY_SECONDS)
+        course.kill("api-server", 0.6, airflow.start_api_server)
+        course.end()
+    verdict = judge.print_report()
+    print(f"Ended by themselves, and started again: {', '.join(processes.restarted) or 'none'}.")
+    return verdict
 
 
-def send(
-    processes: Processes, sandbox: SandboxAddress, airflow: CeleryAirflow, ledger: PostgreSQL, judge: Judge
-) -> None:
-    """Let Airflow send the campaign, and do to it what is shown."""
-    with Step("Airflow with two workers") as step:
-        airflow.start()
-        wait_until_accepted(processes, sandbox, step, 1)
-    with Step(f"The worker of send_left is killed at {KILL_AT_SHARE:.0%}") as step:
-        wait_until_accepted(processes, sandbox, step, int(KILL_AT_SHARE * judge.invites))
-        airflow.kill_worker("left")
-        step.says = f"{judge.note_kill('send_left')} claims are open"
-        time.sleep(WORKER_AWAY_SECONDS)
-        airflow.start_worker("left")
-    with Step(f"The ledger goes away at {OUTAGE_AT_SHARE:.0%}") as step:
-        wait_until_accepted(processes, sandbox, step, int(OUTAGE_AT_SHARE * judge.invites))
-        ledger.stop_at_once()
-        time.sleep(LEDGER_AWAY_SECONDS)
-        ledger.start()
-    with Step("The end") as step:
-        processes.wait_for(judge.has_ended, lambda: step.wait(progress(sandbox)), timeout=3600)
+class Course:
+    """What is done to the campaign, each when a share of the list is accepted."""
 
+    def __init__(self, processes: Processes, judge: Judge) -> None:
+        self._processes = processes
+        self._judge = judge
+        processes.tick = judge.measures.look
 
-def wait_until_accepted(processes: Processes, sandbox: SandboxAddress, step: Step, count: int) -> None:
-    """Wait until the sandbox has accepted so many."""
-    processes.wait_for(
-        lambda: sandbox.outbox(0)["totals"]["accepted"] >= count, lambda: step.wait(progress(sandbox)), timeout=1800
-    )
+    def trigger(self, airflow: CeleryAirflow, run_id: str, share: float) -> None:
+        """Trigger the DAG."""
+        with Step(f"{share:4.0%} The DAG is triggered: {run_id}") as step:
+            self._wait_until_accepted(share, step)
+            airflow.trigger(run_id, step.wait)
+            self._judge.note(f"the DAG is triggered: {run_id}")
 
+    def kill(
+        self, name: str, share: float, start: Callable[[], None], away_seconds: float = AWAY_SECONDS, task: str = ""
+    ) -> None:
+        """
+        Kill a program and start it again.
 
-def progress(sandbox: SandboxAddress) -> str:
-    """Return how many SMS the sandbox has accepted."""
-    return f"{sandbox.outbox(0)['totals']['accepted']} accepted"
+        :param task: the tasks that are killed with it.
+        """
+        with Step(f"{share:4.0%} Killed: {name}") as step:
+            self._wait_until_accepted(share, step)
+            if self._judge.runs_ended(RUNS):
+                step.says = "not done: a short list is over before"
+                return
+            event = self._judge.note(f"killed for {away_seconds:g} s: {name}")
+            self._processes.kill(name)
+            if name != self._judge.ledger.name:
+                step.says = self._judge.note_kill(event, task)
+            until = time.monotonic() + away_seconds
+            self._processes.wait_for(lambda: time.monotonic() >= until)
+            start()
+            if name == self._judge.ledger.name:
+                step.says = self._judge.note_kill(event, task)
+            self._judge.note(f"up again: {name}")
+
+    def end(self) -> None:
+        """Wait until all runs of the DAG are over."""
+        with Step("The end") as step:
+            self._processes.wait_for(
+                lambda: self._judge.runs_ended(RUNS), lambda: step.wait(self._progress()), timeout=MOST_SECONDS
+            )
+
+    def _wait_until_accepted(self, share: float, step: Step) -> None:
+        """Wait until a share of the list is accepted, and more is being sent."""
+        goal, outbox = share * self._judge.invites, self._judge.measures.outbox
+
+        def is_sending() -> bool:
+            return outbox.read() >= goal and (not goal or outbox.is_busy or self._judge.runs_ended(RUNS))
+
+        self._processes.wait_for(is_sending, lambda: step.wait(self._progress()), timeout=MOST_SECONDS)
+
+    def _progress(self) -> str:
+        return f"{self._judge.measures.outbox.read():,} accepted"
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -1,29 +1,30 @@
-"""The servers of the outage proof: two PostgreSQL, Redis, and an Airflow with two Celery workers."""
+"""The servers of the outage proof: two PostgreSQL, Redis, the vendor, and an Airflow with two Celery workers."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
-import psutil
 import psycopg2
-from demo_processes import Failed, Processes, airflow_environment
+from demo_processes import Failed, Processes, airflow_environment, get_json
+
+from airflow_provider_omnichat.sandbox.settings import Settings, airflow_connection
 
 # PostgreSQL does not run as root.
 _AS_ANOTHER_USER: dict[str, Any] = (
     {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
 )
 _INSTALL = "On Debian and Ubuntu: apt-get install postgresql redis-server"
+_START_SECONDS = 300
 QUEUES = ("left", "right")
 
 
@@ -46,12 +47,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def listens(port: int) -> bool:
+    """Return whether something takes connections at a port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 class PostgreSQL:
-    """A PostgreSQL server with durable commits, which can be stopped at once and started again."""
+    """A PostgreSQL server with durable commits."""
 
     def __init__(self, name: str, processes: Processes, work: Path, home: Path) -> None:
+        self.name = name
         self.port = free_port()
-        self._name = name
         self._processes = processes
         self._work = work
         self._home = home / name
@@ -63,14 +70,8 @@ class PostgreSQL:
         """Start it, and wait until it answers."""
         where = ["-c", "listen_addresses=127.0.0.1", "-c", f"port={self.port}", "-k", str(self._home.parent)]
         command = [program("postgres"), "-D", str(self._home), *where, "-c", "max_connections=200"]
-        self._server = self._processes.start_program(
-            self._name, command, self._work, dict(os.environ), cwd="/", **_AS_ANOTHER_USER
-        )
+        self._processes.start_program(self.name, command, self._work, dict(os.environ), cwd="/", **_AS_ANOTHER_USER)
         self._processes.wait_for(self._answers, timeout=60)
-
-    def stop_at_once(self) -> None:
-        """End it without a word to those who are connected, and without writing what is in its memory."""
-        self._processes.end(self._server, signal.SIGQUIT)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask it."""
@@ -101,6 +102,59 @@ def database_home() -> Iterator[Path]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+class Vendor:
+    """
+    The sandbox, which can be killed and started again as the same account.
+
+    :param options: more options of its command line.
+    """
+
+    name = "vendor"
+
+    def __init__(self, processes: Processes, work: Path, options: Sequence[str]) -> None:
+        self.outbox = work / "outbox.jsonl"
+        self._settings = Settings(port=free_port())
+        self.connection = airflow_connection(self._settings, self._settings.port)
+        self._processes = processes
+        self._work = work
+        self._options = options
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        settings = self._settings
+        given = {
+            "port": settings.port,
+            "user": settings.credentials.user,
+            "password": settings.credentials.password,
+            "application-key": settings.application_key,
+            "outbox-file": self.outbox,
+            "keep": 10,
+        }
+        options = [f"--{name}={value}" for name, value in given.items()]
+        command = ["airflow_provider_omnichat.sandbox", *options, *self._options]
+        self._processes.start(self.name, command, self._work, dict(os.environ))
+        self._processes.wait_for(lambda: listens(settings.port), timeout=60)
+
+
+class Redis:
+    """The broker, which writes what it is given to a file, as one in production has to."""
+
+    name = "redis"
+
+    def __init__(self, processes: Processes, work: Path) -> None:
+        self.port = free_port()
+        self._processes = processes
+        self._work = work
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        where = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._work)]
+        command = [program("redis-server"), *where, "--save", "", "--appendonly", "yes"]
+        self._processes.start_program(self.name, command, self._work, dict(os.environ))
+        self._processes.wait_for(lambda: listens(self.port), timeout=60)
+
+
 class CeleryAirflow:
     """
     An Airflow whose tasks run in two Celery workers.
@@ -108,64 +162,88 @@ class CeleryAirflow:
     :param code: a checkout, whose provider is used in place of the installed one.
     """
 
-    def __init__(self, processes: Processes, work: Path, metadata: PostgreSQL, code: Path) -> None:
+    def __init__(
+        self, processes: Processes, work: Path, metadata: PostgreSQL, redis: Redis, code: Path, heartbeat_timeout: int
+    ) -> None:
         self._processes = processes
         self._work = work
-        self._workers: dict[str, subprocess.Popen[bytes]] = {}
-        redis, port = free_port(), free_port()
-        url = f"http://127.0.0.1:{port}"
-        self.environment = airflow_environment(work, code / "tools" / "outage_dags") | {
+        self._workers = 0
+        port = free_port()
+        self._url = f"http://127.0.0.1:{port}"
+        self.environment = airflow_environment(work, Path(__file__).parent / "outage_dags") | {
             "PYTHONPATH": str(code),
-            "AIRFLOW__API__BASE_URL": url,
+            "AIRFLOW__API__BASE_URL": self._url,
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(port),
             "AIRFLOW__API__WORKERS": "1",
-            "AIRFLOW__CELERY__BROKER_URL": f"redis://127.0.0.1:{redis}/0",
-            "AIRFLOW__CELERY__RESULT_BACKEND": f"redis://127.0.0.1:{redis}/1",
-            "AIRFLOW__CELERY__WORKER_CONCURRENCY": "4",
+            "AIRFLOW__CELERY__BROKER_URL": f"redis://127.0.0.1:{redis.port}/0",
+            "AIRFLOW__CELERY__RESULT_BACKEND": f"redis://127.0.0.1:{redis.port}/1",
+            "AIRFLOW__CELERY__WORKER_CONCURRENCY": "8",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-            "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parent / "outage_dags"),
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self._url}/execution/",
             "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://owner@127.0.0.1:{metadata.port}/postgres",
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(heartbeat_timeout),
+            # A dead worker keeps the tasks that it had taken from the queue and not begun.
+            "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": str(2 * heartbeat_timeout),
+            "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
+            # Else Airflow fails a task that has waited for a slot this often, whatever its retries.
+            "AIRFLOW__SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": "100",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
         }
-        command = [program("redis-server"), "--bind", "127.0.0.1", "--port", str(redis), "--save", ""]
-        processes.start_program("redis", command, work, dict(os.environ))
 
     def start(self) -> None:
-        """Start its services; they need some seconds until they work."""
+        """Start all of it; the workers need some seconds more until they take tasks."""
         self._processes.run("db migrate", ["airflow", "db", "migrate"], self._work, self.environment)
-        for service in ("api-server", "scheduler", "dag-processor"):
-            options = ["--skip-serve-logs"] if service == "scheduler" else []
-            self._processes.start(service, ["airflow", service, *options], self._work, self.environment)
+        self._start("scheduler", ["scheduler", "--skip-serve-logs"])
+        self._start("dag-processor", ["dag-processor"])
         for queue in QUEUES:
             self.start_worker(queue)
+        self.start_api_server()
+
+    def start_api_server(self) -> None:
+        """Start the API server, and wait until it answers."""
+        self._start("api-server", ["api-server"])
+        self._processes.wait_for(lambda: self._asked("/api/v2/version") is not None, timeout=_START_SECONDS)
 
     def start_worker(self, queue: str) -> None:
         """Start the worker that takes the tasks of a queue."""
-        name = f"{queue}-{time.time_ns()}"  # Celery refuses a name that a dead worker had a moment ago
+        self._workers += 1
+        name = f"{queue}-{self._workers}"  # Celery refuses a name that a dead worker had a moment ago
         options = ["--queues", queue, "--celery-hostname", name, "--skip-serve-logs"]
         options += ["--pid", str(self._work / f"{name}.pid")]
-        command = ["airflow", "celery", "worker", *options]
-        self._workers[queue] = self._processes.start(f"worker {queue}", command, self._work, self.environment)
+        self._start(worker_name(queue), ["celery", "worker", *options], lambda: self.start_worker(queue))
 
-    def kill_worker(self, queue: str) -> None:
-        """End a worker and all that it runs with SIGKILL, as when its machine goes away."""
-        worker = self._workers.pop(queue)
-        family = psutil.Process(worker.pid).children(recursive=True)
-        self._processes.end(worker, signal.SIGKILL)
-        for process in family:
-            with suppress(psutil.NoSuchProcess):  # it has ended with its parent
-                process.kill()
-        psutil.wait_procs(family, timeout=10)
+    def trigger(self, run_id: str, tick: Callable[[], None]) -> None:
+        """Trigger the DAG, once it is there."""
+        run = {"dag_run_id": run_id, "logical_date": None}
+        path = "/api/v2/dags/outage/dagRuns"
+        self._processes.wait_for(lambda: self._asked(path, run) is not None, tick, timeout=_START_SECONDS)
 
     def close(self) -> None:
         """End the workers and their tasks, which have their own process groups and would go on."""
-        for queue, worker in list(self._workers.items()):
-            if worker.poll() is None:
-                self.kill_worker(queue)
+        for name in set(map(worker_name, QUEUES)) & set(self._processes.pids().values()):
+            self._processes.kill(name)
+
+    def _start(self, name: str, command: Sequence[str], again: Callable[[], None] | None = None) -> None:
+        # Without Redis the scheduler ends, and counts on somebody who starts it again.
+        self._processes.restarts[name] = again or (lambda: self._start(name, command))
+        self._processes.start(name, ["airflow", *command], self._work, self.environment)
+
+    def _asked(self, path: str, body: Any = None) -> Any:
+        """Return the answer of the API server; None if there is none, or it does not know what is asked for."""
+        try:
+            token = get_json(f"{self._url}/auth/token")["access_token"]
+            return get_json(f"{self._url}{path}", token, body)
+        except HTTPError as error:
+            return {} if error.code == 409 else None  # the run is there: an earlier answer was lost
+        except (OSError, ValueError):
+            return None
+
+
+def worker_name(queue: str) -> str:
+    """Return the name of the process that takes the tasks of a queue."""
+    return f"worker {queue}"
 
 
 def ledger_connection(ledger: PostgreSQL) -> str:

@@ -105,7 +105,7 @@ class Studio:
         await self.open(_tab("spring", "preview"), "nothing was sent")
         await self.draw("invites-dry-run", 1200)
         await self.page.open(f"{self.api.url}/dags/spring/runs/{_RUN}/tasks/approve/required_actions")
-        await self.page.wait_for("document.body.innerText.includes('people of')", _PATIENCE_SECONDS)
+        await self.page.wait_for("document.body.innerText.includes('would be invited')", _PATIENCE_SECONDS)
         await self.draw("approval", 1000)
 
     async def draw_lists(self) -> None:

@@ -151,7 +151,9 @@ class SettleInvitesOperator(FieldsMixin, BaseOperator):
         from airflow_provider_omnichat.tasks.doubts import doubts_in_table, doubts_of_task
 
         if self.ledger_conn_id:
-            return doubts_in_table(self._campaign_name(), self.ledger_conn_id, self.ledger_table)
+            is_typed = not isinstance(self.campaign, Mapping)
+            where = self.ledger_conn_id, self.ledger_table
+            return doubts_in_table(context, self._campaign_name(), *where, is_typed=is_typed)
         ti = context["ti"]
         names = (self.send_dag_id or ti.dag_id, self.send_run_id or ti.run_id, self.send_task_id)
         return doubts_of_task(self, context, "/".join(map(str, names)))

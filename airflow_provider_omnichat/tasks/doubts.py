@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.identity import recipient_key
+from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
@@ -37,13 +38,23 @@ class Doubts(NamedTuple):
     settle: Callable[[Mapping[str, Settlement]], Collection[str]]
 
 
-def doubts_in_table(campaign: str, conn_id: str, table: str) -> Doubts:
-    """Read those of a campaign in the SQL ledger, but for people who were forgotten."""
-    database = ledger_database(conn_id)
-    rows = [row for row in LedgerAudit(database, table).doubts(campaign) if not row.is_forgotten]
+def doubts_in_table(context: Context, campaign: str, conn_id: str, table: str, *, is_typed: bool) -> Doubts:
+    """
+    Read those of a campaign in the SQL ledger, but for people who were forgotten.
+
+    :param is_typed: somebody wrote the name, and may have mistyped it; the campaign of a manifest may be empty.
+    """
+    database, has_ended = ledger_database(conn_id), ended_tasks(context)
+    audit = LedgerAudit(database, table)
+    rows = [row for row in audit.doubts(campaign) if not row.is_forgotten]
+    if is_typed and not rows and not audit.reasons(campaign):
+        raise AirflowFailException(
+            f"The ledger table {table} of connection {conn_id!r} has no invite of campaign {scrub(campaign)!r}; check"
+            " its name there (with resend_key, it is campaign#resend_key)"
+        )
 
     def settle(found: Mapping[str, Settlement]) -> Collection[str]:
-        with closing(LedgerAdmin(database, table)) as admin:
+        with closing(LedgerAdmin(database, table, has_ended)) as admin:
             return admin.settle(campaign, found)
 
     entries = {

@@ -73,8 +73,8 @@ class FieldsMixin(NotesNone):
 
     **Required.** A template or another task may give nothing: then the opt-out list, the approval, the ledger or the
     place of the results that the user asked for would be missing under a green task. So an argument that was given must
-    not be gone when the task runs. Written as None or an empty text, it was not given. In a mapped task, whatever it
-    is expanded to was given.
+    not be gone when the task runs. Written as None, it was not given. In a mapped task, whatever it is expanded to was
+    given.
     """
 
     argument_fields: ClassVar[Mapping[str, Field]] = {}
@@ -135,7 +135,7 @@ class FieldsMixin(NotesNone):
         self._given = {
             name: name in expanded
             for name in self.argument_fields
-            if name in expanded or (name in rendered and not _is_blank(getattr(self, name)))
+            if name in expanded or (name in rendered and getattr(self, name) is not None)
         }
         return {name: getattr(self, name) for name in self._given if self.argument_fields[name].kind is not Kind.CALL}
 

@@ -242,7 +242,8 @@ def test_what_was_settled_by_page_command_or_look_up_is_never_sent_twice_and_wha
     by_page, by_look_up = in_ledger.sent
     settle_by_page(campaign, "to_ledger", {by_page: in_ledger.sent[by_page]}, in_ledger.sent)
     settle_by_command(campaign, *in_ledger.lost.values())
-    logged = campaign.airflow.query("SELECT owner, task_id, extra FROM log WHERE event = 'omnichat_settle_invite'")
+    settled = "event = 'omnichat_settle_invite' AND dag_id = 'tab'"
+    logged = campaign.airflow.query(f"SELECT owner, task_id, extra FROM log WHERE {settled}")
     assert {(owner, task) for owner, task, _ in logged} == {("admin", "to_files"), ("admin", "to_ledger")}
     assert_none_of(NUMBERS, json.dumps(logged))
 

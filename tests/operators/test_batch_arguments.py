@@ -75,10 +75,18 @@ def test_an_argument_whose_template_gives_nothing_stops_everything(at_sandbox, l
     assert at_sandbox.requests_seen == 0
 
 
-@pytest.mark.parametrize("nothing", [None, ""])
-def test_an_argument_that_is_written_down_as_nothing_is_not_given(at_sandbox, nothing):
+@pytest.mark.parametrize("name", ["campaign", "ledger_conn_id", "results_path", "suppression", "application_key"])
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_text_such_as_an_empty_variable_of_the_environment_is_not_none(at_sandbox, ledger, name, blank):
+    run = run_task(batch(people(3), **{**ledger, name: blank}))
+    assert run.state == "failed"
+    assert f"Nothing was sent. {name}: was given and is empty now" in str(run.error)
+    assert at_sandbox.requests_seen == 0
+
+
+def test_an_argument_that_is_written_down_as_none_is_not_given(at_sandbox):
     names = ["application_key", "integration_type", "default_region", "campaign", "ledger_conn_id", "results_path"]
-    run = run_task(batch(people(3), **dict.fromkeys(names, nothing)))
+    run = run_task(batch(people(3), **dict.fromkeys(names)))
     assert run.succeeded, run.error
     assert counts(run) == {"accepted": 3}
 

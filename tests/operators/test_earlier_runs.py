@@ -12,6 +12,7 @@ from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
+from airflow_provider_omnichat.operators.omnichat import SettleInvitesOperator
 from airflow_provider_omnichat.sandbox import Sandbox, Settings
 from tests.support.airflow_harness import run_task
 from tests.support.airflow_versions import needs_runner
@@ -96,6 +97,19 @@ def test_each_of_them_has_its_reason_in_counts_log_and_rows(at_sandbox, campaign
     assert found_in(tmp_path)["c6"] == (None, None)
 
 
+def test_a_preview_tells_the_claims_of_dead_tasks_from_what_is_being_sent(at_sandbox, campaign, tmp_path):
+    leave_open(tmp_path, DEAD, 0, 1)
+    leave_open(tmp_path, ALIVE, 2)
+    preview = run_task(batch(people(4), **campaign, task_id="later", dry_run=True), on_message=airflow_says)
+    assert preview.succeeded, preview.error
+    assert counts(preview) == {"unknown": 2, "duplicate": 1, "not_sent": 1}
+    assert reasons(preview) == {
+        ("unknown", "in_doubt_since_earlier_run"): (2, ["c0", "c1"]),
+        ("duplicate", "being_sent"): (1, ["c2"]),
+    }
+    assert found_in(tmp_path)["c0"] == (None, None)  # it only reads
+
+
 def test_max_unknown_ratio_is_of_all_that_the_campaign_has_sent(at_sandbox, campaign):
     at_sandbox.script("drop-after")
     assert run_task(batch(people(20), max_unknown_ratio=0.05, **campaign)).succeeded
@@ -129,6 +143,20 @@ def test_a_later_run_looks_the_doubts_up_and_settles_them_for_everybody(hook_for
         assert sandbox.requests_seen == before
         assert found_in(tmp_path)["c0"][0] == "accepted"
         assert counts(run_task(batch(people(3), **campaign))) == {"unknown": 1, "accepted": 2}
+
+
+def test_a_claim_whose_task_has_ended_is_settled_at_once(hook_for, ledger, tmp_path):
+    with Sandbox(seed=1, settings=Settings(delivery_after=(0.0, 0.0))) as sandbox:
+        hook_for(sandbox)
+        assert run_task(batch(people(2))).succeeded  # the vendor's logs know both; this ledger does not
+        leave_open(tmp_path, DEAD, 0)
+        leave_open(tmp_path, ALIVE, 1)
+        settle = SettleInvitesOperator(task_id="settle", campaign="welcome", patience=0, **ledger)
+        done = run_task(settle, on_message=airflow_says)
+        assert done.succeeded, done.error
+        assert done.xcom["return_value"] == {"campaign": "welcome", "found": 1, "still_in_doubt": 1}
+        assert found_in(tmp_path)["c0"] == ("accepted", "claim_never_ended")
+        assert found_in(tmp_path)["c1"] == (None, None)
 
 
 @pytest.mark.parametrize(

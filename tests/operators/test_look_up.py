@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from airflow_provider_omnichat.api.errors import SmsLogsError
+from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.operators.omnichat import SettleInvitesOperator
 from airflow_provider_omnichat.sandbox import Sandbox, Settings
 from tests.support.airflow_harness import run_task
@@ -70,6 +71,8 @@ def test_what_is_found_is_accepted_and_what_is_not_stays_unknown_and_nothing_is_
     assert (found.reason and found.reason.code) == "settled_as_sent"
     assert "settled as sent: by look-up at" in str(found.error)
     assert "found in the vendor's SMS log, sent at" in str(found.error)
+    why = str(found.error).partition("found in ")[2]
+    assert scrub(why) == why, "pages would mask the date as a number"
     if kept:
         assert table(tmp_path, "outcome, message_id, reason_code, settled_by")[1] == (
             "accepted",
@@ -185,6 +188,15 @@ class TestOperator:
         assert isinstance(done.error, SmsLogsError)
         assert "sms:logs:read" in str(done.error)
         assert done.xcom["return_value"] == {"campaign": "spring", "found": 0, "still_in_doubt": 1}
+
+    def test_a_mistyped_campaign_fails_and_one_of_an_empty_list_does_not(self, sandbox_of, ledger):
+        sandbox_of()
+        run_task(batch(people(1), campaign="spring", **ledger))
+        empty = run_task(batch([], campaign="summer", **ledger)).xcom["return_value"]
+        assert run_task(self.settling(campaign=empty, **ledger)).xcom["return_value"]["still_in_doubt"] == 0
+        done = run_task(self.settling(campaign="Spring", **ledger))
+        assert done.state == "failed"
+        assert "has no invite of campaign 'Spring'; check its name" in str(done.error)
 
     @pytest.mark.parametrize("wrong", [{}, {"campaign": None}, ["spring"], 7.5])
     def test_what_names_no_campaign_is_refused(self, sandbox_of, ledger, wrong):

@@ -206,10 +206,10 @@ def test_the_budget_repeats_inside_one_try(at_sandbox):
     ("given", "said"),
     [
         ({"to": "+41 79"}, "Nothing was sent. to: +4****9 is too short for a number of +41"),
-        ({"to": ""}, "Nothing was sent. to: is missing"),
+        ({"to": ""}, "Nothing was sent. to: was given and is empty now"),
         ({"to": "079 302 67 27"}, "Nothing was sent. to: 079 3****27 has no country code"),
         ({"message": "no placeholder"}, "Nothing was sent. message: does not contain the link placeholder, so that"),
-        ({"message": "  "}, "Nothing was sent. message: is empty"),
+        ({"message": "  "}, "Nothing was sent. message: was given and is empty now"),
         (
             {"message": "字" * 1340 + "<link>"},
             "Nothing was sent. message: is too long, the vendor takes at most 25 SMS and 4,000 bytes:"
@@ -220,7 +220,7 @@ def test_the_budget_repeats_inside_one_try(at_sandbox):
             "Nothing was sent. message: is too long, the vendor takes at most 25 SMS and 4,000 bytes:"
             " 26 SMS in GSM-7 without the link. Shorten it.",
         ),
-        ({"link_placeholder": ""}, "Nothing was sent. link_placeholder: is empty"),
+        ({"link_placeholder": ""}, "Nothing was sent. link_placeholder: was given and is empty now"),
         ({"application_key": ".."}, "Nothing was sent. application_key: is blank, dots"),
         ({"default_region": "Switzerland"}, "Nothing was sent. default_region: is not a country"),
     ],

@@ -13,7 +13,7 @@ from airflow_provider_omnichat.operators.omnichat import SendInviteBatchOperator
 PARTS = 8
 
 
-@dag(schedule="@once", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), catchup=False)
+@dag(schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), catchup=False)
 def outage() -> None:
     for queue, parts in (("left", range(PARTS // 2)), ("right", range(PARTS // 2, PARTS))):
         SendInviteBatchOperator.partial(
@@ -23,6 +23,7 @@ def outage() -> None:
             message="Hi {name}, chat with us: <link>",
             campaign="outage",
             ledger_conn_id="ledger",
+            concurrency=int(os.environ["OUTAGE_CONNECTIONS"]),
             on_unknown="hold",
             retries=5,
             retry_delay=timedelta(seconds=2),

@@ -53,7 +53,8 @@ def autumn() -> None:
 @dag(schedule=None, start_date=START)
 def spring() -> None:
     budget = Budget(max_invites=1000, price_per_segment=0.06, currency="EUR", max_cost=100.0)
-    invites = [*people(4_300_000), *people(12_340_000, "+336", 120), *people(23_450_000, "+49151", 90)]
+    invites = [*people(4_300_120), *people(12_340_120, "+336", 120), *people(23_450_120, "+49151", 90)]
+    invites += [invites[3], {"to": "none", "name": "N", "customer_id": "C-4711", "zone": "+00:00"}]
     window = SendWindow("09:00", "20:00", zone_column="zone")
     preview: Any = batch("preview", invites, campaign="spring", dry_run=True, budget=budget, send_window=window)
     question = "Send the spring campaign?"

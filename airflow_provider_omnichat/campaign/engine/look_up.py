@@ -99,7 +99,8 @@ class LookUp:
 
 def settlement_of(message: LoggedMessage) -> Settlement:
     """Return the settlement of an invite whose message was found."""
-    sent = f", sent at {message.sent_at:%Y-%m-%d %H:%M:%S} UTC" if message.sent_at else ""
+    # Not as 2026-11-30 23:06, which pages would mask as a phone number.
+    sent = f", sent at {message.sent_at:%H:%M:%S} UTC on {message.sent_at:%d %B %Y}" if message.sent_at else ""
     why = f"found in the vendor's SMS log{sent}"
     return Settlement(was_sent=True, by=_BY, why=why, at=datetime.now(UTC), answer=answer_of(message))
 

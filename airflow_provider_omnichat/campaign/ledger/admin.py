@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -40,7 +40,13 @@ class _ExistingTable(SqlTable):
 class LedgerAdmin:
     """Changes rows of a table that exists. Each call is one transaction; after a LedgerError, nothing was changed."""
 
-    def __init__(self, database: SqlDatabase, table: str = DEFAULT_TABLE) -> None:
+    def __init__(
+        self,
+        database: SqlDatabase,
+        table: str = DEFAULT_TABLE,
+        has_ended: Callable[[str], bool | None] = lambda _: None,
+    ) -> None:
+        self._has_ended = has_ended
         self._table = _ExistingTable(table, database.dialect, database.placeholder)
         self._session = SqlSession(database, self._table, LedgerError, "select, update and delete")
 
@@ -61,7 +67,9 @@ class LedgerAdmin:
         def work(cursor: Any) -> dict[str, str]:
             claim_ids, known = {}, {}
             for recipient, claim_id, values in read_rows(cursor, table, name, sorted(settlements)):
-                claim_ids[recipient], known[recipient] = claim_id, entry_of(values, "", table)
+                entry = entry_of(values, "", table)
+                is_over = entry.outcome is None and bool(self._has_ended(entry.owner))
+                claim_ids[recipient], known[recipient] = claim_id, entry._replace(is_over=is_over)
             # What is settled so already was written by this call, on a connection that broke after its commit arrived.
             due = {
                 each: what for each, what in settlements.items() if each not in known or known[each].settlement != what

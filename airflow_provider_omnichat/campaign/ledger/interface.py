@@ -93,6 +93,7 @@ class Entry(NamedTuple):
     :param claimed_at: when it was claimed, at the earliest; None if the ledger does not keep it.
     :param owner: the task instance that claimed it; empty if the ledger does not keep it.
     :param message_id: under which it was sent, or was about to be; None if it is not known.
+    :param is_over: whether the claim is open and its try has ended, so that the invite is in doubt.
     """
 
     outcome: Outcome | None
@@ -105,6 +106,7 @@ class Entry(NamedTuple):
     claimed_at: datetime | None = None
     owner: str = ""
     message_id: str | None = None
+    is_over: bool = False
 
     @classmethod
     def now(

@@ -174,6 +174,8 @@ def reason_of_settled(entry: Entry) -> Reason | None:
 
 def refusal_of(entry: Entry) -> Refusal | None:
     """Return how a row ends that another task or run has claimed; None if that one certainly did not send it."""
+    if entry.is_over:
+        entry = doubt_of_open(entry)
     if entry.outcome is Outcome.SUPPRESSED and entry.reason is not None:
         return Refusal(entry.outcome, entry.reason)
     reason = _EARLIER.get(entry.outcome)

@@ -34,7 +34,7 @@ def settled(entry: Entry, settlement: Settlement, *, no_try_runs: bool = False) 
         by = f", settled by {scrub(entry.settlement.by)}" if entry.settlement else ""
         raise ValueError(f"is not in doubt: {how}{by}")
     age = settlement.at - entry.at
-    if entry.outcome is None and not no_try_runs and age < timedelta(minutes=OPEN_CLAIM_MINUTES):
+    if entry.outcome is None and not (no_try_runs or entry.is_over) and age < timedelta(minutes=OPEN_CLAIM_MINUTES):
         raise ValueError(
             f"may be being sent right now: it was claimed at {entry.at:%Y-%m-%d %H:%M} UTC and has not ended. Wait"
             " until no task of the campaign runs"

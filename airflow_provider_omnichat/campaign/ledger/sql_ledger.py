@@ -172,8 +172,9 @@ class SqlLedger:
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         if not claims:
             return {}
-        found = self._session.read(lambda cursor: self._read(cursor, claims))
-        return {recipient: entry for recipient, (entry, _) in found.items()} | self._forgotten(claims)
+        found, has_ended = self._session.read(lambda cursor: self._read(cursor, claims)), cache(self._has_ended)
+        entries = {name: each._replace(is_over=self._is_over(each, has_ended)) for name, (each, _) in found.items()}
+        return entries | self._forgotten(claims)
 
     def record(self, entries: Mapping[str, Entry]) -> None:
         if strangers := sum(recipient not in self._held for recipient in entries):

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from airflow import __version__ as airflow_version
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.api_fastapi.logging.decorators import action_logging
 from airflow.models.log import Log
-from fastapi import Depends, FastAPI, HTTPException, Request, Response, status
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
@@ -46,6 +46,7 @@ from airflow_provider_omnichat.plugins.invites.settling import InviteBody, NotSe
 from airflow_provider_omnichat.plugins.invites.standing import as_they_stand, forget_recent
 
 _log = logging.getLogger(__name__)
+Part = Literal["", "live", "state"]  # of a page; see pages.one_task
 _MOST_CAMPAIGNS = 200
 _MOST_FOLLOWED = 20
 _WHY = f"Say how you know, in {SHORTEST_WHY} to 200 letters: it is kept, and nobody can ask you later"
@@ -105,8 +106,7 @@ async def _refused(request: Request, error: Any) -> Response:
     """Answer programs as Airflow does, and show people a page."""
     if "text/html" not in request.headers.get("accept", ""):
         return await http_exception_handler(request, error)
-    is_out = error.status_code == status.HTTP_401_UNAUTHORIZED
-    why = "Your session has ended: reload Airflow to log in" if is_out else error.detail
+    why = "Your session has ended: reload Airflow to log in" if error.status_code == 401 else error.detail
     response = pages.unreadable(request, PageError(why))
     response.status_code = error.status_code
     return response
@@ -146,7 +146,7 @@ def show_task(
     run_id: str,
     task_id: str,
     map_index: str = "",
-    part: str = "",
+    part: Part = "",
 ) -> HTMLResponse:
     """Show a task instance, or all instances of a mapped task."""
     index = _map_index(map_index)
@@ -188,7 +188,7 @@ def _followed(session: SessionDep, user: GetUserDep, follower: SendingTask) -> S
     return own
 
 
-def show_run(session: SessionDep, dag_id: str, run_id: str, part: str = "") -> HTMLResponse:
+def show_run(session: SessionDep, dag_id: str, run_id: str, part: Part = "") -> HTMLResponse:
     """Show all sending tasks of a run."""
     tasks = tasks_of_run(session, dag_id, run_id)
     if not tasks:
@@ -204,7 +204,7 @@ def _now(session: SessionDep, tasks: Sequence[SendingTask], part: str) -> Sequen
 Wanted = Annotated[CampaignsWanted, Depends()]
 
 
-def show_campaigns(session: SessionDep, user: GetUserDep, wanted: Wanted, part: str = "") -> HTMLResponse:
+def show_campaigns(session: SessionDep, user: GetUserDep, wanted: Wanted, part: Part = "") -> HTMLResponse:
     """Show the campaigns of the last days, of the DAGs that the user may see."""
     recent = _recent(session, user, wanted)
     return pages.campaigns(_now(session, recent.tasks, part), wanted, part, are_more=recent.are_more)

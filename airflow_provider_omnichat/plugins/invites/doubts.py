@@ -100,9 +100,8 @@ def _of_table(task: SendingTask, conn_id: str) -> Iterator[ShownDoubt]:
 
 
 def _of_store(session: Session, task: SendingTask) -> Iterator[StateDoubt]:
-    for doubt in doubts_in_store(ServerSideStore(session, task), task.progress.campaign):
-        if not (doubt.is_open and task.is_at_work):  # else it is being sent
-            yield doubt
+    found = doubts_in_store(ServerSideStore(session, task), task.progress.campaign)
+    yield from (doubt for doubt in found if not (doubt.is_open and task.is_at_work))  # else it is being sent
 
 
 def _shown(task: SendingTask, place: Place, doubts: Sequence[ShownDoubt | StateDoubt]) -> list[ShownDoubt]:

@@ -31,8 +31,7 @@ try:
 except ImportError:  # from Airflow 3.4 on, earlier tries stay in the table of the others
     TaskInstanceHistory = TaskInstance  # type: ignore[misc, assignment]
 
-MOST_TASKS = 2000
-"""Instances that are read and summed at most."""
+MOST_TASKS = 2000  # instances that are read and summed
 
 _READERS = 16
 

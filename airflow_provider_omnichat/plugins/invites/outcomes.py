@@ -17,8 +17,7 @@ _ORDER = (
 )
 
 _EXPLAINED = ("unknown", "rejected", "not_sent", "held", "invalid", "duplicate", "suppressed")
-OTHERS = "other_reasons"
-"""Stands for the code of reasons that a task did not tell."""
+OTHERS = "other_reasons"  # stands for the code of those that a task did not tell
 
 _MOST_REASONS = 30
 _MOST_KEYS = 5

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from airflow_provider_omnichat.api.outcomes import Delivery
 from airflow_provider_omnichat.plugins.invites.metadata import fields_of, pushed
 from airflow_provider_omnichat.plugins.invites.sending_tasks import SendingTask
 
@@ -30,6 +31,8 @@ class Preview(NamedTuple):
     @property
     def html(self) -> Markup:
         """What it shows, as HTML."""
+        if not self.markdown:
+            return Markup("<p>This preview cannot be read: the storage of XComs has lost it, or is away.</p>")
         try:
             from markdown_it import MarkdownIt  # comes with rich, which Airflow needs
         except ImportError:
@@ -69,7 +72,7 @@ def approval_of(session: Session, task: SendingTask, fingerprint: str, *, may_se
     of_run = which.where(TaskInstance.dag_id == task.dag_id, TaskInstance.run_id == task.run_id)
     asked = session.execute(of_run.order_by(HITLDetail.created_at)).all() if may_see else []
     shown = preview.markdown.strip() if preview else fingerprint
-    return Approval(fingerprint, preview, [(each, shown in (each.body or "")) for each in asked])
+    return Approval(fingerprint, preview, [(each, bool(shown) and shown in (each.body or "")) for each in asked])
 
 
 def follower_of(session: Session, dag_id: str, run_id: str, task_id: str, map_index: int | None) -> SendingTask | None:
@@ -83,7 +86,9 @@ def follower_of(session: Session, dag_id: str, run_id: str, task_id: str, map_in
     row = session.execute(pushed("return_value").where(TaskInstance.id == found[0].id)).first()
     returned = row[1] if row and isinstance(row[1], Mapping) else {}
     names = (returned.get("campaign"), rendered.get("campaign"), rendered.get("invites"))
-    return _quiet(found[0], rendered, {key: each for key, each in returned.items() if isinstance(each, int)}, *names)
+    # A database may have changed their order.
+    counts = {name: each for name in (*Delivery, *returned) if isinstance(each := returned.get(name), int)}
+    return _quiet(found[0], rendered, counts, *names)
 
 
 def _quiet(ti: TaskInstance, rendered: Mapping[str, Any], counts: Mapping[str, int], *names: Any) -> SendingTask | None:

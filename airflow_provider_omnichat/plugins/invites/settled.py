@@ -48,9 +48,7 @@ class SettledPlace(UnwrittenPlace):
     sorts = False
 
     def __init__(self, place: Place, campaign: str, settled: Mapping[str, Settlement]) -> None:
-        self._place = place
-        self._campaign = campaign
-        self._settled = settled
+        self._place, self._campaign, self._settled = place, campaign, settled
         self.location, self.sorts, self.lists = place.location, place.sorts, place.lists
 
     def page(self, query: PageQuery) -> Page:

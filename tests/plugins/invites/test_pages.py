@@ -9,18 +9,15 @@ from datetime import UTC, datetime
 from html import unescape
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.api_fastapi.app import create_auth_manager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.core_api.security import get_user
 from airflow.models.log import Log
 from airflow.models.taskinstance import TaskInstance
-from fastapi.testclient import TestClient
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import mask_number
@@ -36,6 +33,10 @@ from tests.support.metadata_database import DATABASES, add_task, metadata_databa
 from tests.support.result_rows import give, made
 from tests.support.sql_claims import CAMPAIGN, claims_of
 
+if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
+    from sqlalchemy.orm import Session
+
 PAGES = ("task", "task.json", "rows.csv", "run")
 DOUBT = r'data-recipient="([0-9a-f]+)" data-as="sent"'
 REVEAL = r'data-reveal="([0-9a-f]+)"'
@@ -46,21 +47,6 @@ CLAIMS = claims_of(3)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     with metadata_database(request.param) as engine:
         yield engine
-
-
-@pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    with Session(engine) as session:
-        yield session
-
-
-@pytest.fixture
-def client(engine: Engine) -> TestClient:
-    """The pages for an administrator."""
-    create_auth_manager()
-    made = app.create_app()
-    made.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="anna", role="ADMIN")
-    return TestClient(made)
 
 
 @pytest.fixture(autouse=True)

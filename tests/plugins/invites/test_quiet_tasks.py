@@ -8,19 +8,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.api_fastapi.app import create_auth_manager
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.api_fastapi.core_api.security import get_user
-from fastapi.testclient import TestClient
-from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.campaign.preview.markdown import markdown_of
 from airflow_provider_omnichat.campaign.preview.statistics import Preview as Statistics
-from airflow_provider_omnichat.plugins.invites import access, app
+from airflow_provider_omnichat.plugins.invites import access
 from tests.support.metadata_database import DATABASES, SENT_AT, add_question, add_task, metadata_database
 
 if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
     from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
 
 HOSTILE = "<script>alert(1)</script> [a](javascript:alert(1)) ![b](http://x/y) <http://x> **bold** \"'"
 MARKDOWN = "## Dry run: nothing was sent\n\n**3** people\n\n| A | B |\n| --- | --- |\n| 1 | 2 |\n\n> Hi Ada\n"
@@ -33,20 +30,6 @@ FOLLOWER = {"omnichat_conn_id": "c", "ledger_table": "t"}
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     with metadata_database(request.param) as engine:
         yield engine
-
-
-@pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    with Session(engine) as session:
-        yield session
-
-
-@pytest.fixture
-def client(engine: Engine) -> TestClient:
-    create_auth_manager()
-    made = app.create_app()
-    made.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="anna", role="ADMIN")
-    return TestClient(made)
 
 
 def tab(client: TestClient, dag_id: str, task_id: str, **more: str) -> str:
@@ -104,6 +87,14 @@ def test_who_approved_a_list_is_on_its_tab_and_on_the_dry_runs(client: TestClien
         assert "other , which showed something else: Reject by nobody, as the time was up at" in text
         assert "waits , which showed this preview: waits for an answer" in text
     assert "tasks/preview/plugin/invites" in tab(client, "asked", "send")
+
+
+def test_nobody_was_shown_a_preview_that_cannot_be_read(client: TestClient, session: Session) -> None:
+    dry_run(session, "lost", markdown="")
+    add_question(session, add_task(session, "lost", "approve", xcoms={}), "Another list", **APPROVED)
+    text = said(tab(client, "lost", "preview"))
+    assert "approve , which showed something else: Approve by Grace" in text
+    assert "This preview cannot be read: the storage of XComs has lost it, or is away." in text
 
 
 def test_answers_are_shown_to_who_may_see_them(

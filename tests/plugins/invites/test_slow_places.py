@@ -20,7 +20,7 @@ from tests.support.plugin_tasks import sending
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
-NAMES = {"dag_id": "invites", "run_id": "run", "task_id": "invite"}
+NAMES: dict[str, Any] = {"dag_id": "invites", "run_id": "run", "task_id": "invite"}
 
 
 class Rows(UnwrittenPlace):

@@ -7,27 +7,26 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.api_fastapi.app import create_auth_manager
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.api_fastapi.core_api.security import get_user
 from airflow.models.log import Log
 from airflow.models.taskinstance import TaskInstance
-from fastapi.testclient import TestClient
 from sqlalchemy import Engine, select
-from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import Entry
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
 from airflow_provider_omnichat.hooks.databases import ledger_database
-from airflow_provider_omnichat.plugins.invites import app, metadata
+from airflow_provider_omnichat.plugins.invites import metadata
 from tests.support.airflow_versions import HAS_STATE_STORE
 from tests.support.metadata_database import add_task, metadata_database
 from tests.support.sql_claims import CAMPAIGN, claims_of
+
+if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
+    from sqlalchemy.orm import Session
 
 CLAIMS = claims_of(6)
 # Two accepted, one rejected, one in doubt, two claimed by the try that was killed.
@@ -39,20 +38,6 @@ NOW = "now is-due"
 def engine() -> Iterator[Engine]:
     with metadata_database("sqlite") as engine:
         yield engine
-
-
-@pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    with Session(engine) as session:
-        yield session
-
-
-@pytest.fixture
-def client(engine: Engine) -> TestClient:
-    create_auth_manager()
-    made = app.create_app()
-    made.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="anna", role="ADMIN")
-    return TestClient(made)
 
 
 @pytest.fixture(autouse=True)
@@ -180,6 +165,8 @@ def test_a_ledger_that_cannot_be_read_is_named(client: TestClient, session: Sess
 
 def test_a_page_that_asks_whether_anything_changed_gets_no_rows(client: TestClient, session: Session) -> None:
     add_task(session, "idle", rendered={}, counts={"accepted": 1}, rows=1)
+    for page in ("task", "run", "campaigns"):
+        assert client.get(f"{address(page, 'idle')}&part=rows").status_code == 422, "no part of a page"
     whole, asked = client.get(address("task", "idle")), client.get(f"{address('task', 'idle')}&part=state")
     assert (asked.text, asked.headers["X-State"]) == ("", whole.headers["X-State"])
     assert f'data-state="{whole.headers["X-State"]}"' in whole.text
