@@ -14,6 +14,7 @@ from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
+from airflow_provider_omnichat.campaign.ledger.sql_table import ID_KEY
 from airflow_provider_omnichat.cli.__main__ import main
 from tests.support import sql_servers
 from tests.support.folders import ROOT
@@ -103,12 +104,16 @@ def test_the_runbooks_commands_list_the_doubts_and_settle_them(
 
 def test_a_campaign_that_ended_long_ago_is_deleted_whole_and_no_other(owner: Target) -> None:
     (delete,) = statements(owner, "DELETE")
+    ledger = SqlLedger(owner.database(), CAMPAIGN, "dag/run/task/-1")
+    id_key = ledger.id_key()
     owner.run("UPDATE omnichat_invites SET claimed_at = '2020-01-01 00:00:00' WHERE recipient = ?", SENT)
     owner.run(delete)
-    assert set(outcomes(owner)) == {SENT, NOT_SENT}
+    assert set(outcomes(owner)) == {SENT, NOT_SENT, ID_KEY}
     owner.run("UPDATE omnichat_invites SET claimed_at = '2020-01-01 00:00:00'")
     owner.run(delete)
-    assert outcomes(owner) == {}
+    assert outcomes(owner).keys() == {ID_KEY}
+    assert ledger.id_key() == id_key, "the next run would send under other ids"
+    ledger.close()
 
 
 def test_the_rights_are_enough_for_the_ledger_and_do_not_delete(owner: Target) -> None:
