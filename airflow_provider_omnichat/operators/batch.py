@@ -393,7 +393,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         if tally.due[Outcome.HELD] and plan.rules.waits:
             ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
             self._sleep(tally, report.opens_at)
-        ending.raise_if_in_doubt(self.max_unknown_ratio)
+        ending.raise_if_in_doubt(self.max_unknown_ratio, plan.pace.repeat_seconds is not None)
         ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
         ending.raise_if_no_row_was_fit()
         if ending.accepted_doubts:

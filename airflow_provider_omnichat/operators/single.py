@@ -7,7 +7,7 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
 from airflow_provider_omnichat.api.errors import (
     InvalidInviteError,
@@ -196,7 +196,10 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
         except SendError as error:
             show(error.outcome, error.reason, error.answer)
             self._push(context, error.answer)
-            advice = _UNKNOWN_ADVICE if isinstance(error, InviteUnknownError) else None
+            is_unknown = isinstance(error, InviteUnknownError)
+            if is_unknown and seconds is not None:
+                raise AirflowException(paragraphs(str(error), _REPEATED_ADVICE)) from None
+            advice = _UNKNOWN_ADVICE if is_unknown else None
             raise AirflowFailException(paragraphs(str(error), advice)) from None
         finally:
             hook.close()
@@ -245,6 +248,9 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
         )
 
 
+_REPEATED_ADVICE = (
+    "Another try sends it again under the same id for as long as the vendor would recognise a repeat, and looks it up"
+)
 _UNKNOWN_ADVICE = (
     "It is not sent again by itself. See in the vendor's portal whether the SMS went out; then mark the task as"
     ' success, or, to risk a second SMS, set on_unknown="resend" and clear it; on Airflow 3.4+, keep its task state.'

@@ -127,13 +127,17 @@ class Ending:
             text = f"The vendor rejected {rejected} of {sent} invites, more than max_rejected_ratio {max_ratio:g}"
             raise AirflowFailException(self._ending((Outcome.REJECTED,), text))
 
-    def raise_if_in_doubt(self, max_ratio: float = 0.0) -> None:
+    def raise_if_in_doubt(self, max_ratio: float = 0.0, is_repeated: bool = False) -> None:
         """Raise when more than this ratio of what was sent, or may have been, is in doubt."""
         unknown = self._tally.counts[Outcome.UNKNOWN]
         if unknown and unknown / self._tried > max_ratio:
             limit = f" (more than max_unknown_ratio {max_ratio:g} of {self._tried})" if max_ratio else ""
-            text = f"{unknown} invites may have been sent, or not{limit}, and are not sent again by themselves"
-            raise AirflowFailException(self._ending((Outcome.UNKNOWN,), text, _ADVICE_ON_DOUBTS))
+            after = ", and are not sent again by themselves"
+            if is_repeated:
+                after = "; another try sends those again that the vendor would recognise as repeats"
+            text = f"{unknown} invites may have been sent, or not{limit}{after}"
+            kind = AirflowException if is_repeated else AirflowFailException
+            raise kind(self._ending((Outcome.UNKNOWN,), text, _ADVICE_ON_DOUBTS))
 
     @property
     def accepted_doubts(self) -> str | None:
