@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -104,16 +105,19 @@ def test_the_runbooks_commands_list_the_doubts_and_settle_them(
 
 def test_a_campaign_that_ended_long_ago_is_deleted_whole_and_no_other(owner: Target) -> None:
     (delete,) = statements(owner, "DELETE")
-    ledger = SqlLedger(owner.database(), CAMPAIGN, "dag/run/task/-1")
-    id_key = ledger.id_key()
+    id_key = id_key_of(owner)
     owner.run("UPDATE omnichat_invites SET claimed_at = '2020-01-01 00:00:00' WHERE recipient = ?", SENT)
     owner.run(delete)
     assert set(outcomes(owner)) == {SENT, NOT_SENT, ID_KEY}
     owner.run("UPDATE omnichat_invites SET claimed_at = '2020-01-01 00:00:00'")
     owner.run(delete)
     assert outcomes(owner).keys() == {ID_KEY}
-    assert ledger.id_key() == id_key, "the next run would send under other ids"
-    ledger.close()
+    assert id_key_of(owner) == id_key, "the next run would send under other ids"
+
+
+def id_key_of(owner: Target) -> bytes:
+    with closing(SqlLedger(owner.database(), CAMPAIGN, "dag/run/task/-1")) as ledger:
+        return ledger.id_key()
 
 
 def test_the_rights_are_enough_for_the_ledger_and_do_not_delete(owner: Target) -> None:
