@@ -71,7 +71,7 @@ def test_what_reads_badly_is_found(text):
 SAID = [
     "The invite was not sent: HTTP 401 UNAUTHORIZED: Invalid login details",
     "The invite was not sent: HTTP 401 UNAUTHORIZED: Invalid login details.",
-    "nothing was accepted for 60 seconds; the last refusal: no connection (Connection refused)",
+    "nothing was accepted for 60 s; the last refusal: no connection (Connection refused)",
     "The ledger table t cannot be written (OperationalError); nothing more is sent. See that the database is up.",
     "The list cannot be read to its end (OSError: it broke.).",
     "What a mess!",

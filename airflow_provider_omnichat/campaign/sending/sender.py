@@ -420,7 +420,8 @@ class Sender:
         if now - job.began < self._retry_budget:
             return self.stopped.is_set()
         if now - self._last_taken >= self._retry_budget:
-            self.stop(f"nothing was accepted for {self._retry_budget:g} seconds; the last refusal: {refusal}")
+            waited = f"nothing was accepted for {self._retry_budget:g} s" if self._retry_budget else "retry_budget is 0"
+            self.stop(f"{waited}; the last refusal: {refusal}")
         return True
 
     def _note(self, failure: SendError) -> None:
