@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 from airflow_provider_omnichat.api.errors import AccountError
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers, shown_address
-from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults, route_of
+from airflow_provider_omnichat.campaign.checks.invite import defaults_of
 from airflow_provider_omnichat.campaign.checks.partition import Partition
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
 from airflow_provider_omnichat.campaign.checks.text import MessageTemplate, message_template
@@ -32,12 +32,7 @@ from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
 from airflow_provider_omnichat.tasks.ending import Ending, add_to_asset_events, raise_if_empty
 from airflow_provider_omnichat.tasks.fields import Field, Kind, table, templated
 from airflow_provider_omnichat.tasks.ledger import batch_ledger, campaign_name
-from airflow_provider_omnichat.tasks.route_arguments import (
-    ROUTE_FIELDS,
-    is_template,
-    refuse_wrong_route,
-    route_arguments,
-)
+from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, is_template, route_of, set_route
 from airflow_provider_omnichat.tasks.short_errors import short_errors
 
 if TYPE_CHECKING:
@@ -213,12 +208,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
             raise ValueError("max_per_recipient needs ledger_conn_id: a database that knows what people got before")
         self.invites = invites
         self.message = message
-        self.link_placeholder = link_placeholder
-        self.application_key = application_key
-        self.integration_type = integration_type
-        self.link = link
-        self.sender = sender
-        self.shorten_links = shorten_links
+        set_route(self, link_placeholder, application_key, integration_type, link, sender, shorten_links)
         self.omnichat_conn_id = omnichat_conn_id
         self.default_region = default_region
         self.to_column = to_column
@@ -243,7 +233,6 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         self.partition = partition
         self.is_dry_run = dry_run
         self.refuse_non_texts()
-        refuse_wrong_route(link, sender, shorten_links)
         _refuse_wrong_message(message, link_placeholder)
 
     @short_errors
@@ -300,11 +289,9 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
 
         checked_region(self.default_region)
         message = self.private("message")
-        invite = InviteDefaults(
-            message_template(message, self.link_placeholder) if message else None,
-            route_of(account, **route_arguments(self)),
-            self.default_region,
-        )
+        route = route_of(self)
+        template = message_template(message, route["link_placeholder"]) if message else None
+        invite = defaults_of(account, template, self.default_region, **route)
         suppression = self.private("suppression")
         opt_outs = read_opt_outs(suppression, self.to_column, self.region_column, self.default_region, self.log)
         rules = Rules(

@@ -18,20 +18,25 @@ ROUTE_FIELDS = table(
 )
 
 
-def route_arguments(task: FieldsMixin) -> dict[str, Any]:
-    """Return the values by name, as :func:`.routes.route_of` takes them."""
-    named: Any = task
-    return {**{name: task.private(name) for name in ROUTE_FIELDS}, "shorten_links": named.shorten_links}
+_NAMES = (*ROUTE_FIELDS, "shorten_links")
 
 
-def refuse_wrong_route(link: object, sender: object, shorten_links: object) -> None:
-    """Raise ValueError for what is visibly wrong when the DAG file is parsed."""
+def set_route(task: FieldsMixin, *values: Any) -> None:
+    """Set the arguments of a task, in the order of :data:`_NAMES`; raise ValueError for what is visibly wrong."""
+    for name, value in zip(_NAMES, values, strict=True):
+        setattr(task, name, value)
+    *_, link, sender, shorten_links = values
     if isinstance(link, str) and not is_template(link):
         link_template(link)
     if isinstance(sender, str) and not is_template(sender):
-        checked_sender(sender)
+        checked_sender("sender", sender)
     if not isinstance(shorten_links, bool):
         raise ValueError(f"shorten_links must be True or False, not {shorten_links!r}")
+
+
+def route_of(task: FieldsMixin) -> dict[str, Any]:
+    """Return the arguments of a task by name, as :func:`.defaults_of` takes them."""
+    return {name: task.private(name) for name in _NAMES}
 
 
 def is_template(text: str) -> bool:

@@ -72,7 +72,7 @@ class RowChecker:
         try:
             message = self._message(fields)
             number = normalise_number(to, defaults.default_region, None if country is None else str(country))
-            invite = defaults.route.invite(number, message, fields)
+            invite = defaults.invite(number, message, fields)
         except InvalidInviteError as error:
             reason = error.reason
             if reason.field == "to" and columns.to not in fields:
@@ -99,7 +99,9 @@ class RowChecker:
             if isinstance(answer, Refusal):
                 return _refusal(candidate.position, candidate.key, candidate.invite.to, answer.outcome, answer.reason)
             candidate = answer
-        return candidate if self.ids is None else self.ids.given_to(candidate)
+        if self.ids is None:
+            return candidate
+        return candidate._replace(invite=self.ids.named(candidate.invite, candidate.recipient, candidate.closes_at))
 
     def _invalid(self, position: int, key: str | None, to: object, reason: Reason) -> Result | None:
         if self.partition is not None and not self.partition.has_row(position):

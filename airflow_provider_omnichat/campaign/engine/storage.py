@@ -7,7 +7,6 @@ from contextlib import closing
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.checks.invite import SmsRoute
 from airflow_provider_omnichat.campaign.engine.patience import Patience, PatientLedger, PatientResults
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
@@ -51,7 +50,7 @@ class Storage:
         try:
             self.earlier: Mapping[str, Outcome] = results.earlier()
             """The decided rows that earlier tries have written, by recipient key."""
-            has_ids = isinstance(plan.invite.route, SmsRoute)
+            has_ids = plan.invite.link is not None
             self.message_ids = MessageIds(self._ledger.id_key(), plan.campaign) if has_ids else None
             self.last_repeat = self._ledger.last_repeat() if has_ids else None
         except BaseException:
