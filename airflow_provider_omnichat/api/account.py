@@ -116,12 +116,10 @@ def path_part(name: str, value: object) -> str | None:
 
 def checked_sender(name: str, value: object) -> str | None:
     """Check what a phone shows as the sender of an SMS; empty is None."""
-    text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else value
-    if text is None or text == "":
-        return None
-    if not isinstance(text, str) or not _SENDER.fullmatch(text):
+    text = "" if value is None else str(value).strip()
+    if text and (isinstance(value, bool) or not _SENDER.fullmatch(text)):
         raise AccountError("must be 3 to 11 letters and digits, or 3 to 14 digits; no spaces, no plus", name)
-    return text
+    return text or None
 
 
 def _without_line_end(name: str, value: str | None, warn: Callable[[str], object]) -> str | None:

@@ -34,9 +34,9 @@ class Invite(ABC):
     repeat_until: float | None = field(default=None, compare=False)
 
     @property
-    @abstractmethod
     def contents(self) -> tuple[str, ...]:
-        """All that makes it another invite to a person who approves it."""
+        """All that makes it another invite to a person who approves it: the positional fields."""
+        return tuple(str(getattr(self, name) or "") for name in self.__match_args__)
 
     @abstractmethod
     def request(self) -> HttpRequest:

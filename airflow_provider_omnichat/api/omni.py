@@ -25,11 +25,6 @@ class OmniInvite(Invite):
     application_key: str
     integration_type: str
 
-    @property
-    def contents(self) -> tuple[str, ...]:
-        """See :class:`.Invite`."""
-        return (self.to, self.message, self.link_placeholder, self.application_key, self.integration_type)
-
     def request(self) -> HttpRequest:
         """See :class:`.Invite`."""
         # https://www.infobip.com/docs/api (OMNI Chat, "send invite")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from time import time
 from typing import Any
 
-from airflow_provider_omnichat.api.errors import InviteRejectedError, InviteUnknownError, SendError
+from airflow_provider_omnichat.api.errors import SendError
 from airflow_provider_omnichat.api.hints import HTTP_HINTS
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
-from airflow_provider_omnichat.api.outcomes import REJECTED_DUPLICATE
 from airflow_provider_omnichat.api.privacy import printable
 from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.api.wire import (
@@ -46,14 +45,10 @@ class SmsInvite(Invite):
     link: str = ""
     sender: str | None = None
     shorten_links: bool = False
+    _: KW_ONLY
     account: str = ""
     campaign: str = ""
     expires_at: float | None = field(default=None, compare=False)
-
-    @property
-    def contents(self) -> tuple[str, ...]:
-        """See :class:`.Invite`."""
-        return (self.to, self.message, self.sender or "", str(self.shorten_links))
 
     def request(self) -> HttpRequest:
         """See :class:`.Invite`."""
@@ -74,19 +69,7 @@ class SmsInvite(Invite):
 
     def read(self, response: HttpResponse, secrets: Collection[str] = ()) -> InviteAnswer:
         """See :class:`.Invite`."""
-        try:
-            return read_answer(
-                response, self, (*secrets, self.link), lambda body: self._own(body, response.status), _HINTS
-            )
-        except InviteRejectedError as error:
-            if error.answer is None or error.answer.status.id != REJECTED_DUPLICATE:
-                raise
-            refused = error
-        # Not a refusal: nobody else can make this id, so an earlier request of this invite was taken.
-        taken = refused.reason._replace(
-            code=ReasonCode.ID_TAKEN, text="The vendor has taken a message with this id before"
-        )
-        raise InviteUnknownError(taken, http_status=refused.http_status, code=refused.code, answer=refused.answer)
+        return read_answer(response, self, (*secrets, self.link), lambda body: self._own(body, response.status), _HINTS)
 
     def _own(self, payload: Any, http_status: int) -> dict[str, Any]:
         """Return what the answer says of this invite, in the shape that the other route's answers have."""
@@ -99,8 +82,8 @@ class SmsInvite(Invite):
         if len(own) != 1:
             raise ValueError("the body has no message, or several, with this id")
         (message,) = own
-        details = message.pop("details", None)
-        return {"to": message.pop("destination", None), **(details if isinstance(details, dict) else {}), **message}
+        details, to = message.pop("details", None), message.pop("destination", None)
+        return {**(details if isinstance(details, dict) else {}), **message, "to": to}
 
 
 def _given(**fields: object) -> dict[str, object]:

@@ -144,9 +144,8 @@ class OmnichatHook(BaseHook):
         :raises airflow_provider_omnichat.api.errors.InvalidInviteError: naming the field, what is wrong and what to do.
         """
         from airflow_provider_omnichat.campaign.checks.invite import defaults_of
-        from airflow_provider_omnichat.campaign.phone.number import normalise_number
 
-        return defaults_of(self.account, **given).invite(normalise_number(to, default_region), message, {})
+        return defaults_of(self.account, None, default_region, **given).invite(to, {"message": message})
 
     @leaves_no_locals
     def send_invite(

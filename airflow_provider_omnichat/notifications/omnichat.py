@@ -17,7 +17,7 @@ from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.arguments import seconds_of
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.tasks.fields import Field, FieldsMixin, Kind, table, templated
-from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, route_of, set_route
+from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, refuse_wrong_route, route_of
 
 if TYPE_CHECKING:
     import jinja2
@@ -88,13 +88,8 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.to = to
-        self.message = message
-        set_route(self, link_placeholder, application_key, integration_type, link, sender, shorten_links)
-        self.omnichat_conn_id = omnichat_conn_id
-        self.default_region = default_region
-        self.ledger_conn_id = ledger_conn_id
-        self.ledger_table = ledger_table
+        self.set_fields(locals())
+        refuse_wrong_route(link, sender, shorten_links)
         self.retry_budget = seconds_of("retry_budget", retry_budget)
 
     def __call__(self, *args: Any) -> None:

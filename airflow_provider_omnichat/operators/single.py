@@ -27,7 +27,7 @@ from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
 from airflow_provider_omnichat.tasks.fields import Field, Kind, table, templated
 from airflow_provider_omnichat.tasks.ledger import campaign_name, invite_ledger
 from airflow_provider_omnichat.tasks.live_progress import progress_of
-from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, route_of, set_route
+from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, refuse_wrong_route, route_of
 from airflow_provider_omnichat.tasks.short_errors import short_errors
 
 if TYPE_CHECKING:
@@ -124,20 +124,12 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.set_fields(locals())
+        refuse_wrong_route(link, sender, shorten_links)
         one_of("on_unknown", on_unknown, ("hold", "resend", "lookup"))
-        self.to = to
-        self.message = message
-        set_route(self, link_placeholder, application_key, integration_type, link, sender, shorten_links)
-        self.omnichat_conn_id = omnichat_conn_id
-        self.default_region = default_region
         self.on_unknown = on_unknown
-        self.resend_key = resend_key
-        self.campaign = campaign
-        self.ledger_conn_id = ledger_conn_id
-        self.ledger_table = ledger_table
         self.retry_budget = seconds_of("retry_budget", retry_budget)
         self.mask_to = mask_to
-        self.refuse_non_texts()
 
     @short_errors
     def execute(self, context: Context) -> dict[str, Any]:

@@ -52,6 +52,6 @@ def post_sms(post: Post) -> Post:
         message |= {"destinations": [destination], "content": {"text": text}}
         if "data" not in given:
             given.setdefault("json", {"messages": [message], **of_all})
-        return post(sandbox, url=sandbox.messages_url, **given)
+        return post(sandbox, url=f"{sandbox.url}/sms/3/messages", **given)
 
     return send

@@ -11,7 +11,6 @@ from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults
 from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
 from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Columns, Result
-from airflow_provider_omnichat.campaign.phone.number import normalise_number
 from airflow_provider_omnichat.campaign.rows.lists import rows_of_list
 
 SWISS = "41793026727"
@@ -27,9 +26,9 @@ def defaults(given: dict[str, Any]) -> InviteDefaults:
 
 def invite(**given: Any) -> Invite:
     """Check an invite of the arguments that a test gives, else a good one."""
-    chosen, to = defaults(given), given.pop("to", "+41793026727")
-    number = normalise_number(to, chosen.default_region, given.pop("country", None))
-    return chosen.invite(number, **{"message": "Follow us at <link>", "fields": {}, **given})
+    given.setdefault("template", None)
+    chosen, to, country = defaults(given), given.pop("to", "+41793026727"), given.pop("country", None)
+    return chosen.invite(to, {"message": "Follow us at <link>", **given}, country)
 
 
 def gate(**given: Any) -> RowChecker:

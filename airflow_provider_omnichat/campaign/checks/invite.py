@@ -12,14 +12,9 @@ from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.omni import OmniInvite
 from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.api.sms import SmsInvite
-from airflow_provider_omnichat.campaign.checks.text import (
-    MessageTemplate,
-    check_link,
-    check_text,
-    link_template,
-    refuse_too_long,
-)
+from airflow_provider_omnichat.campaign.checks.text import LinkTemplate, MessageTemplate, check_text, refuse_too_long
 from airflow_provider_omnichat.campaign.model.field_values import value_in
+from airflow_provider_omnichat.campaign.phone.number import normalise_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +32,25 @@ class InviteDefaults:
     link_placeholder: object = "<link>"
     application_key: object = None
     integration_type: object = None
-    link: MessageTemplate | None = None
+    link: LinkTemplate | None = None
     sender: str | None = None
     shorten_links: bool = False
     account: str = ""
 
-    def invite(self, to: str, message: object, fields: Mapping[str, Any]) -> Invite:
+    def invite(self, to: object, fields: Mapping[str, Any], country: str | None = None) -> Invite:
         """Build the invite of a row, or raise the InvalidInviteError that names the field and what to do."""
+        message = value_in(fields, "message")  # sent as it is: it is data, and data are not evaluated
+        if message is None and self.template is not None:
+            message = self.template.render(fields)
+        number = normalise_number(to, self.default_region, country)
         text, placeholder = check_text(message, value_in(fields, "link_placeholder") or self.link_placeholder)
         if self.link is None:
-            of_application = (_required(name, getattr(self, name)) for name in ("application_key", "integration_type"))
-            return OmniInvite(to, text, placeholder, *of_application)
-        link = check_link(self.link.render(fields))
+            application = (_required(name, getattr(self, name)) for name in ("application_key", "integration_type"))
+            return OmniInvite(number, text, placeholder, *application)
+        link = self.link.render(fields)
         text = text.replace(placeholder, link)
         refuse_too_long(text)
-        return SmsInvite(to, text, link, self.sender, self.shorten_links, self.account)
+        return SmsInvite(number, text, link, self.sender, self.shorten_links, account=self.account)
 
 
 def defaults_of(
@@ -70,7 +69,7 @@ def defaults_of(
     return InviteDefaults(
         template,
         default_region,
-        link=None if link is None else link_template(link),
+        link=None if link is None else LinkTemplate(link),
         sender=_checked(checked_sender, "sender", sender, ReasonCode.UNUSABLE_SENDER) or account.sender,
         account=account.base_url,
         **own,
