@@ -99,14 +99,15 @@ class LinkTemplate(MessageTemplate):
             super().__init__(link.strip())
         except ValueError as error:
             raise InvalidInviteError.of("link", ReasonCode.NOT_A_LINK, str(error)) from None
-        self.render(dict.fromkeys(self.fields, "x"))
+        self.render(dict.fromkeys(self.fields, "1"))  # may be a port
 
     def render(self, fields: Mapping[str, Any]) -> str:
         """See :meth:`MessageTemplate.render`."""
         link = super().render(fields)
         try:
             parts = urlsplit(link)
-            is_link = parts.scheme in {"http", "https"} and bool(parts.hostname)
+            host = parts.hostname or "%"  # an encoded value would not be the host that was meant
+            is_link = parts.scheme in {"http", "https"} and "%" not in host and parts.port != 0
         except ValueError:
             is_link = False
         if not is_link or not link.isprintable() or " " in link or valid_text(link) != link:
