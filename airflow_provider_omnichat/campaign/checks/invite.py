@@ -45,8 +45,8 @@ class InviteDefaults:
         number = normalise_number(to, self.default_region, country)
         text, placeholder = check_text(message, value_in(fields, "link_placeholder") or self.link_placeholder)
         if self.link is None:
-            application = (_required(name, getattr(self, name)) for name in ("application_key", "integration_type"))
-            return OmniInvite(number, text, placeholder, *application)
+            key = _required("application_key", self.application_key)
+            return OmniInvite(number, text, placeholder, key, _required("integration_type", self.integration_type))
         link = self.link.render(fields)
         text = text.replace(placeholder, link)
         refuse_too_long(text)

@@ -61,11 +61,14 @@ class MessageTemplate:
 
     def render(self, fields: Mapping[str, Any]) -> str:
         """Put a row's fields in; an InvalidInviteError names a missing or unusable field, and not its value."""
+        return self._format % tuple(self._values(fields))
+
+    def _values(self, fields: Mapping[str, Any]) -> list[str]:
         values = []
         for name in self._names:
             value = value_in(fields, name)
             values.append(value if type(value) is str else self._text_of(value, name, fields))
-        return self._format % tuple(map(self._written, values))
+        return values
 
     def _text_of(self, value: object, name: str, fields: Mapping[str, Any]) -> str:
         try:
@@ -80,9 +83,6 @@ class MessageTemplate:
             problem = "is empty in this row" if name in fields else "is not in this row"
         needs = f"needs the field {scrub(name)!r}, which {problem}"
         raise InvalidInviteError.of(self.argument, ReasonCode.NO_FIELD_FOR_TEXT, needs)
-
-    def _written(self, value: str) -> str:
-        return value
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(<text of {len(self.text)} characters>, fields={self.fields!r})"
@@ -115,10 +115,11 @@ class LinkTemplate(MessageTemplate):
             raise InvalidInviteError.of("link", ReasonCode.NOT_A_LINK, problem)
         return link
 
-    def _written(self, value: str) -> str:
-        if valid_text(value) != value:
+    def _values(self, fields: Mapping[str, Any]) -> list[str]:
+        values = super()._values(fields)
+        if any(valid_text(value) != value for value in values):
             raise InvalidInviteError.of("link", ReasonCode.NOT_A_TEXT, HALF_A_CHARACTER)
-        return quote(value, safe="")
+        return [quote(value, safe="") for value in values]
 
 
 def message_template(message: str, link_placeholder: str) -> MessageTemplate:
