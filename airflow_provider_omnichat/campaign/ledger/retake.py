@@ -62,11 +62,6 @@ class Retake:
     resend: bool = False
     seconds: float | None = None
 
-    @property
-    def is_on(self) -> bool:
-        """Whether there can be any."""
-        return self.resend or self.seconds is not None
-
     def takes(self, claim: Claim, entry: Entry) -> bool:
         """Return whether an invite that is in the ledger is sent again."""
         if not entry.same_task or entry.outcome not in IN_DOUBT:
@@ -99,10 +94,11 @@ NEVER = Retake()
 
 def claim(ledger: Ledger, claims: Sequence[Claim], retake: Retake) -> Claimed:
     """Claim what may be sent, and return what of it is in doubt."""
-    found = doubts_among(ledger, claims) if retake.is_on else {}
+    again = claims if retake.resend else [each for each in claims if each.again]
+    found = doubts_among(ledger, again) if again else {}
     doubts = {
         each.recipient: entry
-        for each in claims
+        for each in again
         if (entry := found.get(each.recipient)) is not None and retake.takes(each, entry)
     }
     if not doubts:
