@@ -36,14 +36,6 @@ class Invite(Protocol):
     def message_id(self) -> str | None:
         """The id that is ours, and the same for every request of it; None or empty if it has none."""
 
-    @property
-    def is_repeat(self) -> bool:
-        """Whether an earlier try may have sent it under that id."""
-
-    @property
-    def repeat_until(self) -> float | None:
-        """POSIX time until which it may be repeated although it may have been taken; None for never."""
-
     def request(self) -> HttpRequest:
         """Build the request that sends it."""
 

@@ -30,8 +30,6 @@ class OmniInvite:
     application_key: str
     integration_type: str
     message_id: ClassVar[str | None] = None
-    is_repeat: ClassVar[bool] = False
-    repeat_until: ClassVar[float | None] = None
 
     @property
     def contents(self) -> tuple[str, ...]:

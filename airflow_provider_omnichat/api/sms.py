@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from time import time
 from typing import Any, ClassVar
 
-from airflow_provider_omnichat.api.errors import InviteRejectedError, InviteUnknownError, SendError
+from airflow_provider_omnichat.api.errors import InviteRejectedError, InviteUnknownError
 from airflow_provider_omnichat.api.hints import HTTP_HINTS
-from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import REJECTED_DUPLICATE
 from airflow_provider_omnichat.api.privacy import describe_text, mask_number, printable
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
@@ -44,8 +44,6 @@ class SmsInvite:
     :param campaign: what the vendor's reports show as the campaign.
     :param message_id: the same for every request of this invite.
     :param expires_at: POSIX time after which it is not delivered any more.
-    :param is_repeat: whether an earlier try may have sent it.
-    :param repeat_until: POSIX time until which the vendor is said to recognise a request with the same id.
     """
 
     to: str
@@ -57,8 +55,6 @@ class SmsInvite:
     campaign: str = ""
     message_id: str = ""
     expires_at: float | None = field(default=None, compare=False)
-    is_repeat: bool = field(default=False, compare=False)
-    repeat_until: float | None = field(default=None, compare=False)
     link_placeholder: ClassVar[str] = ""
 
     @property
@@ -125,17 +121,3 @@ class SmsInvite:
 def newest_log_request() -> HttpRequest:
     """Build the request that reads one message of the SMS logs: it fails with a wrong login, and sends nothing."""
     return HttpRequest("GET", "/sms/3/logs?limit=1", {"Accept": "application/json"})
-
-
-def is_too_late(invite: Invite, wait: float = 0.0) -> bool:
-    """Return whether the vendor might not recognise a repeat any more, after so many seconds; False without a limit."""
-    return invite.repeat_until is not None and time() + wait >= invite.repeat_until
-
-
-def answer_of_first(error: SendError) -> InviteAnswer | None:
-    """
-    Return the answer to a repeat that shows that an earlier request with the same id was taken; None for any other.
-
-    No other answer to a repeat tells of the earlier request: that one may have been taken, whatever becomes of this.
-    """
-    return error.answer if error.reason.code is ReasonCode.ID_TAKEN else None

@@ -195,14 +195,11 @@ class OmnichatHook(BaseHook):
         :raises airflow_provider_omnichat.api.errors.InviteUnknownError: may have been sent, or not.
         """
         from airflow_provider_omnichat.api.sms import SmsInvite
-        from airflow_provider_omnichat.campaign.ledger.retake import Retake
 
         given = (to, message, link_placeholder, application_key, integration_type, default_region)
         invite = self.check_invite(*given, link, sender, shorten_links)
         if isinstance(invite, SmsInvite):
-            invite = Retake(seconds=self.account.repeat_seconds).repeatable(
-                replace(invite, message_id=str(uuid4())), None
-            )
+            invite = replace(invite, message_id=str(uuid4()))
         return self.get_conn().send_invite(invite)
 
     def test_connection(self) -> tuple[bool, str]:

@@ -35,6 +35,8 @@ from airflow_provider_omnichat.campaign.model.rows import Candidate
 from airflow_provider_omnichat.campaign.sending.sender import Ended, Sender
 
 _TOO_LATE = Reason(ReasonCode.SENDING_STOPPED, "It was too late: the vendor might not recognise a repeat any more")
+# A later try has to know of it, and to find out.
+_UNPROVED = Reason(ReasonCode.NOT_KNOWN, "The vendor took it, and it is not known yet whether as a repeat")
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 15.0
 
 
@@ -60,7 +62,7 @@ class Doubts:
         self._retake = Retake(seconds=pace.repeat_seconds)
         self._look_up = LookUp(client, pace.retry_budget, pace.log_delay)
         self._repeats = Repeats(client, pace.log_delay)
-        self._longest_request = timedelta(seconds=2 * client.account.timeout)
+        self._client = client
         self._backoff = Backoff(budget=inf)
         self._storage = storage
         self._writer = writer
@@ -72,6 +74,7 @@ class Doubts:
         self._kept: dict[str, Doubt] = {}
         self._chosen: dict[str, Doubt] = {}
         self._out: dict[str, Doubt] = {}
+        self._accepted: dict[str, Ended] = {}
         self._unseen = storage.repeated
 
     def takes(self, candidate: Candidate, entry: Entry) -> bool:
@@ -102,12 +105,16 @@ class Doubts:
                 self._repeats.note(message_id, time())
                 due_at = max(due_at, time() + 2 * self._repeats.log_seconds)
             self._news.set()
+            if ended.outcome is Outcome.ACCEPTED and not self._repeats.are_recognised:
+                self._accepted[message_id], due_at = ended, inf
+                ended = ended._replace(outcome=Outcome.UNKNOWN, answer=None, reason=_UNPROVED)
         is_doubt = ended.outcome is Outcome.UNKNOWN or (known is not None and not is_made)
         if not (self._is_on and message_id and is_doubt):
             self._recorder.add_sent(ended)
             return
         if known is None:
-            begin = now - self._longest_request  # before the only request that may have been taken
+            # Before the only request that may have been taken: to connect takes no longer than an answer.
+            begin = now - timedelta(seconds=2 * self._client.account.timeout)
             entry = Entry(ended.outcome, now, ended.answer, ended.reason, claimed_at=begin, message_id=message_id)
         elif is_made:
             reason = doubted_again(known, ended.reason)
@@ -176,11 +183,13 @@ class Doubts:
 
     async def _repeat(self, log: Log) -> None:
         repeats, wait = self._repeats, _FIRST_WAIT_SECONDS
-        while not self._sender.stopped.is_set():
+        while self._report.failure is None:
             self._news.clear()
-            may_be = [doubt for doubt in self._kept.values() if self._may_be_repeated(doubt)]
-            is_one_out, is_open = bool(self._chosen or self._out), bool(repeats.unproved) and not repeats.are_recognised
-            if self._all_sent.is_set() and not (may_be or is_one_out or is_open):
+            self._record_proved()
+            is_stopped, is_open = self._sender.stopped.is_set(), bool(repeats.unproved) and not repeats.are_recognised
+            is_one_out = bool(self._chosen or self._out) and not is_stopped
+            may_be = [] if is_stopped else [each for each in self._kept.values() if self._may_be_repeated(each)]
+            if (is_stopped or self._all_sent.is_set()) and not (may_be or is_one_out or is_open):
                 return
             due = [doubt for doubt in may_be if doubt.due_at <= time()]
             chosen: Sequence[Doubt] = ()
@@ -196,6 +205,14 @@ class Doubts:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._news.wait()
+
+    def _record_proved(self) -> None:
+        """Record the repeats that were accepted, once it is known what became of them."""
+        for message_id, ended in list(self._accepted.items()):
+            if self._repeats.are_recognised or message_id not in self._repeats.unproved:
+                del self._accepted[message_id], self._kept[message_id]
+                self._recorder.add_sent(ended)
+                self._sender.news.set()
 
     def _may_be_repeated(self, doubt: Doubt) -> bool:
         candidate = doubt.candidate
