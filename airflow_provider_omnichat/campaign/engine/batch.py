@@ -60,7 +60,9 @@ async def run_batch(
             batch = Batch(plan, storage, client, pacer, report, reader, writer)
             stop.listen(patience.end)
             following = progress.follow(batch.sender, log, plan.pace.progress_every, publish)
-            await batch.run(plan.row_checker(ids=storage.message_ids).checked(rows), following, log, stop)
+            checker = plan.row_checker()
+            checker.rules = [*checker.rules, *storage.message_ids]
+            await batch.run(checker.checked(rows), following, log, stop)
     finally:
         reader.close()
         writer.close()
@@ -113,17 +115,18 @@ class Batch:
         """
         rows = RowsAhead(checked, self._reader, self.sender.news)
         self.sender.start()
-        resolving = asyncio.create_task(self._doubts.resolve(log, stop))
+        resolving = asyncio.create_task(self._doubts.resolve(log))
         resolving.add_done_callback(lambda _: self.sender.news.set())
         try:
-            async with _running(following, self._end_at(stop)):
+            async with _running(following, self._end_at(stop, resolving)):
                 await self._commit_until(self._is_sent, rows)
                 self._doubts.finish()
                 await self._commit_until(resolving.done)
-                await resolving
+                if not resolving.cancelled():
+                    await resolving
         finally:  # after an error, too, what was sent must be recorded
             resolving.cancel()
-            await asyncio.wait([resolving])
+            await asyncio.gather(resolving, return_exceptions=True)
             await self.sender.close()
             self._doubts.give_up()
             await self._commit()
@@ -134,10 +137,11 @@ class Batch:
             self._report.unwritten = self._recorder.unwritten()
             await rows.close()
 
-    async def _end_at(self, stop: StopSignal) -> None:
+    async def _end_at(self, stop: StopSignal, resolving: asyncio.Task[None]) -> None:
         """Once asked to stop, begin no new request, and give those under way some seconds."""
         await stop.wait()
         self._report.was_stopped = True
+        resolving.cancel()
         await self.sender.abandon(GRACE_SECONDS)
 
     def _end(self, ended: Ended) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -22,7 +21,7 @@ from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.campaign.engine.look_up import LookUp, answer_of, settlement_of
 from airflow_provider_omnichat.campaign.engine.plan import Pace
-from airflow_provider_omnichat.campaign.engine.process import StopSignal, WorkerThread
+from airflow_provider_omnichat.campaign.engine.process import WorkerThread
 from airflow_provider_omnichat.campaign.engine.progress import Log
 from airflow_provider_omnichat.campaign.engine.recorder import Recorder
 from airflow_provider_omnichat.campaign.engine.repeats import Doubt, Repeats
@@ -58,7 +57,7 @@ class Doubts:
         sender: Sender,
     ) -> None:
         self.failure: IdsIgnoredError | None = None
-        self._is_on = pace.looks_up
+        self._is_on, self._pace = pace.looks_up, pace
         self._retake = Retake(seconds=pace.repeat_seconds)
         self._look_up = LookUp(client, pace.retry_budget, pace.log_delay)
         self._repeats = Repeats(client, pace.log_delay)
@@ -70,41 +69,40 @@ class Doubts:
         self._report = report
         self._sender = sender
         self._news, self._all_sent = asyncio.Event(), asyncio.Event()
-        self._waiting: deque[tuple[Candidate, Entry]] = deque()
+        self._waiting: deque[Doubt] = deque()
         self._kept: dict[str, Doubt] = {}
-        self._chosen: dict[str, Doubt] = {}
+        self._chosen: list[str] = []
         self._out: dict[str, Doubt] = {}
         self._accepted: dict[str, Ended] = {}
         self._unseen = storage.repeated
 
     def takes(self, candidate: Candidate, entry: Entry) -> bool:
         """Keep a row that is in doubt, to look it up; return False for any other."""
-        is_due = self._is_on and is_in_doubt(entry) and candidate.recipient not in self._storage.earlier
         was_out = self._out.pop(candidate.invite.message_id or "", None) is not None
-        if is_due and entry.message_id:
-            due_at = inf if was_out else 0.0
-            if entry.was_repeated and entry.same_task and not was_out:
-                self._unseen -= 1
-                due_at = self._repeats.note(entry.message_id, entry.at.timestamp())
-            self._kept[entry.message_id] = Doubt(candidate, entry, due_at=due_at)
-        elif is_due:
-            self._waiting.append((candidate, entry))
-        return is_due
+        if not self._is_on or not is_in_doubt(entry) or candidate.recipient in self._storage.earlier:
+            return False
+        doubt = Doubt(candidate, entry, due_at=inf if was_out else 0.0)
+        if not entry.message_id:
+            self._waiting.append(doubt)
+            return True
+        if entry.was_repeated and entry.same_task and not was_out:
+            self._unseen -= 1
+            doubt.due_at = self._repeats.unproved[entry.message_id] = entry.at.timestamp() + self._pace.log_delay
+        self._kept[entry.message_id] = doubt
+        return True
 
     def end(self, ended: Ended) -> None:
         """Record how an invite has ended, unless it is in doubt and has an id: then keep it."""
-        message_id, now = ended.candidate.invite.message_id or "", datetime.now(UTC)
+        recipient, message_id = ended.candidate.recipient, ended.candidate.invite.message_id or ""
         before = self._out.pop(message_id, None)
-        known = before.entry if before else self._recorder.doubt(ended.candidate.recipient)
+        known = before.entry if before else self._recorder.doubt(recipient)
         if message_id and known is not None:
-            ended = self._of_repeat(ended)
-        is_made, due_at = ended.outcome not in CERTAINLY_NOT_SENT, time() + (self._backoff.delay(1, 0.0) or 0.0)
+            ended = self._of_repeat(ended, before)
+        is_made = ended.outcome not in CERTAINLY_NOT_SENT
+        due_at = time() + (self._backoff.delay(1, 0.0) or 0.0)
         if before is not None:
-            ended = _of_candidate(ended, before.candidate)
-            if is_made:
-                self._repeats.note(message_id, time())
-                due_at = max(due_at, time() + 2 * self._repeats.log_seconds)
             self._news.set()
+            due_at += self._repeats.note(message_id) if is_made else 0.0
             if ended.outcome is Outcome.ACCEPTED and not self._repeats.are_recognised:
                 self._accepted[message_id], due_at = ended, inf
                 ended = ended._replace(outcome=Outcome.UNKNOWN, answer=None, reason=_UNPROVED)
@@ -112,67 +110,33 @@ class Doubts:
         if not (self._is_on and message_id and is_doubt):
             self._recorder.add_sent(ended)
             return
-        if known is None:
-            # Before the only request that may have been taken: to connect takes no longer than an answer.
-            begin = now - timedelta(seconds=2 * self._client.account.timeout)
-            entry = Entry(ended.outcome, now, ended.answer, ended.reason, claimed_at=begin, message_id=message_id)
-        elif is_made:
-            reason = doubted_again(known, ended.reason)
-            entry = known._replace(outcome=Outcome.UNKNOWN, at=now, reason=reason, message_id=message_id)
-        else:
-            entry = still_in_doubt(known, ended.reason)
-        if before is not None and before.ended is not None and not self._recorder.doubt(ended.candidate.recipient):
-            attempts = before.ended.attempts + ended.attempts
-            ended = before.ended._replace(reason=entry.reason, attempts=attempts)
+        entry = self._entry(ended, known)
+        if self._recorder.doubt(recipient) is None:  # in doubt since this try, which has to say why
+            ended = ended._replace(outcome=Outcome.UNKNOWN, answer=entry.answer, reason=entry.reason)
         self._kept[message_id] = Doubt(ended.candidate, entry, ended, due_at)
 
     def chosen(self) -> list[Candidate]:
         """Take out what is to be claimed once more, and repeated."""
         if self._sender.stopped.is_set():
             return []
-        chosen, self._chosen = self._chosen, {}
-        self._out |= chosen
-        for doubt in chosen.values():
+        chosen = [self._kept.pop(message_id) for message_id in self._chosen]
+        self._chosen = []
+        for doubt in chosen:
+            self._out[doubt.message_id] = doubt
             if doubt.ended is not None:  # the claim of this try ends in doubt before there is another
                 self._recorder.add_again(doubt.candidate.recipient, doubt.entry)
-        return [self._repeated(doubt) for doubt in chosen.values()]
+        return [self._repeated(doubt) for doubt in chosen]
 
     def finish(self) -> None:
         """Note that all is sent, but for repeats."""
         self._all_sent.set()
         self._news.set()
 
-    async def resolve(self, log: Log, stop: StopSignal) -> None:
-        """Repeat what may be repeated, and look up the others once all is sent, until *stop* is set."""
-        tasks = asyncio.create_task(self._resolve(log)), asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-        (error, _) = await asyncio.gather(*tasks, return_exceptions=True)
-        if isinstance(error, Exception):
-            raise error
-
-    def give_up(self) -> None:
-        """Record those that were not looked up, or not found, as they are."""
-        for doubt in (*self._kept.values(), *self._chosen.values()):
-            if doubt.ended is not None:
-                self._recorder.add_sent(doubt.ended)
-            else:
-                self._recorder.add_earlier(doubt.candidate, doubt.entry)
-        unclaimed = [(doubt.candidate, doubt.entry) for doubt in self._out.values()]
-        for candidate, entry in (*unclaimed, *self._waiting):
-            self._recorder.add_earlier(candidate, entry)
-        for kept in (self._kept, self._chosen, self._out, self._waiting):
-            kept.clear()
-
-    async def _resolve(self, log: Log) -> None:
+    async def resolve(self, log: Log) -> None:
+        """Repeat what may be repeated, and look up the others once all is sent."""
         try:
             if self._retake.seconds is not None:
                 await self._repeat(log)
-            self._kept |= self._chosen
-            self._chosen.clear()
             await self._all_sent.wait()
             await self._look_all_up(log)
         except SmsLogsError as error:
@@ -181,37 +145,46 @@ class Doubts:
             self.failure = error
             self._sender.stop(str(error))
 
+    def give_up(self) -> None:
+        """Record those that were not looked up, or not found, as they are."""
+        for doubt in self._out.values():
+            doubt.ended = None  # nobody knows what came of the claim
+        for doubt in (*self._kept.values(), *self._out.values(), *self._waiting):
+            if doubt.ended is not None:
+                self._recorder.add_sent(doubt.ended)
+            else:
+                self._recorder.add_earlier(doubt.candidate, doubt.entry)
+
     async def _repeat(self, log: Log) -> None:
         repeats, wait = self._repeats, _FIRST_WAIT_SECONDS
         while self._report.failure is None:
             self._news.clear()
             self._record_proved()
+            if repeats.refusal is not None:
+                log.warning("Nothing in doubt is repeated: %s", repeats.refusal)
+                return
             is_stopped, is_open = self._sender.stopped.is_set(), bool(repeats.unproved) and not repeats.are_recognised
             is_one_out = bool(self._chosen or self._out) and not is_stopped
             may_be = [] if is_stopped else [each for each in self._kept.values() if self._may_be_repeated(each)]
             if (is_stopped or self._all_sent.is_set()) and not (may_be or is_one_out or is_open):
                 return
-            due = [doubt for doubt in may_be if doubt.due_at <= time()]
-            chosen: Sequence[Doubt] = ()
+            due = [] if self._chosen else [doubt for doubt in may_be if doubt.due_at <= time()]
             if (due or is_open) and (repeats.are_recognised or not is_one_out):
                 chosen = await repeats.next(due, self._unseen <= 0 or self._report.is_complete)
-            if repeats.refusal is not None:
-                log.warning("Nothing in doubt is repeated: %s", repeats.refusal)
-                return
-            self._chosen |= {doubt.message_id: self._kept.pop(doubt.message_id) for doubt in chosen}
-            self._sender.news.set()
-            is_waiting_for_logs = (due or is_open) and not chosen
-            wait = min(2 * wait, _LONGEST_WAIT_SECONDS) if is_waiting_for_logs else _FIRST_WAIT_SECONDS
+                wait = _FIRST_WAIT_SECONDS if chosen else min(2 * wait, _LONGEST_WAIT_SECONDS)
+                self._chosen += [doubt.message_id for doubt in chosen]
+                self._sender.news.set()
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._news.wait()
 
     def _record_proved(self) -> None:
-        """Record the repeats that were accepted, once it is known what became of them."""
-        for message_id, ended in list(self._accepted.items()):
-            if self._repeats.are_recognised or message_id not in self._repeats.unproved:
-                del self._accepted[message_id], self._kept[message_id]
-                self._recorder.add_sent(ended)
+        """Record the repeats that were accepted, once it is known what became of them, or will not be."""
+        repeats = self._repeats
+        for message_id in list(self._accepted):
+            if repeats.are_recognised or repeats.refusal is not None or message_id not in repeats.unproved:
+                del self._kept[message_id]
+                self._recorder.add_sent(self._accepted.pop(message_id))
                 self._sender.news.set()
 
     def _may_be_repeated(self, doubt: Doubt) -> bool:
@@ -225,12 +198,35 @@ class Doubts:
         until = (begin.timestamp() if begin else 0.0) + (self._retake.seconds or 0.0)
         return doubt.candidate._replace(again=True, closes_at=min(until, closes_at or inf))
 
-    def _of_repeat(self, ended: Ended) -> Ended:
+    def _of_repeat(self, ended: Ended, before: Doubt | None) -> Ended:
         """Return how an invite ends that was sent again: no answer but these two tells of the earlier request."""
         if ended.reason is not None and ended.reason.code is ReasonCode.ID_TAKEN:
             self._repeats.are_recognised = True
-            return ended._replace(outcome=Outcome.ACCEPTED, reason=None)
-        return ended._replace(outcome=Outcome.UNKNOWN, answer=None) if ended.outcome is Outcome.REJECTED else ended
+            ended = ended._replace(outcome=Outcome.ACCEPTED, reason=None)
+        elif ended.outcome is Outcome.REJECTED:
+            ended = ended._replace(outcome=Outcome.UNKNOWN, answer=None)
+        if before is None:
+            return ended
+        closes_at = before.candidate.closes_at
+        if ended.outcome is Outcome.HELD and (closes_at is None or time() < closes_at):
+            ended = ended._replace(outcome=Outcome.NOT_SENT, reason=_TOO_LATE)
+        attempts = ended.attempts + (before.ended.attempts if before.ended else 0)
+        return ended._replace(candidate=before.candidate, attempts=attempts)
+
+    def _entry(self, ended: Ended, known: Entry | None) -> Entry:
+        """Return what the ledger will have of an invite in doubt, which may have been *known* as that."""
+        now = datetime.now(UTC)
+        if known is None:
+            # Before the only request that may have been taken: to connect takes no longer than an answer.
+            begin, message_id = (
+                now - timedelta(seconds=2 * self._client.account.timeout),
+                ended.candidate.invite.message_id,
+            )
+            return Entry(ended.outcome, now, ended.answer, ended.reason, claimed_at=begin, message_id=message_id)
+        if ended.outcome in CERTAINLY_NOT_SENT:
+            return still_in_doubt(known, ended.reason)
+        reason, message_id = doubted_again(known, ended.reason), ended.candidate.invite.message_id
+        return known._replace(outcome=Outcome.UNKNOWN, at=now, reason=reason, message_id=message_id)
 
     async def _look_all_up(self, log: Log) -> None:
         count, found = len(self._waiting) + len(self._kept), 0
@@ -242,34 +238,26 @@ class Doubts:
             async for message in messages:
                 found += await self._found(message)
         while self._waiting and self._report.failure is None:
-            candidate, entry = self._waiting[0]
-            settlement = await self._look_up.find(candidate.invite.to, entry)
-            found += await self._settle(candidate, entry, settlement)
+            doubt = self._waiting[0]
+            settlement = await self._look_up.find(doubt.candidate.invite.to, doubt.entry)
+            found += await self._settle(doubt, settlement)
             self._waiting.popleft()
         log.info("Found %s of %s invites in doubt in the vendor's SMS logs", found, count)
 
     async def _found(self, message: LoggedMessage) -> bool:
         doubt = self._kept.pop(message.message_id)
         if doubt.ended is None:
-            return await self._settle(doubt.candidate, doubt.entry, settlement_of(message))
+            return await self._settle(doubt, settlement_of(message))
         answer = answer_of(message) or doubt.ended.answer
         self._recorder.add_sent(doubt.ended._replace(outcome=Outcome.ACCEPTED, answer=answer, reason=None))
         return True
 
-    async def _settle(self, candidate: Candidate, entry: Entry, settlement: Settlement | None) -> bool:
+    async def _settle(self, doubt: Doubt, settlement: Settlement | None) -> bool:
         """Add the row of an earlier doubt, and return whether it is one no more."""
         is_settled = settlement is not None and await self._writer.call(
-            self._storage.settle, Claim.of(candidate), settlement
+            self._storage.settle, Claim.of(doubt.candidate), settlement
         )
         if is_settled and settlement is not None:
-            entry = settled(entry, settlement, no_try_runs=True)
-        self._recorder.add_earlier(candidate, entry)
+            doubt.entry = settled(doubt.entry, settlement, no_try_runs=True)
+        self._recorder.add_earlier(doubt.candidate, doubt.entry)
         return is_settled
-
-
-def _of_candidate(ended: Ended, candidate: Candidate) -> Ended:
-    """Return how the repeat of a candidate ended: held by its own window, or too late."""
-    is_closed = candidate.closes_at is not None and time() >= candidate.closes_at
-    if ended.outcome is Outcome.HELD and not is_closed:
-        ended = ended._replace(outcome=Outcome.NOT_SENT, reason=_TOO_LATE)
-    return ended._replace(candidate=candidate)

@@ -53,18 +53,19 @@ class Repeats:
     def __init__(self, client: AsyncOmnichatClient, log_delay: float) -> None:
         self._logs = SmsLogs(client, backoff=Backoff(budget=log_delay, first=1.0))
         self._log_delay = log_delay
-        self.log_seconds = 0.0
-        """How long the logs took at most to have the message that was repeated last."""
+        self._log_seconds = 0.0
         self.are_recognised = False
         self.refusal: str | None = None
         """Why nothing more must be repeated; None if it may be."""
         self.unproved: dict[str, float] = {}
         """The ids that were repeated, and until when the logs may not tell yet what became of that."""
 
-    def note(self, message_id: str, at: float) -> float:
-        """Note when an id was repeated, and return when the logs have what became of that."""
-        self.unproved[message_id] = at + self._log_delay
-        return at + self._log_delay
+    def note(self, message_id: str) -> float:
+        """Note that an id was repeated; return the seconds after which the logs should have that, as with the first."""
+        if self.are_recognised:
+            return 0.0
+        self.unproved[message_id] = time() + self._log_delay
+        return 2 * self._log_seconds
 
     async def next(self, due: Sequence[Doubt], may_begin: bool) -> Sequence[Doubt]:
         """
@@ -98,7 +99,7 @@ class Repeats:
         found = [doubt for doubt in due if len(rows.get(doubt.message_id, ())) == 1]
         missed = [] if waiting or rows else [each for each in due if now - _asked(each) >= self._log_delay]
         for first in (found or missed)[:1]:
-            self.log_seconds = now - _asked(first)
+            self._log_seconds = now - _asked(first)
             return (first,)
         return ()
 

@@ -52,8 +52,8 @@ class Storage:
             self.earlier: Mapping[str, Outcome] = results.earlier()
             """The decided rows that earlier tries have written, by recipient key."""
             has_ids = isinstance(plan.invite.route, SmsRoute)
-            self.message_ids = MessageIds(self._ledger.id_key(), plan.campaign) if has_ids else None
-            self.repeated = self._ledger.repeated() if has_ids and plan.pace.repeat_seconds is not None else 0
+            self.message_ids = [MessageIds(self._ledger.id_key(), plan.campaign)] if has_ids else []
+            self.repeated = self._ledger.repeated() if plan.pace.repeat_seconds is not None else 0
         except BaseException:
             self._ledger.close()
             raise

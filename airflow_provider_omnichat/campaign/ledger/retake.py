@@ -63,11 +63,8 @@ class Retake:
         """Return whether an invite that is in the ledger is sent again."""
         if not entry.same_task or entry.outcome not in IN_DOUBT:
             return False
-        return self.resend or self._is_recognised(claim, entry)
-
-    def _is_recognised(self, claim: Claim, entry: Entry) -> bool:
-        if self.seconds is None or entry.claimed_at is None:
-            return False
+        if self.resend or self.seconds is None or entry.claimed_at is None:
+            return self.resend
         # Under another id, or none, it was another request. And once the vendor has refused a first request as a
         # repeat, it would refuse the next one too, which then proved nothing.
         if not claim.message_id or entry.message_id != claim.message_id:

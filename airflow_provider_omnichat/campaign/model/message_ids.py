@@ -7,8 +7,10 @@ stands for what is sent: one that was changed since is not a repeat, whatever th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import blake2b
+from typing import Any
 
 from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.api.sms import SmsInvite
@@ -29,8 +31,8 @@ class MessageIds:
         self._key = key
         self._campaign = distinct_name(campaign, scrub(campaign), _LONGEST_CAMPAIGN)
 
-    def given_to(self, candidate: Candidate) -> Candidate:
-        """Return a candidate whose invite has its id, and ends with the send window."""
+    def check(self, candidate: Candidate, _: Mapping[str, Any]) -> Candidate:
+        """Return a candidate whose invite has its id, and ends with the send window, as the last rule."""
         invite = candidate.invite
         if not isinstance(invite, SmsInvite):
             return candidate
