@@ -71,8 +71,8 @@ def send_at_most_once(
     """
     Send an invite unless it is in the ledger as sent or possibly sent.
 
-    :param send: sends it and raises a :class:`SendError` if it was not accepted. Of one that may have been sent under an
-        id of ours, it also gets the POSIX time of the first request.
+    :param send: sends it and raises a :class:`SendError` if it was not accepted. If an earlier try may have sent it
+        under its id, it also gets the POSIX time of that.
     :param campaign: the name under which one number is invited at most once.
     :param retake: whether to send even if an earlier try may have sent it.
     :param look_up: finds out whether an invite in doubt was sent; returns None if that cannot be known.

@@ -62,8 +62,12 @@ def test_an_invite_in_doubt_is_repeated_while_the_list_is_still_being_read():
 def test_a_task_that_waits_for_the_logs_ends_when_it_is_stopped(logs_status):
     stop = StopSignal()
     with SmsServer("late", "drop-before", "drop-before", logs_status=logs_status) as server:
-        is_asked = lambda: any("logs" in path for path in server.paths)  # noqa: E731
-        stopping = threading.Thread(target=lambda: (wait_until(is_asked), stop.set()))
+
+        def stop_once_asked() -> None:
+            wait_until(lambda: any("logs" in path for path in server.paths))
+            stop.set()
+
+        stopping = threading.Thread(target=stop_once_asked)
         stopping.start()
         report = run(server, Listed(*NUMBERS[:4]), stop)
         stopping.join(PATIENCE_SECONDS)
