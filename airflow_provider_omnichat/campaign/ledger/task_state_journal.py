@@ -19,6 +19,7 @@ from airflow_provider_omnichat.campaign.ledger.retake import reason_of
 from airflow_provider_omnichat.campaign.ledger.settle import settle_each
 from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, Person, StateStore
 from airflow_provider_omnichat.campaign.ledger.task_state_format import (
+    DOUBTS,
     HASH_BYTES,
     OUTCOMES,
     SYMBOLS,
@@ -80,7 +81,8 @@ class StateStoreJournal:
         return found
 
     def repeated(self) -> int:
-        return sum(person.was_repeated for person in self._earlier.people.values())
+        known = self._earlier
+        return sum(each.was_repeated and known.symbols[hashed] in DOUBTS for hashed, each in known.people.items())
 
     def record(self, entries: Mapping[str, Entry]) -> None:
         for recipient, entry in entries.items():

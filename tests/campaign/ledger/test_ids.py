@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
-from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry
+from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import Retake, claim
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from tests.support.ledger_homes import LATE, Home, claims
@@ -47,8 +47,12 @@ def test_what_is_claimed_again_while_it_is_in_doubt_is_known_as_repeated_to_a_la
     is_of_many = any_home.kind != "state store"
     assert known.was_repeated is is_of_many
     assert any_home.ledger().repeated() == int(is_of_many)
-    first.record({named().recipient: Entry.now(Outcome.ACCEPTED)})
+    first.record({named().recipient: Entry.now(Outcome.UNKNOWN, reason=why("no answer"), message_id=ID)})
     first.flush()
+    later = any_home.ledger()
+    assert later.repeated() == int(is_of_many)
+    found = Settlement(was_sent=True, by="look-up", why="found in the log", at=datetime.now(UTC))
+    assert later.settle([named()], {named().recipient: found}) == {}
     assert any_home.ledger().repeated() == 0
 
 
