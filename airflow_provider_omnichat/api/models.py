@@ -22,16 +22,12 @@ class Invite(ABC):
     :param to: phone number in international format, digits only: ``41793026727``.
     :param message: the text.
     :param message_id: an id of ours, the same for every request of it; None if it has none.
-    :param is_repeat: whether an earlier try may have sent it under that id.
-    :param repeat_until: POSIX time until which the vendor is said to recognise a request with the same id.
     """
 
     to: str
     message: str
     _: KW_ONLY
     message_id: str | None = None
-    is_repeat: bool = field(default=False, compare=False)
-    repeat_until: float | None = field(default=None, compare=False)
 
     @property
     def contents(self) -> tuple[str, ...]:

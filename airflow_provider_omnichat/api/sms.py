@@ -7,11 +7,9 @@ from dataclasses import KW_ONLY, dataclass, field
 from time import time
 from typing import Any
 
-from airflow_provider_omnichat.api.errors import SendError
 from airflow_provider_omnichat.api.hints import HTTP_HINTS
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.privacy import printable
-from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.api.wire import (
     JSON_HEADERS,
     HttpRequest,
@@ -93,17 +91,3 @@ def _given(**fields: object) -> dict[str, object]:
 def newest_log_request() -> HttpRequest:
     """Build the request that reads one message of the SMS logs: it fails with a wrong login, and sends nothing."""
     return HttpRequest("GET", "/sms/3/logs?limit=1", {"Accept": "application/json"})
-
-
-def is_too_late(invite: Invite, wait: float = 0.0) -> bool:
-    """Return whether the vendor might not recognise a repeat any more, after so many seconds; False without a limit."""
-    return invite.repeat_until is not None and time() + wait >= invite.repeat_until
-
-
-def answer_of_first(error: SendError) -> InviteAnswer | None:
-    """
-    Return the answer to a repeat that shows that an earlier request with the same id was taken; None for any other.
-
-    No other answer to a repeat tells of the earlier request: that one may have been taken, whatever becomes of this.
-    """
-    return error.answer if error.reason.code is ReasonCode.ID_TAKEN else None

@@ -182,8 +182,6 @@ class OmnichatHook(BaseHook):
         :raises airflow_provider_omnichat.api.errors.InviteNotSentError: certainly not sent.
         :raises airflow_provider_omnichat.api.errors.InviteUnknownError: may have been sent, or not.
         """
-        from airflow_provider_omnichat.campaign.ledger.retake import Retake
-
         invite = self.check_invite(
             to,
             message,
@@ -195,9 +193,7 @@ class OmnichatHook(BaseHook):
             sender=sender,
             shorten_links=shorten_links,
         )
-        if link is not None:
-            invite = replace(invite, message_id=str(uuid4()))
-        return self.get_conn().send_invite(Retake(seconds=self.account.repeat_seconds).repeatable(invite, None))
+        return self.get_conn().send_invite(invite if link is None else replace(invite, message_id=str(uuid4())))
 
     def test_connection(self) -> tuple[bool, str]:
         """

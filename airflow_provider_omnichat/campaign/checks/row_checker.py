@@ -16,7 +16,6 @@ from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults
 from airflow_provider_omnichat.campaign.checks.partition import Partition
 from airflow_provider_omnichat.campaign.model.field_values import key_text, value_in
 from airflow_provider_omnichat.campaign.model.known_recipients import Seen
-from airflow_provider_omnichat.campaign.model.message_ids import MessageIds
 from airflow_provider_omnichat.campaign.model.names import shown_name
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Columns, Refusal, Result, Row
 
@@ -50,7 +49,6 @@ class RowChecker:
     partition: Partition | None = None
     rules: Sequence[Rule] = ()  # asked in this order, until one refuses
     on_invite: Callable[[Invite], None] | None = None
-    ids: MessageIds | None = None
     _seen: Seen = field(default_factory=Seen, init=False)
 
     def checked(self, rows: Iterable[Row | BrokenRow]) -> Iterator[Candidate | Result]:
@@ -96,9 +94,7 @@ class RowChecker:
             if isinstance(answer, Refusal):
                 return _refusal(candidate.position, candidate.key, candidate.invite.to, answer.outcome, answer.reason)
             candidate = answer
-        if self.ids is None:
-            return candidate
-        return candidate._replace(invite=self.ids.named(candidate.invite, candidate.recipient, candidate.closes_at))
+        return candidate
 
     def _invalid(self, position: int, key: str | None, to: object, reason: Reason) -> Result | None:
         if self.partition is not None and not self.partition.has_row(position):

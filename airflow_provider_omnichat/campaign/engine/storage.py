@@ -51,8 +51,8 @@ class Storage:
             self.earlier: Mapping[str, Outcome] = results.earlier()
             """The decided rows that earlier tries have written, by recipient key."""
             has_ids = plan.invite.link is not None
-            self.message_ids = MessageIds(self._ledger.id_key(), plan.campaign) if has_ids else None
-            self.last_repeat = self._ledger.last_repeat() if has_ids else None
+            self.message_ids = [MessageIds(self._ledger.id_key(), plan.campaign)] if has_ids else []
+            self.repeated = self._ledger.repeated() if plan.pace.repeat_seconds is not None else 0
         except BaseException:
             self._ledger.close()
             raise
@@ -97,15 +97,6 @@ class Storage:
             return {}
         return taken
 
-    def note_repeat(self, message_id: str | None) -> bool:
-        """See :class:`.interface.Ledger`; return whether it is noted."""
-        try:
-            self._ledger.note_repeat(message_id)
-        except OmnichatError as error:
-            self._report.fail(error)
-            return False
-        return True
-
     def settle(self, claim: Claim, settlement: Settlement) -> bool:
         """Settle an invite in doubt; return False if it was no longer in doubt."""
         try:
@@ -141,7 +132,7 @@ class Storage:
         return claimed._replace(taken={**self._find(decided), **taken})
 
     def _is_free(self, claim: Claim, entry: Entry) -> bool:
-        return entry.outcome in CERTAINLY_NOT_SENT or self._retake.takes(claim, entry)
+        return entry.outcome in CERTAINLY_NOT_SENT or (self._retake.resend and self._retake.takes(claim, entry))
 
     def _find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         if not claims:

@@ -7,13 +7,16 @@ stands for what is sent: one that was changed since is not a repeat, whatever th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import blake2b
+from typing import Any
 
 from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.api.sms import SmsInvite
 from airflow_provider_omnichat.campaign.model.names import LETTERS, distinct_name
+from airflow_provider_omnichat.campaign.model.rows import Candidate
 
 _LONGEST_CAMPAIGN = 255
 
@@ -28,6 +31,10 @@ class MessageIds:
     def __init__(self, key: bytes, campaign: str) -> None:
         self._key = key
         self._campaign = distinct_name(campaign, scrub(campaign), _LONGEST_CAMPAIGN)
+
+    def check(self, candidate: Candidate, _: Mapping[str, Any]) -> Candidate:
+        """Return a candidate whose invite has its id, and ends with the send window, as the last rule."""
+        return candidate._replace(invite=self.named(candidate.invite, candidate.recipient, candidate.closes_at))
 
     def named(self, invite: Invite, recipient: str, expires_at: float | None = None) -> Invite:
         """Return an invite with its id, if its API takes one; *recipient* is the :func:`.identity.identity_key`."""

@@ -1,0 +1,116 @@
+"""
+Which invites in doubt are sent again with the same id.
+
+No answer says whether the vendor recognises a repeat: only a refusal with status 23 does, at once or in its logs. So
+one is repeated first, of a message that the vendor has: if ids are ignored, one person gets a second SMS, not all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import time
+
+from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
+from airflow_provider_omnichat.api.errors import SmsLogsError
+from airflow_provider_omnichat.api.logs import LoggedMessage, SmsLogs, pack
+from airflow_provider_omnichat.api.retry import Backoff
+from airflow_provider_omnichat.campaign.ledger.interface import Entry
+from airflow_provider_omnichat.campaign.model.rows import Candidate
+from airflow_provider_omnichat.campaign.sending.sender import Ended
+
+_UNCLEAR = "the logs have two messages under one id, and the vendor has refused neither"
+_UNREADABLE = "without them, nobody knows whether the vendor recognises a repeat"
+
+
+@dataclass(slots=True)
+class Doubt:
+    """
+    An invite in doubt.
+
+    :param entry: what the ledger has of it, or will have.
+    :param ended: how this try has left it; None if it has not claimed it.
+    :param due_at: POSIX time from which it may be repeated.
+    """
+
+    candidate: Candidate
+    entry: Entry
+    ended: Ended | None = None
+    due_at: float = 0.0
+
+    @property
+    def message_id(self) -> str:
+        return self.entry.message_id or ""
+
+
+class Repeats:
+    """
+    What is known of the vendor.
+
+    :param log_delay: seconds after which a message that was taken is in its logs.
+    """
+
+    def __init__(self, client: AsyncOmnichatClient, log_delay: float) -> None:
+        self._logs = SmsLogs(client, backoff=Backoff(budget=log_delay, first=1.0))
+        self._log_delay = log_delay
+        self._log_seconds = 0.0
+        self.are_recognised = False
+        self.refusal: str | None = None
+        """Why nothing more must be repeated; None if it may be."""
+        self.unproved: dict[str, float] = {}
+        """The ids that were repeated, and until when the logs may not tell yet what became of that."""
+
+    def note(self, message_id: str) -> float:
+        """Note that an id was repeated; return the seconds after which the logs should have that, as with the first."""
+        if self.are_recognised:
+            return 0.0
+        self.unproved[message_id] = time() + self._log_delay
+        return 2 * self._log_seconds
+
+    async def next(self, due: Sequence[Doubt], may_begin: bool) -> Sequence[Doubt]:
+        """
+        Return what is to be repeated now, one at a time until the vendor has recognised a repeat.
+
+        Only the repeat of a message that the vendor has taken tells whether it recognises one. If the logs have none
+        after *log_delay*, one that they do not have is repeated.
+
+        :param may_begin: whether one may be repeated while no other is unproved.
+        :raises IdsIgnoredError: a message was delivered again.
+        """
+        if self.are_recognised:
+            return due
+        try:
+            rows = await self._rows(self.unproved or [doubt.message_id for doubt in due])
+        except SmsLogsError as error:
+            if not self.unproved:
+                return due[:may_begin]  # its answer may tell
+            self.refusal = f"{str(error).rstrip('.')}; {_UNREADABLE}"
+            return ()
+        if any(row.is_repeat for found in rows.values() for row in found):
+            self.are_recognised = True
+            return due
+        now, waiting = time(), bool(self.unproved)
+        for message_id in [each for each, until in self.unproved.items() if until <= now]:
+            del self.unproved[message_id]
+            if len(rows.get(message_id, ())) > 1:
+                self.refusal = _UNCLEAR
+        if self.refusal or not (waiting or may_begin):
+            return ()
+        found = [doubt for doubt in due if len(rows.get(doubt.message_id, ())) == 1]
+        missed = [] if waiting or rows else [each for each in due if now - _asked(each) >= self._log_delay]
+        for first in (found or missed)[:1]:
+            self._log_seconds = now - _asked(first)
+            return (first,)
+        return ()
+
+    async def _rows(self, message_ids: Sequence[str] | dict[str, float]) -> dict[str, Sequence[LoggedMessage]]:
+        rows: dict[str, Sequence[LoggedMessage]] = {}
+        for ids in pack(message_ids, []):
+            rows |= await self._logs.rows_of(ids)
+            if rows and message_ids is not self.unproved:
+                break
+        return rows
+
+
+def _asked(doubt: Doubt) -> float:
+    return doubt.entry.at.timestamp()

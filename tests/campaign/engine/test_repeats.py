@@ -1,0 +1,141 @@
+"""Repeats of invites in doubt: while others are sent, one at a time until one is recognised, and every wait ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_omnichat.api.account import Account
+from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults, SmsRoute
+from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
+from airflow_provider_omnichat.campaign.engine.plan import Pace
+from airflow_provider_omnichat.campaign.engine.process import StopSignal
+from airflow_provider_omnichat.campaign.engine.repeats import Doubt, Repeats
+from airflow_provider_omnichat.campaign.engine.report import CampaignReport
+from airflow_provider_omnichat.campaign.engine.send_campaign import send_campaign
+from airflow_provider_omnichat.campaign.ledger.interface import Entry
+from airflow_provider_omnichat.campaign.model.rows import Candidate
+from tests.support.patience import PATIENCE_SECONDS, wait_until
+from tests.support.planned_campaigns import Listed, plan
+from tests.support.sms_server import DELIVERED, DUPLICATE, SmsServer
+
+NUMBERS = [f"4179{2_000_000 + i}" for i in range(30)]
+HOUR = 3600.0
+
+
+def client_of(server: SmsServer) -> AsyncOmnichatClient:
+    extra = {"idempotent_sending": True, "idempotency_grace": 2 * HOUR, "log_delay": HOUR, "timeout": 5}
+    fields = {"host": server.url, "login": "u", "password": "p", "schema": None, "port": None}
+    return AsyncOmnichatClient(Account.from_fields(**fields, extra=extra))  # type: ignore[arg-type]
+
+
+def run(server: SmsServer, source: Listed, stop: StopSignal | None = None) -> CampaignReport:
+    client = client_of(server)
+    route = SmsRoute(MessageTemplate("https://t.me/acme_bot?start={id}"), account=server.url)
+    pace = Pace(concurrency=1, repeat_seconds=client.account.repeat_seconds, log_delay=client.account.log_delay)
+    invites = InviteDefaults(MessageTemplate("Hi {name}, follow us: <link>"), route)
+    log = logging.getLogger(__name__)
+    return send_campaign(plan(invite=invites, pace=pace), source, client=client, log=log, stop=stop or StopSignal())
+
+
+def requests(server: SmsServer) -> Counter[str]:
+    return Counter(body["messages"][0]["destinations"][0]["to"] for body in server.requests)
+
+
+def test_an_invite_in_doubt_is_repeated_while_the_list_is_still_being_read():
+    with SmsServer("late", "drop-after", "drop-before") as server:
+        both = lambda: requests(server)[NUMBERS[0]] == requests(server)[NUMBERS[1]] == 2  # noqa: E731
+        report = run(server, Listed(*NUMBERS[:4], before_the_last=lambda: wait_until(both)))
+    assert report.tally.counts[Outcome.ACCEPTED] == report.tally.rows == 4
+    assert set(server.sms.values()) == {1}
+
+
+@pytest.mark.parametrize("logs_status", [200, 503], ids=["logs that have nothing", "logs that fail"])
+def test_a_task_that_waits_for_the_logs_ends_when_it_is_stopped(logs_status):
+    stop = StopSignal()
+    with SmsServer("late", "drop-before", "drop-before", logs_status=logs_status) as server:
+
+        def stop_once_asked() -> None:
+            wait_until(lambda: any("logs" in path for path in server.paths))
+            stop.set()
+
+        stopping = threading.Thread(target=stop_once_asked)
+        stopping.start()
+        report = run(server, Listed(*NUMBERS[:4]), stop)
+        stopping.join(PATIENCE_SECONDS)
+    assert report.was_stopped
+    assert report.tally.rows == report.read
+    assert report.tally.counts[Outcome.UNKNOWN] == 2
+    assert sum(requests(server).values()) <= 4
+
+
+def test_where_sending_stops_nothing_is_repeated_and_every_row_has_its_outcome():
+    with SmsServer("late", *["drop-after"] * 2, 401) as server:
+        report = run(server, Listed(*NUMBERS))
+    assert "401" in str(report.stop_reason)
+    counts = report.tally.counts
+    assert (report.tally.rows, counts[Outcome.ACCEPTED] + counts[Outcome.NOT_SENT]) == (30, 30)
+
+
+def doubt(message_id: str, asked: timedelta = timedelta(0)) -> Doubt:
+    entry = Entry(Outcome.UNKNOWN, datetime.now(UTC) - asked, message_id=message_id)
+    return Doubt(Candidate(1, None, None, "r", NUMBERS[0]), entry)  # type: ignore[arg-type]
+
+
+def row(message_id: str, status: dict[str, Any] = DELIVERED) -> dict[str, Any]:
+    return {"messageId": message_id, "destination": NUMBERS[0], "status": status}
+
+
+@pytest.mark.parametrize(
+    ("rows", "repeated_since", "chosen"),
+    [
+        ([row("b")], None, ["b"]),
+        ([], None, ["old"]),
+        ([row("b")], {"a": HOUR}, []),
+        ([row("a"), row("b")], {"a": HOUR}, ["a"]),
+        ([row("b")], {"a": -1.0}, []),
+        ([row("b")], {"x": HOUR}, []),
+        ([row("x"), row("x", DUPLICATE)], {"x": HOUR}, ["a", "b", "old"]),
+    ],
+    ids=[
+        "one that the logs have",
+        "else one that they should have by now",
+        "none while the logs may not show what became of a repeat",
+        "but that one may be repeated again",
+        "nor in the look at which that ends",
+        "whatever it was",
+        "all once one is recognised",
+    ],
+)
+def test_which_invite_is_repeated_next(rows, repeated_since, chosen):
+    async def main(server: SmsServer) -> list[str]:
+        async with client_of(server) as client:
+            repeats, now = Repeats(client, HOUR), datetime.now(UTC).timestamp()
+            repeats.unproved |= {name: now + seconds for name, seconds in (repeated_since or {}).items()}
+            due = [doubt("a"), doubt("b"), doubt("old", timedelta(hours=2))]
+            return [each.message_id for each in await repeats.next(due, True)]
+
+    with SmsServer() as server:
+        server.rows += rows
+        assert asyncio.run(main(server)) == chosen
+
+
+def test_nothing_is_repeated_after_two_messages_under_one_id_that_the_vendor_has_not_refused():
+    async def main(server: SmsServer) -> None:
+        async with client_of(server) as client:
+            repeats = Repeats(client, HOUR)
+            repeats.unproved["a"] = 0.0
+            assert list(await repeats.next([doubt("b")], True)) == []
+            assert "two messages under one id" in str(repeats.refusal)
+
+    with SmsServer() as server:
+        server.rows += [row("a", {"groupId": 1, "id": 7}), row("a", {"groupId": 1, "id": 7})]
+        asyncio.run(main(server))
