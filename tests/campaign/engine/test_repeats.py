@@ -14,8 +14,8 @@ import pytest
 from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults, SmsRoute
-from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
+from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults
+from airflow_provider_omnichat.campaign.checks.text import LinkTemplate, MessageTemplate
 from airflow_provider_omnichat.campaign.engine.plan import Pace
 from airflow_provider_omnichat.campaign.engine.process import StopSignal
 from airflow_provider_omnichat.campaign.engine.repeats import Doubt, Repeats
@@ -39,9 +39,9 @@ def client_of(server: SmsServer) -> AsyncOmnichatClient:
 
 def run(server: SmsServer, source: Listed, stop: StopSignal | None = None) -> CampaignReport:
     client = client_of(server)
-    route = SmsRoute(MessageTemplate("https://t.me/acme_bot?start={id}"), account=server.url)
+    link = LinkTemplate("https://t.me/acme_bot?start={id}")
     pace = Pace(concurrency=1, repeat_seconds=client.account.repeat_seconds, log_delay=client.account.log_delay)
-    invites = InviteDefaults(MessageTemplate("Hi {name}, follow us: <link>"), route)
+    invites = InviteDefaults(MessageTemplate("Hi {name}, follow us: <link>"), link=link, account=server.url)
     log = logging.getLogger(__name__)
     return send_campaign(plan(invite=invites, pace=pace), source, client=client, log=log, stop=stop or StopSignal())
 
