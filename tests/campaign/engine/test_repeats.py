@@ -37,10 +37,11 @@ def client_of(server: SmsServer) -> AsyncOmnichatClient:
     return AsyncOmnichatClient(Account.from_fields(**fields, extra=extra))  # type: ignore[arg-type]
 
 
-def run(server: SmsServer, source: Listed, stop: StopSignal | None = None) -> CampaignReport:
+def run(server: SmsServer, source: Listed, stop: StopSignal | None = None, **given: Any) -> CampaignReport:
     client = client_of(server)
     route = SmsRoute(MessageTemplate("https://t.me/acme_bot?start={id}"), account=server.url)
-    pace = Pace(concurrency=1, repeat_seconds=client.account.repeat_seconds, log_delay=client.account.log_delay)
+    known = {"repeat_seconds": client.account.repeat_seconds, "log_delay": client.account.log_delay}
+    pace = Pace(concurrency=1, **{**known, **given})
     invites = InviteDefaults(MessageTemplate("Hi {name}, follow us: <link>"), route)
     log = logging.getLogger(__name__)
     return send_campaign(plan(invite=invites, pace=pace), source, client=client, log=log, stop=stop or StopSignal())
@@ -83,6 +84,14 @@ def test_where_sending_stops_nothing_is_repeated_and_every_row_has_its_outcome()
     assert "401" in str(report.stop_reason)
     counts = report.tally.counts
     assert (report.tally.rows, counts[Outcome.ACCEPTED] + counts[Outcome.NOT_SENT]) == (30, 30)
+
+
+def test_a_repeat_whose_turn_comes_too_late_is_not_sent_and_not_taken_for_one_outside_a_send_window():
+    with SmsServer("late", "drop-before") as server:
+        report = run(server, Listed(NUMBERS[0]), rate_limit=0.4, repeat_seconds=11.5, log_delay=0.1)
+    assert len(server.requests) == 1
+    assert report.tally.counts[Outcome.UNKNOWN] == 1
+    assert "send window" not in report.tally.causes(Outcome.UNKNOWN)
 
 
 def doubt(message_id: str, asked: timedelta = timedelta(0)) -> Doubt:
