@@ -79,21 +79,24 @@ class Repeats:
         """
         if self.are_recognised:
             return due
+        rows, waiting = dict[str, Sequence[LoggedMessage]](), list(self.unproved)
         try:
-            rows = await self._rows(self.unproved or [doubt.message_id for doubt in due])
+            for ids in pack(waiting or [doubt.message_id for doubt in due], []):
+                rows |= {} if rows and not waiting else await self._logs.rows_of(ids)
         except SmsLogsError as error:
-            if not self.unproved:
-                return due[:may_begin]  # its answer may tell
+            if not waiting:
+                return due[:1] if may_begin else ()  # its answer may tell
             self.refusal = f"{str(error).rstrip('.')}; {_UNREADABLE}"
             return ()
         if any(row.is_repeat for found in rows.values() for row in found):
             self.are_recognised = True
             return due
-        now, waiting = time(), bool(self.unproved)
-        for message_id in [each for each, until in self.unproved.items() if until <= now]:
-            del self.unproved[message_id]
-            if len(rows.get(message_id, ())) > 1:
-                self.refusal = _UNCLEAR
+        now = time()
+        for message_id in waiting:
+            if self.unproved[message_id] <= now:
+                del self.unproved[message_id]
+                if len(rows.get(message_id, ())) > 1:
+                    self.refusal = _UNCLEAR
         if self.refusal or not (waiting or may_begin):
             return ()
         found = [doubt for doubt in due if len(rows.get(doubt.message_id, ())) == 1]
@@ -102,14 +105,6 @@ class Repeats:
             self._log_seconds = now - _asked(first)
             return (first,)
         return ()
-
-    async def _rows(self, message_ids: Sequence[str] | dict[str, float]) -> dict[str, Sequence[LoggedMessage]]:
-        rows: dict[str, Sequence[LoggedMessage]] = {}
-        for ids in pack(message_ids, []):
-            rows |= await self._logs.rows_of(ids)
-            if rows and message_ids is not self.unproved:
-                break
-        return rows
 
 
 def _asked(doubt: Doubt) -> float:

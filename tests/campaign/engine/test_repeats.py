@@ -137,6 +137,21 @@ def test_which_invite_is_repeated_next(rows, repeated_since, chosen):
         assert asyncio.run(main(server)) == chosen
 
 
+def test_a_repeat_that_is_learned_of_while_the_logs_are_read_is_looked_at_next():
+    async def main(server: SmsServer) -> None:
+        async with client_of(server) as client:
+            repeats = Repeats(client, HOUR)
+            repeats.unproved |= {f"{name}-{'x' * 1500}": 0.0 for name in "abc"}  # of which a request takes one
+            reading = asyncio.create_task(repeats.next([], True))
+            await asyncio.sleep(0)
+            repeats.unproved["learned"] = 0.0
+            await reading
+            assert list(repeats.unproved) == ["learned"]
+
+    with SmsServer() as server:
+        asyncio.run(main(server))
+
+
 def test_nothing_is_repeated_after_two_messages_under_one_id_that_the_vendor_has_not_refused():
     async def main(server: SmsServer) -> None:
         async with client_of(server) as client:
