@@ -57,15 +57,15 @@ class Repeats:
         self.are_recognised = False
         self.refusal: str | None = None
         """Why nothing more must be repeated; None if it may be."""
-        self.unproved: dict[str, float] = {}
-        """The ids that were repeated, and until when the logs may not tell yet what became of that."""
+        self.unproved: dict[str, tuple[float, float]] = {}
+        """The ids that were repeated: when each may be once more, and until when the logs may not tell of it yet."""
 
-    def note(self, message_id: str) -> float:
-        """Note that an id was repeated; return the seconds after which the logs should have that, as with the first."""
-        if self.are_recognised:
-            return 0.0
-        self.unproved[message_id] = time() + self._log_delay
-        return 2 * self._log_seconds
+    def note(self, message_id: str, by_earlier_try: float | None = None) -> None:
+        """Note that an id is repeated now, or was, at a POSIX time, by an earlier try."""
+        now = time()
+        end = (by_earlier_try or now) + self._log_delay
+        # As with the first request, the logs should soon have what this try has repeated.
+        self.unproved[message_id] = (end if by_earlier_try else now + 2 * self._log_seconds, end)
 
     async def next(self, due: Sequence[Doubt], may_begin: bool) -> Sequence[Doubt]:
         """
@@ -93,13 +93,17 @@ class Repeats:
             return due
         now = time()
         for message_id in waiting:
-            if self.unproved[message_id] <= now:
+            if self.unproved[message_id][1] <= now:
                 del self.unproved[message_id]
                 if len(rows.get(message_id, ())) > 1:
                     self.refusal = _UNCLEAR
         if self.refusal or not (waiting or may_begin):
             return ()
-        found = [doubt for doubt in due if len(rows.get(doubt.message_id, ())) == 1]
+        found = [
+            doubt
+            for doubt in due
+            if len(rows.get(doubt.message_id, ())) == 1 and self.unproved.get(doubt.message_id, (now,))[0] <= now
+        ]
         missed = [] if waiting or rows else [each for each in due if now - _asked(each) >= self._log_delay]
         for first in (found or missed)[:1]:
             self._log_seconds = now - _asked(first)
