@@ -91,14 +91,13 @@ class OmnichatClient:
                     return error.answer
                 if isinstance(error, InviteRejectedError):  # which says nothing about an earlier request
                     error = InviteUnknownError(error.reason, http_status=error.http_status, code=error.code)
-            may_repeat = error.retryable
+            may_repeat, wait = error.retryable, self.backoff.delay(attempt, time.monotonic() - begin, error.retry_after)
             if isinstance(error, InviteUnknownError):
                 doubt = doubt or error
                 may_repeat = until is not None and not is_taken  # after which the next answer would prove nothing
-            wait = self.backoff.delay(attempt, time.monotonic() - begin, error.retry_after)
-            is_repeat = first_at is not None or doubt is not None
-            is_late = wait is not None and is_repeat and until is not None and time.time() + wait >= until
-            if not may_repeat or is_late or wait is None or not self._wait(wait):
+            if until is not None and wait is not None and (first_at is not None or doubt is not None):
+                may_repeat = may_repeat and time.time() + wait < until
+            if not may_repeat or wait is None or not self._wait(wait):
                 raise doubt or error
         raise doubt or InviteNotSentError(
             Reason(ReasonCode.SENDING_STOPPED, "The invite was not sent", detail="sending was stopped")
@@ -129,7 +128,10 @@ class OmnichatClient:
             return False, f"{host}: {error}"
         if 200 <= response.status < 300:
             try:
-                problem = _odd_answer(response, key)
+                body, what = response.json(), "users" if key is not None else "messages"
+                if key is None:
+                    body = body.get("results") if isinstance(body, dict) else None
+                problem = "" if isinstance(body, list) else f"not with a list of {what}"
             except ValueError as error:
                 problem = str(error)
             if problem:
@@ -230,15 +232,6 @@ class OmnichatClient:
                 return HttpResponse(response.status_code, found, _read_body(response))
         # Raised outside the handler, so that the error has no context: http.client shows in it what the server wrote.
         raise _transport_error(failure, self._route, timeout)
-
-
-def _odd_answer(response: HttpResponse, key: str | None) -> str:
-    """Say what is odd about the answer to a connection test; empty if nothing is."""
-    body = response.json()
-    if key is not None:
-        return "" if isinstance(body, list) else "not with a list of users"
-    is_log = isinstance(body, dict) and isinstance(body.get("results"), list)
-    return "" if is_log else "not with a list of messages"
 
 
 def _read_body(response: requests.Response) -> bytes | None:

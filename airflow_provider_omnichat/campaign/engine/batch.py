@@ -8,7 +8,7 @@ claims of what is sent until the next one is done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
@@ -23,8 +23,7 @@ from airflow_provider_omnichat.campaign.engine.recorder import Recorder
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.rows_ahead import LARGEST_BLOCK, Checked, RowsAhead
 from airflow_provider_omnichat.campaign.engine.storage import Storage
-from airflow_provider_omnichat.campaign.ledger.interface import Claim
-from airflow_provider_omnichat.campaign.ledger.retake import Claimed
+from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Row
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
 from airflow_provider_omnichat.campaign.sending.sender import Ended, Sender
@@ -216,7 +215,7 @@ class Batch:
         claimed = await self._writer.call(self._storage.write, rows, entries, to_claim, to_find)
         if claimed is not None:
             self._recorder.add_doubts({name: each for name, each in claimed.doubts.items() if name not in entries})
-            self._queue(candidates, claimed, is_sending)
+            self._queue(candidates, claimed.taken, is_sending)
             if to_claim:
                 self._skips = 2 * sum(each.recipient in claimed.taken for each in to_claim) > len(to_claim)
         if self._report.failure is None:
@@ -224,10 +223,10 @@ class Batch:
         else:  # rows whose claims failed have no outcome: what the ledger has of them is not known
             self.sender.stop(str(self._report.failure))
 
-    def _queue(self, candidates: Sequence[Candidate], claimed: Claimed, is_sending: bool) -> None:
+    def _queue(self, candidates: Sequence[Candidate], taken: Mapping[str, Entry], is_sending: bool) -> None:
         """Queue what could be claimed, and record of the others what the ledger has of them."""
         for candidate in candidates:
-            entry = claimed.taken.get(candidate.recipient)
+            entry = taken.get(candidate.recipient)
             if candidate.wait is not None:
                 self._recorder.add_unsent(candidate, entry, Outcome.HELD, candidate.wait.reason)
             elif not is_sending:

@@ -57,7 +57,7 @@ class Doubts:
         sender: Sender,
     ) -> None:
         self.failure: IdsIgnoredError | None = None
-        self._is_on, self._pace = pace.looks_up, pace
+        self._is_on = pace.looks_up
         self._retake = Retake(seconds=pace.repeat_seconds)
         self._look_up = LookUp(client, pace.retry_budget, pace.log_delay)
         self._repeats = Repeats(client, pace.log_delay)
@@ -85,10 +85,10 @@ class Doubts:
         if not entry.message_id:
             self._waiting.append(doubt)
             return True
+        self._kept[entry.message_id] = doubt
         if entry.was_repeated and entry.same_task and not was_out:
             self._unseen -= 1
-            doubt.due_at = self._repeats.unproved[entry.message_id] = entry.at.timestamp() + self._pace.log_delay
-        self._kept[entry.message_id] = doubt
+            self._repeats.note(entry.message_id, entry.at.timestamp())
         return True
 
     def end(self, ended: Ended) -> None:
@@ -102,7 +102,8 @@ class Doubts:
         due_at = time() + (self._backoff.delay(1, 0.0) or 0.0)
         if before is not None:
             self._news.set()
-            due_at += self._repeats.note(message_id) if is_made else 0.0
+            if is_made:
+                self._repeats.note(message_id)
             if ended.outcome is Outcome.ACCEPTED and not self._repeats.are_recognised:
                 self._accepted[message_id], due_at = ended, inf
                 ended = ended._replace(outcome=Outcome.UNKNOWN, answer=None, reason=_UNPROVED)

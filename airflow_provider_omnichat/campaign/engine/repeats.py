@@ -57,15 +57,15 @@ class Repeats:
         self.are_recognised = False
         self.refusal: str | None = None
         """Why nothing more must be repeated; None if it may be."""
-        self.unproved: dict[str, float] = {}
-        """The ids that were repeated, and until when the logs may not tell yet what became of that."""
+        self.unproved: dict[str, tuple[float, float]] = {}
+        """The ids that were repeated: when each may be once more, and until when the logs may not tell of it yet."""
 
-    def note(self, message_id: str) -> float:
-        """Note that an id was repeated; return the seconds after which the logs should have that, as with the first."""
-        if self.are_recognised:
-            return 0.0
-        self.unproved[message_id] = time() + self._log_delay
-        return 2 * self._log_seconds
+    def note(self, message_id: str, by_earlier_try: float | None = None) -> None:
+        """Note that an id is repeated now, or was, at a POSIX time, by an earlier try."""
+        now = time()
+        end = (by_earlier_try or now) + self._log_delay
+        # As with the first request, the logs should soon have what this try has repeated.
+        self.unproved[message_id] = (end if by_earlier_try else now + 2 * self._log_seconds, end)
 
     async def next(self, due: Sequence[Doubt], may_begin: bool) -> Sequence[Doubt]:
         """
@@ -79,37 +79,36 @@ class Repeats:
         """
         if self.are_recognised:
             return due
+        rows, waiting = dict[str, Sequence[LoggedMessage]](), list(self.unproved)
         try:
-            rows = await self._rows(self.unproved or [doubt.message_id for doubt in due])
+            for ids in pack(waiting or [doubt.message_id for doubt in due], []):
+                rows |= {} if rows and not waiting else await self._logs.rows_of(ids)
         except SmsLogsError as error:
-            if not self.unproved:
-                return due[:may_begin]  # its answer may tell
+            if not waiting:
+                return due[:1] if may_begin else ()  # its answer may tell
             self.refusal = f"{str(error).rstrip('.')}; {_UNREADABLE}"
             return ()
         if any(row.is_repeat for found in rows.values() for row in found):
             self.are_recognised = True
             return due
-        now, waiting = time(), bool(self.unproved)
-        for message_id in [each for each, until in self.unproved.items() if until <= now]:
-            del self.unproved[message_id]
-            if len(rows.get(message_id, ())) > 1:
-                self.refusal = _UNCLEAR
+        now = time()
+        for message_id in waiting:
+            if self.unproved[message_id][1] <= now:
+                del self.unproved[message_id]
+                if len(rows.get(message_id, ())) > 1:
+                    self.refusal = _UNCLEAR
         if self.refusal or not (waiting or may_begin):
             return ()
-        found = [doubt for doubt in due if len(rows.get(doubt.message_id, ())) == 1]
+        found = [
+            doubt
+            for doubt in due
+            if len(rows.get(doubt.message_id, ())) == 1 and self.unproved.get(doubt.message_id, (now,))[0] <= now
+        ]
         missed = [] if waiting or rows else [each for each in due if now - _asked(each) >= self._log_delay]
         for first in (found or missed)[:1]:
             self._log_seconds = now - _asked(first)
             return (first,)
         return ()
-
-    async def _rows(self, message_ids: Sequence[str] | dict[str, float]) -> dict[str, Sequence[LoggedMessage]]:
-        rows: dict[str, Sequence[LoggedMessage]] = {}
-        for ids in pack(message_ids, []):
-            rows |= await self._logs.rows_of(ids)
-            if rows and message_ids is not self.unproved:
-                break
-        return rows
 
 
 def _asked(doubt: Doubt) -> float:

@@ -13,6 +13,7 @@ from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger
 from airflow_provider_omnichat.campaign.ledger.interface import (
     CERTAINLY_NOT_SENT,
+    IN_DOUBT,
     Claim,
     Entry,
     Ledger,
@@ -86,12 +87,7 @@ class Storage:
         """Return, by recipient, what the ledger has of those that :meth:`write` would not claim."""
         try:
             found = self._find(claims)
-            taken = {
-                each.recipient: entry
-                for each in claims
-                if (entry := found.get(each.recipient)) is not None
-                and (each.recipient in self.earlier or not self._is_free(each, entry))
-            }
+            taken = {name: entry for name, entry in found.items() if name in self.earlier or not self._is_free(entry)}
         except OmnichatError as error:
             self._report.fail(error)
             return {}
@@ -131,8 +127,9 @@ class Storage:
         taken = end_open_claims(self._ledger, free, claimed.taken)
         return claimed._replace(taken={**self._find(decided), **taken})
 
-    def _is_free(self, claim: Claim, entry: Entry) -> bool:
-        return entry.outcome in CERTAINLY_NOT_SENT or (self._retake.resend and self._retake.takes(claim, entry))
+    def _is_free(self, entry: Entry) -> bool:
+        is_sent_again = self._retake.resend and entry.same_task and entry.outcome in IN_DOUBT
+        return entry.outcome in CERTAINLY_NOT_SENT or is_sent_again
 
     def _find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         if not claims:
