@@ -118,10 +118,9 @@ def read_answer(
             detail=str(error),
         )
         raise InviteUnknownError(unreadable, http_status=response.status) from None
-    outcome = answer.status.outcome
-    if outcome is Outcome.ACCEPTED:
+    if answer.status.outcome is Outcome.ACCEPTED:
         return answer
-    raise _error_of_status(response.status, answer, outcome, hidden, has_own_id=bool(invite.message_id))
+    raise _error_of_status(response.status, answer, hidden, has_own_id=bool(invite.message_id))
 
 
 def for_another(http_status: int, invite: Invite, what: str, other: str) -> InviteUnknownError:
@@ -221,10 +220,8 @@ def _new_error(body: dict[str, Any]) -> list[Any]:
     return [body.get("errorCode"), body.get("description"), body.get("action"), *problems]
 
 
-def _error_of_status(
-    http_status: int, answer: InviteAnswer, outcome: Outcome, hidden: Collection[str], has_own_id: bool
-) -> SendError:
-    status = answer.status
+def _error_of_status(http_status: int, answer: InviteAnswer, hidden: Collection[str], has_own_id: bool) -> SendError:
+    status, outcome = answer.status, answer.status.outcome
     name = scrub(status.name or status.group_name or "no name", hidden)
     facts = [f"{name} (group {status.group_id}, id {status.id})"]
     vendor_text = scrub(status.description, hidden) if status.description else None

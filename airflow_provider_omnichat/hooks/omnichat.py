@@ -145,7 +145,7 @@ class OmnichatHook(BaseHook):
         """
         from airflow_provider_omnichat.campaign.checks.invite import defaults_of
 
-        return defaults_of(self.account, None, default_region, **given).invite(to, {"message": message})
+        return defaults_of(self.account, default_region=default_region, **given).invite(to, {"message": message})
 
     @leaves_no_locals
     def send_invite(

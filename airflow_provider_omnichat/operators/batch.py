@@ -277,7 +277,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         message = self.private("message")
         route = route_of(self)
         template = message_template(message, route["link_placeholder"]) if message else None
-        invite = defaults_of(account, template, self.default_region, **route)
+        invite = defaults_of(account, template=template, default_region=self.default_region, **route)
         suppression = self.private("suppression")
         opt_outs = read_opt_outs(suppression, self.to_column, self.region_column, self.default_region, self.log)
         rules = Rules(

@@ -53,22 +53,12 @@ class InviteDefaults:
         return SmsInvite(number, text, link, self.sender, self.shorten_links, account=self.account)
 
 
-def defaults_of(
-    account: Account,
-    template: MessageTemplate | None = None,
-    default_region: str | None = None,
-    *,
-    link: str | None = None,
-    sender: object = None,
-    **given: Any,
-) -> InviteDefaults:
+def defaults_of(account: Account, link: str | None = None, sender: object = None, **given: Any) -> InviteDefaults:
     """Return what arguments say, and else the account; raise the InvalidInviteError that names a wrong one."""
     if link is None and (sender or given.get("shorten_links")):
         raise InvalidInviteError.of("sender", ReasonCode.UNUSABLE_SENDER, "needs link, as shorten_links does")
     own = {name: given.pop(name, None) or getattr(account, name) for name in ("application_key", "integration_type")}
     return InviteDefaults(
-        template,
-        default_region,
         link=None if link is None else LinkTemplate(link),
         sender=_checked(checked_sender, "sender", sender, ReasonCode.UNUSABLE_SENDER) or account.sender,
         account=account.base_url,
