@@ -216,17 +216,14 @@ class Doubts:
 
     def _entry(self, ended: Ended, known: Entry | None) -> Entry:
         """Return what the ledger will have of an invite in doubt, which may have been *known* as that."""
-        now = datetime.now(UTC)
+        now, message_id = datetime.now(UTC), ended.candidate.invite.message_id
         if known is None:
             # Before the only request that may have been taken: to connect takes no longer than an answer.
-            begin, message_id = (
-                now - timedelta(seconds=2 * self._client.account.timeout),
-                ended.candidate.invite.message_id,
-            )
+            begin = now - timedelta(seconds=2 * self._client.account.timeout)
             return Entry(ended.outcome, now, ended.answer, ended.reason, claimed_at=begin, message_id=message_id)
         if ended.outcome in CERTAINLY_NOT_SENT:
             return still_in_doubt(known, ended.reason)
-        reason, message_id = doubted_again(known, ended.reason), ended.candidate.invite.message_id
+        reason = doubted_again(known, ended.reason)
         return known._replace(outcome=Outcome.UNKNOWN, at=now, reason=reason, message_id=message_id)
 
     async def _look_all_up(self, log: Log) -> None:
@@ -235,23 +232,27 @@ class Doubts:
             return
         log.info("Looking up %s invites in doubt in the vendor's SMS logs", count)
         ended = {message_id: doubt.entry.at for message_id, doubt in self._kept.items()}
-        async with aclosing(self._look_up.find_ids(ended)) as messages:
-            async for message in messages:
-                found += await self._found(message)
-        while self._waiting and self._report.failure is None:
-            doubt = self._waiting[0]
-            settlement = await self._look_up.find(doubt.candidate.invite.to, doubt.entry)
-            found += await self._settle(doubt, settlement)
-            self._waiting.popleft()
-        log.info("Found %s of %s invites in doubt in the vendor's SMS logs", found, count)
+        try:
+            async with aclosing(self._look_up.find_ids(ended)) as messages:
+                async for message in messages:
+                    found += await self._found(message)
+            while self._waiting and self._report.failure is None:
+                doubt = self._waiting[0]
+                settlement = await self._look_up.find(doubt.candidate.invite.to, doubt.entry)
+                found += await self._settle(doubt, settlement)
+                self._waiting.popleft()
+        finally:
+            log.info("Found %s of %s invites in doubt in the vendor's SMS logs", found, count)
 
     async def _found(self, message: LoggedMessage) -> bool:
-        doubt = self._kept.pop(message.message_id)
+        doubt, is_settled = self._kept[message.message_id], True
         if doubt.ended is None:
-            return await self._settle(doubt, settlement_of(message))
-        answer = answer_of(message) or doubt.ended.answer
-        self._recorder.add_sent(doubt.ended._replace(outcome=Outcome.ACCEPTED, answer=answer, reason=None))
-        return True
+            is_settled = await self._settle(doubt, settlement_of(message))
+        else:
+            answer = answer_of(message) or doubt.ended.answer
+            self._recorder.add_sent(doubt.ended._replace(outcome=Outcome.ACCEPTED, answer=answer, reason=None))
+        del self._kept[message.message_id]  # not earlier: a stop may come while it is settled
+        return is_settled
 
     async def _settle(self, doubt: Doubt, settlement: Settlement | None) -> bool:
         """Add the row of an earlier doubt, and return whether it is one no more."""
