@@ -119,7 +119,7 @@ class Batch:
         try:
             async with _running(following, self._end_at(stop, resolving)):
                 await self._commit_until(self._is_sent, rows)
-                self._doubts.finish()
+                self._doubts.all_sent.set()
                 await self._commit_until(resolving.done)
                 if not resolving.cancelled():
                     await resolving

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from math import inf
 from time import time
@@ -36,7 +36,7 @@ from airflow_provider_omnichat.campaign.sending.sender import Ended, Sender
 _TOO_LATE = Reason(ReasonCode.SENDING_STOPPED, "It was too late: the vendor might not recognise a repeat any more")
 # A later try has to know of it, and to find out.
 _UNPROVED = Reason(ReasonCode.NOT_KNOWN, "The vendor took it, and it is not known yet whether as a repeat")
-_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 15.0
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.2, 15.0
 
 
 class Doubts:
@@ -57,10 +57,13 @@ class Doubts:
         sender: Sender,
     ) -> None:
         self.failure: IdsIgnoredError | None = None
+        self.all_sent = asyncio.Event()
+        """To be set once nothing is sent any more, but for repeats."""
         self._is_on = pace.looks_up
         self._retake = Retake(seconds=pace.repeat_seconds)
         self._look_up = LookUp(client, pace.retry_budget, pace.log_delay)
         self._repeats = Repeats(client, pace.log_delay)
+        self._longest_wait = max(_FIRST_WAIT_SECONDS, min(_LONGEST_WAIT_SECONDS, pace.log_delay / 4))
         self._client = client
         self._backoff = Backoff(budget=inf)
         self._storage = storage
@@ -68,7 +71,6 @@ class Doubts:
         self._recorder = recorder
         self._report = report
         self._sender = sender
-        self._news, self._all_sent = asyncio.Event(), asyncio.Event()
         self._waiting: deque[Doubt] = deque()
         self._kept: dict[str, Doubt] = {}
         self._chosen: list[str] = []
@@ -101,7 +103,6 @@ class Doubts:
         is_made = ended.outcome not in CERTAINLY_NOT_SENT
         due_at = time() + (self._backoff.delay(1, 0.0) or 0.0)
         if before is not None:
-            self._news.set()
             if is_made:
                 self._repeats.note(message_id)
             if ended.outcome is Outcome.ACCEPTED and not self._repeats.are_recognised:
@@ -128,17 +129,12 @@ class Doubts:
                 self._recorder.add_again(doubt.candidate.recipient, doubt.entry)
         return [self._repeated(doubt) for doubt in chosen]
 
-    def finish(self) -> None:
-        """Note that all is sent, but for repeats."""
-        self._all_sent.set()
-        self._news.set()
-
     async def resolve(self, log: Log) -> None:
         """Repeat what may be repeated, and look up the others once all is sent."""
         try:
             if self._retake.seconds is not None:
                 await self._repeat(log)
-            await self._all_sent.wait()
+            await self.all_sent.wait()
             await self._look_all_up(log)
         except SmsLogsError as error:
             log.warning("%s. %s invites stay in doubt", str(error).rstrip("."), len(self._waiting) + len(self._kept))
@@ -159,7 +155,6 @@ class Doubts:
     async def _repeat(self, log: Log) -> None:
         repeats, wait = self._repeats, _FIRST_WAIT_SECONDS
         while self._report.failure is None:
-            self._news.clear()
             self._record_proved()
             if repeats.refusal is not None:
                 log.warning("Nothing in doubt is repeated: %s", repeats.refusal)
@@ -167,17 +162,16 @@ class Doubts:
             is_stopped, is_open = self._sender.stopped.is_set(), bool(repeats.unproved) and not repeats.are_recognised
             is_one_out = bool(self._chosen or self._out) and not is_stopped
             may_be = [] if is_stopped else [each for each in self._kept.values() if self._may_be_repeated(each)]
-            if (is_stopped or self._all_sent.is_set()) and not (may_be or is_one_out or is_open):
+            if (is_stopped or self.all_sent.is_set()) and not (may_be or is_one_out or is_open):
                 return
             due = [] if self._chosen else [doubt for doubt in may_be if doubt.due_at <= time()]
             if (due or is_open) and (repeats.are_recognised or not is_one_out):
                 chosen = await repeats.next(due, self._unseen <= 0 or self._report.is_complete)
-                wait = _FIRST_WAIT_SECONDS if chosen else min(2 * wait, _LONGEST_WAIT_SECONDS)
+                is_waiting = not (chosen or repeats.are_recognised)
+                wait = min(2 * wait, self._longest_wait) if is_waiting else _FIRST_WAIT_SECONDS
                 self._chosen += [doubt.message_id for doubt in chosen]
                 self._sender.news.set()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._news.wait()
+            await asyncio.sleep(wait)
 
     def _record_proved(self) -> None:
         """Record the repeats that were accepted, once it is known what became of them, or will not be."""
@@ -216,17 +210,14 @@ class Doubts:
 
     def _entry(self, ended: Ended, known: Entry | None) -> Entry:
         """Return what the ledger will have of an invite in doubt, which may have been *known* as that."""
-        now = datetime.now(UTC)
+        now, message_id = datetime.now(UTC), ended.candidate.invite.message_id
         if known is None:
             # Before the only request that may have been taken: to connect takes no longer than an answer.
-            begin, message_id = (
-                now - timedelta(seconds=2 * self._client.account.timeout),
-                ended.candidate.invite.message_id,
-            )
+            begin = now - timedelta(seconds=2 * self._client.account.timeout)
             return Entry(ended.outcome, now, ended.answer, ended.reason, claimed_at=begin, message_id=message_id)
         if ended.outcome in CERTAINLY_NOT_SENT:
             return still_in_doubt(known, ended.reason)
-        reason, message_id = doubted_again(known, ended.reason), ended.candidate.invite.message_id
+        reason = doubted_again(known, ended.reason)
         return known._replace(outcome=Outcome.UNKNOWN, at=now, reason=reason, message_id=message_id)
 
     async def _look_all_up(self, log: Log) -> None:
@@ -235,23 +226,27 @@ class Doubts:
             return
         log.info("Looking up %s invites in doubt in the vendor's SMS logs", count)
         ended = {message_id: doubt.entry.at for message_id, doubt in self._kept.items()}
-        async with aclosing(self._look_up.find_ids(ended)) as messages:
-            async for message in messages:
-                found += await self._found(message)
-        while self._waiting and self._report.failure is None:
-            doubt = self._waiting[0]
-            settlement = await self._look_up.find(doubt.candidate.invite.to, doubt.entry)
-            found += await self._settle(doubt, settlement)
-            self._waiting.popleft()
-        log.info("Found %s of %s invites in doubt in the vendor's SMS logs", found, count)
+        try:
+            async with aclosing(self._look_up.find_ids(ended)) as messages:
+                async for message in messages:
+                    found += await self._found(message)
+            while self._waiting and self._report.failure is None:
+                doubt = self._waiting[0]
+                settlement = await self._look_up.find(doubt.candidate.invite.to, doubt.entry)
+                found += await self._settle(doubt, settlement)
+                self._waiting.popleft()
+        finally:
+            log.info("Found %s of %s invites in doubt in the vendor's SMS logs", found, count)
 
     async def _found(self, message: LoggedMessage) -> bool:
-        doubt = self._kept.pop(message.message_id)
+        doubt, is_settled = self._kept[message.message_id], True
         if doubt.ended is None:
-            return await self._settle(doubt, settlement_of(message))
-        answer = answer_of(message) or doubt.ended.answer
-        self._recorder.add_sent(doubt.ended._replace(outcome=Outcome.ACCEPTED, answer=answer, reason=None))
-        return True
+            is_settled = await self._settle(doubt, settlement_of(message))
+        else:
+            answer = answer_of(message) or doubt.ended.answer
+            self._recorder.add_sent(doubt.ended._replace(outcome=Outcome.ACCEPTED, answer=answer, reason=None))
+        del self._kept[message.message_id]  # not earlier: a stop may come while it is settled
+        return is_settled
 
     async def _settle(self, doubt: Doubt, settlement: Settlement | None) -> bool:
         """Add the row of an earlier doubt, and return whether it is one no more."""

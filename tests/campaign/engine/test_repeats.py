@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from time import time
+from time import sleep, time
 from typing import Any
 
 import pytest
@@ -202,3 +202,27 @@ def test_nothing_is_repeated_after_two_messages_under_one_id_that_the_vendor_has
     with SmsServer() as server:
         server.rows += [row("a", {"groupId": 1, "id": 7}), row("a", {"groupId": 1, "id": 7})]
         asyncio.run(main(server))
+
+
+def test_a_task_that_is_stopped_while_a_doubt_is_settled_has_a_row_for_it(tmp_path):
+    home, stop = Home("sql", tmp_path), StopSignal()
+
+    def opened() -> Ledger:
+        ledger = home.ledger()
+        settle = ledger.settle
+
+        def stopped(*given: Any) -> Any:
+            stop.set()
+            sleep(0.5)  # the campaign hears of it
+            return settle(*given)
+
+        ledger.settle = stopped  # type: ignore[method-assign]
+        return ledger
+
+    with SmsServer("late", "drop-after") as server:
+        options = {"repeat_seconds": None, "log_delay": 0.0}
+        assert run(server, Listed(NUMBERS[0]), ledger=home.ledger, **options).tally.counts[Outcome.UNKNOWN] == 1
+        report = run(server, Listed(NUMBERS[0]), stop, opened, on_unknown="lookup", **options)
+    assert report.was_stopped
+    assert report.tally.rows == report.read == 1
+    home.close()
