@@ -92,7 +92,7 @@ class Account:
             "application_key": collect(path_part, "application_key", extra.get("application_key")),
             "integration_type": collect(path_part, "integration_type", extra.get("integration_type")),
             "timeout": collect(_seconds, "timeout", extra.get("timeout"), DEFAULT_TIMEOUT_SECONDS, 3600),
-            "sender": collect(checked_sender, extra.get("sender")),
+            "sender": collect(checked_sender, "sender", extra.get("sender")),
             "log_delay": collect(_seconds, "log_delay", extra.get("log_delay"), DEFAULT_LOG_DELAY_SECONDS),
         }
         grace = collect(_seconds, "idempotency_grace", extra.get("idempotency_grace"), DEFAULT_GRACE_SECONDS)
@@ -114,14 +114,12 @@ def path_part(name: str, value: object) -> str | None:
     return text
 
 
-def checked_sender(value: object) -> str | None:
+def checked_sender(name: str, value: object) -> str | None:
     """Check what a phone shows as the sender of an SMS; empty is None."""
-    text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else value
-    if text is None or text == "":
-        return None
-    if not isinstance(text, str) or not _SENDER.fullmatch(text):
-        raise AccountError("must be 3 to 11 letters and digits, or 3 to 14 digits; no spaces, no plus", "sender")
-    return text
+    text = "" if value is None else str(value).strip()
+    if text and (isinstance(value, bool) or not _SENDER.fullmatch(text)):
+        raise AccountError("must be 3 to 11 letters and digits, or 3 to 14 digits; no spaces, no plus", name)
+    return text or None
 
 
 def _without_line_end(name: str, value: str | None, warn: Callable[[str], object]) -> str | None:

@@ -30,7 +30,7 @@ from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.api.route import CONNECT_TIMEOUT_SECONDS, Route
 from airflow_provider_omnichat.api.session import NotConnectedError, new_session
-from airflow_provider_omnichat.api.sms import answer_of_first, is_too_late, newest_log_request
+from airflow_provider_omnichat.api.sms import newest_log_request
 from airflow_provider_omnichat.api.tracebacks import leaves_no_locals
 from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse
 
@@ -59,12 +59,14 @@ class OmnichatClient:
         self._session = new_session(self._route)
 
     @leaves_no_locals
-    def send_invite(self, invite: Invite) -> InviteAnswer:
+    def send_invite(self, invite: Invite, first_at: float | None = None) -> InviteAnswer:
         """
         Send one invite, and again within the backoff's budget after a failure with which nothing was sent.
 
-        These are: no connection, 429, and 503 with ``Retry-After``. A doubt is repeated as long as the invite says so.
+        These are: no connection, 429, and 503 with ``Retry-After``. One in doubt is repeated as long as the vendor
+        recognises its id.
 
+        :param first_at: POSIX time from which an earlier try may have sent it under the same id.
         :return: the answer of an accepted invite.
         :raises InviteRejectedError: the vendor refused it.
         :raises InviteNotSentError: the vendor did not take it before the budget ended.
@@ -74,25 +76,28 @@ class OmnichatClient:
         begin = time.monotonic()
         attempt = 0
         doubt: InviteUnknownError | None = None
+        seconds = self.account.repeat_seconds if invite.message_id else None
+        until = None if seconds is None else seconds + (time.time() if first_at is None else first_at)
+        until = None if until is None or until <= time.time() else until
         while not self._stopped:
             attempt += 1
             try:
                 return self._send_once(request, invite)
             except SendError as failure:
                 error = failure
-            if invite.is_repeat or doubt is not None:
-                if answer := answer_of_first(error):
-                    return answer
+            is_taken = error.reason.code is ReasonCode.ID_TAKEN
+            if first_at is not None or doubt is not None:
+                if is_taken and error.answer is not None:
+                    return error.answer
                 if isinstance(error, InviteRejectedError):  # which says nothing about an earlier request
                     error = InviteUnknownError(error.reason, http_status=error.http_status, code=error.code)
-            may_repeat = error.retryable
+            may_repeat, wait = error.retryable, self.backoff.delay(attempt, time.monotonic() - begin, error.retry_after)
             if isinstance(error, InviteUnknownError):
                 doubt = doubt or error
-                # After a refusal as a repeat, the next answer would prove nothing.
-                may_repeat = invite.repeat_until is not None and error.reason.code is not ReasonCode.ID_TAKEN
-            wait = self.backoff.delay(attempt, time.monotonic() - begin, error.retry_after)
-            is_late = wait is not None and (invite.is_repeat or doubt is not None) and is_too_late(invite, wait)
-            if not may_repeat or is_late or wait is None or not self._wait(wait):
+                may_repeat = until is not None and not is_taken  # after which the next answer would prove nothing
+            if until is not None and wait is not None and (first_at is not None or doubt is not None):
+                may_repeat = may_repeat and time.time() + wait < until
+            if not may_repeat or wait is None or not self._wait(wait):
                 raise doubt or error
         raise doubt or InviteNotSentError(
             Reason(ReasonCode.SENDING_STOPPED, "The invite was not sent", detail="sending was stopped")
@@ -123,7 +128,10 @@ class OmnichatClient:
             return False, f"{host}: {error}"
         if 200 <= response.status < 300:
             try:
-                problem = _odd_answer(response, key)
+                body, what = response.json(), "users" if key is not None else "messages"
+                if key is None:
+                    body = body.get("results") if isinstance(body, dict) else None
+                problem = "" if isinstance(body, list) else f"not with a list of {what}"
             except ValueError as error:
                 problem = str(error)
             if problem:
@@ -224,15 +232,6 @@ class OmnichatClient:
                 return HttpResponse(response.status_code, found, _read_body(response))
         # Raised outside the handler, so that the error has no context: http.client shows in it what the server wrote.
         raise _transport_error(failure, self._route, timeout)
-
-
-def _odd_answer(response: HttpResponse, key: str | None) -> str:
-    """Say what is odd about the answer to a connection test; empty if nothing is."""
-    body = response.json()
-    if key is not None:
-        return "" if isinstance(body, list) else "not with a list of users"
-    is_log = isinstance(body, dict) and isinstance(body.get("results"), list)
-    return "" if is_log else "not with a list of messages"
 
 
 def _read_body(response: requests.Response) -> bytes | None:

@@ -2,8 +2,8 @@
 The vendor's SMS logs (``GET /sms/3/logs``): what became of messages, as often as one asks.
 
 It is not documented that these logs contain invites of the OMNI Chat API, nor how soon they have a message, so a miss
-says nothing. The vendor's reports
-(``/sms/1/reports``, ``/sms/3/reports``) are never read: each is given once, and would be missing elsewhere.
+says nothing. The vendor's reports (``/sms/1/reports``, ``/sms/3/reports``) are never read: each is given once, and
+would be missing elsewhere.
 
 https://www.infobip.com/docs/api/channels/sms/logs-and-status-reports/get-outbound-sms-message-logs-v3
 """

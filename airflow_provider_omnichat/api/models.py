@@ -2,53 +2,53 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_omnichat.api.outcomes import Delivery, Outcome, delivery_of_status, outcome_of_status
-from airflow_provider_omnichat.api.privacy import mask_number, printable
+from airflow_provider_omnichat.api.privacy import describe_text, mask_number, printable
 
 if TYPE_CHECKING:
     from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse
 
 
-class Invite(Protocol):
-    """One SMS invite, checked and ready to be sent by one of the vendor's APIs. Its ``repr`` hides number and text."""
+@dataclass(frozen=True, slots=True)
+class Invite(ABC):
+    """
+    One SMS invite, checked and ready to be sent by one of the vendor's APIs. Its ``repr`` hides number and text.
 
-    @property
-    def to(self) -> str:
-        """The phone number in international format, digits only: ``41793026727``."""
+    :param to: phone number in international format, digits only: ``41793026727``.
+    :param message: the text.
+    :param message_id: an id of ours, the same for every request of it; None if it has none.
+    """
 
-    @property
-    def message(self) -> str:
-        """The text."""
-
-    @property
-    def link_placeholder(self) -> str:
-        """The piece of the text that the server replaces by a link; empty if it replaces none."""
+    to: str
+    message: str
+    _: KW_ONLY
+    message_id: str | None = None
 
     @property
     def contents(self) -> tuple[str, ...]:
-        """All that makes it another invite to a person who approves it."""
+        """All that makes it another invite to a person who approves it: the positional fields."""
+        return tuple(str(getattr(self, name) or "") for name in self.__match_args__)
 
-    @property
-    def message_id(self) -> str | None:
-        """The id that is ours, and the same for every request of it; None or empty if it has none."""
-
-    @property
-    def is_repeat(self) -> bool:
-        """Whether an earlier try may have sent it under that id."""
-
-    @property
-    def repeat_until(self) -> float | None:
-        """POSIX time until which it may be repeated although it may have been taken; None for never."""
-
+    @abstractmethod
     def request(self) -> HttpRequest:
         """Build the request that sends it."""
 
+    @abstractmethod
     def read(self, response: HttpResponse, secrets: Collection[str] = ()) -> InviteAnswer:
         """Return the answer if it was accepted; raise the :class:`.SendError` that says what became of it if not."""
+
+    def with_link(self, link: str) -> str:
+        """Return the text as it is received if the vendor makes this link."""
+        return self.message
+
+    def __repr__(self) -> str:
+        text = describe_text(self.message)
+        return f"{type(self).__name__}(to={mask_number(self.to)!r}, message={text}, message_id={self.message_id!r})"
 
 
 @dataclass(frozen=True, slots=True)

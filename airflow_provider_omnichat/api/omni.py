@@ -5,38 +5,25 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
 from urllib.parse import quote
 
-from airflow_provider_omnichat.api.models import InviteAnswer
-from airflow_provider_omnichat.api.privacy import describe_text, mask_number
+from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.wire import JSON_HEADERS, HttpRequest, HttpResponse, as_json, read_answer
 
 
-@dataclass(frozen=True, slots=True)
-class OmniInvite:
+@dataclass(frozen=True, slots=True, repr=False)
+class OmniInvite(Invite):
     """
     One invite of ``POST /omnichat/1/applications/{key}/integrations/{type}/invite``.
 
-    :param to: phone number in international format, digits only: ``41793026727``.
-    :param message: the text, with *link_placeholder* where the server puts the link.
+    :param link_placeholder: the piece of the text that the server replaces by a link.
     :param application_key: the OMNI application.
     :param integration_type: the channel that the invite leads to, such as ``FACEBOOK``; no closed list is documented.
     """
 
-    to: str
-    message: str
     link_placeholder: str
     application_key: str
     integration_type: str
-    message_id: ClassVar[str | None] = None
-    is_repeat: ClassVar[bool] = False
-    repeat_until: ClassVar[float | None] = None
-
-    @property
-    def contents(self) -> tuple[str, ...]:
-        """See :class:`.Invite`."""
-        return (self.to, self.message, self.link_placeholder, self.application_key, self.integration_type)
 
     def request(self) -> HttpRequest:
         """See :class:`.Invite`."""
@@ -49,11 +36,9 @@ class OmniInvite:
         """See :class:`.Invite`."""
         return read_answer(response, self, secrets)
 
-    def __repr__(self) -> str:
-        return (
-            f"OmniInvite(to={mask_number(self.to)!r}, message={describe_text(self.message)},"
-            f" integration_type={self.integration_type!r})"
-        )
+    def with_link(self, link: str) -> str:
+        """See :class:`.Invite`."""
+        return self.message.replace(self.link_placeholder, link)
 
 
 @lru_cache(maxsize=64)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from time import time
-from typing import Any, ClassVar
+from typing import Any
 
-from airflow_provider_omnichat.api.errors import InviteRejectedError, InviteUnknownError, SendError
 from airflow_provider_omnichat.api.hints import HTTP_HINTS
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
-from airflow_provider_omnichat.api.outcomes import REJECTED_DUPLICATE
-from airflow_provider_omnichat.api.privacy import describe_text, mask_number, printable
-from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
+from airflow_provider_omnichat.api.privacy import printable
 from airflow_provider_omnichat.api.wire import (
     JSON_HEADERS,
     HttpRequest,
@@ -30,112 +27,67 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SmsInvite:
+@dataclass(frozen=True, slots=True, repr=False)
+class SmsInvite(Invite):
     """
     One invite of ``POST /sms/3/messages``.
 
-    :param to: phone number in international format, digits only: ``41793026727``.
-    :param message: the text as it is sent.
-    :param link: the link in it.
+    :param link: the link in the text.
     :param sender: what the phone shows; None for what the account has.
     :param shorten_links: whether the vendor replaces the link by a short one, and counts clicks.
     :param account: where ids of ours are known.
     :param campaign: what the vendor's reports show as the campaign.
-    :param message_id: the same for every request of this invite.
     :param expires_at: POSIX time after which it is not delivered any more.
-    :param is_repeat: whether an earlier try may have sent it.
-    :param repeat_until: POSIX time until which the vendor is said to recognise a request with the same id.
     """
 
-    to: str
-    message: str
     link: str = ""
     sender: str | None = None
     shorten_links: bool = False
+    _: KW_ONLY
     account: str = ""
     campaign: str = ""
-    message_id: str = ""
     expires_at: float | None = field(default=None, compare=False)
-    is_repeat: bool = field(default=False, compare=False)
-    repeat_until: float | None = field(default=None, compare=False)
-    link_placeholder: ClassVar[str] = ""
-
-    @property
-    def contents(self) -> tuple[str, ...]:
-        """See :class:`.Invite`."""
-        return (self.to, self.message, self.sender or "", str(self.shorten_links))
 
     def request(self) -> HttpRequest:
         """See :class:`.Invite`."""
         # https://www.infobip.com/docs/api/channels/sms/outbound-sms/send-sms-messages
-        destination = {"to": self.to, "messageId": self.message_id}
-        message: dict[str, Any] = {"destinations": [destination], "content": {"text": self.message}}
-        if self.sender:
-            message["sender"] = self.sender
-        options: dict[str, Any] = {"campaignReferenceId": self.campaign} if self.campaign else {}
+        validity = None
         if self.expires_at is not None:
             minutes = max(1, min(int((self.expires_at - time()) / 60), _LONGEST_VALIDITY_MINUTES))
-            options["validityPeriod"] = {"amount": minutes, "timeUnit": "MINUTES"}
-        if options:
-            message["options"] = options
-        of_request: dict[str, Any] = {"includeSmsCountInResponse": True}
-        if self.shorten_links:
-            of_request["tracking"] = {"shortenUrl": True, "trackClicks": True}
-        body = as_json({"messages": [message], "options": of_request})
-        return HttpRequest("POST", "/sms/3/messages", JSON_HEADERS, body.encode())
+            validity = {"amount": minutes, "timeUnit": "MINUTES"}
+        message = _given(
+            destinations=[{"to": self.to, "messageId": self.message_id}],
+            sender=self.sender,
+            content={"text": self.message},
+            options=_given(campaignReferenceId=self.campaign, validityPeriod=validity),
+        )
+        tracking = {"shortenUrl": True, "trackClicks": True} if self.shorten_links else None
+        body = {"messages": [message], "options": _given(includeSmsCountInResponse=True, tracking=tracking)}
+        return HttpRequest("POST", "/sms/3/messages", JSON_HEADERS, as_json(body).encode())
 
     def read(self, response: HttpResponse, secrets: Collection[str] = ()) -> InviteAnswer:
         """See :class:`.Invite`."""
-        try:
-            return read_answer(response, self, secrets, lambda payload: self._own(payload, response.status), _HINTS)
-        except InviteRejectedError as error:
-            if error.answer is None or error.answer.status.id != REJECTED_DUPLICATE:
-                raise
-            refused = error
-        # Not a refusal: nobody else can make this id, so an earlier request of this invite was taken.
-        taken = Reason(ReasonCode.ID_TAKEN, "The vendor has taken a message with this id before")
-        taken = taken._replace(detail=refused.reason.detail, status=refused.reason.status)
-        raise InviteUnknownError(taken, http_status=refused.http_status, code=refused.code, answer=refused.answer)
+        return read_answer(response, self, (*secrets, self.link), lambda body: self._own(body, response.status), _HINTS)
 
     def _own(self, payload: Any, http_status: int) -> dict[str, Any]:
         """Return what the answer says of this invite, in the shape that the other route's answers have."""
         messages = payload.get("messages") if isinstance(payload, dict) else None
         found = [each for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
-        if not found:
-            raise ValueError("the body has no list of messages")
-        own = [each for each in found if each.get("messageId") == self.message_id]
-        own = own or [each for each in found if not each.get("messageId")]  # of one that was rejected
-        if not own:
+        # One that was rejected need not have an id.
+        own = [each for each in found if each.get("messageId") in (self.message_id, None, "")]
+        if found and not own:
             raise for_another(http_status, self, "message", printable(str(found[0]["messageId"]), (self.to,)))
-        if len(own) > 1:
-            raise ValueError("the body has several messages with this id")
+        if len(own) != 1:
+            raise ValueError("the body has no message, or several, with this id")
         (message,) = own
-        details, flat = message.get("details"), {"to": message.get("destination")}
-        if isinstance(details, dict) and "messageCount" in details:
-            flat["messageCount"] = details["messageCount"]
-        others = {name: value for name, value in message.items() if name not in {"destination", "details"}}
-        return {**flat, **others}
+        details, to = message.pop("details", None), message.pop("destination", None)
+        return {**(details if isinstance(details, dict) else {}), **message, "to": to}
 
-    def __repr__(self) -> str:
-        text = describe_text(self.message)
-        return f"SmsInvite(to={mask_number(self.to)!r}, message={text}, message_id={self.message_id!r})"
+
+def _given(**fields: object) -> dict[str, object]:
+    return {name: value for name, value in fields.items() if value}
 
 
 def newest_log_request() -> HttpRequest:
     """Build the request that reads one message of the SMS logs: it fails with a wrong login, and sends nothing."""
     return HttpRequest("GET", "/sms/3/logs?limit=1", {"Accept": "application/json"})
-
-
-def is_too_late(invite: Invite, wait: float = 0.0) -> bool:
-    """Return whether the vendor might not recognise a repeat any more, after so many seconds; False without a limit."""
-    return invite.repeat_until is not None and time() + wait >= invite.repeat_until
-
-
-def answer_of_first(error: SendError) -> InviteAnswer | None:
-    """
-    Return the answer to a repeat that shows that an earlier request with the same id was taken; None for any other.
-
-    No other answer to a repeat tells of the earlier request: that one may have been taken, whatever becomes of this.
-    """
-    return error.answer if error.reason.code is ReasonCode.ID_TAKEN else None

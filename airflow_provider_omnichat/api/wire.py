@@ -20,7 +20,7 @@ from airflow_provider_omnichat.api.errors import (
 from airflow_provider_omnichat.api.hints import ACCOUNT_FAULT_IDS, HTTP_HINTS, STATUS_HINTS
 from airflow_provider_omnichat.api.identity import can_be
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
-from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.outcomes import REJECTED_DUPLICATE, Outcome
 from airflow_provider_omnichat.api.privacy import mask_number, scrub, without
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import seconds_to_wait
@@ -118,10 +118,9 @@ def read_answer(
             detail=str(error),
         )
         raise InviteUnknownError(unreadable, http_status=response.status) from None
-    outcome = answer.status.outcome
-    if outcome is Outcome.ACCEPTED:
+    if answer.status.outcome is Outcome.ACCEPTED:
         return answer
-    raise _error_of_status(response.status, answer, outcome, hidden)
+    raise _error_of_status(response.status, answer, hidden, has_own_id=bool(invite.message_id))
 
 
 def for_another(http_status: int, invite: Invite, what: str, other: str) -> InviteUnknownError:
@@ -221,8 +220,8 @@ def _new_error(body: dict[str, Any]) -> list[Any]:
     return [body.get("errorCode"), body.get("description"), body.get("action"), *problems]
 
 
-def _error_of_status(http_status: int, answer: InviteAnswer, outcome: Outcome, hidden: Collection[str]) -> SendError:
-    status = answer.status
+def _error_of_status(http_status: int, answer: InviteAnswer, hidden: Collection[str], has_own_id: bool) -> SendError:
+    status, outcome = answer.status, answer.status.outcome
     name = scrub(status.name or status.group_name or "no name", hidden)
     facts = [f"{name} (group {status.group_id}, id {status.id})"]
     vendor_text = scrub(status.description, hidden) if status.description else None
@@ -232,11 +231,14 @@ def _error_of_status(http_status: int, answer: InviteAnswer, outcome: Outcome, h
         facts.append(f"the vendor's advice: {_open_ended(scrub(status.action, hidden))}")
     if status.id in STATUS_HINTS:
         facts.append(STATUS_HINTS[status.id])
-    kind, code, what = (
-        (InviteRejectedError, ReasonCode.REJECTED_BY_VENDOR, _REJECTED)
-        if outcome is Outcome.REJECTED
-        else (InviteUnknownError, ReasonCode.STATUS_UNCLEAR, _UNKNOWN)
-    )
+    kind: type[SendError] = InviteUnknownError
+    if outcome is not Outcome.REJECTED:
+        code, what = ReasonCode.STATUS_UNCLEAR, _UNKNOWN
+    elif has_own_id and status.id == REJECTED_DUPLICATE:
+        # Not a refusal: nobody else can make this id, so an earlier request of this invite was taken.
+        code, what = ReasonCode.ID_TAKEN, "The vendor has taken a message with this id before"
+    else:
+        kind, code, what = InviteRejectedError, ReasonCode.REJECTED_BY_VENDOR, _REJECTED
     return kind(
         Reason(code, what, detail="; ".join(facts), status=name),
         http_status=http_status,

@@ -136,28 +136,16 @@ class OmnichatHook(BaseHook):
         return client
 
     @leaves_no_locals
-    def check_invite(
-        self,
-        to: object,
-        message: object,
-        link_placeholder: object = "<link>",
-        application_key: str | None = None,
-        integration_type: str | None = None,
-        default_region: str | None = None,
-        link: str | None = None,
-        sender: str | None = None,
-        shorten_links: bool = False,
-    ) -> Invite:
+    def check_invite(self, to: object, message: object, default_region: str | None = None, **given: Any) -> Invite:
         """
         Build an invite without sending it; the connection says what the arguments do not.
 
+        :param given: the other arguments of :meth:`send_invite`.
         :raises airflow_provider_omnichat.api.errors.InvalidInviteError: naming the field, what is wrong and what to do.
         """
-        from airflow_provider_omnichat.campaign.checks.invite import route_of
-        from airflow_provider_omnichat.campaign.phone.number import normalise_number
+        from airflow_provider_omnichat.campaign.checks.invite import defaults_of
 
-        route = route_of(self.account, link_placeholder, application_key, integration_type, link, sender, shorten_links)
-        return route.invite(normalise_number(to, default_region), message, {})
+        return defaults_of(self.account, default_region=default_region, **given).invite(to, {"message": message})
 
     @leaves_no_locals
     def send_invite(
@@ -194,16 +182,18 @@ class OmnichatHook(BaseHook):
         :raises airflow_provider_omnichat.api.errors.InviteNotSentError: certainly not sent.
         :raises airflow_provider_omnichat.api.errors.InviteUnknownError: may have been sent, or not.
         """
-        from airflow_provider_omnichat.api.sms import SmsInvite
-        from airflow_provider_omnichat.campaign.ledger.retake import Retake
-
-        given = (to, message, link_placeholder, application_key, integration_type, default_region)
-        invite = self.check_invite(*given, link, sender, shorten_links)
-        if isinstance(invite, SmsInvite):
-            invite = Retake(seconds=self.account.repeat_seconds).repeatable(
-                replace(invite, message_id=str(uuid4())), None
-            )
-        return self.get_conn().send_invite(invite)
+        invite = self.check_invite(
+            to,
+            message,
+            default_region,
+            link_placeholder=link_placeholder,
+            application_key=application_key,
+            integration_type=integration_type,
+            link=link,
+            sender=sender,
+            shorten_links=shorten_links,
+        )
+        return self.get_conn().send_invite(invite if link is None else replace(invite, message_id=str(uuid4())))
 
     def test_connection(self) -> tuple[bool, str]:
         """

@@ -17,7 +17,7 @@ from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.arguments import seconds_of
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.tasks.fields import Field, FieldsMixin, Kind, table, templated
-from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, route_arguments
+from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, refuse_wrong_route, route_of
 
 if TYPE_CHECKING:
     import jinja2
@@ -88,18 +88,8 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.to = to
-        self.message = message
-        self.link_placeholder = link_placeholder
-        self.application_key = application_key
-        self.integration_type = integration_type
-        self.link = link
-        self.sender = sender
-        self.shorten_links = shorten_links
-        self.omnichat_conn_id = omnichat_conn_id
-        self.default_region = default_region
-        self.ledger_conn_id = ledger_conn_id
-        self.ledger_table = ledger_table
+        self.set_fields(locals())
+        refuse_wrong_route(link, sender, shorten_links)
         self.retry_budget = seconds_of("retry_budget", retry_budget)
 
     def __call__(self, *args: Any) -> None:
@@ -139,9 +129,7 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
 
         hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         try:
-            invite = hook.check_invite(
-                self.to, self.message, default_region=self.default_region, **route_arguments(self)
-            )
+            invite = hook.check_invite(self.to, self.message, self.default_region, **route_of(self))
             with closing(self._ledger(context, subject)) as ledger:
                 if isinstance(ledger, NoLedger) and not _is_new_here(f"{subject} {invite.to}"):
                     self.log.info("Invite to %s about %s was begun before; not again", mask_number(invite.to), subject)

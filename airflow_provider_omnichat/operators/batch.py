@@ -13,10 +13,10 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 from airflow_provider_omnichat.api.errors import AccountError
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers, shown_address
-from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults, route_of
+from airflow_provider_omnichat.campaign.checks.invite import defaults_of
 from airflow_provider_omnichat.campaign.checks.partition import Partition
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
-from airflow_provider_omnichat.campaign.checks.text import MessageTemplate, message_template
+from airflow_provider_omnichat.campaign.checks.text import LinkTemplate, MessageTemplate, message_template
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace, Records, Rules
 from airflow_provider_omnichat.campaign.engine.process import StopSignal
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
@@ -32,12 +32,7 @@ from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
 from airflow_provider_omnichat.tasks.ending import Ending, add_to_asset_events, raise_if_empty
 from airflow_provider_omnichat.tasks.fields import Field, Kind, table, templated
 from airflow_provider_omnichat.tasks.ledger import batch_ledger, campaign_name
-from airflow_provider_omnichat.tasks.route_arguments import (
-    ROUTE_FIELDS,
-    is_template,
-    refuse_wrong_route,
-    route_arguments,
-)
+from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, is_template, refuse_wrong_route, route_of
 from airflow_provider_omnichat.tasks.short_errors import short_errors
 
 if TYPE_CHECKING:
@@ -207,43 +202,22 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.set_fields(locals())
+        refuse_wrong_route(link, sender, shorten_links)
         one_of("on_empty", on_empty, ("skip", "succeed", "fail"))
         one_of("results_format", results_format, ("jsonl", "csv"))
         if max_per_recipient is not None and ledger_conn_id is None:
             raise ValueError("max_per_recipient needs ledger_conn_id: a database that knows what people got before")
-        self.invites = invites
-        self.message = message
-        self.link_placeholder = link_placeholder
-        self.application_key = application_key
-        self.integration_type = integration_type
-        self.link = link
-        self.sender = sender
-        self.shorten_links = shorten_links
-        self.omnichat_conn_id = omnichat_conn_id
-        self.default_region = default_region
-        self.to_column = to_column
-        self.region_column = region_column
-        self.key_column = key_column
-        self.campaign = campaign
-        self.ledger_conn_id = ledger_conn_id
-        self.ledger_table = ledger_table
         self.ledger_patience = seconds_of("ledger_patience", ledger_patience)
-        self.results_path = results_path
         self.results_format = results_format
         self.pace = Pace(rate_limit, concurrency, retry_budget, on_unknown)
-        self.resend_key = resend_key
         self.on_empty = on_empty
         self.max_rejected_ratio = ratio_of("max_rejected_ratio", max_rejected_ratio)
         self.max_unknown_ratio = ratio_of("max_unknown_ratio", max_unknown_ratio)
-        self.suppression = suppression
         self.send_window = SendWindow.of(send_window)
         self.max_per_recipient = FrequencyCap.of(max_per_recipient)
         self.budget = Budget.of(budget)
-        self.approved = approved
-        self.partition = partition
         self.is_dry_run = dry_run
-        self.refuse_non_texts()
-        refuse_wrong_route(link, sender, shorten_links)
         _refuse_wrong_message(message, link_placeholder)
 
     @short_errors
@@ -272,7 +246,8 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
 
     def row_columns(self, *others: Need) -> RowColumns:
         """Return the columns that the arguments name, and others; a list without one of them is refused."""
-        texts = [(name, text) for name in ("message", "link") if (text := self.private(name))]
+        kinds = (MessageTemplate, LinkTemplate)
+        templates = [kind(text) for kind in kinds if (text := self.private(kind.argument))]
         named = {
             "key_column": self.key_column,
             "region_column": self.region_column,
@@ -281,7 +256,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         }
         return RowColumns(
             [
-                *(Need(field, field, name) for name, text in texts for field in MessageTemplate(text, name).fields),
+                *(Need(field, field, template.argument) for template in templates for field in template.fields),
                 *(Need(column, column, argument) for argument, column in named.items() if column),
                 *others,
             ]
@@ -300,11 +275,9 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
 
         checked_region(self.default_region)
         message = self.private("message")
-        invite = InviteDefaults(
-            message_template(message, self.link_placeholder) if message else None,
-            route_of(account, **route_arguments(self)),
-            self.default_region,
-        )
+        route = route_of(self)
+        template = message_template(message, route["link_placeholder"]) if message else None
+        invite = defaults_of(account, template=template, default_region=self.default_region, **route)
         suppression = self.private("suppression")
         opt_outs = read_opt_outs(suppression, self.to_column, self.region_column, self.default_region, self.log)
         rules = Rules(
@@ -326,9 +299,8 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
             is_dry_run=self.is_dry_run,
         )
         records = Records(ledger, results, self.ledger_patience)
-        pace = replace(self.pace, log_delay=account.log_delay)
-        if self.private("link"):
-            pace = replace(pace, repeat_seconds=account.repeat_seconds)
+        repeat_seconds = account.repeat_seconds if invite.link else None
+        pace = replace(self.pace, log_delay=account.log_delay, repeat_seconds=repeat_seconds)
         columns = Columns(self.to_column, self.region_column, self.key_column)
         return CampaignPlan(campaign, invite, columns, rules, pace, records)
 

@@ -27,7 +27,7 @@ from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
 from airflow_provider_omnichat.tasks.fields import Field, Kind, table, templated
 from airflow_provider_omnichat.tasks.ledger import campaign_name, invite_ledger
 from airflow_provider_omnichat.tasks.live_progress import progress_of
-from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, refuse_wrong_route, route_arguments
+from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, refuse_wrong_route, route_of
 from airflow_provider_omnichat.tasks.short_errors import short_errors
 
 if TYPE_CHECKING:
@@ -124,26 +124,12 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.set_fields(locals())
+        refuse_wrong_route(link, sender, shorten_links)
         one_of("on_unknown", on_unknown, ("hold", "resend", "lookup"))
-        self.to = to
-        self.message = message
-        self.link_placeholder = link_placeholder
-        self.application_key = application_key
-        self.integration_type = integration_type
-        self.link = link
-        self.sender = sender
-        self.shorten_links = shorten_links
-        self.omnichat_conn_id = omnichat_conn_id
-        self.default_region = default_region
         self.on_unknown = on_unknown
-        self.resend_key = resend_key
-        self.campaign = campaign
-        self.ledger_conn_id = ledger_conn_id
-        self.ledger_table = ledger_table
         self.retry_budget = seconds_of("retry_budget", retry_budget)
         self.mask_to = mask_to
-        self.refuse_non_texts()
-        refuse_wrong_route(link, sender, shorten_links)
 
     @short_errors
     def execute(self, context: Context) -> dict[str, Any]:
@@ -169,12 +155,8 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
             hook.stop()
         try:
             self.sandbox_url = hook.account.base_url if hook.account.is_on_this_machine else None
-            invite = hook.check_invite(
-                self.private("to"),
-                self.private("message"),
-                default_region=self.default_region,
-                **route_arguments(self),
-            )
+            to, message = self.private("to"), self.private("message")
+            invite = hook.check_invite(to, message, self.default_region, **route_of(self))
             seconds = hook.account.repeat_seconds if self.private("link") else None
             retake = Retake(self.on_unknown == "resend", seconds)
             looks_up = self.on_unknown == "lookup" or seconds is not None

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_omnichat.sandbox.account import ACCOUNT
-from airflow_provider_omnichat.sandbox.replies import Problems, as_json, error, object_in, whole_number
+from airflow_provider_omnichat.sandbox.body import Rule, object_in, read
+from airflow_provider_omnichat.sandbox.replies import Problems, as_json, error, whole_number
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 MOST_USERS = 1000
 
+_APPLICATION = {"name": Rule(str, True, may_be_empty=False), "webhookUrl": Rule(str)}
 _USERS = (
     {"key": "8F1A4D2C90B7", "integrationType": "FACEBOOK", "firstName": "Ada", "lastName": "Byron"},
     {"key": "5B03E6C1D84F", "integrationType": "TELEGRAM", "firstName": "Grace", "username": "grace_h"},
@@ -40,18 +42,10 @@ async def create_application(request: web.Request) -> web.StreamResponse:
     account = request.app[ACCOUNT]
     if not account.admits(request.headers.get("Authorization")):
         return error(request, 401)
-    body = object_in(await request.read())
-    if body is None:
-        return error(request, 400)
-    name, webhook = body.get("name"), body.get("webhookUrl")
-    problems: Problems = {}
-    if not isinstance(name, str) or not name:
-        problems["name"] = ["may not be empty"]
-    if webhook is not None and not isinstance(webhook, str):
-        problems["webhookUrl"] = ["must be a string"]
-    if problems:
+    body, problems = read(await request.read(), _APPLICATION)
+    if problems != {}:
         return error(request, 400, validation=problems)
-    return as_json({"key": account.add_application(str(name)), "name": name})
+    return as_json({"key": account.add_application(body["name"]), "name": body["name"]})
 
 
 async def oauth2_token(request: web.Request) -> web.StreamResponse:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from airflow_provider_omnichat.sandbox.replies import Problems
 
-_NAMES = {str: "a string", int: "a whole number", bool: "true or false", list: "a list", dict: "an object"}
+_NAMES = {str: "a string", int: "a whole number", list: "a list", dict: "an object"}
 
 
 class Rule(NamedTuple):
@@ -21,12 +22,30 @@ class Rule(NamedTuple):
     parts: Mapping[str, Rule] = {}
 
 
-def check(value: object, rule: Rule, path: str, problems: Problems) -> None:
-    """Add what is wrong with a value to *problems*, under its path."""
+def object_in(raw: bytes) -> dict[str, Any] | None:
+    """Read the body of a request; None if it is not a JSON object."""
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def read(raw: bytes, parts: Mapping[str, Rule]) -> tuple[dict[str, Any], Problems | None]:
+    """Read a body without its wrong fields, and what is wrong with them; None if it is not a JSON object."""
+    body = object_in(raw)
+    if body is None:
+        return {}, None
+    problems: Problems = {}
+    _check(body, Rule(dict, parts=parts), "", problems)
+    return {name: value for name, value in body.items() if name not in problems}, problems
+
+
+def _check(value: object, rule: Rule, path: str, problems: Problems) -> None:
     if value is None:
         if rule.required:
             problems[path] = ["may not be null"]
-    elif not isinstance(value, rule.kind) or (rule.kind is int and isinstance(value, bool)):
+    elif not isinstance(value, rule.kind) or isinstance(value, bool):
         problems[path] = [f"must be {_NAMES[rule.kind]}"]
     elif not value and not rule.may_be_empty:
         problems[path] = ["may not be empty"]
@@ -38,7 +57,7 @@ def check(value: object, rule: Rule, path: str, problems: Problems) -> None:
             problems[path] = ["is not valid Unicode text"]
     elif isinstance(value, list) and rule.parts:
         for position, each in enumerate(value):
-            check(each, Rule(dict, required=True, parts=rule.parts), f"{path}[{position}]", problems)
+            _check(each, Rule(dict, required=True, parts=rule.parts), f"{path}[{position}]", problems)
     elif isinstance(value, dict):
         for name, part in rule.parts.items():
-            check(value.get(name), part, f"{path}.{name}" if path else name, problems)
+            _check(value.get(name), part, f"{path}.{name}" if path else name, problems)

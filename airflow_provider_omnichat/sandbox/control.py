@@ -9,10 +9,11 @@ from typing import Any
 from aiohttp import web
 
 from airflow_provider_omnichat.sandbox.account import ACCOUNT
+from airflow_provider_omnichat.sandbox.body import object_in
 from airflow_provider_omnichat.sandbox.fault_plan import FaultError, FaultPlan
 from airflow_provider_omnichat.sandbox.faults import FAULTS
 from airflow_provider_omnichat.sandbox.page import outbox_page
-from airflow_provider_omnichat.sandbox.replies import as_json, object_in
+from airflow_provider_omnichat.sandbox.replies import as_json
 from airflow_provider_omnichat.sandbox.settings import is_loopback
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from airflow_provider_omnichat.sandbox.body import Rule, check
+from airflow_provider_omnichat.sandbox.body import Rule, read
 from airflow_provider_omnichat.sandbox.outbox import Receipt
-from airflow_provider_omnichat.sandbox.replies import Problems, object_in
+from airflow_provider_omnichat.sandbox.replies import Problems
 
 _LINKS = {"FACEBOOK": "https://m.me/sandbox?ref={}", "TELEGRAM": "https://t.me/sandbox?start={}"}
 _OTHER_LINK = "https://example.com/invite?ref={}"
@@ -23,52 +22,36 @@ _MOST_SEGMENTS = 25
 _MOST_BYTES = 4000
 
 
-_FIELDS = {"to": Rule(str, True), "message": Rule(str, True, may_be_empty=False), "linkPlaceholder": Rule(str)}
-_REQUEST = Rule(dict, parts=_FIELDS)
+class Body(NamedTuple):
+    """The body of a request: one invite or more; *problems* are None if it is not a JSON object."""
 
-
-@dataclass(frozen=True, slots=True)
-class Invite:
-    """One SMS that a request asks for; what could not be read is empty. The last three are of the SMS API only."""
-
-    to: str
-    message: str
-    text: str
-    link_placeholder: str | None = None
-    application_key: str = ""
-    integration_type: str = ""
-    message_id: str | None = None
-    sender: str | None = None
-    options: Mapping[str, object] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """The body of a request: at least one invite; *problems* are None if it is not a JSON object."""
-
-    invites: Sequence[Invite]
+    invites: list[Receipt]
     problems: Problems | None
 
 
-UNREADABLE = Body((Invite("", "", ""),), None)
+_FIELDS = {"to": Rule(str, True), "message": Rule(str, True, may_be_empty=False), "linkPlaceholder": Rule(str)}
 
 
 def read_invite(raw: bytes, application_key: str, integration_type: str) -> Body:
     """Read the body of an invite request without ever failing."""
-    body, problems = object_in(raw), Problems()
-    if body is None:
-        return UNREADABLE
-    check(body, _REQUEST, "", problems)
-    to, message, placeholder = (None if name in problems else body.get(name) for name in _FIELDS)
-    message = message or ""
-    text = _put_link_in(message, placeholder, integration_type)
-    return Body((Invite(to or "", message, text, placeholder, application_key, integration_type),), problems)
+    body, problems = read(raw, _FIELDS)
+    to, message, placeholder = (body.get(name) for name in _FIELDS)
+    asked = Receipt(
+        to=to or "",
+        message=message or "",
+        text=_put_link_in(message or "", placeholder, integration_type),
+        link_placeholder=placeholder,
+        application_key=application_key,
+        integration_type=integration_type,
+    )
+    return Body([asked], problems)
 
 
 def answer_invite(receipts: list[Receipt]) -> dict[str, object]:
     """Return the answer to a request of one invite."""
-    ((to, count, message_id, status),) = ((each.to, each.segments, each.message_id, each.status) for each in receipts)
-    return {"to": to, "messageCount": count, "messageId": message_id, "status": status and status.as_wire()}
+    (sent,) = receipts
+    status = sent.status and sent.status.as_wire()
+    return {"to": sent.to, "messageCount": sent.segments, "messageId": sent.message_id, "status": status}
 
 
 def _put_link_in(message: str, placeholder: str | None, integration_type: str) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import secrets
 
-from airflow_provider_omnichat.sandbox.body import Rule, check
-from airflow_provider_omnichat.sandbox.invite import UNREADABLE, Body, Invite
+from airflow_provider_omnichat.sandbox.body import Rule, read
+from airflow_provider_omnichat.sandbox.invite import Body
 from airflow_provider_omnichat.sandbox.outbox import Receipt
-from airflow_provider_omnichat.sandbox.replies import Problems, object_in
 
 _DESTINATION = {"to": Rule(str, True, longest=64), "messageId": Rule(str, longest=200)}
 _OPTIONS = {
@@ -22,26 +21,22 @@ _MESSAGE = {
     "options": Rule(dict, parts=_OPTIONS),
 }
 _MESSAGES = Rule(list, True, may_be_empty=False, parts=_MESSAGE)
-_REQUEST = Rule(dict, parts={"messages": _MESSAGES, "options": Rule(dict, parts={"tracking": Rule(dict)})})
+_REQUEST = {"messages": _MESSAGES, "options": Rule(dict, parts={"tracking": Rule(dict)})}
 
 
 def read_messages(raw: bytes) -> Body:
     """Read the body of a request: an invite for each destination of each message."""
-    body, problems = object_in(raw), Problems()
-    if body is None:
-        return UNREADABLE
-    check(body, _REQUEST, "", problems)
-    if problems:
-        return Body(UNREADABLE.invites, problems)
-    of_all = body.get("options") or {}
+    body, problems = read(raw, _REQUEST)
+    if problems != {}:
+        return Body([Receipt()], problems)
     invites = [
-        Invite(
+        Receipt(
             to=each["to"],
             message=message["content"]["text"],
             text=message["content"]["text"],
             message_id=each.get("messageId"),
             sender=message.get("sender"),
-            options={**of_all, **(message.get("options") or {})},
+            options={**(body.get("options") or {}), **(message.get("options") or {})},
         )
         for message in body["messages"]
         for each in message["destinations"]
@@ -53,7 +48,7 @@ def answer_messages(receipts: list[Receipt]) -> dict[str, object]:
     """Return the answer: a status for each destination; the count of segments only where it is asked for."""
     messages = []
     for each in receipts:
-        status = each.status.as_wire() if each.status else None
+        status = each.status and each.status.as_wire()
         message: dict[str, object] = {"messageId": each.message_id, "destination": each.to, "status": status}
         if each.options and each.options.get("includeSmsCountInResponse"):
             message["details"] = {"messageCount": each.segments}

@@ -28,20 +28,20 @@ class Receipt:
     :param suppressed: whether it was a repeat of an accepted message id, and nothing went out for that reason
     """
 
-    sequence: int
-    time: float
-    to: str
-    message: str
-    text: str
-    segments: int
-    link_placeholder: str | None
-    application_key: str
-    integration_type: str
-    message_id: str | None
-    status: Status | None
-    fault: str | None
-    http_status: int | None
-    accepted: bool
+    sequence: int = 0
+    time: float = 0.0
+    to: str = ""
+    message: str = ""
+    text: str = ""
+    segments: int = 0
+    link_placeholder: str | None = None
+    application_key: str = ""
+    integration_type: str = ""
+    message_id: str | None = None
+    status: Status | None = None
+    fault: str | None = None
+    http_status: int | None = None
+    accepted: bool = False
     suppressed: bool = False
     sender: str | None = None
     options: Mapping[str, object] | None = None

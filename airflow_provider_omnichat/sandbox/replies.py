@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from math import inf
-from typing import Any
 
 from aiohttp import web
 
@@ -35,15 +34,6 @@ def ok(payload: bytes) -> web.Response:
 def as_json(payload: object, status: int = 200) -> web.Response:
     """Return an answer with a JSON body."""
     return web.Response(body=json.dumps(payload).encode(), status=status, content_type=JSON_TYPE)
-
-
-def object_in(raw: bytes) -> dict[str, Any] | None:
-    """Read the body of a request; None if it is not a JSON object."""
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None
 
 
 def error(

@@ -7,44 +7,24 @@ import json
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_omnichat.sandbox import replies
 from airflow_provider_omnichat.sandbox.account import ACCOUNT, Account
-from airflow_provider_omnichat.sandbox.faults import Play, answering, plain
-from airflow_provider_omnichat.sandbox.invite import (
-    Body,
-    Invite,
-    answer_invite,
-    count_segments,
-    is_too_long,
-    read_invite,
-)
+from airflow_provider_omnichat.sandbox.fault_plan import SetFault
+from airflow_provider_omnichat.sandbox.faults import Fault, answering, plain
+from airflow_provider_omnichat.sandbox.invite import Body, answer_invite, count_segments, is_too_long, read_invite
 from airflow_provider_omnichat.sandbox.messages import answer_messages, read_messages
 from airflow_provider_omnichat.sandbox.outbox import Receipt
-from airflow_provider_omnichat.sandbox.replies import Problems
+from airflow_provider_omnichat.sandbox.replies import error
 from airflow_provider_omnichat.sandbox.statuses import DUPLICATE, PENDING, PENDING_ACCEPTED, REFUSALS, Status
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    """How a request ends, whatever its invites are: the fields of `Receipt`, and how the answer is played out."""
-
-    http_status: int | None
-    accepted: bool
-    status: Status | None  # the one a fault gives; None for each invite's own
-    fault: str | None
-    play: Play
-    arg: str = ""
-
-
 _Answer = Callable[[list[Receipt]], dict[str, object]]
-_End = tuple[Status | None, bool, bool]
-_SENT = _Verdict(200, True, None, None, plain)
+_SENT = SetFault(Fault("", "", True, 200, plain), "")
 
 
 async def send_invite(request: web.Request) -> web.StreamResponse:
@@ -67,28 +47,21 @@ async def _send(
     """Judge a request, record its invites, and only then answer, late or wrongly where that is asked for."""
     account = request.app[ACCOUNT]
     account.outbox.requests_seen += 1
-    verdict = _judge(account, request.headers.get("Authorization"), exists, body)
-    receipts = []
-    for invite in body.invites:
-        status, accepted, suppressed = _end(account, invite, verdict, pending)
-        receipt = Receipt(
+    met = _judge(account, request.headers.get("Authorization"), exists, body)
+    fault, receipts = met.fault, []
+    for asked in body.invites:
+        status, accepted, suppressed = _end(account, asked, met, pending)
+        receipt = replace(
+            asked,
             sequence=account.outbox.next_sequence(),
             time=time.time(),
-            to=invite.to,
-            message=invite.message,
-            text=invite.text,
-            segments=count_segments(invite.text),
-            link_placeholder=invite.link_placeholder,
-            application_key=invite.application_key,
-            integration_type=invite.integration_type,
-            message_id=invite.message_id or (None if status is None else _new_message_id()),
+            segments=count_segments(asked.text),
+            message_id=asked.message_id or (_new_message_id() if status else None),
             status=status,
-            fault=verdict.fault,
-            http_status=verdict.http_status,
+            fault=fault.name or None,
+            http_status=fault.http_status,
             accepted=accepted,
             suppressed=suppressed,
-            sender=invite.sender,
-            options=invite.options,
         )
         account.record(receipt)
         receipts.append(receipt)
@@ -96,10 +69,10 @@ async def _send(
     wait = account.latency()
     if wait:
         await asyncio.sleep(wait)
-    return await verdict.play(request, payload, verdict.arg)
+    return await fault.play(request, payload, met.arg)
 
 
-def _judge(account: Account, authorization: str | None, exists: bool, body: Body) -> _Verdict:
+def _judge(account: Account, authorization: str | None, exists: bool, body: Body) -> SetFault:
     """Decide a request by the API's own rules first, then by the fault that it meets."""
     if not account.admits(authorization):
         return _refused(401)
@@ -107,38 +80,34 @@ def _judge(account: Account, authorization: str | None, exists: bool, body: Body
         return _refused(404)
     if account.bucket is not None and not account.bucket.takes():
         headers = {"Retry-After": "1"} if account.settings.rate_limit_retry_after else None
-        return _refused(429, fault="rate-limit", headers=headers)
+        return _refused(429, "rate-limit", headers=headers)
     if body.problems != {}:
         return _refused(400, validation=body.problems)
     # A fault is drawn only for a request that is in order: a script then names the requests it is meant for, and an
     # accepting fault always means an accepted invite, unless the invite itself is refused.
-    met = account.plan.next()
-    if met is None:
-        return _SENT
-    fault = met.fault
-    status = fault.status(met.arg) if fault.status is not None else None
-    return _Verdict(fault.http_status, fault.accepted, status, fault.name, fault.play, met.arg)
+    return account.plan.next() or _SENT
 
 
-def _end(account: Account, invite: Invite, verdict: _Verdict, pending: Status) -> _End:
+def _end(account: Account, asked: Receipt, met: SetFault, pending: Status) -> tuple[Status | None, bool, bool]:
     """Return the status of one invite, whether it is accepted, and whether it is suppressed as a repeat."""
-    if not verdict.accepted:
-        return verdict.status, False, False
-    if verdict.status is None and (refusal := _refusal(account, invite)):
+    given = met.fault.status and met.fault.status(met.arg)
+    if not met.fault.accepted:
+        return given, False, False
+    if given is None and (refusal := _refusal(account, asked)):
         return refusal, False, False
-    is_repeat = account.is_repeat(invite.message_id)
+    is_repeat = account.is_repeat(asked.message_id)
     refused = is_repeat and account.settings.repeated_ids == "at-once"
-    return DUPLICATE if refused else verdict.status or pending, not is_repeat, is_repeat
+    return DUPLICATE if refused else given or pending, not is_repeat, is_repeat
 
 
-def _refusal(account: Account, invite: Invite) -> Status | None:
-    to, text = invite.to, invite.text
+def _refusal(account: Account, asked: Receipt) -> Status | None:
+    to, text = asked.to, asked.text
     if not (5 <= len(to) <= 15 and to.isascii() and to.isdecimal()):
         return REFUSALS[52]
     # 25 segments hold 825 emojis, of which none take more room; most texts are far from it.
     if len(text) > 825 and is_too_long(text):
         return REFUSALS[25]
-    if account.flood_filter is not None and account.flood_filter.refuses(to, invite.message):
+    if account.flood_filter is not None and account.flood_filter.refuses(to, asked.message):
         return REFUSALS[20]
     return None
 
@@ -149,8 +118,5 @@ def _new_message_id() -> str:
     return f"{digits[:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def _refused(
-    status: int, *, fault: str | None = None, validation: Problems | None = None, headers: dict[str, str] | None = None
-) -> _Verdict:
-    play = answering(lambda request, body, arg: replies.error(request, status, validation=validation, headers=headers))
-    return _Verdict(status, False, None, fault, play)
+def _refused(status: int, name: str = "", **told: Any) -> SetFault:
+    return SetFault(Fault(name, "", False, status, answering(lambda request, *_: error(request, status, **told))), "")

@@ -22,7 +22,6 @@ from airflow_provider_omnichat.sandbox.statuses import check_shares
 T = TypeVar("T")
 
 _APPLICATIONS = "/omnichat/1/applications"
-_MESSAGES = "/sms/3/messages"
 
 
 @asynccontextmanager
@@ -33,7 +32,7 @@ async def serving(account: Account) -> AsyncIterator[int]:
     app.add_routes(
         [
             web.post(_APPLICATIONS + "/{key}/integrations/{type}/invite", send.send_invite),
-            web.post(_MESSAGES, send.send_messages),
+            web.post("/sms/3/messages", send.send_messages),
             web.get(_APPLICATIONS + "/{key}/users", applications.list_users),
             web.post(_APPLICATIONS, applications.create_application),
             web.post("/auth/1/oauth2/token", applications.oauth2_token),
@@ -145,11 +144,6 @@ class Sandbox:
         """Return the URL of the invite call, of the first integration unless another is named."""
         kind = integration_type or self.settings.integration_types[0]
         return f"{self.url}{_APPLICATIONS}/{self.application_key}/integrations/{kind}/invite"
-
-    @property
-    def messages_url(self) -> str:
-        """The URL of the SMS API, for invites with the client's own link."""
-        return self.url + _MESSAGES
 
     @property
     def outbox(self) -> list[Receipt]:

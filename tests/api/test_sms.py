@@ -98,5 +98,12 @@ def test_an_error_is_told_in_the_words_of_this_api(http_status, kind, hint):
     assert "acme" not in str(raised.value)
 
 
+def test_a_kept_answer_does_not_repeat_the_link():
+    link = "https://t.me/acme?token=s3cr3t"
+    invite = SmsInvite(NUMBER, f"Hi, {link}", link, message_id="abc-def")
+    odd = {**OF_INVITE, "status": {**PENDING, "action": f"Do not shorten {link}"}}
+    assert "s3cr3t" not in json.dumps(invite.read(said(odd)).to_json())
+
+
 def test_neither_number_nor_text_shows():
     assert repr(INVITE) == "SmsInvite(to='41793****27', message=<text of 21 characters>, message_id='abc-def')"

@@ -301,3 +301,12 @@ def test_a_sender_needs_a_link(vendor):
     run = run_task(linked(people(1), link=None, sender="ACME"))
     assert "sender: needs link" in str(run.error)
     assert server.requests == []
+
+
+@needs_store
+@pytest.mark.parametrize("make", [lambda **given: linked(people(1), **given), single], ids=["batch", "single"])
+def test_a_link_that_renders_empty_does_not_fall_back_to_the_vendors_link(vendor, make):
+    server = vendor(application_key="KEY", integration_type="FACEBOOK")
+    run = run_task(make(link="{{ params.get('nothing', '') }}"))
+    assert "link: was given and is empty now" in str(run.error)
+    assert server.paths == []

@@ -95,7 +95,7 @@ def campaign(tmp_path: Path, tries: Starter, capsys: Any) -> Campaign:
 
 def killed(kills: int, invites: int, seed: int) -> Callable[[Starter, Plan, Vendor], Ending]:
     """Kill so many tries at random moments."""
-    return lambda *given: run_with_kills(*given, random.Random(seed), kills, invites)
+    return lambda tries, plan, vendor: run_with_kills(tries, plan, vendor, random.Random(seed), kills, invites)
 
 
 def killed_after_each_repeat(tries: Starter, plan: Plan, sandbox: Vendor) -> Ending:

@@ -47,11 +47,11 @@ def post_sms(post: Post) -> Post:
         sandbox: Sandbox, *, to: str = INVITE["to"], text: str = "Follow us at https://t.me/acme", **given: Any
     ) -> requests.Response:
         message_id, of_all = given.pop("message_id", None), given.pop("of_all", {})
-        message = {name: given.pop(name) for name in ("sender", "options") if name in given}
+        message: dict[str, Any] = {name: given.pop(name) for name in ("sender", "options") if name in given}
         destination = {"to": to} if message_id is None else {"to": to, "messageId": message_id}
         message |= {"destinations": [destination], "content": {"text": text}}
         if "data" not in given:
             given.setdefault("json", {"messages": [message], **of_all})
-        return post(sandbox, url=sandbox.messages_url, **given)
+        return post(sandbox, url=f"{sandbox.url}/sms/3/messages", **given)
 
     return send

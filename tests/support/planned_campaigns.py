@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
-from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults, OmniRoute
+from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults
 from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.model.rows import Columns, Row
@@ -58,9 +58,8 @@ class _RowsThenLast(ListedRows):
 
 
 def plan(**groups: Any) -> CampaignPlan:
-    defaults = InviteDefaults(
-        MessageTemplate("Hi {name}, follow us: <link>"), OmniRoute("<link>", APPLICATION, "FACEBOOK")
-    )
+    text = MessageTemplate("Hi {name}, follow us: <link>")
+    defaults = InviteDefaults(text, application_key=APPLICATION, integration_type="FACEBOOK")
     return CampaignPlan("c", **{"invite": defaults, "columns": Columns("mobile", key="id"), **groups})
 
 

@@ -16,10 +16,8 @@ from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults
 from airflow_provider_omnichat.campaign.checks.partition import Partition
 from airflow_provider_omnichat.campaign.model.field_values import key_text, value_in
 from airflow_provider_omnichat.campaign.model.known_recipients import Seen
-from airflow_provider_omnichat.campaign.model.message_ids import MessageIds
 from airflow_provider_omnichat.campaign.model.names import shown_name
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Columns, Refusal, Result, Row
-from airflow_provider_omnichat.campaign.phone.number import normalise_number
 
 _DUPLICATE = Reason(ReasonCode.DUPLICATE_IN_LIST, "the same number appears earlier in this list")
 
@@ -51,7 +49,6 @@ class RowChecker:
     partition: Partition | None = None
     rules: Sequence[Rule] = ()  # asked in this order, until one refuses
     on_invite: Callable[[Invite], None] | None = None
-    ids: MessageIds | None = None
     _seen: Seen = field(default_factory=Seen, init=False)
 
     def checked(self, rows: Iterable[Row | BrokenRow]) -> Iterator[Candidate | Result]:
@@ -65,14 +62,12 @@ class RowChecker:
         """Return a candidate, or how the row ended; None for a row of another partition."""
         if isinstance(row, BrokenRow):
             return self._invalid(row.position, None, None, row.reason)
-        fields, columns, defaults = row.fields, self.columns, self.invite
+        fields, columns = row.fields, self.columns
         to = value_in(fields, columns.to)
         own_key, country = value_in(fields, columns.key), value_in(fields, columns.region)
         key = None if own_key is None else key_text(own_key) or None
         try:
-            message = self._message(fields)
-            number = normalise_number(to, defaults.default_region, None if country is None else str(country))
-            invite = defaults.route.invite(number, message, fields)
+            invite = self.invite.invite(to, fields, None if country is None else str(country))
         except InvalidInviteError as error:
             reason = error.reason
             if reason.field == "to" and columns.to not in fields:
@@ -99,18 +94,12 @@ class RowChecker:
             if isinstance(answer, Refusal):
                 return _refusal(candidate.position, candidate.key, candidate.invite.to, answer.outcome, answer.reason)
             candidate = answer
-        return candidate if self.ids is None else self.ids.given_to(candidate)
+        return candidate
 
     def _invalid(self, position: int, key: str | None, to: object, reason: Reason) -> Result | None:
         if self.partition is not None and not self.partition.has_row(position):
             return None
         return _refusal(position, key, "" if to is None else key_text(to)[:64], Outcome.INVALID, reason)
-
-    def _message(self, fields: Mapping[str, Any]) -> object:
-        own = value_in(fields, "message")
-        if own is not None:
-            return own  # as it is: it is data, and data are not evaluated
-        return self.invite.template.render(fields) if self.invite.template else None
 
 
 def _refusal(position: int, key: str | None, to: str, outcome: Outcome, reason: Reason) -> Result:

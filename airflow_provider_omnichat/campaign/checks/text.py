@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -28,17 +28,16 @@ class MessageTemplate:
 
     :param text: ``{first_name}`` is replaced by the row's field of that name: letters, digits, underscores, words
         joined by single spaces or dashes, not beginning with a digit. ``{{`` and ``}}`` are braces.
-    :param name: the argument that it is.
-    :param encoded: how a value is written in the text.
     :raises ValueError: *text* has anything else in braces; says what and where.
     """
 
-    __slots__ = ("_encoded", "_format", "_names", "name", "text")
+    __slots__ = ("_format", "_names", "text")
+    argument = "message"
 
-    def __init__(self, text: str, name: str = "message", encoded: Callable[[str], str] | None = None) -> None:
+    def __init__(self, text: str) -> None:
         if not isinstance(text, str):
-            raise ValueError(f"a {name} must be a text, is a {type(text).__name__}")
-        self.text, self.name, self._encoded = text, name, encoded
+            raise ValueError(f"a {self.argument} must be a text, is a {type(text).__name__}")
+        self.text = text
         pieces: list[str] = []
         names: list[str] = []
         end = 0
@@ -49,7 +48,7 @@ class MessageTemplate:
             if found in ("{{", "}}"):
                 pieces.append(found[0])
             else:
-                names.append(_field_name(found, f"{name} template, character {brace.start() + 1}"))
+                names.append(_field_name(found, f"{self.argument} template, character {brace.start() + 1}"))
                 pieces.append("%s")
         pieces.append(_escape_percent(text[end:]))
         self._format = "".join(pieces)
@@ -62,13 +61,14 @@ class MessageTemplate:
 
     def render(self, fields: Mapping[str, Any]) -> str:
         """Put a row's fields in; an InvalidInviteError names a missing or unusable field, and not its value."""
+        return self._format % tuple(self._values(fields))
+
+    def _values(self, fields: Mapping[str, Any]) -> list[str]:
         values = []
         for name in self._names:
             value = value_in(fields, name)
             values.append(value if type(value) is str else self._text_of(value, name, fields))
-        if self._encoded is not None:
-            values = list(map(self._encoded, values))
-        return self._format % tuple(values)
+        return values
 
     def _text_of(self, value: object, name: str, fields: Mapping[str, Any]) -> str:
         try:
@@ -82,10 +82,44 @@ class MessageTemplate:
         else:
             problem = "is empty in this row" if name in fields else "is not in this row"
         needs = f"needs the field {scrub(name)!r}, which {problem}"
-        raise InvalidInviteError.of(self.name, ReasonCode.NO_FIELD_FOR_TEXT, needs)
+        raise InvalidInviteError.of(self.argument, ReasonCode.NO_FIELD_FOR_TEXT, needs)
 
     def __repr__(self) -> str:
-        return f"MessageTemplate(<text of {len(self.text)} characters>, fields={self.fields!r})"
+        return f"{type(self).__name__}(<text of {len(self.text)} characters>, fields={self.fields!r})"
+
+
+class LinkTemplate(MessageTemplate):
+    """The user's own link: an absolute URL, in which values are URL-encoded. Another raises InvalidInviteError."""
+
+    __slots__ = ()
+    argument = "link"
+
+    def __init__(self, link: str) -> None:
+        try:
+            super().__init__(link.strip())
+        except ValueError as error:
+            raise InvalidInviteError.of("link", ReasonCode.NOT_A_LINK, str(error)) from None
+        self.render(dict.fromkeys(self.fields, "1"))  # may be a port
+
+    def render(self, fields: Mapping[str, Any]) -> str:
+        """See :meth:`MessageTemplate.render`."""
+        link = super().render(fields)
+        try:
+            parts = urlsplit(link)
+            host = parts.hostname or "%"  # an encoded value would not be the host that was meant
+            is_link = parts.scheme in {"http", "https"} and "%" not in host and parts.port != 0
+        except ValueError:
+            is_link = False
+        if not is_link or not link.isprintable() or " " in link or valid_text(link) != link:
+            problem = "must be an absolute URL such as https://t.me/acme_bot?start={customer_id}, without spaces"
+            raise InvalidInviteError.of("link", ReasonCode.NOT_A_LINK, problem)
+        return link
+
+    def _values(self, fields: Mapping[str, Any]) -> list[str]:
+        values = super()._values(fields)
+        if any(valid_text(value) != value for value in values):
+            raise InvalidInviteError.of("link", ReasonCode.NOT_A_TEXT, HALF_A_CHARACTER)
+        return [quote(value, safe="") for value in values]
 
 
 def message_template(message: str, link_placeholder: str) -> MessageTemplate:
@@ -114,35 +148,6 @@ def refuse_too_long(text: str, placeholder: str = "") -> None:
     if too_long := refused_length(text, placeholder):
         problem = f"is too long, the vendor takes at most {MOST_SEGMENTS} SMS and {MOST_BYTES:,} bytes"
         raise InvalidInviteError.of("message", ReasonCode.MESSAGE_TOO_LONG, problem, too_long)
-
-
-def link_template(link: str) -> MessageTemplate:
-    """Parse a list's link, whose fields are URL-encoded; raise InvalidInviteError if no row could make a URL of it."""
-    try:
-        template = MessageTemplate(link.strip(), "link", _url_part)
-    except ValueError as error:
-        raise InvalidInviteError.of("link", ReasonCode.NOT_A_LINK, str(error)) from None
-    check_link(template.render(dict.fromkeys(template.fields, "x")))
-    return template
-
-
-def check_link(link: str) -> str:
-    """Return an absolute URL; raise InvalidInviteError for anything else."""
-    try:
-        parts = urlsplit(link)
-        is_link = parts.scheme in {"http", "https"} and bool(parts.hostname)
-    except ValueError:
-        is_link = False
-    if not is_link or not link.isprintable() or " " in link or valid_text(link) != link:
-        problem = "must be an absolute URL such as https://t.me/acme_bot?start={customer_id}, without spaces"
-        raise InvalidInviteError.of("link", ReasonCode.NOT_A_LINK, problem)
-    return link
-
-
-def _url_part(value: str) -> str:
-    if valid_text(value) != value:
-        raise InvalidInviteError.of("link", ReasonCode.NOT_A_TEXT, HALF_A_CHARACTER)
-    return quote(value, safe="")
 
 
 def _stripped(field: str, value: object) -> str:

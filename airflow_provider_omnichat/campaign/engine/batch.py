@@ -8,27 +8,24 @@ claims of what is sent until the next one is done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.commit_groups import CommitGroups
 from airflow_provider_omnichat.campaign.engine.doubts import Doubts
 from airflow_provider_omnichat.campaign.engine.patience import Patience
-from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace
+from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.process import GRACE_SECONDS, StopSignal, WorkerThread
 from airflow_provider_omnichat.campaign.engine.progress import Log, Progress, Publish
 from airflow_provider_omnichat.campaign.engine.recorder import Recorder
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.rows_ahead import LARGEST_BLOCK, Checked, RowsAhead
 from airflow_provider_omnichat.campaign.engine.storage import Storage
-from airflow_provider_omnichat.campaign.ledger.interface import Claim
-from airflow_provider_omnichat.campaign.ledger.retake import Claimed
+from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Row
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
-from airflow_provider_omnichat.campaign.sending.repeats import Repeats
 from airflow_provider_omnichat.campaign.sending.sender import Ended, Sender
 
 
@@ -62,7 +59,9 @@ async def run_batch(
             batch = Batch(plan, storage, client, pacer, report, reader, writer)
             stop.listen(patience.end)
             following = progress.follow(batch.sender, log, plan.pace.progress_every, publish)
-            await batch.run(plan.row_checker(ids=storage.message_ids).checked(rows), following, log, stop)
+            checker = plan.row_checker()
+            checker.rules = [*checker.rules, *storage.message_ids]
+            await batch.run(checker.checked(rows), following, log, stop)
     finally:
         reader.close()
         writer.close()
@@ -91,8 +90,6 @@ class Batch:
         self._report = report
         self._reader = reader
         self._writer = writer
-        self._retake = pace.retake
-        self._repeats = self._make_repeats(client, pace)
         self._recorder = Recorder(report, storage.earlier, pace.retake)
         self.sender = Sender(
             client,
@@ -100,10 +97,9 @@ class Batch:
             concurrency=pace.concurrency,
             retry_budget=pace.retry_budget,
             ended=self._end,
-            repeats=self._repeats,
         )
         self._groups = CommitGroups(pacer, self.sender, pace.concurrency, storage.group_factor)
-        self._doubts = Doubts(client, storage, writer, self._recorder, report, pace)
+        self._doubts = Doubts(client, storage, writer, self._recorder, report, pace, self.sender)
         self._skips = False
         """Whether earlier tries have decided most of what was to be claimed last."""
         self._looked_up = 0
@@ -118,40 +114,37 @@ class Batch:
         """
         rows = RowsAhead(checked, self._reader, self.sender.news)
         self.sender.start()
+        resolving = asyncio.create_task(self._doubts.resolve(log))
+        resolving.add_done_callback(lambda _: self.sender.news.set())
         try:
-            async with _running(following, self._end_at(stop)):
+            async with _running(following, self._end_at(stop, resolving)):
                 await self._commit_until(self._is_sent, rows)
-                looking = asyncio.create_task(self._doubts.look_up(log, stop))
-                looking.add_done_callback(lambda _: self.sender.news.set())
-                await self._commit_until(looking.done)
-                await looking
+                self._doubts.all_sent.set()
+                await self._commit_until(resolving.done)
+                if not resolving.cancelled():
+                    await resolving
         finally:  # after an error, too, what was sent must be recorded
+            resolving.cancel()
+            await asyncio.gather(resolving, return_exceptions=True)
             await self.sender.close()
             self._doubts.give_up()
             await self._commit()
             self._report.stop_reason = self.sender.stop_reason
             if await self._writer.call(self._storage.close, self._recorder.rows()):
                 self._recorder.note_written()
-            ignored = self._repeats.failure if self._repeats else None
-            self._report.failure = self._report.failure or ignored or self._doubts.failure
+            self._report.failure = self._report.failure or self._doubts.failure
             self._report.unwritten = self._recorder.unwritten()
             await rows.close()
 
-    async def _end_at(self, stop: StopSignal) -> None:
+    async def _end_at(self, stop: StopSignal, resolving: asyncio.Task[None]) -> None:
         """Once asked to stop, begin no new request, and give those under way some seconds."""
         await stop.wait()
         self._report.was_stopped = True
+        resolving.cancel()
         await self.sender.abandon(GRACE_SECONDS)
 
-    def _make_repeats(self, client: AsyncOmnichatClient, pace: Pace) -> Repeats | None:
-        if pace.repeat_seconds is None:
-            return None
-        note = partial(self._writer.call, self._storage.note_repeat)
-        return Repeats(client, pace.log_delay, note, self._storage.last_repeat, pace.repeat_seconds)
-
     def _end(self, ended: Ended) -> None:
-        if not self._doubts.keeps(ended):
-            self._recorder.add_sent(ended)
+        self._doubts.end(ended)
 
     def _is_sent(self) -> bool:
         is_fed = self._report.is_complete or self._report.was_stopped or self._report.failure is not None
@@ -168,7 +161,7 @@ class Batch:
             news.clear()
             if rows is not None and self._skips and not self._looked_up and rows.is_ready:
                 await self._skip(rows)
-            block = self._next_block(rows) if rows is not None else []
+            block = [*self._doubts.chosen(), *(self._next_block(rows) if rows is not None else [])]
             if block or not self._recorder.is_empty:
                 self._groups.begin()
                 await self._commit(block)
@@ -221,8 +214,8 @@ class Batch:
         entries, rows = self._recorder.entries(), self._recorder.rows()
         claimed = await self._writer.call(self._storage.write, rows, entries, to_claim, to_find)
         if claimed is not None:
-            self._recorder.add_doubts(claimed.doubts)
-            self._queue(candidates, claimed, is_sending)
+            self._recorder.add_doubts({name: each for name, each in claimed.doubts.items() if name not in entries})
+            self._queue(candidates, claimed.taken, is_sending)
             if to_claim:
                 self._skips = 2 * sum(each.recipient in claimed.taken for each in to_claim) > len(to_claim)
         if self._report.failure is None:
@@ -230,17 +223,16 @@ class Batch:
         else:  # rows whose claims failed have no outcome: what the ledger has of them is not known
             self.sender.stop(str(self._report.failure))
 
-    def _queue(self, candidates: Sequence[Candidate], claimed: Claimed, is_sending: bool) -> None:
+    def _queue(self, candidates: Sequence[Candidate], taken: Mapping[str, Entry], is_sending: bool) -> None:
         """Queue what could be claimed, and record of the others what the ledger has of them."""
         for candidate in candidates:
-            entry = claimed.taken.get(candidate.recipient)
+            entry = taken.get(candidate.recipient)
             if candidate.wait is not None:
                 self._recorder.add_unsent(candidate, entry, Outcome.HELD, candidate.wait.reason)
             elif not is_sending:
                 self._recorder.add_unsent(candidate, entry, Outcome.NOT_SENT, self.sender.not_begun)
             elif entry is None:
-                invite = self._retake.repeatable(candidate.invite, claimed.doubts.get(candidate.recipient))
-                self.sender.put(candidate if invite is candidate.invite else candidate._replace(invite=invite))
+                self.sender.put(candidate)
             elif not self._doubts.takes(candidate, entry):
                 self._recorder.add_earlier(candidate, entry)
 

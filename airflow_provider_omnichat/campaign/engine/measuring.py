@@ -10,7 +10,7 @@ from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Row
-from airflow_provider_omnichat.campaign.model.segments import estimate_segments
+from airflow_provider_omnichat.campaign.model.segments import ASSUMED_LINK, count_segments
 from airflow_provider_omnichat.campaign.preview.budget import Budget, Size
 
 
@@ -38,7 +38,7 @@ def measure_list(
     for checked in make_checker(fingerprint.add).checked(rows):
         if isinstance(checked, Candidate):
             invites += 1
-            segments += estimate_segments(checked.invite.message, checked.invite.link_placeholder).count
+            segments += count_segments(checked.invite.with_link(ASSUMED_LINK)).count
     return ListMeasure(Size(invites, segments), str(fingerprint))
 
 

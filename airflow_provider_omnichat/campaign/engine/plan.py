@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from airflow_provider_omnichat.campaign.checks.partition import Partition
     from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker, Rule
     from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
-    from airflow_provider_omnichat.campaign.model.message_ids import MessageIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,28 +123,22 @@ class CampaignPlan:
     pace: Pace = field(default_factory=Pace)
     records: Records = field(default_factory=Records)
 
-    def row_checker(
-        self, on_invite: Callable[[Invite], None] | None = None, ids: MessageIds | None = None
-    ) -> RowChecker:
+    def row_checker(self, on_invite: Callable[[Invite], None] | None = None) -> RowChecker:
         """Return the checker of this task's rows; *on_invite* gets each invite that could be sent, before the rules."""
         from airflow_provider_omnichat.campaign.checks.send_window_rule import WindowRule
 
         window = self.rules.send_window
         rules: list[Rule | None] = [self.rules.opt_outs, WindowRule(window) if window else None]
-        return self._checker(rules, self.rules.partition, on_invite, ids)
+        return self._checker(rules, self.rules.partition, on_invite)
 
     def whole_list_checker(self, on_invite: Callable[[Invite], None]) -> RowChecker:
         """Return the checker of the whole list, now and later: budgets and approvals are of all of it."""
         return self._checker([self.rules.opt_outs], None, on_invite)
 
     def _checker(
-        self,
-        rules: list[Rule | None],
-        partition: Partition | None,
-        on_invite: Callable[[Invite], None] | None,
-        ids: MessageIds | None = None,
+        self, rules: list[Rule | None], partition: Partition | None, on_invite: Callable[[Invite], None] | None
     ) -> RowChecker:
         from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
 
         asked = [rule for rule in (*rules, *self.rules.own) if rule is not None]
-        return RowChecker(self.campaign, self.invite, self.columns, partition, asked, on_invite, ids)
+        return RowChecker(self.campaign, self.invite, self.columns, partition, asked, on_invite)

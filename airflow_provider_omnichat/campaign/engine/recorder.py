@@ -34,6 +34,7 @@ class Recorder:
         self._earlier = earlier
         self._retake = retake
         self._doubts: dict[str, Entry] = {}
+        self._again: dict[str, Entry] = {}
         self._ended: list[Ended] = []
         self._unwritten: list[Ended] = []
         self._rows: list[tuple[str | None, Result]] = []
@@ -55,9 +56,13 @@ class Recorder:
         """Remember, by recipient, the earlier entries of invites that were claimed although they may have been sent."""
         self._doubts |= doubts
 
-    def is_doubt(self, recipient: str) -> bool:
-        """Return whether a claimed invite may have been sent before."""
-        return recipient in self._doubts
+    def doubt(self, recipient: str) -> Entry | None:
+        """Return the earlier entry of a claimed invite if it may have been sent before."""
+        return self._doubts.get(recipient)
+
+    def add_again(self, recipient: str, entry: Entry) -> None:
+        """Add the entry of an invite in doubt that is claimed again; its row comes when it has ended."""
+        self._again[recipient] = entry
 
     def add_earlier(self, candidate: Candidate, entry: Entry) -> None:
         """Add a row whose invite is already in the ledger."""
@@ -83,9 +88,9 @@ class Recorder:
     def entries(self) -> dict[str, Entry]:
         """Take out the new ledger entries by recipient, and make their rows."""
         at = datetime.now(UTC)
-        ended, self._ended = self._ended, []
+        ended, again, self._ended, self._again = self._ended, self._again, [], {}
         self._unwritten += ended
-        return {each.candidate.recipient: self._entry(each, at) for each in ended}
+        return {**again, **{each.candidate.recipient: self._entry(each, at) for each in ended}}
 
     def note_written(self) -> None:
         """Note that all entries taken out so far are in the ledger."""

@@ -62,7 +62,7 @@ class Sent:
 def send_at_most_once(
     invite: Invite,
     *,
-    send: Callable[[Invite], InviteAnswer],
+    send: Callable[..., InviteAnswer],
     ledger: Ledger,
     campaign: str,
     retake: Retake = NEVER,
@@ -71,7 +71,8 @@ def send_at_most_once(
     """
     Send an invite unless it is in the ledger as sent or possibly sent.
 
-    :param send: sends it and raises a :class:`SendError` if it was not accepted.
+    :param send: sends it and raises a :class:`SendError` if it was not accepted. If an earlier try may have sent it
+        under its id, it also gets the POSIX time of that.
     :param campaign: the name under which one number is invited at most once.
     :param retake: whether to send even if an earlier try may have sent it.
     :param look_up: finds out whether an invite in doubt was sent; returns None if that cannot be known.
@@ -84,7 +85,7 @@ def send_at_most_once(
     key = identity_key(campaign, identity)
     if isinstance(invite, SmsInvite):
         invite = MessageIds(ledger.id_key(), campaign).named(invite, key)
-    claims = [Claim(key, identity, message_id=invite.message_id or None)]
+    claims = [Claim(key, identity, None, invite.message_id or None, again=retake.seconds is not None)]
     taken, doubts = claim(ledger, claims, retake)
     if key in taken:
         entry = end_open_claims(ledger, claims, taken)[key]
@@ -94,9 +95,9 @@ def send_at_most_once(
             return _sent_elsewhere(entry, invite)
         return Sent(_answer_of(entry, invite), earlier=True, reason=reason_of_settled(entry))
     doubt = doubts.get(key)
-    invite = retake.repeatable(invite, doubt)
+    first_at = [doubt.claimed_at.timestamp() if doubt.claimed_at else 0.0] if doubt and invite.message_id else []
     try:
-        answer = send(invite)
+        answer = send(invite, *first_at)
     except SendError as error:
         told, entry = error, Entry.now(error.outcome, error.answer, error.reason, message_id=invite.message_id or None)
         if doubt is not None and isinstance(error, InviteNotSentError):

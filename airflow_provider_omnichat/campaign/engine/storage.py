@@ -7,13 +7,13 @@ from contextlib import closing
 
 from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.checks.invite import SmsRoute
 from airflow_provider_omnichat.campaign.engine.patience import Patience, PatientLedger, PatientResults
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger
 from airflow_provider_omnichat.campaign.ledger.interface import (
     CERTAINLY_NOT_SENT,
+    IN_DOUBT,
     Claim,
     Entry,
     Ledger,
@@ -51,9 +51,9 @@ class Storage:
         try:
             self.earlier: Mapping[str, Outcome] = results.earlier()
             """The decided rows that earlier tries have written, by recipient key."""
-            has_ids = isinstance(plan.invite.route, SmsRoute)
-            self.message_ids = MessageIds(self._ledger.id_key(), plan.campaign) if has_ids else None
-            self.last_repeat = self._ledger.last_repeat() if has_ids else None
+            has_ids = plan.invite.link is not None
+            self.message_ids = [MessageIds(self._ledger.id_key(), plan.campaign)] if has_ids else []
+            self.repeated = self._ledger.repeated() if plan.pace.repeat_seconds is not None else 0
         except BaseException:
             self._ledger.close()
             raise
@@ -87,25 +87,11 @@ class Storage:
         """Return, by recipient, what the ledger has of those that :meth:`write` would not claim."""
         try:
             found = self._find(claims)
-            taken = {
-                each.recipient: entry
-                for each in claims
-                if (entry := found.get(each.recipient)) is not None
-                and (each.recipient in self.earlier or not self._is_free(each, entry))
-            }
+            taken = {name: entry for name, entry in found.items() if name in self.earlier or not self._is_free(entry)}
         except OmnichatError as error:
             self._report.fail(error)
             return {}
         return taken
-
-    def note_repeat(self, message_id: str | None) -> bool:
-        """See :class:`.interface.Ledger`; return whether it is noted."""
-        try:
-            self._ledger.note_repeat(message_id)
-        except OmnichatError as error:
-            self._report.fail(error)
-            return False
-        return True
 
     def settle(self, claim: Claim, settlement: Settlement) -> bool:
         """Settle an invite in doubt; return False if it was no longer in doubt."""
@@ -141,8 +127,9 @@ class Storage:
         taken = end_open_claims(self._ledger, free, claimed.taken)
         return claimed._replace(taken={**self._find(decided), **taken})
 
-    def _is_free(self, claim: Claim, entry: Entry) -> bool:
-        return entry.outcome in CERTAINLY_NOT_SENT or self._retake.takes(claim, entry)
+    def _is_free(self, entry: Entry) -> bool:
+        is_sent_again = self._retake.resend and entry.same_task and entry.outcome in IN_DOUBT
+        return entry.outcome in CERTAINLY_NOT_SENT or is_sent_again
 
     def _find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         if not claims:

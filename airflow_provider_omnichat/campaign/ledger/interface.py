@@ -36,17 +36,20 @@ class Claim(NamedTuple):
     :param identity: the number by which the person is known; only a ledger in the user's own database keeps it.
     :param key: the user's name of the row, such as a customer id; kept where the number is.
     :param message_id: under which it is sent, if that id is ours.
+    :param again: whether it may be claimed although it is in doubt, to be repeated under the same id.
     """
 
     recipient: str
     identity: str
     key: str | None = None
     message_id: str | None = None
+    again: bool = False
 
     @classmethod
     def of(cls, candidate: Candidate) -> Claim:
         """Build the claim of a row that passed the checks."""
-        return cls(candidate.recipient, candidate.identity, candidate.key, candidate.invite.message_id or None)
+        message_id = candidate.invite.message_id or None
+        return cls(candidate.recipient, candidate.identity, candidate.key, message_id, candidate.again)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class Entry(NamedTuple):
     :param owner: the task instance that claimed it; empty if the ledger does not keep it.
     :param message_id: under which it was sent, or was about to be; None if it is not known.
     :param is_over: whether the claim is open and its try has ended, so that the invite is in doubt.
+    :param was_repeated: whether it was claimed again while it was in doubt.
     """
 
     outcome: Outcome | None
@@ -107,6 +111,7 @@ class Entry(NamedTuple):
     owner: str = ""
     message_id: str | None = None
     is_over: bool = False
+    was_repeated: bool = False
 
     @classmethod
     def now(
@@ -181,11 +186,8 @@ class Ledger(Protocol):
     def id_key(self) -> bytes:
         """Return the random key of its message ids, always the same: the first who asks for it makes it."""
 
-    def note_repeat(self, message_id: str | None) -> None:
-        """Note which id is about to be repeated; durable on return. None once it is known what became of it."""
-
-    def last_repeat(self) -> str | None:
-        """Return what was noted last."""
+    def repeated(self) -> int:
+        """Count the invites in doubt that an earlier try of this task instance may have repeated."""
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         """Return what the ledger has of these recipients, by recipient; claim nothing."""
@@ -236,12 +238,9 @@ class NoLedger:
         """Make a new key: where nothing is remembered, no later try sends the same invite again."""
         return token_bytes(16)
 
-    def note_repeat(self, message_id: str | None) -> None:
-        """Do nothing."""
-
-    def last_repeat(self) -> str | None:
-        """Return nothing."""
-        return None
+    def repeated(self) -> int:
+        """Count none."""
+        return 0
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         """Find nothing."""

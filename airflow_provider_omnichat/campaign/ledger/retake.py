@@ -8,16 +8,13 @@ has answered for it, it stays in doubt, whatever happened to it in this try.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from time import time
 from typing import NamedTuple
 
-from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import printable, scrub
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.api.sms import SmsInvite
 from airflow_provider_omnichat.campaign.ledger.interface import (
     CERTAINLY_NOT_SENT,
     IN_DOUBT,
@@ -62,28 +59,12 @@ class Retake:
     resend: bool = False
     seconds: float | None = None
 
-    @property
-    def is_on(self) -> bool:
-        """Whether there can be any."""
-        return self.resend or self.seconds is not None
-
     def takes(self, claim: Claim, entry: Entry) -> bool:
         """Return whether an invite that is in the ledger is sent again."""
         if not entry.same_task or entry.outcome not in IN_DOUBT:
             return False
-        return self.resend or self._is_recognised(claim, entry)
-
-    def repeatable(self, invite: Invite, doubt: Entry | None) -> Invite:
-        """Return a claimed invite that knows whether it is a repeat, of *doubt*, and until when there may be others."""
-        if not isinstance(invite, SmsInvite) or (doubt is None and self.seconds is None):
-            return invite
-        began = datetime.now(UTC) if doubt is None else doubt.claimed_at
-        until = began.timestamp() + self.seconds if began is not None and self.seconds is not None else 0.0
-        return replace(invite, is_repeat=doubt is not None, repeat_until=until if time() < until else None)
-
-    def _is_recognised(self, claim: Claim, entry: Entry) -> bool:
-        if self.seconds is None or entry.claimed_at is None:
-            return False
+        if self.resend or self.seconds is None or entry.claimed_at is None:
+            return self.resend
         # Under another id, or none, it was another request. And once the vendor has refused a first request as a
         # repeat, it would refuse the next one too, which then proved nothing.
         if not claim.message_id or entry.message_id != claim.message_id:
@@ -99,10 +80,11 @@ NEVER = Retake()
 
 def claim(ledger: Ledger, claims: Sequence[Claim], retake: Retake) -> Claimed:
     """Claim what may be sent, and return what of it is in doubt."""
-    found = doubts_among(ledger, claims) if retake.is_on else {}
+    again = claims if retake.resend else [each for each in claims if each.again]
+    found = doubts_among(ledger, again) if again else {}
     doubts = {
         each.recipient: entry
-        for each in claims
+        for each in again
         if (entry := found.get(each.recipient)) is not None and retake.takes(each, entry)
     }
     if not doubts:

@@ -86,6 +86,7 @@ def entry_of(values: Iterable[Any], owner: str, table: SqlTable) -> Entry:
             claimed_at=claimed if first_at is None else moment(first_at),
             owner=claimed_by,
             message_id=message_id or None,
+            was_repeated=first_at is not None,
         )
     except (TypeError, ValueError):
         raise LedgerError(

@@ -158,16 +158,14 @@ class SqlLedger:
 
         return bytes.fromhex(self._session.write(work))
 
-    def note_repeat(self, message_id: str | None) -> None:
+    def repeated(self) -> int:
         mark = self._table.placeholder
-        update = f"UPDATE {self._table.sql_name} SET message_id = {mark} WHERE campaign = {mark} AND recipient = {mark}"  # noqa: S608 - as above
-        self._session.write(lambda cursor: cursor.execute(update, (message_id, NO_CAMPAIGN, ID_KEY)))
-
-    def last_repeat(self) -> str | None:
-        mark = self._table.placeholder
-        select = f"SELECT message_id FROM {self._table.sql_name} WHERE campaign = {mark} AND recipient = {mark}"  # noqa: S608 - as above
-        found = self._select(select, (NO_CAMPAIGN, ID_KEY))
-        return found[0][0] or None if found else None
+        found = self._select(
+            f"SELECT COUNT(*) FROM {self._table.sql_name} WHERE campaign = {mark} AND claimed_by = {mark}"  # noqa: S608 - as above
+            f" AND first_at IS NOT NULL AND ({_IN_DOUBT})",
+            (self._campaign, self._owner),
+        )
+        return int(found[0][0])
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         if not claims:

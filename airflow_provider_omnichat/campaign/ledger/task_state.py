@@ -25,7 +25,7 @@ KEEP_FOREVER = timedelta.max
 """What Airflow calls ``NEVER_EXPIRE``: an entry lives as long as its DAG run, not just 30 days."""
 
 SINGLE_PREFIX = "omnichat:invite:"
-_ID_KEY, _REPEAT = "omnichat:message-ids", "omnichat:repeat"
+_ID_KEY = "omnichat:message-ids"
 _NOT_THERE = object()
 _LONGEST_KEY = 60
 _TELLING_DIGITS = 6
@@ -92,14 +92,6 @@ class CheckedStore:
                 "The key of message ids in the task state store cannot be read; nothing was sent"
             ) from error
 
-    def note_repeat(self, message_id: str | None) -> None:
-        """See :class:`.interface.Ledger`."""
-        self.set(_REPEAT, message_id or "")
-
-    def last_repeat(self) -> str | None:
-        """See :class:`.interface.Ledger`."""
-        return str(self.get(_REPEAT) or "") or None
-
 
 class Person(NamedTuple):
     """Whose invite is in doubt, as a store keeps it: enough to look it up, and no whole number."""
@@ -128,6 +120,11 @@ class Person(NamedTuple):
         return [self.key, self.number, begin, *([end] if end != begin else []), *([self.mark] if self.mark else [])]
 
     @property
+    def was_repeated(self) -> bool:
+        """Whether it was claimed again while it was in doubt."""
+        return int(self.begin.timestamp()) != int(self.end.timestamp())
+
+    @property
     def size(self) -> int:
         """Bytes in a chunk."""
         times = _TIME_BYTES if self.begin == self.end else 2 * _TIME_BYTES
@@ -143,8 +140,7 @@ class StateStoreLedger:
 
     def __init__(self, store: StateStore) -> None:
         self._store = CheckedStore(store)
-        self.id_key, self.note_repeat = self._store.id_key, self._store.note_repeat
-        self.last_repeat = self._store.last_repeat
+        self.id_key = self._store.id_key
         self.people: dict[str, Person] = {}
         """Whose open claims and doubts were found or claimed, by recipient."""
 
@@ -171,6 +167,10 @@ class StateStoreLedger:
             if entry.claimed_at is not None and recipient in self.people:  # it was not sent again after all
                 self.people[recipient] = self.people[recipient]._replace(begin=entry.claimed_at, end=entry.at)
             self._store.set(_key(recipient), self._data(recipient, entry))
+
+    def repeated(self) -> int:
+        """Return nothing: a single invite is the only one here."""
+        return 0
 
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
         self.record({name: doubt_of_open(entry) for name, entry in self.find(claims).items() if entry.outcome is None})

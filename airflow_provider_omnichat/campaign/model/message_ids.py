@@ -7,9 +7,12 @@ stands for what is sent: one that was changed since is not a repeat, whatever th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import blake2b
+from typing import Any
 
+from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.api.sms import SmsInvite
 from airflow_provider_omnichat.campaign.model.names import LETTERS, distinct_name
@@ -29,16 +32,15 @@ class MessageIds:
         self._key = key
         self._campaign = distinct_name(campaign, scrub(campaign), _LONGEST_CAMPAIGN)
 
-    def given_to(self, candidate: Candidate) -> Candidate:
-        """Return a candidate whose invite has its id, and ends with the send window."""
-        invite = candidate.invite
-        if not isinstance(invite, SmsInvite):
-            return candidate
-        return candidate._replace(invite=self.named(invite, candidate.recipient, candidate.closes_at))
+    def check(self, candidate: Candidate, _: Mapping[str, Any]) -> Candidate:
+        """Return a candidate whose invite has its id, and ends with the send window, as the last rule."""
+        return candidate._replace(invite=self.named(candidate.invite, candidate.recipient, candidate.closes_at))
 
-    def named(self, invite: SmsInvite, recipient: str, expires_at: float | None = None) -> SmsInvite:
-        """Return an invite with its id; *recipient* is the :func:`.identity.identity_key`."""
-        sent = "\n".join((recipient, invite.account, invite.sender or "", str(invite.shorten_links), invite.message))
+    def named(self, invite: Invite, recipient: str, expires_at: float | None = None) -> Invite:
+        """Return an invite with its id, if its API takes one; *recipient* is the :func:`.identity.identity_key`."""
+        if not isinstance(invite, SmsInvite):
+            return invite
+        sent = "\n".join((recipient, invite.account, *invite.contents[1:]))
         message_id = f"{self._hash(recipient, 16)}-{self._hash(sent, 4)}"
         return replace(invite, message_id=message_id, campaign=self._campaign, expires_at=expires_at)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from time import monotonic, time
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError, SendError
@@ -15,16 +15,12 @@ from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import Backoff
-from airflow_provider_omnichat.api.sms import answer_of_first, is_too_late
 from airflow_provider_omnichat.campaign.model.rows import Candidate
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
-from airflow_provider_omnichat.campaign.sending.repeats import Repeats
 
-_T = TypeVar("_T")
 _DOUBTS_IN_A_ROW = 20
 _SHORT_WAIT_SECONDS = 5.0
 _BUG = "an error in the provider, please report it"
-_TOO_LATE = Reason(ReasonCode.SENDING_STOPPED, "It was too late: the vendor might not recognise a repeat any more")
 _WINDOW_CLOSED = Reason(ReasonCode.OUTSIDE_SEND_WINDOW, "the send window closed before its turn came")
 _IN_FLIGHT = Reason(ReasonCode.STOPPED_IN_FLIGHT, "The request was under way when the task was stopped")
 
@@ -47,26 +43,12 @@ class Ended(NamedTuple):
 
 @dataclass(slots=True)
 class _Job:
-    """
-    A claimed invite and its attempts so far.
-
-    :param began: the time of the first attempt.
-    :param doubt: why this try may have sent it.
-    :param asked_at: POSIX time of the last attempt.
-    """
+    """A claimed invite and its attempts so far; *began* is the time of the first one."""
 
     candidate: Candidate
     attempts: int = 0
     began: float = 0.0
     refusal: Reason | None = None
-    doubt: Reason | None = None
-    is_refused: bool = False  # the last attempt
-    asked_at: float = 0.0
-
-    @property
-    def may_be_there(self) -> bool:
-        """Whether an earlier request with the same id may have been taken."""
-        return self.candidate.invite.is_repeat or self.doubt is not None
 
 
 class Sender:
@@ -76,15 +58,13 @@ class Sender:
     Sending stops by itself when every further invite would meet the same failure: of the account, nothing accepted for
     a whole retry budget, or invite after invite in doubt. Queued invites then end as not sent.
 
-    A refused invite waits for as long as the vendor asked, and is queued again; the others go on. So does one in doubt
-    whose repeat the vendor recognises by its id.
+    A refused invite waits for as long as the vendor asked, and is queued again; the others go on.
 
     :param client: entered by the caller.
     :param concurrency: the most requests under way.
     :param retry_budget: seconds within which an invite that was certainly not accepted is tried again.
     :param ended: called once for each invite, in the event loop.
     :param clock: monotonic seconds, the same as the pacer's.
-    :param repeats: what is known of the vendor; None if nothing is repeated that may have been taken.
     """
 
     def __init__(
@@ -96,7 +76,6 @@ class Sender:
         retry_budget: float,
         ended: Callable[[Ended], None],
         clock: Callable[[], float] = monotonic,
-        repeats: Repeats | None = None,
     ) -> None:
         self.stopped = asyncio.Event()
         self.news = asyncio.Event()
@@ -117,9 +96,6 @@ class Sender:
         self._backoff = Backoff(budget=inf)
         self._queue: asyncio.Queue[_Job] = asyncio.Queue()
         self._refused: dict[asyncio.TimerHandle, _Job] = {}
-        self._repeats = repeats
-        self._parked: dict[str, _Job] = {}
-        self._are_parked = asyncio.Event()
         self._next = asyncio.Lock()
         self._put = 0
         self._busy_seconds, self._busy_since = 0.0, self.started
@@ -132,8 +108,6 @@ class Sender:
         """Begin to send."""
         self.started = self._last_taken = self._clock()
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
-        if self._repeats is not None:
-            self._tasks.append(asyncio.create_task(self._repeat_parked(self._repeats)))
 
     def put(self, candidate: Candidate) -> None:
         """Queue a claimed invite."""
@@ -162,9 +136,8 @@ class Sender:
 
     @property
     def unended(self) -> int:
-        """Claimed invites without an outcome, and one whose repeat is looked at."""
-        is_looking = self._repeats is not None and self._repeats.is_looking and not self.stopped.is_set()
-        return self._put - self.ended_count + is_looking
+        """Claimed invites without an outcome."""
+        return self._put - self.ended_count
 
     def stop(self, reason: str) -> None:
         """Begin no further request; those under way are left to end. The first reason counts."""
@@ -175,7 +148,6 @@ class Sender:
         for timer in list(self._refused):
             timer.cancel()
             self._queue_again(timer)
-        self._go_on(self._parked)
 
     async def finish(self) -> None:
         """Wait until all queued invites have ended."""
@@ -194,7 +166,7 @@ class Sender:
 
     async def close(self) -> None:
         """End the tasks; queued invites end as not sent."""
-        if self._queue.qsize() or self._refused or self._parked:
+        if self._queue.qsize() or self._refused:
             self.stop("an error stopped the batch")
         await self.finish()
         for task in self._tasks:
@@ -204,91 +176,18 @@ class Sender:
     async def _work(self) -> None:
         while True:
             job, turn = self._next_at_once() or await self._next_in_time()
-            if turn is not None and self._must_wait(job):
-                self._parked[job.candidate.invite.message_id or ""] = job
-                self._are_parked.set()
-            else:
-                await self._make(job, turn)
-
-    async def _make(self, job: _Job, turn: float | None) -> Ended | None:
-        """Make one request, and end the invite unless it waits to be tried again."""
-        self._note_busy(1)
-        try:
-            ended = await self._send(job, turn)
-        except Exception as bug:  # no bug may lose a row
-            self._stop_for(bug)
-            reason = Reason(ReasonCode.PROVIDER_ERROR, _BUG, detail=type(bug).__name__)
-            ended = Ended(job.candidate, Outcome.UNKNOWN, None, reason, 1)
-        self._note_busy(-1)
-        if ended is not None:
-            self.ended_count += 1
-            self._ended(ended)
-            self._queue.task_done()
-        return ended
-
-    def _must_wait(self, job: _Job) -> bool:
-        repeats = self._repeats
-        is_repeat = job.may_be_there and job.candidate.invite.repeat_until is not None
-        return is_repeat and repeats is not None and not repeats.are_recognised
-
-    async def _repeat_parked(self, repeats: Repeats) -> None:
-        """Repeat one invite after the other, until it is known that all may be."""
-        while True:
-            await self._are_parked.wait()
-            if self.stopped.is_set() or repeats.are_recognised:
-                self._go_on(self._parked)
-            elif repeats.refusal is not None:
-                why = Reason(ReasonCode.SENDING_STOPPED, "Nothing in doubt is repeated", detail=repeats.refusal)
-                job = self._unpark(next(iter(self._parked)))
-                job.refusal = why
-                await self._make(job, None)
-            else:
-                asked = {
-                    message_id: job.asked_at or repeats.first_request_of(job.candidate.invite)
-                    for message_id, job in self._parked.items()
-                }
-                chosen = await self._look(repeats, repeats.choose(asked))
-                if chosen in self._parked:  # not if sending was stopped
-                    await self._repeat(self._unpark(chosen), repeats)
-
-    async def _repeat(self, job: _Job, repeats: Repeats) -> None:
-        """Repeat one invite, and look at what becomes of it."""
-        attempts, message_id = job.attempts, job.candidate.invite.message_id or ""
-        try:
-            is_noted = await repeats.note(message_id)
-        except asyncio.CancelledError:  # see _turn
-            await self._make(job, None)
-            raise
-        if not is_noted:
-            repeats.refusal = "the ledger cannot be written"
-        ended = await self._make(job, await self._turn() if is_noted else None)
-        if ended is not None and ended.outcome is Outcome.ACCEPTED:
-            await self._look(repeats, repeats.verify(message_id))
-        elif job.attempts > attempts and not job.is_refused:
-            repeats.hold(message_id)
-            return
-        await repeats.settle()
-
-    async def _look(self, repeats: Repeats, looking: Awaitable[_T]) -> _T | None:
-        try:
-            return await looking
-        except Exception as bug:
-            self._stop_for(bug)
-            return None
-        finally:
-            if repeats.failure is not None:
-                self.stop(str(repeats.failure))
-            self.news.set()
-
-    def _unpark(self, message_id: str) -> _Job:
-        job = self._parked.pop(message_id)
-        if not self._parked:
-            self._are_parked.clear()
-        return job
-
-    def _go_on(self, message_ids: Iterable[str]) -> None:
-        for message_id in list(message_ids):
-            self._queue_once_more(self._unpark(message_id))
+            self._note_busy(1)
+            try:
+                ended = await self._send(job, turn)
+            except Exception as bug:  # no bug may lose a row
+                self._stop_for(bug)
+                reason = Reason(ReasonCode.PROVIDER_ERROR, _BUG, detail=type(bug).__name__)
+                ended = Ended(job.candidate, Outcome.UNKNOWN, None, reason, 1)
+            self._note_busy(-1)
+            if ended is not None:
+                self.ended_count += 1
+                self._ended(ended)
+                self._queue.task_done()
 
     def _note_busy(self, change: int) -> None:
         self._busy_seconds, self._busy_since = self.busy_seconds, self._clock()
@@ -322,10 +221,7 @@ class Sender:
         self._refused[timer] = job
 
     def _queue_again(self, timer: asyncio.TimerHandle) -> None:
-        self._queue_once_more(self._refused.pop(timer))
-
-    def _queue_once_more(self, job: _Job) -> None:
-        self._queue.put_nowait(job)
+        self._queue.put_nowait(self._refused.pop(timer))
         self._queue.task_done()  # the queue counts it anew, and it ends once
 
     def _stop_for(self, bug: Exception) -> None:
@@ -346,61 +242,30 @@ class Sender:
         if turn is None:
             return self._not_sent(job)
         if candidate.closes_at is not None and time() >= candidate.closes_at:
-            return self._unsent(job, Outcome.HELD, _WINDOW_CLOSED)
-        if job.may_be_there and is_too_late(candidate.invite):
-            return self._unsent(job, Outcome.NOT_SENT, _TOO_LATE)
+            return Ended(candidate, Outcome.HELD, None, _WINDOW_CLOSED, job.attempts)
         if not job.attempts:
             job.began = turn
         job.attempts += 1
-        job.is_refused, job.asked_at = False, time()
         try:
             answer = await self._client.send_once(candidate.invite)
         except InviteNotSentError as refusal:
-            job.refusal, job.is_refused = refusal.reason, True
+            job.refusal = refusal.reason
             self._note_refusal(refusal, turn)
             if self._is_given_up(job, refusal):
                 return self._not_sent(job)
             self._queue_later(job, self._backoff.delay(job.attempts, 0.0, refusal.retry_after) or 0.0)
             return None
         except (InviteRejectedError, InviteUnknownError) as failure:
-            first = answer_of_first(failure) if job.may_be_there else None
-            if first is None:
-                self._note(failure)
-                return self._unclear(job, failure)
-            answer = first
-            if self._repeats is not None:
-                self._repeats.are_recognised = True
+            self._note(failure)
+            return Ended(candidate, failure.outcome, failure.answer, failure.reason, job.attempts)
         except asyncio.CancelledError:  # see _turn
             return Ended(candidate, Outcome.UNKNOWN, None, _IN_FLIGHT, job.attempts)
         self._note_taken()
         self._pacer.accepted()
         return Ended(candidate, Outcome.ACCEPTED, answer, None, job.attempts)
 
-    def _unclear(self, job: _Job, failure: SendError) -> Ended | None:
-        """End an invite that was not accepted, unless it is in doubt and is repeated."""
-        invite = job.candidate.invite
-        if not job.may_be_there and (failure.outcome is Outcome.REJECTED or not invite.message_id):
-            return Ended(job.candidate, failure.outcome, failure.answer, failure.reason, job.attempts)
-        # Whatever became of this request, an earlier one may have been taken.
-        reason = (
-            failure.reason if job.doubt is None else job.doubt._replace(since=f"It was sent again: {failure.reason}")
-        )
-        job.doubt, job.asked_at = job.doubt or failure.reason, time()
-        wait = self._backoff.delay(job.attempts, 0.0) or 0.0
-        is_known = failure.reason.code is ReasonCode.ID_TAKEN  # and the next answer would prove nothing
-        if is_known or self.stopped.is_set() or invite.repeat_until is None or is_too_late(invite, wait):
-            answer = failure.answer if failure.outcome is Outcome.UNKNOWN else None
-            return Ended(job.candidate, Outcome.UNKNOWN, answer, reason, job.attempts)
-        self._queue_later(job, wait)
-        return None
-
     def _not_sent(self, job: _Job) -> Ended:
-        return self._unsent(job, Outcome.NOT_SENT, job.refusal or self.not_begun)
-
-    def _unsent(self, job: _Job, outcome: Outcome, reason: Reason) -> Ended:
-        if job.doubt is not None:  # by this try; of the doubts of earlier ones, the recorder knows
-            return Ended(job.candidate, Outcome.UNKNOWN, None, job.doubt, job.attempts)
-        return Ended(job.candidate, outcome, None, reason, job.attempts)
+        return Ended(job.candidate, Outcome.NOT_SENT, None, job.refusal or self.not_begun, job.attempts)
 
     def _note_refusal(self, refusal: InviteNotSentError, turn: float) -> None:
         if refusal.account_fault or not refusal.retryable:  # refused for good
@@ -429,7 +294,7 @@ class Sender:
             self._pacer.unanswered()
         else:
             self._pacer.accepted()  # past the limit on requests, however it ended
-        if failure.outcome is Outcome.REJECTED:
+        if failure.outcome is Outcome.REJECTED or failure.reason.code is ReasonCode.ID_TAKEN:
             self._note_taken()
             if failure.account_fault:
                 self.stop(str(failure))

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
-from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry
+from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import Retake, claim
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from tests.support.ledger_homes import LATE, Home, claims
@@ -32,14 +32,28 @@ def test_the_key_is_made_once_and_found_by_every_later_try(any_home: Home):
     assert any_home.known() == {}
 
 
-def test_the_id_that_is_repeated_is_known_to_the_next_try(any_home: Home):
+def test_what_is_claimed_again_while_it_is_in_doubt_is_known_as_repeated_to_a_later_try(any_home: Home):
     first = any_home.ledger()
-    first.id_key()
-    assert first.last_repeat() is None
-    first.note_repeat(ID)
-    assert any_home.ledger().last_repeat() == ID
-    first.note_repeat(None)
-    assert any_home.ledger().last_repeat() is None
+    assert first.claim([named()], CERTAINLY_NOT_SENT) == {}
+    (claimed,) = any_home.ledger().find([named()]).values()
+    first.record({named().recipient: Entry.now(Outcome.UNKNOWN, reason=why("no answer"), message_id=ID)})
+    assert not claimed.was_repeated
+    assert any_home.ledger().repeated() == 0
+    again = claim(first, [named()._replace(again=True)], Retake(seconds=60))
+    assert again.taken == {}
+    assert set(again.doubts) == {named().recipient}
+    (known,) = any_home.ledger().find([named()]).values()
+    assert known.claimed_at == claimed.claimed_at
+    is_of_many = any_home.kind != "state store"
+    assert known.was_repeated is is_of_many
+    assert any_home.ledger().repeated() == int(is_of_many)
+    first.record({named().recipient: Entry.now(Outcome.UNKNOWN, reason=why("no answer"), message_id=ID)})
+    first.flush()
+    later = any_home.ledger()
+    assert later.repeated() == int(is_of_many)
+    found = Settlement(was_sent=True, by="look-up", why="found in the log", at=datetime.now(UTC))
+    assert later.settle([named()], {named().recipient: found}) == {}
+    assert any_home.ledger().repeated() == 0
 
 
 def test_tasks_that_ask_at_once_get_the_same_key_which_no_list_or_count_shows(
@@ -67,7 +81,7 @@ def test_the_id_and_the_first_claim_are_known_of_what_may_have_been_sent(any_hom
         assert known.claimed_at is not None
         assert begin - timedelta(seconds=1) <= known.claimed_at <= datetime.now(UTC)
         first_at = known.claimed_at
-        assert claim(any_home.ledger(), [named()], Retake(seconds=60)).taken == {}
+        assert claim(any_home.ledger(), [named()._replace(again=True)], Retake(seconds=60)).taken == {}
     (known,) = any_home.ledger().find([named()]).values()
     assert known.claimed_at == first_at
     assert known.outcome is None
@@ -95,16 +109,16 @@ DOUBT = Entry(Outcome.UNKNOWN, NOW, reason=why("no answer"), claimed_at=NOW, mes
 @pytest.mark.parametrize(
     ("entry", "retake", "is_taken"),
     [
-        (DOUBT, Retake(seconds=60), True),
-        (DOUBT._replace(outcome=None), Retake(seconds=60), True),
+        (DOUBT, Retake(seconds=3600), True),
+        (DOUBT._replace(outcome=None), Retake(seconds=3600), True),
         (DOUBT, Retake(), False),
-        (DOUBT._replace(same_task=False), Retake(seconds=60), False),
-        (DOUBT._replace(message_id=OTHER), Retake(seconds=60), False),
-        (DOUBT._replace(message_id=None), Retake(seconds=60), False),
-        (DOUBT._replace(claimed_at=NOW - timedelta(seconds=60)), Retake(seconds=60), False),
-        (DOUBT._replace(claimed_at=None), Retake(seconds=60), False),
-        (DOUBT._replace(reason=why("refused", ReasonCode.ID_TAKEN)), Retake(seconds=60), False),
-        (DOUBT._replace(outcome=Outcome.ACCEPTED), Retake(True, 60), False),
+        (DOUBT._replace(same_task=False), Retake(seconds=3600), False),
+        (DOUBT._replace(message_id=OTHER), Retake(seconds=3600), False),
+        (DOUBT._replace(message_id=None), Retake(seconds=3600), False),
+        (DOUBT._replace(claimed_at=NOW - timedelta(seconds=3600)), Retake(seconds=3600), False),
+        (DOUBT._replace(claimed_at=None), Retake(seconds=3600), False),
+        (DOUBT._replace(reason=why("refused", ReasonCode.ID_TAKEN)), Retake(seconds=3600), False),
+        (DOUBT._replace(outcome=Outcome.ACCEPTED), Retake(True, 3600), False),
         (DOUBT._replace(message_id=OTHER), Retake(resend=True), True),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ INVITE = SmsInvite("41793026727", "Hi, https://t.me/acme", "https://t.me/acme", 
 KEY = b"k" * 16
 
 
-def named(invite: SmsInvite = INVITE, campaign: str = "welcome", key: bytes = KEY) -> SmsInvite:
+def named(invite: SmsInvite = INVITE, campaign: str = "welcome", key: bytes = KEY) -> Any:
     return MessageIds(key, campaign).named(invite, identity_key(campaign, identity_of(invite.to)))
 
 
