@@ -202,7 +202,28 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.set_fields(locals())
+        self.invites = invites
+        self.message = message
+        self.link_placeholder = link_placeholder
+        self.application_key = application_key
+        self.integration_type = integration_type
+        self.link = link
+        self.sender = sender
+        self.shorten_links = shorten_links
+        self.omnichat_conn_id = omnichat_conn_id
+        self.default_region = default_region
+        self.to_column = to_column
+        self.region_column = region_column
+        self.key_column = key_column
+        self.campaign = campaign
+        self.ledger_conn_id = ledger_conn_id
+        self.ledger_table = ledger_table
+        self.results_path = results_path
+        self.resend_key = resend_key
+        self.suppression = suppression
+        self.approved = approved
+        self.partition = partition
+        self.refuse_non_texts()
         refuse_wrong_route(link, sender, shorten_links)
         one_of("on_empty", on_empty, ("skip", "succeed", "fail"))
         one_of("results_format", results_format, ("jsonl", "csv"))

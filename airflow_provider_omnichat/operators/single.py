@@ -124,7 +124,21 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.set_fields(locals())
+        self.to = to
+        self.message = message
+        self.link_placeholder = link_placeholder
+        self.application_key = application_key
+        self.integration_type = integration_type
+        self.link = link
+        self.sender = sender
+        self.shorten_links = shorten_links
+        self.omnichat_conn_id = omnichat_conn_id
+        self.default_region = default_region
+        self.resend_key = resend_key
+        self.campaign = campaign
+        self.ledger_conn_id = ledger_conn_id
+        self.ledger_table = ledger_table
+        self.refuse_non_texts()
         refuse_wrong_route(link, sender, shorten_links)
         one_of("on_unknown", on_unknown, ("hold", "resend", "lookup"))
         self.on_unknown = on_unknown

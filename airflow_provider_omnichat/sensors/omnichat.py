@@ -107,7 +107,12 @@ class InviteDeliverySensor(FieldsMixin, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
-        self.set_fields(locals())
+        self.invites = invites
+        self.campaign = campaign
+        self.ledger_conn_id = ledger_conn_id
+        self.ledger_table = ledger_table
+        self.omnichat_conn_id = omnichat_conn_id
+        self.refuse_non_texts()
         one_of("on_timeout", on_timeout, ("fail", "skip", "succeed"))
         if (invites is None) == (campaign is None) or (campaign is None) != (ledger_conn_id is None):
             raise ValueError("give invites, or campaign together with ledger_conn_id")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from numbers import Integral
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -79,10 +79,6 @@ class FieldsMixin(NotesNone):
 
     argument_fields: ClassVar[Mapping[str, Field]] = {}
     template_fields: Any
-
-    if TYPE_CHECKING:  # set_fields sets them, and templates make anything of them
-
-        def __getattr__(self, name: str) -> Any: ...
 
     _given: Mapping[str, bool] | None = None
     """The arguments that were given, and whether a mapped task is expanded to them."""
@@ -203,10 +199,8 @@ class FieldsMixin(NotesNone):
         for name in self._texts():
             self.set_private(name, _text(name, self.private(name)))
 
-    def set_fields(self, given: Mapping[str, Any]) -> None:
-        """Set the fields that are in the ``locals()`` of ``__init__``, and refuse what is visibly not a text."""
-        for name in self.argument_fields.keys() & given.keys():
-            setattr(self, name, given[name])
+    def refuse_non_texts(self) -> None:
+        """Refuse what is visibly not a text when the DAG file is parsed; called when all fields are set."""
         for name in self._texts():
             value = getattr(self, name, None)
             if isinstance(value, bool | float):

@@ -74,7 +74,13 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(invites=None, **kwargs)
-        self.set_fields(locals())
+        self.sql = sql
+        self.conn_id = conn_id
+        self.parameters = parameters
+        self.message_column = message_column
+        self.results_table = results_table
+        self.results_conn_id = results_conn_id
+        self.refuse_non_texts()
         if results_table and self.results_path:
             raise ValueError("results go to results_table or to results_path, not to both; give one of them")
         if results_conn_id and not results_table:
