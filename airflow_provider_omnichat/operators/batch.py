@@ -13,7 +13,6 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 from airflow_provider_omnichat.api.errors import AccountError
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers, shown_address
-from airflow_provider_omnichat.campaign.checks.invite import defaults_of
 from airflow_provider_omnichat.campaign.checks.partition import Partition
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
 from airflow_provider_omnichat.campaign.checks.text import LinkTemplate, MessageTemplate, message_template
@@ -291,6 +290,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
 
     def campaign_plan(self, context: Context, campaign: str, account: Account, results: Place) -> CampaignPlan:
         """Build the plan of the campaign from the rendered arguments; the opt-out list is read for it."""
+        from airflow_provider_omnichat.campaign.checks.invite import defaults_of
         from airflow_provider_omnichat.campaign.phone.number import checked_region
         from airflow_provider_omnichat.tasks.row_sources import read_opt_outs
 
