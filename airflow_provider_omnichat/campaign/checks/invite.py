@@ -14,7 +14,6 @@ from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.api.sms import SmsInvite
 from airflow_provider_omnichat.campaign.checks.text import LinkTemplate, MessageTemplate, check_text, refuse_too_long
 from airflow_provider_omnichat.campaign.model.field_values import value_in
-from airflow_provider_omnichat.campaign.phone.number import normalise_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,8 @@ class InviteDefaults:
 
     def invite(self, to: object, fields: Mapping[str, Any], country: str | None = None) -> Invite:
         """Build the invite of a row, or raise the InvalidInviteError that names the field and what to do."""
+        from airflow_provider_omnichat.campaign.phone.number import normalise_number  # heavy, see test_import_cost
+
         message = value_in(fields, "message")  # sent as it is: it is data, and data are not evaluated
         if message is None and self.template is not None:
             message = self.template.render(fields)
