@@ -161,7 +161,8 @@ class Batch:
             news.clear()
             if rows is not None and self._skips and not self._looked_up and rows.is_ready:
                 await self._skip(rows)
-            block = [*self._doubts.chosen(), *(self._next_block(rows) if rows is not None else [])]
+            block = self._next_block(rows) if rows is not None else []
+            block = [*self._doubts.chosen(), *block]  # none, if sending has stopped over the next rows
             if block or not self._recorder.is_empty:
                 self._groups.begin()
                 await self._commit(block)
@@ -172,7 +173,9 @@ class Batch:
     def _next_block(self, rows: RowsAhead) -> list[Checked]:
         if self._report.was_stopped or self._report.failure is not None:
             return []
-        if rows.failure is not None:  # what was read and not sent yet gets its row, and is not sent
+        # What was read and not sent yet gets its row, and is not sent. Only once: a stop is news, and the loop would
+        # find some without an end, before that of the list is known.
+        if rows.failure is not None and not self.sender.stopped.is_set():
             self.sender.stop(str(rows.failure))
         block = rows.take(self._groups.wanted())
         self._report.read += len(block)

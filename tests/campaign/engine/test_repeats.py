@@ -102,6 +102,27 @@ def test_where_sending_stops_nothing_is_repeated_and_every_row_has_its_outcome()
     assert (report.tally.rows, counts[Outcome.ACCEPTED] + counts[Outcome.NOT_SENT]) == (30, 30)
 
 
+def test_a_list_that_breaks_when_a_repeat_is_chosen_leaves_one_row_for_it(monkeypatch):
+    is_chosen, choose = threading.Event(), Repeats.next
+
+    async def chosen(*given: Any) -> Sequence[Doubt]:
+        if found := await choose(*given):
+            is_chosen.set()
+            sleep(0.2)  # the list breaks before the next commit
+        return found
+
+    def broken() -> None:
+        is_chosen.wait(PATIENCE_SECONDS)
+        raise RuntimeError
+
+    monkeypatch.setattr(Repeats, "next", chosen)
+    with SmsServer("late", "drop-after") as server:
+        report = run(server, Listed(*NUMBERS[:4], before_the_last=broken))
+    assert report.failure is not None
+    assert report.tally.rows == report.read == 3
+    assert report.tally.counts[Outcome.UNKNOWN] == 1
+
+
 def test_a_repeat_whose_turn_comes_too_late_is_not_sent_and_not_taken_for_one_outside_a_send_window():
     with SmsServer("late", "drop-before") as server:
         report = run(server, Listed(NUMBERS[0]), rate_limit=0.4, repeat_seconds=11.5, log_delay=0.1)
