@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
 from airflow_provider_omnichat.api.errors import (
+    IdsIgnoredError,
     InvalidInviteError,
     InviteNotSentError,
     InviteUnknownError,
@@ -186,6 +187,8 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
         except InvalidInviteError as error:
             show(Outcome.INVALID, error.reason)
             raise AirflowFailException(sentences("Nothing was sent", str(error))) from None
+        except IdsIgnoredError as error:  # another try would send it again
+            raise AirflowFailException(str(error)) from None
         except InviteNotSentError as error:
             show(error.outcome, error.reason)
             raise

@@ -23,8 +23,8 @@ def vendor(connection: Callable[..., Any]) -> Iterator[Callable[..., SmsServer]]
     """Start a vendor that recognises ids, or does not (*is_on*), and set the connection to it."""
     with ExitStack() as opened:
 
-        def start(*plays: str | int, is_on: bool = True, **given: Any) -> SmsServer:
-            server = opened.enter_context(SmsServer("late", *plays, **given))
+        def start(*plays: str | int, is_on: bool = True, repeats: str = "late", **given: Any) -> SmsServer:
+            server = opened.enter_context(SmsServer(repeats, *plays, **given))
             extra = {"idempotent_sending": is_on, "log_delay": 1, "timeout": 5}
             connection(server.url, extra={"application_key": "", "integration_type": "", **extra})
             return server
@@ -53,6 +53,14 @@ def test_a_single_invite_that_may_be_repeated_is_tried_again(vendor, ledger):
     again = run_task(invite(retries=1, **LINK, **ledger), store=first.store, retries=1, try_number=2)
     assert again.succeeded, again.error
     assert set(server.sms.values()) == {1}
+
+
+def test_a_single_invite_is_not_tried_again_once_the_vendor_is_seen_to_ignore_ids(vendor, ledger):
+    server = vendor(*["drop-after"] * 9, repeats="ignored")
+    run = run_task(invite(retries=1, retry_budget=1.5, **LINK, **ledger), retries=1)
+    assert max(server.sms.values()) > 1
+    assert run.state == "failed"
+    assert "Set idempotent_sending to false" in str(run.error)
 
 
 def test_others_are_left_to_a_person(vendor, ledger):
