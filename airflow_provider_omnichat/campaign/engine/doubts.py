@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from math import inf
 from time import time
 
@@ -64,7 +64,6 @@ class Doubts:
         self._look_up = LookUp(client, pace.retry_budget, pace.log_delay)
         self._repeats = Repeats(client, pace.log_delay)
         self._longest_wait = max(_FIRST_WAIT_SECONDS, min(_LONGEST_WAIT_SECONDS, pace.log_delay / 4))
-        self._client = client
         self._backoff = Backoff(budget=inf)
         self._storage = storage
         self._writer = writer
@@ -212,8 +211,7 @@ class Doubts:
         """Return what the ledger will have of an invite in doubt, which may have been *known* as that."""
         now, message_id = datetime.now(UTC), ended.candidate.invite.message_id
         if known is None:
-            # Before the only request that may have been taken: to connect takes no longer than an answer.
-            begin = now - timedelta(seconds=2 * self._client.account.timeout)
+            begin = datetime.fromtimestamp(ended.asked_at, UTC)  # of the only request that may have been taken
             return Entry(ended.outcome, now, ended.answer, ended.reason, claimed_at=begin, message_id=message_id)
         if ended.outcome in CERTAINLY_NOT_SENT:
             return still_in_doubt(known, ended.reason)

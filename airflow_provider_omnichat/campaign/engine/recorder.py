@@ -110,7 +110,7 @@ class Recorder:
         return rows
 
     def _entry(self, ended: Ended, at: datetime) -> Entry:
-        candidate, outcome, answer, reason, attempts = ended
+        candidate, outcome, answer, reason, attempts, _ = ended
         doubt = self._doubts.pop(candidate.recipient, None)
         if outcome is Outcome.HELD:
             self._report.wait_until(at)  # when it opens again, the row checker knows

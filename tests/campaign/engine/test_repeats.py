@@ -108,7 +108,7 @@ def test_a_list_that_breaks_when_a_repeat_is_chosen_leaves_one_row_for_it(monkey
     async def chosen(*given: Any) -> Sequence[Doubt]:
         if found := await choose(*given):
             is_chosen.set()
-            sleep(0.2)  # the list breaks before the next commit
+            sleep(0.2)  # noqa: ASYNC251 - the list breaks before the next commit
         return found
 
     def broken() -> None:
@@ -125,10 +125,17 @@ def test_a_list_that_breaks_when_a_repeat_is_chosen_leaves_one_row_for_it(monkey
 
 def test_a_repeat_whose_turn_comes_too_late_is_not_sent_and_not_taken_for_one_outside_a_send_window():
     with SmsServer("late", "drop-before") as server:
-        report = run(server, Listed(NUMBERS[0]), rate_limit=0.4, repeat_seconds=11.5, log_delay=0.1)
+        report = run(server, Listed(NUMBERS[0]), rate_limit=0.4, repeat_seconds=1.5, log_delay=0.1)
     assert len(server.requests) == 1
     assert report.tally.counts[Outcome.UNKNOWN] == 1
     assert "send window" not in report.tally.causes(Outcome.UNKNOWN)
+
+
+def test_a_grace_period_that_is_shorter_than_a_time_out_begins_with_the_request():
+    with SmsServer("late", "drop-after") as server:
+        report = run(server, Listed(NUMBERS[0]), repeat_seconds=5.0)
+    assert report.tally.counts[Outcome.ACCEPTED] == 1
+    assert len(server.requests) == 2
 
 
 def leave_in_doubt(home: Home, server: SmsServer, numbers: Sequence[str], repeated: Collection[str]) -> dict[str, str]:
