@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_omnichat.api.hints import HTTP_HINTS
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
-from airflow_provider_omnichat.api.privacy import printable
+from airflow_provider_omnichat.api.privacy import printable, secrets_in
 from airflow_provider_omnichat.api.wire import (
     JSON_HEADERS,
     HttpRequest,
@@ -67,16 +67,18 @@ class SmsInvite(Invite):
 
     def read(self, response: HttpResponse, secrets: Collection[str] = ()) -> InviteAnswer:
         """See :class:`.Invite`."""
-        return read_answer(response, self, (*secrets, self.link), lambda body: self._own(body, response.status), _HINTS)
+        hidden = (*secrets, self.link, *secrets_in(self.link))
+        return read_answer(response, self, hidden, lambda body: self._own(body, response.status, hidden), _HINTS)
 
-    def _own(self, payload: Any, http_status: int) -> dict[str, Any]:
+    def _own(self, payload: Any, http_status: int, hidden: Collection[str]) -> dict[str, Any]:
         """Return what the answer says of this invite, in the shape that the other route's answers have."""
         messages = payload.get("messages") if isinstance(payload, dict) else None
         found = [each for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
         # One that was rejected need not have an id.
         own = [each for each in found if each.get("messageId") in (self.message_id, None, "")]
         if found and not own:
-            raise for_another(http_status, self, "message", printable(str(found[0]["messageId"]), (self.to,)))
+            other = printable(str(found[0]["messageId"]), (self.to, self.message, *hidden))
+            raise for_another(http_status, self, "message", other)
         if len(own) != 1:
             raise ValueError("the body has no message, or several, with this id")
         (message,) = own

@@ -105,5 +105,20 @@ def test_a_kept_answer_does_not_repeat_the_link():
     assert "s3cr3t" not in json.dumps(invite.read(said(odd)).to_json())
 
 
+def test_a_kept_answer_does_not_repeat_what_the_link_tells_apart():
+    link = "https://t.me/acme?token=s3cr3t&n=1"
+    invite = SmsInvite(NUMBER, f"Hi, {link}", link, message_id="abc-def")
+    odd = {**OF_INVITE, "status": {**PENDING, "description": "Blocked: s3cr3t"}}
+    assert "s3cr3t" not in json.dumps(invite.read(said(odd)).to_json())
+
+
+def test_the_id_of_another_answer_does_not_repeat_link_and_text(caplog):
+    link = "https://t.me/acme?token=s3cr3t"
+    invite = SmsInvite(NUMBER, f"Hi Vreni, {link}", link, message_id="abc-def")
+    with pytest.raises(InviteUnknownError) as raised:
+        invite.read(said({**OF_INVITE, "messageId": f"{link} s3cr3t Hi Vreni, {link}"}))
+    assert "s3cr3t" not in f"{raised.value}{caplog.text}"
+
+
 def test_neither_number_nor_text_shows():
     assert repr(INVITE) == "SmsInvite(to='41793****27', message=<text of 21 characters>, message_id='abc-def')"
