@@ -63,8 +63,8 @@ class OmnichatClient:
         """
         Send one invite, and again within the backoff's budget after a failure with which nothing was sent.
 
-        These are: no connection, 429, and 503 with ``Retry-After``. One in doubt is repeated as long as the vendor
-        recognises its id.
+        These are: no connection, 429, and 503 with ``Retry-After``. One that came in doubt here is repeated once if the
+        vendor recognises its id: should it not, that is one SMS too many, and no more.
 
         :param first_at: POSIX time from which an earlier try may have sent it under the same id.
         :return: the answer of an accepted invite.
@@ -93,8 +93,9 @@ class OmnichatClient:
                     error = InviteUnknownError(error.reason, http_status=error.http_status, code=error.code)
             may_repeat, wait = error.retryable, self.backoff.delay(attempt, time.monotonic() - begin, error.retry_after)
             if isinstance(error, InviteUnknownError):
+                # After a refusal as a repeat, the next answer would prove nothing.
+                may_repeat = until is not None and not is_taken and doubt is None and first_at is None
                 doubt = doubt or error
-                may_repeat = until is not None and not is_taken  # after which the next answer would prove nothing
             if until is not None and wait is not None and (first_at is not None or doubt is not None):
                 may_repeat = may_repeat and time.time() + wait < until
             if not may_repeat or wait is None or not self._wait(wait):

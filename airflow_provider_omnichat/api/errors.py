@@ -77,7 +77,7 @@ class IdsIgnoredError(OmnichatError):
 
     def __str__(self) -> str:
         return (
-            f"The vendor's logs show {self.messages} messages that were delivered twice under one id: idempotent"
+            f"The vendor's logs show messages that were delivered twice under one id ({self.messages}): idempotent"
             " sending is not enabled for this account. Set idempotent_sending to false in the connection"
         )
 

@@ -137,13 +137,13 @@ class SmsLogs:
         :raises IdsIgnoredError: a message was delivered again although the vendor is said to recognise its id.
         """
         found: dict[str, list[LoggedMessage]] = {}
+        seconds = self._client.account.repeat_seconds
         async with aclosing(self._pages({"messageId": ",".join(message_ids)})) as pages:
             async for page in pages:
                 for message in page:
                     found.setdefault(message.message_id, []).append(message)
-                if set(message_ids) <= found.keys():
+                if seconds is None and set(message_ids) <= found.keys():
                     break  # a further page could hold nothing new, and would count against the limit
-        seconds = self._client.account.repeat_seconds
         if seconds is not None and (twice := sum(_were_delivered_twice(rows, seconds) for rows in found.values())):
             raise IdsIgnoredError(twice)
         return {each: found[each] for each in message_ids if each in found}

@@ -137,7 +137,6 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
 
     def _send(self, context: Context, subject: str) -> None:
         from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
-        from airflow_provider_omnichat.campaign.ledger.retake import Retake
 
         hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         try:
@@ -151,7 +150,6 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
                     send=hook.get_conn().send_invite,
                     ledger=ledger,
                     campaign=f"notifier/{subject}",
-                    retake=Retake(seconds=hook.account.repeat_seconds),
                 )
         finally:
             hook.close()

@@ -225,7 +225,7 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
             return look_up_once(hook.get_async_conn(1), invite.to, doubt, self.retry_budget)
         except SmsLogsError as error:
             self.log.warning("%s. The invite stays in doubt", str(error).rstrip("."))
-            return None
+            raise
 
     def _push(self, context: Context, answer: InviteAnswer | None) -> None:
         if answer is None or not self.do_xcom_push:

@@ -58,9 +58,20 @@ def test_a_single_invite_that_may_be_repeated_is_tried_again(vendor, ledger):
 def test_a_single_invite_is_not_tried_again_once_the_vendor_is_seen_to_ignore_ids(vendor, ledger):
     server = vendor(*["drop-after"] * 9, repeats="ignored")
     run = run_task(invite(retries=1, retry_budget=1.5, **LINK, **ledger), retries=1)
-    assert max(server.sms.values()) > 1
+    assert set(server.sms.values()) == {2}
     assert run.state == "failed"
     assert "Set idempotent_sending to false" in str(run.error)
+
+
+def test_whose_logs_cannot_be_read_gets_at_most_one_sms_too_many_of_a_vendor_that_ignores_ids(vendor, ledger):
+    server = vendor(*["drop-after"] * 20, repeats="ignored", logs_status=403)
+    store: dict[str, Any] = {}
+    for number_of_try in (1, 2, 3):
+        task = invite(retries=2, retry_budget=1.5, **LINK, **ledger)
+        run = run_task(task, store=store, retries=2, try_number=number_of_try)
+        assert run.state == ("failed" if number_of_try == 3 else "up_for_retry"), run.error
+        store = run.store
+    assert set(server.sms.values()) == {2}
 
 
 def test_others_are_left_to_a_person(vendor, ledger):

@@ -106,8 +106,10 @@ class LinkTemplate(MessageTemplate):
         link = super().render(fields)
         try:
             parts = urlsplit(link)
-            host = parts.hostname or "%"  # an encoded value would not be the host that was meant
-            is_link = parts.scheme in {"http", "https"} and "%" not in host and parts.port != 0
+            host = (parts.hostname or "").strip(".")
+            # An encoded value would not be the host that was meant, and browsers end the host at a backslash.
+            is_whole = bool(host) and "%" not in host and "\\" not in parts.netloc
+            is_link = parts.scheme in {"http", "https"} and is_whole and parts.port != 0
         except ValueError:
             is_link = False
         if not is_link or not link.isprintable() or " " in link or valid_text(link) != link:

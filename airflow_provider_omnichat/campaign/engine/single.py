@@ -11,6 +11,7 @@ from airflow_provider_omnichat.api.errors import (
     InviteRejectedError,
     InviteUnknownError,
     SendError,
+    SmsLogsError,
 )
 from airflow_provider_omnichat.api.identity import identity_key, identity_of
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer, Status
@@ -33,6 +34,8 @@ from airflow_provider_omnichat.campaign.ledger.retake import (
 from airflow_provider_omnichat.campaign.ledger.settle import settled
 from airflow_provider_omnichat.campaign.model.message_ids import MessageIds
 from airflow_provider_omnichat.campaign.model.sentences import sentences
+
+LookUpOne = Callable[[Invite, Entry], Settlement | None]
 
 SHOWN_AS = {
     ReasonCode.ACCEPTED_EARLIER: Outcome.DUPLICATE,
@@ -66,7 +69,7 @@ def send_at_most_once(
     ledger: Ledger,
     campaign: str,
     retake: Retake = NEVER,
-    look_up: Callable[[Invite, Entry], Settlement | None] | None = None,
+    look_up: LookUpOne | None = None,
 ) -> Sent:
     """
     Send an invite unless it is in the ledger as sent or possibly sent.
@@ -74,8 +77,10 @@ def send_at_most_once(
     :param send: sends it and raises a :class:`SendError` if it was not accepted. If an earlier try may have sent it
         under its id, it also gets the POSIX time of that.
     :param campaign: the name under which one number is invited at most once.
-    :param retake: whether to send even if an earlier try may have sent it.
-    :param look_up: finds out whether an invite in doubt was sent; returns None if that cannot be known.
+    :param retake: whether to send even if an earlier try may have sent it: with the same id, only after *look_up* has
+        not found it.
+    :param look_up: finds out whether an invite in doubt was sent; returns None if the logs do not have it, and raises
+        SmsLogsError if they cannot be read.
     :raises LedgerError: the ledger cannot be read or written.
     :raises InvalidInviteError: the ledger says that this number must not be invited.
     :raises SendError: the invite was not accepted, now or by an earlier try; the text says which. An
@@ -86,14 +91,20 @@ def send_at_most_once(
     if isinstance(invite, SmsInvite):
         invite = MessageIds(ledger.id_key(), campaign).named(invite, key)
     claims = [Claim(key, identity, None, invite.message_id or None, again=retake.seconds is not None)]
-    taken, doubts = claim(ledger, claims, retake)
+    taken, doubts = claim(ledger, claims, retake if retake.resend else NEVER)
     if key in taken:
         entry = end_open_claims(ledger, claims, taken)[key]
+        is_known = False
         if look_up is not None and is_in_doubt(entry):
-            entry = _looked_up(ledger, claims, entry, look_up(invite, entry))
+            entry, is_known = _looked_up(ledger, claims, entry, invite, look_up)
         if not entry.same_task:
             return _sent_elsewhere(entry, invite)
-        return Sent(_answer_of(entry, invite), earlier=True, reason=reason_of_settled(entry))
+        if not is_known or not retake.takes(claims[0], entry):
+            return Sent(_answer_of(entry, invite), earlier=True, reason=reason_of_settled(entry))
+        # The logs do not have it, after all the time that they may take: so it is repeated.
+        taken, doubts = claim(ledger, claims, retake)
+        if key in taken:
+            return _sent_elsewhere(taken[key], invite)
     doubt = doubts.get(key)
     first_at = [doubt.claimed_at.timestamp() if doubt.claimed_at else 0.0] if doubt and invite.message_id else []
     try:
@@ -108,7 +119,7 @@ def send_at_most_once(
             entry = entry._replace(reason=told.reason)
         _record(ledger, key, entry, str(told))
         if look_up is not None and invite.message_id and entry.outcome is Outcome.UNKNOWN:
-            entry = _looked_up(ledger, claims, entry, look_up(invite, entry))
+            entry, _ = _looked_up(ledger, claims, entry, invite, look_up)
             if entry.outcome is Outcome.ACCEPTED:
                 return Sent(_answer_of(entry, invite), earlier=False)
         if told is error:
@@ -119,11 +130,17 @@ def send_at_most_once(
     return Sent(answer, earlier=False)
 
 
-def _looked_up(ledger: Ledger, claims: Sequence[Claim], entry: Entry, found: Settlement | None) -> Entry:
-    """Return the entry of an invite in doubt, settled if it was found."""
+def _looked_up(
+    ledger: Ledger, claims: Sequence[Claim], entry: Entry, invite: Invite, look_up: LookUpOne
+) -> tuple[Entry, bool]:
+    """Return the entry of an invite in doubt, settled if it was found, and whether the logs could be read."""
+    try:
+        found = look_up(invite, entry)
+    except SmsLogsError:
+        return entry, False
     if found is None or ledger.settle(claims, {claims[0].recipient: found}):
-        return entry
-    return settled(entry, found, no_try_runs=True)
+        return entry, True
+    return settled(entry, found, no_try_runs=True), True
 
 
 def _record(ledger: Ledger, key: str, entry: Entry, what: str) -> None:

@@ -229,7 +229,17 @@ def test_a_link_whose_host_a_value_would_damage_is_invalid(value):
 
 
 @pytest.mark.parametrize(
-    "link", ["https:///x", "https://t.me:port/", "https://t.me:70000/", "https://a%2Fb/", "//t.me", ""]
+    "link",
+    [
+        "https:///x",
+        "https://.",
+        "https://t.me\\@evil.example",
+        "https://t.me:port/",
+        "https://t.me:70000/",
+        "https://a%2Fb/",
+        "//t.me",
+        "",
+    ],
 )
 def test_a_link_that_is_no_url_whatever_the_row_is_refused(link):
     with pytest.raises(InvalidInviteError, match="must be an absolute URL"):
