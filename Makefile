@@ -17,7 +17,7 @@ export PYTHON
 IN_NEW_HOME = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && export AIRFLOW_HOME="$$home" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-ui test test-all proof proof-faults proof-two proof-doubts proof-million proof-outage attack lint types lines format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth benchmark-pace benchmark-pages docs pictures constraints build clean
+.PHONY: help env demo demo-ui test test-all proof proof-faults proof-two proof-doubts proof-ids proof-million proof-outage attack lint types lines format matrix $(MATRIX:%=matrix-%) benchmark benchmark-growth benchmark-pace benchmark-pages docs pictures constraints build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9%.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,9 @@ proof-two: $(READY) ## two tasks at once: on one limited account, and on one led
 proof-doubts: $(READY) ## what a SIGKILL leaves in doubt: ten kills for each ledger, at full pace and at 50/s
 	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m proof tests/proofs/test_doubts.py $(PYTEST_ARGS)
 
+proof-ids: $(READY) ## ids of ours and repeats: 2,000 invites, a vendor that fails in every way, ten kills; and one that ignores ids
+	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m "proof or slow" tests/proofs/test_own_ids.py $(PYTEST_ARGS)
+
 proof-million: $(READY) ## a million rows from PostgreSQL: dry, and sent (PROOF_MILLION_SENT=1000000 for all of them), with the peak of memory
 	@$(IN_NEW_HOME) $(BIN)/python -m pytest -m proof tests/proofs/test_million_rows.py $(PYTEST_ARGS)
 
@@ -64,7 +67,7 @@ proof-million: $(READY) ## a million rows from PostgreSQL: dry, and sent (PROOF_
 	@tools/env.sh .outage/env constraints/airflow-3.3.txt outage "3.11 3.12 3.13"
 	@touch $@
 
-# Needs redis-server and PostgreSQL. OUTAGE_ARGS="--invites 2000" is a quick look.
+# Needs redis-server and PostgreSQL. OUTAGE_ARGS="--invites 2000" is a quick look, --own-link the other route.
 proof-outage: .outage/env/.ready ## 100,000 invites by Celery at 2,000/s, two runs at once: a worker, the API server, the ledger, Redis and the vendor are killed
 	@.outage/env/bin/python tools/outage.py $(OUTAGE_ARGS)
 

@@ -179,11 +179,18 @@ class Processes:
         self._running.append(_Process(name, popen, log))
         return popen
 
+    def send_signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a program."""
+        self._named(name).popen.send_signal(number)
+
+    def _named(self, name: str) -> _Process:
+        return next(process for process in self._running if process.name == name)
+
     def kill(self, name: str) -> None:
         """End a program and all that it has started with SIGKILL, as when its machine goes away."""
         import psutil  # comes with Airflow; what asks whether there is one must not fail before
 
-        process = next(process for process in self._running if process.name == name)
+        process = self._named(name)
         self._running.remove(process)
         family = psutil.Process(process.popen.pid).children(recursive=True)
         process.popen.kill()

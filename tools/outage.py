@@ -4,11 +4,15 @@ Shows what kills and outages leave behind, with Celery, Redis and PostgreSQL.
     make proof-outage                                       100,000 invites
     make proof-outage OUTAGE_ARGS="--invites 2000"          a quick look
     make proof-outage OUTAGE_ARGS="--code ../before"        with the provider of another checkout
+    make proof-outage OUTAGE_ARGS="--own-link"              by the SMS API, with ids of ours
 
 Eight mapped tasks on two workers send one list to an account that takes 2,000 invites a second, refuses a few and
 breaks a connection now and then. Meanwhile the DAG is triggered again, a worker, Airflow's API server, the PostgreSQL
 of the ledger and Redis are killed and started again, and the vendor is away for 20 seconds. Ends with 1 if a promise
 was broken, with 2 if a kill left more in doubt than it should. Logs are in .outage/run.
+
+With --own-link, the vendor recognises its message ids, in its logs only, and hangs for 20 seconds instead of being
+killed: it keeps ids in memory. Then nobody may be in doubt at the end, without anybody settling it.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -43,6 +48,16 @@ VENDOR = (
     *("--fault=429-retry-after:0.01:1", "--fault=503-retry-after:0.01:1"),
     *("--fault=drop-before:0.0002", "--fault=drop-after:0.0002"),
 )
+OWN_LINK = ("--repeated-ids=late", "--id-grace=3600", "--delivery-after=1-3")
+# Short time-outs, so that a vendor that hangs leaves doubts, of which it has taken some.
+OWN_LINK_EXTRA = {
+    "application_key": None,
+    "integration_type": None,
+    "timeout": 5,
+    "idempotent_sending": True,
+    "idempotency_grace": 3600,
+    "log_delay": 15,
+}
 CONNECTIONS = 32
 AWAY_SECONDS = 4
 VENDOR_AWAY_SECONDS = 20
@@ -55,6 +70,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--invites", type=int, default=100_000, metavar="N", help="how many people (default 100000)")
     parser.add_argument("--code", type=Path, default=REPOSITORY, metavar="DIR", help="a checkout with the provider")
+    parser.add_argument("--own-link", action="store_true", help="by the SMS API, with idempotent sending")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop)
     work = REPOSITORY / ".outage" / "run"
@@ -64,7 +80,7 @@ def main() -> int:
         with lock(work.with_suffix(".lock")), database_home() as databases, Processes() as processes:
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir()
-            return run(processes, work, databases, options.invites, options.code.resolve())
+            return run(processes, work, databases, options.invites, options.code.resolve(), options.own_link)
     except Failed as failure:
         print(f"\n{failure}", file=sys.stderr)
         return 1
@@ -73,12 +89,15 @@ def main() -> int:
         return 130
 
 
-def run(processes: Processes, work: Path, databases: Path, invites: int, code: Path) -> int:
+def run(processes: Processes, work: Path, databases: Path, invites: int, code: Path, has_own_link: bool) -> int:
     people = work / "people.csv"
     rows = (f"+4179{3_000_000 + position},Person {position}\n" for position in range(invites))
     people.write_text("to,name\n" + "".join(rows))
     with Step("Sandbox, Redis, PostgreSQL"):
-        vendor = Vendor(processes, work, VENDOR)
+        if has_own_link:
+            vendor = Vendor(processes, work, (*VENDOR, *OWN_LINK, f"--keep={4 * invites}"), OWN_LINK_EXTRA)
+        else:
+            vendor = Vendor(processes, work, (*VENDOR, "--keep=10"))
         vendor.start()
         redis = Redis(processes, work)
         metadata = PostgreSQL("metadata", processes, work, databases)
@@ -89,9 +108,10 @@ def run(processes: Processes, work: Path, databases: Path, invites: int, code: P
         "AIRFLOW_CONN_LEDGER": ledger_connection(ledger),
         "OUTAGE_PEOPLE": str(people),
         "OUTAGE_CONNECTIONS": str(CONNECTIONS),
+        "OUTAGE_OWN_LINK": "yes" if has_own_link else "",
     }
     measures = Measures(processes, ledger, Outbox(vendor.outbox))
-    judge = Judge(metadata, ledger, measures, invites, CONNECTIONS)
+    judge = Judge(metadata, ledger, measures, invites, CONNECTIONS, has_own_link)
     with closing(airflow):
         with Step("Airflow with two workers"):
             airflow.start()
@@ -102,7 +122,10 @@ def run(processes: Processes, work: Path, databases: Path, invites: int, code: P
         course.kill(left, 0.2, lambda: airflow.start_worker("left"), task="send_left")
         course.kill(ledger.name, 0.3, ledger.start)
         course.kill(redis.name, 0.4, redis.start)
-        course.kill(vendor.name, 0.5, vendor.start, VENDOR_AWAY_SECONDS)
+        if has_own_link:
+            course.hang(vendor.name, 0.5, VENDOR_AWAY_SECONDS)
+        else:
+            course.kill(vendor.name, 0.5, vendor.start, VENDOR_AWAY_SECONDS)
         course.kill("api-server", 0.6, airflow.start_api_server)
         course.end()
     verdict = judge.print_report()
@@ -133,13 +156,32 @@ class Course:
 
         :param task: the tasks that are killed with it.
         """
-        with Step(f"{share:4.0%} Killed: {name}") as step:
+        self._take_away("killed", name, share, lambda: self._processes.kill(name), start, away_seconds, task)
+
+    def hang(self, name: str, share: float, away_seconds: float) -> None:
+        """Let a program hang, which takes requests then and answers none, and go on."""
+        halt, go_on = (
+            partial(self._processes.send_signal, name, number) for number in (signal.SIGSTOP, signal.SIGCONT)
+        )
+        self._take_away("hangs", name, share, halt, go_on, away_seconds)
+
+    def _take_away(
+        self,
+        how: str,
+        name: str,
+        share: float,
+        end: Callable[[], None],
+        start: Callable[[], None],
+        away_seconds: float,
+        task: str = "",
+    ) -> None:
+        with Step(f"{share:4.0%} {how.capitalize()}: {name}") as step:
             self._wait_until_accepted(share, step)
             if self._judge.runs_ended(RUNS):
                 step.says = "not done: a short list is over before"
                 return
-            event = self._judge.note(f"killed for {away_seconds:g} s: {name}")
-            self._processes.kill(name)
+            event = self._judge.note(f"{how} for {away_seconds:g} s: {name}")
+            end()
             if name != self._judge.ledger.name:
                 step.says = self._judge.note_kill(event, task)
             until = time.monotonic() + away_seconds

@@ -40,6 +40,7 @@ class Outbox:
         self.requests = 0
         self.refused = 0
         self.broken = 0
+        self.suppressed = 0
         self.began = self.ended = 0.0
 
     def read(self) -> int:
@@ -58,6 +59,7 @@ class Outbox:
         self.requests += 1
         self.refused += request["http_status"] == 429
         self.broken += request["http_status"] is None
+        self.suppressed += request.get("suppressed", False)
         if request["accepted"]:
             self.accepted[str(request["to"])] += 1
             self._in_second[int(at)] += 1

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -107,14 +107,19 @@ class Vendor:
     The sandbox, which can be killed and started again as the same account.
 
     :param options: more options of its command line.
+    :param extra: more extra of the connection.
     """
 
     name = "vendor"
 
-    def __init__(self, processes: Processes, work: Path, options: Sequence[str]) -> None:
+    def __init__(
+        self, processes: Processes, work: Path, options: Sequence[str], extra: Mapping[str, Any] | None = None
+    ) -> None:
         self.outbox = work / "outbox.jsonl"
         self._settings = Settings(port=free_port())
-        self.connection = airflow_connection(self._settings, self._settings.port)
+        connection = json.loads(airflow_connection(self._settings, self._settings.port))
+        connection["extra"] |= extra or {}
+        self.connection = json.dumps(connection)
         self._processes = processes
         self._work = work
         self._options = options
@@ -128,7 +133,6 @@ class Vendor:
             "password": settings.credentials.password,
             "application-key": settings.application_key,
             "outbox-file": self.outbox,
-            "keep": 10,
         }
         options = [f"--{name}={value}" for name, value in given.items()]
         command = ["airflow_provider_omnichat.sandbox", *options, *self._options]

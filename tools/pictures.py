@@ -116,6 +116,16 @@ class Studio:
         await self.page.wait_for("document.body.innerText.includes('Accepted')")
         await self.draw("sandbox-outbox", 640)
 
+    async def draw_form(self) -> None:
+        """Draw the form of a connection, our fields unfolded."""
+        await self.page.resize(_WIDTH, 1500)
+        await self.page.open(f"{self.api.url}/connections")
+        for label in ("Edit Connection", "Extra Fields"):
+            await asyncio.sleep(1)  # a dialog that is still being built takes no clicks
+            await self.page.wait_for(_clicked(label))
+        await self.page.wait_for("document.body.innerText.includes('Idempotent sending')")
+        await self.draw("connection-form", 1500)
+
     async def open(self, address: str, says: str) -> None:
         """Open a page of Airflow, and wait until our frame in it says something."""
         await self.page.open(f"{self.api.url}/{address}")
@@ -144,6 +154,12 @@ def make_smaller(picture: Path) -> None:
 def _accepted_more_than(count: int) -> str:
     counted = f"Number({_TEXT}?.match(/([0-9,]+) accepted/)?.[1].replace(',', '')) > {count}"
     return f"{counted} && {_TEXT}.includes('to come')"
+
+
+def _clicked(label: str) -> str:
+    is_it = f"[each.ariaLabel, each.innerText.trim()].includes({json.dumps(label)})"
+    found = f"[...document.querySelectorAll('button')].find((each) => {is_it})"
+    return f"(() => {{const found = {found}; found?.click(); return !!found}})()"
 
 
 def _tab(dag_id: str, task_id: str) -> str:
@@ -198,6 +214,7 @@ async def draw_all(url: str, sandbox: SandboxAddress, folder: Path, *, is_dark: 
         await studio.draw_states()
         await studio.draw_approval()
         await studio.draw_lists()
+        await studio.draw_form()
     numbers = Counter(sms["to"] for sms in sandbox.outbox()["invites"] if sms["accepted"])
     if twice := sum(count > 1 for count in numbers.values()):
         raise Failed(f"{twice} numbers got two SMS")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,14 @@ from airflow_provider_omnichat.api.errors import AccountError
 
 DEFAULT_HOST = "https://api.infobip.com"
 DEFAULT_TIMEOUT_SECONDS = 30.0
+DEFAULT_GRACE_SECONDS = 900.0
+DEFAULT_LOG_DELAY_SECONDS = 600.0
 AUTH_TYPES = ("basic", "api_key", "oauth2")
 
+# The rest is for clocks that differ, and for a request that is long on its way.
+_PART_OF_GRACE = 0.8
+# https://www.infobip.com/docs/api (SMS): 3 to 11 letters and digits, or 3 to 14 digits
+_SENDER = re.compile(r"[0-9]{3,14}|[A-Za-z0-9]{3,11}")
 _LINE_ENDS = ("\n", "\r")
 _FLAGS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
@@ -24,13 +31,22 @@ _FLAGS = {
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A checked account. *application_key* and *integration_type* are those of invites that name none."""
+    """
+    A checked account. *application_key*, *integration_type* and *sender* are those of invites that name none.
+
+    :param repeat_seconds: for how long after its first request an invite may be repeated with the same id: most of the
+        grace period of the vendor's idempotent sending. None if the vendor has not enabled that.
+    :param log_delay: seconds after which a message that was taken is in the SMS logs.
+    """
 
     base_url: str
     credentials: Credentials
     application_key: str | None = None
     integration_type: str | None = None
     timeout: float = DEFAULT_TIMEOUT_SECONDS
+    sender: str | None = None
+    repeat_seconds: float | None = None
+    log_delay: float = DEFAULT_LOG_DELAY_SECONDS
 
     @property
     def is_on_this_machine(self) -> bool:
@@ -75,11 +91,15 @@ class Account:
             "credentials": collect(_credentials, extra.get("auth_type"), login, password),
             "application_key": collect(path_part, "application_key", extra.get("application_key")),
             "integration_type": collect(path_part, "integration_type", extra.get("integration_type")),
-            "timeout": collect(_timeout, extra.get("timeout")),
+            "timeout": collect(_seconds, "timeout", extra.get("timeout"), DEFAULT_TIMEOUT_SECONDS, 3600),
+            "sender": collect(checked_sender, "sender", extra.get("sender")),
+            "log_delay": collect(_seconds, "log_delay", extra.get("log_delay"), DEFAULT_LOG_DELAY_SECONDS),
         }
+        grace = collect(_seconds, "idempotency_grace", extra.get("idempotency_grace"), DEFAULT_GRACE_SECONDS)
+        is_idempotent = collect(_flag, "idempotent_sending", extra.get("idempotent_sending"))
         if problems:
             raise AccountError("; ".join(problems))
-        return cls(**fields)
+        return cls(**fields, repeat_seconds=_PART_OF_GRACE * grace if is_idempotent else None)
 
 
 def path_part(name: str, value: object) -> str | None:
@@ -92,6 +112,14 @@ def path_part(name: str, value: object) -> str | None:
     if text in {"", ".", ".."} or not text.isprintable():
         raise AccountError("is blank, dots or has unprintable characters; copy it again from the vendor's portal", name)
     return text
+
+
+def checked_sender(name: str, value: object) -> str | None:
+    """Check what a phone shows as the sender of an SMS; empty is None."""
+    text = "" if value is None else str(value).strip()
+    if text and (isinstance(value, bool) or not _SENDER.fullmatch(text)):
+        raise AccountError("must be 3 to 11 letters and digits, or 3 to 14 digits; no spaces, no plus", name)
+    return text or None
 
 
 def _without_line_end(name: str, value: str | None, warn: Callable[[str], object]) -> str | None:
@@ -204,15 +232,15 @@ def _refuse_damage(**fields: str) -> None:
             raise AccountError(f"{name}: has half a character in it (a lone surrogate); fix the source's encoding")
 
 
-def _timeout(value: object) -> float:
+def _seconds(name: str, value: object, default: float, most: int = 48 * 3600) -> float:
     if value is None or value == "":
-        return DEFAULT_TIMEOUT_SECONDS
+        return default
     try:
         seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
     except (ValueError, OverflowError):
         seconds = 0.0
-    if not 0 < seconds <= 3600:
-        raise AccountError("timeout: must be a number of seconds above 0, at most 3600")
+    if not 0 < seconds <= most:
+        raise AccountError(f"{name}: must be a number of seconds above 0, at most {most}")
     return seconds
 
 

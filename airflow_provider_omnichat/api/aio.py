@@ -86,11 +86,11 @@ class AsyncOmnichatClient:
         :raises InviteUnknownError: it may have been sent, or not.
         """
         try:
-            response = await self.exchange(wire.invite_request(invite))
+            response = await self.exchange(invite.request())
         except TransportError as error:
             raise wire.error_of_transport(error) from error
         try:
-            return wire.read_invite_response(response, invite, self.secrets)
+            return invite.read(response, self.secrets)
         except InviteUnknownError as error:
             if error.reason.code is ReasonCode.ANSWER_FOR_ANOTHER:
                 self._connector.age += 1  # nobody knows whose answers come next on its connections

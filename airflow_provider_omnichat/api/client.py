@@ -15,13 +15,22 @@ from urllib3.exceptions import ClosedPoolError, HTTPError, LocationValueError
 from airflow_provider_omnichat.api import wire
 from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.auth import AuthFlow, Login
-from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, OmnichatError, TransportError
+from airflow_provider_omnichat.api.errors import (
+    InviteNotSentError,
+    InviteRejectedError,
+    InviteUnknownError,
+    OmnichatError,
+    SendError,
+    TransportError,
+)
 from airflow_provider_omnichat.api.hints import HTTP_HINTS
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+from airflow_provider_omnichat.api.omni import users_request
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.api.route import CONNECT_TIMEOUT_SECONDS, Route
 from airflow_provider_omnichat.api.session import NotConnectedError, new_session
+from airflow_provider_omnichat.api.sms import newest_log_request
 from airflow_provider_omnichat.api.tracebacks import leaves_no_locals
 from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse
 
@@ -50,29 +59,48 @@ class OmnichatClient:
         self._session = new_session(self._route)
 
     @leaves_no_locals
-    def send_invite(self, invite: Invite) -> InviteAnswer:
+    def send_invite(self, invite: Invite, first_at: float | None = None) -> InviteAnswer:
         """
         Send one invite, and again within the backoff's budget after a failure with which nothing was sent.
 
-        These are: no connection, 429, and 503 with ``Retry-After``.
+        These are: no connection, 429, and 503 with ``Retry-After``. One that came in doubt here is repeated once if the
+        vendor recognises its id: should it not, that is one SMS too many, and no more.
 
+        :param first_at: POSIX time from which an earlier try may have sent it under the same id.
         :return: the answer of an accepted invite.
         :raises InviteRejectedError: the vendor refused it.
         :raises InviteNotSentError: the vendor did not take it before the budget ended.
-        :raises InviteUnknownError: it may have been sent, or not; never repeated here.
+        :raises InviteUnknownError: it may have been sent, or not.
         """
-        request = wire.invite_request(invite)
+        request = invite.request()
         begin = time.monotonic()
         attempt = 0
+        doubt: InviteUnknownError | None = None
+        seconds = self.account.repeat_seconds if invite.message_id else None
+        until = None if seconds is None else seconds + (time.time() if first_at is None else first_at)
+        until = None if until is None or until <= time.time() else until
         while not self._stopped:
             attempt += 1
             try:
                 return self._send_once(request, invite)
-            except InviteNotSentError as error:
-                wait = self.backoff.delay(attempt, time.monotonic() - begin, error.retry_after)
-                if not error.retryable or wait is None or not self._wait(wait):
-                    raise
-        raise InviteNotSentError(
+            except SendError as failure:
+                error = failure
+            is_taken = error.reason.code is ReasonCode.ID_TAKEN
+            if first_at is not None or doubt is not None:
+                if is_taken and error.answer is not None:
+                    return error.answer
+                if isinstance(error, InviteRejectedError):  # which says nothing about an earlier request
+                    error = InviteUnknownError(error.reason, http_status=error.http_status, code=error.code)
+            may_repeat, wait = error.retryable, self.backoff.delay(attempt, time.monotonic() - begin, error.retry_after)
+            if isinstance(error, InviteUnknownError):
+                # After a refusal as a repeat, the next answer would prove nothing.
+                may_repeat = until is not None and not is_taken and doubt is None and first_at is None
+                doubt = doubt or error
+            if until is not None and wait is not None and (first_at is not None or doubt is not None):
+                may_repeat = may_repeat and time.time() + wait < until
+            if not may_repeat or wait is None or not self._wait(wait):
+                raise doubt or error
+        raise doubt or InviteNotSentError(
             Reason(ReasonCode.SENDING_STOPPED, "The invite was not sent", detail="sending was stopped")
         )
 
@@ -88,31 +116,37 @@ class OmnichatClient:
 
     def probe(self) -> tuple[bool, str]:
         """
-        Test the connection: list one user of the account's application, which sends nothing.
+        Test the connection: list one user of the account's application, or one message of the SMS logs if it has none.
+
+        Both send nothing.
 
         :return: whether it worked, and what is wrong and what to do about it.
         """
         host, key = self.account.base_url, self.account.application_key
-        if key is None:
-            return False, (
-                "application_key: is empty, and the vendor's API has nothing else to test a login with;"
-                " put the key of your OMNI application into the connection"
-            )
         try:
-            response = self.request(wire.users_request(key))
+            response = self.request(newest_log_request() if key is None else users_request(key))
         except OmnichatError as error:
             return False, f"{host}: {error}"
         if 200 <= response.status < 300:
             try:
-                problem = "" if isinstance(response.json(), list) else "not with a list of users"
+                body, what = response.json(), "users" if key is not None else "messages"
+                if key is None:
+                    body = body.get("results") if isinstance(body, dict) else None
+                problem = "" if isinstance(body, list) else f"not with a list of {what}"
             except ValueError as error:
                 problem = str(error)
             if problem:
                 return False, f"{host} answered HTTP {response.status}, but {problem}; is this the vendor's host?"
-            return True, f"{host}: the login and the application key are right. No invite was sent."
+            right = "the login is right" if key is None else "the login and the application key are right"
+            return True, f"{host}: {right}. No invite was sent."
         code, text = wire.read_error_body(response, self._login.secrets)
         answered = " ".join(filter(None, (f"HTTP {response.status}", code, text)))
         hint = HTTP_HINTS.get(response.status) or "the vendor or a server on the way is in trouble; try again later"
+        if key is None and response.status == 403:
+            hint = (
+                "the credentials are right, but lack the scope sms:logs:read (or are not allowed from this IP address):"
+                " invites with a link of yours can be sent, and not be looked up"
+            )
         if response.status == 404:
             path = urlsplit(host).path
             where = f"the path {path} in the connection's host" if path else "the connection's host"
@@ -150,7 +184,7 @@ class OmnichatClient:
         except TransportError as error:
             raise wire.error_of_transport(error) from error
         try:
-            return wire.read_invite_response(response, invite, self._login.secrets)
+            return invite.read(response, self._login.secrets)
         except InviteUnknownError as error:
             if error.reason.code is ReasonCode.ANSWER_FOR_ANOTHER:
                 self._session.close()  # nobody knows whose answers come next on its connections

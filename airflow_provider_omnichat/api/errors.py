@@ -70,6 +70,19 @@ class SmsLogsError(OmnichatError):
 
 
 @dataclass(eq=False, repr=False)
+class IdsIgnoredError(OmnichatError):
+    """The vendor delivered messages again that it was said to recognise by their ids; another try would not help."""
+
+    messages: int = 1
+
+    def __str__(self) -> str:
+        return (
+            f"The vendor's logs show messages that were delivered twice under one id ({self.messages}): idempotent"
+            " sending is not enabled for this account. Set idempotent_sending to false in the connection"
+        )
+
+
+@dataclass(eq=False, repr=False)
 class SendError(OmnichatError):
     """
     An invite that was not accepted; see the subclasses.

@@ -1,8 +1,9 @@
 """
 The vendor's SMS logs (``GET /sms/3/logs``): what became of messages, as often as one asks.
 
-Experimental: it is not documented that these logs contain invites, so a miss says nothing. The vendor's reports
-(``/sms/1/reports``, ``/sms/3/reports``) are never read: each is given once, and would be missing elsewhere.
+It is not documented that these logs contain invites of the OMNI Chat API, nor how soon they have a message, so a miss
+says nothing. The vendor's reports (``/sms/1/reports``, ``/sms/3/reports``) are never read: each is given once, and
+would be missing elsewhere.
 
 https://www.infobip.com/docs/api/channels/sms/logs-and-status-reports/get-outbound-sms-message-logs-v3
 """
@@ -11,19 +12,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from itertools import combinations
 from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
-from airflow_provider_omnichat.api.errors import InviteNotSentError, SmsLogsError, TransportError
+from airflow_provider_omnichat.api.errors import IdsIgnoredError, InviteNotSentError, SmsLogsError, TransportError
 from airflow_provider_omnichat.api.hints import HTTP_HINTS
 from airflow_provider_omnichat.api.models import Status, as_int, as_text
+from airflow_provider_omnichat.api.outcomes import REJECTED_DUPLICATE, Delivery
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.api.wire import LARGEST_BODY, HttpRequest, HttpResponse, read_error_body
@@ -69,6 +72,11 @@ class LoggedMessage(NamedTuple):
             price=_whole_price(price.get("pricePerMessage"), as_int(row.get("messageCount"))),
             currency=as_text(price.get("currency")),
         )
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether the vendor refused it, because a message with this id was taken before."""
+        return self.status.id == REJECTED_DUPLICATE
 
     def __repr__(self) -> str:
         number = mask_number(self.destination or "")
@@ -118,14 +126,27 @@ class SmsLogs:
     async def by_message_ids(self, message_ids: Iterable[str]) -> AsyncIterator[LoggedMessage]:
         """Read what became of any number of messages, leaving out those that are not in the logs."""
         for ids in pack(message_ids, self.not_asked):
-            missing = set(ids)
-            async with aclosing(self._read({"messageId": ",".join(ids)})) as messages:
-                async for message in messages:
-                    if message.message_id in missing:
-                        missing.discard(message.message_id)
-                        yield message
-                    if not missing:
-                        break  # a further page could hold nothing new, and would count against the limit
+            for rows in (await self.rows_of(ids)).values():
+                for first in [row for row in rows if not row.is_repeat][:1]:
+                    yield first
+
+    async def rows_of(self, message_ids: Sequence[str]) -> Mapping[str, Sequence[LoggedMessage]]:
+        """
+        Read all rows of messages, by id: one for each request with it. One request takes the ids.
+
+        :raises IdsIgnoredError: a message was delivered again although the vendor is said to recognise its id.
+        """
+        found: dict[str, list[LoggedMessage]] = {}
+        seconds = self._client.account.repeat_seconds
+        async with aclosing(self._pages({"messageId": ",".join(message_ids)})) as pages:
+            async for page in pages:
+                for message in page:
+                    found.setdefault(message.message_id, []).append(message)
+                if seconds is None and set(message_ids) <= found.keys():
+                    break  # a further page could hold nothing new, and would count against the limit
+        if seconds is not None and (twice := sum(_were_delivered_twice(rows, seconds) for rows in found.values())):
+            raise IdsIgnoredError(twice)
+        return {each: found[each] for each in message_ids if each in found}
 
     async def are_final(self, message_ids: Iterable[str]) -> bool:
         """Return whether all messages have a final status."""
@@ -141,17 +162,18 @@ class SmsLogs:
         """Read what was sent to numbers, one request for each: the filter is documented for one number."""
         period = {"sentSince": _as_filter(since), "sentUntil": _as_filter(until)}
         for number in numbers:
-            async for message in self._read({"destination": number, **period}, hidden=(number,)):
-                yield message
+            async for page in self._pages({"destination": number, **period}, hidden=(number,)):
+                for message in page:
+                    yield message
 
-    async def _read(self, filters: Mapping[str, str], hidden: tuple[str, ...] = ()) -> AsyncGenerator[LoggedMessage]:
+    async def _pages(
+        self, filters: Mapping[str, str], hidden: tuple[str, ...] = ()
+    ) -> AsyncGenerator[list[LoggedMessage]]:
         cursor: str | None = None
         for _ in range(_MOST_PAGES):
             page = {**filters, "limit": str(ROWS_A_PAGE), "useCursor": "true"}
             rows, following = _page_of(await self._get(page if cursor is None else {**page, "cursor": cursor}, hidden))
-            for row in rows:
-                if isinstance(row, dict) and row.get("messageId"):
-                    yield LoggedMessage.from_json(row)
+            yield [LoggedMessage.from_json(row) for row in rows if isinstance(row, dict) and row.get("messageId")]
             if not rows or not following:
                 return
             if following == cursor:
@@ -192,6 +214,15 @@ class SmsLogs:
         text = f"HTTP {status}" + (f" {said}" if said else "") + (f" ({hint})" if hint else "")
         may_pass = status < 300 or status in {408, 425, 429} or status >= 500
         return _unreadable(text, status, may_pass, response.retry_after)
+
+
+def _were_delivered_twice(rows: Sequence[LoggedMessage], seconds: float) -> bool:
+    """Return whether two messages with one id were delivered that were sent within so many seconds."""
+    times = [row.sent_at for row in rows if row.status.delivery is Delivery.DELIVERED]
+    return any(
+        one is None or other is None or abs((one - other).total_seconds()) <= seconds
+        for one, other in combinations(times, 2)
+    )
 
 
 def can_be_asked(message_id: str) -> bool:

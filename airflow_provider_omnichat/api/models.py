@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_omnichat.api.outcomes import Delivery, Outcome, delivery_of_status, outcome_of_status
 from airflow_provider_omnichat.api.privacy import describe_text, mask_number, printable
 
+if TYPE_CHECKING:
+    from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse
+
 
 @dataclass(frozen=True, slots=True)
-class Invite:
+class Invite(ABC):
     """
-    One SMS invite, checked and ready to be sent. Its ``repr`` shows neither the whole number nor the text.
+    One SMS invite, checked and ready to be sent by one of the vendor's APIs. Its ``repr`` hides number and text.
 
     :param to: phone number in international format, digits only: ``41793026727``.
-    :param message: the text, with *link_placeholder* where the server puts the link.
-    :param application_key: the OMNI application.
-    :param integration_type: the channel that the invite leads to, such as ``FACEBOOK``; no closed list is documented.
+    :param message: the text.
+    :param message_id: an id of ours, the same for every request of it; None if it has none.
     """
 
     to: str
     message: str
-    link_placeholder: str
-    application_key: str
-    integration_type: str
+    _: KW_ONLY
+    message_id: str | None = None
+
+    @property
+    def contents(self) -> tuple[str, ...]:
+        """All that makes it another invite to a person who approves it: the positional fields."""
+        return tuple(str(getattr(self, name) or "") for name in self.__match_args__)
+
+    @abstractmethod
+    def request(self) -> HttpRequest:
+        """Build the request that sends it."""
+
+    @abstractmethod
+    def read(self, response: HttpResponse, secrets: Collection[str] = ()) -> InviteAnswer:
+        """Return the answer if it was accepted; raise the :class:`.SendError` that says what became of it if not."""
+
+    def with_link(self, link: str) -> str:
+        """Return the text as it is received if the vendor makes this link."""
+        return self.message
 
     def __repr__(self) -> str:
-        return (
-            f"Invite(to={mask_number(self.to)!r}, message={describe_text(self.message)},"
-            f" integration_type={self.integration_type!r})"
-        )
+        text = describe_text(self.message)
+        return f"{type(self).__name__}(to={mask_number(self.to)!r}, message={text}, message_id={self.message_id!r})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,9 @@ class StatusGroup(IntEnum):
 EXPIRED_DLR_UNKNOWN = 29
 """A status id of group EXPIRED that is not a refusal: the operator never reported what happened."""
 
+REJECTED_DUPLICATE = 23
+"""A status id of group REJECTED which says that a message with the same id was taken before."""
+
 _DELIVERED_TO_OPERATOR = 2
 """A status id of group DELIVERED that is not final: the operator has the SMS, the phone does not."""
 

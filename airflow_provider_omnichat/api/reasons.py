@@ -37,6 +37,8 @@ class ReasonCode(StrEnum):
     MESSAGE_TOO_LONG = "message_too_long"
     NO_APPLICATION = "no_application"
     UNUSABLE_APPLICATION = "unusable_application"
+    NOT_A_LINK = "not_a_link"
+    UNUSABLE_SENDER = "unusable_sender"
 
     NOT_A_TIME_ZONE = "not_a_time_zone"
     NO_TIME_ZONE = "no_time_zone"
@@ -69,6 +71,7 @@ class ReasonCode(StrEnum):
     UNREADABLE_ANSWER = "unreadable_answer"
     ANSWER_FOR_ANOTHER = "answer_for_another"
     STATUS_UNCLEAR = "status_unclear"
+    ID_TAKEN = "id_taken"
     STOPPED_IN_FLIGHT = "stopped_in_flight"
     PROVIDER_ERROR = "provider_error"
     CLAIM_NEVER_ENDED = "claim_never_ended"

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
 
 from airflow_provider_omnichat.api.body import NamedTwiceError, parse_body
 from airflow_provider_omnichat.api.errors import (
@@ -22,7 +20,7 @@ from airflow_provider_omnichat.api.errors import (
 from airflow_provider_omnichat.api.hints import ACCOUNT_FAULT_IDS, HTTP_HINTS, STATUS_HINTS
 from airflow_provider_omnichat.api.identity import can_be
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
-from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.outcomes import REJECTED_DUPLICATE, Outcome
 from airflow_provider_omnichat.api.privacy import mask_number, scrub, without
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import seconds_to_wait
@@ -33,7 +31,7 @@ JSON_HEADERS = {"Accept": "application/json", "Content-Type": "application/json"
 _LOG = logging.getLogger(__name__)
 
 # Made once: json.dumps with options makes a new one for each text, which takes longer than the text.
-_as_json = json.JSONEncoder(ensure_ascii=False).encode
+as_json = json.JSONEncoder(ensure_ascii=False).encode
 _LARGEST_ANSWER = 1 << 16
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,40}")
 _SHORTEST_HIDDEN = 6
@@ -92,37 +90,26 @@ class HttpResponse:
         raise ValueError(f"the body {problem} ({kind}, {len(self.body)} bytes)")
 
 
-def invite_request(invite: Invite) -> HttpRequest:
-    """Build the request that sends one invite: one recipient a call, and no idempotency key."""
-    # https://www.infobip.com/docs/api (OMNI Chat, "send invite")
-    path = _invite_path(invite.application_key, invite.integration_type)
-    to, placeholder, message = _as_json(invite.to), _as_json(invite.link_placeholder), _as_json(invite.message)
-    body = f'{{"to": {to}, "linkPlaceholder": {placeholder}, "message": {message}}}'
-    return HttpRequest("POST", path, JSON_HEADERS, body.encode())
+def read_answer(
+    response: HttpResponse,
+    invite: Invite,
+    secrets: Collection[str] = (),
+    shaped: Callable[[Any], Any] = lambda payload: payload,
+    hints: Mapping[int, str] = HTTP_HINTS,
+) -> InviteAnswer:
+    """
+    Return the answer to an accepted invite; raise the :class:`SendError` that says what became of another.
 
-
-@lru_cache(maxsize=64)
-def _invite_path(application_key: str, integration_type: str) -> str:
-    return "/omnichat/1/applications/{}/integrations/{}/invite".format(
-        quote(application_key, safe=""), quote(integration_type, safe="")
-    )
-
-
-def users_request(application_key: str) -> HttpRequest:
-    """Build the request that lists one user of an application: it fails with a wrong key, and sends nothing."""
-    path = f"/omnichat/1/applications/{quote(application_key, safe='')}/users?limit=1"
-    return HttpRequest("GET", path, {"Accept": "application/json"})
-
-
-def read_invite_response(response: HttpResponse, invite: Invite, secrets: Collection[str] = ()) -> InviteAnswer:
-    """Return the answer to an accepted invite; raise the :class:`SendError` that says what became of another."""
+    :param shaped: makes what :meth:`InviteAnswer.from_json` takes of a payload; raises a ValueError if it cannot.
+    :param hints: what to do about an HTTP status.
+    """
     hidden = (invite.to, invite.message, *secrets)
     if not 200 <= response.status < 300:
-        raise error_of_http_status(response, hidden)
+        raise error_of_http_status(response, hidden, hints)
     try:
-        payload = response.json()
+        payload = shaped(response.json())
         if isinstance(payload, dict) and (said := payload.get("to")) != invite.to and not can_be(invite.to, said):
-            raise _for_another(response.status, invite, said)
+            raise for_another(response.status, invite, "number", mask_number(said))
         answer = InviteAnswer.from_json(_without(payload, hidden))
     except ValueError as error:
         unreadable = Reason(
@@ -131,16 +118,15 @@ def read_invite_response(response: HttpResponse, invite: Invite, secrets: Collec
             detail=str(error),
         )
         raise InviteUnknownError(unreadable, http_status=response.status) from None
-    outcome = answer.status.outcome
-    if outcome is Outcome.ACCEPTED:
+    if answer.status.outcome is Outcome.ACCEPTED:
         return answer
-    raise _error_of_status(response.status, answer, outcome, hidden)
+    raise _error_of_status(response.status, answer, hidden, has_own_id=bool(invite.message_id))
 
 
-def _for_another(http_status: int, invite: Invite, said: object) -> InviteUnknownError:
-    other = mask_number(said)
+def for_another(http_status: int, invite: Invite, what: str, other: str) -> InviteUnknownError:
+    """Build the error for an answer that is about another number or id."""
     _LOG.warning("The invite to %s is in doubt: the answer to it is for %s", mask_number(invite.to), other)
-    reason = Reason(ReasonCode.ANSWER_FOR_ANOTHER, f"HTTP {http_status}, but for another number", detail=other)
+    reason = Reason(ReasonCode.ANSWER_FOR_ANOTHER, f"HTTP {http_status}, but for another {what}", detail=other)
     return InviteUnknownError(reason, http_status=http_status)
 
 
@@ -171,13 +157,15 @@ def error_of_transport(error: TransportError) -> SendError:
     return InviteNotSentError(Reason(error.code, _NOT_SENT, detail=error.problem), retryable=True)
 
 
-def error_of_http_status(response: HttpResponse, hidden: Collection[str] = ()) -> SendError:
+def error_of_http_status(
+    response: HttpResponse, hidden: Collection[str] = (), hints: Mapping[int, str] = HTTP_HINTS
+) -> SendError:
     """Return the error of an invite that was answered with another HTTP status than 2xx."""
     status = response.status
     code, vendor_text = read_error_body(response, hidden)
     said = f" {code}" if code else ""
     said += f": {_open_ended(vendor_text)}" if vendor_text else ""
-    hint = HTTP_HINTS.get(status)
+    hint = hints.get(status)
     text = f"HTTP {status}{said}" + (f" ({hint})" if hint else "")
     facts: dict[str, Any] = {
         "http_status": status,
@@ -232,8 +220,8 @@ def _new_error(body: dict[str, Any]) -> list[Any]:
     return [body.get("errorCode"), body.get("description"), body.get("action"), *problems]
 
 
-def _error_of_status(http_status: int, answer: InviteAnswer, outcome: Outcome, hidden: Collection[str]) -> SendError:
-    status = answer.status
+def _error_of_status(http_status: int, answer: InviteAnswer, hidden: Collection[str], has_own_id: bool) -> SendError:
+    status, outcome = answer.status, answer.status.outcome
     name = scrub(status.name or status.group_name or "no name", hidden)
     facts = [f"{name} (group {status.group_id}, id {status.id})"]
     vendor_text = scrub(status.description, hidden) if status.description else None
@@ -243,11 +231,14 @@ def _error_of_status(http_status: int, answer: InviteAnswer, outcome: Outcome, h
         facts.append(f"the vendor's advice: {_open_ended(scrub(status.action, hidden))}")
     if status.id in STATUS_HINTS:
         facts.append(STATUS_HINTS[status.id])
-    kind, code, what = (
-        (InviteRejectedError, ReasonCode.REJECTED_BY_VENDOR, _REJECTED)
-        if outcome is Outcome.REJECTED
-        else (InviteUnknownError, ReasonCode.STATUS_UNCLEAR, _UNKNOWN)
-    )
+    kind: type[SendError] = InviteUnknownError
+    if outcome is not Outcome.REJECTED:
+        code, what = ReasonCode.STATUS_UNCLEAR, _UNKNOWN
+    elif has_own_id and status.id == REJECTED_DUPLICATE:
+        # Not a refusal: nobody else can make this id, so an earlier request of this invite was taken.
+        code, what = ReasonCode.ID_TAKEN, "The vendor has taken a message with this id before"
+    else:
+        kind, code, what = InviteRejectedError, ReasonCode.REJECTED_BY_VENDOR, _REJECTED
     return kind(
         Reason(code, what, detail="; ".join(facts), status=name),
         http_status=http_status,

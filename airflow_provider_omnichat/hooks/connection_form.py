@@ -15,13 +15,33 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "application_key": {
         "label": "Application key",
-        "description": "OMNI application of tasks that name none; needed for the connection test.",
+        "description": "OMNI application of tasks that name none. Not needed by tasks with a link of their own.",
         "schema": {"type": ["string", "null"]},
     },
     "integration_type": {
         "label": "Integration type",
         "description": "Channel of tasks that name none. The vendor has others, too.",
         "schema": {"type": ["string", "null"], "examples": ["FACEBOOK", "TELEGRAM"]},
+    },
+    "sender": {
+        "label": "Sender",
+        "description": "What phones show, for tasks with a link of their own: 3-11 letters and digits, or 3-14 digits.",
+        "schema": {"type": ["string", "null"]},
+    },
+    "idempotent_sending": {
+        "label": "Idempotent sending",
+        "description": "Repeat invites in doubt, with a link of yours. Only if the vendor has enabled it for you.",
+        "schema": {"type": ["boolean", "null"], "default": False},
+    },
+    "idempotency_grace": {
+        "label": "Grace period (seconds)",
+        "description": "For how long the vendor recognises a repeat; ask its support.",
+        "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 172800, "default": 900},
+    },
+    "log_delay": {
+        "label": "Log delay (seconds)",
+        "description": "After how long an SMS that was taken is in the vendor's logs; a look-up waits for it.",
+        "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 172800, "default": 600},
     },
     "timeout": {
         "label": "Time-out (seconds)",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from threading import Thread
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 class OmnichatHook(BaseHook):
     """
-    Send SMS invites through Infobip's OMNI Chat API.
+    Send SMS invites through Infobip's OMNI Chat API, or with your own link through its SMS API.
 
     The connection is looked up once and one HTTP session is kept for the life of the hook.
 
@@ -134,31 +136,16 @@ class OmnichatHook(BaseHook):
         return client
 
     @leaves_no_locals
-    def check_invite(
-        self,
-        to: object,
-        message: object,
-        link_placeholder: object = "<link>",
-        application_key: str | None = None,
-        integration_type: str | None = None,
-        default_region: str | None = None,
-    ) -> Invite:
+    def check_invite(self, to: object, message: object, default_region: str | None = None, **given: Any) -> Invite:
         """
         Build an invite without sending it; the connection says what the arguments do not.
 
+        :param given: the other arguments of :meth:`send_invite`.
         :raises airflow_provider_omnichat.api.errors.InvalidInviteError: naming the field, what is wrong and what to do.
         """
-        from airflow_provider_omnichat.campaign.checks.invite import check_invite
+        from airflow_provider_omnichat.campaign.checks.invite import defaults_of
 
-        account = self.account
-        return check_invite(
-            to=to,
-            message=message,
-            link_placeholder=link_placeholder,
-            application_key=application_key or account.application_key,
-            integration_type=integration_type or account.integration_type,
-            default_region=default_region,
-        )
+        return defaults_of(self.account, default_region=default_region, **given).invite(to, {"message": message})
 
     @leaves_no_locals
     def send_invite(
@@ -169,9 +156,14 @@ class OmnichatHook(BaseHook):
         application_key: str | None = None,
         integration_type: str | None = None,
         default_region: str | None = None,
+        link: str | None = None,
+        sender: str | None = None,
+        shorten_links: bool = False,
     ) -> InviteAnswer:
         """
         Send one SMS invite: ``POST /omnichat/1/applications/{key}/integrations/{type}/invite``.
+
+        With *link*: ``POST /sms/3/messages``.
 
         Each call sends: only the operators keep an invite from being sent twice over the tries of a task.
 
@@ -181,18 +173,31 @@ class OmnichatHook(BaseHook):
         :param application_key: the OMNI application; that of the connection if None.
         :param integration_type: the channel that the invite leads to; that of the connection if None.
         :param default_region: the country of numbers without a country code, as two letters: ``CH``.
+        :param link: your own link in place of the vendor's.
+        :param sender: what the phone shows as sender, with *link*; that of the connection if None.
+        :param shorten_links: whether the vendor shortens *link* and counts clicks.
         :return: the vendor's answer; ``.to_json()`` gives its JSON shape.
         :raises airflow_provider_omnichat.api.errors.InvalidInviteError: nothing was sent; the text names the field.
         :raises airflow_provider_omnichat.api.errors.InviteRejectedError: the vendor refused it.
         :raises airflow_provider_omnichat.api.errors.InviteNotSentError: certainly not sent.
         :raises airflow_provider_omnichat.api.errors.InviteUnknownError: may have been sent, or not.
         """
-        invite = self.check_invite(to, message, link_placeholder, application_key, integration_type, default_region)
-        return self.get_conn().send_invite(invite)
+        invite = self.check_invite(
+            to,
+            message,
+            default_region,
+            link_placeholder=link_placeholder,
+            application_key=application_key,
+            integration_type=integration_type,
+            link=link,
+            sender=sender,
+            shorten_links=shorten_links,
+        )
+        return self.get_conn().send_invite(invite if link is None else replace(invite, message_id=str(uuid4())))
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Ask for one user of the connection's application, which sends nothing.
+        Ask for one user of the connection's application, or for one message of the SMS logs, which sends nothing.
 
         :return: whether it worked, and what is wrong.
         """

@@ -17,6 +17,7 @@ from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.arguments import seconds_of
 from airflow_provider_omnichat.hooks.omnichat import OmnichatHook
 from airflow_provider_omnichat.tasks.fields import Field, FieldsMixin, Kind, table, templated
+from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, refuse_wrong_route, route_of
 
 if TYPE_CHECKING:
     import jinja2
@@ -46,6 +47,9 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
     :param link_placeholder: the piece of *message* that the server replaces with the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
     :param integration_type: the channel that the invite leads to; that of the connection if None. (templated)
+    :param link: your own link in place of the vendor's, through the SMS API (``docs/how-to/own-link.md``). (templated)
+    :param sender: what the phone shows as sender, with *link*; that of the connection if None. (templated)
+    :param shorten_links: whether the vendor shortens *link* and counts clicks.
     :param omnichat_conn_id: the ``omnichat`` connection. (templated)
     :param default_region: the country of numbers without a country code, as two letters: ``CH``. (templated)
     :param ledger_conn_id: a database connection; the claim is written to a table in it, made if missing. (templated)
@@ -57,9 +61,7 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
     argument_fields: ClassVar = table(
         Field("to", Kind.VALUE),  # a whole number is one, too
         Field("message", Kind.TEXT),
-        Field("link_placeholder", Kind.TEXT),
-        "application_key",
-        "integration_type",
+        *ROUTE_FIELDS.values(),
         "omnichat_conn_id",
         "default_region",
         "ledger_conn_id",
@@ -75,6 +77,9 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
         link_placeholder: str = "<link>",
         application_key: str | None = None,
         integration_type: str | None = None,
+        link: str | None = None,
+        sender: str | None = None,
+        shorten_links: bool = False,
         omnichat_conn_id: str = OmnichatHook.default_conn_name,
         default_region: str | None = None,
         ledger_conn_id: str | None = None,
@@ -88,10 +93,15 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
         self.link_placeholder = link_placeholder
         self.application_key = application_key
         self.integration_type = integration_type
+        self.link = link
+        self.sender = sender
+        self.shorten_links = shorten_links
         self.omnichat_conn_id = omnichat_conn_id
         self.default_region = default_region
         self.ledger_conn_id = ledger_conn_id
         self.ledger_table = ledger_table
+        self.refuse_non_texts()
+        refuse_wrong_route(link, sender, shorten_links)
         self.retry_budget = seconds_of("retry_budget", retry_budget)
 
     def __call__(self, *args: Any) -> None:
@@ -130,20 +140,17 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
 
         hook = OmnichatHook(self.omnichat_conn_id, retry_budget=self.retry_budget)
         try:
-            invite = hook.check_invite(
-                self.to,
-                self.message,
-                self.link_placeholder,
-                self.application_key,
-                self.integration_type,
-                self.default_region,
-            )
+            invite = hook.check_invite(self.to, self.message, self.default_region, **route_of(self))
             with closing(self._ledger(context, subject)) as ledger:
                 if isinstance(ledger, NoLedger) and not _is_new_here(f"{subject} {invite.to}"):
                     self.log.info("Invite to %s about %s was begun before; not again", mask_number(invite.to), subject)
                     return
-                send = hook.get_conn().send_invite
-                sent = send_at_most_once(invite, send=send, ledger=ledger, campaign=f"notifier/{subject}")
+                sent = send_at_most_once(
+                    invite,
+                    send=hook.get_conn().send_invite,
+                    ledger=ledger,
+                    campaign=f"notifier/{subject}",
+                )
         finally:
             hook.close()
         said = "was sent before; not again" if sent.earlier else f"accepted: messageId {sent.answer.shown_id}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -14,7 +15,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_list, describe_text, mask_numbers, shown_address
 from airflow_provider_omnichat.campaign.checks.partition import Partition
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
-from airflow_provider_omnichat.campaign.checks.text import InviteDefaults, MessageTemplate, message_template
+from airflow_provider_omnichat.campaign.checks.text import LinkTemplate, MessageTemplate, message_template
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace, Records, Rules
 from airflow_provider_omnichat.campaign.engine.process import StopSignal
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
@@ -30,6 +31,7 @@ from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
 from airflow_provider_omnichat.tasks.ending import Ending, add_to_asset_events, raise_if_empty
 from airflow_provider_omnichat.tasks.fields import Field, Kind, table, templated
 from airflow_provider_omnichat.tasks.ledger import batch_ledger, campaign_name
+from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, is_template, refuse_wrong_route, route_of
 from airflow_provider_omnichat.tasks.short_errors import short_errors
 
 if TYPE_CHECKING:
@@ -74,6 +76,11 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
     :param link_placeholder: the piece of the text that the server replaces with the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
     :param integration_type: the channel that the invites lead to; that of the connection if None. (templated)
+    :param link: your own link in place of the vendor's, which takes fields as *message* does, URL-encoded; the invite
+        then goes out through the SMS API (``docs/how-to/own-link.md``). (templated; shown as *message* is)
+    :param sender: what the phone shows as sender, with *link*: 3-11 letters and digits, or 3-14 digits; that of the
+        connection if None. (templated)
+    :param shorten_links: whether the vendor shortens *link* and counts clicks.
     :param omnichat_conn_id: the ``omnichat`` connection. (templated)
     :param default_region: the country of numbers without a country code, as two letters: ``CH``. (templated)
     :param to_column: the field that holds the number. Fields are found without regard to capitals where that is clear;
@@ -135,9 +142,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
     argument_fields: ClassVar = table(
         Field("invites", Kind.VALUE, shown=describe_list),
         Field("message", Kind.TEXT, shown=describe_text, shown_marks=("{",)),
-        Field("link_placeholder", Kind.TEXT),
-        "application_key",
-        "integration_type",
+        *ROUTE_FIELDS.values(),
         "omnichat_conn_id",
         "default_region",
         "campaign",
@@ -164,6 +169,9 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         link_placeholder: str = "<link>",
         application_key: str | None = None,
         integration_type: str | None = None,
+        link: str | None = None,
+        sender: str | None = None,
+        shorten_links: bool = False,
         omnichat_conn_id: str = OmnichatHook.default_conn_name,
         default_region: str | None = None,
         to_column: str = "to",
@@ -193,15 +201,14 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        one_of("on_empty", on_empty, ("skip", "succeed", "fail"))
-        one_of("results_format", results_format, ("jsonl", "csv"))
-        if max_per_recipient is not None and ledger_conn_id is None:
-            raise ValueError("max_per_recipient needs ledger_conn_id: a database that knows what people got before")
         self.invites = invites
         self.message = message
         self.link_placeholder = link_placeholder
         self.application_key = application_key
         self.integration_type = integration_type
+        self.link = link
+        self.sender = sender
+        self.shorten_links = shorten_links
         self.omnichat_conn_id = omnichat_conn_id
         self.default_region = default_region
         self.to_column = to_column
@@ -210,22 +217,27 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         self.campaign = campaign
         self.ledger_conn_id = ledger_conn_id
         self.ledger_table = ledger_table
-        self.ledger_patience = seconds_of("ledger_patience", ledger_patience)
         self.results_path = results_path
+        self.resend_key = resend_key
+        self.suppression = suppression
+        self.approved = approved
+        self.partition = partition
+        self.refuse_non_texts()
+        refuse_wrong_route(link, sender, shorten_links)
+        one_of("on_empty", on_empty, ("skip", "succeed", "fail"))
+        one_of("results_format", results_format, ("jsonl", "csv"))
+        if max_per_recipient is not None and ledger_conn_id is None:
+            raise ValueError("max_per_recipient needs ledger_conn_id: a database that knows what people got before")
+        self.ledger_patience = seconds_of("ledger_patience", ledger_patience)
         self.results_format = results_format
         self.pace = Pace(rate_limit, concurrency, retry_budget, on_unknown)
-        self.resend_key = resend_key
         self.on_empty = on_empty
         self.max_rejected_ratio = ratio_of("max_rejected_ratio", max_rejected_ratio)
         self.max_unknown_ratio = ratio_of("max_unknown_ratio", max_unknown_ratio)
-        self.suppression = suppression
         self.send_window = SendWindow.of(send_window)
         self.max_per_recipient = FrequencyCap.of(max_per_recipient)
         self.budget = Budget.of(budget)
-        self.approved = approved
-        self.partition = partition
         self.is_dry_run = dry_run
-        self.refuse_non_texts()
         _refuse_wrong_message(message, link_placeholder)
 
     @short_errors
@@ -254,7 +266,8 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
 
     def row_columns(self, *others: Need) -> RowColumns:
         """Return the columns that the arguments name, and others; a list without one of them is refused."""
-        message = self.private("message")
+        kinds = (MessageTemplate, LinkTemplate)
+        templates = [kind(text) for kind in kinds if (text := self.private(kind.argument))]
         named = {
             "key_column": self.key_column,
             "region_column": self.region_column,
@@ -263,7 +276,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         }
         return RowColumns(
             [
-                *(Need(field, field, "message") for field in (MessageTemplate(message).fields if message else ())),
+                *(Need(field, field, template.argument) for template in templates for field in template.fields),
                 *(Need(column, column, argument) for argument, column in named.items() if column),
                 *others,
             ]
@@ -277,18 +290,15 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
 
     def campaign_plan(self, context: Context, campaign: str, account: Account, results: Place) -> CampaignPlan:
         """Build the plan of the campaign from the rendered arguments; the opt-out list is read for it."""
+        from airflow_provider_omnichat.campaign.checks.invite import defaults_of
         from airflow_provider_omnichat.campaign.phone.number import checked_region
         from airflow_provider_omnichat.tasks.row_sources import read_opt_outs
 
         checked_region(self.default_region)
         message = self.private("message")
-        invite = InviteDefaults(
-            message_template(message, self.link_placeholder) if message else None,
-            self.link_placeholder,
-            self.application_key or account.application_key,
-            self.integration_type or account.integration_type,
-            self.default_region,
-        )
+        route = route_of(self)
+        template = message_template(message, route["link_placeholder"]) if message else None
+        invite = defaults_of(account, template=template, default_region=self.default_region, **route)
         suppression = self.private("suppression")
         opt_outs = read_opt_outs(suppression, self.to_column, self.region_column, self.default_region, self.log)
         rules = Rules(
@@ -310,9 +320,10 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
             is_dry_run=self.is_dry_run,
         )
         records = Records(ledger, results, self.ledger_patience)
-        return CampaignPlan(
-            campaign, invite, Columns(self.to_column, self.region_column, self.key_column), rules, self.pace, records
-        )
+        repeat_seconds = account.repeat_seconds if invite.link else None
+        pace = replace(self.pace, log_delay=account.log_delay, repeat_seconds=repeat_seconds)
+        columns = Columns(self.to_column, self.region_column, self.key_column)
+        return CampaignPlan(campaign, invite, columns, rules, pace, records)
 
     def _send(self, context: Context, carried_over: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_omnichat.campaign.engine.measuring import CampaignRefusedError
@@ -375,7 +386,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         if tally.due[Outcome.HELD] and plan.rules.waits:
             ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
             self._sleep(tally, report.opens_at)
-        ending.raise_if_in_doubt(self.max_unknown_ratio)
+        ending.raise_if_in_doubt(self.max_unknown_ratio, plan.pace.repeat_seconds is not None)
         ending.raise_if_too_many_were_rejected(self.max_rejected_ratio)
         ending.raise_if_no_row_was_fit()
         if ending.accepted_doubts:
@@ -428,6 +439,6 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
 
 def _refuse_wrong_message(message: object, link_placeholder: object) -> None:
     texts = [text for text in (message, link_placeholder) if isinstance(text, str) and text.strip()]
-    if len(texts) < 2 or any(mark in text for text in texts for mark in ("{{", "{%", "{#")):
+    if len(texts) < 2 or any(map(is_template, texts)):
         return
     message_template(*texts)

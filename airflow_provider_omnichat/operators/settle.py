@@ -88,6 +88,17 @@ class SettleInvitesOperator(FieldsMixin, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.campaign = campaign
+        self.ledger_conn_id = ledger_conn_id
+        self.ledger_table = ledger_table
+        self.send_task_id = send_task_id
+        self.send_run_id = send_run_id
+        self.send_dag_id = send_dag_id
+        self.invites = invites
+        self.default_region = default_region
+        self.api_conn_id = api_conn_id
+        self.omnichat_conn_id = omnichat_conn_id
+        self.refuse_non_texts()
         has_campaign, has_ledger, has_task = (each is not None for each in (campaign, ledger_conn_id, send_task_id))
         if has_campaign is not has_ledger or has_ledger is has_task:
             raise ValueError(
@@ -100,20 +111,9 @@ class SettleInvitesOperator(FieldsMixin, BaseOperator):
                 " only Airflow's API reaches the store of another task. Without them, clear the task that sent, with"
                 " on_unknown='lookup', or settle its doubts in its tab Invites"
             )
-        self.campaign = campaign
-        self.ledger_conn_id = ledger_conn_id
-        self.ledger_table = ledger_table
-        self.send_task_id = send_task_id
-        self.send_run_id = send_run_id
-        self.send_dag_id = send_dag_id
-        self.invites = invites
         self.to_column = to_column
         self.region_column = region_column
-        self.default_region = default_region
-        self.api_conn_id = api_conn_id
-        self.omnichat_conn_id = omnichat_conn_id
         self.patience = seconds_of("patience", patience)
-        self.refuse_non_texts()
 
     @cached_property
     def _stop(self) -> StopSignal:

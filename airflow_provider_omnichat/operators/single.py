@@ -7,9 +7,10 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
 from airflow_provider_omnichat.api.errors import (
+    IdsIgnoredError,
     InvalidInviteError,
     InviteNotSentError,
     InviteUnknownError,
@@ -27,6 +28,7 @@ from airflow_provider_omnichat.tasks.earlier_tries import EarlierTriesMixin
 from airflow_provider_omnichat.tasks.fields import Field, Kind, table, templated
 from airflow_provider_omnichat.tasks.ledger import campaign_name, invite_ledger
 from airflow_provider_omnichat.tasks.live_progress import progress_of
+from airflow_provider_omnichat.tasks.route_arguments import ROUTE_FIELDS, refuse_wrong_route, route_of
 from airflow_provider_omnichat.tasks.short_errors import short_errors
 
 if TYPE_CHECKING:
@@ -58,6 +60,9 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
     :param link_placeholder: the piece of *message* that the server replaces with the invite's link. (templated)
     :param application_key: the OMNI application; that of the connection if None. (templated)
     :param integration_type: the channel that the invite leads to; that of the connection if None. (templated)
+    :param link: your own link in place of the vendor's, through the SMS API (``docs/how-to/own-link.md``). (templated)
+    :param sender: what the phone shows as sender, with *link*; that of the connection if None. (templated)
+    :param shorten_links: whether the vendor shortens *link* and counts clicks.
     :param omnichat_conn_id: the ``omnichat`` connection. (templated)
     :param default_region: the country of numbers without a country code, as two letters: ``CH``. (templated)
     :param on_unknown: what to do when an earlier try may have sent the invite: ``"hold"`` fails without sending,
@@ -80,9 +85,7 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
     argument_fields: ClassVar = table(
         Field("to", Kind.VALUE, shown=mask_number),  # a whole number is one, too
         Field("message", Kind.TEXT, shown=describe_text, shown_marks=("{{", "{%")),
-        Field("link_placeholder", Kind.TEXT),
-        "application_key",
-        "integration_type",
+        *ROUTE_FIELDS.values(),
         "omnichat_conn_id",
         "default_region",
         Field("resend_key", may_be_empty=True),
@@ -107,6 +110,9 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
         link_placeholder: str = "<link>",
         application_key: str | None = None,
         integration_type: str | None = None,
+        link: str | None = None,
+        sender: str | None = None,
+        shorten_links: bool = False,
         omnichat_conn_id: str = OmnichatHook.default_conn_name,
         default_region: str | None = None,
         on_unknown: Literal["hold", "resend", "lookup"] = "hold",
@@ -119,28 +125,33 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        one_of("on_unknown", on_unknown, ("hold", "resend", "lookup"))
         self.to = to
         self.message = message
         self.link_placeholder = link_placeholder
         self.application_key = application_key
         self.integration_type = integration_type
+        self.link = link
+        self.sender = sender
+        self.shorten_links = shorten_links
         self.omnichat_conn_id = omnichat_conn_id
         self.default_region = default_region
-        self.on_unknown = on_unknown
         self.resend_key = resend_key
         self.campaign = campaign
         self.ledger_conn_id = ledger_conn_id
         self.ledger_table = ledger_table
+        self.refuse_non_texts()
+        refuse_wrong_route(link, sender, shorten_links)
+        one_of("on_unknown", on_unknown, ("hold", "resend", "lookup"))
+        self.on_unknown = on_unknown
         self.retry_budget = seconds_of("retry_budget", retry_budget)
         self.mask_to = mask_to
-        self.refuse_non_texts()
 
     @short_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the invite; see the class."""
         from airflow_provider_omnichat.campaign.engine.progress import snapshot_of_one
         from airflow_provider_omnichat.campaign.engine.single import SHOWN_AS, send_at_most_once
+        from airflow_provider_omnichat.campaign.ledger.retake import Retake
 
         self.refuse_missing_arguments()
         campaign = campaign_name(context, self.campaign, self.resend_key, self.ledger_conn_id)
@@ -159,33 +170,35 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
             hook.stop()
         try:
             self.sandbox_url = hook.account.base_url if hook.account.is_on_this_machine else None
-            invite = hook.check_invite(
-                self.private("to"),
-                self.private("message"),
-                self.link_placeholder,
-                self.application_key,
-                self.integration_type,
-                self.default_region,
-            )
+            to, message = self.private("to"), self.private("message")
+            invite = hook.check_invite(to, message, self.default_region, **route_of(self))
+            seconds = hook.account.repeat_seconds if self.private("link") else None
+            retake = Retake(self.on_unknown == "resend", seconds)
+            looks_up = self.on_unknown == "lookup" or seconds is not None
             with closing(invite_ledger(context, campaign, self.ledger_conn_id, self.ledger_table, self.log)) as ledger:
                 sent = send_at_most_once(
                     invite,
                     send=hook.get_conn().send_invite,
                     ledger=ledger,
                     campaign=campaign,
-                    resend_unknown=self.on_unknown == "resend",
-                    look_up=partial(self._look_up, hook) if self.on_unknown == "lookup" else None,
+                    retake=retake,
+                    look_up=partial(self._look_up, hook) if looks_up else None,
                 )
         except InvalidInviteError as error:
             show(Outcome.INVALID, error.reason)
             raise AirflowFailException(sentences("Nothing was sent", str(error))) from None
+        except IdsIgnoredError as error:  # another try would send it again
+            raise AirflowFailException(str(error)) from None
         except InviteNotSentError as error:
             show(error.outcome, error.reason)
             raise
         except SendError as error:
             show(error.outcome, error.reason, error.answer)
             self._push(context, error.answer)
-            advice = _UNKNOWN_ADVICE if isinstance(error, InviteUnknownError) else None
+            is_unknown = isinstance(error, InviteUnknownError)
+            if is_unknown and seconds is not None:
+                raise AirflowException(paragraphs(str(error), _REPEATED_ADVICE)) from None
+            advice = _UNKNOWN_ADVICE if is_unknown else None
             raise AirflowFailException(paragraphs(str(error), advice)) from None
         finally:
             hook.close()
@@ -212,7 +225,7 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
             return look_up_once(hook.get_async_conn(1), invite.to, doubt, self.retry_budget)
         except SmsLogsError as error:
             self.log.warning("%s. The invite stays in doubt", str(error).rstrip("."))
-            return None
+            raise
 
     def _push(self, context: Context, answer: InviteAnswer | None) -> None:
         if answer is None or not self.do_xcom_push:
@@ -234,6 +247,9 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
         )
 
 
+_REPEATED_ADVICE = (
+    "Another try sends it again under the same id for as long as the vendor would recognise a repeat, and looks it up"
+)
 _UNKNOWN_ADVICE = (
     "It is not sent again by itself. See in the vendor's portal whether the SMS went out; then mark the task as"
     ' success, or, to risk a second SMS, set on_unknown="resend" and clear it; on Airflow 3.4+, keep its task state.'

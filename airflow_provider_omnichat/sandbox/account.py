@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 
 from aiohttp import web
 
@@ -18,7 +19,7 @@ from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan
 from airflow_provider_omnichat.sandbox.limits import FloodFilter, TokenBucket, Window
 from airflow_provider_omnichat.sandbox.outbox import Outbox, Receipt
 from airflow_provider_omnichat.sandbox.settings import Settings, new_application_key
-from airflow_provider_omnichat.sandbox.statuses import DeliveryPlan
+from airflow_provider_omnichat.sandbox.statuses import DUPLICATE, PENDING, DeliveryPlan, Status
 
 
 class Account:
@@ -30,6 +31,7 @@ class Account:
         self.outbox = Outbox(settings.keep)
         self.bucket = TokenBucket(settings.rate_limit) if settings.rate_limit is not None else None
         self.flood_filter = FloodFilter() if settings.flood_filter else None
+        self._kept_ids: dict[str, float] = {}
         self.delivery = DeliveryPlan(settings.delivery_after, settings.delivery, settings.logs_lag, plan.seed)
         self.logs_window = Window(settings.logs_limit, seconds=60.0)
         self.listeners: list[Callable[[Receipt], None]] = []
@@ -93,6 +95,26 @@ class Account:
         shortest, longest = self.settings.latency
         return self._waits.uniform(shortest, longest) if longest > 0 else 0.0
 
+    def is_repeat(self, message_id: str | None) -> bool:
+        """Return whether an accepted message has this id, and the grace period lasts; if not, one has it from now."""
+        if message_id is None or self.settings.repeated_ids == "ignored":
+            return False
+        now = time.monotonic()
+        if now - self._kept_ids.get(message_id, -inf) < self.settings.id_grace:
+            return True
+        self._kept_ids[message_id] = now
+        return False
+
+    def standing(self, receipt: Receipt, now: float) -> tuple[Status, float | None] | None:
+        """Return the status that the logs have, and when it became final; None if they do not have the message."""
+        if not receipt.suppressed:
+            return self.delivery.at(receipt.sequence, receipt.time, now) if receipt.accepted else None
+        if now < receipt.time + self.delivery.lag:
+            return None
+        # One that was answered as pending is rejected only when it is processed.
+        done = receipt.time + (0.0 if receipt.status is DUPLICATE else self.delivery.after[0])
+        return (DUPLICATE, done) if now >= done else (PENDING, None)
+
     def record(self, receipt: Receipt) -> None:
         """Keep what reached the sandbox, before the client hears of it."""
         self.outbox.add(receipt)
@@ -124,6 +146,7 @@ class Account:
         self.outbox.clear()
         if self.flood_filter is not None:
             self.flood_filter.clear()
+        self._kept_ids.clear()
 
 
 ACCOUNT = web.AppKey("ACCOUNT", Account)

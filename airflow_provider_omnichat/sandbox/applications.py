@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_omnichat.sandbox.account import ACCOUNT
-from airflow_provider_omnichat.sandbox.replies import Problems, as_json, json_object, old_error, whole_number
+from airflow_provider_omnichat.sandbox.body import Rule, object_in, read
+from airflow_provider_omnichat.sandbox.replies import Problems, as_json, error, whole_number
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 MOST_USERS = 1000
 
+_APPLICATION = {"name": Rule(str, True, may_be_empty=False), "webhookUrl": Rule(str)}
 _USERS = (
     {"key": "8F1A4D2C90B7", "integrationType": "FACEBOOK", "firstName": "Ada", "lastName": "Byron"},
     {"key": "5B03E6C1D84F", "integrationType": "TELEGRAM", "firstName": "Grace", "username": "grace_h"},
@@ -24,14 +26,14 @@ async def list_users(request: web.Request) -> web.StreamResponse:
     """Answer with the users of an application; the call a connection test makes."""
     account = request.app[ACCOUNT]
     if not account.admits(request.headers.get("Authorization")):
-        return old_error(401)
+        return error(request, 401)
     if not account.has_application(request.match_info["key"]):
-        return old_error(404)
+        return error(request, 404)
     problems: Problems = {}
     limit = whole_number(request.query, "limit", problems, default=MOST_USERS, least=1, most=MOST_USERS)
     offset = whole_number(request.query, "offset", problems)
     if problems:
-        return old_error(400, validation=problems)
+        return error(request, 400, validation=problems)
     return as_json(_USERS[offset : offset + limit])
 
 
@@ -39,19 +41,11 @@ async def create_application(request: web.Request) -> web.StreamResponse:
     """Create an application whose key works from then on."""
     account = request.app[ACCOUNT]
     if not account.admits(request.headers.get("Authorization")):
-        return old_error(401)
-    body = await json_object(request)
-    if body is None:
-        return old_error(400)
-    name, webhook = body.get("name"), body.get("webhookUrl")
-    problems: Problems = {}
-    if not isinstance(name, str) or not name:
-        problems["name"] = ["may not be empty"]
-    if webhook is not None and not isinstance(webhook, str):
-        problems["webhookUrl"] = ["must be a string"]
-    if problems:
-        return old_error(400, validation=problems)
-    return as_json({"key": account.add_application(str(name)), "name": name})
+        return error(request, 401)
+    body, problems = read(await request.read(), _APPLICATION)
+    if problems != {}:
+        return error(request, 400, validation=problems)
+    return as_json({"key": account.add_application(body["name"]), "name": body["name"]})
 
 
 async def oauth2_token(request: web.Request) -> web.StreamResponse:
@@ -59,18 +53,18 @@ async def oauth2_token(request: web.Request) -> web.StreamResponse:
     account = request.app[ACCOUNT]
     form = await request.post()
     if form.get("grant_type") != "client_credentials":
-        return old_error(400, validation={"grant_type": ["must be client_credentials"]})
+        return error(request, 400, validation={"grant_type": ["must be client_credentials"]})
     token = account.issue_token("bearer", form.get("client_id"), form.get("client_secret"))
     if token is None:
-        return old_error(401)
+        return error(request, 401)
     lifetime = account.settings.token_lifetime
     return as_json({"access_token": token, "expires_in": int(lifetime), "token_type": "Bearer"})
 
 
 async def session(request: web.Request) -> web.StreamResponse:
     """Exchange user and password for a session token."""
-    body = await json_object(request)
+    body = object_in(await request.read())
     if body is None:
-        return old_error(400)
+        return error(request, 400)
     token = request.app[ACCOUNT].issue_token("ibsso", body.get("username"), body.get("password"))
-    return old_error(401) if token is None else as_json({"token": token})
+    return error(request, 401) if token is None else as_json({"token": token})

@@ -9,10 +9,11 @@ from typing import Any
 from aiohttp import web
 
 from airflow_provider_omnichat.sandbox.account import ACCOUNT
+from airflow_provider_omnichat.sandbox.body import object_in
 from airflow_provider_omnichat.sandbox.fault_plan import FaultError, FaultPlan
 from airflow_provider_omnichat.sandbox.faults import FAULTS
 from airflow_provider_omnichat.sandbox.page import outbox_page
-from airflow_provider_omnichat.sandbox.replies import as_json, json_object
+from airflow_provider_omnichat.sandbox.replies import as_json
 from airflow_provider_omnichat.sandbox.settings import is_loopback
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -75,7 +76,7 @@ async def write_faults(request: web.Request) -> web.StreamResponse:
     """Set ``faults`` (replaced), ``script`` (appended) and ``seed`` (started again), as far as they are given."""
     plan = request.app[ACCOUNT].plan
     try:
-        _apply(plan, await json_object(request))
+        _apply(plan, object_in(await request.read()))
     except FaultError as error:
         return as_json({"error": str(error)}, 400)
     return as_json(plan.as_json())

@@ -36,24 +36,26 @@ class Fault:
     status: Callable[[str], Status] | None = None
 
 
-def answering(make: Callable[[bytes, str], web.Response]) -> Play:
-    """Return a play that answers at once with what *make* builds of the healthy body and the argument."""
+def answering(make: Callable[[web.Request, bytes, str], web.Response]) -> Play:
+    """Return a play that answers at once with what *make* builds of the request, the healthy body and the argument."""
 
     async def play(request: web.Request, body: bytes, arg: str) -> web.StreamResponse:
-        return make(body, arg)
+        return make(request, body, arg)
 
     return play
 
 
-plain = answering(lambda body, arg: replies.ok(body))
+plain = answering(lambda request, body, arg: replies.ok(body))
 
 
 def _error(status: int) -> Play:
-    return answering(lambda body, arg: replies.old_error(status))
+    return answering(lambda request, body, arg: replies.error(request, status))
 
 
 def _retry_after(status: int, header: Callable[[float], str] = "{:g}".format) -> Play:
-    return answering(lambda body, arg: replies.old_error(status, headers={"Retry-After": header(float(arg))}))
+    return answering(
+        lambda request, body, arg: replies.error(request, status, None, {"Retry-After": header(float(arg))})
+    )
 
 
 def _seconds_ahead(seconds: float) -> str:
@@ -124,8 +126,9 @@ _DATE = "429 with Retry-After as an HTTP date, ARG seconds ahead"
 _REFUSED = "200 that refuses the invite with status id ARG"
 _NEW_STATUS = "200 with a status group and fields that are not documented"
 _GARBAGE = b'{"to": \xff\xfe, "messageCount": ]'
-_BAD_GATEWAY = answering(lambda body, arg: replies.html(502, "502 Bad Gateway"))
-_WELCOME = answering(lambda body, arg: replies.html(200, "Welcome"))
+_BAD_GATEWAY = answering(lambda *_: replies.html(502, "502 Bad Gateway"))
+_WELCOME = answering(lambda *_: replies.html(200, "Welcome"))
+_NEWER = answering(lambda request, *_: replies.error(request, 400, {"message": ["is not acceptable"]}, newer=True))
 _TABLE = (
     Fault("latency", "answers late, by ARG seconds", True, 200, _late, "seconds", "1"),
     Fault("429", "429 without Retry-After", False, 429, _error(429)),
@@ -146,11 +149,11 @@ _TABLE = (
     Fault("garbage-200", "200 with a body that is not JSON", True, 200, answering(lambda *_: replies.ok(_GARBAGE))),
     Fault("rejected", _REFUSED, False, 200, plain, "status id", "52", lambda arg: REFUSALS[int(arg)]),
     Fault("unknown-status", _NEW_STATUS, True, 200, plain, status=lambda arg: UNKNOWN),
-    Fault("400", "400, old error body", False, 400, _error(400)),
-    Fault("401", "401, old error body", False, 401, _error(401)),
-    Fault("403", "403, old error body", False, 403, _error(403)),
-    Fault("404", "404, old error body", False, 404, _error(404)),
-    Fault("new-error", "400, new error body", False, 400, answering(lambda *_: replies.new_error(400))),
+    Fault("400", "400", False, 400, _error(400)),
+    Fault("401", "401", False, 401, _error(401)),
+    Fault("403", "403", False, 403, _error(403)),
+    Fault("404", "404", False, 404, _error(404)),
+    Fault("new-error", "400 in the newer error body, also for an invite", False, 400, _NEWER),
     Fault("redirect", "307 to ARG, or to this server itself", False, 307, _redirect, "host:port"),
 )
 

@@ -1,10 +1,13 @@
-"""An invite as a client sends it, the text that its recipient would get, and how many SMS segments that takes."""
+"""What a request asks to send, the text that each recipient would get, and how many SMS segments that takes."""
 
 from __future__ import annotations
 
-import json
 import secrets
-from dataclasses import dataclass
+from typing import NamedTuple
+
+from airflow_provider_omnichat.sandbox.body import Rule, read
+from airflow_provider_omnichat.sandbox.outbox import Receipt
+from airflow_provider_omnichat.sandbox.replies import Problems
 
 _LINKS = {"FACEBOOK": "https://m.me/sandbox?ref={}", "TELEGRAM": "https://t.me/sandbox?start={}"}
 _OTHER_LINK = "https://example.com/invite?ref={}"
@@ -19,60 +22,44 @@ _MOST_SEGMENTS = 25
 _MOST_BYTES = 4000
 
 
-@dataclass(frozen=True, slots=True)
-class Invite:
-    """The body of an invite request; what could not be read is empty, and named in ``problems``."""
+class Body(NamedTuple):
+    """The body of a request: one invite or more; *problems* are None if it is not a JSON object."""
 
-    to: str
-    message: str
-    link_placeholder: str | None
-    problems: dict[str, list[str]]
-    readable: bool = True
+    invites: list[Receipt]
+    problems: Problems | None
 
 
-_UNREADABLE = Invite("", "", None, {}, readable=False)
+_FIELDS = {"to": Rule(str, True), "message": Rule(str, True, may_be_empty=False), "linkPlaceholder": Rule(str)}
 
 
-def read_invite(raw: bytes) -> Invite:
+def read_invite(raw: bytes, application_key: str, integration_type: str) -> Body:
     """Read the body of an invite request without ever failing."""
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        return _UNREADABLE
-    if not isinstance(body, dict):
-        return _UNREADABLE
-    problems: dict[str, list[str]] = {}
-    to = _text(body, "to", problems)
-    message = _text(body, "message", problems)
-    placeholder = _text(body, "linkPlaceholder", problems) if body.get("linkPlaceholder") is not None else None
-    if message == "" and "message" not in problems:
-        problems["message"] = ["may not be empty"]
-    return Invite(to, message, placeholder, problems)
+    body, problems = read(raw, _FIELDS)
+    to, message, placeholder = (body.get(name) for name in _FIELDS)
+    asked = Receipt(
+        to=to or "",
+        message=message or "",
+        text=_put_link_in(message or "", placeholder, integration_type),
+        link_placeholder=placeholder,
+        application_key=application_key,
+        integration_type=integration_type,
+    )
+    return Body([asked], problems)
 
 
-def _text(body: dict[str, object], name: str, problems: dict[str, list[str]]) -> str:
-    value = body.get(name)
-    if value is None:
-        problems[name] = ["may not be null"]
-        return ""
-    if not isinstance(value, str):
-        problems[name] = ["must be a string"]
-        return ""
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:  # half of a surrogate pair: JSON can carry it, an SMS cannot
-            problems[name] = ["is not valid Unicode text"]
-            return ""
-    return value
+def answer_invite(receipts: list[Receipt]) -> dict[str, object]:
+    """Return the answer to a request of one invite."""
+    (sent,) = receipts
+    status = sent.status and sent.status.as_wire()
+    return {"to": sent.to, "messageCount": sent.segments, "messageId": sent.message_id, "status": status}
 
 
-def put_link_in(invite: Invite, integration_type: str) -> str:
+def _put_link_in(message: str, placeholder: str | None, integration_type: str) -> str:
     """Return the text with a new invite link in place of the placeholder."""
-    if not invite.link_placeholder or invite.link_placeholder not in invite.message:
-        return invite.message
+    if not placeholder or placeholder not in message:
+        return message
     link = _LINKS.get(integration_type, _OTHER_LINK).format(secrets.token_hex(4))
-    return invite.message.replace(invite.link_placeholder, link)
+    return message.replace(placeholder, link)
 
 
 def count_segments(text: str) -> int:

@@ -1,4 +1,4 @@
-"""The SMS logs: what became of the accepted invites, by message id, number and time of sending."""
+"""The SMS logs: what became of the invites that were taken, by message id, number and time of sending."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_omnichat.sandbox.account import ACCOUNT
 from airflow_provider_omnichat.sandbox.outbox import Receipt
-from airflow_provider_omnichat.sandbox.replies import Problems, as_json, old_error, whole_number
+from airflow_provider_omnichat.sandbox.replies import Problems, as_json, error, whole_number
 from airflow_provider_omnichat.sandbox.statuses import Status
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 MOST_ROWS = 1000
+DEFAULT_ROWS = 50
 LONGEST_FILTER = 2048
 REACH_SECONDS = 48 * 3600.0
 PRICE_PER_MESSAGE = 0.0405
@@ -34,13 +35,13 @@ async def read_logs(request: web.Request) -> web.StreamResponse:
     account = request.app[ACCOUNT]
     settings, query = account.settings, request.query
     if not account.admits(request.headers.get("Authorization")):
-        return old_error(401)
+        return error(request, 401)
     if not settings.logs_scope:
-        return old_error(403)
+        return error(request, 403)
     if not account.logs_window.takes():
-        return old_error(429, headers={"Retry-After": "1"} if settings.rate_limit_retry_after else None)
+        return error(request, 429, headers={"Retry-After": "1"} if settings.rate_limit_retry_after else None)
     problems: Problems = {}
-    limit = whole_number(query, "limit", problems, default=MOST_ROWS, least=1, most=MOST_ROWS)
+    limit = whole_number(query, "limit", problems, default=DEFAULT_ROWS, least=1, most=MOST_ROWS)
     offset = whole_number(query, "cursor", problems)
     now = time.time()
     since = max(_moment(query.get("sentSince"), "sentSince", problems, 0.0), now - REACH_SECONDS)
@@ -49,12 +50,12 @@ async def read_logs(request: web.Request) -> web.StreamResponse:
     if ids is not None and len(ids) > LONGEST_FILTER:
         problems["messageId"] = [f"must be at most {LONGEST_FILTER} characters"]
     if problems:
-        return old_error(400, validation=problems)
+        return error(request, 400, validation=problems)
     wanted = query.get("destination")
     rows = []
     for receipt in account.outbox.latest() if ids is None else account.outbox.find(dict.fromkeys(ids.split(","))):
-        if receipt.accepted and since <= receipt.time <= until and wanted in {None, receipt.to}:
-            standing = account.delivery.at(receipt.sequence, receipt.time, now)
+        if since <= receipt.time <= until and wanted in {None, receipt.to}:
+            standing = account.standing(receipt, now)
             if standing is not None:
                 rows.append(_row(receipt, *standing))
     answer: dict[str, object] = {"results": rows[offset : offset + limit]}
@@ -66,7 +67,7 @@ async def read_logs(request: web.Request) -> web.StreamResponse:
 
 def _row(receipt: Receipt, status: Status, done: float | None) -> dict[str, object]:
     return {
-        "sender": "SANDBOX",
+        "sender": receipt.sender or "SANDBOX",
         "destination": receipt.to,
         "bulkId": None,
         "messageId": receipt.message_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice, takewhile
@@ -13,33 +13,38 @@ from airflow_provider_omnichat.sandbox.statuses import Status
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """One invite request as it reached the sandbox, and what became of it.
+    """One invite as it reached the sandbox, and what became of it.
 
-    :param sequence: 1 for the first invite request since the start or the last clear
+    :param sequence: 1 for the first invite since the start or the last clear
     :param time: seconds since the epoch
     :param to: the number as sent; empty if the body could not be read
     :param text: the message with the invite link put in, as the recipient would read it
-    :param message_id: the vendor's id; None if it was not accepted
-    :param status: the status the vendor holds, even if the client does not learn it; None after an error
+    :param message_id: the client's own, or the vendor's; None if it was refused before it had one
+    :param sender: of the SMS API, like the options, which has no application key and no integration type
+    :param status: the status in the answer, even if the client does not get it; None after an error
     :param fault: the fault it met, or ``rate-limit``
     :param http_status: what was answered; None for no answer
     :param accepted: whether an SMS would have gone out
+    :param suppressed: whether it was a repeat of an accepted message id, and nothing went out for that reason
     """
 
-    sequence: int
-    time: float
-    to: str
-    message: str
-    text: str
-    segments: int
-    link_placeholder: str | None
-    application_key: str
-    integration_type: str
-    message_id: str | None
-    status: Status | None
-    fault: str | None
-    http_status: int | None
-    accepted: bool
+    sequence: int = 0
+    time: float = 0.0
+    to: str = ""
+    message: str = ""
+    text: str = ""
+    segments: int = 0
+    link_placeholder: str | None = None
+    application_key: str = ""
+    integration_type: str = ""
+    message_id: str | None = None
+    status: Status | None = None
+    fault: str | None = None
+    http_status: int | None = None
+    accepted: bool = False
+    suppressed: bool = False
+    sender: str | None = None
+    options: Mapping[str, object] | None = None
 
     def as_json(self) -> dict[str, object]:
         """Return plain JSON values, with the whole number."""
@@ -57,6 +62,7 @@ class Totals:
     :param numbers_sent_twice: numbers accepted more than once, whatever the messages
     :param same_message_twice: those of them that got the same message more than once, with the same placeholder
     :param several_messages: those of them that got different messages, as of several campaigns
+    :param suppressed: repeats of an accepted message id that reached nobody
     :param by_http_status: ``none`` stands for no answer
     """
 
@@ -65,6 +71,7 @@ class Totals:
     numbers_sent_twice: int = 0
     same_message_twice: int = 0
     several_messages: int = 0
+    suppressed: int = 0
     by_status: dict[str, int] = field(default_factory=Counter)
     by_http_status: dict[str, int] = field(default_factory=Counter)
     by_fault: dict[str, int] = field(default_factory=Counter)
@@ -80,7 +87,7 @@ class Outbox:
     def clear(self) -> None:
         """Forget every receipt and start the totals again."""
         self._receipts.clear()
-        self._by_id: dict[str, Receipt] = {}
+        self._by_id: dict[str, tuple[Receipt, ...]] = {}
         self._newest_by_id: Receipt | None = None
         self.requests_seen = 0
         self._totals = Totals()
@@ -103,6 +110,7 @@ class Outbox:
             totals.by_status[receipt.status.name] += 1
         if receipt.fault is not None:
             totals.by_fault[receipt.fault] += 1
+        totals.suppressed += receipt.suppressed
         if receipt.accepted:
             totals.accepted += 1
             self._count_messages(receipt)
@@ -122,12 +130,14 @@ class Outbox:
         return islice(reversed(self._receipts), limit)
 
     def find(self, message_ids: Iterable[str]) -> list[Receipt]:
-        """Return the accepted invites with these message ids, also those that are no longer kept."""
+        """Return the invites with these message ids, the newest of each first, also those that are no longer kept."""
         # The index is brought up to date when it is asked, so that sending pays nothing for it.
         newer = list(takewhile(lambda receipt: receipt is not self._newest_by_id, self.latest()))
-        self._by_id.update({receipt.message_id: receipt for receipt in newer if receipt.message_id is not None})
+        for receipt in reversed(newer):
+            if receipt.message_id is not None:
+                self._by_id[receipt.message_id] = (receipt, *self._by_id.get(receipt.message_id, ()))
         self._newest_by_id = newer[0] if newer else self._newest_by_id
-        return [self._by_id[each] for each in message_ids if each in self._by_id]
+        return [receipt for each in message_ids for receipt in self._by_id.get(each, ())]
 
     def oldest_first(self) -> list[Receipt]:
         """Return a copy of what is kept, in the order of arrival."""

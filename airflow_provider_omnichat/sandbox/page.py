@@ -20,7 +20,7 @@ from aiohttp import web
 
 from airflow_provider_omnichat.sandbox.account import Account
 from airflow_provider_omnichat.sandbox.outbox import Receipt, Totals, mask
-from airflow_provider_omnichat.sandbox.statuses import PENDING, REFUSALS
+from airflow_provider_omnichat.sandbox.statuses import REFUSALS
 
 MOST_ROWS = 100
 
@@ -112,6 +112,8 @@ def _faults(account: Account) -> str:
         named.append(("rate limit", f"{settings.rate_limit:g}/s"))
     if settings.flood_filter:
         named.append(("flood filter", "on"))
+    if settings.repeated_ids != "ignored":
+        named.append(("repeated ids", f"{settings.repeated_ids}, {account.outbox.totals().suppressed} suppressed"))
     named += [("next", spec) for spec in account.plan.upcoming(5)]
     if not named:
         return '<p class="faults soft">No faults are set: every valid invite is accepted.</p>'
@@ -123,7 +125,7 @@ def _faults(account: Account) -> str:
 def _row(account: Account, receipt: Receipt) -> str:
     at = datetime.fromtimestamp(receipt.time, UTC)
     segments = f"{receipt.segments} SMS" if receipt.text else ""
-    details = " · ".join(filter(None, (segments, receipt.integration_type, receipt.message_id)))
+    details = " · ".join(filter(None, (segments, receipt.integration_type, receipt.sender, receipt.message_id)))
     return (
         f'<tr id="r{receipt.sequence}" class="{"taken" if receipt.accepted else "refused"}">'
         f'<td class="time"><time datetime="{at.isoformat()}">{at.astimezone():%H:%M:%S}</time></td>'
@@ -145,13 +147,15 @@ def _text(text: str) -> str:
 
 def _vendor(account: Account, receipt: Receipt) -> str:
     """Return the status that the vendor holds by now, as its logs have it."""
-    standing = account.delivery.at(receipt.sequence, receipt.time, time.time()) if receipt.accepted else None
+    standing = account.standing(receipt, time.time())
     status = standing[0] if standing else receipt.status
     if status is None:
         return '<span class="label plain">nothing</span>'
-    kind = "good" if status is PENDING or status.group_id == 3 else "bad" if status.id in REFUSALS else "none"
+    kind = "good" if status.group_id in {1, 3} else "bad" if status.id in REFUSALS else "none"
     label = f'<span class="label {kind}" title="{escape(status.description)}">{escape(status.name)}</span>'
-    return label + ('<span class="fault">not in the logs</span>' if receipt.accepted and not standing else "")
+    notes = ["repeat, suppressed"] if receipt.suppressed else []
+    notes += ["not in the logs"] if (receipt.accepted or receipt.suppressed) and not standing else []
+    return label + "".join(f'<span class="fault">{note}</span>' for note in notes)
 
 
 def _client(receipt: Receipt) -> str:

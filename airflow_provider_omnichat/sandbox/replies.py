@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from math import inf
-from typing import Any
 
 from aiohttp import web
 
@@ -14,7 +13,7 @@ Problems = dict[str, list[str]]
 
 JSON_TYPE = "application/json"
 
-_OLD_ERRORS = {
+_ERRORS = {
     400: ("BAD_REQUEST", "Bad request"),
     401: ("UNAUTHORIZED", "Invalid login details"),
     403: ("FORBIDDEN", "Access is denied: the credentials lack a scope, or this address is not allowed"),
@@ -37,40 +36,29 @@ def as_json(payload: object, status: int = 200) -> web.Response:
     return web.Response(body=json.dumps(payload).encode(), status=status, content_type=JSON_TYPE)
 
 
-async def json_object(request: web.Request) -> dict[str, Any] | None:
-    """Read the body of a request; None if it is not a JSON object."""
-    try:
-        body = json.loads(await request.read())
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None
-
-
-def old_error(
-    status: int, *, validation: Problems | None = None, headers: Mapping[str, str] | None = None
+def error(
+    request: web.Request,
+    status: int,
+    validation: Problems | None = None,
+    headers: Mapping[str, str] | None = None,
+    newer: bool = False,
 ) -> web.Response:
-    """Return the older error body, ``requestError.serviceException``."""
-    code, text = _OLD_ERRORS[status]
-    exception: dict[str, object] = {"messageId": code, "text": text}
-    if validation:
-        exception["validationErrors"] = dict(validation)
-    response = as_json({"requestError": {"serviceException": exception}}, status)
+    """Return an error, in the older body (``requestError``) unless the API that is called has the newer one."""
+    code, text = _ERRORS[status]
+    problems = validation or {}
+    payload: dict[str, object] = {
+        "errorCode": f"E{status}",
+        "description": text,
+        "action": "Check the request and correct what the violations name.",
+        "violations": [{"property": name, "violation": each} for name, texts in problems.items() for each in texts],
+        "resources": [{"name": "API reference", "url": "https://example.com/reference"}],
+    }
+    if not newer and not request.path.startswith("/sms/3/"):
+        details = {"validationErrors": dict(problems)} if problems else {}
+        payload = {"requestError": {"serviceException": {"messageId": code, "text": text, **details}}}
+    response = as_json(payload, status)
     response.headers.update(headers or {})
     return response
-
-
-def new_error(status: int) -> web.Response:
-    """Return the newer error body, with ``errorCode`` and ``violations``."""
-    return as_json(
-        {
-            "errorCode": f"E{status}",
-            "description": "Request cannot be processed.",
-            "action": "Check the request and correct what the violations name.",
-            "violations": [{"property": "message", "violation": "is not acceptable"}],
-            "resources": [{"name": "API reference", "url": "https://example.com/reference"}],
-        },
-        status,
-    )
 
 
 def html(status: int, title: str) -> web.Response:

@@ -32,6 +32,7 @@ async def serving(account: Account) -> AsyncIterator[int]:
     app.add_routes(
         [
             web.post(_APPLICATIONS + "/{key}/integrations/{type}/invite", send.send_invite),
+            web.post("/sms/3/messages", send.send_messages),
             web.get(_APPLICATIONS + "/{key}/users", applications.list_users),
             web.post(_APPLICATIONS, applications.create_application),
             web.post("/auth/1/oauth2/token", applications.oauth2_token),

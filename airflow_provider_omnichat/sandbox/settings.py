@@ -62,6 +62,7 @@ def _option(group: str, text: str, default: Any, *, flag: str = "", **how: Any) 
     return field(**made, metadata={"group": group, "flag": flag, "help": text, **how})
 
 
+REPEATED_IDS = ("ignored", "late", "at-once")
 BEHAVIOUR = "how it behaves"
 RECORDS = "what it keeps and says"
 _listening = partial(_option, "where it listens")
@@ -115,6 +116,13 @@ class Settings:
     )
     flood_filter: bool = _behaviour("refuse the 7th identical or 21st different text to a number within an hour", False)
 
+    repeated_ids: str = _behaviour(
+        "a repeat of an accepted message id is delivered again, rejected in the logs only, or rejected in the answer",
+        "ignored",
+        choices=REPEATED_IDS,
+    )
+    id_grace: float = _behaviour("until an accepted message id is free again", 900, type=_number, metavar="SECONDS")
+
     delivery: Mapping[str, float] = _delivery(
         f"how they end, the rest is delivered; NAME is one of {', '.join(ENDINGS)}",
         dict,
@@ -141,6 +149,8 @@ class Settings:
             )
         if isinstance(self.integration_types, str):
             raise TypeError("integration_types is a list of names, not one string")
+        if self.repeated_ids not in REPEATED_IDS:
+            raise ValueError(f"repeated_ids is one of {', '.join(REPEATED_IDS)}, not {self.repeated_ids!r}")
         check_shares(self.delivery)
 
 

@@ -40,6 +40,7 @@ class Status:
 
 
 PENDING = Status(1, 7, "PENDING_ENROUTE", "Message sent to next instance")
+PENDING_ACCEPTED = Status(1, 26, "PENDING_ACCEPTED", "Message sent to next instance")
 
 UNKNOWN = Status(
     99,
@@ -72,6 +73,7 @@ REFUSALS = {
         Status(5, 19, "REJECTED_ROUTE_NOT_AVAILABLE", "Route is not available for the account", _ASK),
         Status(5, 20, "REJECTED_FLOODING_FILTER", "Too many messages to this number", "Wait 60 minutes"),
         Status(5, 21, "REJECTED_SYSTEM_ERROR", "System error", "Submit the message again"),
+        Status(5, 23, "REJECTED_DUPLICATE_MESSAGE_ID", "Message id was used before", "Give each message its own id"),
         Status(5, 25, "REJECTED_MESSAGE_TOO_LONG", "Over 25 parts or 4000 bytes", "Shorten the message"),
         Status(5, 51, "MISSING_TO", "Destination is missing", "Set to"),
         Status(5, 52, "REJECTED_DESTINATION", "Invalid destination address", "Check the number"),
@@ -80,6 +82,7 @@ REFUSALS = {
     )
 }
 
+DUPLICATE = REFUSALS[23]
 TO_OPERATOR = Status(3, 2, "DELIVERED_TO_OPERATOR", "Message delivered to operator")
 DELIVERED = Status(3, 5, "DELIVERED_TO_HANDSET", "Message delivered to handset")
 

@@ -107,19 +107,19 @@ class InviteDeliverySensor(FieldsMixin, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
-        one_of("on_timeout", on_timeout, ("fail", "skip", "succeed"))
-        if (invites is None) == (campaign is None) or (campaign is None) != (ledger_conn_id is None):
-            raise ValueError("give invites, or campaign together with ledger_conn_id")
         self.invites = invites
         self.campaign = campaign
         self.ledger_conn_id = ledger_conn_id
         self.ledger_table = ledger_table
         self.omnichat_conn_id = omnichat_conn_id
+        self.refuse_non_texts()
+        one_of("on_timeout", on_timeout, ("fail", "skip", "succeed"))
+        if (invites is None) == (campaign is None) or (campaign is None) != (ledger_conn_id is None):
+            raise ValueError("give invites, or campaign together with ledger_conn_id")
         self.min_delivered_ratio = ratio_of("min_delivered_ratio", min_delivered_ratio)
         self.on_timeout = on_timeout
         given = conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
         self.deferrable = bool(given)
-        self.refuse_non_texts()
 
     @short_errors
     def execute(self, context: Context) -> dict[str, int]:

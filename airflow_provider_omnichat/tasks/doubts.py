@@ -11,11 +11,14 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.api.sms import SmsInvite
 from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import Entry, Settlement
+from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS, doubts_in_store, settle_in_store
 from airflow_provider_omnichat.campaign.model.field_values import value_in
+from airflow_provider_omnichat.campaign.model.message_ids import MessageIds, with_mark
 from airflow_provider_omnichat.campaign.model.rows import Row
 from airflow_provider_omnichat.campaign.phone.number import checked_region, normalise_number
 from airflow_provider_omnichat.campaign.rows.columns import Need, RowColumns
@@ -57,7 +60,9 @@ def doubts_in_table(context: Context, campaign: str, conn_id: str, table: str, *
         with closing(LedgerAdmin(database, table, has_ended)) as admin:
             return admin.settle(campaign, found)
 
-    entries = {row.recipient: _entry(row.claimed_at, max(row.updated, row.claimed_at)) for row in rows}
+    entries = {
+        row.recipient: _entry(row.claimed_at, max(row.updated, row.claimed_at), row.message_id or None) for row in rows
+    }
     return Doubts(campaign, len(rows), entries, settle)
 
 
@@ -93,12 +98,18 @@ def doubts_of_task(operator: Any, context: Context, task: str) -> Doubts:
         known = {in_doubt[number].recipient: settlement for number, settlement in found.items()}
         return settle_in_store(opened(), campaign, known)
 
-    entries = {number: _entry(doubt.at, doubt.end) for number, doubt in in_doubt.items()}
+    ids = MessageIds(CheckedStore(store).id_key(), campaign) if any(doubt.mark for doubt in doubts.values()) else None
+
+    def id_of(number: str, mark: str | None) -> str | None:
+        named = ids.named(SmsInvite(number, ""), recipient_key(campaign, number)) if ids else None
+        return with_mark(named.message_id, mark) if named else None
+
+    entries = {number: _entry(doubt.at, doubt.end, id_of(number, doubt.mark)) for number, doubt in in_doubt.items()}
     return Doubts(campaign, len(doubts), entries, settle)
 
 
-def _entry(begin: Any, end: Any) -> Entry:
-    return Entry(None, end, claimed_at=begin)
+def _entry(begin: Any, end: Any, message_id: str | None = None) -> Entry:
+    return Entry(None, end, claimed_at=begin, message_id=message_id)
 
 
 def _listed_numbers(operator: Any, campaign: str, recipients: Collection[str]) -> dict[str, str]:

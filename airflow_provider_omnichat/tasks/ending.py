@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException, Asset
 
+from airflow_provider_omnichat.api.errors import IdsIgnoredError
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import shown_address
 from airflow_provider_omnichat.api.reasons import ReasonCode
@@ -28,6 +29,7 @@ _OF_THE_TEXT = frozenset(
         ReasonCode.NOT_A_TEXT,
         ReasonCode.NO_FIELD_FOR_TEXT,
         ReasonCode.NO_LINK_PLACEHOLDER,
+        ReasonCode.NOT_A_LINK,
         ReasonCode.MESSAGE_TOO_LONG,
     }
 )
@@ -51,8 +53,9 @@ class Ending:
         """Raise what Airflow retries: the retry sends only what was certainly not sent."""
         report = self._report
         if report.was_stopped or report.failure is not None:
-            # What is wrong with a list is wrong in the next try, too.
-            kind = AirflowFailException if isinstance(report.failure, RowSourceError) else AirflowException
+            # What is wrong with a list, or with the account, is wrong in the next try, too.
+            is_final = isinstance(report.failure, RowSourceError | IdsIgnoredError)
+            kind = AirflowFailException if is_final else AirflowException
             raise kind(self.stopped())
         if self._tally.due[Outcome.NOT_SENT]:
             why = f"Sending was stopped: {report.stop_reason}" if report.stop_reason else None
@@ -124,13 +127,17 @@ class Ending:
             text = f"The vendor rejected {rejected} of {sent} invites, more than max_rejected_ratio {max_ratio:g}"
             raise AirflowFailException(self._ending((Outcome.REJECTED,), text))
 
-    def raise_if_in_doubt(self, max_ratio: float = 0.0) -> None:
+    def raise_if_in_doubt(self, max_ratio: float = 0.0, is_repeated: bool = False) -> None:
         """Raise when more than this ratio of what was sent, or may have been, is in doubt."""
         unknown = self._tally.counts[Outcome.UNKNOWN]
         if unknown and unknown / self._tried > max_ratio:
             limit = f" (more than max_unknown_ratio {max_ratio:g} of {self._tried})" if max_ratio else ""
-            text = f"{unknown} invites may have been sent, or not{limit}, and are not sent again by themselves"
-            raise AirflowFailException(self._ending((Outcome.UNKNOWN,), text, _ADVICE_ON_DOUBTS))
+            after = ", and are not sent again by themselves"
+            if is_repeated:
+                after = "; another try sends those again that the vendor would recognise as repeats"
+            text = f"{unknown} invites may have been sent, or not{limit}{after}"
+            kind = AirflowException if is_repeated else AirflowFailException
+            raise kind(self._ending((Outcome.UNKNOWN,), text, _ADVICE_ON_DOUBTS))
 
     @property
     def accepted_doubts(self) -> str | None:

@@ -200,7 +200,7 @@ class FieldsMixin(NotesNone):
             self.set_private(name, _text(name, self.private(name)))
 
     def refuse_non_texts(self) -> None:
-        """Refuse what is visibly not a text when the DAG file is parsed; called at the end of ``__init__``."""
+        """Refuse what is visibly not a text when the DAG file is parsed; called when all fields are set."""
         for name in self._texts():
             value = getattr(self, name, None)
             if isinstance(value, bool | float):

@@ -74,10 +74,6 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(invites=None, **kwargs)
-        if results_table and self.results_path:
-            raise ValueError("results go to results_table or to results_path, not to both; give one of them")
-        if results_conn_id and not results_table:
-            raise ValueError("results_conn_id needs results_table, the table that the results go to")
         self.sql = sql
         self.conn_id = conn_id
         self.parameters = parameters
@@ -85,6 +81,10 @@ class SqlToOmnichatInviteOperator(SendInviteBatchOperator):
         self.results_table = results_table
         self.results_conn_id = results_conn_id
         self.refuse_non_texts()
+        if results_table and self.results_path:
+            raise ValueError("results go to results_table or to results_path, not to both; give one of them")
+        if results_conn_id and not results_table:
+            raise ValueError("results_conn_id needs results_table, the table that the results go to")
 
     def row_source(self, context: Context) -> RowSource:
         """Return the rows of the query."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -150,7 +152,21 @@ def test_the_sql_ledger_mapped_tasks_a_single_invite_and_the_run_are_shown(campa
     run = campaign.server.ask("viewer", f"omnichat/run?dag_id=tab&run_id={campaign.run_id.replace('+', '%2B')}").text
     assert "to_files" in run
     assert "to_ledger" in run
-    assert "129 rows of 5 tasks" in run
+    assert "131 rows of 6 tasks" in run
+
+
+def test_what_was_sent_with_a_link_of_ones_own_is_shown_under_ids_of_ours(campaign: Campaign) -> None:
+    sent = {sms.message_id: sms for sms in campaign.sandbox.accepted if sms.sender == "ACME"}
+    links = sorted(str(sms.text).removeprefix("Come to https://t.me/acme_bot") for sms in sent.values())
+    assert links == ["", "?start=L-0", "?start=L-1"]
+    assert all(re.fullmatch(r"[a-p]{32}-[a-p]{8}", str(message_id)) for message_id in sent)
+    (of_single,) = campaign.airflow.xcoms("tab", campaign.run_id, "single", "messageId").values()
+    assert sent.pop(of_single).to == "41791112233"
+    listed = csv.DictReader(io.StringIO(campaign.page("viewer", "rows.csv", "linked").text))
+    assert {row["message_id"]: row["key"] for row in listed} == {
+        message_id: sms.text.rpartition("=")[2] for message_id, sms in sent.items()
+    }
+    assert all(str(message_id) in campaign.page("viewer", task_id="linked").text for message_id in sent)
 
 
 def test_a_task_that_sent_nothing_says_so_in_one_line_and_one_that_is_not_there_is_missing(campaign: Campaign) -> None:

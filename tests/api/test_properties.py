@@ -14,7 +14,7 @@ from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import describe_text, mask_number, scrub
-from airflow_provider_omnichat.api.wire import HttpResponse, error_of_http_status, read_invite_response
+from airflow_provider_omnichat.api.wire import HttpResponse, error_of_http_status
 from airflow_provider_omnichat.campaign.ledger.interface import Entry, LedgerError
 from tests.support.example_invite import INVITE, MESSAGE, NUMBER
 from tests.support.reasons import why
@@ -63,7 +63,7 @@ HEADERS = st.fixed_dictionaries(
 @example(429, {"retry-after": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"}, b"")
 def test_whatever_comes_is_an_answer_or_a_send_error(status, headers, body):
     try:
-        answer = read_invite_response(HttpResponse(status, headers, body), INVITE)
+        answer = INVITE.read(HttpResponse(status, headers, body))
     except SendError as raised:
         error = raised
     else:
@@ -175,7 +175,7 @@ def test_a_refusal_that_repeats_the_invite_is_scrubbed(group):
     status = {"groupId": group, "id": 1, "name": text, "groupName": text, "description": text, "action": text}
     body = json.dumps({**ACCEPTED, "status": status}).encode()
     with pytest.raises((InviteRejectedError, InviteUnknownError)) as raised:
-        read_invite_response(HttpResponse(200, {}, body), INVITE)
+        INVITE.read(HttpResponse(200, {}, body))
     shown = f"{raised.value} {raised.value!r} {raised.value.code} {raised.value.vendor_text}"
     assert NUMBER not in shown
     assert MESSAGE not in shown
@@ -200,7 +200,7 @@ def test_recipient_keys_tell_campaigns_and_numbers_apart():
 def test_an_answer_is_cleaned_of_the_invite_and_stays_an_answer():
     status = {**ACCEPTED["status"], "description": f"to +41 79 302 67 27: {MESSAGE}"}  # type: ignore[dict-item]
     given = {**ACCEPTED, "messageId": NUMBER, "destination": 41793026727, "rows": [{"text": MESSAGE}], "status": status}
-    answer = read_invite_response(HttpResponse(200, {}, json.dumps(given).encode()), INVITE, ("1",))
+    answer = INVITE.read(HttpResponse(200, {}, json.dumps(given).encode()), ("1",))
     assert answer.to_json() == {
         **given,
         "destination": "***",

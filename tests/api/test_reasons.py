@@ -8,7 +8,7 @@ import pytest
 import airflow_provider_omnichat
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError, SendError
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.api.wire import HttpResponse, read_invite_response
+from airflow_provider_omnichat.api.wire import HttpResponse
 from tests.support.example_invite import INVITE
 
 PACKAGE = Path(airflow_provider_omnichat.__file__).parent
@@ -62,7 +62,7 @@ def test_what_is_no_stored_reason_is_refused(data):
 
 def failure(status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> SendError:
     with pytest.raises(SendError) as raised:
-        read_invite_response(HttpResponse(status, headers or {}, body), INVITE)
+        INVITE.read(HttpResponse(status, headers or {}, body))
     return raised.value
 
 

@@ -12,7 +12,6 @@ import pytest
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.campaign.checks.invite import check_invite
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry
 from airflow_provider_omnichat.campaign.ledger.retake import doubted_again, still_in_doubt
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
@@ -23,6 +22,7 @@ from airflow_provider_omnichat.campaign.phone.time_zones import checked_zone
 from airflow_provider_omnichat.campaign.rows.files import rows_of_stream
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase
 from tests.support.reasons import why
+from tests.support.row_checks import invite
 
 
 @pytest.mark.parametrize(
@@ -54,17 +54,6 @@ def test_each_kind_of_number_has_its_code_and_none_of_its_digits_is_general(numb
     assert str(raised.value) == str(reason)
     assert "****" not in reason.general
     assert "302" not in reason.general.replace("+41793026727", "")
-
-
-def invite(**given: Any) -> Any:
-    good = {
-        "to": "+41793026727",
-        "message": "Hello <link>",
-        "link_placeholder": "<link>",
-        "application_key": "KEY",
-        "integration_type": "FACEBOOK",
-    }
-    return check_invite(**{**good, **given})
 
 
 @pytest.mark.parametrize(

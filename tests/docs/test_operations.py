@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
+from airflow_provider_omnichat.campaign.ledger.sql_table import ID_KEY
 from airflow_provider_omnichat.cli.__main__ import main
 from tests.support import sql_servers
 from tests.support.folders import ROOT
@@ -103,12 +105,19 @@ def test_the_runbooks_commands_list_the_doubts_and_settle_them(
 
 def test_a_campaign_that_ended_long_ago_is_deleted_whole_and_no_other(owner: Target) -> None:
     (delete,) = statements(owner, "DELETE")
+    id_key = id_key_of(owner)
     owner.run("UPDATE omnichat_invites SET claimed_at = '2020-01-01 00:00:00' WHERE recipient = ?", SENT)
     owner.run(delete)
-    assert set(outcomes(owner)) == {SENT, NOT_SENT}
+    assert set(outcomes(owner)) == {SENT, NOT_SENT, ID_KEY}
     owner.run("UPDATE omnichat_invites SET claimed_at = '2020-01-01 00:00:00'")
     owner.run(delete)
-    assert outcomes(owner) == {}
+    assert outcomes(owner).keys() == {ID_KEY}
+    assert id_key_of(owner) == id_key, "the next run would send under other ids"
+
+
+def id_key_of(owner: Target) -> bytes:
+    with closing(SqlLedger(owner.database(), CAMPAIGN, "dag/run/task/-1")) as ledger:
+        return ledger.id_key()
 
 
 def test_the_rights_are_enough_for_the_ledger_and_do_not_delete(owner: Target) -> None:

@@ -74,6 +74,28 @@ def test_python_snippet_runs_and_all_that_it_sends_is_taken(
     assert sandbox.totals.accepted or "Sandbox" in code or "send_window" in code
 
 
+def test_what_the_page_on_your_own_link_says_to_try_is_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "how-to" / "own-link.md").read_text()
+    (code,) = (each.values[0] for each in snippets("python") if "own-link" in str(each.id))
+    (extra,) = re.findall(r"replace `extra` by `(\{.*?\})`", page)
+    (script,) = re.findall(r"-d '(\{\"script\".*?)'$", page, re.MULTILINE)
+    (options,) = re.findall(r"^    omnichat-sandbox (--repeated-ids late) --delivery-after 1-2$", page, re.MULTILINE)
+    outboxes = []
+    for repeated_ids in (options.rpartition(" ")[2], "ignored"):
+        settings = Settings(repeated_ids=repeated_ids, delivery_after=(0.0, 0.0))
+        with Sandbox(seed=1, settings=settings) as sandbox:
+            given = {**json.loads(sandbox.airflow_connection), "extra": json.loads(extra)}
+            monkeypatch.setenv("AIRFLOW_CONN_OMNICHAT_DEFAULT", json.dumps(given))
+            sandbox.script(*json.loads(script)["script"])
+            names: dict[str, Any] = {}
+            exec(compile(code, "snippet", "exec"), names)
+            run = run_task(names["welcome"])
+            outboxes.append((run.succeeded, [(sms.accepted, sms.suppressed) for sms in sandbox.outbox]))
+            assert {sms.sender for sms in sandbox.outbox} == {"ACME"}
+            assert {sms.text.rpartition("=")[2] for sms in sandbox.outbox} == {"c-1"}
+    assert outboxes == [(True, [(True, False), (False, True)]), (False, [(True, False), (True, False)])]
+
+
 def warehouse(path: Path) -> str:
     """A database with the tables that the pages speak of; give the connection to it."""
     with closing(sqlite3.connect(path)) as database:
@@ -100,8 +122,9 @@ def test_connection_snippet_gives_an_account(export: str, monkeypatch: pytest.Mo
     )
     account = OmnichatHook().account
     assert account.base_url == "https://xxxxx.api.infobip.com"
-    assert account.application_key == "0F3C3F29829FAB88714BA205BEC6D28F"
-    assert account.integration_type == "FACEBOOK"
+    route = (account.application_key, account.integration_type, account.sender)
+    omni = ("0F3C3F29829FAB88714BA205BEC6D28F", "FACEBOOK", None)
+    assert route == ((None, None, "ACME") if "sender" in export else omni)
 
 
 def split(pair: str) -> tuple[str, str]:

@@ -227,6 +227,10 @@ def test_every_field_of_the_form_is_one_that_an_account_reads(hook_for, caplog):
         "integration_type": "F",
         "timeout": 30,
         "allow_http": False,
+        "sender": "ACME",
+        "idempotent_sending": True,
+        "idempotency_grace": 900,
+        "log_delay": 600,
     }
     assert set(good) == set(CONN_FIELDS)
     hook_for("https://gw.example.com", extra=good).get_conn()

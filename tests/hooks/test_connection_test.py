@@ -29,7 +29,6 @@ def test_it_asks_for_one_user_of_the_application(wire, hook_for):
     [
         ({"password": "wrong"}, "HTTP 401 UNAUTHORIZED Invalid login details: the connection's login, key or token is"),
         ({"extra": {"application_key": "OTHER"}}, "the application key is wrong, the integration is not set up"),
-        ({"extra": {"application_key": ""}}, "application_key: is empty, and the vendor's API has nothing else"),
         ({"extra": {"auth_type": "oauth2"}}, "No access token: HTTP 401"),
         ({"login": ""}, "login: is empty"),
     ],
@@ -128,3 +127,24 @@ def test_a_time_out(wire, hook_for):
     worked, words = hook_for(wire(b""), extra={"timeout": 1}).test_connection()
     assert not worked
     assert "no answer within 1 seconds" in words
+
+
+@pytest.mark.parametrize(
+    ("given", "worked", "said"),
+    [
+        (answer(200, {"results": []}), True, "the login is right. No invite was sent."),
+        (answer(200, {"results": 1}), False, "but not with a list of messages; is this the vendor's host?"),
+        (
+            answer(403, {"errorCode": "E403"}),
+            False,
+            "E403: the credentials are right, but lack the scope sms:logs:read",
+        ),
+        (answer(401, {"errorCode": "E401"}), False, "HTTP 401 E401: the connection's login, key or token is wrong"),
+    ],
+)
+def test_without_an_application_it_reads_one_message_of_the_logs(wire, hook_for, given, worked, said):
+    server = wire(given)
+    fine, words = hook_for(server, extra={"application_key": ""}).test_connection()
+    assert fine is worked
+    assert said in words
+    assert [(seen.method, seen.path) for seen in server.seen] == [("GET", "/sms/3/logs?limit=1")]

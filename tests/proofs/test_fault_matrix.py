@@ -17,12 +17,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.campaign.results.files import read_results
 from tests.support.airflow_versions import needs_store
-from tests.support.killed_campaigns import FAULTS, INVITES, KILLS, judge, write_list
+from tests.support.killed_campaigns import FAULTS, INVITES, KILLS, judge, rows_below, run_with_kills, write_list
 from tests.support.sql_servers import postgresql
 from tests.support.tries import Plan, Starter, starter
-from tests.support.vendor import Vendor, vendor
+from tests.support.vendor import vendor
 
 pytestmark = needs_store
 SEEDS = int(os.environ.get("OMNICHAT_PROOF_SEEDS", "18"))
@@ -49,10 +48,6 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
             fields = {"host": server["host"], "login": server["user"], "schema": server["dbname"]}
             made["postgresql"] = json.dumps({"conn_type": "postgres", **fields})
         yield made
-
-
-def number(index: int) -> str:
-    return f"4179{2_000_000 + index}"
 
 
 @pytest.mark.parametrize(
@@ -85,38 +80,9 @@ def test_at_most_once_and_nothing_lost(
         last, kills, tried = run_with_kills(tries, Plan(str(tmp_path / "task"), given, environment), sandbox, chance)
         seconds = time.monotonic() - begin
         receipts = sandbox.receipts()
-    rows = sorted(read_results(home_of(tmp_path / "results")), key=lambda row: row.position)
+    rows = rows_below(tmp_path / "results")
     told = judge(INVITES, receipts, rows, last)
     with capsys.disabled():
         print(f"\nseed {seed}, {ledger}: {kills} kills, {tried} tries, {seconds:.0f} s; {told}")
     record_property("told", told)
     assert kills == KILLS
-
-
-def run_with_kills(
-    tries: Starter, plan: Plan, sandbox: Vendor, chance: random.Random
-) -> tuple[dict[str, Any], int, int]:
-    """Run try after try as Airflow would, killing the first ones at random moments."""
-    kills = number_of_try = 0
-    while True:
-        number_of_try += 1
-        running = tries.start(Plan(plan.home, plan.given, plan.environment, number_of_try))
-        if kills < KILLS:
-            if chance.random() < 0.2:
-                time.sleep(chance.uniform(0, 0.4))  # while it reads what earlier tries left, or claims the first
-            else:
-                goal = sandbox.requests + chance.randrange(1, max(2, INVITES // 20))
-                while sandbox.requests < goal and running.runs():
-                    time.sleep(0.002)
-                time.sleep(chance.uniform(0, 0.05))
-            if running.kill():
-                kills += 1
-                continue
-        ended = dict(running.wait())
-        if ended["state"] != "up_for_retry" or number_of_try > 60:
-            return ended, kills, number_of_try
-
-
-def home_of(folder: Path) -> Path:
-    (home,) = {file.parent for file in folder.rglob("*-try-*")}
-    return home

@@ -39,3 +39,19 @@ def post() -> Post:
         return requests.post(url or sandbox.invite_url(), allow_redirects=False, **options)
 
     return send
+
+
+@pytest.fixture
+def post_sms(post: Post) -> Post:
+    def send(
+        sandbox: Sandbox, *, to: str = INVITE["to"], text: str = "Follow us at https://t.me/acme", **given: Any
+    ) -> requests.Response:
+        message_id, of_all = given.pop("message_id", None), given.pop("of_all", {})
+        message: dict[str, Any] = {name: given.pop(name) for name in ("sender", "options") if name in given}
+        destination = {"to": to} if message_id is None else {"to": to, "messageId": message_id}
+        message |= {"destinations": [destination], "content": {"text": text}}
+        if "data" not in given:
+            given.setdefault("json", {"messages": [message], **of_all})
+        return post(sandbox, url=f"{sandbox.url}/sms/3/messages", **given)
+
+    return send

@@ -167,6 +167,7 @@ def test_no_option_is_lost(capsys):
     assert named == {
         *("--host", "--port", "--allow-remote", "--user", "--password", "--api-key", "--client-id", "--client-secret"),
         *("--token-lifetime", "--application-key", "--integration-type", "--rate-limit", "--rate-limit-retry-after"),
-        *("--latency", "--flood-filter", "--fault", "--seed", "--delivery", "--delivery-after", "--logs-lag"),
+        *("--latency", "--flood-filter", "--repeated-ids", "--id-grace", "--fault", "--seed", "--delivery"),
+        *("--delivery-after", "--logs-lag"),
         *("--logs-limit", "--no-logs-scope", "--keep", "--outbox-file", "--ready-file", "--verbose", "--quiet"),
     }

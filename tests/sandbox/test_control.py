@@ -33,6 +33,7 @@ def test_outbox_is_newest_first_with_whole_numbers_and_totals(sandbox, post):
         "numbers_sent_twice": 1,
         "same_message_twice": 1,
         "several_messages": 0,
+        "suppressed": 0,
         "by_status": {"PENDING_ENROUTE": 2},
         "by_http_status": {"200": 2, "429": 1, "none": 1},
         "by_fault": {"429": 1, "drop-before": 1},

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from airflow_provider_omnichat.api.models import Invite
+from airflow_provider_omnichat.api.omni import OmniInvite
 
 NUMBER = "41793026727"
 MESSAGE = "Hello Vreni, if you'd like to hear more about Foo, follow us at <link>"
-INVITE = Invite(NUMBER, MESSAGE, "<link>", "KEY", "FACEBOOK")
+INVITE = OmniInvite(NUMBER, MESSAGE, "<link>", "KEY", "FACEBOOK")

@@ -10,7 +10,7 @@ import atheris
 
 with atheris.instrument_imports(include=["airflow_provider_omnichat"]):
     from airflow_provider_omnichat.api.errors import InvalidInviteError, SendError
-    from airflow_provider_omnichat.api.wire import HttpResponse, read_invite_response
+    from airflow_provider_omnichat.api.wire import HttpResponse
     from airflow_provider_omnichat.campaign.model.rows import RowSourceError
     from airflow_provider_omnichat.campaign.phone.number import normalise_number
     from airflow_provider_omnichat.campaign.rows.files import rows_of_stream
@@ -20,7 +20,7 @@ from tests.support.example_invite import INVITE
 def answer(data: bytes) -> None:
     status = (200, 200, 202, 400, 401, 429, 500, 503)[sum(data[:1]) % 8]
     with suppress(SendError):
-        read_invite_response(HttpResponse(status, {"retry-after": data[:9].decode("latin-1")}, data[1:]), INVITE)
+        INVITE.read(HttpResponse(status, {"retry-after": data[:9].decode("latin-1")}, data[1:]))
 
 
 def rows(data: bytes, name: str) -> None:

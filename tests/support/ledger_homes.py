@@ -13,7 +13,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger, FrequencyCap
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry, Ledger, Settlement
-from airflow_provider_omnichat.campaign.ledger.retake import claim
+from airflow_provider_omnichat.campaign.ledger.retake import Retake, claim
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.task_state import StateStoreLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
@@ -116,4 +116,4 @@ def leave_doubts(home: Home) -> None:
 
 def leave_open(home: Home, numbers: Sequence[str]) -> None:
     """Take doubts again and end before it can be said how, as a killed worker does."""
-    assert claim(home.ledger(), claims(numbers), resend_unknown=True).taken == {}
+    assert claim(home.ledger(), claims(numbers), Retake(resend=True)).taken == {}

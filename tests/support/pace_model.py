@@ -12,6 +12,7 @@ from typing import Any, cast
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.errors import InviteNotSentError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+from airflow_provider_omnichat.api.omni import OmniInvite
 from airflow_provider_omnichat.campaign.model.rows import Candidate
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
 from airflow_provider_omnichat.campaign.sending.sender import Sender
@@ -31,7 +32,7 @@ Answer = tuple[str, float | None]
 Server = Callable[[float], Answer]
 
 _ANSWER = InviteAnswer.from_json(ACCEPTED)
-_INVITE = Invite("41793026727", "m", "l", "k", "t")
+_INVITE = OmniInvite("41793026727", "m", "l", "k", "t")
 _CANDIDATE = Candidate(1, None, _INVITE, "r", "41793026727")
 
 

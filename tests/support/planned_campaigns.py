@@ -9,7 +9,8 @@ from typing import Any
 
 from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
-from airflow_provider_omnichat.campaign.checks.text import InviteDefaults, MessageTemplate
+from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults
+from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.model.rows import Columns, Row
 from airflow_provider_omnichat.campaign.rows.lists import ListedRows
@@ -57,7 +58,8 @@ class _RowsThenLast(ListedRows):
 
 
 def plan(**groups: Any) -> CampaignPlan:
-    defaults = InviteDefaults(MessageTemplate("Hi {name}, follow us: <link>"), "<link>", APPLICATION, "FACEBOOK")
+    text = MessageTemplate("Hi {name}, follow us: <link>")
+    defaults = InviteDefaults(text, application_key=APPLICATION, integration_type="FACEBOOK")
     return CampaignPlan("c", **{"invite": defaults, "columns": Columns("mobile", key="id"), **groups})
 
 

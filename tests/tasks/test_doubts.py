@@ -109,6 +109,17 @@ class TestTask:
         assert again.succeeded is bool(found)
         assert vendor.requests_seen == 1
 
+    @pytest.mark.parametrize("sends", [batch, lambda rows, **given: invite(to=rows[0]["to"], **given)])
+    def test_an_id_of_ours_tells_two_messages_to_one_person_apart(
+        self, vendor: Sandbox, api: AirflowApi, sends: Callable[..., Any]
+    ) -> None:
+        vendor.script("drop-after")
+        first = run_task(sends(people(1), link="https://t.me/acme_bot"), store=api.stores[TASK])
+        assert first.state == "failed"
+        assert run_task(batch(people(1), task_id="other")).succeeded
+        assert said(settle()) == (1, 0)
+        assert vendor.requests_seen == 2
+
     def test_what_was_sent_once_more_has_a_campaign_of_its_own(self, vendor: Sandbox, api: AirflowApi) -> None:
         vendor.script("drop-after")
         run_task(batch(people(1), resend_key="b"), store=api.stores[TASK])

@@ -12,9 +12,8 @@ from airflow_provider_omnichat.api.identity import identity_key, identity_of
 from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.checks.invite import check_invite
+from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults
 from airflow_provider_omnichat.campaign.checks.partition import Partition
-from airflow_provider_omnichat.campaign.checks.text import InviteDefaults
 from airflow_provider_omnichat.campaign.model.field_values import key_text, value_in
 from airflow_provider_omnichat.campaign.model.known_recipients import Seen
 from airflow_provider_omnichat.campaign.model.names import shown_name
@@ -63,20 +62,12 @@ class RowChecker:
         """Return a candidate, or how the row ended; None for a row of another partition."""
         if isinstance(row, BrokenRow):
             return self._invalid(row.position, None, None, row.reason)
-        fields, columns, defaults = row.fields, self.columns, self.invite
+        fields, columns = row.fields, self.columns
         to = value_in(fields, columns.to)
         own_key, country = value_in(fields, columns.key), value_in(fields, columns.region)
         key = None if own_key is None else key_text(own_key) or None
         try:
-            invite = check_invite(
-                to=to,
-                message=self._message(fields),
-                link_placeholder=value_in(fields, "link_placeholder") or defaults.link_placeholder,
-                application_key=defaults.application_key,
-                integration_type=defaults.integration_type,
-                default_region=defaults.default_region,
-                country=None if country is None else str(country),
-            )
+            invite = self.invite.invite(to, fields, None if country is None else str(country))
         except InvalidInviteError as error:
             reason = error.reason
             if reason.field == "to" and columns.to not in fields:
@@ -109,12 +100,6 @@ class RowChecker:
         if self.partition is not None and not self.partition.has_row(position):
             return None
         return _refusal(position, key, "" if to is None else key_text(to)[:64], Outcome.INVALID, reason)
-
-    def _message(self, fields: Mapping[str, Any]) -> object:
-        own = value_in(fields, "message")
-        if own is not None:
-            return own  # as it is: it is data, and data are not evaluated
-        return self.invite.template.render(fields) if self.invite.template else None
 
 
 def _refusal(position: int, key: str | None, to: str, outcome: Outcome, reason: Reason) -> Result:

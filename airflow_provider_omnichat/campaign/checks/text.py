@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from airflow_provider_omnichat.api.body import valid_text
 from airflow_provider_omnichat.api.errors import InvalidInviteError
@@ -32,10 +32,11 @@ class MessageTemplate:
     """
 
     __slots__ = ("_format", "_names", "text")
+    argument = "message"
 
     def __init__(self, text: str) -> None:
         if not isinstance(text, str):
-            raise ValueError(f"a message must be a text, is a {type(text).__name__}")
+            raise ValueError(f"a {self.argument} must be a text, is a {type(text).__name__}")
         self.text = text
         pieces: list[str] = []
         names: list[str] = []
@@ -47,7 +48,7 @@ class MessageTemplate:
             if found in ("{{", "}}"):
                 pieces.append(found[0])
             else:
-                names.append(_field_name(found, brace.start()))
+                names.append(_field_name(found, f"{self.argument} template, character {brace.start() + 1}"))
                 pieces.append("%s")
         pieces.append(_escape_percent(text[end:]))
         self._format = "".join(pieces)
@@ -60,25 +61,67 @@ class MessageTemplate:
 
     def render(self, fields: Mapping[str, Any]) -> str:
         """Put a row's fields in; an InvalidInviteError names a missing or unusable field, and not its value."""
+        return self._format % tuple(self._values(fields))
+
+    def _values(self, fields: Mapping[str, Any]) -> list[str]:
         values = []
         for name in self._names:
             value = value_in(fields, name)
-            values.append(value if type(value) is str else _text_of(value, name, fields))
-        return self._format % tuple(values)
+            values.append(value if type(value) is str else self._text_of(value, name, fields))
+        return values
+
+    def _text_of(self, value: object, name: str, fields: Mapping[str, Any]) -> str:
+        try:
+            text = plain_text_of(value)
+        except (ValueError, ArithmeticError):
+            text = None
+        if text is not None:
+            return text
+        if value is not None:
+            problem = f"is a {type(value).__name__} that cannot be put in a text"
+        else:
+            problem = "is empty in this row" if name in fields else "is not in this row"
+        needs = f"needs the field {scrub(name)!r}, which {problem}"
+        raise InvalidInviteError.of(self.argument, ReasonCode.NO_FIELD_FOR_TEXT, needs)
 
     def __repr__(self) -> str:
-        return f"MessageTemplate(<text of {len(self.text)} characters>, fields={self.fields!r})"
+        return f"{type(self).__name__}(<text of {len(self.text)} characters>, fields={self.fields!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class InviteDefaults:
-    """What is sent, unless a row says otherwise."""
+class LinkTemplate(MessageTemplate):
+    """The user's own link: an absolute URL, in which values are URL-encoded. Another raises InvalidInviteError."""
 
-    template: MessageTemplate | None = None
-    link_placeholder: str = "<link>"
-    application_key: str | None = None
-    integration_type: str | None = None
-    default_region: str | None = None  # the country of numbers without a country code, as two letters
+    __slots__ = ()
+    argument = "link"
+
+    def __init__(self, link: str) -> None:
+        try:
+            super().__init__(link.strip())
+        except ValueError as error:
+            raise InvalidInviteError.of("link", ReasonCode.NOT_A_LINK, str(error)) from None
+        self.render(dict.fromkeys(self.fields, "1"))  # may be a port
+
+    def render(self, fields: Mapping[str, Any]) -> str:
+        """See :meth:`MessageTemplate.render`."""
+        link = super().render(fields)
+        try:
+            parts = urlsplit(link)
+            host = (parts.hostname or "").strip(".")
+            # An encoded value would not be the host that was meant, and browsers end the host at a backslash.
+            is_whole = bool(host) and "%" not in host and "\\" not in parts.netloc
+            is_link = parts.scheme in {"http", "https"} and is_whole and parts.port != 0
+        except ValueError:
+            is_link = False
+        if not is_link or not link.isprintable() or " " in link or valid_text(link) != link:
+            problem = "must be an absolute URL such as https://t.me/acme_bot?start={customer_id}, without spaces"
+            raise InvalidInviteError.of("link", ReasonCode.NOT_A_LINK, problem)
+        return link
+
+    def _values(self, fields: Mapping[str, Any]) -> list[str]:
+        values = super()._values(fields)
+        if any(valid_text(value) != value for value in values):
+            raise InvalidInviteError.of("link", ReasonCode.NOT_A_TEXT, HALF_A_CHARACTER)
+        return [quote(value, safe="") for value in values]
 
 
 def message_template(message: str, link_placeholder: str) -> MessageTemplate:
@@ -98,10 +141,15 @@ def check_text(message: object, link_placeholder: object) -> tuple[str, str]:
         problem = "does not contain the link placeholder, so that the SMS would have no link"
         raise InvalidInviteError.of("message", ReasonCode.NO_LINK_PLACEHOLDER, problem, _shown(placeholder))
     # Only if the vendor would refuse it with any link; one that fits without the link is accepted.
+    refuse_too_long(text, placeholder)
+    return text, placeholder
+
+
+def refuse_too_long(text: str, placeholder: str = "") -> None:
+    """Raise InvalidInviteError if a text is too long, whatever replaces the placeholder."""
     if too_long := refused_length(text, placeholder):
         problem = f"is too long, the vendor takes at most {MOST_SEGMENTS} SMS and {MOST_BYTES:,} bytes"
         raise InvalidInviteError.of("message", ReasonCode.MESSAGE_TOO_LONG, problem, too_long)
-    return text, placeholder
 
 
 def _stripped(field: str, value: object) -> str:
@@ -127,8 +175,7 @@ def _escape_percent(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _field_name(found: str, start: int) -> str:
-    where = f"message template, character {start + 1}"
+def _field_name(found: str, where: str) -> str:
     if found == "{":
         raise ValueError(f"{where}: a {{ that is not closed; write {{{{ for a plain brace")
     if found == "}":
@@ -143,18 +190,3 @@ def _field_name(found: str, start: int) -> str:
             " formats are not taken; write {first_name}, or {{ and }} for braces"
         )
     return name
-
-
-def _text_of(value: object, name: str, fields: Mapping[str, Any]) -> str:
-    try:
-        text = plain_text_of(value)
-    except (ValueError, ArithmeticError):
-        text = None
-    if text is not None:
-        return text
-    if value is not None:
-        problem = f"is a {type(value).__name__} that cannot be put in a text"
-    else:
-        problem = "is empty in this row" if name in fields else "is not in this row"
-    needs = f"needs the field {scrub(name)!r}, which {problem}"
-    raise InvalidInviteError.of("message", ReasonCode.NO_FIELD_FOR_TEXT, needs)

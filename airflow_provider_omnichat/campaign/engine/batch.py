@@ -26,7 +26,7 @@ from airflow_provider_omnichat.campaign.engine.storage import Storage
 from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Row
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
-from airflow_provider_omnichat.campaign.sending.sender import Sender
+from airflow_provider_omnichat.campaign.sending.sender import Ended, Sender
 
 
 async def run_batch(
@@ -59,7 +59,9 @@ async def run_batch(
             batch = Batch(plan, storage, client, pacer, report, reader, writer)
             stop.listen(patience.end)
             following = progress.follow(batch.sender, log, plan.pace.progress_every, publish)
-            await batch.run(plan.row_checker().checked(rows), following, log, stop)
+            checker = plan.row_checker()
+            checker.rules = [*checker.rules, *storage.message_ids]
+            await batch.run(checker.checked(rows), following, log, stop)
     finally:
         reader.close()
         writer.close()
@@ -88,16 +90,16 @@ class Batch:
         self._report = report
         self._reader = reader
         self._writer = writer
-        self._recorder = Recorder(report, storage.earlier, pace.resend_unknown)
+        self._recorder = Recorder(report, storage.earlier, pace.retake)
         self.sender = Sender(
             client,
             pacer,
             concurrency=pace.concurrency,
             retry_budget=pace.retry_budget,
-            ended=self._recorder.add_sent,
+            ended=self._end,
         )
         self._groups = CommitGroups(pacer, self.sender, pace.concurrency, storage.group_factor)
-        self._doubts = Doubts(client, storage, writer, self._recorder, report, pace)
+        self._doubts = Doubts(client, storage, writer, self._recorder, report, pace, self.sender)
         self._skips = False
         """Whether earlier tries have decided most of what was to be claimed last."""
         self._looked_up = 0
@@ -112,28 +114,37 @@ class Batch:
         """
         rows = RowsAhead(checked, self._reader, self.sender.news)
         self.sender.start()
+        resolving = asyncio.create_task(self._doubts.resolve(log))
+        resolving.add_done_callback(lambda _: self.sender.news.set())
         try:
-            async with _running(following, self._end_at(stop)):
+            async with _running(following, self._end_at(stop, resolving)):
                 await self._commit_until(self._is_sent, rows)
-                looking = asyncio.create_task(self._doubts.look_up(log, stop))
-                looking.add_done_callback(lambda _: self.sender.news.set())
-                await self._commit_until(looking.done)
-                await looking
+                self._doubts.all_sent.set()
+                await self._commit_until(resolving.done)
+                if not resolving.cancelled():
+                    await resolving
         finally:  # after an error, too, what was sent must be recorded
+            resolving.cancel()
+            await asyncio.gather(resolving, return_exceptions=True)
             await self.sender.close()
             self._doubts.give_up()
             await self._commit()
             self._report.stop_reason = self.sender.stop_reason
             if await self._writer.call(self._storage.close, self._recorder.rows()):
                 self._recorder.note_written()
+            self._report.failure = self._report.failure or self._doubts.failure
             self._report.unwritten = self._recorder.unwritten()
             await rows.close()
 
-    async def _end_at(self, stop: StopSignal) -> None:
+    async def _end_at(self, stop: StopSignal, resolving: asyncio.Task[None]) -> None:
         """Once asked to stop, begin no new request, and give those under way some seconds."""
         await stop.wait()
         self._report.was_stopped = True
+        resolving.cancel()
         await self.sender.abandon(GRACE_SECONDS)
+
+    def _end(self, ended: Ended) -> None:
+        self._doubts.end(ended)
 
     def _is_sent(self) -> bool:
         is_fed = self._report.is_complete or self._report.was_stopped or self._report.failure is not None
@@ -151,6 +162,7 @@ class Batch:
             if rows is not None and self._skips and not self._looked_up and rows.is_ready:
                 await self._skip(rows)
             block = self._next_block(rows) if rows is not None else []
+            block = [*self._doubts.chosen(), *block]  # none, if sending has stopped over the next rows
             if block or not self._recorder.is_empty:
                 self._groups.begin()
                 await self._commit(block)
@@ -161,7 +173,9 @@ class Batch:
     def _next_block(self, rows: RowsAhead) -> list[Checked]:
         if self._report.was_stopped or self._report.failure is not None:
             return []
-        if rows.failure is not None:  # what was read and not sent yet gets its row, and is not sent
+        # What was read and not sent yet gets its row, and is not sent. Only once: a stop is news, and the loop would
+        # find some without an end, before that of the list is known.
+        if rows.failure is not None and not self.sender.stopped.is_set():
             self.sender.stop(str(rows.failure))
         block = rows.take(self._groups.wanted())
         self._report.read += len(block)
@@ -203,7 +217,7 @@ class Batch:
         entries, rows = self._recorder.entries(), self._recorder.rows()
         claimed = await self._writer.call(self._storage.write, rows, entries, to_claim, to_find)
         if claimed is not None:
-            self._recorder.add_doubts(claimed.doubts)
+            self._recorder.add_doubts({name: each for name, each in claimed.doubts.items() if name not in entries})
             self._queue(candidates, claimed.taken, is_sending)
             if to_claim:
                 self._skips = 2 * sum(each.recipient in claimed.taken for each in to_claim) > len(to_claim)

@@ -1,27 +1,50 @@
-"""Invites that an earlier try or run left in doubt, and that are looked up before they end as unknown."""
+"""
+Invites in doubt, of earlier tries and runs or with an id of ours: looked up before they end as unknown.
+
+Where the vendor recognises a repeat by its id, they are sent again with the same id, while other invites are sent.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import aclosing
+from datetime import UTC, datetime
+from math import inf
+from time import time
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
-from airflow_provider_omnichat.api.errors import SmsLogsError
-from airflow_provider_omnichat.campaign.engine.look_up import LookUp
+from airflow_provider_omnichat.api.errors import IdsIgnoredError, SmsLogsError
+from airflow_provider_omnichat.api.logs import LoggedMessage
+from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
+from airflow_provider_omnichat.api.retry import Backoff
+from airflow_provider_omnichat.campaign.engine.look_up import LookUp, answer_of, settlement_of
 from airflow_provider_omnichat.campaign.engine.plan import Pace
-from airflow_provider_omnichat.campaign.engine.process import StopSignal, WorkerThread
+from airflow_provider_omnichat.campaign.engine.process import WorkerThread
 from airflow_provider_omnichat.campaign.engine.progress import Log
 from airflow_provider_omnichat.campaign.engine.recorder import Recorder
+from airflow_provider_omnichat.campaign.engine.repeats import Doubt, Repeats
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.storage import Storage
-from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry
-from airflow_provider_omnichat.campaign.ledger.retake import is_in_doubt
+from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry, Settlement
+from airflow_provider_omnichat.campaign.ledger.retake import Retake, doubted_again, is_in_doubt, still_in_doubt
 from airflow_provider_omnichat.campaign.ledger.settle import settled
 from airflow_provider_omnichat.campaign.model.rows import Candidate
+from airflow_provider_omnichat.campaign.sending.sender import Ended, Sender
+
+_TOO_LATE = Reason(ReasonCode.SENDING_STOPPED, "It was too late: the vendor might not recognise a repeat any more")
+# A later try has to know of it, and to find out.
+_UNPROVED = Reason(ReasonCode.NOT_KNOWN, "The vendor took it, and it is not known yet whether as a repeat")
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.2, 15.0
 
 
 class Doubts:
-    """Keeps invites in doubt until all others are sent, then looks them up."""
+    """
+    Keeps invites in doubt, repeats them if the vendor recognises that, and looks up the others when all is sent.
+
+    :param sender: sends the repeats, which :meth:`chosen` has given out to be claimed once more.
+    """
 
     def __init__(
         self,
@@ -31,57 +54,204 @@ class Doubts:
         recorder: Recorder,
         report: CampaignReport,
         pace: Pace,
+        sender: Sender,
     ) -> None:
+        self.failure: IdsIgnoredError | None = None
+        self.all_sent = asyncio.Event()
+        """To be set once nothing is sent any more, but for repeats."""
         self._is_on = pace.looks_up
-        self._look_up = LookUp(client, pace.retry_budget)
+        self._retake = Retake(seconds=pace.repeat_seconds)
+        self._look_up = LookUp(client, pace.retry_budget, pace.log_delay)
+        self._repeats = Repeats(client, pace.log_delay)
+        self._longest_wait = max(_FIRST_WAIT_SECONDS, min(_LONGEST_WAIT_SECONDS, pace.log_delay / 4))
+        self._backoff = Backoff(budget=inf)
         self._storage = storage
         self._writer = writer
         self._recorder = recorder
         self._report = report
-        self._waiting: deque[tuple[Candidate, Entry]] = deque()
+        self._sender = sender
+        self._waiting: deque[Doubt] = deque()
+        self._kept: dict[str, Doubt] = {}
+        self._chosen: list[str] = []
+        self._out: dict[str, Doubt] = {}
+        self._accepted: dict[str, Ended] = {}
+        self._unseen = storage.repeated
 
     def takes(self, candidate: Candidate, entry: Entry) -> bool:
         """Keep a row that is in doubt, to look it up; return False for any other."""
-        is_due = self._is_on and is_in_doubt(entry) and candidate.recipient not in self._storage.earlier
-        if is_due:
-            self._waiting.append((candidate, entry))
-        return is_due
+        was_out = self._out.pop(candidate.invite.message_id or "", None) is not None
+        if not self._is_on or not is_in_doubt(entry) or candidate.recipient in self._storage.earlier:
+            return False
+        doubt = Doubt(candidate, entry, due_at=inf if was_out else 0.0)
+        if not entry.message_id:
+            self._waiting.append(doubt)
+            return True
+        self._kept[entry.message_id] = doubt
+        if entry.was_repeated and entry.same_task and not was_out:
+            self._unseen -= 1
+            self._repeats.note(entry.message_id, entry.at.timestamp())
+        return True
 
-    async def look_up(self, log: Log, stop: StopSignal) -> None:
-        """Look up all of them, until *stop* is set."""
-        if not self._waiting or self._report.was_stopped or self._report.failure is not None:
+    def end(self, ended: Ended) -> None:
+        """Record how an invite has ended, unless it is in doubt and has an id: then keep it."""
+        recipient, message_id = ended.candidate.recipient, ended.candidate.invite.message_id or ""
+        before = self._out.pop(message_id, None)
+        known = before.entry if before else self._recorder.doubt(recipient)
+        if message_id and known is not None:
+            ended = self._of_repeat(ended, before)
+        is_made = ended.outcome not in CERTAINLY_NOT_SENT
+        due_at = time() + (self._backoff.delay(1, 0.0) or 0.0)
+        if before is not None:
+            if is_made:
+                self._repeats.note(message_id)
+            if ended.outcome is Outcome.ACCEPTED and not self._repeats.are_recognised:
+                self._accepted[message_id], due_at = ended, inf
+                ended = ended._replace(outcome=Outcome.UNKNOWN, answer=None, reason=_UNPROVED)
+        is_doubt = ended.outcome is Outcome.UNKNOWN or (known is not None and not is_made)
+        if not (self._is_on and message_id and is_doubt):
+            self._recorder.add_sent(ended)
             return
-        count = len(self._waiting)
-        log.info("Looking up %s invites that were in doubt before in the vendor's SMS logs", count)
-        looking, stopping = asyncio.create_task(self._look_all_up(log)), asyncio.create_task(stop.wait())
-        await asyncio.wait((looking, stopping), return_when=asyncio.FIRST_COMPLETED)
-        for task in (looking, stopping):
-            task.cancel()
-        (found, _) = await asyncio.gather(looking, stopping, return_exceptions=True)
-        if isinstance(found, Exception):
-            raise found
-        if isinstance(found, int):
-            log.info("Found %s of %s invites in doubt in the vendor's SMS logs", found, count)
+        entry = self._entry(ended, known)
+        if self._recorder.doubt(recipient) is None:  # in doubt since this try, which has to say why
+            ended = ended._replace(outcome=Outcome.UNKNOWN, answer=entry.answer, reason=entry.reason)
+        self._kept[message_id] = Doubt(ended.candidate, entry, ended, due_at)
+
+    def chosen(self) -> list[Candidate]:
+        """Take out what is to be claimed once more, and repeated."""
+        if self._sender.stopped.is_set():
+            return []
+        chosen = [self._kept.pop(message_id) for message_id in self._chosen]
+        self._chosen = []
+        for doubt in chosen:
+            self._out[doubt.message_id] = doubt
+            if doubt.ended is not None:  # the claim of this try ends in doubt before there is another
+                self._recorder.add_again(doubt.candidate.recipient, doubt.entry)
+        return [self._repeated(doubt) for doubt in chosen]
+
+    async def resolve(self, log: Log) -> None:
+        """Repeat what may be repeated, and look up the others once all is sent."""
+        try:
+            if self._retake.seconds is not None:
+                await self._repeat(log)
+            await self.all_sent.wait()
+            await self._look_all_up(log)
+        except SmsLogsError as error:
+            log.warning("%s. %s invites stay in doubt", str(error).rstrip("."), len(self._waiting) + len(self._kept))
+        except IdsIgnoredError as error:
+            self.failure = error
+            self._sender.stop(str(error))
 
     def give_up(self) -> None:
-        """Record those that were not looked up as they are."""
-        while self._waiting:
-            self._recorder.add_earlier(*self._waiting.popleft())
+        """Record those that were not looked up, or not found, as they are."""
+        for doubt in self._out.values():
+            doubt.ended = None  # nobody knows what came of the claim
+        for doubt in (*self._kept.values(), *self._out.values(), *self._waiting):
+            if doubt.ended is not None:
+                self._recorder.add_sent(doubt.ended)
+            else:
+                self._recorder.add_earlier(doubt.candidate, doubt.entry)
 
-    async def _look_all_up(self, log: Log) -> int:
-        found = 0
-        while self._waiting and self._report.failure is None:
-            candidate, entry = self._waiting[0]
-            try:
-                settlement = await self._look_up.find(candidate.invite.to, entry)
-            except SmsLogsError as error:
-                log.warning("%s. %s invites stay in doubt", str(error).rstrip("."), len(self._waiting))
-                break
-            if settlement is not None and await self._writer.call(
-                self._storage.settle, Claim.of(candidate), settlement
-            ):
-                entry = settled(entry, settlement, no_try_runs=True)
-                found += 1
-            self._waiting.popleft()
-            self._recorder.add_earlier(candidate, entry)
-        return found
+    async def _repeat(self, log: Log) -> None:
+        repeats, wait = self._repeats, _FIRST_WAIT_SECONDS
+        while self._report.failure is None:
+            self._record_proved()
+            if repeats.refusal is not None:
+                log.warning("Nothing in doubt is repeated: %s", repeats.refusal)
+                return
+            is_stopped, is_open = self._sender.stopped.is_set(), bool(repeats.unproved) and not repeats.are_recognised
+            is_one_out = bool(self._chosen or self._out) and not is_stopped
+            may_be = [] if is_stopped else [each for each in self._kept.values() if self._may_be_repeated(each)]
+            if (is_stopped or self.all_sent.is_set()) and not (may_be or is_one_out or is_open):
+                return
+            due = [] if self._chosen else [doubt for doubt in may_be if doubt.due_at <= time()]
+            if (due or is_open) and (repeats.are_recognised or not is_one_out):
+                chosen = await repeats.next(due, self._unseen <= 0 or self._report.is_complete)
+                is_waiting = not (chosen or repeats.are_recognised)
+                wait = min(2 * wait, self._longest_wait) if is_waiting else _FIRST_WAIT_SECONDS
+                self._chosen += [doubt.message_id for doubt in chosen]
+                self._sender.news.set()
+            await asyncio.sleep(wait)
+
+    def _record_proved(self) -> None:
+        """Record the repeats that were accepted, once it is known what became of them, or will not be."""
+        repeats = self._repeats
+        for message_id in list(self._accepted):
+            if repeats.are_recognised or repeats.refusal is not None or message_id not in repeats.unproved:
+                del self._kept[message_id]
+                self._recorder.add_sent(self._accepted.pop(message_id))
+                self._sender.news.set()
+
+    def _may_be_repeated(self, doubt: Doubt) -> bool:
+        candidate = doubt.candidate
+        is_open = candidate.wait is None and (candidate.closes_at is None or time() < candidate.closes_at)
+        return is_open and doubt.due_at < inf and self._retake.takes(Claim.of(candidate), doubt.entry)
+
+    def _repeated(self, doubt: Doubt) -> Candidate:
+        """Return a candidate that is sent again, if its turn comes before it is too late."""
+        begin, closes_at = doubt.entry.claimed_at, doubt.candidate.closes_at
+        until = (begin.timestamp() if begin else 0.0) + (self._retake.seconds or 0.0)
+        return doubt.candidate._replace(again=True, closes_at=min(until, closes_at or inf))
+
+    def _of_repeat(self, ended: Ended, before: Doubt | None) -> Ended:
+        """Return how an invite ends that was sent again: no answer but these two tells of the earlier request."""
+        if ended.reason is not None and ended.reason.code is ReasonCode.ID_TAKEN:
+            self._repeats.are_recognised = True
+            ended = ended._replace(outcome=Outcome.ACCEPTED, reason=None)
+        elif ended.outcome is Outcome.REJECTED:
+            ended = ended._replace(outcome=Outcome.UNKNOWN, answer=None)
+        if before is None:
+            return ended
+        closes_at = before.candidate.closes_at
+        if ended.outcome is Outcome.HELD and (closes_at is None or time() < closes_at):
+            ended = ended._replace(outcome=Outcome.NOT_SENT, reason=_TOO_LATE)
+        attempts = ended.attempts + (before.ended.attempts if before.ended else 0)
+        return ended._replace(candidate=before.candidate, attempts=attempts)
+
+    def _entry(self, ended: Ended, known: Entry | None) -> Entry:
+        """Return what the ledger will have of an invite in doubt, which may have been *known* as that."""
+        now, message_id = datetime.now(UTC), ended.candidate.invite.message_id
+        if known is None:
+            begin = datetime.fromtimestamp(ended.asked_at, UTC)  # of the only request that may have been taken
+            return Entry(ended.outcome, now, ended.answer, ended.reason, claimed_at=begin, message_id=message_id)
+        if ended.outcome in CERTAINLY_NOT_SENT:
+            return still_in_doubt(known, ended.reason)
+        reason = doubted_again(known, ended.reason)
+        return known._replace(outcome=Outcome.UNKNOWN, at=now, reason=reason, message_id=message_id)
+
+    async def _look_all_up(self, log: Log) -> None:
+        count, found = len(self._waiting) + len(self._kept), 0
+        if not count or self._report.was_stopped or self._report.failure is not None:
+            return
+        log.info("Looking up %s invites in doubt in the vendor's SMS logs", count)
+        ended = {message_id: doubt.entry.at for message_id, doubt in self._kept.items()}
+        try:
+            async with aclosing(self._look_up.find_ids(ended)) as messages:
+                async for message in messages:
+                    found += await self._found(message)
+            while self._waiting and self._report.failure is None:
+                doubt = self._waiting[0]
+                settlement = await self._look_up.find(doubt.candidate.invite.to, doubt.entry)
+                found += await self._settle(doubt, settlement)
+                self._waiting.popleft()
+        finally:
+            log.info("Found %s of %s invites in doubt in the vendor's SMS logs", found, count)
+
+    async def _found(self, message: LoggedMessage) -> bool:
+        doubt, is_settled = self._kept[message.message_id], True
+        if doubt.ended is None:
+            is_settled = await self._settle(doubt, settlement_of(message))
+        else:
+            answer = answer_of(message) or doubt.ended.answer
+            self._recorder.add_sent(doubt.ended._replace(outcome=Outcome.ACCEPTED, answer=answer, reason=None))
+        del self._kept[message.message_id]  # not earlier: a stop may come while it is settled
+        return is_settled
+
+    async def _settle(self, doubt: Doubt, settlement: Settlement | None) -> bool:
+        """Add the row of an earlier doubt, and return whether it is one no more."""
+        is_settled = settlement is not None and await self._writer.call(
+            self._storage.settle, Claim.of(doubt.candidate), settlement
+        )
+        if is_settled and settlement is not None:
+            doubt.entry = settled(doubt.entry, settlement, no_try_runs=True)
+        self._recorder.add_earlier(doubt.candidate, doubt.entry)
+        return is_settled

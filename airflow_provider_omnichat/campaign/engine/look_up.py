@@ -1,16 +1,18 @@
 """
-Looks up invites in doubt in the vendor's SMS logs.
+Looks up invites in doubt in the vendor's SMS logs: by their id, or else by number and time.
 
 A message that is found was sent. One that is not found proves nothing: the logs lag, go back 48 hours, and are not
-documented to list invites. So nothing is ever sent because of a look-up.
+documented to list invites of the OMNI Chat API. So nothing is ever sent because of a look-up.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from time import time
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.logs import REACH, LoggedMessage, SmsLogs
@@ -30,21 +32,55 @@ AFTER = timedelta(minutes=15)
 """How long after its claim: an invite waits for its turn, and is tried again while the vendor does not take it."""
 
 _BY = "look-up"
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 15.0
 _SETTLED_AT_ONCE = 20  # found in ten seconds
 
 
 class LookUp:
-    """Looks up one number after the other; the vendor allows 120 requests a minute."""
+    """
+    Looks up many ids at once, or one number after the other; the vendor allows 120 requests a minute.
 
-    def __init__(self, client: AsyncOmnichatClient, patience: float) -> None:
+    :param patience: seconds within which unreadable logs are read again.
+    :param log_delay: seconds after an invite has ended within which its id is looked for again.
+    """
+
+    def __init__(self, client: AsyncOmnichatClient, patience: float, log_delay: float = 0.0) -> None:
         self._logs = SmsLogs(client, backoff=Backoff(budget=patience, first=1.0))
+        self._log_delay = log_delay
+
+    async def find_ids(self, ended: Mapping[str, datetime]) -> AsyncGenerator[LoggedMessage]:
+        """
+        Yield what is found of message ids, each once.
+
+        :param ended: when the invites ended, by id.
+        :raises SmsLogsError: the logs cannot be read.
+        :raises IdsIgnoredError: the vendor has delivered a message again.
+        """
+        left = {message_id: at.timestamp() + self._log_delay for message_id, at in ended.items()}
+        wait = _FIRST_WAIT_SECONDS
+        while left:
+            now = time()
+            async for message in self._logs.by_message_ids(list(left)):
+                del left[message.message_id]
+                yield message
+            left = {message_id: end for message_id, end in left.items() if end > now}
+            if left:
+                await asyncio.sleep(min(wait, max(0.0, max(left.values()) - time())))
+                wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
 
     async def find(self, number: str, doubt: Entry) -> Settlement | None:
         """
-        Return the settlement if exactly one message went to a number around the time of the claim.
+        Return the settlement of a doubt that is found.
+
+        By its id; if it has none, it is found if exactly one message went to the number around the time of the claim.
 
         :raises SmsLogsError: the logs cannot be read.
         """
+        if doubt.message_id:
+            async with aclosing(self.find_ids({doubt.message_id: doubt.at})) as messages:
+                async for message in messages:
+                    return settlement_of(message)
+            return None
         # An invite that was claimed again and not sent keeps the time at which it may have been sent.
         since, until = min(doubt.claimed_at or doubt.at, doubt.at) - BEFORE, doubt.at + AFTER
         if until < datetime.now(UTC) - REACH:
@@ -58,16 +94,23 @@ class LookUp:
         if len(found) != 1:
             return None
         (message,) = found.values()
-        # Not as 2026-11-30 23:06, which pages would mask as a phone number.
-        why = f"found in the vendor's SMS log, sent at {message.sent_at:%H:%M:%S} UTC on {message.sent_at:%d %B %Y}"
-        return Settlement(was_sent=True, by=_BY, why=why, at=datetime.now(UTC), answer=_answer_of(message))
+        return settlement_of(message)
 
 
-def _answer_of(message: LoggedMessage) -> InviteAnswer | None:
+def settlement_of(message: LoggedMessage) -> Settlement:
+    """Return the settlement of an invite whose message was found."""
+    # Not as 2026-11-30 23:06, which pages would mask as a phone number.
+    sent = f", sent at {message.sent_at:%H:%M:%S} UTC on {message.sent_at:%d %B %Y}" if message.sent_at else ""
+    why = f"found in the vendor's SMS log{sent}"
+    return Settlement(was_sent=True, by=_BY, why=why, at=datetime.now(UTC), answer=answer_of(message))
+
+
+def answer_of(message: LoggedMessage) -> InviteAnswer | None:
+    """Return what the log has of a message as the answer to it; None if its status cannot be read."""
     answer = {"messageId": message.message_id, "to": message.destination, "status": dict(message.status.raw)}
     try:
         return InviteAnswer.from_json(answer)
-    except ValueError:  # the status cannot be read, but the message was sent
+    except ValueError:
         return None
 
 
@@ -82,7 +125,7 @@ def look_up_once(client: AsyncOmnichatClient, number: str, doubt: Entry, patienc
 
     async def find() -> Settlement | None:
         async with client:
-            return await LookUp(client, patience).find(number, doubt)
+            return await LookUp(client, patience, client.account.log_delay).find(number, doubt)
 
     return asyncio.run(find())
 

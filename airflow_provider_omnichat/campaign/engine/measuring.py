@@ -10,7 +10,7 @@ from airflow_provider_omnichat.api.errors import OmnichatError
 from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.campaign.checks.row_checker import RowChecker
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Row
-from airflow_provider_omnichat.campaign.model.segments import estimate_segments
+from airflow_provider_omnichat.campaign.model.segments import ASSUMED_LINK, count_segments
 from airflow_provider_omnichat.campaign.preview.budget import Budget, Size
 
 
@@ -38,7 +38,7 @@ def measure_list(
     for checked in make_checker(fingerprint.add).checked(rows):
         if isinstance(checked, Candidate):
             invites += 1
-            segments += estimate_segments(checked.invite.message, checked.invite.link_placeholder).count
+            segments += count_segments(checked.invite.with_link(ASSUMED_LINK)).count
     return ListMeasure(Size(invites, segments), str(fingerprint))
 
 
@@ -67,8 +67,7 @@ class Fingerprint:
 
     def add(self, invite: Invite) -> None:
         """Count an invite in."""
-        parts = (invite.to, invite.message, invite.link_placeholder, invite.application_key, invite.integration_type)
-        digest = hashlib.blake2b("\x00".join(parts).encode(), digest_size=16).digest()
+        digest = hashlib.blake2b("\x00".join(invite.contents).encode(), digest_size=16).digest()
         self._sum = (self._sum + int.from_bytes(digest)) % 2**128
 
     def __str__(self) -> str:

@@ -108,6 +108,7 @@ class PatientLedger(_Patient):
         super().__init__(patience)
         self._ledger = ledger
         self.group_factor = ledger.group_factor
+        self.id_key, self.repeated = ledger.id_key, ledger.repeated
         self.claim = self._patient(ledger.claim)
         self.find = self._patient(ledger.find)
         self.record = ledger.record  # only flush, which follows, writes

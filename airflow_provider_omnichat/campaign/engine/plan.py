@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults
 from airflow_provider_omnichat.campaign.checks.send_window import SendWindow
-from airflow_provider_omnichat.campaign.checks.text import InviteDefaults
 from airflow_provider_omnichat.campaign.ledger.interface import Ledger, NoLedger
+from airflow_provider_omnichat.campaign.ledger.retake import Retake
 from airflow_provider_omnichat.campaign.model.arguments import is_number, one_of, seconds_of
 from airflow_provider_omnichat.campaign.model.place import NoPlace, Place
 from airflow_provider_omnichat.campaign.model.rows import Columns
@@ -60,6 +61,9 @@ class Pace:
     :param on_unknown: what happens to invites that an earlier try may have sent: ``"hold"`` keeps them in doubt,
         ``"resend"`` sends them, ``"lookup"`` asks the vendor's SMS logs.
     :param progress_every: seconds between two lines of progress in the log.
+    :param repeat_seconds: how long after its first request an invite in doubt is repeated with the same id; None if the
+        vendor has not enabled that, or the invites have no id of ours.
+    :param log_delay: seconds after which a message that was taken is in the vendor's SMS logs.
     :raises ValueError: names the argument, and what it must be.
     """
 
@@ -68,6 +72,8 @@ class Pace:
     retry_budget: float = 60.0
     on_unknown: Literal["hold", "resend", "lookup"] = "hold"
     progress_every: float = 10.0
+    repeat_seconds: float | None = None
+    log_delay: float = 600.0
 
     def __post_init__(self) -> None:
         if self.rate_limit is not None and not (is_number(self.rate_limit) and self.rate_limit > 0):
@@ -78,14 +84,14 @@ class Pace:
         one_of("on_unknown", self.on_unknown, ("hold", "resend", "lookup"))
 
     @property
-    def resend_unknown(self) -> bool:
-        """Whether invites that an earlier try may have sent are sent again."""
-        return self.on_unknown == "resend"
+    def retake(self) -> Retake:
+        """Which invites that an earlier try may have sent are sent again."""
+        return Retake(self.on_unknown == "resend", self.repeat_seconds)
 
     @property
     def looks_up(self) -> bool:
         """Whether the vendor's SMS logs are asked about them."""
-        return self.on_unknown == "lookup"
+        return self.on_unknown == "lookup" or self.repeat_seconds is not None
 
 
 @dataclass(frozen=True, slots=True)

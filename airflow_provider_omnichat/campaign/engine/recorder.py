@@ -9,8 +9,9 @@ from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
-from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Entry
+from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry
 from airflow_provider_omnichat.campaign.ledger.retake import (
+    Retake,
     doubted_again,
     reason_of,
     reason_of_settled,
@@ -28,11 +29,12 @@ class Recorder:
     :param earlier: decided rows of earlier tries by recipient key; they are not written again.
     """
 
-    def __init__(self, report: CampaignReport, earlier: Mapping[str, Outcome], resend_unknown: bool) -> None:
+    def __init__(self, report: CampaignReport, earlier: Mapping[str, Outcome], retake: Retake) -> None:
         self._report = report
         self._earlier = earlier
-        self._resend_unknown = resend_unknown
+        self._retake = retake
         self._doubts: dict[str, Entry] = {}
+        self._again: dict[str, Entry] = {}
         self._ended: list[Ended] = []
         self._unwritten: list[Ended] = []
         self._rows: list[tuple[str | None, Result]] = []
@@ -54,6 +56,14 @@ class Recorder:
         """Remember, by recipient, the earlier entries of invites that were claimed although they may have been sent."""
         self._doubts |= doubts
 
+    def doubt(self, recipient: str) -> Entry | None:
+        """Return the earlier entry of a claimed invite if it may have been sent before."""
+        return self._doubts.get(recipient)
+
+    def add_again(self, recipient: str, entry: Entry) -> None:
+        """Add the entry of an invite in doubt that is claimed again; its row comes when it has ended."""
+        self._again[recipient] = entry
+
     def add_earlier(self, candidate: Candidate, entry: Entry) -> None:
         """Add a row whose invite is already in the ledger."""
         self._add(candidate.recipient, result_of_earlier(candidate, entry, self._earlier.get(candidate.recipient)))
@@ -67,7 +77,7 @@ class Recorder:
         is_decided = candidate.recipient in self._earlier
         if not is_decided and (entry is None or entry.outcome in CERTAINLY_NOT_SENT):
             self._add(candidate.recipient, _result(candidate, outcome, datetime.now(UTC), reason))
-        elif entry is not None and not is_decided and self._is_sent_again(entry):
+        elif entry is not None and not is_decided and self._retake.takes(Claim.of(candidate), entry):
             self._keep_doubt(candidate, entry, outcome, reason)
         elif entry is not None:
             self.add_earlier(candidate, entry)
@@ -78,9 +88,9 @@ class Recorder:
     def entries(self) -> dict[str, Entry]:
         """Take out the new ledger entries by recipient, and make their rows."""
         at = datetime.now(UTC)
-        ended, self._ended = self._ended, []
+        ended, again, self._ended, self._again = self._ended, self._again, [], {}
         self._unwritten += ended
-        return {each.candidate.recipient: self._entry(each, at) for each in ended}
+        return {**again, **{each.candidate.recipient: self._entry(each, at) for each in ended}}
 
     def note_written(self) -> None:
         """Note that all entries taken out so far are in the ledger."""
@@ -100,7 +110,7 @@ class Recorder:
         return rows
 
     def _entry(self, ended: Ended, at: datetime) -> Entry:
-        candidate, outcome, answer, reason, attempts = ended
+        candidate, outcome, answer, reason, attempts, _ = ended
         doubt = self._doubts.pop(candidate.recipient, None)
         if outcome is Outcome.HELD:
             self._report.wait_until(at)  # when it opens again, the row checker knows
@@ -108,12 +118,9 @@ class Recorder:
             return self._keep_doubt(candidate, doubt, outcome, reason)
         if doubt is not None and outcome is Outcome.UNKNOWN:
             reason = doubted_again(doubt, reason)
-        result = _result(candidate, outcome, at, reason, answer, attempts)
+        result = _result(candidate, outcome, at, reason, answer, attempts, candidate.invite.message_id)
         self._add(candidate.recipient, result, is_sent_now=outcome is Outcome.ACCEPTED)
-        return Entry(outcome, at, answer, reason, attempts)
-
-    def _is_sent_again(self, entry: Entry) -> bool:
-        return self._resend_unknown and entry.same_task and entry.outcome in IN_DOUBT
+        return Entry(outcome, at, answer, reason, attempts, message_id=candidate.invite.message_id or None)
 
     def _keep_doubt(self, candidate: Candidate, doubt: Entry, kept_by: Outcome, reason: Reason | None) -> Entry:
         """Add an invite in doubt that was to be sent again and was not; return its ledger entry."""
@@ -141,9 +148,9 @@ def result_of_earlier(candidate: Candidate, entry: Entry, written: Outcome | Non
         return _result(candidate, refusal.outcome, entry.at, refusal.reason)
     outcome = written or entry.outcome
     if outcome is None:
-        return _result(candidate, Outcome.UNKNOWN, entry.at, reason_of(entry))
+        return _result(candidate, Outcome.UNKNOWN, entry.at, reason_of(entry), message_id=entry.message_id)
     reason = reason_of(entry) if outcome is Outcome.UNKNOWN else reason_of_settled(entry)
-    return _result(candidate, outcome, entry.at, reason, entry.answer, entry.attempts)
+    return _result(candidate, outcome, entry.at, reason, entry.answer, entry.attempts, entry.message_id)
 
 
 def _result(
@@ -153,6 +160,7 @@ def _result(
     reason: Reason | None,
     answer: InviteAnswer | None = None,
     attempts: int = 0,
+    message_id: str | None = None,
 ) -> Result:
     status = answer.status if answer else None
     return Result(
@@ -161,7 +169,7 @@ def _result(
         to=candidate.invite.to,
         outcome=outcome,
         at=at.isoformat(timespec="milliseconds"),
-        message_id=answer.message_id or None if answer else None,
+        message_id=(answer.message_id if answer else message_id) or None,
         status_id=status.id if status else None,
         status_group=status.group_id if status else None,
         status_name=status.name if status else None,

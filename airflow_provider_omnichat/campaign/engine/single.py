@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from airflow_provider_omnichat.api.errors import (
@@ -11,13 +11,17 @@ from airflow_provider_omnichat.api.errors import (
     InviteRejectedError,
     InviteUnknownError,
     SendError,
+    SmsLogsError,
 )
 from airflow_provider_omnichat.api.identity import identity_key, identity_of
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer, Status
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
+from airflow_provider_omnichat.api.sms import SmsInvite
 from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger, LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import (
+    NEVER,
+    Retake,
     claim,
     doubted_again,
     end_open_claims,
@@ -28,7 +32,10 @@ from airflow_provider_omnichat.campaign.ledger.retake import (
     still_in_doubt,
 )
 from airflow_provider_omnichat.campaign.ledger.settle import settled
+from airflow_provider_omnichat.campaign.model.message_ids import MessageIds
 from airflow_provider_omnichat.campaign.model.sentences import sentences
+
+LookUpOne = Callable[[Invite, Entry], Settlement | None]
 
 SHOWN_AS = {
     ReasonCode.ACCEPTED_EARLIER: Outcome.DUPLICATE,
@@ -58,19 +65,22 @@ class Sent:
 def send_at_most_once(
     invite: Invite,
     *,
-    send: Callable[[Invite], InviteAnswer],
+    send: Callable[..., InviteAnswer],
     ledger: Ledger,
     campaign: str,
-    resend_unknown: bool = False,
-    look_up: Callable[[Invite, Entry], Settlement | None] | None = None,
+    retake: Retake = NEVER,
+    look_up: LookUpOne | None = None,
 ) -> Sent:
     """
     Send an invite unless it is in the ledger as sent or possibly sent.
 
-    :param send: sends it and raises a :class:`SendError` if it was not accepted.
+    :param send: sends it and raises a :class:`SendError` if it was not accepted. If an earlier try may have sent it
+        under its id, it also gets the POSIX time of that.
     :param campaign: the name under which one number is invited at most once.
-    :param resend_unknown: send even if an earlier try may have sent it.
-    :param look_up: finds out whether an earlier try of this task sent it; returns None if that cannot be known.
+    :param retake: whether to send even if an earlier try may have sent it: with the same id, only after *look_up* has
+        not found it.
+    :param look_up: finds out whether an invite in doubt was sent; returns None if the logs do not have it, and raises
+        SmsLogsError if they cannot be read.
     :raises LedgerError: the ledger cannot be read or written.
     :raises InvalidInviteError: the ledger says that this number must not be invited.
     :raises SendError: the invite was not accepted, now or by an earlier try; the text says which. An
@@ -78,21 +88,29 @@ def send_at_most_once(
     """
     identity = identity_of(invite.to)
     key = identity_key(campaign, identity)
-    claims = [Claim(key, identity)]
-    taken, doubts = claim(ledger, claims, resend_unknown)
+    if isinstance(invite, SmsInvite):
+        invite = MessageIds(ledger.id_key(), campaign).named(invite, key)
+    claims = [Claim(key, identity, None, invite.message_id or None, again=retake.seconds is not None)]
+    taken, doubts = claim(ledger, claims, retake if retake.resend else NEVER)
     if key in taken:
         entry = end_open_claims(ledger, claims, taken)[key]
+        is_known = False
         if look_up is not None and is_in_doubt(entry):
-            settlement = look_up(invite, entry)
-            if settlement is not None and not ledger.settle(claims, {key: settlement}):
-                entry = settled(entry, settlement, no_try_runs=True)
+            entry, is_known = _looked_up(ledger, claims, entry, invite, look_up)
         if not entry.same_task:
             return _sent_elsewhere(entry, invite)
-        return Sent(_answer_of(entry, invite), earlier=True, reason=reason_of_settled(entry))
+        if not is_known or not retake.takes(claims[0], entry):
+            return Sent(_answer_of(entry, invite), earlier=True, reason=reason_of_settled(entry))
+        # The logs do not have it, after all the time that they may take: so it is repeated.
+        taken, doubts = claim(ledger, claims, retake)
+        if key in taken:
+            return _sent_elsewhere(taken[key], invite)
+    doubt = doubts.get(key)
+    first_at = [doubt.claimed_at.timestamp() if doubt.claimed_at else 0.0] if doubt and invite.message_id else []
     try:
-        answer = send(invite)
+        answer = send(invite, *first_at)
     except SendError as error:
-        told, entry, doubt = error, Entry.now(error.outcome, error.answer, error.reason), doubts.get(key)
+        told, entry = error, Entry.now(error.outcome, error.answer, error.reason, message_id=invite.message_id or None)
         if doubt is not None and isinstance(error, InviteNotSentError):
             since = "An earlier try may have sent it, so it stays in doubt."
             told, entry = _with_reason(error, error.reason._replace(since=since)), still_in_doubt(doubt, error.reason)
@@ -100,11 +118,29 @@ def send_at_most_once(
             told = _with_reason(error, doubted_again(doubt, error.reason))
             entry = entry._replace(reason=told.reason)
         _record(ledger, key, entry, str(told))
+        if look_up is not None and invite.message_id and entry.outcome is Outcome.UNKNOWN:
+            entry, _ = _looked_up(ledger, claims, entry, invite, look_up)
+            if entry.outcome is Outcome.ACCEPTED:
+                return Sent(_answer_of(entry, invite), earlier=False)
         if told is error:
             raise
         raise told from error
-    _record(ledger, key, Entry.now(Outcome.ACCEPTED, answer), f"The invite was accepted (messageId {answer.shown_id})")
+    accepted = Entry.now(Outcome.ACCEPTED, answer, message_id=invite.message_id or None)
+    _record(ledger, key, accepted, f"The invite was accepted (messageId {answer.shown_id})")
     return Sent(answer, earlier=False)
+
+
+def _looked_up(
+    ledger: Ledger, claims: Sequence[Claim], entry: Entry, invite: Invite, look_up: LookUpOne
+) -> tuple[Entry, bool]:
+    """Return the entry of an invite in doubt, settled if it was found, and whether the logs could be read."""
+    try:
+        found = look_up(invite, entry)
+    except SmsLogsError:
+        return entry, False
+    if found is None or ledger.settle(claims, {claims[0].recipient: found}):
+        return entry, True
+    return settled(entry, found, no_try_runs=True), True
 
 
 def _record(ledger: Ledger, key: str, entry: Entry, what: str) -> None:

@@ -20,6 +20,7 @@ from airflow_provider_omnichat.campaign.ledger.interface import (
     Settlement,
 )
 from airflow_provider_omnichat.campaign.ledger.retake import Claimed, claim, end_open_claims
+from airflow_provider_omnichat.campaign.model.message_ids import MessageIds
 from airflow_provider_omnichat.campaign.model.rows import Result
 
 Rows = Sequence[tuple[str | None, Result]]
@@ -45,11 +46,14 @@ class Storage:
         self._ledger: Ledger = CappedLedger(patient, cap) if cap else patient
         self.group_factor = self._ledger.group_factor
         self._results = PatientResults(results, patience)
-        self._resend_unknown = plan.pace.resend_unknown
+        self._retake = plan.pace.retake
         self._report = report
         try:
             self.earlier: Mapping[str, Outcome] = results.earlier()
             """The decided rows that earlier tries have written, by recipient key."""
+            has_ids = plan.invite.link is not None
+            self.message_ids = [MessageIds(self._ledger.id_key(), plan.campaign)] if has_ids else []
+            self.repeated = self._ledger.repeated() if plan.pace.repeat_seconds is not None else 0
         except BaseException:
             self._ledger.close()
             raise
@@ -119,12 +123,12 @@ class Storage:
         # What a result row calls decided is never sent again, even if a crash kept it out of the ledger.
         decided = [each for each in claims if each.recipient in self.earlier] if self.earlier else []
         free = [each for each in claims if each.recipient not in self.earlier] if decided else claims
-        claimed = claim(self._ledger, free, self._resend_unknown)
+        claimed = claim(self._ledger, free, self._retake)
         taken = end_open_claims(self._ledger, free, claimed.taken)
         return claimed._replace(taken={**self._find(decided), **taken})
 
     def _is_free(self, entry: Entry) -> bool:
-        is_sent_again = self._resend_unknown and entry.same_task and entry.outcome in IN_DOUBT
+        is_sent_again = self._retake.resend and entry.same_task and entry.outcome in IN_DOUBT
         return entry.outcome in CERTAINLY_NOT_SENT or is_sent_again
 
     def _find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:

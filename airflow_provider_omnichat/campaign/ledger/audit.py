@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from airflow_provider_omnichat.api.identity import identity_of
 from airflow_provider_omnichat.campaign.ledger.admin import forgotten_name
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError, Settlement
-from airflow_provider_omnichat.campaign.ledger.sql_table import COLUMNS, DEFAULT_TABLE, FORGOTTEN, SqlTable
+from airflow_provider_omnichat.campaign.ledger.sql_table import COLUMNS, DEFAULT_TABLE, FORGOTTEN, NO_CAMPAIGN, SqlTable
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, select
 from airflow_provider_omnichat.campaign.sql.values import contains, moment, stamp, stored_name
 
@@ -225,7 +225,7 @@ class LedgerAudit:
         for name, *counted in self._read(
             "SELECT campaign, claimed_by, COUNT(*),"  # noqa: S608 - as above
             f" SUM(CASE WHEN outcome IS NULL OR outcome = 'unknown' THEN 1 ELSE 0 END), MAX({_UPDATED})"
-            f" FROM {self._table.sql_name} GROUP BY campaign, claimed_by"
+            f" FROM {self._table.sql_name} WHERE campaign <> '{NO_CAMPAIGN}' GROUP BY campaign, claimed_by"
         ):
             by_campaign.setdefault(name, []).append(tuple(counted))
         found = []

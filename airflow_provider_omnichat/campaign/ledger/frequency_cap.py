@@ -72,6 +72,7 @@ class CappedLedger:
         self._cap = cap
         self._now = now
         self.group_factor = ledger.group_factor
+        self.id_key, self.repeated = ledger.id_key, ledger.repeated
         self.find = ledger.find
         self.record = ledger.record
         self.leave_in_doubt = ledger.leave_in_doubt

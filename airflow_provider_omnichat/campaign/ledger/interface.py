@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from secrets import token_bytes
 from typing import Any, NamedTuple, Protocol
 
 from airflow_provider_omnichat.api.models import InviteAnswer
@@ -34,16 +35,21 @@ class Claim(NamedTuple):
         are found and recorded.
     :param identity: the number by which the person is known; only a ledger in the user's own database keeps it.
     :param key: the user's name of the row, such as a customer id; kept where the number is.
+    :param message_id: under which it is sent, if that id is ours.
+    :param again: whether it may be claimed although it is in doubt, to be repeated under the same id.
     """
 
     recipient: str
     identity: str
     key: str | None = None
+    message_id: str | None = None
+    again: bool = False
 
     @classmethod
     def of(cls, candidate: Candidate) -> Claim:
         """Build the claim of a row that passed the checks."""
-        return cls(candidate.recipient, candidate.identity, candidate.key)
+        message_id = candidate.invite.message_id or None
+        return cls(candidate.recipient, candidate.identity, candidate.key, message_id, candidate.again)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,9 @@ class Entry(NamedTuple):
     :param settlement: who settled it, if it was in doubt; *reason* is then that of the doubt.
     :param claimed_at: when it was claimed, at the earliest; None if the ledger does not keep it.
     :param owner: the task instance that claimed it; empty if the ledger does not keep it.
+    :param message_id: under which it was sent, or was about to be; None if it is not known.
     :param is_over: whether the claim is open and its try has ended, so that the invite is in doubt.
+    :param was_repeated: whether it was claimed again while it was in doubt.
     """
 
     outcome: Outcome | None
@@ -101,7 +109,9 @@ class Entry(NamedTuple):
     settlement: Settlement | None = None
     claimed_at: datetime | None = None
     owner: str = ""
+    message_id: str | None = None
     is_over: bool = False
+    was_repeated: bool = False
 
     @classmethod
     def now(
@@ -110,9 +120,10 @@ class Entry(NamedTuple):
         answer: InviteAnswer | None = None,
         reason: Reason | None = None,
         attempts: int = 1,
+        message_id: str | None = None,
     ) -> Entry:
         """Build an entry of this moment."""
-        return cls(outcome, datetime.now(UTC), answer, reason, attempts)
+        return cls(outcome, datetime.now(UTC), answer, reason, attempts, message_id=message_id)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for a store, without the phone number."""
@@ -123,6 +134,8 @@ class Entry(NamedTuple):
             data["reason"] = self.reason.to_json()
         if self.settlement is not None:
             data["settlement"] = self.settlement.to_json()
+        if self.message_id:
+            data["message_id"] = self.message_id
         return data
 
     @classmethod
@@ -137,6 +150,7 @@ class Entry(NamedTuple):
                 answer=InviteAnswer.from_json(data["answer"]) if "answer" in data else None,
                 reason=Reason.from_json(data["reason"]) if "reason" in data else None,
                 settlement=Settlement.from_json(data["settlement"]) if "settlement" in data else None,
+                message_id=data.get("message_id"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise LedgerError(f"The ledger holds an entry that cannot be read ({error!r}); nothing was sent") from error
@@ -168,6 +182,12 @@ class Ledger(Protocol):
             of this task instance (``same_task``), but NOT_SENT and HELD for those of others, too.
         :return: what the ledger has for those that were **not** claimed, by recipient.
         """
+
+    def id_key(self) -> bytes:
+        """Return the random key of its message ids, always the same: the first who asks for it makes it."""
+
+    def repeated(self) -> int:
+        """Count the invites in doubt that an earlier try of this task instance may have repeated."""
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         """Return what the ledger has of these recipients, by recipient; claim nothing."""
@@ -213,6 +233,14 @@ class NoLedger:
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
         """Claim all of them."""
         return {}
+
+    def id_key(self) -> bytes:
+        """Make a new key: where nothing is remembered, no later try sends the same invite again."""
+        return token_bytes(16)
+
+    def repeated(self) -> int:
+        """Count none."""
+        return 0
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         """Find nothing."""

@@ -8,6 +8,8 @@ has answered for it, it stays in doubt, whatever happened to it in this try.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import time
 from typing import NamedTuple
 
 from airflow_provider_omnichat.api.outcomes import Outcome
@@ -45,9 +47,46 @@ class Claimed(NamedTuple):
     doubts: Mapping[str, Entry]  # what it had for those that were claimed although they were in doubt
 
 
-def claim(ledger: Ledger, claims: Sequence[Claim], resend_unknown: bool) -> Claimed:
-    """Claim what may be sent; with *resend_unknown*, also what an earlier try of this task instance may have sent."""
-    doubts = doubts_among(ledger, claims) if resend_unknown else {}
+@dataclass(frozen=True, slots=True)
+class Retake:
+    """
+    Which invites in doubt are sent again.
+
+    :param resend: all that an earlier try of this task instance may have sent: the user said so.
+    :param seconds: with the same id, for so long after the first request; None if the vendor would not recognise it.
+    """
+
+    resend: bool = False
+    seconds: float | None = None
+
+    def takes(self, claim: Claim, entry: Entry) -> bool:
+        """Return whether an invite that is in the ledger is sent again."""
+        if not entry.same_task or entry.outcome not in IN_DOUBT:
+            return False
+        if self.resend or self.seconds is None or entry.claimed_at is None:
+            return self.resend
+        # Under another id, or none, it was another request. And once the vendor has refused a first request as a
+        # repeat, it would refuse the next one too, which then proved nothing.
+        if not claim.message_id or entry.message_id != claim.message_id:
+            return False
+        if entry.reason is not None and entry.reason.code is ReasonCode.ID_TAKEN:
+            return False
+        return time() < entry.claimed_at.timestamp() + self.seconds
+
+
+NEVER = Retake()
+"""None of them."""
+
+
+def claim(ledger: Ledger, claims: Sequence[Claim], retake: Retake) -> Claimed:
+    """Claim what may be sent, and return what of it is in doubt."""
+    again = claims if retake.resend else [each for each in claims if each.again]
+    found = doubts_among(ledger, again) if again else {}
+    doubts = {
+        each.recipient: entry
+        for each in again
+        if (entry := found.get(each.recipient)) is not None and retake.takes(each, entry)
+    }
     if not doubts:
         return Claimed(ledger.claim(claims, CERTAINLY_NOT_SENT), {})
     # Only these may be taken again: not what another run of this task leaves in doubt a moment later. And they come

@@ -30,6 +30,8 @@ _READ_COLUMNS = (
     "claimed_by",
     "claimed_at",
     "ended_at",
+    "message_id",
+    "first_at",
     *SETTLED_COLUMNS,
 )
 _TEXT_LENGTH = 255
@@ -71,8 +73,8 @@ def entry_of(values: Iterable[Any], owner: str, table: SqlTable) -> Entry:
     :param owner: the task instance whose own entries are ``same_task``.
     """
     try:
-        outcome, attempts, code, error, since, answer, claimed_by, claimed_at, ended_at, *settlement = values
-        claimed = moment(claimed_at)
+        outcome, attempts, code, error, since, answer, claimed_by, claimed_at, ended_at, message_id, *more = values
+        claimed, (first_at, *settlement) = moment(claimed_at), more
         return Entry(
             outcome=None if outcome is None else Outcome(outcome),
             at=claimed if ended_at is None else moment(ended_at),
@@ -81,8 +83,10 @@ def entry_of(values: Iterable[Any], owner: str, table: SqlTable) -> Entry:
             attempts=int(attempts),
             same_task=claimed_by == owner,
             settlement=_settlement(outcome, claimed, *settlement) if settlement[0] else None,
-            claimed_at=claimed,
+            claimed_at=claimed if first_at is None else moment(first_at),
             owner=claimed_by,
+            message_id=message_id or None,
+            was_repeated=first_at is not None,
         )
     except (TypeError, ValueError):
         raise LedgerError(
@@ -96,7 +100,7 @@ def answer_values(entry: Entry) -> tuple[Any, ...]:
     status = answer.status if answer else None
     return (
         None if entry.outcome is None else str(entry.outcome),
-        storable(answer.message_id, _TEXT_LENGTH) if answer else None,
+        storable(answer.message_id, _TEXT_LENGTH) if answer else entry.message_id,
         integer(status.group_id) if status else None,
         integer(status.id) if status else None,
         storable(status.name, _TEXT_LENGTH) if status else None,

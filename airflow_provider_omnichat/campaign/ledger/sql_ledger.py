@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from secrets import token_hex
 from typing import Any
 from uuid import uuid4
 
@@ -33,6 +34,8 @@ from airflow_provider_omnichat.campaign.ledger.sql_table import (
     CLAIM_ONLY,
     DEFAULT_TABLE,
     FORGOTTEN,
+    ID_KEY,
+    NO_CAMPAIGN,
     RECORD_COLUMNS,
     SqlTable,
 )
@@ -40,10 +43,12 @@ from airflow_provider_omnichat.campaign.sql.drivers import row_values
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession
 from airflow_provider_omnichat.campaign.sql.values import flat, stamp, storable, stored_name
 
-_CLAIM_COLUMNS = ("campaign", "recipient", "row_key", "attempts", "claimed_by", "claim_id", "claimed_at")
+_CLAIM_COLUMNS = ("campaign", "recipient", "row_key", "message_id", "attempts", "claimed_by", "claim_id", "claimed_at")
+_KEY_COLUMNS = tuple(name for name in _CLAIM_COLUMNS if name not in {"row_key", "message_id"})
 # The outcome last: MySQL assigns from left to right, and the condition looks at the old one.
 _OUTCOME_COLUMNS = (*(name for name in RECORD_COLUMNS if name not in CLAIM_ONLY | {"outcome"}), "outcome")
 _REASON = ("reason_code", "error", "since")
+_IN_DOUBT = "outcome IS NULL OR outcome = 'unknown'"
 _FORGOTTEN = Reason(ReasonCode.FORGOTTEN, "was erased from the ledger, and gets no second invite of this campaign")
 
 
@@ -131,6 +136,7 @@ class SqlLedger:
             if again:
                 self._retake(cursor, again, retake, claim_id, now)
                 known |= self._read_all(cursor, again)
+                self._rename(cursor, [claim for claim in again if known[claim.recipient][1] == claim_id], claim_id, now)
             return known
 
         known = self._session.write(work)
@@ -139,6 +145,27 @@ class SqlLedger:
         taken = {recipient: entry for recipient, (entry, holder) in known.items() if holder != claim_id} | forgotten
         self._held |= {claim.recipient: _Held(claim, claim_id, now) for claim in claims if claim.recipient not in taken}
         return taken
+
+    def id_key(self) -> bytes:
+        mark, new = self._table.placeholder, token_hex(16)
+        insert = f"{self._table.insert(_KEY_COLUMNS, 1)} {self._unless_there}"
+        select = f"SELECT claim_id FROM {self._table.sql_name} WHERE campaign = {mark} AND recipient = {mark}"  # noqa: S608 - checked names only
+
+        def work(cursor: Any) -> str:
+            cursor.execute(insert, (NO_CAMPAIGN, ID_KEY, 0, "", new, stamp(datetime.now(UTC))))
+            cursor.execute(select, (NO_CAMPAIGN, ID_KEY))
+            return str(row_values(cursor.fetchall()[0])[0])
+
+        return bytes.fromhex(self._session.write(work))
+
+    def repeated(self) -> int:
+        mark = self._table.placeholder
+        found = self._select(
+            f"SELECT COUNT(*) FROM {self._table.sql_name} WHERE campaign = {mark} AND claimed_by = {mark}"  # noqa: S608 - as above
+            f" AND first_at IS NOT NULL AND ({_IN_DOUBT})",
+            (self._campaign, self._owner),
+        )
+        return int(found[0][0])
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         if not claims:
@@ -235,18 +262,32 @@ class SqlLedger:
 
     def _insert(self, cursor: Any, claims: Sequence[Claim], claim_id: str, now: str) -> None:
         """Insert claims, and leave alone what is there."""
-        # MySQL's INSERT IGNORE would also swallow other errors, and lock what is there less firmly.
-        unless_there = (
-            "ON DUPLICATE KEY UPDATE claim_id = claim_id"
-            if self._table.dialect == "mysql"
-            else "ON CONFLICT (campaign, recipient) DO NOTHING"
-        )
+        self._insert_rows(cursor, claims, claim_id, now, self._unless_there)
+
+    def _rename(self, cursor: Any, claims: Sequence[Claim], claim_id: str, now: str) -> None:
+        """Write the message ids of claims that were retaken: what is sent may have changed."""
+        named = [claim for claim in claims if claim.message_id]
+        is_mysql = self._table.dialect == "mysql"
+        there = "ON DUPLICATE KEY" if is_mysql else "ON CONFLICT (campaign, recipient) DO"
+        new = "VALUES(message_id)" if is_mysql else "excluded.message_id"
+        setting = "" if is_mysql else "SET "
+        self._insert_rows(cursor, named, claim_id, now, f"{there} UPDATE {setting}message_id = {new}")
+
+    def _insert_rows(self, cursor: Any, claims: Sequence[Claim], claim_id: str, now: str, if_there: str) -> None:
         for block in in_statements(self._table, claims):
             rows = [
-                (self._campaign, claim.identity, storable(claim.key), 0, self._owner, claim_id, now) for claim in block
+                (self._campaign, each.identity, storable(each.key), each.message_id, 0, self._owner, claim_id, now)
+                for each in block
             ]
             insert = self._table.insert(_CLAIM_COLUMNS, len(rows))
-            cursor.execute(f"{insert} {unless_there}", flat(rows))
+            cursor.execute(f"{insert} {if_there}", flat(rows))
+
+    @property
+    def _unless_there(self) -> str:
+        # MySQL's INSERT IGNORE would also swallow other errors, and lock what is there less firmly.
+        if self._table.dialect == "mysql":
+            return "ON DUPLICATE KEY UPDATE claim_id = claim_id"
+        return "ON CONFLICT (campaign, recipient) DO NOTHING"
 
     def _retake(
         self, cursor: Any, claims: Sequence[Claim], retake: Collection[Outcome | None], claim_id: str, now: str
@@ -263,14 +304,15 @@ class SqlLedger:
             allowed.append(f"(claimed_by = {mark} AND ({' OR '.join(of_own)}))")
         for_own = [self._owner, *map(str, own), *([self._began] if own_open else [])] if of_own else []
         # What was in doubt keeps its reason: should this try end before it can say how, the doubt is older.
-        kept = [f"{name} = CASE WHEN outcome IS NULL OR outcome = 'unknown' THEN {name} END" for name in _REASON]
+        kept = [f"{name} = CASE WHEN {_IN_DOUBT} THEN {name} END" for name in _REASON]
+        first = f"first_at = CASE WHEN {_IN_DOUBT} THEN COALESCE(first_at, claimed_at) END"
         others = (name for name in _OUTCOME_COLUMNS if name not in {"row_key", "attempts", *_REASON})
         emptied = ", ".join([*kept, *(f"{name} = NULL" for name in others)])
         for block in in_statements(self._table, claims):
             numbers = [claim.identity for claim in block]
             cursor.execute(
                 f"UPDATE {self._table.sql_name}"  # noqa: S608 - as above
-                f" SET claimed_by = {mark}, claim_id = {mark}, claimed_at = {mark}, attempts = 0, {emptied}"
+                f" SET {first}, claimed_by = {mark}, claim_id = {mark}, claimed_at = {mark}, attempts = 0, {emptied}"
                 f" WHERE campaign = {mark} AND recipient IN ({marks(len(block))}) AND ({' OR '.join(allowed)})",
                 (self._owner, claim_id, now, self._campaign, *numbers, *map(str, by_anybody), *for_own),
             )

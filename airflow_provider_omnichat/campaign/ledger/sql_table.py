@@ -39,6 +39,7 @@ _COLUMNS = (
     ("claim_id", "CHAR(32) NOT NULL"),
     ("claimed_at", "{time} NOT NULL"),
     ("ended_at", "{time}"),
+    ("first_at", "{time}"),
     ("settled_as", "VARCHAR(8)"),
     ("settled_by", f"VARCHAR({NAME_LENGTH})"),
     ("settled_at", "{time}"),
@@ -47,9 +48,12 @@ _COLUMNS = (
 COLUMNS = tuple(name for name, _ in _COLUMNS)
 SETTLED_COLUMNS = ("settled_as", "settled_by", "settled_at", "settled_why")
 """Written when somebody settles a doubt, and kept when the invite is claimed again."""
-RECORD_COLUMNS = tuple(name for name in COLUMNS if name not in SETTLED_COLUMNS)
+RECORD_COLUMNS = tuple(name for name in COLUMNS if name not in {*SETTLED_COLUMNS, "first_at"})
 CLAIM_ONLY = frozenset({"campaign", "recipient", "claimed_by", "claim_id", "claimed_at"})
 """Columns that only a claim writes, never an outcome."""
+
+NO_CAMPAIGN, ID_KEY = "", "message-ids"
+"""Campaign and recipient of the row that holds the key of message ids, as its claim_id; nobody's invite."""
 
 FORGOTTEN = "x"
 """With what a recipient begins that was forgotten: numbers have digits only, and sort before it everywhere."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from json.encoder import encode_basestring_ascii
+from secrets import token_hex
 from typing import Any, NamedTuple, Protocol, Self
 
 from airflow_provider_omnichat.api.outcomes import Outcome
@@ -17,12 +18,14 @@ from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import doubt_of_open
 from airflow_provider_omnichat.campaign.ledger.settle import settle_each
+from airflow_provider_omnichat.campaign.model.message_ids import mark_of
 from airflow_provider_omnichat.campaign.model.rows import shown_key
 
 KEEP_FOREVER = timedelta.max
 """What Airflow calls ``NEVER_EXPIRE``: an entry lives as long as its DAG run, not just 30 days."""
 
 SINGLE_PREFIX = "omnichat:invite:"
+_ID_KEY = "omnichat:message-ids"
 _NOT_THERE = object()
 _LONGEST_KEY = 60
 _TELLING_DIGITS = 6
@@ -78,6 +81,17 @@ class CheckedStore:
         if self.get(key) != value:
             raise LedgerError("What was written to the task state store was not found again; nothing was sent")
 
+    def id_key(self) -> bytes:
+        """See :class:`.interface.Ledger`: the tries of a task instance come one after the other."""
+        if (key := self.get(_ID_KEY)) is None:
+            self.set_and_see(_ID_KEY, key := token_hex(16))
+        try:
+            return bytes.fromhex(key)
+        except (TypeError, ValueError) as error:
+            raise LedgerError(
+                "The key of message ids in the task state store cannot be read; nothing was sent"
+            ) from error
+
 
 class Person(NamedTuple):
     """Whose invite is in doubt, as a store keeps it: enough to look it up, and no whole number."""
@@ -86,27 +100,37 @@ class Person(NamedTuple):
     number: str | None  # masked; None if it is not kept
     begin: datetime  # when it may have been sent, at the earliest
     end: datetime
+    mark: str | None = None  # what its message id says of what was sent; None without an id of ours
 
     @classmethod
     def of(cls, claim: Claim, begin: datetime, end: datetime) -> Self:
-        return cls(_kept_key(claim.key, claim.identity) if claim.key else None, mask_number(claim.identity), begin, end)
+        key = _kept_key(claim.key, claim.identity) if claim.key else None
+        return cls(key, mask_number(claim.identity), begin, end, mark_of(claim.message_id))
 
     @classmethod
     def from_json(cls, data: Sequence[Any]) -> Self:
         """Read what :meth:`to_json` returned."""
         key, number, *times = data
-        return cls(key, number, *(datetime.fromtimestamp(times[at], UTC) for at in (0, -1)))
+        mark = times.pop() if isinstance(times[-1], str) else None
+        begin, end = (datetime.fromtimestamp(times[at], UTC) for at in (0, -1))
+        return cls(key, number, begin, end, mark)
 
     def to_json(self) -> list[Any]:
         begin, end = int(self.begin.timestamp()), int(self.end.timestamp())
-        return [self.key, self.number, begin, *([end] if end != begin else [])]
+        return [self.key, self.number, begin, *([end] if end != begin else []), *([self.mark] if self.mark else [])]
+
+    @property
+    def was_repeated(self) -> bool:
+        """Whether it was claimed again while it was in doubt."""
+        return int(self.begin.timestamp()) != int(self.end.timestamp())
 
     @property
     def size(self) -> int:
         """Bytes in a chunk."""
         times = _TIME_BYTES if self.begin == self.end else 2 * _TIME_BYTES
         key = len(encode_basestring_ascii(self.key)) if self.key else len("null")
-        return _PERSON_BYTES + times + key + len(self.number or "null")
+        mark = len(self.mark) + 4 if self.mark else 0
+        return _PERSON_BYTES + times + key + len(self.number or "null") + mark
 
 
 class StateStoreLedger:
@@ -116,6 +140,7 @@ class StateStoreLedger:
 
     def __init__(self, store: StateStore) -> None:
         self._store = CheckedStore(store)
+        self.id_key = self._store.id_key
         self.people: dict[str, Person] = {}
         """Whose open claims and doubts were found or claimed, by recipient."""
 
@@ -129,9 +154,8 @@ class StateStoreLedger:
                 if before is not None and before.outcome in IN_DOUBT:
                     reason, begin = before.reason, self.people[claim.recipient].begin
                 self.people[claim.recipient] = Person.of(claim, begin, now)
-                self._store.set_and_see(
-                    _key(claim.recipient), self._data(claim.recipient, Entry(None, now, reason=reason))
-                )
+                entry = Entry(None, now, reason=reason, message_id=claim.message_id)
+                self._store.set_and_see(_key(claim.recipient), self._data(claim.recipient, entry))
         return taken
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
@@ -143,6 +167,10 @@ class StateStoreLedger:
             if entry.claimed_at is not None and recipient in self.people:  # it was not sent again after all
                 self.people[recipient] = self.people[recipient]._replace(begin=entry.claimed_at, end=entry.at)
             self._store.set(_key(recipient), self._data(recipient, entry))
+
+    def repeated(self) -> int:
+        """Return nothing: a single invite is the only one here."""
+        return 0
 
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
         self.record({name: doubt_of_open(entry) for name, entry in self.find(claims).items() if entry.outcome is None})

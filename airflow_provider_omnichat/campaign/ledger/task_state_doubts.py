@@ -62,6 +62,7 @@ class StateDoubt(NamedTuple):
     key: str | None  # the user's key of the row
     number: str | None  # masked
     end: datetime  # when it may have been sent at the latest
+    mark: str | None = None  # see Person
 
 
 class StoreStanding(NamedTuple):
@@ -156,5 +157,5 @@ def _batch_doubts(journal: JournalState) -> Iterator[StateDoubt]:
 
 
 def _doubt(recipient: str, entry: Entry, person: Person) -> StateDoubt:
-    key, number, at, end = person
-    return StateDoubt(recipient, reason_of(entry), entry.outcome is None, at, key, number, end)
+    key, number, at, end, mark = person
+    return StateDoubt(recipient, reason_of(entry), entry.outcome is None, at, key, number, end, mark)

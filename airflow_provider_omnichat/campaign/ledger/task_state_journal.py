@@ -10,7 +10,7 @@ about 55 bytes more; the chunk is written anyway. Whole numbers are never in it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
@@ -19,6 +19,7 @@ from airflow_provider_omnichat.campaign.ledger.retake import reason_of
 from airflow_provider_omnichat.campaign.ledger.settle import settle_each
 from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, Person, StateStore
 from airflow_provider_omnichat.campaign.ledger.task_state_format import (
+    DOUBTS,
     HASH_BYTES,
     OUTCOMES,
     SYMBOLS,
@@ -29,6 +30,9 @@ from airflow_provider_omnichat.campaign.ledger.task_state_format import (
     Times,
     journal_name,
 )
+from airflow_provider_omnichat.campaign.model.message_ids import with_mark
+
+_MOMENT = timedelta(seconds=1)  # in which times are kept
 
 
 class StateStoreJournal:
@@ -38,6 +42,7 @@ class StateStoreJournal:
 
     def __init__(self, store: StateStore, campaign: str) -> None:
         self._store = CheckedStore(store)
+        self.id_key = self._store.id_key
         self._name = journal_name(campaign)
         self._earlier = JournalState(self._store, self._name)
         self._chunks, self._counted = self._earlier.chunks, self._earlier.counted
@@ -70,8 +75,14 @@ class StateStoreJournal:
                     reason=known.reasons.get(hashed),
                     settlement=settled and settled.settlement,
                     claimed_at=person.begin if person else None,
+                    message_id=with_mark(claim.message_id, person.mark) if person else None,
+                    was_repeated=person is not None and person.was_repeated,
                 )
         return found
+
+    def repeated(self) -> int:
+        known = self._earlier
+        return sum(each.was_repeated and known.symbols[hashed] in DOUBTS for hashed, each in known.people.items())
 
     def record(self, entries: Mapping[str, Entry]) -> None:
         for recipient, entry in entries.items():
@@ -83,11 +94,13 @@ class StateStoreJournal:
         left = {name: entry for name, entry in self.find(claims).items() if entry.outcome is None}
         if not left:
             return
-        self._append([claim for claim in claims if claim.recipient in left])
+        # Under the id that it had then, whatever this try would send.
+        self._append(
+            [each._replace(message_id=left[each.recipient].message_id) for each in claims if each.recipient in left]
+        )
         for recipient, entry in left.items():
-            hashed, reason = _hash_of(recipient), reason_of(entry)
-            self._end(hashed, Outcome.UNKNOWN, reason, (entry.claimed_at or entry.at, entry.at))
-            self._earlier.symbols[hashed], self._earlier.reasons[hashed] = SYMBOLS[Outcome.UNKNOWN], reason
+            times = (entry.claimed_at or entry.at, entry.at)
+            self._end(_hash_of(recipient), Outcome.UNKNOWN, reason_of(entry), times)
         self.flush()
 
     def settle(
@@ -118,7 +131,8 @@ class StateStoreJournal:
         for claim in claims:
             hashed = _hash_of(claim.recipient)
             before = self._earlier.people.get(hashed)  # in doubt, it may have been sent when it was claimed first
-            person = Person.of(claim, before.begin if before else now, now)
+            begin, end = (before.begin, max(now, before.begin + _MOMENT)) if before else (now, now)
+            person = Person.of(claim, begin, end)
             people.append((hashed, person, person.size))
         all_of = (len(people), sum(size for _, _, size in people))
         last, touched = self._last, dict[str, Chunk]()
@@ -170,6 +184,10 @@ class StateStoreJournal:
         chunk, at = self._open.pop(hashed)
         chunk.end(at, outcome, reason, times)
         self._dirty[chunk.key] = chunk
+        if outcome is Outcome.UNKNOWN and reason is not None:  # this try may claim it again
+            known = self._earlier
+            known.symbols[hashed], known.reasons[hashed] = SYMBOLS[outcome], reason
+            known.people[hashed] = chunk.people[at]
 
 
 def _hash_of(recipient: str) -> bytes:

@@ -14,7 +14,7 @@ from airflow_provider_omnichat.campaign.model.rows import RowSourceError
 MOST_NAMES_SHOWN = 20
 _LONGEST_SHOWN = 60
 # Letters only: digits in a row would be masked as somebody's number wherever the name is shown.
-_LETTERS = str.maketrans("0123456789", "ghijklmnop")
+LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 class TwoColumnsError(RowSourceError):
@@ -68,7 +68,7 @@ def distinct_name(name: str, kept: str, most: int) -> str:
     if kept == name and len(name) <= most:
         return name
     # Else it could be the name of something else.
-    digest = blake2b(name.encode(errors="surrogatepass"), digest_size=10).hexdigest().translate(_LETTERS)
+    digest = blake2b(name.encode(errors="surrogatepass"), digest_size=10).hexdigest().translate(LETTERS)
     return f"{kept[: most - len(digest) - 1]}~{digest}"
 
 

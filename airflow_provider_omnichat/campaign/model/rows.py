@@ -105,6 +105,7 @@ class Candidate(NamedTuple):
     identity: str  # the number by which the person is known
     closes_at: float | None = None  # POSIX time from which it is too late in the day where the recipient lives
     wait: Wait | None = None
+    again: bool = False  # whether it is a repeat of one in doubt
 
 
 @dataclass(frozen=True, slots=True)

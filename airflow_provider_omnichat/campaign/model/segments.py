@@ -17,7 +17,7 @@ MOST_BYTES = 4000
 # No text of so many characters is too long: a segment of UCS-2 takes 33 characters of two units, such as emojis.
 SURELY_FITS = MOST_SEGMENTS * 33
 # The length of the vendor's link is not documented, so this is a guess.
-ASSUMED_LINK_LENGTH = 40
+ASSUMED_LINK = 40 * "x"
 
 _BASIC = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
@@ -67,21 +67,16 @@ def count_segments(text: str) -> Segments:
     return _counted(Encoding.UCS2, text, [at for at, character in enumerate(text) if character > "\uffff"])
 
 
-def estimate_segments(message: str, link_placeholder: str, link_length: int = ASSUMED_LINK_LENGTH) -> Segments:
-    """Count the segments of a message in which the vendor will replace the placeholder by a link of this length."""
-    return count_segments(message.replace(link_placeholder, "x" * link_length) if link_placeholder else message)
-
-
-def refused_length(message: str, link_placeholder: str) -> str | None:
-    """Describe how much a message is too long whatever link the vendor inserts; None if it may fit."""
+def refused_length(message: str, replaced: str = "") -> str | None:
+    """Describe how much a message is too long, whatever replaces a piece of it; None if it may fit."""
     if len(message) <= SURELY_FITS:
         return None
-    least = estimate_segments(message, link_placeholder, link_length=0)
+    least = count_segments(message.replace(replaced, "") if replaced else message)
     if not least.too_long:
         return None
     over = [f"{least.count} SMS in {least.encoding}"] if least.count > MOST_SEGMENTS else []
     over += [f"{least.size_bytes:,} bytes in UTF-8"] if least.size_bytes > MOST_BYTES else []
-    return f"{' and '.join(over)} without the link. Shorten it"
+    return f"{' and '.join(over)}{' without the link' if replaced else ''}. Shorten it"
 
 
 def outside_gsm7(text: str) -> list[str]:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from datetime import UTC
 
-from airflow_provider_omnichat.campaign.model.segments import ASSUMED_LINK_LENGTH, MOST_BYTES, MOST_SEGMENTS, Encoding
+from airflow_provider_omnichat.campaign.model.segments import ASSUMED_LINK, MOST_BYTES, MOST_SEGMENTS, Encoding
 from airflow_provider_omnichat.campaign.phone.location import NO_COUNTRY
 from airflow_provider_omnichat.campaign.preview.statistics import MOST_CHARACTERS, MOST_REASONS, Preview
 
@@ -75,10 +75,9 @@ def _length(preview: Preview) -> list[str]:
         for encoding in Encoding
         if preview.messages[encoding]
     ]
-    notes = [
-        f"An estimate: the vendor puts in a link of unknown length, assumed to be {ASSUMED_LINK_LENGTH} characters."
-        f" The longest message takes {preview.longest} SMS."
-    ]
+    links = f"the vendor puts in a link of unknown length, assumed to be {len(ASSUMED_LINK)} characters"
+    counted = "counted with your own link; the vendor bills by its own count" if preview.has_own_link else links
+    notes = [f"An estimate: {counted}. The longest message takes {preview.longest} SMS."]
     if preview.outside:
         characters = ", ".join(
             f"{_character(character)} in {count:,}" for character, count in preview.outside.most_common(MOST_CHARACTERS)

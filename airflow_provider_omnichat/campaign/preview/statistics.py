@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from airflow_provider_omnichat.api.models import Invite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import mask_number, scrub
+from airflow_provider_omnichat.api.sms import SmsInvite
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result, Wait
 from airflow_provider_omnichat.campaign.model.segments import (
-    ASSUMED_LINK_LENGTH,
+    ASSUMED_LINK,
     Encoding,
     Segments,
-    estimate_segments,
+    count_segments,
     outside_gsm7,
 )
 from airflow_provider_omnichat.campaign.phone.location import country_of
@@ -26,6 +29,7 @@ _MOST_ROWS_NAMED = 5
 _MOST_SAMPLES = 5
 _LONGEST_SAMPLE = 500
 _ROUNDED = "00000"
+_LONG_LINK = 80
 # What a query or a data frame puts where there is no name.
 _NO_VALUE = re.compile(r"(?<!\w)(?:NULL|null|N/A|n/a|None|NaN|nan|undefined)(?!\w)")
 # Dates may be shown in a sample, although a phone number could be as long.
@@ -65,6 +69,7 @@ class Preview:
         self.segments: Counter[Encoding] = Counter()
         self.outside: Counter[str] = Counter()
         self.too_long = 0
+        self.has_own_link = False
         self.longest = 0
         self.noticed: Counter[str] = Counter()
         self.first_rows: dict[str, list[int]] = {}
@@ -87,25 +92,32 @@ class Preview:
         invite = checked.invite
         country = country_of(invite.to)
         self.countries[country] += 1
-        segments = estimate_segments(invite.message, invite.link_placeholder)
+        segments = count_segments(invite.with_link(ASSUMED_LINK))
         self.messages[segments.encoding] += 1
         self.segments[segments.encoding] += segments.count
         self.longest = max(self.longest, segments.count)
         self.too_long += segments.too_long
         if segments.encoding is Encoding.UCS2:
-            for character in set(outside_gsm7(invite.message.replace(invite.link_placeholder, ""))):
+            for character in set(outside_gsm7(invite.with_link(""))):
                 _count(self.outside, character)
-        if invite.to.endswith(_ROUNDED):
-            self._notice("the number ends in five zeros or more; a spreadsheet may have rounded it", checked.position)
-        for word in set(_NO_VALUE.findall(invite.message)) - self._meant:
-            self._notice(f"{word} is in the text, perhaps in place of a name", checked.position)
+        self.has_own_link = isinstance(invite, SmsInvite)
+        for what in self._oddities(invite):
+            self.noticed[what] += 1
+            rows = self.first_rows.setdefault(what, [])
+            if len(rows) < _MOST_ROWS_NAMED:
+                rows.append(checked.position)
         self._keep_sample(checked, country, segments)
 
-    def _notice(self, what: str, row: int) -> None:
-        self.noticed[what] += 1
-        rows = self.first_rows.setdefault(what, [])
-        if len(rows) < _MOST_ROWS_NAMED:
-            rows.append(row)
+    def _oddities(self, invite: Invite) -> Iterator[str]:
+        link = invite.link if isinstance(invite, SmsInvite) else ""
+        if outside_gsm7(link):
+            yield "the link has characters outside GSM-7, so that an SMS holds 70 instead of 160"
+        if len(link) > _LONG_LINK:
+            yield f"the link is longer than {_LONG_LINK} characters; shorten_links=True makes it short"
+        if invite.to.endswith(_ROUNDED):
+            yield "the number ends in five zeros or more; a spreadsheet may have rounded it"
+        for word in set(_NO_VALUE.findall(invite.message)) - self._meant:
+            yield f"{word} is in the text, perhaps in place of a name"
 
     def _keep_sample(self, candidate: Candidate, country: str, segments: Segments) -> None:
         # The first of each kind, then the first ones, so that samples differ from each other.
@@ -135,7 +147,7 @@ class Preview:
             "countries": dict(self.countries.most_common()),
             "segments": {
                 "estimate": True,
-                "assumed_link_length": ASSUMED_LINK_LENGTH,
+                "assumed_link_length": None if self.has_own_link else len(ASSUMED_LINK),
                 "total": self.segments.total(),
                 "longest": self.longest,
                 "too_long": self.too_long,

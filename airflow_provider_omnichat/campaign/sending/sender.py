@@ -32,6 +32,7 @@ class Ended(NamedTuple):
     :param answer: of the vendor, if there was one.
     :param reason: why it was not accepted; None if it was.
     :param attempts: requests made.
+    :param asked_at: POSIX time before the last of them.
     """
 
     candidate: Candidate
@@ -39,6 +40,7 @@ class Ended(NamedTuple):
     answer: InviteAnswer | None
     reason: Reason | None
     attempts: int
+    asked_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class _Job:
     candidate: Candidate
     attempts: int = 0
     began: float = 0.0
+    asked_at: float = 0.0
     refusal: Reason | None = None
 
 
@@ -182,7 +185,7 @@ class Sender:
             except Exception as bug:  # no bug may lose a row
                 self._stop_for(bug)
                 reason = Reason(ReasonCode.PROVIDER_ERROR, _BUG, detail=type(bug).__name__)
-                ended = Ended(job.candidate, Outcome.UNKNOWN, None, reason, 1)
+                ended = Ended(job.candidate, Outcome.UNKNOWN, None, reason, 1, job.asked_at)
             self._note_busy(-1)
             if ended is not None:
                 self.ended_count += 1
@@ -246,6 +249,7 @@ class Sender:
         if not job.attempts:
             job.began = turn
         job.attempts += 1
+        job.asked_at = time()
         try:
             answer = await self._client.send_once(candidate.invite)
         except InviteNotSentError as refusal:
@@ -257,9 +261,9 @@ class Sender:
             return None
         except (InviteRejectedError, InviteUnknownError) as failure:
             self._note(failure)
-            return Ended(candidate, failure.outcome, failure.answer, failure.reason, job.attempts)
+            return Ended(candidate, failure.outcome, failure.answer, failure.reason, job.attempts, job.asked_at)
         except asyncio.CancelledError:  # see _turn
-            return Ended(candidate, Outcome.UNKNOWN, None, _IN_FLIGHT, job.attempts)
+            return Ended(candidate, Outcome.UNKNOWN, None, _IN_FLIGHT, job.attempts, job.asked_at)
         self._note_taken()
         self._pacer.accepted()
         return Ended(candidate, Outcome.ACCEPTED, answer, None, job.attempts)
@@ -294,7 +298,7 @@ class Sender:
             self._pacer.unanswered()
         else:
             self._pacer.accepted()  # past the limit on requests, however it ended
-        if failure.outcome is Outcome.REJECTED:
+        if failure.outcome is Outcome.REJECTED or failure.reason.code is ReasonCode.ID_TAKEN:
             self._note_taken()
             if failure.account_fault:
                 self.stop(str(failure))

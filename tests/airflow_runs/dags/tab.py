@@ -47,8 +47,17 @@ def tab() -> None:
     ).expand(
         invites=[[{"to": f"+41791000{part}{row:02}", "id": f"P{part}-{row}"} for row in range(3)] for part in range(2)]
     )
-    single = SendInviteOperator(task_id="single", to="+41791112233", message="Come to <link>", trigger_rule="all_done")
-    first >> second >> [parts, single]
+    own: Any = {"message": "Come to <link>", "sender": "ACME", "trigger_rule": "all_done"}
+    linked = SendInviteBatchOperator(
+        task_id="linked",
+        invites=[{"to": f"+4179222111{row}", "id": f"L-{row}"} for row in range(2)],
+        link="https://t.me/acme_bot?start={id}",
+        key_column="id",
+        ledger_conn_id="omnichat_ledger",
+        **own,
+    )
+    single = SendInviteOperator(task_id="single", to="+41791112233", link="https://t.me/acme_bot", **own)
+    first >> second >> [parts, linked, single]
     EmptyOperator(task_id="nothing")
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
-from airflow_provider_omnichat.campaign.checks.text import MessageTemplate
+from airflow_provider_omnichat.campaign.checks.text import LinkTemplate, MessageTemplate
 
 
 def render(text: str, **fields: Any) -> str:
@@ -207,3 +207,40 @@ def test_it_agrees_with_str_format_wherever_both_take_the_template(text):
     except (ValueError, InvalidInviteError):
         return
     assert rendered == text.format(**fields)
+
+
+@pytest.mark.parametrize(
+    ("link", "value", "sent"),
+    [
+        ("https://t.me/a%20b?x={a}&y=50%", "100%", "https://t.me/a%20b?x=100%25&y=50%"),
+        ("https://t.me/{{x}}/{a}", "/?&# \u00e9{b}", "https://t.me/{x}/%2F%3F%26%23%20%C3%A9%7Bb%7D"),
+        ("https://m\u00fcnchen.example/{a}", 17.0, "https://m\u00fcnchen.example/17"),
+        (" https://{a}.example:{a}/ ", "8", "https://8.example:8/"),
+    ],
+)
+def test_a_value_is_url_encoded_and_the_rest_of_the_link_stays_as_it_is(link, value, sent):
+    assert LinkTemplate(link).render({"a": value}) == sent
+
+
+@pytest.mark.parametrize("value", ["evil.example/#", "a b", "m\u00fcnchen", "x:y", "\ud83d", None, ""])
+def test_a_link_whose_host_a_value_would_damage_is_invalid(value):
+    with pytest.raises(InvalidInviteError, match=r"^link: "):
+        LinkTemplate("https://{a}.example/").render({"a": value})
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https:///x",
+        "https://.",
+        "https://t.me\\@evil.example",
+        "https://t.me:port/",
+        "https://t.me:70000/",
+        "https://a%2Fb/",
+        "//t.me",
+        "",
+    ],
+)
+def test_a_link_that_is_no_url_whatever_the_row_is_refused(link):
+    with pytest.raises(InvalidInviteError, match="must be an absolute URL"):
+        LinkTemplate(link)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
 from airflow_provider_omnichat.api.errors import OmnichatError
-from airflow_provider_omnichat.api.models import Invite
+from airflow_provider_omnichat.api.omni import OmniInvite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.process import WorkerThread
 from airflow_provider_omnichat.campaign.engine.rows_ahead import LARGEST_BLOCK, Checked, RowsAhead
@@ -20,7 +20,7 @@ INVALID = Result(1, None, "", Outcome.INVALID, "")
 
 
 def candidate(position: int) -> Candidate:
-    invite = Invite("41793026727", "Hi <link>", "<link>", "A", "F")
+    invite = OmniInvite("41793026727", "Hi <link>", "<link>", "A", "F")
     return Candidate(position, None, invite, str(position), "41793026727")
 
 

@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_omnichat.api.errors import InviteUnknownError
 from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.models import Invite
+from airflow_provider_omnichat.api.omni import OmniInvite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
@@ -81,7 +82,7 @@ def test_in_a_database_only_what_is_older_and_of_this_task_is_ended_and_its_outc
 def test_a_single_invite_that_nobody_ended_becomes_unknown_too(home):
     home.ledger().claim(CLAIMS[:1], CERTAINLY_NOT_SENT)
     sent: list[Invite] = []
-    invite = Invite(NUMBERS[0], "Hi <link>", "<link>", "KEY", "FACEBOOK")
+    invite = OmniInvite(NUMBERS[0], "Hi <link>", "<link>", "KEY", "FACEBOOK")
     for _ in range(2):
         with pytest.raises(InviteUnknownError, match="ended before it could say how"):
             send_at_most_once(invite, send=sent.append, ledger=home.ledger(), campaign="c")  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry
-from airflow_provider_omnichat.campaign.ledger.retake import claim, still_in_doubt
+from airflow_provider_omnichat.campaign.ledger.retake import Retake, claim, still_in_doubt
 from tests.support.ledger_homes import FREE, LAST, LATE, NOT_AGAIN, NUMBERS, OPEN, Home, claims, leave_doubts
 from tests.support.reasons import why
 
@@ -18,11 +18,11 @@ def test_only_what_was_in_doubt_is_returned_as_doubt(any_home):
     ledger.claim(ended, CERTAINLY_NOT_SENT)
     ledger.record({one.recipient: Entry.now(Outcome.NOT_SENT) for one in ended})
     ledger.flush()
-    taken, doubts = claim(any_home.ledger(), claims(NUMBERS), resend_unknown=False)
+    taken, doubts = claim(any_home.ledger(), claims(NUMBERS), Retake(resend=False))
     assert {entry.outcome for entry in taken.values()} == {Outcome.UNKNOWN, None}
     assert doubts == {}
     # As if killed: these are all open now.
-    taken, doubts = claim(any_home.ledger(), claims(NUMBERS), resend_unknown=True)
+    taken, doubts = claim(any_home.ledger(), claims(NUMBERS), Retake(resend=True))
     assert taken == {}
     told = {one.identity: doubts[one.recipient].outcome for one in claims(NUMBERS) if one.recipient in doubts}
     assert told == {LATE: Outcome.UNKNOWN, OPEN: None, FREE: None, LAST: None, **dict.fromkeys(NUMBERS[4:])}
@@ -43,7 +43,7 @@ def test_a_doubt_that_another_run_of_this_task_leaves_while_this_one_claims_is_n
         return found
 
     ours.find = find  # type: ignore[assignment, method-assign]
-    taken, doubts = claim(ours, claims(NUMBERS), resend_unknown=True)
+    taken, doubts = claim(ours, claims(NUMBERS), Retake(resend=True))
     assert {recipient: entry.reason for recipient, entry in taken.items()} == {third.recipient: why("the rival's")}
     assert len(doubts) == 2
     home.close()
@@ -52,7 +52,7 @@ def test_a_doubt_that_another_run_of_this_task_leaves_while_this_one_claims_is_n
 def test_a_doubt_of_another_run_is_left_to_it(tmp_path):
     home = Home("sql", tmp_path)
     leave_doubts(home)
-    taken, doubts = claim(home.ledger("dag/another run/task"), claims(NUMBERS), resend_unknown=True)
+    taken, doubts = claim(home.ledger("dag/another run/task"), claims(NUMBERS), Retake(resend=True))
     assert len(taken) == 2
     assert doubts == {}
     home.close()
@@ -72,7 +72,7 @@ def test_what_another_run_says_was_not_sent_is_not_in_doubt_for_this_one(tmp_pat
         return found
 
     ours.find = find  # type: ignore[assignment, method-assign]
-    assert claim(ours, [free], resend_unknown=True) == ({}, {})
+    assert claim(ours, [free], Retake(resend=True)) == ({}, {})
     home.close()
 
 
@@ -80,7 +80,7 @@ def test_what_another_run_of_this_task_is_sending_is_neither_claimed_nor_in_doub
     home = Home("sql", tmp_path)
     ours, rival = home.ledger(), home.ledger()
     rival.claim(claims([FREE]), CERTAINLY_NOT_SENT)
-    taken, doubts = claim(ours, claims([FREE]), resend_unknown=True)
+    taken, doubts = claim(ours, claims([FREE]), Retake(resend=True))
     assert [entry.outcome for entry in taken.values()] == [None]
     assert doubts == {}
     home.close()

@@ -155,7 +155,7 @@ def test_the_answer_and_the_time_of_the_doubt_are_kept(tmp_path):
         assert row.message_id == ACCEPTED["messageId"]
         after = home.ledger().find([late])[late.recipient]
         assert after._replace(claimed_at=before.claimed_at) == before._replace(
-            reason=why("status 29")._replace(since=f"{NOT_AGAIN}{BUSY}")
+            reason=why("status 29")._replace(since=f"{NOT_AGAIN}{BUSY}"), was_repeated=True
         )
     home.close()
 

@@ -8,13 +8,15 @@ import pytest
 
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+from airflow_provider_omnichat.api.omni import OmniInvite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Ledger, LedgerError
+from airflow_provider_omnichat.campaign.ledger.retake import Retake
 from tests.support.ledger_homes import LATE, NEVER_ENDED, NOT_AGAIN, Home, accepted, claims, leave_open
 from tests.support.played_batches import BUSY, LOCKED_OUT, LOST
 
-INVITE = Invite(LATE, "Hello <link>", "<link>", "KEY", "FACEBOOK")
+INVITE = OmniInvite(LATE, "Hello <link>", "<link>", "KEY", "FACEBOOK")
 
 
 def once(ledger: Ledger, given: Any, *, resend: bool = False) -> tuple[int, Any]:
@@ -28,7 +30,7 @@ def once(ledger: Ledger, given: Any, *, resend: bool = False) -> tuple[int, Any]
         return accepted(invite.to)
 
     try:
-        result: Any = send_at_most_once(INVITE, send=send, ledger=ledger, campaign="c", resend_unknown=resend)
+        result: Any = send_at_most_once(INVITE, send=send, ledger=ledger, campaign="c", retake=Retake(resend=resend))
     except (InviteUnknownError, InviteNotSentError, LedgerError) as error:
         result = error
     return len(sent), result

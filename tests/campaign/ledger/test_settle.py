@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_omnichat.api.errors import InviteNotSentError
 from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+from airflow_provider_omnichat.api.omni import OmniInvite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.engine.recorder import result_of_earlier
@@ -73,7 +74,7 @@ class TestEntry:
             assert Entry.from_json(entry.to_json())._replace(attempts=2) == entry
 
     def test_a_result_row_says_who_when_why_and_what_the_doubt_was(self):
-        candidate = Candidate(1, "C-0", Invite(NUMBERS[0], "Hi <link>", "<link>", "KEY", "FACEBOOK"), *LATE[:2])
+        candidate = Candidate(1, "C-0", OmniInvite(NUMBERS[0], "Hi <link>", "<link>", "KEY", "FACEBOOK"), *LATE[:2])
         row = result_of_earlier(candidate, settled(DOUBT, SENT))
         assert (row.outcome, row.reason and row.reason.code) == ("accepted", "settled_as_sent")
         assert row.error == "settled as sent: by ann at 2026-11-27 20:30 UTC, in the portal. It was in doubt: no answer"
@@ -177,7 +178,7 @@ class TestLedgers:
 
 
 def invite(number: str) -> Invite:
-    return Invite(number, "Hi <link>", "<link>", "KEY", "FACEBOOK")
+    return OmniInvite(number, "Hi <link>", "<link>", "KEY", "FACEBOOK")
 
 
 def refuse(_: Invite) -> InviteAnswer:

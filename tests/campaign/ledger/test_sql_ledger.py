@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError
 from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+from airflow_provider_omnichat.api.omni import OmniInvite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.engine.single import send_at_most_once
 from airflow_provider_omnichat.campaign.ledger.interface import (
@@ -20,6 +21,7 @@ from airflow_provider_omnichat.campaign.ledger.interface import (
     LedgerError,
     Settlement,
 )
+from airflow_provider_omnichat.campaign.ledger.retake import Retake
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.sql_table import SqlTable
 from tests.support.reasons import why
@@ -288,7 +290,9 @@ class TestOnce:
         with pytest.raises(
             InviteUnknownError, match=r"In doubt since an earlier run of this campaign: monday at .*: read time"
         ):
-            send_at_most_once(INVITE, send=never, ledger=ledger("tuesday"), campaign=CAMPAIGN, resend_unknown=True)
+            send_at_most_once(
+                INVITE, send=never, ledger=ledger("tuesday"), campaign=CAMPAIGN, retake=Retake(resend=True)
+            )
 
     def test_what_the_first_run_could_not_send_the_second_does(self, ledger: Callable[..., SqlLedger]) -> None:
         def refused(_: Invite) -> InviteAnswer:
@@ -302,7 +306,7 @@ class TestOnce:
         assert not sent.earlier
 
 
-INVITE = Invite("41790000000", "Hello <link>", "<link>", "KEY", "FACEBOOK")
+INVITE = OmniInvite("41790000000", "Hello <link>", "<link>", "KEY", "FACEBOOK")
 
 
 def never(_: Invite) -> InviteAnswer:

@@ -24,8 +24,8 @@ from airflow_provider_omnichat.campaign.ledger.interface import (
     LedgerError,
     Settlement,
 )
+from airflow_provider_omnichat.campaign.ledger.retake import Retake, reason_of, still_in_doubt
 from airflow_provider_omnichat.campaign.ledger.retake import claim as claim_again
-from airflow_provider_omnichat.campaign.ledger.retake import reason_of, still_in_doubt
 from airflow_provider_omnichat.campaign.ledger.task_state import StateStoreLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS, doubts_in_store, settle_in_store
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
@@ -112,7 +112,7 @@ class TestBatch:
         StateStoreJournal(store, "c").leave_in_doubt(block[1:2])
         clock.at = SENT_AT + timedelta(days=2)
         third = StateStoreJournal(store, "c")
-        claimed = claim_again(third, block, resend_unknown=True)
+        claimed = claim_again(third, block, Retake(resend=True))
         assert len(claimed.doubts) == 3
         third.record({name: still_in_doubt(doubt, LOST) for name, doubt in list(claimed.doubts.items())[:2]})
         third.flush()
@@ -252,7 +252,7 @@ class TestSingle:
         first.record({block.recipient: Entry.now(Outcome.UNKNOWN, reason=LOST)})
         clock.at = SENT_AT + timedelta(days=1)
         second = StateStoreLedger(store)
-        doubts = claim_again(second, [block], resend_unknown=True).doubts
+        doubts = claim_again(second, [block], Retake(resend=True)).doubts
         second.record({name: still_in_doubt(doubt, BROKEN) for name, doubt in doubts.items()})
         (doubt,) = list(doubts_in_store(ListedStore(store), "c"))
         assert (doubt.key, doubt.number, doubt.at) == (None, mask_number(NUMBERS[0]), SENT_AT)

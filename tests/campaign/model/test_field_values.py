@@ -77,7 +77,7 @@ def test_a_row_without_a_number_is_invalid_and_says_so(nothing):
 def test_a_row_without_a_text_or_placeholder_of_its_own_takes_those_of_all(nothing):
     (found,) = check([{"to": SWISS, "message": nothing, "link_placeholder": nothing}])
     assert isinstance(found, Candidate), found
-    assert (found.invite.message, found.invite.link_placeholder) == ("Hello <link>", "<link>")
+    assert found.invite.contents[1:3] == ("Hello <link>", "<link>")
 
 
 @missing

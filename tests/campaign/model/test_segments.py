@@ -5,11 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.campaign.model.segments import (
-    ASSUMED_LINK_LENGTH,
     SURELY_FITS,
     Encoding,
     count_segments,
-    estimate_segments,
     outside_gsm7,
     refused_length,
 )
@@ -146,13 +144,6 @@ def test_it_counts_as_a_phone_puts_characters_into_parts(runs):
 @given(st.text(max_size=300))
 def test_it_counts_any_text_as_a_phone_does(text):
     assert counted(text) == by_hand(text)
-
-
-def test_the_estimate_has_a_link_in_place_of_the_placeholder():
-    assert estimate_segments("x <link>", "<link>").units == 2 + ASSUMED_LINK_LENGTH
-    assert estimate_segments("x {link}", "{link}", 20) == count_segments("x" * 22), "its braces are not sent"
-    assert estimate_segments("x", "").units == 1
-    assert estimate_segments("a" * 120 + "<link>", "<link>", 41).count == 2
 
 
 def test_what_makes_a_text_ucs2_is_named():

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
-from airflow_provider_omnichat.api.models import Invite
+from airflow_provider_omnichat.api.omni import OmniInvite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Result
@@ -25,7 +25,7 @@ from tests.support.reasons import why
 
 
 def candidate(position: int, to: str = "41793026727", message: str = "Hello, follow us at <link>") -> Candidate:
-    return Candidate(position, None, Invite(to, message, "<link>", "KEY", "FACEBOOK"), "", to)
+    return Candidate(position, None, OmniInvite(to, message, "<link>", "KEY", "FACEBOOK"), "", to)
 
 
 def left_out(position: int, reason: str | Reason | None, outcome: Outcome = Outcome.INVALID) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_omnichat.api.models import Invite
+from airflow_provider_omnichat.api.omni import OmniInvite
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.model.rows import Candidate, Result, Wait
 from airflow_provider_omnichat.campaign.preview.markdown import markdown_of
@@ -15,7 +15,7 @@ from tests.support.reasons import why
 
 def candidate(position: int) -> Candidate:
     return Candidate(
-        position, None, Invite("41793026727", "Hello <link>", "<link>", "KEY", "FACEBOOK"), "", "41793026727"
+        position, None, OmniInvite("41793026727", "Hello <link>", "<link>", "KEY", "FACEBOOK"), "", "41793026727"
     )
 
 

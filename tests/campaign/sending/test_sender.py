@@ -12,6 +12,7 @@ import pytest
 
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
+from airflow_provider_omnichat.api.omni import OmniInvite
 from airflow_provider_omnichat.campaign.model.rows import Candidate
 from airflow_provider_omnichat.campaign.sending import sender as sender_module
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
@@ -51,7 +52,7 @@ class Client:
 
 
 def candidate(index: int, closes_at: float | None = None) -> Candidate:
-    return Candidate(index, None, Invite(str(index), "m", "l", "k", "t"), f"r{index}", str(index), closes_at)
+    return Candidate(index, None, OmniInvite(str(index), "m", "l", "k", "t"), f"r{index}", str(index), closes_at)
 
 
 def send(
