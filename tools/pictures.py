@@ -159,7 +159,9 @@ def _accepted_more_than(count: int) -> str:
 def _clicked(label: str) -> str:
     is_it = f"[each.ariaLabel, each.innerText.trim()].includes({json.dumps(label)})"
     found = f"[...document.querySelectorAll('button')].find((each) => {is_it})"
-    return f"(() => {{const found = {found}; found?.click(); return !!found}})()"
+    # What unfolds takes clicks only while it has the focus, which a headless browser gives to nothing.
+    focus = "found?.dispatchEvent(new FocusEvent('focusin', {bubbles: true}))"
+    return f"(() => {{const found = {found}; {focus}; setTimeout(() => found?.click(), 100); return !!found}})()"
 
 
 def _tab(dag_id: str, task_id: str) -> str:
