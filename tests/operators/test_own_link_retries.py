@@ -32,6 +32,7 @@ def vendor(connection: Callable[..., Any]) -> Iterator[Callable[..., SmsServer]]
         yield start
 
 
+@pytest.mark.slow
 def test_a_list_whose_doubts_may_be_repeated_is_tried_again(vendor, ledger):
     server = vendor(*["drop-before"] * 3, logs_status=403)
     given = {"concurrency": 1, "retries": 1, **LINK, **ledger}

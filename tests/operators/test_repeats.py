@@ -59,6 +59,7 @@ def test_one_that_the_vendor_has_taken_is_repeated_before_those_it_has_not(vendo
     assert set(Counter(receipt.to for receipt in sandbox.accepted).values()) == {1}
 
 
+@pytest.mark.slow
 def test_if_the_vendor_has_taken_none_they_are_repeated_one_at_a_time(vendor):
     sandbox = vendor("late", *["drop-before"] * 3, log_delay=1)
     ended = run(5)
@@ -68,6 +69,7 @@ def test_if_the_vendor_has_taken_none_they_are_repeated_one_at_a_time(vendor):
     assert not any(receipt.suppressed for receipt in sandbox.outbox)
 
 
+@pytest.mark.slow
 def test_a_repeat_that_is_not_answered_is_the_next_one_too(vendor):
     sandbox = vendor("late", "drop-after", "drop-after", "ok", "drop-before", log_delay=3600)
     ended = run(3)

@@ -123,6 +123,7 @@ def test_a_list_that_breaks_when_a_repeat_is_chosen_leaves_one_row_for_it(monkey
     assert report.tally.counts[Outcome.UNKNOWN] == 1
 
 
+@pytest.mark.slow
 def test_a_repeat_whose_turn_comes_too_late_is_not_sent_and_not_taken_for_one_outside_a_send_window():
     with SmsServer("late", "drop-before") as server:
         report = run(server, Listed(NUMBERS[0]), rate_limit=0.4, repeat_seconds=1.5, log_delay=0.1)
