@@ -94,12 +94,12 @@ def send_at_most_once(
     taken, doubts = claim(ledger, claims, retake if retake.resend else NEVER)
     if key in taken:
         entry = end_open_claims(ledger, claims, taken)[key]
-        is_known = False
+        is_missed = False
         if look_up is not None and is_in_doubt(entry):
-            entry, is_known = _looked_up(ledger, claims, entry, invite, look_up)
+            entry, is_missed = _looked_up(ledger, claims, entry, invite, look_up)
         if not entry.same_task:
             return _sent_elsewhere(entry, invite)
-        if not is_known or not retake.takes(claims[0], entry):
+        if not is_missed or not retake.takes(claims[0], entry):
             return Sent(_answer_of(entry, invite), earlier=True, reason=reason_of_settled(entry))
         # The logs do not have it, after all the time that they may take: so it is repeated.
         taken, doubts = claim(ledger, claims, retake)
@@ -133,14 +133,14 @@ def send_at_most_once(
 def _looked_up(
     ledger: Ledger, claims: Sequence[Claim], entry: Entry, invite: Invite, look_up: LookUpOne
 ) -> tuple[Entry, bool]:
-    """Return the entry of an invite in doubt, settled if it was found, and whether the logs could be read."""
+    """Return the entry of an invite in doubt, settled if it was found, and whether the logs do not have it."""
     try:
         found = look_up(invite, entry)
-    except SmsLogsError:
+    except SmsLogsError:  # told by whoever looks up
         return entry, False
     if found is None or ledger.settle(claims, {claims[0].recipient: found}):
-        return entry, True
-    return settled(entry, found, no_try_runs=True), True
+        return entry, found is None
+    return settled(entry, found, no_try_runs=True), False
 
 
 def _record(ledger: Ledger, key: str, entry: Entry, what: str) -> None:

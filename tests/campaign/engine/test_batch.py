@@ -57,7 +57,7 @@ def test_what_earlier_tries_have_decided_is_gone_through_in_large_blocks_and_not
     assert tried.asked == NUMBERS[2500:]
     assert set(tried.outcomes().values()) == {"accepted"}
     assert max(again.found) >= 64
-    assert sum(again.claimed) <= 500 + 2 * 64
+    assert sum(again.claimed) <= 500 + 64
 
 
 @pytest.mark.parametrize("resend", [False, True])
@@ -76,7 +76,7 @@ def test_a_paced_campaign_has_few_open_claims(client: Any):
     paced = plan(pace=Pace(rate_limit=40), records=Records(lambda: ledger))
     report = send_campaign(paced, Listed(*NUMBERS[:30]), client=client, log=_Silent())
     assert report.tally.counts[Outcome.ACCEPTED] == 30
-    assert ledger.most_open <= 15  # of 30; proof-doubts has the goal, for an idle machine
+    assert ledger.most_open <= 8
 
 
 def test_an_outcome_is_recorded_although_nothing_more_can_be_claimed(client: Any, sandbox: Any):
