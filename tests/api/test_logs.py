@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from airflow_provider_omnichat.api.errors import SmsLogsError
+from airflow_provider_omnichat.api.errors import IdsIgnoredError, SmsLogsError
 from airflow_provider_omnichat.api.logs import LoggedMessage, RequestLimit, SmsLogs, pack
 from airflow_provider_omnichat.api.outcomes import Delivery, delivery_of_status
 from airflow_provider_omnichat.api.retry import Backoff
@@ -135,6 +135,12 @@ def test_no_page_is_asked_for_that_could_hold_nothing_new(wire, hook_for):
     server = wire(page("a", "b", cursor="c1"))
     read(hook_for(server), by_ids("a", "b"))
     assert len(server.seen) == 1
+
+
+def test_a_second_delivery_under_one_id_is_found_on_a_later_page(wire, hook_for):
+    server = wire(page("a", cursor="c1"), page("a"))
+    with pytest.raises(IdsIgnoredError, match="delivered twice under one id"):
+        read(hook_for(server, extra={"idempotent_sending": True}), by_ids("a"))
 
 
 def test_an_empty_page_is_the_last(wire, hook_for):

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
+from airflow_provider_omnichat.campaign.ledger.task_state import StateStoreLedger
 from tests.support.airflow_harness import run_task
 from tests.support.airflow_versions import needs_store
 from tests.support.batch_tasks import batch, counts, number, people
@@ -83,3 +85,16 @@ def test_others_are_left_to_a_person(vendor, ledger):
     single = run_task(invite(task_id="single", retries=1, **LINK, **ledger), retries=1)
     assert single.state == "failed"
     assert "It is not sent again by itself" in str(single.error)
+
+
+def test_what_the_logs_have_is_not_repeated_although_another_has_settled_it(vendor, ledger, monkeypatch):
+    server = vendor("drop-after", "drop-after", logs_status=403)
+    first = run_task(invite(retries=1, **LINK, **ledger), retries=1)
+    assert first.state == "up_for_retry", first.error
+    server.logs_status, asked = 200, len(server.requests)
+    for kind in (SqlLedger, StateStoreLedger):
+        monkeypatch.setattr(
+            kind, "settle", lambda self, claims, settlements: dict.fromkeys(settlements, "not in doubt")
+        )
+    run_task(invite(retries=1, **LINK, **ledger), store=first.store, retries=1, try_number=2)
+    assert len(server.requests) == asked
