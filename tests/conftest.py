@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +64,16 @@ def new_secrets_masker() -> None:
     It compiles one pattern of all that it has ever seen, anew for each new one: after a thousand sandboxes, each with a
     password of its own, that is most of the time that a test takes.
     """
-    for name, module in list(sys.modules.items()):
-        if name.startswith("airflow.") and name.endswith("secrets_masker") and hasattr(module, "_secrets_masker"):
-            masker = module._secrets_masker()
-            masker.patterns, masker.replacer = set(), None
+    for module in _secrets_maskers(len(sys.modules)):
+        masker = module._secrets_masker()
+        masker.patterns, masker.replacer = set(), None
+
+
+@lru_cache(maxsize=1)
+def _secrets_maskers(modules_loaded: int) -> list[Any]:
+    """Airflow's modules of that name, which are several; looked for again when others have been loaded."""
+    names = [name for name in sys.modules if name.startswith("airflow.") and name.endswith("secrets_masker")]
+    return [sys.modules[name] for name in names if hasattr(sys.modules[name], "_secrets_masker")]
 
 
 @pytest.fixture

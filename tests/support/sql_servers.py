@@ -42,7 +42,8 @@ class Target:
             return psycopg.connect(**self.options)
         import pymysql
 
-        return pymysql.connect(**self.options)
+        # By a socket on this machine: for TLS, each connection would read all the certificates of the system.
+        return pymysql.connect(**self.options, ssl_disabled=True)
 
     def database(self, wrapped: Callable[[Any], Any] = lambda connection: connection) -> SqlDatabase:
         return SqlDatabase(lambda: wrapped(self.connect()), self.dialect, "?" if self.driver == "sqlite3" else "%s")
