@@ -31,8 +31,10 @@ for name in "$@"; do
         airflow-3.2) printf '%s\n' "apache-airflow==3.2.2" "fastapi<=0.156.0" "svcs<=26.1.0" ;;
         airflow-3.1) echo "apache-airflow==3.1.8" ;;
         # 3.0 passes PyJWT a list as issuer (TypeError from 2.11 on), its page uses the old form of starlette's TemplateResponse
-        # (gone in 1.0), and its tasks send JSON without naming it as such (refused by FastAPI from 0.132 on).
-        airflow-3.0) printf '%s\n' "apache-airflow==3.0.6" "pyjwt<2.11" "starlette<1" "fastapi<0.132" ;;
+        # (gone in 1.0), its tasks send JSON without naming it as such (refused by FastAPI from 0.132 on), and its
+        # ObjectStoragePath takes no file:// with universal-pathlib 0.3.
+        airflow-3.0)
+            printf '%s\n' "apache-airflow==3.0.6" "pyjwt<2.11" "starlette<1" "fastapi<0.132" "universal-pathlib<0.3" ;;
         airflow-2.11) echo "apache-airflow==2.11.2" ;;
         # 2.11.0 did not yet say that its ObjectStoragePath does not work with universal-pathlib 0.3; 2.11.2 does.
         lowest) lower_bounds; echo "universal-pathlib<0.3" ;;

@@ -253,6 +253,12 @@ def test_older_airflow_gets_real_widgets():
     assert not type("F", (Form,), widgets)(MultiDict({"auth_type": "digest"})).validate()
 
 
+needs_any_extra = pytest.mark.skipif(
+    AIRFLOW == (3, 0), reason="Airflow 3.0 has no connection of an environment variable whose extra is no JSON object"
+)
+
+
+@needs_any_extra
 @pytest.mark.parametrize("extra", ['"{\\"application_key\\": \\"K\\"}"', '{"application_key": "K"}'])
 def test_an_object_inside_a_text_is_an_extra(monkeypatch, extra):
     made = {"conn_type": "omnichat", "host": "gw.example.com", "login": "me", "password": SECRET, "extra": extra}
@@ -260,6 +266,7 @@ def test_an_object_inside_a_text_is_an_extra(monkeypatch, extra):
     assert OmnichatHook().account.application_key == "K"
 
 
+@needs_any_extra
 @pytest.mark.parametrize("extra", ["null", '""', ""])
 def test_an_extra_that_says_nothing_is_none(monkeypatch, extra):
     made = {"conn_type": "omnichat", "host": "gw.example.com", "login": "me", "password": SECRET, "extra": extra}
@@ -267,6 +274,7 @@ def test_an_extra_that_says_nothing_is_none(monkeypatch, extra):
     assert OmnichatHook().account.application_key is None
 
 
+@needs_any_extra
 @pytest.mark.parametrize(
     ("extra", "kind"),
     [("[1]", "list"), ('[{"a": 1}]', "list"), ("5", "int"), ("true", "bool"), ('"abc"', "str"), ('"[1]"', "list")],

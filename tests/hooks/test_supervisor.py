@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -73,7 +74,9 @@ def test_a_channel_with_a_lock_of_its_own_needs_no_other(monkeypatch):
 def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.sdk.execution_time import task_runner
 
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", object(), raising=False)
+    # Airflow 3.0 tells its supervisor of each secret.
+    channel = SimpleNamespace(send=lambda message: None, send_request=lambda log, message: None)
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", channel, raising=False)
 
 
 @needs_runner

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.airflow_harness import run_task
-from tests.support.airflow_versions import AIRFLOW, needs_runner, needs_store
+from tests.support.airflow_versions import needs_runner, needs_store
 from tests.support.batch_tasks import XCom, batch, counts, number, people, rows_in
 
 
@@ -34,8 +34,6 @@ def test_a_file_of_csv_or_json_lines_is_read(at_sandbox, tmp_path, name, scheme)
             writer.writerows([f"+{number(i)}", f'P, "{i}"'] for i in range(40))
     else:
         path.write_text("".join(json.dumps({"to": f"+{number(i)}", "name": f'P, "{i}"'}) + "\n" for i in range(40)))
-    if scheme and AIRFLOW == (3, 0):
-        pytest.skip("ObjectStoragePath of Airflow 3.0 takes no file:// with the universal-pathlib of today")
     run = run_task(batch(f"{scheme}{path}"))
     assert run.succeeded, run.error
     assert counts(run) == {"accepted": 40}

@@ -15,7 +15,7 @@ from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.operators.omnichat import SettleInvitesOperator
 from airflow_provider_omnichat.sandbox import Sandbox, Settings
 from tests.support.airflow_harness import run_task
-from tests.support.airflow_versions import needs_runner
+from tests.support.airflow_versions import HAS_TABS, needs_runner, needs_tabs
 from tests.support.batch_tasks import batch, counts, number, people, rows_in
 from tests.support.single_tasks import invite
 from tests.support.sql_servers import Target
@@ -181,9 +181,10 @@ def test_a_single_invite_says_the_same(at_sandbox, ledger, tmp_path, fault, stat
     assert later.state == state, later.error
     assert says in str(later.error or "")
     assert at_sandbox.requests_seen == before
-    progress = later.xcom["invite_progress"]
-    assert [(each["outcome"], each["code"]) for each in progress["reasons"]] == [shown]
-    assert progress["counts"][shown[0]] == 1
+    if HAS_TABS:
+        progress = later.xcom["invite_progress"]
+        assert [(each["outcome"], each["code"]) for each in progress["reasons"]] == [shown]
+        assert progress["counts"][shown[0]] == 1
     if state == "success":
         assert later.xcom["messageId"] == at_sandbox.accepted[0].message_id
 
@@ -214,9 +215,10 @@ def test_opted_out_capped_and_forgotten_are_three_reasons_in_the_preview_and_aft
             assert words in shown, shown
     single = run_task(invite(to=f"+{number(2)}", task_id="single", campaign="welcome", **ledger))
     assert single.state == "failed"
-    assert single.xcom["invite_progress"]["counts"]["suppressed"] == 1
+    assert "was erased" in str(single.error)
 
 
+@needs_tabs
 def test_an_account_that_is_refused_is_not_refused_for_now(wire, connection):
     connection(wire(answer(401)).url)
     run = run_task(batch(people(3), concurrency=1))

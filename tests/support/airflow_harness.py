@@ -122,6 +122,12 @@ class Supervisor:
         empty = dict.fromkeys(("host", "schema", "login", "password", "port", "extra"))
         return ConnectionResult(**{**empty, **given, "conn_id": message.conn_id})
 
+    def _on_GetVariable(self, message: Any) -> Any:
+        from airflow.sdk.exceptions import ErrorType
+        from airflow.sdk.execution_time.comms import ErrorResponse
+
+        return ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND)
+
     def _on_ValidateInletsAndOutlets(self, message: Any) -> Any:
         from airflow.sdk.execution_time.comms import InactiveAssetsResult
 

@@ -15,13 +15,11 @@ from airflow_provider_omnichat.campaign.preview.budget import Budget
 from airflow_provider_omnichat.tasks import live_progress
 from airflow_provider_omnichat.tasks.live_progress import PROGRESS_KEY, has_tabs, progress_of
 from tests.support.airflow_harness import TaskRun, run_task
-from tests.support.airflow_versions import AIRFLOW, needs_store
+from tests.support.airflow_versions import needs_store, needs_tabs
 from tests.support.batch_tasks import batch, number, people
 from tests.support.patience import wait_until
 from tests.support.send_windows import DAY, NIGHT, window
 from tests.support.single_tasks import invite
-
-needs_tabs = pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow has tabs for plugins from 3.1 on")
 
 
 @pytest.fixture
