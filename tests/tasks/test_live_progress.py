@@ -48,8 +48,10 @@ def refuse_progress(times: int) -> Any:
 
 @needs_tabs
 class TestBatch:
-    def test_it_is_pushed_at_the_start_meanwhile_and_at_the_end(self, at_sandbox: Any, often: None) -> None:
-        found = pushed(run_task(batch(people(60), rate_limit=60, retries=3), try_number=3, retries=3))
+    def test_it_is_pushed_at_the_start_meanwhile_and_at_the_end(
+        self, at_sandbox: Any, often: None, ledger: dict[str, Any]
+    ) -> None:
+        found = pushed(run_task(batch(people(60), rate_limit=60, retries=3, **ledger), try_number=3, retries=3))
         assert len(found) >= 4
         head = {"try_number": 3, "results": None, "is_over": False}
         assert {key: found[0][key] for key in found[0] if key != "campaign"} == head

@@ -207,7 +207,7 @@ def test_what_is_no_text_is_refused_by_name(at_sandbox, ledger, in_native_dag, n
 )
 def test_a_native_nothing_is_nothing(at_sandbox, ledger, in_native_dag, template, now):
     run = run_task(in_native_dag(batch(campaign="{{ " + template + " }}", **ledger)))
-    if template == "not_there" and AIRFLOW == (3, 0):  # which refuses it itself
+    if template == "not_there" and (3, 0) <= AIRFLOW < (3, 2):  # which refuses it itself
         assert str(run.error) == "'not_there' is undefined"
     else:
         assert f"Nothing was sent. campaign: was given and is {now} now" in str(run.error)
