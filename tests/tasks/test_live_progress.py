@@ -53,7 +53,7 @@ class TestBatch:
     ) -> None:
         found = pushed(run_task(batch(people(60), rate_limit=60, retries=3, **ledger), try_number=3, retries=3))
         assert len(found) >= 4
-        head = {"try_number": 3, "results": None, "is_over": False}
+        head = {"try_number": 3, "results": "table omnichat_invites of connection ledger", "is_over": False}
         assert {key: found[0][key] for key in found[0] if key != "campaign"} == head
         assert [each["is_over"] for each in found] == [*[False] * (len(found) - 1), True]
         assert {(each["campaign"], each["try_number"]) for each in found} == {(found[0]["campaign"], 3)}
