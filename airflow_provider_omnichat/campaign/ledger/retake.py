@@ -49,15 +49,15 @@ class Claimed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Retake:
-    """
-    Which invites in doubt are sent again.
+    """Which invites in doubt are sent again, of those that an earlier try of this task instance may have sent."""
 
-    :param resend: all that an earlier try of this task instance may have sent: the user said so.
-    :param seconds: with the same id, for so long after the first request; None if the vendor would not recognise it.
-    """
+    resend: bool = False  # all of them: the user said so
+    seconds: float | None = None  # with the same id, within so many after the first request; None if none is recognised
 
-    resend: bool = False
-    seconds: float | None = None
+    def frees(self, entry: Entry) -> bool:
+        """Return whether an invite that is in the ledger is sent again under any id."""
+        is_resent = self.resend and entry.same_task and entry.outcome in IN_DOUBT
+        return is_resent or entry.outcome in CERTAINLY_NOT_SENT
 
     def takes(self, claim: Claim, entry: Entry) -> bool:
         """Return whether an invite that is in the ledger is sent again."""
@@ -80,13 +80,9 @@ NEVER = Retake()
 
 def claim(ledger: Ledger, claims: Sequence[Claim], retake: Retake) -> Claimed:
     """Claim what may be sent, and return what of it is in doubt."""
-    again = claims if retake.resend else [each for each in claims if each.again]
-    found = doubts_among(ledger, again) if again else {}
-    doubts = {
-        each.recipient: entry
-        for each in again
-        if (entry := found.get(each.recipient)) is not None and retake.takes(each, entry)
-    }
+    again = {each.recipient: each for each in claims if each.again or retake.resend}
+    found = doubts_among(ledger, list(again.values())) if again else {}
+    doubts = {recipient: entry for recipient, entry in found.items() if retake.takes(again[recipient], entry)}
     if not doubts:
         return Claimed(ledger.claim(claims, CERTAINLY_NOT_SENT), {})
     # Only these may be taken again: not what another run of this task leaves in doubt a moment later. And they come
