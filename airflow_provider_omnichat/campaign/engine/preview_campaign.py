@@ -30,27 +30,18 @@ Lookup = Callable[[Sequence[Candidate]], dict[str, Refusal]]
 
 @dataclass(frozen=True, slots=True)
 class CampaignPreview:
-    """
-    What a campaign would do.
+    """What a campaign would do."""
 
-    :param tally: how the rows would end. What would be sent counts as ``not_sent``, later as ``held``.
-    :param statistics: of what would be sent.
-    :param fingerprint: identifies the whole list.
-    :param size: of the whole list; None if no budget is set.
-    """
-
-    tally: Tally
-    statistics: Preview
-    fingerprint: str
-    size: Size | None
+    tally: Tally  # how the rows would end; what would be sent counts as not_sent, later as held
+    statistics: Preview  # of what would be sent
+    fingerprint: str  # of the whole list
+    size: Size | None  # of the whole list; None if no budget is set
 
 
 def preview_campaign(plan: CampaignPlan, source: RowSource) -> CampaignPreview:
     """
     Read the list and send nothing: no client is made, and the ledger is only read.
 
-    :param plan: what would be sent, to whom and by which rules.
-    :param source: its rows.
     :raises CampaignRefusedError: the source is not a list that can be sent.
     :raises OmnichatError: the list or the ledger cannot be read.
     """
