@@ -20,6 +20,7 @@ from airflow_provider_omnichat.campaign.ledger.retake import doubt_of_open
 from airflow_provider_omnichat.campaign.ledger.settle import settle_each
 from airflow_provider_omnichat.campaign.model.message_ids import mark_of
 from airflow_provider_omnichat.campaign.model.rows import shown_key
+from airflow_provider_omnichat.campaign.model.sentences import cut
 
 KEEP_FOREVER = timedelta.max
 """What Airflow calls ``NEVER_EXPIRE``: an entry lives as long as its DAG run, not just 30 days."""
@@ -207,4 +208,4 @@ def _kept_key(key: str, identity: str) -> str | None:
     if not is_number and len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable() and " " not in key:
         return key
     key = shown_key(key, identity) or ""
-    return (key if len(key) <= _LONGEST_KEY else key[: _LONGEST_KEY - 1] + "…") or None
+    return cut(key, _LONGEST_KEY) or None
