@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import cast
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.engine.measuring import CampaignRefusedError, Fingerprint, measure_list
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.process import rarely_collected
@@ -96,14 +95,9 @@ def _preview_of(checked: Iterable[Candidate | Result], statistics: Preview, look
                     refusal = Refusal(Outcome.HELD, row.wait.reason)
                 if refusal is None:
                     statistics.add(row)
-                    tally.add(_result(row, Outcome.HELD if row.wait else Outcome.NOT_SENT))
+                    tally.add(row.unsent(Outcome.HELD if row.wait else Outcome.NOT_SENT))
                     continue
-                row = _result(row, refusal.outcome, refusal.reason)
+                row = row.unsent(refusal.outcome, refusal.reason)
             statistics.add(row)
             tally.add(row)
     return tally
-
-
-def _result(candidate: Candidate, outcome: Outcome, reason: Reason | None = None) -> Result:
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return Result(candidate.position, candidate.key, candidate.invite.to, outcome, at, reason=reason)

@@ -69,7 +69,7 @@ class Recorder:
         """Add a row that is not sent now because it has to wait (HELD), or because sending has stopped (NOT_SENT)."""
         is_decided = candidate.recipient in self._earlier
         if not is_decided and (entry is None or entry.outcome in CERTAINLY_NOT_SENT):
-            self._add(candidate.recipient, _result(candidate, outcome, datetime.now(UTC), reason))
+            self._add(candidate.recipient, candidate.unsent(outcome, reason))
         elif entry is not None and not is_decided and self._retake.takes(Claim.of(candidate), entry):
             self._keep_doubt(candidate, entry, outcome, reason)
         elif entry is not None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.model.place import StorageError
 from airflow_provider_omnichat.campaign.model.rows import Candidate
@@ -52,6 +53,11 @@ class Settlement:
     why: str  # how they know
     at: datetime
     answer: InviteAnswer | None = field(default=None, compare=False)  # in the vendor's log, if it was found there
+
+    @property
+    def described(self) -> str:
+        """Who settled it, when, and how they know."""
+        return f"by {scrub(self.by)} at {self.at:%Y-%m-%d %H:%M} UTC, {scrub(self.why)}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for a store, without the answer: that is the entry's."""

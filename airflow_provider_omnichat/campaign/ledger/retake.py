@@ -13,16 +13,9 @@ from time import time
 from typing import NamedTuple
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.api.privacy import printable, scrub
+from airflow_provider_omnichat.api.privacy import printable
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.ledger.interface import (
-    CERTAINLY_NOT_SENT,
-    IN_DOUBT,
-    Claim,
-    Entry,
-    Ledger,
-    Settlement,
-)
+from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, Ledger
 from airflow_provider_omnichat.campaign.model.rows import Refusal
 
 NEVER_ENDED = Reason(
@@ -132,11 +125,6 @@ def doubted_again(doubt: Entry, reason: Reason | None) -> Reason:
     return reason_of(doubt)._replace(since=f"{_SENT_AGAIN}{reason}")
 
 
-def described(settlement: Settlement) -> str:
-    """Say who settled an invite, when, and how they know."""
-    return f"by {scrub(settlement.by)} at {settlement.at:%Y-%m-%d %H:%M} UTC, {scrub(settlement.why)}"
-
-
 def reason_of_settled(entry: Entry) -> Reason | None:
     """Return the reason for a result row: of a settled entry who settled it, when, why, and why it was in doubt."""
     settlement = entry.settlement
@@ -145,7 +133,7 @@ def reason_of_settled(entry: Entry) -> Reason | None:
     return Reason(
         ReasonCode.SETTLED_AS_SENT,
         "settled as sent",
-        detail=described(settlement),
+        detail=settlement.described,
         since=f"It was in doubt: {entry.reason}" if entry.reason else "",
     )
 

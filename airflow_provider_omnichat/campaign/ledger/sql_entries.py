@@ -98,12 +98,8 @@ def answer_values(entry: Entry) -> tuple[Any, ...]:
 
 def settlement_values(settlement: Settlement) -> tuple[Any, ...]:
     """Return the values of SETTLED_COLUMNS."""
-    return (
-        _SENT if settlement.was_sent else _NOT_SENT,
-        storable(settlement.by, _NAME_LENGTH),
-        stamp(settlement.at),
-        storable(settlement.why),
-    )
+    settled_as = _SENT if settlement.was_sent else _NOT_SENT
+    return settled_as, storable(settlement.by, _NAME_LENGTH), stamp(settlement.at), storable(settlement.why)
 
 
 def _settlement(

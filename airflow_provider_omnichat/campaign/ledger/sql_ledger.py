@@ -335,16 +335,9 @@ class SqlLedger:
 
     def _row(self, held: _Held, entry: Entry) -> tuple[Any, ...]:
         """Return the values of RECORD_COLUMNS."""
-        return (
-            self._campaign,
-            held.claim.identity,
-            storable(held.claim.key),
-            *answer_values(entry),
-            self._owner,
-            held.claim_id,
-            held.at,
-            None if entry.outcome is None else stamp(entry.at),
-        )
+        whose = self._campaign, held.claim.identity, storable(held.claim.key)
+        ended_at = None if entry.outcome is None else stamp(entry.at)
+        return (*whose, *answer_values(entry), self._owner, held.claim_id, held.at, ended_at)
 
     def _forgotten(self, claims: Sequence[Claim]) -> dict[str, Entry]:
         """Return those whose number was erased: how they ended is no longer known, and they get no second invite."""
