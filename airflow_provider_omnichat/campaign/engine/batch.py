@@ -66,7 +66,7 @@ async def run_batch(
         writer.close()
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Batch:
     """Sends one list, in one try of a task."""
 

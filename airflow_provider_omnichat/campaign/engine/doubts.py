@@ -38,7 +38,7 @@ _UNPROVED = Reason(ReasonCode.NOT_KNOWN, "The vendor took it, and it is not know
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.2, 15.0
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Doubts:
     """Keeps invites in doubt, repeats them if the vendor recognises that, and looks up the others when all is sent."""
 
@@ -223,14 +223,13 @@ class Doubts:
 
     async def _add(self, doubt: Doubt, found: Settlement | None) -> bool:
         """Add the row of a doubt that was looked up, and return whether it is one no more."""
-        is_settled = found is not None
+        is_settled, claim = found is not None, Claim.of(doubt.candidate)
         if found is not None and doubt.ended is not None:
             answer = found.answer or doubt.ended.answer
             self.recorder.add_sent(doubt.ended._replace(outcome=Outcome.ACCEPTED, answer=answer, reason=None))
+        elif found is not None and (is_settled := await self.writer.call(self.storage.settle, claim, found)):
+            self.recorder.add_earlier(doubt.candidate, settled(doubt.entry, found, no_try_runs=True))
         else:
-            if found is not None:
-                is_settled = await self.writer.call(self.storage.settle, Claim.of(doubt.candidate), found)
-            entry = settled(doubt.entry, found, no_try_runs=True) if found is not None and is_settled else doubt.entry
-            self.recorder.add_earlier(doubt.candidate, entry)
+            self.recorder.add_earlier(doubt.candidate, doubt.entry)
         del self._kept[doubt.candidate.recipient]  # not earlier: a stop may come while it is settled
         return is_settled

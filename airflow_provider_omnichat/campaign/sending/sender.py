@@ -47,7 +47,7 @@ class _Job:
     refusal: Reason | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Sender:
     """
     A queue and the tasks that empty it.
