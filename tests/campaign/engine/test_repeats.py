@@ -263,7 +263,12 @@ def test_an_invite_with_another_text_that_was_not_sent_is_looked_up_by_the_id_of
     with SmsServer("late", 429) as server:
         ids = leave_in_doubt(home, server, NUMBERS[:1], NUMBERS[:1])
         server.rows.append(row(ids[NUMBERS[0]]))
-        given = {"text": "Hello {name}: <link>", "on_unknown": "resend", "retry_budget": 0.0, "log_delay": 1.0}
+        given: dict[str, Any] = {
+            "text": "Hello {name}: <link>",
+            "on_unknown": "resend",
+            "retry_budget": 0.0,
+            "log_delay": 1.0,
+        }
         report = run(server, Listed(NUMBERS[0]), ledger=home.ledger, **given)
     assert len(server.requests) == 1
     assert report.tally.counts[Outcome.ACCEPTED] == report.tally.rows == 1
