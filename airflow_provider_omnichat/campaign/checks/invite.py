@@ -18,23 +18,17 @@ from airflow_provider_omnichat.campaign.model.field_values import value_in
 
 @dataclass(frozen=True, slots=True)
 class InviteDefaults:
-    """
-    What is sent, unless a row says otherwise.
-
-    :param default_region: the country of numbers without a country code, as two letters.
-    :param link: what is put in here, and sent by the SMS API; None if the vendor makes the link.
-    :param account: where ids of ours are known.
-    """
+    """What is sent, unless a row says otherwise."""
 
     template: MessageTemplate | None = None
-    default_region: str | None = None
+    default_region: str | None = None  # the country of numbers without a country code, as two letters
     link_placeholder: object = "<link>"
     application_key: object = None
     integration_type: object = None
-    link: LinkTemplate | None = None
+    link: LinkTemplate | None = None  # put in here, and sent by the SMS API; None if the vendor makes the link
     sender: str | None = None
     shorten_links: bool = False
-    account: str = ""
+    account: str = ""  # where ids of ours are known
 
     def invite(self, to: object, fields: Mapping[str, Any], country: str | None = None) -> Invite:
         """Build the invite of a row, or raise the InvalidInviteError that names the field and what to do."""

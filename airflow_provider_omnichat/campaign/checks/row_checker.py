@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
@@ -80,7 +79,7 @@ class RowChecker:
             return None
         recipient = identity_key(self.campaign, identity)
         if not self._seen.add(recipient):
-            return _refusal(row.position, key, invite.to, Outcome.DUPLICATE, _DUPLICATE)
+            return Result.unsent(row.position, key, invite.to, Outcome.DUPLICATE, _DUPLICATE)
         if self.on_invite is not None:
             self.on_invite(invite)
         return self._ask_rules(Candidate(row.position, key, invite, recipient, identity), fields)
@@ -92,15 +91,11 @@ class RowChecker:
             except InvalidInviteError as error:
                 answer = Refusal(Outcome.INVALID, error.reason)
             if isinstance(answer, Refusal):
-                return _refusal(candidate.position, candidate.key, candidate.invite.to, answer.outcome, answer.reason)
+                return candidate.unsent(answer.outcome, answer.reason)
             candidate = answer
         return candidate
 
     def _invalid(self, position: int, key: str | None, to: object, reason: Reason) -> Result | None:
         if self.partition is not None and not self.partition.has_row(position):
             return None
-        return _refusal(position, key, "" if to is None else key_text(to)[:64], Outcome.INVALID, reason)
-
-
-def _refusal(position: int, key: str | None, to: str, outcome: Outcome, reason: Reason) -> Result:
-    return Result(position, key, to, outcome, datetime.now(UTC).isoformat(timespec="milliseconds"), reason=reason)
+        return Result.unsent(position, key, "" if to is None else key_text(to)[:64], Outcome.INVALID, reason)

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from airflow_provider_omnichat.api.errors import InvalidInviteError
 from airflow_provider_omnichat.campaign.model.arguments import one_of
+from airflow_provider_omnichat.campaign.model.sentences import cut
 from airflow_provider_omnichat.campaign.phone.time_zones import checked_zone, clock
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -280,5 +281,4 @@ def _not_days(given: object) -> ValueError:
 
 
 def _shown(given: object) -> str:
-    shown = repr(given)
-    return shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 1] + "…"
+    return cut(repr(given), _LONGEST_SHOWN)

@@ -13,6 +13,7 @@ from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.model.field_values import HALF_A_CHARACTER, is_blank, plain_text_of, value_in
 from airflow_provider_omnichat.campaign.model.segments import MOST_BYTES, MOST_SEGMENTS, refused_length
+from airflow_provider_omnichat.campaign.model.sentences import cut
 
 _BRACE = re.compile(r"\{\{|\}\}|\{[^{}]*\}|\{|\}")
 _FIELD = re.compile(r"[^\W\d]\w*(?:[ -]+\w+)*")
@@ -161,9 +162,8 @@ def _stripped(field: str, value: object) -> str:
     if valid_text(text) != text:
         raise InvalidInviteError.of(field, ReasonCode.NOT_A_TEXT, HALF_A_CHARACTER)
     if "\x00" in text:
-        raise InvalidInviteError.of(
-            field, ReasonCode.NOT_A_TEXT, "has a NUL character in it; fix the source's encoding"
-        )
+        problem = "has a NUL character in it; fix the source's encoding"
+        raise InvalidInviteError.of(field, ReasonCode.NOT_A_TEXT, problem)
     return text
 
 
@@ -181,7 +181,7 @@ def _field_name(found: str, where: str) -> str:
     if found == "}":
         raise ValueError(f"{where}: a }} without a {{ before it; write }}}} for a plain brace")
     name = found[1:-1]
-    shown = scrub(found if len(found) <= _LONGEST_SHOWN else found[: _LONGEST_SHOWN - 1] + "…")
+    shown = scrub(cut(found, _LONGEST_SHOWN))
     if not name.strip():
         raise ValueError(f"{where}: {shown} names no field; write the column's name in it, or {{{{ }}}} for braces")
     if not _FIELD.fullmatch(name):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.outcomes import Outcome
@@ -26,7 +27,7 @@ from airflow_provider_omnichat.campaign.engine.storage import Storage
 from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry
 from airflow_provider_omnichat.campaign.model.rows import BrokenRow, Candidate, Row
 from airflow_provider_omnichat.campaign.sending.pacer import Pacer
-from airflow_provider_omnichat.campaign.sending.sender import Ended, Sender
+from airflow_provider_omnichat.campaign.sending.sender import Sender
 
 
 async def run_batch(
@@ -41,12 +42,10 @@ async def run_batch(
     stop: StopSignal,
 ) -> None:
     """
-    Bring every row to its outcome.
+    Bring every row to its outcome, with a client not entered yet.
 
-    :param rows: read in a thread of their own.
-    :param client: not entered yet.
-    :raises OmnichatError: the network, the ledger or earlier results failed at the start; nothing was sent. Later
-        failures are in the report, and everything sent is recorded as far as possible.
+    It fails only if the network, the ledger or earlier results do at the start; nothing was sent then. Later failures
+    are in the report, and everything sent is recorded as far as possible.
     """
     reader, writer = WorkerThread("omnichat-rows"), WorkerThread("omnichat-ledger")
     try:
@@ -67,39 +66,26 @@ async def run_batch(
         writer.close()
 
 
+@dataclass(eq=False, repr=False)
 class Batch:
-    """
-    Sends one list, in one try of a task.
+    """Sends one list, in one try of a task."""
 
-    :param storage: used in *writer* only.
-    :param client: entered.
-    """
+    plan: CampaignPlan
+    storage: Storage  # used in *writer* only
+    client: AsyncOmnichatClient
+    pacer: Pacer
+    report: CampaignReport
+    reader: WorkerThread
+    writer: WorkerThread
 
-    def __init__(
-        self,
-        plan: CampaignPlan,
-        storage: Storage,
-        client: AsyncOmnichatClient,
-        pacer: Pacer,
-        report: CampaignReport,
-        reader: WorkerThread,
-        writer: WorkerThread,
-    ) -> None:
-        pace = plan.pace
-        self._storage = storage
-        self._report = report
-        self._reader = reader
-        self._writer = writer
-        self._recorder = Recorder(report, storage.earlier, pace.retake)
+    def __post_init__(self) -> None:
+        pace, storage = self.plan.pace, self.storage
+        self._recorder = recorder = Recorder(self.report, storage.earlier, pace.retake)
         self.sender = Sender(
-            client,
-            pacer,
-            concurrency=pace.concurrency,
-            retry_budget=pace.retry_budget,
-            ended=self._end,
+            self.client, self.pacer, pace.concurrency, pace.retry_budget, ended=lambda ended: self._doubts.end(ended)
         )
-        self._groups = CommitGroups(pacer, self.sender, pace.concurrency, storage.group_factor)
-        self._doubts = Doubts(client, storage, writer, self._recorder, report, pace, self.sender)
+        self._groups = CommitGroups(self.pacer, self.sender, pace.concurrency, storage.group_factor)
+        self._doubts = Doubts(self.client, storage, self.writer, recorder, self.report, pace, self.sender)
         self._skips = False
         """Whether earlier tries have decided most of what was to be claimed last."""
         self._looked_up = 0
@@ -107,12 +93,8 @@ class Batch:
     async def run(
         self, checked: Iterator[Checked], following: Coroutine[None, None, None], log: Log, stop: StopSignal
     ) -> None:
-        """
-        Bring every row to its outcome.
-
-        :param following: runs until the batch ends.
-        """
-        rows = RowsAhead(checked, self._reader, self.sender.news)
+        """Bring every row to its outcome; *following* runs until the batch ends."""
+        rows = RowsAhead(checked, self.reader, self.sender.news)
         self.sender.start()
         resolving = asyncio.create_task(self._doubts.resolve(log))
         resolving.add_done_callback(lambda _: self.sender.news.set())
@@ -129,33 +111,25 @@ class Batch:
             await self.sender.close()
             self._doubts.give_up()
             await self._commit()
-            self._report.stop_reason = self.sender.stop_reason
-            if await self._writer.call(self._storage.close, self._recorder.rows()):
+            self.report.stop_reason = self.sender.stop_reason
+            if await self.writer.call(self.storage.close, self._recorder.rows()):
                 self._recorder.note_written()
-            self._report.failure = self._report.failure or self._doubts.failure
-            self._report.unwritten = self._recorder.unwritten()
+            self.report.failure = self.report.failure or self._doubts.failure
+            self.report.unwritten = self._recorder.unwritten()
             await rows.close()
 
     async def _end_at(self, stop: StopSignal, resolving: asyncio.Task[None]) -> None:
         """Once asked to stop, begin no new request, and give those under way some seconds."""
         await stop.wait()
-        self._report.was_stopped = True
+        self.report.was_stopped = True
         resolving.cancel()
         await self.sender.abandon(GRACE_SECONDS)
 
-    def _end(self, ended: Ended) -> None:
-        self._doubts.end(ended)
-
     def _is_sent(self) -> bool:
-        is_fed = self._report.is_complete or self._report.was_stopped or self._report.failure is not None
+        is_fed = self.report.is_complete or self.report.was_stopped or self.report.failure is not None
         return is_fed and not self.sender.unended and self._recorder.is_empty
 
     async def _commit_until(self, is_done: Callable[[], bool], rows: RowsAhead | None = None) -> None:
-        """
-        Commit group after group.
-
-        Each takes every outcome that has arrived, and claims what is sent until the next one is done.
-        """
         news = self.sender.news
         while not is_done():
             news.clear()
@@ -171,25 +145,25 @@ class Batch:
                 await news.wait()
 
     def _next_block(self, rows: RowsAhead) -> list[Checked]:
-        if self._report.was_stopped or self._report.failure is not None:
+        if self.report.was_stopped or self.report.failure is not None:
             return []
         # What was read and not sent yet gets its row, and is not sent. Only once: a stop is news, and the loop would
         # find some without an end, before that of the list is known.
         if rows.failure is not None and not self.sender.stopped.is_set():
             self.sender.stop(str(rows.failure))
         block = rows.take(self._groups.wanted())
-        self._report.read += len(block)
+        self.report.read += len(block)
         self._looked_up = max(0, self._looked_up - len(block))
         if rows.has_ended and not block:
-            self._report.failure = rows.failure
-            self._report.is_complete = rows.failure is None
+            self.report.failure = rows.failure
+            self.report.is_complete = rows.failure is None
         return block
 
     async def _skip(self, rows: RowsAhead) -> None:
         """Record what earlier tries have decided, in blocks that would be too large to claim."""
         block = rows.take(LARGEST_BLOCK)
         claims = [Claim.of(row) for row in block if isinstance(row, Candidate)]
-        decided = await self._writer.call(self._storage.decided, claims)
+        decided = await self.writer.call(self.storage.decided, claims)
         left = []
         for row in block:
             if isinstance(row, Candidate) and row.recipient in decided:
@@ -197,7 +171,7 @@ class Batch:
                     self._recorder.add_earlier(row, decided[row.recipient])
             else:
                 left.append(row)
-        self._report.read += len(block) - len(left)
+        self.report.read += len(block) - len(left)
         rows.give_back(left)
         self._looked_up = len(left)
 
@@ -215,16 +189,16 @@ class Batch:
             else:
                 self._recorder.add_refused(row)
         entries, rows = self._recorder.entries(), self._recorder.rows()
-        claimed = await self._writer.call(self._storage.write, rows, entries, to_claim, to_find)
+        claimed = await self.writer.call(self.storage.write, rows, entries, to_claim, to_find)
         if claimed is not None:
             self._recorder.add_doubts({name: each for name, each in claimed.doubts.items() if name not in entries})
             self._queue(candidates, claimed.taken, is_sending)
             if to_claim:
                 self._skips = 2 * sum(each.recipient in claimed.taken for each in to_claim) > len(to_claim)
-        if self._report.failure is None:
+        if self.report.failure is None:
             self._recorder.note_written()
         else:  # rows whose claims failed have no outcome: what the ledger has of them is not known
-            self.sender.stop(str(self._report.failure))
+            self.sender.stop(str(self.report.failure))
 
     def _queue(self, candidates: Sequence[Candidate], taken: Mapping[str, Entry], is_sending: bool) -> None:
         """Queue what could be claimed, and record of the others what the ledger has of them."""

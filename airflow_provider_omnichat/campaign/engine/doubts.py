@@ -7,19 +7,18 @@ Where the vendor recognises a repeat by its id, they are sent again with the sam
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 from time import time
 
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.errors import IdsIgnoredError, SmsLogsError
-from airflow_provider_omnichat.api.logs import LoggedMessage
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import Backoff
-from airflow_provider_omnichat.campaign.engine.look_up import LookUp, answer_of, settlement_of
+from airflow_provider_omnichat.campaign.engine.look_up import LookUp, settlement_of
 from airflow_provider_omnichat.campaign.engine.plan import Pace
 from airflow_provider_omnichat.campaign.engine.process import WorkerThread
 from airflow_provider_omnichat.campaign.engine.progress import Log
@@ -39,55 +38,40 @@ _UNPROVED = Reason(ReasonCode.NOT_KNOWN, "The vendor took it, and it is not know
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.2, 15.0
 
 
+@dataclass(eq=False, repr=False)
 class Doubts:
-    """
-    Keeps invites in doubt, repeats them if the vendor recognises that, and looks up the others when all is sent.
+    """Keeps invites in doubt, repeats them if the vendor recognises that, and looks up the others when all is sent."""
 
-    :param sender: sends the repeats, which :meth:`chosen` has given out to be claimed once more.
-    """
+    client: AsyncOmnichatClient
+    storage: Storage
+    writer: WorkerThread
+    recorder: Recorder
+    report: CampaignReport
+    pace: Pace
+    sender: Sender
 
-    def __init__(
-        self,
-        client: AsyncOmnichatClient,
-        storage: Storage,
-        writer: WorkerThread,
-        recorder: Recorder,
-        report: CampaignReport,
-        pace: Pace,
-        sender: Sender,
-    ) -> None:
+    def __post_init__(self) -> None:
         self.failure: IdsIgnoredError | None = None
         self.all_sent = asyncio.Event()
         """To be set once nothing is sent any more, but for repeats."""
-        self._is_on = pace.looks_up
-        self._retake = Retake(seconds=pace.repeat_seconds)
-        self._look_up = LookUp(client, pace.retry_budget, pace.log_delay)
-        self._repeats = Repeats(client, pace.log_delay)
-        self._longest_wait = max(_FIRST_WAIT_SECONDS, min(_LONGEST_WAIT_SECONDS, pace.log_delay / 4))
+        self._retake = Retake(seconds=self.pace.repeat_seconds)
+        self._look_up = LookUp(self.client, self.pace.retry_budget, self.pace.log_delay)
+        self._repeats = Repeats(self.client, self.pace.log_delay)
         self._backoff = Backoff(budget=inf)
-        self._storage = storage
-        self._writer = writer
-        self._recorder = recorder
-        self._report = report
-        self._sender = sender
-        self._waiting: deque[Doubt] = deque()
+        # By recipient: those kept, those chosen of them, those claimed once more, and their answers not proved yet.
         self._kept: dict[str, Doubt] = {}
         self._chosen: list[str] = []
         self._out: dict[str, Doubt] = {}
         self._accepted: dict[str, Ended] = {}
-        self._unseen = storage.repeated
+        self._unseen = self.storage.repeated
 
     def takes(self, candidate: Candidate, entry: Entry) -> bool:
         """Keep a row that is in doubt, to look it up; return False for any other."""
-        was_out = self._out.pop(candidate.invite.message_id or "", None) is not None
-        if not self._is_on or not is_in_doubt(entry) or candidate.recipient in self._storage.earlier:
+        was_out = self._out.pop(candidate.recipient, None) is not None
+        if not self.pace.looks_up or not is_in_doubt(entry) or candidate.recipient in self.storage.earlier:
             return False
-        doubt = Doubt(candidate, entry, due_at=inf if was_out else 0.0)
-        if not entry.message_id:
-            self._waiting.append(doubt)
-            return True
-        self._kept[entry.message_id] = doubt
-        if entry.was_repeated and entry.same_task and not was_out:
+        self._kept[candidate.recipient] = Doubt(candidate, entry, due_at=inf if was_out else 0.0)
+        if entry.message_id and entry.was_repeated and entry.same_task and not was_out:
             self._unseen -= 1
             self._repeats.note(entry.message_id, entry.at.timestamp())
         return True
@@ -95,8 +79,8 @@ class Doubts:
     def end(self, ended: Ended) -> None:
         """Record how an invite has ended, unless it is in doubt and has an id: then keep it."""
         recipient, message_id = ended.candidate.recipient, ended.candidate.invite.message_id or ""
-        before = self._out.pop(message_id, None)
-        known = before.entry if before else self._recorder.doubt(recipient)
+        before = self._out.pop(recipient, None)
+        known = before.entry if before else self.recorder.doubt(recipient)
         if message_id and known is not None:
             ended = self._of_repeat(ended, before)
         is_made = ended.outcome not in CERTAINLY_NOT_SENT
@@ -105,28 +89,27 @@ class Doubts:
             if is_made:
                 self._repeats.note(message_id)
             if ended.outcome is Outcome.ACCEPTED and not self._repeats.are_recognised:
-                self._accepted[message_id], due_at = ended, inf
+                self._accepted[recipient], due_at = ended, inf
                 ended = ended._replace(outcome=Outcome.UNKNOWN, answer=None, reason=_UNPROVED)
         is_doubt = ended.outcome is Outcome.UNKNOWN or (known is not None and not is_made)
-        if not (self._is_on and message_id and is_doubt):
-            self._recorder.add_sent(ended)
+        if not (self.pace.looks_up and message_id and is_doubt):
+            self.recorder.add_sent(ended)
             return
         entry = self._entry(ended, known)
-        if self._recorder.doubt(recipient) is None:  # in doubt since this try, which has to say why
+        if self.recorder.doubt(recipient) is None:  # in doubt since this try, which has to say why
             ended = ended._replace(outcome=Outcome.UNKNOWN, answer=entry.answer, reason=entry.reason)
-        self._kept[message_id] = Doubt(ended.candidate, entry, ended, due_at)
+        self._kept[recipient] = Doubt(ended.candidate, entry, ended, due_at)
 
     def chosen(self) -> list[Candidate]:
         """Take out what is to be claimed once more, and repeated."""
-        if self._sender.stopped.is_set():
+        if self.sender.stopped.is_set():
             return []
-        chosen = [self._kept.pop(message_id) for message_id in self._chosen]
-        self._chosen = []
-        for doubt in chosen:
-            self._out[doubt.message_id] = doubt
+        chosen, self._chosen = {recipient: self._kept.pop(recipient) for recipient in self._chosen}, []
+        self._out |= chosen
+        for recipient, doubt in chosen.items():
             if doubt.ended is not None:  # the claim of this try ends in doubt before there is another
-                self._recorder.add_again(doubt.candidate.recipient, doubt.entry)
-        return [self._repeated(doubt) for doubt in chosen]
+                self.recorder.add_again(recipient, doubt.entry)
+        return [self._repeated(doubt) for doubt in chosen.values()]
 
     async def resolve(self, log: Log) -> None:
         """Repeat what may be repeated, and look up the others once all is sent."""
@@ -136,50 +119,52 @@ class Doubts:
             await self.all_sent.wait()
             await self._look_all_up(log)
         except SmsLogsError as error:
-            log.warning("%s. %s invites stay in doubt", str(error).rstrip("."), len(self._waiting) + len(self._kept))
+            log.warning("%s. %s invites stay in doubt", str(error).rstrip("."), len(self._kept))
         except IdsIgnoredError as error:
             self.failure = error
-            self._sender.stop(str(error))
+            self.sender.stop(str(error))
 
     def give_up(self) -> None:
         """Record those that were not looked up, or not found, as they are."""
         for doubt in self._out.values():
             doubt.ended = None  # nobody knows what came of the claim
-        for doubt in (*self._kept.values(), *self._out.values(), *self._waiting):
+        for doubt in (*self._kept.values(), *self._out.values()):
             if doubt.ended is not None:
-                self._recorder.add_sent(doubt.ended)
+                self.recorder.add_sent(doubt.ended)
             else:
-                self._recorder.add_earlier(doubt.candidate, doubt.entry)
+                self.recorder.add_earlier(doubt.candidate, doubt.entry)
 
     async def _repeat(self, log: Log) -> None:
         repeats, wait = self._repeats, _FIRST_WAIT_SECONDS
-        while self._report.failure is None:
+        longest_wait = max(_FIRST_WAIT_SECONDS, min(_LONGEST_WAIT_SECONDS, self.pace.log_delay / 4))
+        while self.report.failure is None:
             self._record_proved()
             if repeats.refusal is not None:
                 log.warning("Nothing in doubt is repeated: %s", repeats.refusal)
                 return
-            is_stopped, is_open = self._sender.stopped.is_set(), bool(repeats.unproved) and not repeats.are_recognised
+            is_stopped, is_open = self.sender.stopped.is_set(), bool(repeats.unproved) and not repeats.are_recognised
             is_one_out = bool(self._chosen or self._out) and not is_stopped
             may_be = [] if is_stopped else [each for each in self._kept.values() if self._may_be_repeated(each)]
             if (is_stopped or self.all_sent.is_set()) and not (may_be or is_one_out or is_open):
                 return
             due = [] if self._chosen else [doubt for doubt in may_be if doubt.due_at <= time()]
             if (due or is_open) and (repeats.are_recognised or not is_one_out):
-                chosen = await repeats.next(due, self._unseen <= 0 or self._report.is_complete)
+                chosen = await repeats.next(due, self._unseen <= 0 or self.report.is_complete)
                 is_waiting = not (chosen or repeats.are_recognised)
-                wait = min(2 * wait, self._longest_wait) if is_waiting else _FIRST_WAIT_SECONDS
-                self._chosen += [doubt.message_id for doubt in chosen]
-                self._sender.news.set()
+                wait = min(2 * wait, longest_wait) if is_waiting else _FIRST_WAIT_SECONDS
+                self._chosen += [doubt.candidate.recipient for doubt in chosen]
+                self.sender.news.set()
             await asyncio.sleep(wait)
 
     def _record_proved(self) -> None:
         """Record the repeats that were accepted, once it is known what became of them, or will not be."""
         repeats = self._repeats
-        for message_id in list(self._accepted):
-            if repeats.are_recognised or repeats.refusal is not None or message_id not in repeats.unproved:
-                del self._kept[message_id]
-                self._recorder.add_sent(self._accepted.pop(message_id))
-                self._sender.news.set()
+        for recipient, ended in list(self._accepted.items()):
+            is_proved = ended.candidate.invite.message_id not in repeats.unproved
+            if repeats.are_recognised or repeats.refusal is not None or is_proved:
+                del self._kept[recipient], self._accepted[recipient]
+                self.recorder.add_sent(ended)
+                self.sender.news.set()
 
     def _may_be_repeated(self, doubt: Doubt) -> bool:
         candidate = doubt.candidate
@@ -219,39 +204,32 @@ class Doubts:
         return known._replace(outcome=Outcome.UNKNOWN, at=now, reason=reason, message_id=message_id)
 
     async def _look_all_up(self, log: Log) -> None:
-        count, found = len(self._waiting) + len(self._kept), 0
-        if not count or self._report.was_stopped or self._report.failure is not None:
+        count, found = len(self._kept), 0
+        if not count or self.report.was_stopped or self.report.failure is not None:
             return
         log.info("Looking up %s invites in doubt in the vendor's SMS logs", count)
-        ended = {message_id: doubt.entry.at for message_id, doubt in self._kept.items()}
+        with_id = {doubt.message_id: doubt for doubt in self._kept.values() if doubt.message_id}
+        ended = {message_id: doubt.entry.at for message_id, doubt in with_id.items()}
         try:
             async with aclosing(self._look_up.find_ids(ended)) as messages:
                 async for message in messages:
-                    found += await self._found(message)
-            while self._waiting and self._report.failure is None:
-                doubt = self._waiting[0]
-                settlement = await self._look_up.find(doubt.candidate.invite.to, doubt.entry)
-                found += await self._settle(doubt, settlement)
-                self._waiting.popleft()
+                    found += await self._add(with_id[message.message_id], settlement_of(message))
+            for doubt in [each for each in self._kept.values() if not each.message_id]:
+                if self.report.failure is None:
+                    settlement = await self._look_up.find(doubt.candidate.invite.to, doubt.entry)
+                    found += await self._add(doubt, settlement)
         finally:
             log.info("Found %s of %s invites in doubt in the vendor's SMS logs", found, count)
 
-    async def _found(self, message: LoggedMessage) -> bool:
-        doubt, is_settled = self._kept[message.message_id], True
-        if doubt.ended is None:
-            is_settled = await self._settle(doubt, settlement_of(message))
+    async def _add(self, doubt: Doubt, found: Settlement | None) -> bool:
+        """Add the row of a doubt that was looked up, and return whether it is one no more."""
+        is_settled, claim = found is not None, Claim.of(doubt.candidate)
+        if found is not None and doubt.ended is not None:
+            answer = found.answer or doubt.ended.answer
+            self.recorder.add_sent(doubt.ended._replace(outcome=Outcome.ACCEPTED, answer=answer, reason=None))
+        elif found is not None and (is_settled := await self.writer.call(self.storage.settle, claim, found)):
+            self.recorder.add_earlier(doubt.candidate, settled(doubt.entry, found, no_try_runs=True))
         else:
-            answer = answer_of(message) or doubt.ended.answer
-            self._recorder.add_sent(doubt.ended._replace(outcome=Outcome.ACCEPTED, answer=answer, reason=None))
-        del self._kept[message.message_id]  # not earlier: a stop may come while it is settled
-        return is_settled
-
-    async def _settle(self, doubt: Doubt, settlement: Settlement | None) -> bool:
-        """Add the row of an earlier doubt, and return whether it is one no more."""
-        is_settled = settlement is not None and await self._writer.call(
-            self._storage.settle, Claim.of(doubt.candidate), settlement
-        )
-        if is_settled and settlement is not None:
-            doubt.entry = settled(doubt.entry, settlement, no_try_runs=True)
-        self._recorder.add_earlier(doubt.candidate, doubt.entry)
+            self.recorder.add_earlier(doubt.candidate, doubt.entry)
+        del self._kept[doubt.candidate.recipient]  # not earlier: a stop may come while it is settled
         return is_settled

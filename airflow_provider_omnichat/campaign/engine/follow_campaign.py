@@ -24,18 +24,12 @@ _BLOCK = 200 * SAMPLE_SIZE
 
 @dataclass
 class DeliveryReport:
-    """
-    How many invites of a campaign were delivered.
+    """How many invites of a campaign were delivered."""
 
-    :param known: invites by state, without those out of reach and those not asked for.
-    :param out_of_reach: older than the vendor's logs, and without a final status.
-    :param not_asked: with a message id that the logs cannot be asked for.
-    :param sample: random message ids of invites without a final status, at most as many as one request takes.
-    """
-
-    known: dict[Delivery, int] = field(default_factory=lambda: dict.fromkeys(Delivery, 0))
-    out_of_reach: int = 0
-    not_asked: int = 0
+    known: dict[Delivery, int] = field(default_factory=lambda: dict.fromkeys(Delivery, 0))  # without the next two
+    out_of_reach: int = 0  # older than the vendor's logs, and without a final status
+    not_asked: int = 0  # with a message id that the logs cannot be asked for
+    # Random message ids of invites without a final status, at most as many as one request takes.
     sample: list[str] = field(default_factory=list)
     _offered: int = 0
 
@@ -67,11 +61,7 @@ class DeliveryReport:
 
 
 def sample_of(places: Sequence[Place]) -> list[str]:
-    """
-    Pick some of the invites that are waited for, without asking the vendor.
-
-    :param places: where they live.
-    """
+    """Pick some of the invites in these places that are waited for, without asking the vendor."""
     report, now = DeliveryReport(), datetime.now(UTC)
     for place in places:
         for invite in place.deliveries().unfinished():
@@ -84,13 +74,7 @@ def follow(places: Sequence[Place], client: AsyncOmnichatClient, limit: RequestL
     """
     Ask the vendor's logs for all invites without a final status, and write those that are final now.
 
-    100,000 invites take 16 minutes at the vendor's limit.
-
-    :param places: where the invites live.
-    :param client: not yet entered.
-    :param limit: the vendor's limit on requests.
-    :raises SmsLogsError: the logs cannot be read.
-    :raises StorageError: a place cannot be read or written.
+    100,000 invites take 16 minutes at the vendor's limit. The client is not entered yet.
     """
     return asyncio.run(_follow(places, client, limit))
 

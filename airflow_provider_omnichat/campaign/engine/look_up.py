@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import time
 
@@ -40,8 +40,8 @@ class LookUp:
     """
     Looks up many ids at once, or one number after the other; the vendor allows 120 requests a minute.
 
-    :param patience: seconds within which unreadable logs are read again.
-    :param log_delay: seconds after an invite has ended within which its id is looked for again.
+    Unreadable logs are read again for *patience* seconds, and an id is looked for until *log_delay* seconds after the
+    invite has ended.
     """
 
     def __init__(self, client: AsyncOmnichatClient, patience: float, log_delay: float = 0.0) -> None:
@@ -49,13 +49,7 @@ class LookUp:
         self._log_delay = log_delay
 
     async def find_ids(self, ended: Mapping[str, datetime]) -> AsyncGenerator[LoggedMessage]:
-        """
-        Yield what is found of message ids, each once.
-
-        :param ended: when the invites ended, by id.
-        :raises SmsLogsError: the logs cannot be read.
-        :raises IdsIgnoredError: the vendor has delivered a message again.
-        """
+        """Yield what is found of message ids, each once; *ended* has when the invites ended, by id."""
         left = {message_id: at.timestamp() + self._log_delay for message_id, at in ended.items()}
         wait = _FIRST_WAIT_SECONDS
         while left:
@@ -73,14 +67,10 @@ class LookUp:
         Return the settlement of a doubt that is found.
 
         By its id; if it has none, it is found if exactly one message went to the number around the time of the claim.
-
-        :raises SmsLogsError: the logs cannot be read.
         """
         if doubt.message_id:
-            async with aclosing(self.find_ids({doubt.message_id: doubt.at})) as messages:
-                async for message in messages:
-                    return settlement_of(message)
-            return None
+            settlements = [settlement_of(each) async for each in self.find_ids({doubt.message_id: doubt.at})]
+            return settlements[0] if settlements else None
         # An invite that was claimed again and not sent keeps the time at which it may have been sent.
         since, until = min(doubt.claimed_at or doubt.at, doubt.at) - BEFORE, doubt.at + AFTER
         if until < datetime.now(UTC) - REACH:
@@ -91,10 +81,7 @@ class LookUp:
             if message.destination == number and message.sent_at is not None and since <= message.sent_at <= until
         }
         # Only their texts tell two messages apart, and the logs need not have those.
-        if len(found) != 1:
-            return None
-        (message,) = found.values()
-        return settlement_of(message)
+        return settlement_of(next(iter(found.values()))) if len(found) == 1 else None
 
 
 def settlement_of(message: LoggedMessage) -> Settlement:
@@ -102,26 +89,15 @@ def settlement_of(message: LoggedMessage) -> Settlement:
     # Not as 2026-11-30 23:06, which pages would mask as a phone number.
     sent = f", sent at {message.sent_at:%H:%M:%S} UTC on {message.sent_at:%d %B %Y}" if message.sent_at else ""
     why = f"found in the vendor's SMS log{sent}"
-    return Settlement(was_sent=True, by=_BY, why=why, at=datetime.now(UTC), answer=answer_of(message))
-
-
-def answer_of(message: LoggedMessage) -> InviteAnswer | None:
-    """Return what the log has of a message as the answer to it; None if its status cannot be read."""
     answer = {"messageId": message.message_id, "to": message.destination, "status": dict(message.status.raw)}
-    try:
-        return InviteAnswer.from_json(answer)
-    except ValueError:
-        return None
+    settlement = Settlement(was_sent=True, by=_BY, why=why, at=datetime.now(UTC))
+    with suppress(ValueError):  # its status cannot be read
+        return replace(settlement, answer=InviteAnswer.from_json(answer))
+    return settlement
 
 
 def look_up_once(client: AsyncOmnichatClient, number: str, doubt: Entry, patience: float) -> Settlement | None:
-    """
-    Look up a single invite without an event loop; see :meth:`LookUp.find`.
-
-    :param client: not entered yet.
-    :param patience: seconds within which unreadable logs are read again.
-    :raises SmsLogsError: the logs cannot be read.
-    """
+    """Look up a single invite without an event loop, with a client not entered yet; see :meth:`LookUp.find`."""
 
     async def find() -> Settlement | None:
         async with client:
@@ -132,15 +108,10 @@ def look_up_once(client: AsyncOmnichatClient, number: str, doubt: Entry, patienc
 
 @dataclass(slots=True)
 class Settling:
-    """
-    Progress of :func:`settle_found`.
+    """Progress of :func:`settle_found`."""
 
-    :param still_in_doubt: including those not looked up yet.
-    :param found: invites found in the logs and settled as sent.
-    """
-
-    still_in_doubt: int
-    found: int = 0
+    still_in_doubt: int  # including those not looked up yet
+    found: int = 0  # and settled as sent
 
 
 async def settle_found(
@@ -152,15 +123,10 @@ async def settle_found(
     stop: StopSignal,
 ) -> None:
     """
-    Look up invites in doubt, and settle those that are found.
+    Look up invites in doubt, by number, and settle those that are found, also before an SmsLogsError is raised.
 
-    :param doubts: by number.
     :param settle: settles some, by number, and returns those that the ledger refuses; called in a thread.
     :param client: not entered yet.
-    :param patience: seconds within which unreadable logs are read again.
-    :param settling: updated as the look-ups proceed.
-    :raises SmsLogsError: the logs cannot be read; what was found is settled.
-    :raises LedgerError: the ledger cannot be read or written.
     """
     writer, stopped, found = WorkerThread("omnichat-ledger"), [], dict[str, Settlement]()
     stop.listen(lambda: stopped.append(True))

@@ -44,12 +44,9 @@ def measure_list(
 
 def check_list(measure: ListMeasure, budget: Budget, approved: str | None = None) -> None:
     """
-    Refuse a list that is beyond the budget or not the approved one.
+    Refuse a list that is beyond the budget or not the *approved* one, by fingerprint; None needs no approval.
 
-    :param approved: the fingerprint of the approved list; None if no approval is needed. It includes people who have
-        opted out since: leaving somebody out needs no new approval.
-    :raises BudgetError: see :meth:`Budget.check`.
-    :raises NotApprovedError: people or texts have changed.
+    That one includes people who have opted out since: leaving somebody out needs no new approval.
     """
     budget.check(measure.size)
     if approved is not None and approved != measure.fingerprint:

@@ -29,17 +29,10 @@ _LONGEST_WAIT_SECONDS = 5.0
 
 
 class Patience:
-    """
-    Repeats calls that failed in an outage; used from one thread.
-
-    :param seconds: how long an outage may last.
-    :param hold: called with True when one begins, and with False when it is over.
-    """
+    """Repeats calls that failed in an outage of so many seconds at most; *hold* gets whether there is one now."""
 
     def __init__(self, seconds: float, hold: Callable[[bool], object], log: Log) -> None:
-        self._seconds = seconds
-        self._hold = hold
-        self._log = log
+        self._seconds, self._hold, self._log = seconds, hold, log
         self._began: float | None = None
         self._ends = threading.Event()
 
@@ -48,11 +41,7 @@ class Patience:
         self._ends.set()
 
     def call(self, function: Callable[[], T]) -> T:
-        """
-        Call until it works.
-
-        :raises StorageError: not of an outage, or of one that outlasted patience.
-        """
+        """Call until it works, or fails otherwise than in an outage, or patience ends."""
         wait = _FIRST_WAIT_SECONDS
         while True:
             try:

@@ -102,11 +102,6 @@ class Records:
     results: Place = field(default_factory=NoPlace)
     patience: float = 60.0  # seconds that the ledger or the results may be away in the middle of sending
 
-    @property
-    def location(self) -> str | None:
-        """Where the rows are, for people; None if there are none."""
-        return self.results.location
-
 
 @dataclass(frozen=True, slots=True)
 class CampaignPlan:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import cast
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.engine.measuring import CampaignRefusedError, Fingerprint, measure_list
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.process import rarely_collected
@@ -30,27 +29,18 @@ Lookup = Callable[[Sequence[Candidate]], dict[str, Refusal]]
 
 @dataclass(frozen=True, slots=True)
 class CampaignPreview:
-    """
-    What a campaign would do.
+    """What a campaign would do."""
 
-    :param tally: how the rows would end. What would be sent counts as ``not_sent``, later as ``held``.
-    :param statistics: of what would be sent.
-    :param fingerprint: identifies the whole list.
-    :param size: of the whole list; None if no budget is set.
-    """
-
-    tally: Tally
-    statistics: Preview
-    fingerprint: str
-    size: Size | None
+    tally: Tally  # how the rows would end; what would be sent counts as not_sent, later as held
+    statistics: Preview  # of what would be sent
+    fingerprint: str  # of the whole list
+    size: Size | None  # of the whole list; None if no budget is set
 
 
 def preview_campaign(plan: CampaignPlan, source: RowSource) -> CampaignPreview:
     """
     Read the list and send nothing: no client is made, and the ledger is only read.
 
-    :param plan: what would be sent, to whom and by which rules.
-    :param source: its rows.
     :raises CampaignRefusedError: the source is not a list that can be sent.
     :raises OmnichatError: the list or the ledger cannot be read.
     """
@@ -105,14 +95,9 @@ def _preview_of(checked: Iterable[Candidate | Result], statistics: Preview, look
                     refusal = Refusal(Outcome.HELD, row.wait.reason)
                 if refusal is None:
                     statistics.add(row)
-                    tally.add(_result(row, Outcome.HELD if row.wait else Outcome.NOT_SENT))
+                    tally.add(row.unsent(Outcome.HELD if row.wait else Outcome.NOT_SENT))
                     continue
-                row = _result(row, refusal.outcome, refusal.reason)
+                row = row.unsent(refusal.outcome, refusal.reason)
             statistics.add(row)
             tally.add(row)
     return tally
-
-
-def _result(candidate: Candidate, outcome: Outcome, reason: Reason | None = None) -> Result:
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return Result(candidate.position, candidate.key, candidate.invite.to, outcome, at, reason=reason)

@@ -70,15 +70,10 @@ class WorkerThread:
 
 def run_beside(campaign: Callable[[], Coroutine[None, None, None]], stop: StopSignal) -> BaseException | None:
     """
-    Run a campaign to its end in a thread of its own.
+    Run a campaign to its end in a thread of its own, and raise what it raised.
 
-    An exception raised in the calling thread stops new sends; requests under way get a few seconds, and all outcomes
-    are recorded.
-
-    :param campaign: makes the coroutine, which ends soon after *stop* is set.
-    :param stop: set when something is raised in the calling thread.
-    :return: what was raised in the calling thread, or None.
-    :raises Exception: what *campaign* raised.
+    An exception raised in the calling thread is returned. It sets *stop*, after which the campaign ends soon: requests
+    under way get a few seconds, and all outcomes are recorded.
     """
     thread = _CampaignThread(campaign)
     try:

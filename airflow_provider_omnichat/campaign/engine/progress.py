@@ -97,12 +97,7 @@ class Progress:
 
     def _totals(self) -> tuple[int, ...]:
         tally = self._report.tally
-        return (
-            tally.sent_this_try,
-            tally.counts[Outcome.REJECTED],
-            tally.counts[Outcome.UNKNOWN],
-            self._refusals(),
-        )
+        return (tally.sent_this_try, tally.counts[Outcome.REJECTED], tally.counts[Outcome.UNKNOWN], self._refusals())
 
     def _refusals(self) -> int:
         return self._sender.refusals if self._sender is not None else 0
@@ -134,11 +129,8 @@ def snapshot(
     """
     Return a campaign's state as plain data.
 
-    ``rows`` have ended, of ``total`` where that is known; ``counts`` are by outcome and ``reasons`` by reason.
-
-    :param refusals: requests that the vendor refused for now.
-    :param timeline: totals of this process, and ``seconds`` since it began.
-    :param is_over: whether it is the last one; without it, the process was killed.
+    ``rows`` have ended, of ``total`` where that is known; ``counts`` are by outcome and ``reasons`` by reason. If the
+    last one does not say that it ``is_over``, the process was killed.
     """
     tally = report.tally
     return {

@@ -23,11 +23,7 @@ from airflow_provider_omnichat.campaign.sending.sender import Ended
 
 
 class Recorder:
-    """
-    Counts outcomes, and collects their rows and entries.
-
-    :param earlier: decided rows of earlier tries by recipient key; they are not written again.
-    """
+    """Counts outcomes, and collects rows and entries; the decided rows of *earlier* tries are not written again."""
 
     def __init__(self, report: CampaignReport, earlier: Mapping[str, Outcome], retake: Retake) -> None:
         self._report = report
@@ -64,19 +60,16 @@ class Recorder:
         """Add the entry of an invite in doubt that is claimed again; its row comes when it has ended."""
         self._again[recipient] = entry
 
-    def add_earlier(self, candidate: Candidate, entry: Entry) -> None:
-        """Add a row whose invite is already in the ledger."""
-        self._add(candidate.recipient, result_of_earlier(candidate, entry, self._earlier.get(candidate.recipient)))
+    def add_earlier(self, candidate: Candidate, entry: Entry, kept_by: Outcome | None = None) -> None:
+        """Add a row whose invite is already in the ledger; see :meth:`Tally.add` for *kept_by*."""
+        result = result_of_earlier(candidate, entry, self._earlier.get(candidate.recipient))
+        self._add(candidate.recipient, result, kept_by=kept_by)
 
     def add_unsent(self, candidate: Candidate, entry: Entry | None, outcome: Outcome, reason: Reason) -> None:
-        """
-        Add a row that is not sent now because it has to wait (HELD), or because sending has stopped (NOT_SENT).
-
-        :param entry: of the ledger.
-        """
+        """Add a row that is not sent now because it has to wait (HELD), or because sending has stopped (NOT_SENT)."""
         is_decided = candidate.recipient in self._earlier
         if not is_decided and (entry is None or entry.outcome in CERTAINLY_NOT_SENT):
-            self._add(candidate.recipient, _result(candidate, outcome, datetime.now(UTC), reason))
+            self._add(candidate.recipient, candidate.unsent(outcome, reason))
         elif entry is not None and not is_decided and self._retake.takes(Claim.of(candidate), entry):
             self._keep_doubt(candidate, entry, outcome, reason)
         elif entry is not None:
@@ -125,8 +118,7 @@ class Recorder:
     def _keep_doubt(self, candidate: Candidate, doubt: Entry, kept_by: Outcome, reason: Reason | None) -> Entry:
         """Add an invite in doubt that was to be sent again and was not; return its ledger entry."""
         entry = still_in_doubt(doubt, reason)
-        written = self._earlier.get(candidate.recipient)
-        self._add(candidate.recipient, result_of_earlier(candidate, entry, written), kept_by=kept_by)
+        self.add_earlier(candidate, entry, kept_by)
         return entry
 
     def _add(
@@ -138,11 +130,7 @@ class Recorder:
 
 
 def result_of_earlier(candidate: Candidate, entry: Entry, written: Outcome | None = None) -> Result:
-    """
-    Return the row of an invite that is already in the ledger.
-
-    :param written: the outcome in an earlier result row. After a crash between row and ledger, the row knows more.
-    """
+    """Return the row of an invite in the ledger; after a crash between the *written* row and it, the row knows more."""
     refusal = None if entry.same_task else refusal_of(entry)
     if refusal is not None:
         return _result(candidate, refusal.outcome, entry.at, refusal.reason)

@@ -25,30 +25,24 @@ _UNREADABLE = "without them, nobody knows whether the vendor recognises a repeat
 
 @dataclass(slots=True)
 class Doubt:
-    """
-    An invite in doubt.
-
-    :param entry: what the ledger has of it, or will have.
-    :param ended: how this try has left it; None if it has not claimed it.
-    :param due_at: POSIX time from which it may be repeated.
-    """
+    """An invite in doubt."""
 
     candidate: Candidate
-    entry: Entry
-    ended: Ended | None = None
-    due_at: float = 0.0
+    entry: Entry  # what the ledger has of it, or will have
+    ended: Ended | None = None  # how this try has left it; None if it has not claimed it
+    due_at: float = 0.0  # POSIX time from which it may be repeated
 
     @property
     def message_id(self) -> str:
         return self.entry.message_id or ""
 
+    @property
+    def asked_at(self) -> float:
+        return self.entry.at.timestamp()
+
 
 class Repeats:
-    """
-    What is known of the vendor.
-
-    :param log_delay: seconds after which a message that was taken is in its logs.
-    """
+    """What is known of the vendor, in whose logs a message that was taken is after *log_delay* seconds."""
 
     def __init__(self, client: AsyncOmnichatClient, log_delay: float) -> None:
         self._logs = SmsLogs(client, backoff=Backoff(budget=log_delay, first=1.0))
@@ -72,10 +66,7 @@ class Repeats:
         Return what is to be repeated now, one at a time until the vendor has recognised a repeat.
 
         Only the repeat of a message that the vendor has taken tells whether it recognises one. If the logs have none
-        after *log_delay*, one that they do not have is repeated.
-
-        :param may_begin: whether one may be repeated while no other is unproved.
-        :raises IdsIgnoredError: a message was delivered again.
+        after *log_delay*, one that they do not have is repeated: with *may_begin*, also while no other is unproved.
         """
         if self.are_recognised:
             return due
@@ -99,17 +90,12 @@ class Repeats:
                     self.refusal = _UNCLEAR
         if self.refusal or not (waiting or may_begin):
             return ()
-        found = [
-            doubt
-            for doubt in due
-            if len(rows.get(doubt.message_id, ())) == 1 and self.unproved.get(doubt.message_id, (now,))[0] <= now
-        ]
-        missed = [] if waiting or rows else [each for each in due if now - _asked(each) >= self._log_delay]
-        for first in (found or missed)[:1]:
-            self._log_seconds = now - _asked(first)
-            return (first,)
-        return ()
+        found = [each for each in due if len(rows.get(each.message_id, ())) == 1 and self._may_again(each, now)]
+        missed = [] if waiting or rows else [each for each in due if now - each.asked_at >= self._log_delay]
+        chosen = (found or missed)[:1]
+        if chosen:
+            self._log_seconds = now - chosen[0].asked_at
+        return chosen
 
-
-def _asked(doubt: Doubt) -> float:
-    return doubt.entry.at.timestamp()
+    def _may_again(self, doubt: Doubt, now: float) -> bool:
+        return self.unproved.get(doubt.message_id, (now,))[0] <= now

@@ -13,34 +13,20 @@ from airflow_provider_omnichat.campaign.results.tally import Tally
 
 @dataclass(slots=True)
 class CampaignReport:
-    """
-    One try of a campaign.
+    """One try of a campaign."""
 
-    :param location: where its rows are, for people; None if no rows are kept.
-    :param total: rows of the list, where that is known.
-    :param tally: counts the rows that have ended.
-    :param read: rows read so far that belong to this task's partition.
-    :param is_complete: whether the list was read to its end.
-    :param failure: of the list, the ledger or the results; it ended the campaign early.
-    :param stop_reason: why sending stopped before the list ended.
-    :param was_stopped: whether the campaign was asked to stop.
-    :param opens_at: when the first send window opens of rows that have to wait; None if none has to.
-    :param unwritten: names of rows, by outcome, whose outcome is known but could not be written to the ledger; for
-        another try they are in doubt.
-    :param interrupt: raised in the thread that waited for the campaign, such as a time-out of the task; to be raised
-        again.
-    """
-
-    location: str | None = None
-    total: int | None = None
-    tally: Tally = field(default_factory=Tally)
-    read: int = 0
-    is_complete: bool = False
-    failure: OmnichatError | None = None
-    stop_reason: str | None = None
-    was_stopped: bool = False
-    opens_at: datetime | None = None
+    location: str | None = None  # where its rows are, for people; None if no rows are kept
+    total: int | None = None  # rows of the list, where that is known
+    tally: Tally = field(default_factory=Tally)  # of the rows that have ended
+    read: int = 0  # rows so far that belong to this task's partition
+    is_complete: bool = False  # whether the list was read to its end
+    failure: OmnichatError | None = None  # of the list, the ledger or the results; it ended the campaign early
+    stop_reason: str | None = None  # why sending stopped before the list ended
+    was_stopped: bool = False  # whether the campaign was asked to stop
+    opens_at: datetime | None = None  # when the first send window opens of rows that have to wait
+    # Names of rows whose outcome could not be written to the ledger, by outcome; for another try they are in doubt.
     unwritten: Mapping[Outcome, Sequence[str]] = field(default_factory=dict)
+    # Raised in the thread that waited for the campaign, such as a time-out of the task; to be raised again.
     interrupt: BaseException | None = None
 
     @property

@@ -21,11 +21,7 @@ _WAIT_SECONDS = 0.1
 
 
 class RowsAhead:
-    """
-    A list that is read in *reader*.
-
-    :param news: set when there are rows again, or the list has ended.
-    """
+    """A list that is read in *reader*; *news* is set when there are rows again, or the list has ended."""
 
     def __init__(self, checked: Iterator[Checked], reader: WorkerThread, news: asyncio.Event) -> None:
         self.failure: OmnichatError | None = None

@@ -52,12 +52,8 @@ def send_campaign(
                 check_list(measure, plan.rules.budget, plan.rules.approved)
         except ValueError as error:
             raise CampaignRefusedError(str(error)) from None
-        report = CampaignReport(
-            plan.records.location,
-            len(rows) if isinstance(rows, Sized) and plan.rules.partition is None else None,
-            tally or Tally(),
-        )
-        stop = stop or StopSignal()
+        total = len(rows) if isinstance(rows, Sized) and plan.rules.partition is None else None
+        report, stop = CampaignReport(plan.records.results.location, total, tally or Tally()), stop or StopSignal()
         progress = Progress(report, plan.pace.rate_limit)
         campaign = partial(
             run_batch, plan, rows, client=client, report=report, progress=progress, log=log, publish=publish, stop=stop

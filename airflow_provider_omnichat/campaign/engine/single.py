@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from airflow_provider_omnichat.api.errors import (
     InvalidInviteError,
@@ -48,18 +48,11 @@ SHOWN_AS = {
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """
-    An accepted invite.
+    """An accepted invite."""
 
-    :param answer: of the vendor; holds only the number if a doubt was settled without an answer.
-    :param earlier: whether an earlier try had sent it, and this one sent nothing.
-    :param reason: why nothing was sent, if it is not the answer of this task's earlier try: another task or run had
-        sent it, or somebody settled a doubt.
-    """
-
-    answer: InviteAnswer
-    earlier: bool
-    reason: Reason | None = None
+    answer: InviteAnswer  # has only the number if a doubt was settled without an answer
+    earlier: bool  # whether an earlier try had sent it, and this one sent nothing
+    reason: Reason | None = None  # why not, unless this task's earlier try has the answer: of another one, or settled
 
 
 def send_at_most_once(
@@ -74,14 +67,11 @@ def send_at_most_once(
     """
     Send an invite unless it is in the ledger as sent or possibly sent.
 
-    :param send: sends it and raises a :class:`SendError` if it was not accepted. If an earlier try may have sent it
-        under its id, it also gets the POSIX time of that.
-    :param campaign: the name under which one number is invited at most once.
+    :param send: raises a :class:`SendError` if it was not accepted. If an earlier try may have sent it under its id, it
+        also gets the POSIX time of that.
     :param retake: whether to send even if an earlier try may have sent it: with the same id, only after *look_up* has
         not found it.
-    :param look_up: finds out whether an invite in doubt was sent; returns None if the logs do not have it, and raises
-        SmsLogsError if they cannot be read.
-    :raises LedgerError: the ledger cannot be read or written.
+    :param look_up: returns None if the logs do not have an invite in doubt; an SmsLogsError leaves it in doubt.
     :raises InvalidInviteError: the ledger says that this number must not be invited.
     :raises SendError: the invite was not accepted, now or by an earlier try; the text says which. An
         :class:`InviteNotSentError` is about this try only: an earlier doubt remains.
@@ -153,16 +143,8 @@ def _record(ledger: Ledger, key: str, entry: Entry, what: str) -> None:
 
 def _with_reason(error: SendError, reason: Reason) -> SendError:
     """Return the same error with another reason."""
-    return type(error)(
-        reason,
-        http_status=error.http_status,
-        code=error.code,
-        vendor_text=error.vendor_text,
-        retry_after=error.retry_after,
-        answer=error.answer,
-        retryable=error.retryable,
-        account_fault=error.account_fault,
-    )
+    others = {each.name: getattr(error, each.name) for each in fields(error) if each.name != "reason"}
+    return type(error)(reason, **others)
 
 
 def _sent_elsewhere(entry: Entry, invite: Invite) -> Sent:
@@ -172,10 +154,11 @@ def _sent_elsewhere(entry: Entry, invite: Invite) -> Sent:
     reason = refusal.reason if refusal else entry.reason or not_there
     if entry.outcome is Outcome.ACCEPTED:
         return Sent(_answer_of(entry, invite), earlier=True, reason=reason)
-    kinds: dict[Outcome | None, type[SendError]]
-    kinds = {Outcome.REJECTED: InviteRejectedError, Outcome.UNKNOWN: InviteUnknownError}
     told = reason._replace(text=reason.text.capitalize(), since="Nothing was sent now")
-    raise kinds.get(entry.outcome, InviteNotSentError)(told, answer=entry.answer)
+    if entry.outcome is Outcome.REJECTED:
+        raise InviteRejectedError(told, answer=entry.answer)
+    kind = InviteUnknownError if entry.outcome is Outcome.UNKNOWN else InviteNotSentError
+    raise kind(told, answer=entry.answer)
 
 
 def _answer_of(entry: Entry, invite: Invite) -> InviteAnswer:

@@ -11,14 +11,7 @@ from airflow_provider_omnichat.campaign.engine.patience import Patience, Patient
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger
-from airflow_provider_omnichat.campaign.ledger.interface import (
-    CERTAINLY_NOT_SENT,
-    IN_DOUBT,
-    Claim,
-    Entry,
-    Ledger,
-    Settlement,
-)
+from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import Claimed, claim, end_open_claims
 from airflow_provider_omnichat.campaign.model.message_ids import MessageIds
 from airflow_provider_omnichat.campaign.model.rows import Result
@@ -33,11 +26,8 @@ class Storage:
     """
     What a campaign keeps outside the process; used from one thread.
 
-    Failures are noted in the report, and nothing is claimed after one.
-
-    :param plan: names the ledger and the place for results.
-    :param report: takes later failures.
-    :raises OmnichatError: the ledger or earlier results cannot be read.
+    It fails if the ledger or earlier results cannot be read. Later failures are noted in the report, and nothing is
+    claimed after one.
     """
 
     def __init__(self, plan: CampaignPlan, report: CampaignReport, patience: Patience) -> None:
@@ -87,11 +77,10 @@ class Storage:
         """Return, by recipient, what the ledger has of those that :meth:`write` would not claim."""
         try:
             found = self._find(claims)
-            taken = {name: entry for name, entry in found.items() if name in self.earlier or not self._is_free(entry)}
         except OmnichatError as error:
             self._report.fail(error)
             return {}
-        return taken
+        return {name: entry for name, entry in found.items() if name in self.earlier or not self._retake.frees(entry)}
 
     def settle(self, claim: Claim, settlement: Settlement) -> bool:
         """Settle an invite in doubt; return False if it was no longer in doubt."""
@@ -127,14 +116,9 @@ class Storage:
         taken = end_open_claims(self._ledger, free, claimed.taken)
         return claimed._replace(taken={**self._find(decided), **taken})
 
-    def _is_free(self, entry: Entry) -> bool:
-        is_sent_again = self._retake.resend and entry.same_task and entry.outcome in IN_DOUBT
-        return entry.outcome in CERTAINLY_NOT_SENT or is_sent_again
-
     def _find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         if not claims:
             return {}
-        decided = {
-            each.recipient: Entry.now(outcome) for each in claims if (outcome := self.earlier.get(each.recipient))
-        }
+        written = {each.recipient: self.earlier.get(each.recipient) for each in claims}
+        decided = {name: Entry.now(outcome) for name, outcome in written.items() if outcome}
         return {**decided, **end_open_claims(self._ledger, claims, self._ledger.find(claims))}

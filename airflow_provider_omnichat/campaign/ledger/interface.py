@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from airflow_provider_omnichat.api.models import InviteAnswer
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.model.place import StorageError
 from airflow_provider_omnichat.campaign.model.rows import Candidate
@@ -28,22 +29,13 @@ class LedgerError(StorageError):
 
 
 class Claim(NamedTuple):
-    """
-    What is about to be sent.
+    """What is about to be sent."""
 
-    :param recipient: the :func:`~airflow_provider_omnichat.api.identity.identity_key`, under which entries
-        are found and recorded.
-    :param identity: the number by which the person is known; only a ledger in the user's own database keeps it.
-    :param key: the user's name of the row, such as a customer id; kept where the number is.
-    :param message_id: under which it is sent, if that id is ours.
-    :param again: whether it may be claimed although it is in doubt, to be repeated under the same id.
-    """
-
-    recipient: str
-    identity: str
-    key: str | None = None
-    message_id: str | None = None
-    again: bool = False
+    recipient: str  # the identity key, under which entries are found and recorded
+    identity: str  # the number by which the person is known; only a ledger in the user's own database keeps it
+    key: str | None = None  # the user's name of the row, such as a customer id; kept where the number is
+    message_id: str | None = None  # under which it is sent, if that id is ours
+    again: bool = False  # whether it may be claimed although it is in doubt, to be repeated under the same id
 
     @classmethod
     def of(cls, candidate: Candidate) -> Claim:
@@ -54,20 +46,18 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """
-    What was found out about an invite in doubt.
+    """What was found out about an invite in doubt."""
 
-    :param was_sent: if not, the next try sends it.
-    :param by: a person, or the task that looked it up.
-    :param why: how they know.
-    :param answer: what the vendor's log has of it; None if it was found elsewhere.
-    """
-
-    was_sent: bool
-    by: str
-    why: str
+    was_sent: bool  # if not, the next try sends it
+    by: str  # a person, or the task that looked it up
+    why: str  # how they know
     at: datetime
-    answer: InviteAnswer | None = field(default=None, compare=False)
+    answer: InviteAnswer | None = field(default=None, compare=False)  # in the vendor's log, if it was found there
+
+    @property
+    def described(self) -> str:
+        """Who settled it, when, and how they know."""
+        return f"by {scrub(self.by)} at {self.at:%Y-%m-%d %H:%M} UTC, {scrub(self.why)}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for a store, without the answer: that is the entry's."""
@@ -82,36 +72,21 @@ class Settlement:
 
 
 class Entry(NamedTuple):
-    """
-    What the ledger knows of one invite.
+    """What the ledger knows of one invite; what a ledger does not keep is None, or empty."""
 
-    :param outcome: how it ended; None while the claim is open.
-    :param at: when that was written.
-    :param answer: the vendor's answer without the number, if there was one and the ledger keeps it.
-    :param reason: why it was not accepted; of a doubt the first reason, and what happened since. An open claim has one
-        if the invite was in doubt before.
-    :param attempts: requests made for it.
-    :param same_task: whether a try of this same task instance wrote it, and not another task or run.
-    :param settlement: who settled it, if it was in doubt; *reason* is then that of the doubt.
-    :param claimed_at: when it was claimed, at the earliest; None if the ledger does not keep it.
-    :param owner: the task instance that claimed it; empty if the ledger does not keep it.
-    :param message_id: under which it was sent, or was about to be; None if it is not known.
-    :param is_over: whether the claim is open and its try has ended, so that the invite is in doubt.
-    :param was_repeated: whether it was claimed again while it was in doubt.
-    """
-
-    outcome: Outcome | None
-    at: datetime
-    answer: InviteAnswer | None = None
+    outcome: Outcome | None  # None while the claim is open
+    at: datetime  # when that was written
+    answer: InviteAnswer | None = None  # without the number
+    # Of a doubt the first reason, and what happened since; also of an open claim, if the invite was in doubt before.
     reason: Reason | None = None
     attempts: int = 1
-    same_task: bool = True
-    settlement: Settlement | None = None
-    claimed_at: datetime | None = None
-    owner: str = ""
-    message_id: str | None = None
-    is_over: bool = False
-    was_repeated: bool = False
+    same_task: bool = True  # whether a try of this same task instance wrote it, and not another task or run
+    settlement: Settlement | None = None  # who settled it, if it was in doubt; *reason* is then that of the doubt
+    claimed_at: datetime | None = None  # at the earliest
+    owner: str = ""  # the task instance that claimed it
+    message_id: str | None = None  # under which it was sent, or was about to be
+    is_over: bool = False  # whether the claim is open and its try has ended, so that the invite is in doubt
+    was_repeated: bool = False  # whether it was claimed again while it was in doubt
 
     @classmethod
     def now(
@@ -188,6 +163,7 @@ class Ledger(Protocol):
 
     def repeated(self) -> int:
         """Count the invites in doubt that an earlier try of this task instance may have repeated."""
+        return 0
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         """Return what the ledger has of these recipients, by recipient; claim nothing."""
@@ -219,31 +195,26 @@ class Ledger(Protocol):
         """
 
     def flush(self) -> None:
-        """Make durable what was recorded."""
+        """Make durable what was recorded, unless each record is."""
+        return
 
     def close(self) -> None:
         """Close the connection, if there is one."""
+        return
 
 
-class NoLedger:
+class NoLedger(Ledger):
     """Remembers nothing: for an Airflow without a task state store, if no database was named."""
 
     group_factor: float = 1
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
-        """Claim all of them."""
         return {}
 
     def id_key(self) -> bytes:
-        """Make a new key: where nothing is remembered, no later try sends the same invite again."""
-        return token_bytes(16)
-
-    def repeated(self) -> int:
-        """Count none."""
-        return 0
+        return token_bytes(16)  # where nothing is remembered, no later try sends the same invite again
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
-        """Find nothing."""
         return {}
 
     def record(self, entries: Mapping[str, Entry]) -> None:
@@ -253,11 +224,4 @@ class NoLedger:
         """Do nothing."""
 
     def settle(self, claims: Sequence[Claim], settlements: Mapping[str, Settlement]) -> Mapping[str, str]:
-        """Settle nothing, and refuse nothing."""
         return {}
-
-    def flush(self) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, LedgerRow
 from airflow_provider_omnichat.campaign.ledger.audit import Order as Column
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
-from airflow_provider_omnichat.campaign.ledger.retake import described
 from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE, SqlTable
 from airflow_provider_omnichat.campaign.model.delivery import Deliveries
 from airflow_provider_omnichat.campaign.model.pages import Order, Page, PageError, PageQuery, ShownRow
@@ -86,7 +85,7 @@ class LedgerPlace(UnwrittenPlace):
 
 def _shown(row: LedgerRow) -> ShownRow:
     settlement = row.settlement
-    reason = f"settled {described(settlement)}. It was in doubt: {row.error}" if settlement else row.error
+    reason = f"settled {settlement.described}. It was in doubt: {row.error}" if settlement else row.error
     return ShownRow(
         key=row.row_key,
         position=None,

@@ -13,16 +13,9 @@ from time import time
 from typing import NamedTuple
 
 from airflow_provider_omnichat.api.outcomes import Outcome
-from airflow_provider_omnichat.api.privacy import printable, scrub
+from airflow_provider_omnichat.api.privacy import printable
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
-from airflow_provider_omnichat.campaign.ledger.interface import (
-    CERTAINLY_NOT_SENT,
-    IN_DOUBT,
-    Claim,
-    Entry,
-    Ledger,
-    Settlement,
-)
+from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, IN_DOUBT, Claim, Entry, Ledger
 from airflow_provider_omnichat.campaign.model.rows import Refusal
 
 NEVER_ENDED = Reason(
@@ -49,15 +42,15 @@ class Claimed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Retake:
-    """
-    Which invites in doubt are sent again.
+    """Which invites in doubt are sent again, of those that an earlier try of this task instance may have sent."""
 
-    :param resend: all that an earlier try of this task instance may have sent: the user said so.
-    :param seconds: with the same id, for so long after the first request; None if the vendor would not recognise it.
-    """
+    resend: bool = False  # all of them: the user said so
+    seconds: float | None = None  # with the same id, within so many after the first request; None if none is recognised
 
-    resend: bool = False
-    seconds: float | None = None
+    def frees(self, entry: Entry) -> bool:
+        """Return whether an invite that is in the ledger is sent again under any id."""
+        is_resent = self.resend and entry.same_task and entry.outcome in IN_DOUBT
+        return is_resent or entry.outcome in CERTAINLY_NOT_SENT
 
     def takes(self, claim: Claim, entry: Entry) -> bool:
         """Return whether an invite that is in the ledger is sent again."""
@@ -80,13 +73,9 @@ NEVER = Retake()
 
 def claim(ledger: Ledger, claims: Sequence[Claim], retake: Retake) -> Claimed:
     """Claim what may be sent, and return what of it is in doubt."""
-    again = claims if retake.resend else [each for each in claims if each.again]
-    found = doubts_among(ledger, again) if again else {}
-    doubts = {
-        each.recipient: entry
-        for each in again
-        if (entry := found.get(each.recipient)) is not None and retake.takes(each, entry)
-    }
+    again = {each.recipient: each for each in claims if each.again or retake.resend}
+    found = doubts_among(ledger, list(again.values())) if again else {}
+    doubts = {recipient: entry for recipient, entry in found.items() if retake.takes(again[recipient], entry)}
     if not doubts:
         return Claimed(ledger.claim(claims, CERTAINLY_NOT_SENT), {})
     # Only these may be taken again: not what another run of this task leaves in doubt a moment later. And they come
@@ -136,11 +125,6 @@ def doubted_again(doubt: Entry, reason: Reason | None) -> Reason:
     return reason_of(doubt)._replace(since=f"{_SENT_AGAIN}{reason}")
 
 
-def described(settlement: Settlement) -> str:
-    """Say who settled an invite, when, and how they know."""
-    return f"by {scrub(settlement.by)} at {settlement.at:%Y-%m-%d %H:%M} UTC, {scrub(settlement.why)}"
-
-
 def reason_of_settled(entry: Entry) -> Reason | None:
     """Return the reason for a result row: of a settled entry who settled it, when, why, and why it was in doubt."""
     settlement = entry.settlement
@@ -149,7 +133,7 @@ def reason_of_settled(entry: Entry) -> Reason | None:
     return Reason(
         ReasonCode.SETTLED_AS_SENT,
         "settled as sent",
-        detail=described(settlement),
+        detail=settlement.described,
         since=f"It was in doubt: {entry.reason}" if entry.reason else "",
     )
 

@@ -18,21 +18,8 @@ from airflow_provider_omnichat.campaign.sql.values import integer, moment, stamp
 T = TypeVar("T")
 
 _READ_COLUMNS = (
-    "campaign",
-    "recipient",
-    "claim_id",
-    "outcome",
-    "attempts",
-    "reason_code",
-    "error",
-    "since",
-    "answer",
-    "claimed_by",
-    "claimed_at",
-    "ended_at",
-    "message_id",
-    "first_at",
-    *SETTLED_COLUMNS,
+    *("campaign", "recipient", "claim_id", "outcome", "attempts", "reason_code", "error", "since", "answer"),
+    *("claimed_by", "claimed_at", "ended_at", "message_id", "first_at", *SETTLED_COLUMNS),
 )
 _TEXT_LENGTH = 255
 _NAME_LENGTH = 250
@@ -67,11 +54,7 @@ def in_statements(table: SqlTable, items: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def entry_of(values: Iterable[Any], owner: str, table: SqlTable) -> Entry:
-    """
-    Build an entry from what :func:`read_rows` read.
-
-    :param owner: the task instance whose own entries are ``same_task``.
-    """
+    """Build an entry from what :func:`read_rows` read; those of *owner*, a task instance, are ``same_task``."""
     try:
         outcome, attempts, code, error, since, answer, claimed_by, claimed_at, ended_at, message_id, *more = values
         claimed, (first_at, *settlement) = moment(claimed_at), more
@@ -115,12 +98,8 @@ def answer_values(entry: Entry) -> tuple[Any, ...]:
 
 def settlement_values(settlement: Settlement) -> tuple[Any, ...]:
     """Return the values of SETTLED_COLUMNS."""
-    return (
-        _SENT if settlement.was_sent else _NOT_SENT,
-        storable(settlement.by, _NAME_LENGTH),
-        stamp(settlement.at),
-        storable(settlement.why),
-    )
+    settled_as = _SENT if settlement.was_sent else _NOT_SENT
+    return settled_as, storable(settlement.by, _NAME_LENGTH), stamp(settlement.at), storable(settlement.why)
 
 
 def _settlement(

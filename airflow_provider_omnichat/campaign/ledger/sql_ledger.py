@@ -63,16 +63,13 @@ class _Held:
 
 class SqlLedger:
     """
-    Claims and outcomes in one table; see the module.
+    Claims and outcomes in one table, made if it is missing; see the module. Connects when first used.
 
-    :meth:`claim` also writes what was recorded before it. Connects when first used.
+    :meth:`claim` also writes what was recorded before it.
 
-    :param campaign: the name under which one number is invited at most once.
     :param owner: the task instance without the try number; its own claims are known by it. Any text that stays the
         same over tries and differs for other runs, tasks and map indexes.
     :param has_ended: whether another owner has ended and begins no other try by itself; None if that is not known.
-    :param table: ``table`` or ``schema.table``; made if it is missing.
-    :raises ValueError: when the table's name is not valid.
     """
 
     group_factor: float = 1.5
@@ -126,17 +123,16 @@ class SqlLedger:
         def work(cursor: Any) -> dict[str, tuple[Entry, str]]:
             if is_one_transaction:
                 self._write_ended(cursor)
-            self._insert(cursor, new, claim_id, now)
+            self._insert(cursor, new, claim_id, now, self._table.if_there())
             known = self._read_all(cursor, new)
-            again = [
-                claim
-                for claim in new
-                if known[claim.recipient][1] != claim_id and known[claim.recipient][0].outcome in retake
-            ]
+            entries = ((claim, *known[claim.recipient]) for claim in new)
+            again = [claim for claim, entry, holder in entries if holder != claim_id and entry.outcome in retake]
             if again:
                 self._retake(cursor, again, retake, claim_id, now)
                 known |= self._read_all(cursor, again)
-                self._rename(cursor, [claim for claim in again if known[claim.recipient][1] == claim_id], claim_id, now)
+                # What is sent may have changed.
+                named = [each for each in again if each.message_id and known[each.recipient][1] == claim_id]
+                self._insert(cursor, named, claim_id, now, self._table.if_there("message_id"))
             return known
 
         known = self._session.write(work)
@@ -148,7 +144,7 @@ class SqlLedger:
 
     def id_key(self) -> bytes:
         mark, new = self._table.placeholder, token_hex(16)
-        insert = f"{self._table.insert(_KEY_COLUMNS, 1)} {self._unless_there}"
+        insert = f"{self._table.insert(_KEY_COLUMNS, 1)} {self._table.if_there()}"
         select = f"SELECT claim_id FROM {self._table.sql_name} WHERE campaign = {mark} AND recipient = {mark}"  # noqa: S608 - checked names only
 
         def work(cursor: Any) -> str:
@@ -160,12 +156,9 @@ class SqlLedger:
 
     def repeated(self) -> int:
         mark = self._table.placeholder
-        found = self._select(
-            f"SELECT COUNT(*) FROM {self._table.sql_name} WHERE campaign = {mark} AND claimed_by = {mark}"  # noqa: S608 - as above
-            f" AND first_at IS NOT NULL AND ({_IN_DOUBT})",
-            (self._campaign, self._owner),
-        )
-        return int(found[0][0])
+        ours = f"{self._table.sql_name} WHERE campaign = {mark} AND claimed_by = {mark}"
+        repeated = f"SELECT COUNT(*) FROM {ours} AND first_at IS NOT NULL AND ({_IN_DOUBT})"  # noqa: S608 - as above
+        return int(self._session.select(repeated, (self._campaign, self._owner))[0][0])
 
     def find(self, claims: Sequence[Claim]) -> Mapping[str, Entry]:
         if not claims:
@@ -239,7 +232,7 @@ class SqlLedger:
     def other_campaign(self) -> str | None:
         """Return another campaign in which the same owner may have sent, if there is one; reads the whole table."""
         mark = self._table.placeholder
-        found = self._select(
+        found = self._session.select(
             f"SELECT campaign FROM {self._table.sql_name} WHERE claimed_by = {mark} AND campaign <> {mark}"  # noqa: S608 - as above
             " AND (outcome IS NULL OR outcome IN ('accepted', 'unknown')) ORDER BY claimed_at DESC LIMIT 1",
             (self._owner, self._campaign),
@@ -260,34 +253,11 @@ class SqlLedger:
         ended = has_ended(entry.owner)
         return datetime.now(UTC) - entry.at >= timedelta(minutes=OPEN_CLAIM_MINUTES) if ended is None else ended
 
-    def _insert(self, cursor: Any, claims: Sequence[Claim], claim_id: str, now: str) -> None:
-        """Insert claims, and leave alone what is there."""
-        self._insert_rows(cursor, claims, claim_id, now, self._unless_there)
-
-    def _rename(self, cursor: Any, claims: Sequence[Claim], claim_id: str, now: str) -> None:
-        """Write the message ids of claims that were retaken: what is sent may have changed."""
-        named = [claim for claim in claims if claim.message_id]
-        is_mysql = self._table.dialect == "mysql"
-        there = "ON DUPLICATE KEY" if is_mysql else "ON CONFLICT (campaign, recipient) DO"
-        new = "VALUES(message_id)" if is_mysql else "excluded.message_id"
-        setting = "" if is_mysql else "SET "
-        self._insert_rows(cursor, named, claim_id, now, f"{there} UPDATE {setting}message_id = {new}")
-
-    def _insert_rows(self, cursor: Any, claims: Sequence[Claim], claim_id: str, now: str, if_there: str) -> None:
+    def _insert(self, cursor: Any, claims: Sequence[Claim], claim_id: str, now: str, if_there: str) -> None:
+        whose = self._owner, claim_id, now
         for block in in_statements(self._table, claims):
-            rows = [
-                (self._campaign, each.identity, storable(each.key), each.message_id, 0, self._owner, claim_id, now)
-                for each in block
-            ]
-            insert = self._table.insert(_CLAIM_COLUMNS, len(rows))
-            cursor.execute(f"{insert} {if_there}", flat(rows))
-
-    @property
-    def _unless_there(self) -> str:
-        # MySQL's INSERT IGNORE would also swallow other errors, and lock what is there less firmly.
-        if self._table.dialect == "mysql":
-            return "ON DUPLICATE KEY UPDATE claim_id = claim_id"
-        return "ON CONFLICT (campaign, recipient) DO NOTHING"
+            rows = [(self._campaign, each.identity, storable(each.key), each.message_id, 0, *whose) for each in block]
+            cursor.execute(f"{self._table.insert(_CLAIM_COLUMNS, len(rows))} {if_there}", flat(rows))
 
     def _retake(
         self, cursor: Any, claims: Sequence[Claim], retake: Collection[Outcome | None], claim_id: str, now: str
@@ -335,8 +305,7 @@ class SqlLedger:
             updates = ", ".join(f"{name} = IF({condition}, VALUES({name}), {name})" for name in _OUTCOME_COLUMNS)
             update = f"ON DUPLICATE KEY UPDATE {updates}"
         else:
-            updates = ", ".join(f"{name} = excluded.{name}" for name in _OUTCOME_COLUMNS)
-            update = f"ON CONFLICT (campaign, recipient) DO UPDATE SET {updates} WHERE {condition}"
+            update = f"{self._table.if_there(*_OUTCOME_COLUMNS)} WHERE {condition}"
         rows = sorted(self._row(self._held[recipient], entry) for recipient, entry in self._ended.items())
         for block in in_statements(self._table, rows):
             insert = self._table.insert(RECORD_COLUMNS, len(block), "" if is_mysql else " AS ledger")
@@ -366,32 +335,18 @@ class SqlLedger:
 
     def _row(self, held: _Held, entry: Entry) -> tuple[Any, ...]:
         """Return the values of RECORD_COLUMNS."""
-        return (
-            self._campaign,
-            held.claim.identity,
-            storable(held.claim.key),
-            *answer_values(entry),
-            self._owner,
-            held.claim_id,
-            held.at,
-            None if entry.outcome is None else stamp(entry.at),
-        )
+        whose = self._campaign, held.claim.identity, storable(held.claim.key)
+        ended_at = None if entry.outcome is None else stamp(entry.at)
+        return (*whose, *answer_values(entry), self._owner, held.claim_id, held.at, ended_at)
 
     def _forgotten(self, claims: Sequence[Claim]) -> dict[str, Entry]:
         """Return those whose number was erased: how they ended is no longer known, and they get no second invite."""
         # In a separate transaction: one that reads first does not see, in MySQL, what others insert during it.
         if self._any_forgotten is None:  # found by the key, whatever the size of the table
             any_of_them = f"SELECT recipient FROM {self._table.sql_name} WHERE recipient >= '{FORGOTTEN}' LIMIT 1"  # noqa: S608 - as above
-            self._any_forgotten = bool(self._select(any_of_them))
+            self._any_forgotten = bool(self._session.select(any_of_them))
         if not self._any_forgotten:
             return {}
         names = {forgotten_name(self._campaign, claim.identity): claim.recipient for claim in claims}
         found = self._session.read(lambda cursor: list(read_rows(cursor, self._table, self._campaign, list(names))))
         return {names[name]: Entry.now(Outcome.SUPPRESSED, reason=_FORGOTTEN, attempts=0) for name, *_ in found}
-
-    def _select(self, sql: str, parameters: Sequence[str] = ()) -> list[tuple[Any, ...]]:
-        def work(cursor: Any) -> list[tuple[Any, ...]]:
-            cursor.execute(sql, parameters)
-            return list(map(row_values, cursor.fetchall()))
-
-        return self._session.read(work)

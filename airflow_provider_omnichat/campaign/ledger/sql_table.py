@@ -114,3 +114,11 @@ class SqlTable(WrittenTable):
         """Return the beginning of a statement that inserts so many rows."""
         values = ", ".join([f"({self.marks(len(columns))})"] * rows)
         return f"INSERT INTO {self.sql_name}{alias} ({', '.join(columns)}) VALUES {values}"  # noqa: S608 - checked names only
+
+    def if_there(self, *columns: str) -> str:
+        """Return the end of such a statement: which columns of a row that is there it replaces; none leave it alone."""
+        if self.dialect == "mysql":  # its INSERT IGNORE would also swallow other errors, and lock the row less firmly
+            updates = [f"{name} = VALUES({name})" for name in columns] or ["claim_id = claim_id"]
+            return f"ON DUPLICATE KEY UPDATE {', '.join(updates)}"
+        updates = [f"{name} = excluded.{name}" for name in columns]
+        return "ON CONFLICT (campaign, recipient) DO " + (f"UPDATE SET {', '.join(updates)}" if updates else "NOTHING")

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import mask_number
-from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, LedgerError, Settlement
+from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, Claim, Entry, Ledger, LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.retake import doubt_of_open
 from airflow_provider_omnichat.campaign.ledger.settle import settle_each
 from airflow_provider_omnichat.campaign.model.message_ids import mark_of
 from airflow_provider_omnichat.campaign.model.rows import shown_key
+from airflow_provider_omnichat.campaign.model.sentences import cut
 
 KEEP_FOREVER = timedelta.max
 """What Airflow calls ``NEVER_EXPIRE``: an entry lives as long as its DAG run, not just 30 days."""
@@ -133,16 +134,18 @@ class Person(NamedTuple):
         return _PERSON_BYTES + times + key + len(self.number or "null") + mark
 
 
-class StateStoreLedger:
-    """One key for each recipient, with the vendor's whole answer."""
+class StateStoreLedger(Ledger):
+    """One key for each recipient, with the vendor's whole answer; each record is written at once."""
 
     group_factor: float = 1
 
     def __init__(self, store: StateStore) -> None:
         self._store = CheckedStore(store)
-        self.id_key = self._store.id_key
         self.people: dict[str, Person] = {}
         """Whose open claims and doubts were found or claimed, by recipient."""
+
+    def id_key(self) -> bytes:
+        return self._store.id_key()
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
         known = self.find(claims)
@@ -168,10 +171,6 @@ class StateStoreLedger:
                 self.people[recipient] = self.people[recipient]._replace(begin=entry.claimed_at, end=entry.at)
             self._store.set(_key(recipient), self._data(recipient, entry))
 
-    def repeated(self) -> int:
-        """Return nothing: a single invite is the only one here."""
-        return 0
-
     def leave_in_doubt(self, claims: Sequence[Claim]) -> None:
         self.record({name: doubt_of_open(entry) for name, entry in self.find(claims).items() if entry.outcome is None})
 
@@ -182,12 +181,6 @@ class StateStoreLedger:
         entries, refused = settle_each(self.find(claims), settlements, no_try_runs=no_try_runs)
         self.record(entries)
         return refused
-
-    def flush(self) -> None:
-        """Nothing is left to do: each record is written at once."""
-
-    def close(self) -> None:
-        """Nothing is open: the task's own connection to Airflow is used."""
 
     def _entry(self, recipient: str, data: Any) -> Entry:
         entry = Entry.from_json(data)
@@ -215,4 +208,4 @@ def _kept_key(key: str, identity: str) -> str | None:
     if not is_number and len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable() and " " not in key:
         return key
     key = shown_key(key, identity) or ""
-    return (key if len(key) <= _LONGEST_KEY else key[: _LONGEST_KEY - 1] + "…") or None
+    return cut(key, _LONGEST_KEY) or None

@@ -95,11 +95,7 @@ def standing_in_store(store: ListedStore, campaign: str) -> StoreStanding:
 
 
 def settle_in_store(
-    store: ListedStore,
-    campaign: str,
-    settlements: Mapping[str, Settlement],
-    *,
-    no_try_runs: bool = True,
+    store: ListedStore, campaign: str, settlements: Mapping[str, Settlement], *, no_try_runs: bool = True
 ) -> dict[str, str]:
     """
     Settle invites in doubt, by recipient, and return why some were not settled. Airflow must have no try running.

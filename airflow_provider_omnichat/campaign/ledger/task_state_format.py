@@ -24,6 +24,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.reasons import Reason
 from airflow_provider_omnichat.campaign.ledger.interface import IN_DOUBT, LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.task_state import CheckedStore, Person
+from airflow_provider_omnichat.campaign.model.sentences import cut
 
 CHUNK_INVITES = 4000
 """Invites in one value at most."""
@@ -112,9 +113,10 @@ class Chunk:
         """Return the symbol of a doubt's or a refusal's reason; None for other outcomes, or if there is no room."""
         if outcome is not Outcome.UNKNOWN and outcome is not Outcome.REJECTED:
             return None
-        cut = Reason(reason.code, _cut(reason.first), since=_cut(reason.since), status=_cut(reason.status))
+        first, since, status = (cut(each, _LONGEST_REASON) for each in (reason.first, reason.since, reason.status))
+        whole = Reason(reason.code, first, since=since, status=status)
         # Without room for what happened to a doubt since, the reason alone.
-        for kept in (cut, cut._replace(since="")):
+        for kept in (whole, whole._replace(since="")):
             each = (outcome, kept)
             size = len(json.dumps(_reason_json(*each))) + 2
             if each not in self.reasons and size <= self._room and self._has_symbol(outcome):
@@ -335,7 +337,3 @@ def _fitting(invites: Mapping[bytes, Settled]) -> Iterator[list[dict[str, Any]]]
 
 def _reason_json(outcome: Outcome, reason: Reason) -> dict[str, str]:
     return {"outcome": outcome.value, **reason.to_json()}
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,13 +17,11 @@ class Seen:
     _END = 2 + 2 * _SIZE
 
     def __init__(self) -> None:
-        self._heaps: dict[str, bytearray] = {}
+        self._heaps = defaultdict[str, bytearray](bytearray)
 
     def add(self, key: str) -> bool:
         """Remember a key (hexadecimal digits, evenly spread, at least 20), and return whether it is new."""
-        heap = self._heaps.get(key[: self._HEAD])
-        if heap is None:
-            heap = self._heaps[key[: self._HEAD]] = bytearray()
+        heap = self._heaps[key[: self._HEAD]]
         tail = bytes.fromhex(key[2 : self._END])
         if entry_in(heap, tail, self._SIZE) >= 0:
             return False
@@ -38,7 +37,7 @@ class KnownOutcomes(Mapping[str, Outcome]):
     _SIZE = 16 - _HEAD + 1
 
     def __init__(self) -> None:
-        self._heaps: dict[bytes, bytearray] = {}
+        self._heaps = defaultdict[bytes, bytearray](bytearray)
         self._count = 0
 
     def add(self, key: str, outcome: Outcome) -> None:
@@ -47,9 +46,7 @@ class KnownOutcomes(Mapping[str, Outcome]):
         if len(digest) != 16:
             raise ValueError("a recipient key has 32 hexadecimal digits")
         code = self._ORDER.index(outcome)
-        heap = self._heaps.get(digest[: self._HEAD])
-        if heap is None:
-            heap = self._heaps[digest[: self._HEAD]] = bytearray()
+        heap = self._heaps[digest[: self._HEAD]]
         at = entry_in(heap, digest[self._HEAD :], self._SIZE)
         if at < 0:
             heap += digest[self._HEAD :]

@@ -22,11 +22,7 @@ _LONGEST_CAMPAIGN = 255
 
 
 class MessageIds:
-    """
-    Names the invites of a campaign.
-
-    :param key: random, and kept with the ledger.
-    """
+    """Names the invites of a campaign; *key* is random, and kept with the ledger."""
 
     def __init__(self, key: bytes, campaign: str) -> None:
         self._key = key

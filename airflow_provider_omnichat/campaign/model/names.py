@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.campaign.model.rows import RowSourceError
+from airflow_provider_omnichat.campaign.model.sentences import cut
 
 MOST_NAMES_SHOWN = 20
 _LONGEST_SHOWN = 60
@@ -52,12 +53,12 @@ def count_of(wanted: Collection[str], names: Collection[str]) -> int:
 
 def shown_name(name: object) -> str:
     """Return a column's name in quotes, as it may be shown: in a list without a header it may be somebody's number."""
-    return repr(_cut(scrub(str(name))))
+    return repr(cut(scrub(str(name)), _LONGEST_SHOWN))
 
 
 def shown_names(names: Collection[object]) -> str:
     """Return names of columns as they may be shown, and not too many of them."""
-    texts = [_cut(scrub(str(name))) for name in islice(names, MOST_NAMES_SHOWN)]
+    texts = [cut(scrub(str(name)), _LONGEST_SHOWN) for name in islice(names, MOST_NAMES_SHOWN)]
     # In quotes if something odd about it would not be seen otherwise.
     shown = ", ".join(text if text and text.isprintable() else repr(text) for text in texts)
     return f"{shown}, …" if len(names) > MOST_NAMES_SHOWN else shown or "none at all"
@@ -70,10 +71,6 @@ def distinct_name(name: str, kept: str, most: int) -> str:
     # Else it could be the name of something else.
     digest = blake2b(name.encode(errors="surrogatepass"), digest_size=10).hexdigest().translate(LETTERS)
     return f"{kept[: most - len(digest) - 1]}~{digest}"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
 
 
 def _plain(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
 from airflow_provider_omnichat.api.errors import OmnichatError
@@ -107,6 +107,10 @@ class Candidate(NamedTuple):
     wait: Wait | None = None
     again: bool = False  # whether it is a repeat of one in doubt
 
+    def unsent(self, outcome: Outcome, reason: Reason | None = None) -> Result:
+        """Return the result of a row that ends now, without a request."""
+        return Result.unsent(self.position, self.key, self.invite.to, outcome, reason)
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -127,28 +131,25 @@ class Refusal:
 
 
 class Result(NamedTuple):
-    """
-    How one row ended: the row of the results, with the whole number.
-
-    :param to: the number as it was sent, or as the row had it if it could not be read.
-    :param at: when it ended, ISO 8601 in UTC.
-    :param status_group: ``groupId`` of the vendor's status; code decides by it and the id, never by the name.
-    :param message_count: number of SMS segments as the vendor counted them.
-    :param attempts: requests made in the try that ended it.
-    """
+    """How one row ended: the row of the results, with the whole number."""
 
     position: int
     key: str | None
-    to: str
+    to: str  # the number as it was sent, or as the row had it if it could not be read
     outcome: Outcome
-    at: str
+    at: str  # when it ended, ISO 8601 in UTC
     message_id: str | None = None
     status_id: int | None = None
-    status_group: int | None = None
+    status_group: int | None = None  # the vendor's groupId; code decides by it and the id, never by the name
     status_name: str | None = None
-    message_count: int | None = None
-    attempts: int = 0
+    message_count: int | None = None  # SMS segments as the vendor counted them
+    attempts: int = 0  # requests made in the try that ended it
     reason: Reason | None = None
+
+    @classmethod
+    def unsent(cls, position: int, key: str | None, to: str, outcome: Outcome, reason: Reason | None = None) -> Result:
+        """Build the result of a row that ends now, without a request."""
+        return cls(position, key, to, outcome, datetime.now(UTC).isoformat(timespec="milliseconds"), reason=reason)
 
     @property
     def error(self) -> str | None:

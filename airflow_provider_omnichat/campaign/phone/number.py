@@ -80,9 +80,8 @@ def _parsed_digits(number: object, region: str | None, named: bool) -> str:
     elif region:
         found = _of_region(ways, region, named, number)
     elif ways[0].startswith("0") or (reading := _try_parse("+" + ways[0])) is None:
-        raise invalid_number(
-            number, ReasonCode.NO_COUNTRY_CODE, f"has no country code; {_WITH_PLUS}, or give default_region"
-        )
+        problem = f"has no country code; {_WITH_PLUS}, or give default_region"
+        raise invalid_number(number, ReasonCode.NO_COUNTRY_CODE, problem)
     else:
         found = reading
     digits = _digits_of(_checked_length(found, number))
@@ -114,9 +113,8 @@ def _of_country_code(ways: Sequence[str], shown: object) -> PhoneNumber:
     if len(valid) > 1:
         raise invalid_number(shown, _AMBIGUOUS, f"can be read in two ways, with the 0 and without; {_WITH_PLUS}")
     if not valid and len(ways) > 1 and len(set(map(_digits_of, read))) > 1:
-        raise invalid_number(
-            shown, _FOREIGN, f"is not a number of +{found.country_code}, with the 0 or without; {_WITH_PLUS}"
-        )
+        problem = f"is not a number of +{found.country_code}, with the 0 or without; {_WITH_PLUS}"
+        raise invalid_number(shown, _FOREIGN, problem)
     return next(iter(valid.values()), found)
 
 
@@ -152,21 +150,15 @@ def _of_region(ways: Sequence[str], region: str, named: bool, shown: object) -> 
         found for text in ways if (found := _try_parse(text, region)) and phonenumbers.is_possible_number(found)
     ]
     if (own or possible) and foreign:
-        raise invalid_number(
-            shown,
-            _AMBIGUOUS,
-            f"can be a number of {region} and one of +{foreign[0].country_code}; write it with a plus before it",
-        )
+        problem = f"can be a number of {region} and one of +{foreign[0].country_code}; write it with a plus before it"
+        raise invalid_number(shown, _AMBIGUOUS, problem)
     if own:
         return own[0]
     if foreign and not named:
         return foreign[0]
     if foreign:
-        raise invalid_number(
-            shown,
-            _FOREIGN,
-            f"is not a number of {region}; one of another country needs a plus and its country code before it",
-        )
+        problem = f"is not a number of {region}; one of another country needs a plus and its country code before it"
+        raise invalid_number(shown, _FOREIGN, problem)
     # Outside the country's numbering plan, only with the national prefix or the country code.
     read = {_digits_of(found): found for text in ways if (found := _written_out(text, region))}
     if len(read) == 1:

@@ -68,9 +68,8 @@ def plain_text(number: object) -> str:
     if not text:
         raise InvalidInviteError.of("to", ReasonCode.NO_NUMBER, "is blank")
     if len(text) > _LONGEST_INPUT:
-        raise InvalidInviteError.of(
-            "to", ReasonCode.NOT_A_NUMBER, _NO_PHONE_NUMBER, f"{len(text)} characters; give one number only"
-        )
+        what = f"{len(text)} characters; give one number only"
+        raise InvalidInviteError.of("to", ReasonCode.NOT_A_NUMBER, _NO_PHONE_NUMBER, what)
     text = _without_decimal_tail(text, number)
     _check_characters(text, number)
     return _without_slash(text, number)
@@ -108,14 +107,12 @@ def _as_text(number: object) -> str:
     if isinstance(number, RoundedFloat):
         raise _lost("comes from a column of 32-bit floats, or was written with an exponent")
     if isinstance(number, bool) or not isinstance(number, Real | Decimal):
-        raise InvalidInviteError.of(
-            "to", ReasonCode.NOT_A_NUMBER, f"must be one phone number as a text, is a {type(number).__name__}"
-        )
+        problem = f"must be one phone number as a text, is a {type(number).__name__}"
+        raise InvalidInviteError.of("to", ReasonCode.NOT_A_NUMBER, problem)
     if isinstance(number, Integral):
         if abs(int(number)) >= 10**_LONGEST_INPUT:  # Python would not even write it
-            raise InvalidInviteError.of(
-                "to", ReasonCode.NOT_A_NUMBER, _NO_PHONE_NUMBER, f"more than {_LONGEST_INPUT} digits"
-            )
+            what = f"more than {_LONGEST_INPUT} digits"
+            raise InvalidInviteError.of("to", ReasonCode.NOT_A_NUMBER, _NO_PHONE_NUMBER, what)
         return str(int(number))
     if not isinstance(number, float | Decimal):
         # Of 32 bits, such as numpy's float32: it has digits, and not all of them are those of the number.
@@ -159,11 +156,8 @@ def _visible(text: str, given: object) -> str:
         return text.strip()
     text = text.strip()
     if _NEXT_CELL.search(text):
-        raise invalid_number(
-            given,
-            ReasonCode.SEVERAL_NUMBERS,
-            "has a tab or a line break in it, as between two numbers; give one number",
-        )
+        problem = "has a tab or a line break in it, as between two numbers; give one number"
+        raise invalid_number(given, ReasonCode.SEVERAL_NUMBERS, problem)
     text = text.replace("\u200b", " ")  # a space without a width, and so perhaps a gap between two numbers
     seen = "".join(c for c in _INVISIBLE.sub("", text) if unicodedata.category(c) != "Cf")
     plain = (" " if c.isspace() else str(unicodedata.decimal(c)) if c.isdecimal() else c for c in seen)
@@ -174,23 +168,14 @@ def _without_decimal_tail(text: str, given: object) -> str:
     if whole := _WHOLE.fullmatch(text):
         return _unrounded(whole[1])
     if _FRACTION.fullmatch(text):
-        raise invalid_number(
-            given,
-            ReasonCode.NUMBER_LOST_DIGITS,
-            f"has digits behind a decimal point, so it was calculated with; {_AS_TEXT}",
-        )
+        problem = f"has digits behind a decimal point, so it was calculated with; {_AS_TEXT}"
+        raise invalid_number(given, ReasonCode.NUMBER_LOST_DIGITS, problem)
     if _SHORTENED.fullmatch(text):
-        raise invalid_number(
-            given,
-            ReasonCode.NUMBER_LOST_DIGITS,
-            "was shortened by a spreadsheet, as 4.18E+10; format its column as text there",
-        )
+        problem = "was shortened by a spreadsheet, as 4.18E+10; format its column as text there"
+        raise invalid_number(given, ReasonCode.NUMBER_LOST_DIGITS, problem)
     if (zeros := _ZEROS_AT_THE_END.fullmatch(text)) and not re.search(rf"\.\d{{{len(zeros[1])}}}\.0+$", text):
-        raise invalid_number(
-            given,
-            ReasonCode.NUMBER_AMBIGUOUS,
-            "ends in a dot and zeros, which may belong to it or not; write it like +41793026727",
-        )
+        problem = "ends in a dot and zeros, which may belong to it or not; write it like +41793026727"
+        raise invalid_number(given, ReasonCode.NUMBER_AMBIGUOUS, problem)
     return text
 
 

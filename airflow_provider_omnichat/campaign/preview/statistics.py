@@ -20,6 +20,7 @@ from airflow_provider_omnichat.campaign.model.segments import (
     count_segments,
     outside_gsm7,
 )
+from airflow_provider_omnichat.campaign.model.sentences import cut
 from airflow_provider_omnichat.campaign.phone.location import country_of
 
 MOST_REASONS = 10
@@ -192,5 +193,4 @@ def _shown(message: str) -> str:
         dates = iter([found.group() for found in _DATE.finditer(line)])
         masked = scrub(_DATE.sub(_DATE_HERE, line))
         lines.append("".join(next(dates) if character == _DATE_HERE else character for character in masked))
-    shown = "\n".join(lines)
-    return shown if len(shown) <= _LONGEST_SAMPLE else shown[: _LONGEST_SAMPLE - 1] + "…"
+    return cut("\n".join(lines), _LONGEST_SAMPLE)

@@ -18,6 +18,7 @@ COLUMNS = (
 )
 """The columns of a result file; the user's key column comes before them."""
 
+_SAME = tuple(name for name in COLUMNS if name in Result._fields and name != "outcome")
 _WHOLE_NUMBERS = frozenset({"status_group", "status_id", "message_count", "attempts", "row"})
 
 
@@ -157,18 +158,6 @@ def csv_row(line: str, columns: Sequence[str]) -> Result | None:
 
 
 def _result(row: Mapping[str, Any], key: str | None) -> Result:
-    code = row["reason_code"]
-    return Result(
-        position=row["row"],
-        key=key,
-        to=row["to"],
-        outcome=Outcome(row["outcome"]),
-        at=row["at"],
-        message_id=row["message_id"],
-        status_id=row["status_id"],
-        status_group=row["status_group"],
-        status_name=row["status_name"],
-        message_count=row["message_count"],
-        attempts=row["attempts"],
-        reason=Reason(ReasonCode(code), row["error"] or "") if code else None,
-    )
+    code, same = row["reason_code"], {name: row[name] for name in _SAME}
+    reason = Reason(ReasonCode(code), row["error"] or "") if code else None
+    return Result(row["row"], key, outcome=Outcome(row["outcome"]), reason=reason, **same)

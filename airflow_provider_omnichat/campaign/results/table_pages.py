@@ -57,15 +57,5 @@ def _rows_from(cursor: Any, table: WrittenTable, query: PageQuery) -> Sequence[A
 
 def _shown(row: Sequence[Any]) -> ShownRow:
     key, position, number, outcome, code, error, status, message_id, at, delivery = row
-    return ShownRow(
-        key=key,
-        position=position,
-        number=number,
-        outcome=str(outcome),
-        reason_code=code,
-        reason=error,
-        status=status,
-        message_id=message_id,
-        at=None if at is None else moment(at),
-        delivery=delivery,
-    )
+    ended = None if at is None else moment(at)
+    return ShownRow(key, position, number, str(outcome), code, error, status, message_id, ended, delivery=delivery)

@@ -10,6 +10,7 @@ from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.api.privacy import scrub
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.campaign.model.rows import Result, shown_key
+from airflow_provider_omnichat.campaign.model.sentences import cut
 
 _WORST_FIRST = (
     Outcome.UNKNOWN,
@@ -72,7 +73,7 @@ class Tally:
         counted.count += 1
         if len(counted.first) < _MOST_KEYS:
             key = shown_key(result.key, result.to)
-            counted.first.append(_cut(key) if key else result.position)
+            counted.first.append(cut(key, _LONGEST_NAME) if key else result.position)
 
     def _most_frequent(self, outcome: Outcome) -> list[tuple[_Kind, _Counted]]:
         # A copy first: the page of a running task may ask while rows are counted.
@@ -178,8 +179,4 @@ def _said(kind: _Kind, counted: _Counted) -> str:
 
 
 def _safe(name: str | None) -> str | None:
-    return _cut(scrub(name)) if name else None
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
+    return cut(scrub(name), _LONGEST_NAME) if name else None

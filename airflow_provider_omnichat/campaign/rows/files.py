@@ -154,6 +154,5 @@ def _json_object(line: str) -> Mapping[str, Any] | Reason:
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=object_of,
-    parse_float=lambda text: RoundedFloat(text) if "e" in text.lower() else float(text),
+    object_pairs_hook=object_of, parse_float=lambda text: RoundedFloat(text) if "e" in text.lower() else float(text)
 )

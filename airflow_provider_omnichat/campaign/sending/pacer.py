@@ -140,12 +140,7 @@ class Pacer:
         self._heard.set()
 
     def refused(self, began: float, retry_after: float | None = None) -> None:
-        """
-        Note a 429.
-
-        :param began: the return value of :meth:`turn`.
-        :param retry_after: seconds that the vendor asked to wait; if the pace was too high, all requests wait.
-        """
+        """Note a 429 of a request whose turn *began* then; if the pace was too high, all wait for *retry_after*."""
         if began <= self._changed:
             return
         now = self._clock()
@@ -164,8 +159,7 @@ class Pacer:
         """
         Note a failed connection, or a 503 with ``Retry-After``: it tells nothing about the pace.
 
-        :param began: the return value of :meth:`turn`.
-        :param retry_after: seconds that the vendor asked to wait; if nothing else comes back, all requests wait.
+        If nothing else comes back, all requests wait, as after a 429; see :meth:`refused`.
         """
         if began <= self._changed:
             return

@@ -26,21 +26,14 @@ _IN_FLIGHT = Reason(ReasonCode.STOPPED_IN_FLIGHT, "The request was under way whe
 
 
 class Ended(NamedTuple):
-    """
-    How a claimed invite ended in this try.
-
-    :param answer: of the vendor, if there was one.
-    :param reason: why it was not accepted; None if it was.
-    :param attempts: requests made.
-    :param asked_at: POSIX time before the last of them.
-    """
+    """How a claimed invite ended in this try."""
 
     candidate: Candidate
     outcome: Outcome
     answer: InviteAnswer | None
-    reason: Reason | None
-    attempts: int
-    asked_at: float = 0.0
+    reason: Reason | None  # why it was not accepted; None if it was
+    attempts: int  # requests made
+    asked_at: float = 0.0  # POSIX time before the last of them
 
 
 @dataclass(slots=True)
@@ -54,6 +47,7 @@ class _Job:
     refusal: Reason | None = None
 
 
+@dataclass(eq=False, repr=False)
 class Sender:
     """
     A queue and the tasks that empty it.
@@ -62,40 +56,24 @@ class Sender:
     a whole retry budget, or invite after invite in doubt. Queued invites then end as not sent.
 
     A refused invite waits for as long as the vendor asked, and is queued again; the others go on.
-
-    :param client: entered by the caller.
-    :param concurrency: the most requests under way.
-    :param retry_budget: seconds within which an invite that was certainly not accepted is tried again.
-    :param ended: called once for each invite, in the event loop.
-    :param clock: monotonic seconds, the same as the pacer's.
     """
 
-    def __init__(
-        self,
-        client: AsyncOmnichatClient,
-        pacer: Pacer,
-        *,
-        concurrency: int,
-        retry_budget: float,
-        ended: Callable[[Ended], None],
-        clock: Callable[[], float] = monotonic,
-    ) -> None:
+    client: AsyncOmnichatClient  # entered by the caller
+    pacer: Pacer
+    concurrency: int  # the most requests under way
+    retry_budget: float  # seconds within which an invite that was certainly not accepted is tried again
+    ended: Callable[[Ended], None]  # called once for each invite, in the event loop
+    clock: Callable[[], float] = monotonic  # the same as the pacer's
+
+    def __post_init__(self) -> None:
         self.stopped = asyncio.Event()
         self.news = asyncio.Event()
         """Set whenever an invite begins or ends, and when sending stops."""
         self.stop_reason: str | None = None
-        self.started = clock()
-        self.taken = 0
-        self.refusals = 0
-        self.ended_count = 0
+        self.started = self.clock()
+        self.taken = self.refusals = self.ended_count = 0
         self.busy = 0
         """Requests under way."""
-        self._client = client
-        self._pacer = pacer
-        self._concurrency = concurrency
-        self._retry_budget = retry_budget
-        self._ended = ended
-        self._clock = clock
         self._backoff = Backoff(budget=inf)
         self._queue: asyncio.Queue[_Job] = asyncio.Queue()
         self._refused: dict[asyncio.TimerHandle, _Job] = {}
@@ -109,8 +87,8 @@ class Sender:
 
     def start(self) -> None:
         """Begin to send."""
-        self.started = self._last_taken = self._clock()
-        self._tasks = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
+        self.started = self._last_taken = self.clock()
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(self.concurrency)]
 
     def put(self, candidate: Candidate) -> None:
         """Queue a claimed invite."""
@@ -135,7 +113,7 @@ class Sender:
     @property
     def busy_seconds(self) -> float:
         """How long requests were under way, all together."""
-        return self._busy_seconds + self.busy * (self._clock() - self._busy_since)
+        return self._busy_seconds + self.busy * (self.clock() - self._busy_since)
 
     @property
     def unended(self) -> int:
@@ -189,11 +167,11 @@ class Sender:
             self._note_busy(-1)
             if ended is not None:
                 self.ended_count += 1
-                self._ended(ended)
+                self.ended(ended)
                 self._queue.task_done()
 
     def _note_busy(self, change: int) -> None:
-        self._busy_seconds, self._busy_since = self.busy_seconds, self._clock()
+        self._busy_seconds, self._busy_since = self.busy_seconds, self.clock()
         self.busy += change
         self.news.set()
 
@@ -203,7 +181,7 @@ class Sender:
         if self._next.locked() or not self._queue.qsize():
             return None
         try:
-            turn = self._pacer.turn_at_once(self.stopped)
+            turn = self.pacer.turn_at_once(self.stopped)
         except Exception as bug:
             self._stop_for(bug)
             return None
@@ -232,7 +210,7 @@ class Sender:
 
     async def _turn(self) -> float | None:
         try:
-            return await self._pacer.turn(self.stopped)
+            return await self.pacer.turn(self.stopped)
         except asyncio.CancelledError:
             return None  # only abandon() cancels a task that holds an invite; it goes on and ends queued invites
         except Exception as bug:
@@ -251,7 +229,7 @@ class Sender:
         job.attempts += 1
         job.asked_at = time()
         try:
-            answer = await self._client.send_once(candidate.invite)
+            answer = await self.client.send_once(candidate.invite)
         except InviteNotSentError as refusal:
             job.refusal = refusal.reason
             self._note_refusal(refusal, turn)
@@ -265,7 +243,7 @@ class Sender:
         except asyncio.CancelledError:  # see _turn
             return Ended(candidate, Outcome.UNKNOWN, None, _IN_FLIGHT, job.attempts, job.asked_at)
         self._note_taken()
-        self._pacer.accepted()
+        self.pacer.accepted()
         return Ended(candidate, Outcome.ACCEPTED, answer, None, job.attempts)
 
     def _not_sent(self, job: _Job) -> Ended:
@@ -276,28 +254,28 @@ class Sender:
             self.stop(str(refusal))
             return
         self.refusals += 1
-        if refusal.retry_after is not None and refusal.retry_after > max(self._retry_budget, _SHORT_WAIT_SECONDS):
+        if refusal.retry_after is not None and refusal.retry_after > max(self.retry_budget, _SHORT_WAIT_SECONDS):
             self.stop(f"the vendor asks to wait {refusal.retry_after:.0f} seconds, longer than retry_budget: {refusal}")
             return
         if refusal.http_status in (None, 503):
-            self._pacer.unreachable(turn, refusal.retry_after)
+            self.pacer.unreachable(turn, refusal.retry_after)
         else:
-            self._pacer.refused(turn, refusal.retry_after)
+            self.pacer.refused(turn, refusal.retry_after)
 
     def _is_given_up(self, job: _Job, refusal: InviteNotSentError) -> bool:
-        now = self._clock()
-        if now - job.began < self._retry_budget:
+        now = self.clock()
+        if now - job.began < self.retry_budget:
             return self.stopped.is_set()
-        if now - self._last_taken >= self._retry_budget:
-            waited = f"nothing was accepted for {self._retry_budget:g} s" if self._retry_budget else "retry_budget is 0"
+        if now - self._last_taken >= self.retry_budget:
+            waited = f"nothing was accepted for {self.retry_budget:g} s" if self.retry_budget else "retry_budget is 0"
             self.stop(f"{waited}; the last refusal: {refusal}")
         return True
 
     def _note(self, failure: SendError) -> None:
         if failure.http_status is None:
-            self._pacer.unanswered()
+            self.pacer.unanswered()
         else:
-            self._pacer.accepted()  # past the limit on requests, however it ended
+            self.pacer.accepted()  # past the limit on requests, however it ended
         if failure.outcome is Outcome.REJECTED or failure.reason.code is ReasonCode.ID_TAKEN:
             self._note_taken()
             if failure.account_fault:
@@ -309,5 +287,5 @@ class Sender:
 
     def _note_taken(self) -> None:
         self.taken += 1
-        self._last_taken = self._clock()
+        self._last_taken = self.clock()
         self._doubts_in_a_row = 0

@@ -10,7 +10,6 @@ from typing import Any
 from airflow_provider_omnichat.api.outcomes import Delivery
 from airflow_provider_omnichat.campaign.model.delivery import FinalStatus, SentInvite
 from airflow_provider_omnichat.campaign.model.place import StorageError
-from airflow_provider_omnichat.campaign.sql.drivers import row_values
 from airflow_provider_omnichat.campaign.sql.session import SqlDatabase, SqlSession
 from airflow_provider_omnichat.campaign.sql.values import moment, stamp, storable
 from airflow_provider_omnichat.campaign.sql.written_table import WrittenTable
@@ -51,11 +50,11 @@ class SqlDeliveries:
             f" WHERE {self._sent} AND delivery IS NULL"
         )
         if not self._in_pages:
-            yield from map(_invite, self._read(sql, self._parameters))
+            yield from map(_invite, self._session.select(sql, self._parameters))
             return
         sql += f" AND {self._row} > {self._table.placeholder} ORDER BY {self._row} LIMIT {_READ_ROWS}"
         last = ""
-        while rows := self._read(sql, (*self._parameters, last)):
+        while rows := self._session.select(sql, (*self._parameters, last)):
             yield from map(_invite, rows)
             last = rows[-1][0]
 
@@ -77,14 +76,14 @@ class SqlDeliveries:
             f"SELECT delivery, COUNT(*) FROM {self._table.sql_name}"  # noqa: S608 - as above
             f" WHERE {self._sent} AND delivery IS NOT NULL GROUP BY delivery"
         )
-        return {Delivery(word): int(count) for word, count in self._read(sql, self._parameters)}
+        return {Delivery(word): int(count) for word, count in self._session.select(sql, self._parameters)}
 
     def costs(self) -> Mapping[str, Decimal]:
         sql = (
             f"SELECT currency, SUM(price) FROM {self._table.sql_name}"  # noqa: S608 - as above
             f" WHERE {self._sent} AND price IS NOT NULL GROUP BY currency"
         )
-        found = self._read(sql, self._parameters)
+        found = self._session.select(sql, self._parameters)
         return {currency or "": round(Decimal(str(total)), 6) for currency, total in found}
 
     def _values(self, status: FinalStatus) -> tuple[Any, ...]:
@@ -95,13 +94,6 @@ class SqlDeliveries:
         elif at is not None:
             at = at.astimezone(UTC).replace(tzinfo=None)
         return status.delivery.value, at, price, storable(status.currency, 8)
-
-    def _read(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        def read(cursor: Any) -> list[tuple[Any, ...]]:
-            cursor.execute(sql, parameters)
-            return [row_values(row) for row in cursor.fetchall()]
-
-        return self._session.read(read)
 
 
 def _invite(row: tuple[Any, ...]) -> SentInvite:

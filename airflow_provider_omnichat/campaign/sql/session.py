@@ -95,6 +95,15 @@ class SqlSession:
         """Do *work* that only reads; with *streaming*, the cursor holds a block, and *work* reads it to its end."""
         return self._with_retries("read", lambda: self._transaction(work, "BEGIN", streaming))
 
+    def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement that only reads."""
+
+        def work(cursor: Any) -> list[tuple[Any, ...]]:
+            cursor.execute(sql, parameters)
+            return list(map(row_values, cursor.fetchall()))
+
+        return self.read(work)
+
     def close(self) -> None:
         """Close the connection, which undoes what was not committed; the next call makes a new one."""
         connection, self._connection = self._connection, None

@@ -17,7 +17,6 @@ from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from airflow_provider_omnichat.api.privacy import shown_address
-from airflow_provider_omnichat.campaign.ledger.retake import described
 from airflow_provider_omnichat.campaign.ledger.settle import SHORTEST_WHY
 from airflow_provider_omnichat.campaign.model.pages import Page, PageError
 from airflow_provider_omnichat.campaign.model.place import PlaceError
@@ -55,7 +54,6 @@ def _environment() -> Environment:
         rate_chart=charts.rate_chart,
         sparkline=charts.sparkline,
         shares=outcomes.shares,
-        described=described,
         task_address=_task_address,
         tab_address=_tab_address,
         task_name=TaskName.of,

@@ -12,7 +12,6 @@ from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.privacy import mask_number
 from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
-from airflow_provider_omnichat.campaign.ledger.retake import described
 from airflow_provider_omnichat.campaign.ledger.task_state_doubts import HASH_DIGITS, standing_in_store
 from airflow_provider_omnichat.campaign.model.pages import Page, PageQuery, ShownRow
 from airflow_provider_omnichat.campaign.model.place import Place, UnwrittenPlace
@@ -66,7 +65,7 @@ class SettledPlace(UnwrittenPlace):
         found = self._settled.get(recipient_key(self._campaign, row.number)[:HASH_DIGITS])
         if found is None:
             return row
-        reason = f"settled {described(found)}. It was in doubt: {row.reason}"
+        reason = f"settled {found.described}. It was in doubt: {row.reason}"
         return row._replace(outcome=_OUTCOMES[found.was_sent], reason=reason, try_number=None)
 
 

@@ -117,13 +117,13 @@ def test_one_request_at_a_time_has_one_commit_for_each_few_invites():
     ledger, writes = Watched(), []
 
     def count(batch: Batch) -> None:
-        real = batch._storage.write
+        real = batch.storage.write
 
         def write(*given: Any) -> Any:
             writes.append(given)
             return real(*given)
 
-        batch._storage.write = write  # type: ignore[method-assign, assignment]
+        batch.storage.write = write  # type: ignore[method-assign, assignment]
 
     attempt(lambda: ledger, numbers=NUMBERS[:300], meanwhile=count)
     assert all(any(given) for given in writes[:-1])

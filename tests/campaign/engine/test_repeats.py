@@ -43,11 +43,17 @@ def client_of(server: SmsServer) -> AsyncOmnichatClient:
     return AsyncOmnichatClient(Account.from_fields(**fields, extra=extra))  # type: ignore[arg-type]
 
 
-def planned(server: SmsServer, client: AsyncOmnichatClient, ledger: Callable[[], Ledger], **given: Any) -> CampaignPlan:
+def planned(
+    server: SmsServer,
+    client: AsyncOmnichatClient,
+    ledger: Callable[[], Ledger],
+    text: str = "Hi {name}, follow us: <link>",
+    **given: Any,
+) -> CampaignPlan:
     link = LinkTemplate("https://t.me/acme_bot?start={id}")
     known = {"repeat_seconds": client.account.repeat_seconds, "log_delay": client.account.log_delay}
     pace = Pace(concurrency=1, **{**known, **given})
-    invites = InviteDefaults(MessageTemplate("Hi {name}, follow us: <link>"), link=link, account=server.url)
+    invites = InviteDefaults(MessageTemplate(text), link=link, account=server.url)
     return plan(invite=invites, pace=pace, records=Records(ledger))
 
 
@@ -250,6 +256,23 @@ def test_nothing_is_repeated_after_two_messages_under_one_id_that_the_vendor_has
     with SmsServer() as server:
         server.rows += [row("a", {"groupId": 1, "id": 7}), row("a", {"groupId": 1, "id": 7})]
         asyncio.run(main(server))
+
+
+def test_an_invite_with_another_text_that_was_not_sent_is_looked_up_by_the_id_of_the_earlier_one(tmp_path):
+    home = Home("sql", tmp_path)
+    with SmsServer("late", 429) as server:
+        ids = leave_in_doubt(home, server, NUMBERS[:1], NUMBERS[:1])
+        server.rows.append(row(ids[NUMBERS[0]]))
+        given: dict[str, Any] = {
+            "text": "Hello {name}: <link>",
+            "on_unknown": "resend",
+            "retry_budget": 0.0,
+            "log_delay": 1.0,
+        }
+        report = run(server, Listed(NUMBERS[0]), ledger=home.ledger, **given)
+    assert len(server.requests) == 1
+    assert report.tally.counts[Outcome.ACCEPTED] == report.tally.rows == 1
+    home.close()
 
 
 def test_a_task_that_is_stopped_while_a_doubt_is_settled_has_a_row_for_it(tmp_path):
