@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_omnichat.api import aio
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError
 from tests.support.both_clients import failed, send
 from tests.support.example_invite import MESSAGE, NUMBER
@@ -23,7 +24,7 @@ def run(hook: Any, work: Any) -> Any:
         async with hook.get_async_conn() as client:
             return await work(client, hook.check_invite(NUMBER, MESSAGE))
 
-    return asyncio.run(main())
+    return aio.run(main())
 
 
 @pytest.mark.parametrize("interim", [100, 102, 103, 199])
@@ -73,7 +74,7 @@ def test_connections_are_reused_and_no_more_than_concurrency_are_made(wire, hook
             invite = hook.check_invite(NUMBER, MESSAGE)
             await asyncio.gather(*(client.send_once(invite) for _ in range(60)))
 
-    asyncio.run(many())
+    aio.run(many())
     assert len(server.invites) == 60
     assert server.connections <= 4
 

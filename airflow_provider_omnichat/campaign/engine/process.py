@@ -16,6 +16,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from airflow_provider_omnichat.api import aio
+
 T = TypeVar("T")
 
 GRACE_SECONDS = 3.5
@@ -97,7 +99,7 @@ class _CampaignThread(threading.Thread):
 
     def run(self) -> None:
         try:
-            asyncio.run(self._campaign())
+            aio.run(self._campaign())
         except BaseException as error:  # handed to the thread that waits
             self.error = error
         finally:
