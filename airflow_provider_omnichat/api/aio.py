@@ -32,10 +32,10 @@ T = TypeVar("T")
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Do what ``asyncio.run`` does, by uvloop where it is installed, as Airflow 3 does: a third less CPU an invite."""
     try:
-        from uvloop import new_event_loop
+        import uvloop
     except ImportError:
-        from asyncio import new_event_loop
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return asyncio.run(main)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -25,6 +26,18 @@ def run(hook: Any, work: Any) -> Any:
             return await work(client, hook.check_invite(NUMBER, MESSAGE))
 
     return aio.run(main())
+
+
+@pytest.mark.parametrize("has_uvloop", [True, False])
+def test_uvloop_runs_it_where_it_is_installed(monkeypatch, has_uvloop):
+    async def loop() -> str:
+        return type(asyncio.get_running_loop()).__module__
+
+    if has_uvloop:
+        pytest.importorskip("uvloop", reason="Airflow 3 brings uvloop")
+    else:
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert aio.run(loop()).partition(".")[0] == ("uvloop" if has_uvloop else "asyncio")
 
 
 @pytest.mark.parametrize("interim", [100, 102, 103, 199])

@@ -254,7 +254,7 @@ def test_older_airflow_gets_real_widgets():
 
 
 needs_any_extra = pytest.mark.skipif(
-    (3, 0) <= AIRFLOW < (3, 2), reason="Airflow 3.0 and 3.1 have no connection of an environment variable whose extra is no JSON object"
+    (3, 0) <= AIRFLOW < (3, 2), reason="Airflow 3.0 and 3.1 take no extra from the environment that is no JSON object"
 )
 
 

@@ -85,10 +85,10 @@ def sent_to(server: Any) -> Counter[str]:
     return Counter(json.loads(seen.body)["to"] for seen in server.invites)
 
 
-def test_a_proxy_that_restarts_in_a_batch_of_200_leaves_nobody_in_doubt_whose_invite_never_left(
+def test_a_proxy_that_restarts_in_a_batch_of_200_leaves_only_those_in_doubt_who_were_under_way(
     server, proxy, ledger, tmp_path
 ):
-    """The server's log is the judge: in doubt is at most who was under way when the tunnels were cut."""
+    """The server's log is the judge: who is not in it was in a tunnel as that was cut, and is in doubt."""
 
     def restart(sock: socket.socket) -> None:
         proxy.stop()
@@ -102,8 +102,8 @@ def test_a_proxy_that_restarts_in_a_batch_of_200_leaves_nobody_in_doubt_whose_in
     assert len(found) == 200
     assert set(found.values()) <= {"accepted", "unknown"}, Counter(found.values())
     assert all(count == 1 for count in seen.values())
-    assert set(seen) == set(found)
     in_doubt = [to for to, outcome in found.items() if outcome == "unknown"]
+    assert set(found) - set(seen) <= set(in_doubt)
     assert len(in_doubt) <= 8  # requests under way when the tunnels were cut
     assert len(proxy.asked) > len(FAILING)
     assert run.succeeded is (not in_doubt)
