@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -25,18 +25,6 @@ from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse
 _KEEP_ALIVE_SECONDS = 5.0
 # Data that nobody asked for, or the end; only Linux reports the end of one direction.
 _UNASKED = select.POLLIN | getattr(select, "POLLRDHUP", 0)
-
-T = TypeVar("T")
-
-
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Do what ``asyncio.run`` does, by uvloop where it is installed, as Airflow 3 does: a third less CPU an invite."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(main)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
 
 
 class AsyncOmnichatClient:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.api import aio
+from airflow_provider_omnichat.api import event_loop
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError
 from tests.support.both_clients import failed, send
 from tests.support.example_invite import MESSAGE, NUMBER
@@ -25,19 +24,7 @@ def run(hook: Any, work: Any) -> Any:
         async with hook.get_async_conn() as client:
             return await work(client, hook.check_invite(NUMBER, MESSAGE))
 
-    return aio.run(main())
-
-
-@pytest.mark.parametrize("has_uvloop", [True, False])
-def test_uvloop_runs_it_where_it_is_installed(monkeypatch, has_uvloop):
-    async def loop() -> str:
-        return type(asyncio.get_running_loop()).__module__
-
-    if has_uvloop:
-        pytest.importorskip("uvloop", reason="Airflow 3 brings uvloop")
-    else:
-        monkeypatch.setitem(sys.modules, "uvloop", None)
-    assert aio.run(loop()).partition(".")[0] == ("uvloop" if has_uvloop else "asyncio")
+    return event_loop.run(main())
 
 
 @pytest.mark.parametrize("interim", [100, 102, 103, 199])
@@ -87,7 +74,7 @@ def test_connections_are_reused_and_no_more_than_concurrency_are_made(wire, hook
             invite = hook.check_invite(NUMBER, MESSAGE)
             await asyncio.gather(*(client.send_once(invite) for _ in range(60)))
 
-    aio.run(many())
+    event_loop.run(many())
     assert len(server.invites) == 60
     assert server.connections <= 4
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from airflow_provider_omnichat.api import aio
+from airflow_provider_omnichat.api import event_loop
 from airflow_provider_omnichat.api.errors import IdsIgnoredError, SmsLogsError
 from airflow_provider_omnichat.api.logs import LoggedMessage, RequestLimit, SmsLogs, pack
 from airflow_provider_omnichat.api.outcomes import Delivery, delivery_of_status
@@ -31,7 +31,7 @@ def read(hook: Any, work: Any, clock: SkippingClock | None = None, **limits: Any
             logs = SmsLogs(client, limit, Backoff(budget=limits.get("budget", 300.0), first=1.0))
             return await work(logs)
 
-    return aio.run(main())
+    return event_loop.run(main())
 
 
 async def all_of(messages: Any) -> list[LoggedMessage]:
@@ -57,7 +57,7 @@ def send(hook: Any, count: int) -> list[str]:
             invite = hook.check_invite(NUMBER, MESSAGE)
             return [(await client.send_once(invite)).message_id for _ in range(count)]
 
-    return aio.run(main())
+    return event_loop.run(main())
 
 
 # what is asked for

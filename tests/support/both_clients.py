@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from airflow_provider_omnichat.api import aio
+from airflow_provider_omnichat.api import event_loop
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError, OmnichatError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from tests.support.example_invite import MESSAGE, NUMBER
@@ -49,7 +49,7 @@ def send_each(hook: Any, client: str, invites: list[Invite], *, pause: float) ->
                     found.append(error)
         return found
 
-    return aio.run(by_async())
+    return event_loop.run(by_async())
 
 
 def _ended(attempt: Any) -> InviteAnswer | OmnichatError:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_omnichat.api import aio
+from airflow_provider_omnichat.api import event_loop
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteRejectedError, InviteUnknownError
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.campaign.engine.batch import Batch
@@ -127,5 +127,5 @@ def attempt(
         reader.close()
         writer.close()
 
-    aio.run(main())
+    event_loop.run(main())
     return Tried(report, vendor.asked, rows.by_number)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from airflow_provider_omnichat.api import aio
+from airflow_provider_omnichat.api import event_loop
 
 T = TypeVar("T")
 
@@ -99,7 +99,7 @@ class _CampaignThread(threading.Thread):
 
     def run(self) -> None:
         try:
-            aio.run(self._campaign())
+            event_loop.run(self._campaign())
         except BaseException as error:  # handed to the thread that waits
             self.error = error
         finally:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_omnichat.api import aio
+from airflow_provider_omnichat.api import event_loop
 from airflow_provider_omnichat.api.account import Account
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.outcomes import Outcome
@@ -227,7 +227,7 @@ def test_which_invite_is_repeated_next(rows, repeated, chosen):
 
     with SmsServer() as server:
         server.rows += rows
-        assert aio.run(main(server)) == chosen
+        assert event_loop.run(main(server)) == chosen
 
 
 def test_a_repeat_that_is_learned_of_while_the_logs_are_read_is_looked_at_next():
@@ -243,7 +243,7 @@ def test_a_repeat_that_is_learned_of_while_the_logs_are_read_is_looked_at_next()
             assert list(repeats.unproved) == ["learned"]
 
     with SmsServer() as server:
-        aio.run(main(server))
+        event_loop.run(main(server))
 
 
 def test_nothing_is_repeated_after_two_messages_under_one_id_that_the_vendor_has_not_refused():
@@ -256,7 +256,7 @@ def test_nothing_is_repeated_after_two_messages_under_one_id_that_the_vendor_has
 
     with SmsServer() as server:
         server.rows += [row("a", {"groupId": 1, "id": 7}), row("a", {"groupId": 1, "id": 7})]
-        aio.run(main(server))
+        event_loop.run(main(server))
 
 
 def test_an_invite_with_another_text_that_was_not_sent_is_looked_up_by_the_id_of_the_earlier_one(tmp_path):
