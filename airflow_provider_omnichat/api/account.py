@@ -23,10 +23,7 @@ _PART_OF_GRACE = 0.8
 # https://www.infobip.com/docs/api (SMS): 3 to 11 letters and digits, or 3 to 14 digits
 _SENDER = re.compile(r"[0-9]{3,14}|[A-Za-z0-9]{3,11}")
 _LINE_ENDS = ("\n", "\r")
-_FLAGS = {
-    **dict.fromkeys(("true", "1", "yes", "on"), True),
-    **dict.fromkeys(("false", "0", "no", "off", ""), False),
-}
+_FLAGS = {**dict.fromkeys(("true", "1", "yes", "on"), True), **dict.fromkeys(("false", "0", "no", "off", ""), False)}
 
 
 @dataclass(frozen=True, slots=True)

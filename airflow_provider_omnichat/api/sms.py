@@ -9,15 +9,8 @@ from typing import Any
 
 from airflow_provider_omnichat.api.hints import HTTP_HINTS
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
-from airflow_provider_omnichat.api.privacy import printable, secrets_in
-from airflow_provider_omnichat.api.wire import (
-    JSON_HEADERS,
-    HttpRequest,
-    HttpResponse,
-    as_json,
-    for_another,
-    read_answer,
-)
+from airflow_provider_omnichat.api.privacy import secrets_in
+from airflow_provider_omnichat.api.wire import JSON_HEADERS, HttpRequest, HttpResponse, as_json, read_answer
 
 _LONGEST_VALIDITY_MINUTES = 48 * 60
 _HINTS = {
@@ -67,18 +60,14 @@ class SmsInvite(Invite):
 
     def read(self, response: HttpResponse, secrets: Collection[str] = ()) -> InviteAnswer:
         """See :class:`.Invite`."""
-        hidden = (*secrets, self.link, *secrets_in(self.link))
-        return read_answer(response, self, hidden, lambda body: self._own(body, response.status, hidden), _HINTS)
+        return read_answer(response, self, (*secrets, self.link, *secrets_in(self.link)), self._own, _HINTS)
 
-    def _own(self, payload: Any, http_status: int, hidden: Collection[str]) -> dict[str, Any]:
+    def _own(self, payload: Any) -> dict[str, Any]:
         """Return what the answer says of this invite, in the shape that the other route's answers have."""
         messages = payload.get("messages") if isinstance(payload, dict) else None
         found = [each for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
-        # One that was rejected need not have an id.
-        own = [each for each in found if each.get("messageId") in (self.message_id, None, "")]
-        if found and not own:
-            other = printable(str(found[0]["messageId"]), (self.to, self.message, *hidden))
-            raise for_another(http_status, self, "message", other)
+        # One that was rejected need not have an id. If none is ours, the first one says whose the answer is.
+        own = [each for each in found if each.get("messageId") in (self.message_id, None, "")] or found[:1]
         if len(own) != 1:
             raise ValueError("the body has no message, or several, with this id")
         (message,) = own

@@ -21,7 +21,7 @@ from airflow_provider_omnichat.api.hints import ACCOUNT_FAULT_IDS, HTTP_HINTS, S
 from airflow_provider_omnichat.api.identity import can_be
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import REJECTED_DUPLICATE, Outcome
-from airflow_provider_omnichat.api.privacy import mask_number, scrub, without
+from airflow_provider_omnichat.api.privacy import mask_number, printable, scrub, without
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import seconds_to_wait
 
@@ -108,8 +108,8 @@ def read_answer(
         raise error_of_http_status(response, hidden, hints)
     try:
         payload = shaped(response.json())
-        if isinstance(payload, dict) and (said := payload.get("to")) != invite.to and not can_be(invite.to, said):
-            raise for_another(response.status, invite, "number", mask_number(said))
+        if isinstance(payload, dict):
+            _refuse_another(payload, response.status, invite, hidden)
         answer = InviteAnswer.from_json(_without(payload, hidden))
     except ValueError as error:
         unreadable = Reason(
@@ -123,11 +123,18 @@ def read_answer(
     raise _error_of_status(response.status, answer, hidden, has_own_id=bool(invite.message_id))
 
 
-def for_another(http_status: int, invite: Invite, what: str, other: str) -> InviteUnknownError:
-    """Build the error for an answer that is about another number or id."""
+def _refuse_another(payload: dict[str, Any], http_status: int, invite: Invite, hidden: Collection[str]) -> None:
+    """Raise if an answer is about another number or id."""
+    to, message_id = payload.get("to"), payload.get("messageId")
+    if invite.message_id and message_id not in (invite.message_id, None, ""):
+        what, other = "message", printable(str(message_id), hidden)
+    elif to != invite.to and not can_be(invite.to, to):
+        what, other = "number", mask_number(to)
+    else:
+        return
     _LOG.warning("The invite to %s is in doubt: the answer to it is for %s", mask_number(invite.to), other)
     reason = Reason(ReasonCode.ANSWER_FOR_ANOTHER, f"HTTP {http_status}, but for another {what}", detail=other)
-    return InviteUnknownError(reason, http_status=http_status)
+    raise InviteUnknownError(reason, http_status=http_status)
 
 
 def _without(payload: Any, hidden: Collection[str]) -> Any:

@@ -58,11 +58,7 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
 
 UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "hidden-fields": ["schema", "extra"],
-    "relabeling": {
-        "host": "Base URL",
-        "login": "User name or client id",
-        "password": "Password, key or secret",
-    },
+    "relabeling": {"host": "Base URL", "login": "User name or client id", "password": "Password, key or secret"},
     "placeholders": {
         "host": "https://xxxxx.api.infobip.com (default: https://api.infobip.com)",
         "port": "443",

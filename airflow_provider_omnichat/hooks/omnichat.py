@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -106,21 +106,11 @@ class OmnichatHook(BaseHook):
             raise AccountError(
                 f'extra must be a JSON object, such as {{"application_key": "..."}}, and is a {type(extra).__name__}'
             )
+        warn = partial(self.log.warning, "Connection %r: %s", self.omnichat_conn_id)
         if unknown := sorted(set(extra) - set(CONN_FIELDS)):
-            self.log.warning(
-                "Connection %r: extra has unknown fields, which are not used: %s",
-                self.omnichat_conn_id,
-                ", ".join(unknown),
-            )
-        account = Account.from_fields(
-            host=conn.host,
-            schema=conn.schema,
-            port=conn.port,
-            login=conn.login,
-            password=conn.password,
-            extra=extra,
-            warn=lambda said: self.log.warning("Connection %r: %s", self.omnichat_conn_id, said),
-        )
+            warn(f"extra has unknown fields, which are not used: {', '.join(unknown)}")
+        given = {name: getattr(conn, name) for name in ("host", "schema", "port", "login", "password")}
+        account = Account.from_fields(**given, extra=extra, warn=warn)
         for secret in account.credentials.secrets:
             mask_secret(secret)
         return account

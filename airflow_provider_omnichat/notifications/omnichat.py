@@ -146,10 +146,7 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
                     self.log.info("Invite to %s about %s was begun before; not again", mask_number(invite.to), subject)
                     return
                 sent = send_at_most_once(
-                    invite,
-                    send=hook.get_conn().send_invite,
-                    ledger=ledger,
-                    campaign=f"notifier/{subject}",
+                    invite, send=hook.get_conn().send_invite, ledger=ledger, campaign=f"notifier/{subject}"
                 )
         finally:
             hook.close()

@@ -238,7 +238,9 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         self.max_per_recipient = FrequencyCap.of(max_per_recipient)
         self.budget = Budget.of(budget)
         self.is_dry_run = dry_run
-        _refuse_wrong_message(message, link_placeholder)
+        texts = [text for text in (message, link_placeholder) if isinstance(text, str) and text.strip()]
+        if len(texts) == 2 and not any(map(is_template, texts)):
+            message_template(*texts)
 
     @short_errors
     def execute(self, context: Context) -> dict[str, Any]:
@@ -435,10 +437,3 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
     def _refusal(self, context: Context, carried_over: dict[str, Any], error: Exception) -> AirflowFailException:
         again = " this time" if carried_over or context["ti"].try_number > 1 else ""
         return AirflowFailException(sentences(f"Nothing was sent{again}", str(error)))
-
-
-def _refuse_wrong_message(message: object, link_placeholder: object) -> None:
-    texts = [text for text in (message, link_placeholder) if isinstance(text, str) and text.strip()]
-    if len(texts) < 2 or any(map(is_template, texts)):
-        return
-    message_template(*texts)
