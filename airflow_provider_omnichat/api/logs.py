@@ -134,11 +134,7 @@ class SmsLogs:
                     yield first
 
     async def rows_of(self, message_ids: Sequence[str]) -> Mapping[str, Sequence[LoggedMessage]]:
-        """
-        Read all rows of messages, by id: one for each request with it. One request takes the ids.
-
-        :raises IdsIgnoredError: a message was delivered again although the vendor is said to recognise its id.
-        """
+        """Read all rows of as many ids as one request takes; raise IdsIgnoredError if one was delivered again."""
         found: dict[str, list[LoggedMessage]] = {}
         seconds = self._client.account.repeat_seconds
         async with aclosing(self._pages({"messageId": ",".join(message_ids)})) as pages:

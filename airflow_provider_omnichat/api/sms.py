@@ -22,24 +22,15 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SmsInvite(Invite):
-    """
-    One invite of ``POST /sms/3/messages``.
+    """One invite of ``POST /sms/3/messages``."""
 
-    :param link: the link in the text.
-    :param sender: what the phone shows; None for what the account has.
-    :param shorten_links: whether the vendor replaces the link by a short one, and counts clicks.
-    :param account: where ids of ours are known.
-    :param campaign: what the vendor's reports show as the campaign.
-    :param expires_at: POSIX time after which it is not delivered any more.
-    """
-
-    link: str = ""
-    sender: str | None = None
-    shorten_links: bool = False
+    link: str = ""  # in the text
+    sender: str | None = None  # what the phone shows; None for what the account has
+    shorten_links: bool = False  # whether the vendor replaces the link by a short one, and counts clicks
     _: KW_ONLY
-    account: str = ""
-    campaign: str = ""
-    expires_at: float | None = field(default=None, compare=False)
+    account: str = ""  # where ids of ours are known
+    campaign: str = ""  # what the vendor's reports show as the campaign
+    expires_at: float | None = field(default=None, compare=False)  # POSIX time after which it is not delivered any more
 
     def request(self) -> HttpRequest:
         """See :class:`.Invite`."""
@@ -77,8 +68,3 @@ class SmsInvite(Invite):
 
 def _given(**fields: object) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value}
-
-
-def newest_log_request() -> HttpRequest:
-    """Build the request that reads one message of the SMS logs: it fails with a wrong login, and sends nothing."""
-    return HttpRequest("GET", "/sms/3/logs?limit=1", {"Accept": "application/json"})

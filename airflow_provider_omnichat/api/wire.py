@@ -97,12 +97,7 @@ def read_answer(
     shaped: Callable[[Any], Any] = lambda payload: payload,
     hints: Mapping[int, str] = HTTP_HINTS,
 ) -> InviteAnswer:
-    """
-    Return the answer to an accepted invite; raise the :class:`SendError` that says what became of another.
-
-    :param shaped: makes what :meth:`InviteAnswer.from_json` takes of a payload; raises a ValueError if it cannot.
-    :param hints: what to do about an HTTP status.
-    """
+    """See :meth:`.Invite.read`; *shaped* makes of a payload what InviteAnswer.from_json takes, or raises ValueError."""
     hidden = (invite.to, invite.message, *secrets)
     if not 200 <= response.status < 300:
         raise error_of_http_status(response, hidden, hints)
@@ -110,7 +105,8 @@ def read_answer(
         payload = shaped(response.json())
         if isinstance(payload, dict):
             _refuse_another(payload, response.status, invite, hidden)
-        answer = InviteAnswer.from_json(_without(payload, hidden))
+            payload = _without(payload, hidden)
+        answer = InviteAnswer.from_json(payload)
     except ValueError as error:
         unreadable = Reason(
             ReasonCode.UNREADABLE_ANSWER,
@@ -137,10 +133,8 @@ def _refuse_another(payload: dict[str, Any], http_status: int, invite: Invite, h
     raise InviteUnknownError(reason, http_status=http_status)
 
 
-def _without(payload: Any, hidden: Collection[str]) -> Any:
+def _without(payload: dict[str, Any], hidden: Collection[str]) -> dict[str, Any]:
     """Remove from an answer what its texts repeat of the invite or the credentials: answers are kept and shown."""
-    if not isinstance(payload, dict):
-        return payload
     secrets = [secret for secret in hidden if len(secret) >= _SHORTEST_HIDDEN]  # a shorter one is found by chance
     return {name: value if name in _KEPT else _clean(value, secrets) for name, value in payload.items()}
 

@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_omnichat.api.errors import AccountError, OmnichatError
 from airflow_provider_omnichat.api.tracebacks import leaves_no_locals
-from airflow_provider_omnichat.hooks.connection_form import CONN_FIELDS, legacy_field_behaviour, wtforms_widgets
+from airflow_provider_omnichat.hooks.connection_form import CONN_FIELDS, UI_FIELD_BEHAVIOUR, wtforms_widgets
 from airflow_provider_omnichat.hooks.supervisor import in_turn
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class OmnichatHook(BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return the form's behaviour, for Airflow below 3.2; later ones read the provider info."""
-        return legacy_field_behaviour()
+        return {name.replace("-", "_"): value for name, value in UI_FIELD_BEHAVIOUR.items()}
 
     def get_conn(self) -> OmnichatClient:
         """

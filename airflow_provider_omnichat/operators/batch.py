@@ -311,16 +311,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
             budget=self.budget,
             approved=self.approved,
         )
-        ledger = batch_ledger(
-            context,
-            campaign,
-            self.ledger_conn_id,
-            self.ledger_table,
-            self.log,
-            retries=self.retries,
-            waits=self.send_window is not None and rules.waits,
-            is_dry_run=self.is_dry_run,
-        )
+        ledger = batch_ledger(self, context, campaign, waits=self.send_window is not None and rules.waits)
         records = Records(ledger, results, self.ledger_patience)
         repeat_seconds = account.repeat_seconds if invite.link else None
         pace = replace(self.pace, log_delay=account.log_delay, repeat_seconds=repeat_seconds)
