@@ -139,8 +139,7 @@ class SettleInvitesOperator(FieldsMixin, BaseOperator):
         try:
             interrupt = run_beside(work, self._stop)
         finally:
-            found, in_doubt = settling.found, settling.still_in_doubt
-            counts = {"campaign": doubts.campaign, "found": found, "still_in_doubt": in_doubt}
+            counts = {"campaign": doubts.campaign, "found": settling.found, "still_in_doubt": settling.still_in_doubt}
             self.log.info("Campaign %s: %s found, %s still in doubt", *counts.values())
             if self.do_xcom_push:
                 context["ti"].xcom_push(key="return_value", value=counts)
