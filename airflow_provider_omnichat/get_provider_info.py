@@ -17,21 +17,14 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {"integration-name": integration, "external-doc-url": "https://www.infobip.com/docs/", "tags": ["service"]}
         ],
-        "hooks": [{"integration-name": integration, "python-modules": ["airflow_provider_omnichat.hooks.omnichat"]}],
-        "operators": [
-            {"integration-name": integration, "python-modules": ["airflow_provider_omnichat.operators.omnichat"]}
-        ],
-        "sensors": [
-            {"integration-name": integration, "python-modules": ["airflow_provider_omnichat.sensors.omnichat"]}
-        ],
-        "triggers": [
-            {"integration-name": integration, "python-modules": ["airflow_provider_omnichat.triggers.omnichat"]}
-        ],
+        **{
+            kind: [{"integration-name": integration, "python-modules": [f"airflow_provider_omnichat.{kind}.omnichat"]}]
+            for kind in ("hooks", "operators", "sensors", "triggers")
+        },
         "notifications": ["airflow_provider_omnichat.notifications.omnichat.OmnichatInviteNotifier"],
         "extra-links": [
-            "airflow_provider_omnichat.operators.links.InvitesLink",
-            "airflow_provider_omnichat.operators.links.ResultsLink",
-            "airflow_provider_omnichat.operators.links.SandboxLink",
+            f"airflow_provider_omnichat.operators.links.{name}"
+            for name in ("InvitesLink", "ResultsLink", "SandboxLink")
         ],
         "config": {
             "omnichat": {

@@ -23,21 +23,12 @@ _PART_OF_GRACE = 0.8
 # https://www.infobip.com/docs/api (SMS): 3 to 11 letters and digits, or 3 to 14 digits
 _SENDER = re.compile(r"[0-9]{3,14}|[A-Za-z0-9]{3,11}")
 _LINE_ENDS = ("\n", "\r")
-_FLAGS = {
-    **dict.fromkeys(("true", "1", "yes", "on"), True),
-    **dict.fromkeys(("false", "0", "no", "off", ""), False),
-}
+_FLAGS = {**dict.fromkeys(("true", "1", "yes", "on"), True), **dict.fromkeys(("false", "0", "no", "off", ""), False)}
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """
-    A checked account. *application_key*, *integration_type* and *sender* are those of invites that name none.
-
-    :param repeat_seconds: for how long after its first request an invite may be repeated with the same id: most of the
-        grace period of the vendor's idempotent sending. None if the vendor has not enabled that.
-    :param log_delay: seconds after which a message that was taken is in the SMS logs.
-    """
+    """A checked account. *application_key*, *integration_type* and *sender* are those of invites that name none."""
 
     base_url: str
     credentials: Credentials
@@ -45,8 +36,10 @@ class Account:
     integration_type: str | None = None
     timeout: float = DEFAULT_TIMEOUT_SECONDS
     sender: str | None = None
+    # For how long after its first request an invite may be repeated with the same id: most of the grace period of the
+    # vendor's idempotent sending. None if the vendor has not enabled that.
     repeat_seconds: float | None = None
-    log_delay: float = DEFAULT_LOG_DELAY_SECONDS
+    log_delay: float = DEFAULT_LOG_DELAY_SECONDS  # after which a message that was taken is in the SMS logs
 
     @property
     def is_on_this_machine(self) -> bool:
@@ -66,14 +59,12 @@ class Account:
         warn: Callable[[str], object] = lambda _: None,
     ) -> Account:
         """
-        Make an account of the fields of an Airflow connection.
+        Make an account of the fields of an Airflow connection; an AccountError lists everything that is wrong.
 
-        :param host: with or without a scheme; the vendor's general host if empty.
         :param schema: ``http`` or ``https``; anything else is the path that all requests begin with, where Airflow
             puts the path of a connection URI.
         :param extra: values may be text, since a connection URI can hold nothing else.
         :param warn: called with what was left out of a field.
-        :raises AccountError: lists everything that is wrong with the fields.
         """
         problems: list[str] = []
 
@@ -89,8 +80,7 @@ class Account:
         fields = {
             "base_url": collect(_base_url, host, schema, port, extra.get("allow_http")),
             "credentials": collect(_credentials, extra.get("auth_type"), login, password),
-            "application_key": collect(path_part, "application_key", extra.get("application_key")),
-            "integration_type": collect(path_part, "integration_type", extra.get("integration_type")),
+            **{name: collect(path_part, name, extra.get(name)) for name in ("application_key", "integration_type")},
             "timeout": collect(_seconds, "timeout", extra.get("timeout"), DEFAULT_TIMEOUT_SECONDS, 3600),
             "sender": collect(checked_sender, "sender", extra.get("sender")),
             "log_delay": collect(_seconds, "log_delay", extra.get("log_delay"), DEFAULT_LOG_DELAY_SECONDS),

@@ -109,14 +109,14 @@ class AsyncOmnichatClient:
     async def _run(self, flow: AuthFlow) -> Any:
         """Drive a flow of :class:`Login`: send its requests, and run a flow for a token under the lock."""
         try:
-            step = next(flow)
+            found: Any = None
             while True:
+                step = flow.send(found)
                 if isinstance(step, HttpRequest):
-                    step = flow.send(await self._send(step))
+                    found = await self._send(step)
                 else:
                     async with self._token_lock:
                         found = await self._run(step)
-                    step = flow.send(found)
         except StopIteration as end:
             return end.value
         except TransportError as error:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 from urllib3 import Timeout
@@ -25,12 +25,10 @@ from airflow_provider_omnichat.api.errors import (
 )
 from airflow_provider_omnichat.api.hints import HTTP_HINTS
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
-from airflow_provider_omnichat.api.omni import users_request
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import Backoff
 from airflow_provider_omnichat.api.route import CONNECT_TIMEOUT_SECONDS, Route
 from airflow_provider_omnichat.api.session import NotConnectedError, new_session
-from airflow_provider_omnichat.api.sms import newest_log_request
 from airflow_provider_omnichat.api.tracebacks import leaves_no_locals
 from airflow_provider_omnichat.api.wire import HttpRequest, HttpResponse
 
@@ -123,8 +121,9 @@ class OmnichatClient:
         :return: whether it worked, and what is wrong and what to do about it.
         """
         host, key = self.account.base_url, self.account.application_key
+        path = "/sms/3/logs?limit=1" if key is None else f"/omnichat/1/applications/{quote(key, safe='')}/users?limit=1"
         try:
-            response = self.request(newest_log_request() if key is None else users_request(key))
+            response = self.request(HttpRequest("GET", path, {"Accept": "application/json"}))
         except OmnichatError as error:
             return False, f"{host}: {error}"
         if 200 <= response.status < 300:
@@ -193,14 +192,14 @@ class OmnichatClient:
     def _run(self, flow: AuthFlow) -> Any:
         """Drive a flow of :class:`Login`: send its requests, and run a flow for a token under the lock."""
         try:
-            step = next(flow)
+            found: Any = None
             while True:
+                step = flow.send(found)
                 if isinstance(step, HttpRequest):
-                    step = flow.send(self._send(step))
+                    found = self._send(step)
                 else:
                     with self._token_lock:
                         found = self._run(step)
-                    step = flow.send(found)
         except StopIteration as end:
             return end.value
         except TransportError as error:

@@ -39,11 +39,14 @@ ROWS_A_PAGE = 500
 _MOST_PAGES = 200
 _PATIENCE_SECONDS = 300.0
 _HINTS = {
+    **HTTP_HINTS,
+    **dict.fromkeys(range(200, 300), "the answer broke off or is too large"),
     403: (
         "reading the SMS logs needs the scope sms:logs:read (or sms:manage): add it to the API key or user in the"
         " vendor's portal; or these credentials are not allowed from this IP address"
     ),
     404: "this host has no SMS logs; check the host of the connection",
+    429: "",  # there is no invite of which to say that it was not sent
 }
 
 
@@ -131,11 +134,7 @@ class SmsLogs:
                     yield first
 
     async def rows_of(self, message_ids: Sequence[str]) -> Mapping[str, Sequence[LoggedMessage]]:
-        """
-        Read all rows of messages, by id: one for each request with it. One request takes the ids.
-
-        :raises IdsIgnoredError: a message was delivered again although the vendor is said to recognise its id.
-        """
+        """Read all rows of as many ids as one request takes; raise IdsIgnoredError if one was delivered again."""
         found: dict[str, list[LoggedMessage]] = {}
         seconds = self._client.account.repeat_seconds
         async with aclosing(self._pages({"messageId": ",".join(message_ids)})) as pages:
@@ -208,9 +207,7 @@ class SmsLogs:
     def _refusal(self, response: HttpResponse, hidden: tuple[str, ...]) -> SmsLogsError:
         status = response.status
         said = ": ".join(filter(None, read_error_body(response, (*hidden, *self._client.secrets))))
-        hint = _HINTS.get(status) or (None if status == 429 else HTTP_HINTS.get(status))
-        if 200 <= status < 300:
-            hint = "the answer broke off or is too large"
+        hint = _HINTS.get(status)
         text = f"HTTP {status}" + (f" {said}" if said else "") + (f" ({hint})" if hint else "")
         may_pass = status < 300 or status in {408, 425, 429} or status >= 500
         return _unreadable(text, status, may_pass, response.retry_after)
@@ -256,15 +253,14 @@ def pack(message_ids: Iterable[str], not_asked: list[str]) -> Iterator[list[str]
 
 
 def _page_of(response: HttpResponse) -> tuple[list[Any], str | None]:
+    problem = "the body has no list of results"
     try:
         body = response.json(LARGEST_BODY)
     except ValueError as error:
-        raise _unreadable(f"HTTP {response.status}, but {error}; is this the vendor's host?", response.status) from None
+        body, problem = None, str(error)
     rows = body.get("results") if isinstance(body, dict) else None
     if not isinstance(rows, list):
-        raise _unreadable(
-            f"HTTP {response.status}, but the body has no list of results; is this the vendor's host?", response.status
-        )
+        raise _unreadable(f"HTTP {response.status}, but {problem}; is this the vendor's host?", response.status)
     cursor = body.get("cursor")
     return rows, as_text(cursor.get("nextCursor")) if isinstance(cursor, dict) else None
 

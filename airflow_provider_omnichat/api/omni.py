@@ -13,17 +13,11 @@ from airflow_provider_omnichat.api.wire import JSON_HEADERS, HttpRequest, HttpRe
 
 @dataclass(frozen=True, slots=True, repr=False)
 class OmniInvite(Invite):
-    """
-    One invite of ``POST /omnichat/1/applications/{key}/integrations/{type}/invite``.
+    """One invite of ``POST /omnichat/1/applications/{application_key}/integrations/{integration_type}/invite``."""
 
-    :param link_placeholder: the piece of the text that the server replaces by a link.
-    :param application_key: the OMNI application.
-    :param integration_type: the channel that the invite leads to, such as ``FACEBOOK``; no closed list is documented.
-    """
-
-    link_placeholder: str
+    link_placeholder: str  # the piece of the text that the server replaces by a link
     application_key: str
-    integration_type: str
+    integration_type: str  # the channel that the invite leads to, such as FACEBOOK; no closed list is documented
 
     def request(self) -> HttpRequest:
         """See :class:`.Invite`."""
@@ -46,9 +40,3 @@ def _path(application_key: str, integration_type: str) -> str:
     return "/omnichat/1/applications/{}/integrations/{}/invite".format(
         quote(application_key, safe=""), quote(integration_type, safe="")
     )
-
-
-def users_request(application_key: str) -> HttpRequest:
-    """Build the request that lists one user of an application: it fails with a wrong key, and sends nothing."""
-    path = f"/omnichat/1/applications/{quote(application_key, safe='')}/users?limit=1"
-    return HttpRequest("GET", path, {"Accept": "application/json"})

@@ -82,25 +82,16 @@ class ReasonCode(StrEnum):
 
 
 class Reason(NamedTuple):
-    """
-    Why an invite was not accepted.
-
-    :param text: for people, and the same for all rows with this reason: without a number, line or time.
-    :param field: the field at fault, such as ``to``.
-    :param subject: what of this row it is about, before the text: ``41793****27``, ``line 3:``.
-    :param detail: what else is known of this row, after the text.
-    :param since: what has become of an invite in doubt for this reason.
-    :param status: the vendor's name of its status, for people.
-    """
+    """Why an invite was not accepted."""
 
     # A named tuple, since bad lists have one for each row: a frozen dataclass takes four times as long to make.
     code: ReasonCode
-    text: str
-    field: str = ""
-    subject: str = ""
-    detail: str = ""
-    since: str = ""
-    status: str = ""
+    text: str  # for people, and the same for all rows with this reason: without a number, line or time
+    field: str = ""  # the field at fault, such as to
+    subject: str = ""  # what of this row it is about, before the text: 41793****27, line 3:
+    detail: str = ""  # what else is known of this row, after the text
+    since: str = ""  # what has become of an invite in doubt for this reason
+    status: str = ""  # the vendor's name of its status, for people
 
     @property
     def general(self) -> str:

@@ -17,17 +17,11 @@ _LONGEST_HEADER = 1000
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """
-    Exponential backoff with jitter within a budget of time.
+    """Exponential backoff with jitter within a budget of time; all in seconds."""
 
-    :param budget: seconds from the first attempt within which the last one starts; 0 means a single attempt.
-    :param first: seconds before the second attempt, at most.
-    :param longest: seconds between two attempts, at most, unless the server asks for more.
-    """
-
-    budget: float = 60.0
-    first: float = 0.5
-    longest: float = 30.0
+    budget: float = 60.0  # from the first attempt to the start of the last one; 0 means a single attempt
+    first: float = 0.5  # before the second attempt, at most
+    longest: float = 30.0  # between two attempts, at most, unless the server asks for more
 
     def delay(self, attempt: int, elapsed: float, retry_after: float | None = None) -> float | None:
         """Return the seconds to wait, at least *retry_after*; None if the budget does not cover another attempt."""

@@ -21,7 +21,7 @@ from airflow_provider_omnichat.api.hints import ACCOUNT_FAULT_IDS, HTTP_HINTS, S
 from airflow_provider_omnichat.api.identity import can_be
 from airflow_provider_omnichat.api.models import Invite, InviteAnswer
 from airflow_provider_omnichat.api.outcomes import REJECTED_DUPLICATE, Outcome
-from airflow_provider_omnichat.api.privacy import mask_number, scrub, without
+from airflow_provider_omnichat.api.privacy import mask_number, printable, scrub, without
 from airflow_provider_omnichat.api.reasons import Reason, ReasonCode
 from airflow_provider_omnichat.api.retry import seconds_to_wait
 
@@ -97,20 +97,16 @@ def read_answer(
     shaped: Callable[[Any], Any] = lambda payload: payload,
     hints: Mapping[int, str] = HTTP_HINTS,
 ) -> InviteAnswer:
-    """
-    Return the answer to an accepted invite; raise the :class:`SendError` that says what became of another.
-
-    :param shaped: makes what :meth:`InviteAnswer.from_json` takes of a payload; raises a ValueError if it cannot.
-    :param hints: what to do about an HTTP status.
-    """
+    """See :meth:`.Invite.read`; *shaped* makes of a payload what InviteAnswer.from_json takes, or raises ValueError."""
     hidden = (invite.to, invite.message, *secrets)
     if not 200 <= response.status < 300:
         raise error_of_http_status(response, hidden, hints)
     try:
         payload = shaped(response.json())
-        if isinstance(payload, dict) and (said := payload.get("to")) != invite.to and not can_be(invite.to, said):
-            raise for_another(response.status, invite, "number", mask_number(said))
-        answer = InviteAnswer.from_json(_without(payload, hidden))
+        if isinstance(payload, dict):
+            _refuse_another(payload, response.status, invite, hidden)
+            payload = _without(payload, hidden)
+        answer = InviteAnswer.from_json(payload)
     except ValueError as error:
         unreadable = Reason(
             ReasonCode.UNREADABLE_ANSWER,
@@ -123,17 +119,22 @@ def read_answer(
     raise _error_of_status(response.status, answer, hidden, has_own_id=bool(invite.message_id))
 
 
-def for_another(http_status: int, invite: Invite, what: str, other: str) -> InviteUnknownError:
-    """Build the error for an answer that is about another number or id."""
+def _refuse_another(payload: dict[str, Any], http_status: int, invite: Invite, hidden: Collection[str]) -> None:
+    """Raise if an answer is about another number or id."""
+    to, message_id = payload.get("to"), payload.get("messageId")
+    if invite.message_id and message_id not in (invite.message_id, None, ""):
+        what, other = "message", printable(str(message_id), hidden)
+    elif to != invite.to and not can_be(invite.to, to):
+        what, other = "number", mask_number(to)
+    else:
+        return
     _LOG.warning("The invite to %s is in doubt: the answer to it is for %s", mask_number(invite.to), other)
     reason = Reason(ReasonCode.ANSWER_FOR_ANOTHER, f"HTTP {http_status}, but for another {what}", detail=other)
-    return InviteUnknownError(reason, http_status=http_status)
+    raise InviteUnknownError(reason, http_status=http_status)
 
 
-def _without(payload: Any, hidden: Collection[str]) -> Any:
+def _without(payload: dict[str, Any], hidden: Collection[str]) -> dict[str, Any]:
     """Remove from an answer what its texts repeat of the invite or the credentials: answers are kept and shown."""
-    if not isinstance(payload, dict):
-        return payload
     secrets = [secret for secret in hidden if len(secret) >= _SHORTEST_HIDDEN]  # a shorter one is found by chance
     return {name: value if name in _KEPT else _clean(value, secrets) for name, value in payload.items()}
 

@@ -48,12 +48,7 @@ def airflow_client(conn_id: str) -> OmnichatClient:
 
 
 class RemoteStateStore:
-    """
-    Works like ``context["task_state_store"]`` of a task that has ended; its values are read at once.
-
-    :param task: its DAG, run and task, see :func:`.task_identity`.
-    :raises LedgerError: it cannot be read.
-    """
+    """Works like ``context["task_state_store"]`` of a task that has ended, whose values are read at once."""
 
     def __init__(self, client: OmnichatClient, task: str) -> None:
         self._client = client

@@ -58,11 +58,7 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
 
 UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "hidden-fields": ["schema", "extra"],
-    "relabeling": {
-        "host": "Base URL",
-        "login": "User name or client id",
-        "password": "Password, key or secret",
-    },
+    "relabeling": {"host": "Base URL", "login": "User name or client id", "password": "Password, key or secret"},
     "placeholders": {
         "host": "https://xxxxx.api.infobip.com (default: https://api.infobip.com)",
         "port": "443",
@@ -90,8 +86,3 @@ def wtforms_widgets() -> dict[str, Any]:
             given["validators"] = [Optional()] + ([any_of(schema["enum"])] if "enum" in schema else [])
         widgets[name] = fields[kind](field["label"], **given)
     return widgets
-
-
-def legacy_field_behaviour() -> dict[str, Any]:
-    """Return :data:`UI_FIELD_BEHAVIOUR` with the keys that Airflow below 3.2 reads."""
-    return {name.replace("-", "_"): value for name, value in UI_FIELD_BEHAVIOUR.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_omnichat.api.errors import AccountError, OmnichatError
 from airflow_provider_omnichat.api.tracebacks import leaves_no_locals
-from airflow_provider_omnichat.hooks.connection_form import CONN_FIELDS, legacy_field_behaviour, wtforms_widgets
+from airflow_provider_omnichat.hooks.connection_form import CONN_FIELDS, UI_FIELD_BEHAVIOUR, wtforms_widgets
 from airflow_provider_omnichat.hooks.supervisor import in_turn
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class OmnichatHook(BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return the form's behaviour, for Airflow below 3.2; later ones read the provider info."""
-        return legacy_field_behaviour()
+        return {name.replace("-", "_"): value for name, value in UI_FIELD_BEHAVIOUR.items()}
 
     def get_conn(self) -> OmnichatClient:
         """
@@ -106,21 +106,11 @@ class OmnichatHook(BaseHook):
             raise AccountError(
                 f'extra must be a JSON object, such as {{"application_key": "..."}}, and is a {type(extra).__name__}'
             )
+        warn = partial(self.log.warning, "Connection %r: %s", self.omnichat_conn_id)
         if unknown := sorted(set(extra) - set(CONN_FIELDS)):
-            self.log.warning(
-                "Connection %r: extra has unknown fields, which are not used: %s",
-                self.omnichat_conn_id,
-                ", ".join(unknown),
-            )
-        account = Account.from_fields(
-            host=conn.host,
-            schema=conn.schema,
-            port=conn.port,
-            login=conn.login,
-            password=conn.password,
-            extra=extra,
-            warn=lambda said: self.log.warning("Connection %r: %s", self.omnichat_conn_id, said),
-        )
+            warn(f"extra has unknown fields, which are not used: {', '.join(unknown)}")
+        given = {name: getattr(conn, name) for name in ("host", "schema", "port", "login", "password")}
+        account = Account.from_fields(**given, extra=extra, warn=warn)
         for secret in account.credentials.secrets:
             mask_secret(secret)
         return account

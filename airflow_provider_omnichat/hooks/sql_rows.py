@@ -27,10 +27,6 @@ T = TypeVar("T")
 
 _BLOCK_ROWS = 2000
 
-# How drivers name a column of floats: PostgreSQL's and MySQL's by number, DuckDB's by an object of that name. Compared
-# by repr(), because a text "FLOAT" is BigQuery's, which has 64 bits. SQLite's driver names no types.
-_FLOAT32 = frozenset({"700", "4", "FLOAT"})
-_FLOAT64 = frozenset({"701", "5", "DOUBLE"})
 _MOST_OF_FLOAT64 = 10**15
 _SYNTAX: frozenset[object] = frozenset({"42601", 1064})
 _POSTGRESQL = ("psycopg2", "psycopg")
@@ -81,16 +77,12 @@ def _rows(
             conn_id, "be queried", lambda: _run(hook, connection, statement, parameters), bool(parameters)
         )
         names: tuple[str, ...] | None = None
-        floats: dict[str, Callable[[float], Any]] = {}
         while True:
             block = _guarded(conn_id, "be read from", lambda: cursor.fetchmany(_BLOCK_ROWS))
             if names is None:  # some server-side cursors know their columns only after the first fetch
                 names = _names(conn_id, cursor.description)
-                for name, column in zip(names, cursor.description, strict=True):
-                    if repr(column[1]) in _FLOAT32:
-                        floats[name] = RoundedFloat
-                    elif repr(column[1]) in _FLOAT64:
-                        floats[name] = _without_point
+                kinds = {name: repr(column[1]) for name, column in zip(names, cursor.description, strict=True)}
+                floats = {name: _FLOATS[kind] for name, kind in kinds.items() if kind in _FLOATS}
                 if columns is not None:
                     columns(names)
             if not block:
@@ -108,6 +100,14 @@ def _rows(
 def _without_point(value: float) -> float:
     """Return a whole number as an int: a float of 64 bits holds all of its digits."""
     return int(value) if value.is_integer() and abs(value) < _MOST_OF_FLOAT64 else value
+
+
+# By how drivers name a column of floats: PostgreSQL and MySQL by number, DuckDB by an object of that name. Compared by
+# repr(), because a text "FLOAT" is BigQuery's, which has 64 bits. SQLite's driver names no types.
+_FLOATS: dict[str, Callable[[float], Any]] = {
+    **dict.fromkeys(("700", "4", "FLOAT"), RoundedFloat),
+    **dict.fromkeys(("701", "5", "DOUBLE"), _without_point),
+}
 
 
 def _run(hook: DbApiHook, connection: Any, statement: str, parameters: Any) -> Any:

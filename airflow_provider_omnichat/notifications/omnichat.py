@@ -42,18 +42,10 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
 
     .. seealso:: ``docs/how-to/notify.md``
 
+    See :class:`~airflow_provider_omnichat.operators.single.SendInviteOperator` for the other parameters.
+
     :param to: phone number, as the operators take it. (templated)
     :param message: the text; must contain *link_placeholder*. (templated)
-    :param link_placeholder: the piece of *message* that the server replaces with the invite's link. (templated)
-    :param application_key: the OMNI application; that of the connection if None. (templated)
-    :param integration_type: the channel that the invite leads to; that of the connection if None. (templated)
-    :param link: your own link in place of the vendor's, through the SMS API (``docs/how-to/own-link.md``). (templated)
-    :param sender: what the phone shows as sender, with *link*; that of the connection if None. (templated)
-    :param shorten_links: whether the vendor shortens *link* and counts clicks.
-    :param omnichat_conn_id: the ``omnichat`` connection. (templated)
-    :param default_region: the country of numbers without a country code, as two letters: ``CH``. (templated)
-    :param ledger_conn_id: a database connection; the claim is written to a table in it, made if missing. (templated)
-    :param ledger_table: the name of that table, with a schema if needed. (templated)
     :param retry_budget: seconds within which an invite that was certainly not taken is tried again. Airflow waits for
         callbacks, so they should be few.
     """
@@ -146,10 +138,7 @@ class OmnichatInviteNotifier(FieldsMixin, BaseNotifier):
                     self.log.info("Invite to %s about %s was begun before; not again", mask_number(invite.to), subject)
                     return
                 sent = send_at_most_once(
-                    invite,
-                    send=hook.get_conn().send_invite,
-                    ledger=ledger,
-                    campaign=f"notifier/{subject}",
+                    invite, send=hook.get_conn().send_invite, ledger=ledger, campaign=f"notifier/{subject}"
                 )
         finally:
             hook.close()

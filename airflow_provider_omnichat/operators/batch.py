@@ -238,7 +238,9 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
         self.max_per_recipient = FrequencyCap.of(max_per_recipient)
         self.budget = Budget.of(budget)
         self.is_dry_run = dry_run
-        _refuse_wrong_message(message, link_placeholder)
+        texts = [text for text in (message, link_placeholder) if isinstance(text, str) and text.strip()]
+        if len(texts) == 2 and not any(map(is_template, texts)):
+            message_template(*texts)
 
     @short_errors
     def execute(self, context: Context) -> dict[str, Any]:
@@ -309,16 +311,7 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
             budget=self.budget,
             approved=self.approved,
         )
-        ledger = batch_ledger(
-            context,
-            campaign,
-            self.ledger_conn_id,
-            self.ledger_table,
-            self.log,
-            retries=self.retries,
-            waits=self.send_window is not None and rules.waits,
-            is_dry_run=self.is_dry_run,
-        )
+        ledger = batch_ledger(self, context, campaign, waits=self.send_window is not None and rules.waits)
         records = Records(ledger, results, self.ledger_patience)
         repeat_seconds = account.repeat_seconds if invite.link else None
         pace = replace(self.pace, log_delay=account.log_delay, repeat_seconds=repeat_seconds)
@@ -435,10 +428,3 @@ class SendInviteBatchOperator(EarlierTriesMixin, BaseOperator):
     def _refusal(self, context: Context, carried_over: dict[str, Any], error: Exception) -> AirflowFailException:
         again = " this time" if carried_over or context["ti"].try_number > 1 else ""
         return AirflowFailException(sentences(f"Nothing was sent{again}", str(error)))
-
-
-def _refuse_wrong_message(message: object, link_placeholder: object) -> None:
-    texts = [text for text in (message, link_placeholder) if isinstance(text, str) and text.strip()]
-    if len(texts) < 2 or any(map(is_template, texts)):
-        return
-    message_template(*texts)

@@ -139,29 +139,25 @@ class SettleInvitesOperator(FieldsMixin, BaseOperator):
         try:
             interrupt = run_beside(work, self._stop)
         finally:
-            counts = {"found": settling.found, "still_in_doubt": settling.still_in_doubt}
-            self.log.info("Campaign %s: %s found, %s still in doubt", doubts.campaign, *counts.values())
+            counts = {"campaign": doubts.campaign, "found": settling.found, "still_in_doubt": settling.still_in_doubt}
+            self.log.info("Campaign %s: %s found, %s still in doubt", *counts.values())
             if self.do_xcom_push:
-                context["ti"].xcom_push(key="return_value", value={"campaign": doubts.campaign, **counts})
+                context["ti"].xcom_push(key="return_value", value=counts)
         if interrupt is not None:
             raise interrupt
-        return {"campaign": doubts.campaign, **counts}
+        return counts
 
     def _doubts(self, context: Context) -> Doubts:
         from airflow_provider_omnichat.tasks.doubts import doubts_in_table, doubts_of_task
 
         if self.ledger_conn_id:
-            is_typed = not isinstance(self.campaign, Mapping)
-            where = self.ledger_conn_id, self.ledger_table
-            return doubts_in_table(context, self._campaign_name(), *where, is_typed=is_typed)
+            name = self.campaign.get("campaign") if isinstance(self.campaign, Mapping) else self.campaign
+            if not isinstance(name, str) or not name:
+                raise AirflowFailException(
+                    "campaign must be the name of a campaign, or the manifest of the task that sent it (its output)"
+                )
+            is_typed = name is self.campaign
+            return doubts_in_table(context, name, self.ledger_conn_id, self.ledger_table, is_typed=is_typed)
         ti = context["ti"]
         names = (self.send_dag_id or ti.dag_id, self.send_run_id or ti.run_id, self.send_task_id)
         return doubts_of_task(self, context, "/".join(map(str, names)))
-
-    def _campaign_name(self) -> str:
-        name = self.campaign.get("campaign") if isinstance(self.campaign, Mapping) else self.campaign
-        if not isinstance(name, str) or not name:
-            raise AirflowFailException(
-                "campaign must be the name of a campaign, or the manifest of the task that sent it (its output)"
-            )
-        return name

@@ -175,7 +175,7 @@ class SendInviteOperator(EarlierTriesMixin, BaseOperator):
             seconds = hook.account.repeat_seconds if self.private("link") else None
             retake = Retake(self.on_unknown == "resend", seconds)
             looks_up = self.on_unknown == "lookup" or seconds is not None
-            with closing(invite_ledger(context, campaign, self.ledger_conn_id, self.ledger_table, self.log)) as ledger:
+            with closing(invite_ledger(self, context, campaign)) as ledger:
                 sent = send_at_most_once(
                     invite,
                     send=hook.get_conn().send_invite,

@@ -17,7 +17,7 @@ from pathlib import Path
 from airflow_provider_omnichat.sandbox.account import Account
 from airflow_provider_omnichat.sandbox.fault_plan import FaultPlan
 from airflow_provider_omnichat.sandbox.options import Command, read_options
-from airflow_provider_omnichat.sandbox.outbox import Receipt, Totals, mask
+from airflow_provider_omnichat.sandbox.outbox import Receipt, mask
 from airflow_provider_omnichat.sandbox.server import serving
 from airflow_provider_omnichat.sandbox.settings import Settings, airflow_connection, base_address
 
@@ -56,7 +56,12 @@ async def _serve(command: Command) -> None:
             if command.ready_file is not None:
                 command.ready_file.unlink(missing_ok=True)
     if not command.quiet:
-        print(_summary(account.outbox.totals()), flush=True)
+        totals = account.outbox.totals()
+        print(
+            f"stopped: {totals.requests} invite requests, {totals.accepted} accepted, {totals.same_message_twice}"
+            f" numbers got the same message twice, {totals.several_messages} several messages",
+            flush=True,
+        )
 
 
 def _start_block(settings: Settings, plan: FaultPlan, port: int) -> str:
@@ -84,13 +89,6 @@ def _request_line(receipt: Receipt) -> str:
     status = receipt.status.name if receipt.status else "-"
     fault = f" fault={receipt.fault}" if receipt.fault else ""
     return f"#{receipt.sequence} {mask(receipt.to)} {answer} {status}{fault}"
-
-
-def _summary(totals: Totals) -> str:
-    return (
-        f"stopped: {totals.requests} invite requests, {totals.accepted} accepted, "
-        f"{totals.same_message_twice} numbers got the same message twice, {totals.several_messages} several messages"
-    )
 
 
 def _write_ready_file(path: Path, settings: Settings, port: int) -> None:

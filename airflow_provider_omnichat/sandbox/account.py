@@ -28,10 +28,7 @@ class Account:
     def __init__(self, settings: Settings, plan: FaultPlan) -> None:
         self.settings = settings
         self.plan = plan
-        self.outbox = Outbox(settings.keep)
         self.bucket = TokenBucket(settings.rate_limit) if settings.rate_limit is not None else None
-        self.flood_filter = FloodFilter() if settings.flood_filter else None
-        self._kept_ids: dict[str, float] = {}
         self.delivery = DeliveryPlan(settings.delivery_after, settings.delivery, settings.logs_lag, plan.seed)
         self.logs_window = Window(settings.logs_limit, seconds=60.0)
         self.listeners: list[Callable[[Receipt], None]] = []
@@ -42,6 +39,7 @@ class Account:
         self._pair = f"{ours.user}:{ours.password}"
         # The headers that nearly every request carries, compared whole: this runs for each invite.
         self._known = {f"Basic {base64.b64encode(self._pair.encode()).decode()}", f"App {ours.api_key}"}
+        self.clear()
 
     def admits(self, header: str | None) -> bool:
         """Return whether the Authorization header is a valid one."""
@@ -143,10 +141,9 @@ class Account:
 
     def clear(self) -> None:
         """Forget what was sent; faults and script stay."""
-        self.outbox.clear()
-        if self.flood_filter is not None:
-            self.flood_filter.clear()
-        self._kept_ids.clear()
+        self.outbox = Outbox(self.settings.keep)
+        self.flood_filter = FloodFilter() if self.settings.flood_filter else None
+        self._kept_ids: dict[str, float] = {}
 
 
 ACCOUNT = web.AppKey("ACCOUNT", Account)

@@ -63,7 +63,3 @@ class FloodFilter:
         texts.append((now, message))
         identical = sum(1 for _, text in texts if text == message)
         return identical > self.MOST_IDENTICAL or len({text for _, text in texts}) > self.MOST_DIFFERENT
-
-    def clear(self) -> None:
-        """Forget what was sent."""
-        self._texts.clear()

@@ -13,37 +13,24 @@ from airflow_provider_omnichat.sandbox.statuses import Status
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """One invite as it reached the sandbox, and what became of it.
+    """One invite as it reached the sandbox, and what became of it."""
 
-    :param sequence: 1 for the first invite since the start or the last clear
-    :param time: seconds since the epoch
-    :param to: the number as sent; empty if the body could not be read
-    :param text: the message with the invite link put in, as the recipient would read it
-    :param message_id: the client's own, or the vendor's; None if it was refused before it had one
-    :param sender: of the SMS API, like the options, which has no application key and no integration type
-    :param status: the status in the answer, even if the client does not get it; None after an error
-    :param fault: the fault it met, or ``rate-limit``
-    :param http_status: what was answered; None for no answer
-    :param accepted: whether an SMS would have gone out
-    :param suppressed: whether it was a repeat of an accepted message id, and nothing went out for that reason
-    """
-
-    sequence: int = 0
-    time: float = 0.0
-    to: str = ""
+    sequence: int = 0  # 1 for the first invite since the start or the last clear
+    time: float = 0.0  # seconds since the epoch
+    to: str = ""  # as sent; empty if the body could not be read
     message: str = ""
-    text: str = ""
+    text: str = ""  # the message with the invite link put in, as the recipient would read it
     segments: int = 0
     link_placeholder: str | None = None
-    application_key: str = ""
+    application_key: str = ""  # the SMS API has none, and no integration type
     integration_type: str = ""
-    message_id: str | None = None
-    status: Status | None = None
-    fault: str | None = None
-    http_status: int | None = None
-    accepted: bool = False
-    suppressed: bool = False
-    sender: str | None = None
+    message_id: str | None = None  # the client's own, or the vendor's; None if it was refused before it had one
+    status: Status | None = None  # in the answer, even if the client does not get it; None after an error
+    fault: str | None = None  # the fault it met, or rate-limit
+    http_status: int | None = None  # what was answered; None for no answer
+    accepted: bool = False  # whether an SMS would have gone out
+    suppressed: bool = False  # whether it repeated an accepted message id, and nothing went out for that reason
+    sender: str | None = None  # of the SMS API, like the options
     options: Mapping[str, object] | None = None
 
     def as_json(self) -> dict[str, object]:
@@ -57,23 +44,16 @@ class Receipt:
 
 @dataclass
 class Totals:
-    """Counts since the start or the last clear.
-
-    :param numbers_sent_twice: numbers accepted more than once, whatever the messages
-    :param same_message_twice: those of them that got the same message more than once, with the same placeholder
-    :param several_messages: those of them that got different messages, as of several campaigns
-    :param suppressed: repeats of an accepted message id that reached nobody
-    :param by_http_status: ``none`` stands for no answer
-    """
+    """Counts since the start or the last clear."""
 
     requests: int = 0
     accepted: int = 0
-    numbers_sent_twice: int = 0
-    same_message_twice: int = 0
-    several_messages: int = 0
-    suppressed: int = 0
+    numbers_sent_twice: int = 0  # accepted more than once, whatever the messages
+    same_message_twice: int = 0  # those of them that got the same message more than once, with the same placeholder
+    several_messages: int = 0  # those of them that got different messages, as of several campaigns
+    suppressed: int = 0  # repeats of an accepted message id that reached nobody
     by_status: dict[str, int] = field(default_factory=Counter)
-    by_http_status: dict[str, int] = field(default_factory=Counter)
+    by_http_status: dict[str, int] = field(default_factory=Counter)  # "none" stands for no answer
     by_fault: dict[str, int] = field(default_factory=Counter)
 
 
@@ -82,11 +62,6 @@ class Outbox:
 
     def __init__(self, keep: int) -> None:
         self._receipts: deque[Receipt] = deque(maxlen=keep)
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget every receipt and start the totals again."""
-        self._receipts.clear()
         self._by_id: dict[str, tuple[Receipt, ...]] = {}
         self._newest_by_id: Receipt | None = None
         self.requests_seen = 0
@@ -138,10 +113,6 @@ class Outbox:
                 self._by_id[receipt.message_id] = (receipt, *self._by_id.get(receipt.message_id, ()))
         self._newest_by_id = newer[0] if newer else self._newest_by_id
         return [receipt for each in message_ids for receipt in self._by_id.get(each, ())]
-
-    def oldest_first(self) -> list[Receipt]:
-        """Return a copy of what is kept, in the order of arrival."""
-        return list(self._receipts)
 
     def totals(self) -> Totals:
         """Return a copy of the counts."""

@@ -29,12 +29,7 @@ _HEAD = "<tr><th>Time</th><th>Number</th><th>Message</th><th>Vendor holds</th><t
 
 
 def outbox_page(account: Account, base_url: str, asked: Mapping[str, str]) -> web.Response:
-    """
-    Return the page, or the part that changes, with which it renews itself.
-
-    :param asked: the query: ``live`` for the part that changes, ``q`` for the rows with this in them, ``before`` for
-        rows older than this sequence number.
-    """
+    """Return the page; *asked*: ``live`` for the part that changes, ``q`` in its rows, ``before`` a sequence number."""
     search, before = asked.get("q", "").strip(), asked.get("before", "")
     live = _live(account, base_url, search, int(before[:18]) if before.isdecimal() else None)
     if "live" in asked:
@@ -160,11 +155,8 @@ def _vendor(account: Account, receipt: Receipt) -> str:
 
 def _client(receipt: Receipt) -> str:
     code = receipt.http_status
-    if code is None:
-        label = '<span class="label none">no answer</span>'
-    else:
-        kind = "plain" if code == 200 else "warn"
-        label = f'<span class="label {kind}">HTTP {code}</span>'
+    kind = "none" if code is None else "plain" if code == 200 else "warn"
+    label = f'<span class="label {kind}">{"no answer" if code is None else f"HTTP {code}"}</span>'
     return label + (f'<span class="fault mono">{escape(receipt.fault)}</span>' if receipt.fault else "")
 
 

@@ -148,7 +148,7 @@ class Sandbox:
     @property
     def outbox(self) -> list[Receipt]:
         """A copy of the receipts that are kept, in the order of arrival."""
-        return self._in_loop(self._account.outbox.oldest_first)
+        return self._in_loop(lambda: list(self._account.outbox.latest()))[::-1]
 
     @property
     def accepted(self) -> list[Receipt]:

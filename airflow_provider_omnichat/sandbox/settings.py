@@ -180,9 +180,6 @@ def airflow_connection(settings: Settings, port: int) -> str:
             "port": port,
             "login": settings.credentials.user,
             "password": settings.credentials.password,
-            "extra": {
-                "application_key": settings.application_key,
-                "integration_type": settings.integration_types[0],
-            },
+            "extra": {"application_key": settings.application_key, "integration_type": settings.integration_types[0]},
         }
     )

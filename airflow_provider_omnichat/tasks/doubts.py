@@ -42,14 +42,11 @@ class Doubts(NamedTuple):
 
 
 def doubts_in_table(context: Context, campaign: str, conn_id: str, table: str, *, is_typed: bool) -> Doubts:
-    """
-    Read those of a campaign in the SQL ledger, but for people who were forgotten.
-
-    :param is_typed: somebody wrote the name, and may have mistyped it; the campaign of a manifest may be empty.
-    """
+    """Read those of a campaign in the SQL ledger, but for people who were forgotten."""
     database, has_ended = ledger_database(conn_id), ended_tasks(context)
     audit = LedgerAudit(database, table)
     rows = [row for row in audit.doubts(campaign) if not row.is_forgotten]
+    # Somebody may have mistyped the name; the campaign of a manifest may be empty.
     if is_typed and not rows and not audit.reasons(campaign):
         raise AirflowFailException(
             f"The ledger table {table} of connection {conn_id!r} has no invite of campaign {scrub(campaign)!r}; check"
@@ -67,11 +64,7 @@ def doubts_in_table(context: Context, campaign: str, conn_id: str, table: str, *
 
 
 def doubts_of_task(operator: Any, context: Context, task: str) -> Doubts:
-    """
-    Read those of another task that has ended, from its task state store.
-
-    :param task: its DAG, run and task, see :func:`.task_identity`.
-    """
+    """Read those of another task that has ended, from its task state store; *task* is its identity."""
     client, has_ended = airflow_client(operator.api_conn_id), ended_tasks(context)
 
     def opened() -> RemoteStateStore:

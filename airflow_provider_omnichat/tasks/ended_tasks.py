@@ -37,11 +37,7 @@ class TaskName(NamedTuple):
 
 
 def ended_tasks(context: Context) -> Callable[[str], bool | None]:
-    """
-    Return what tells whether a task instance has ended; None if Airflow does not say or does not know it.
-
-    It takes the result of :func:`.ledger.task_identity`. Call this in the task's main thread.
-    """
+    """Return what tells, by identity, whether a task has ended; None if Airflow does not know. For the main thread."""
     if not hasattr(context["ti"], "get_task_states"):  # Airflow 2
         return lambda _: None
     ask = in_turn(context["ti"].get_task_states)

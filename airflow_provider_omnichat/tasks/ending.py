@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException, Asset
@@ -80,16 +81,14 @@ class Ending:
         if missing == 0:
             return None
         if missing is not None:
-            total = report.read if report.total is None else report.total
-            return (
-                f"{report.read} of {total} rows of the list were read; {missing} have no outcome and no row in the"
-                " results, and another try takes them up"
-            )
-        lost = report.read - self._tally.rows
-        unread = f"{lost} of these and the rest of the list have" if lost else "the rest of the list has"
+            read = f"{report.read} of {report.read if report.total is None else report.total}"
+            unread = f"{missing} have"
+        else:
+            read, lost = str(report.read), report.read - self._tally.rows
+            unread = f"{lost} of these and the rest of the list have" if lost else "the rest of the list has"
         return (
-            f"{report.read} rows of the list were read; {unread} no outcome and no row in the results, and another try"
-            " takes them up"
+            f"{read} rows of the list were read; {unread} no outcome and no row in the results, and another try takes"
+            " them up"
         )
 
     def _not_written(self) -> str | None:
@@ -180,18 +179,14 @@ def raise_if_empty(tally: Tally, on_empty: str) -> None:
 
 def add_to_asset_events(context: Context, outlets: Sequence[object], manifest: Mapping[str, Any]) -> None:
     """Attach the counts to the events of a task's outlets."""
-    kinds = _outlets_with_an_event()
+    # Airflow 3 refuses extras for some of the others: an alias has only the events that a task adds to it by asset,
+    # and conditions (AssetAll) or a file for its lineage have none.
+    kinds: tuple[type, ...] = (Asset,)
+    with suppress(ImportError):  # Airflow 2 has no references
+        from airflow.sdk.definitions.asset import AssetRef
+
+        kinds = (Asset, AssetRef)
     given: Any = context
     for outlet in outlets:
         if isinstance(outlet, kinds):
             given["outlet_events"][outlet].extra = {name: manifest[name] for name in _IN_ASSET_EVENTS}
-
-
-def _outlets_with_an_event() -> tuple[type, ...]:
-    # Airflow 3 refuses extras for some of the others: an alias has only the events that a task adds to it by asset,
-    # and conditions (AssetAll) or a file for its lineage have none.
-    try:
-        from airflow.sdk.definitions.asset import AssetRef
-    except ImportError:  # Airflow 2 has no references
-        return (Asset,)
-    return (Asset, AssetRef)

@@ -62,51 +62,41 @@ def batch_name(identity: str, campaign: str | None, resend_key: str | None) -> s
     return with_resend_key(f"{identity}@{campaign}" if campaign else identity, resend_key)
 
 
-def invite_ledger(context: Context, campaign: str, conn_id: str | None, table: str, log: Any) -> Ledger:
+def invite_ledger(operator: Any, context: Context, campaign: str) -> Ledger:
     """Return the ledger of a single invite."""
     from airflow_provider_omnichat.campaign.ledger.interface import NoLedger
     from airflow_provider_omnichat.campaign.ledger.task_state import StateStoreLedger
 
-    if conn_id:
-        return sql_ledger(context, campaign, conn_id, table)
+    if operator.ledger_conn_id:
+        return sql_ledger(context, campaign, operator.ledger_conn_id, operator.ledger_table)
     store = context.get("task_state_store")
     if store is not None:
         return StateStoreLedger(store)
-    log.warning(
+    operator.log.warning(
         "This Airflow has no task state store (it came with 3.3): it is not recorded whether the invite was sent, so a"
         " retry or a clear of this task sends nothing. With ledger_conn_id, it is recorded in a database."
     )
     return NoLedger()
 
 
-def batch_ledger(
-    context: Context,
-    campaign: str,
-    conn_id: str | None,
-    table: str,
-    log: Any,
-    *,
-    retries: int | None,
-    waits: bool,
-    is_dry_run: bool,
-) -> Callable[[], Ledger]:
+def batch_ledger(operator: Any, context: Context, campaign: str, *, waits: bool) -> Callable[[], Ledger]:
     """Return what makes the ledger of a batch in the thread that uses it; fail if the task needs one and has none."""
     from airflow_provider_omnichat.campaign.ledger.interface import NoLedger
     from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
 
-    if conn_id:
-        ledger = sql_ledger(context, campaign, conn_id, table)
+    if operator.ledger_conn_id:
+        ledger = sql_ledger(context, campaign, operator.ledger_conn_id, operator.ledger_table)
         return lambda: ledger
-    if is_dry_run:
+    if operator.is_dry_run:
         return NoLedger
     store = context.get("task_state_store")
     if store is not None:
         in_turns = SimpleNamespace(get=in_turn(store.get), set=in_turn(store.set))
         return lambda: StateStoreJournal(in_turns, campaign)
-    if retries:
+    if operator.retries:
         raise AirflowFailException(
             "This Airflow has no task state store (it came with 3.3), so a retry would not know whom to send to."
-            f" Give ledger_conn_id, or set retries=0 (now {retries}). Nothing was sent."
+            f" Give ledger_conn_id, or set retries=0 (now {operator.retries}). Nothing was sent."
         )
     if waits:
         raise AirflowFailException(
@@ -114,7 +104,7 @@ def batch_ledger(
             ' everybody would be invited again. Give ledger_conn_id, or SendWindow(..., on_closed="skip"). Nothing was'
             " sent."
         )
-    log.warning(
+    operator.log.warning(
         "This Airflow has no task state store (it came with 3.3): if this task is cleared, it sends nothing, because"
         " it is not recorded whom it invited. With ledger_conn_id, it is recorded in a database."
     )

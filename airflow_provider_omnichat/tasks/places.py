@@ -106,9 +106,6 @@ def has_state_store() -> bool:
     return find_spec("airflow.models.task_state_store") is not None
 
 
-# results_table
-
-
 def _describe_table(batch: Batch) -> RowsIn | None:
     table = batch.argument("results_table")
     conn_id = batch.argument("results_conn_id") or batch.argument("conn_id")
@@ -120,9 +117,6 @@ def _open_table(rows_in: RowsIn, batch: Batch | None) -> Place:
     if batch is None:
         return ResultTable(database, table, batch=name)
     return ResultTable(database, table, batch=name, try_number=batch.try_number, recipient_of=batch.recipient_of)
-
-
-# results_path
 
 
 def _describe_files(batch: Batch) -> RowsIn | None:
@@ -176,9 +170,6 @@ def folder_names(identity: str, resend_key: str | None) -> list[str]:
     """Name the folders from ``results_path`` to the files of a task instance."""
     parts = [*identity.split("/"), *([f"resend={resend_key}"] if resend_key else [])]
     return [distinct_name(part, _NOT_IN_A_NAME.sub("_", part).strip("."), _LONGEST_NAME) for part in parts]
-
-
-# ledger_conn_id
 
 
 def _describe_ledger(batch: Batch) -> RowsIn | None:

@@ -17,15 +17,10 @@ class InviteDeliveryTrigger(BaseTrigger):
     Wait until some invites have a final status, or the time is up.
 
     It keeps no state: a restarted triggerer begins again. The worker reads the invites outside the sample, and writes
-    what was found.
+    what was found. Airflow keeps *message_ids* in its metadata database: no more than one request takes.
 
-    :param omnichat_conn_id: the ``omnichat`` connection.
-    :param message_ids: of the vendor; no more than one request takes, since Airflow keeps them in its metadata
-        database.
-    :param poke_interval: seconds between two requests.
     :param wake: when to give up, ISO 8601 with a time zone.
-    :param until: when the sensor's time is up. It returns to the sensor with the event: ``dag.test`` keeps nothing else
-        over a deferral.
+    :param until: when the sensor's time is up; returned with the event, as ``dag.test`` keeps nothing over a deferral.
     """
 
     def __init__(

@@ -84,8 +84,7 @@ def create_app() -> FastAPI:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _misread)
     # What a newer Airflow has changed can raise almost anything.
-    changed = (AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError, SQLAlchemyError)
-    for kind in changed:
+    for kind in (AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError, SQLAlchemyError):
         app.add_exception_handler(kind, _unknown_tables)
     return app
 

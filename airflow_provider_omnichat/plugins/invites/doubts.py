@@ -42,7 +42,6 @@ class ShownDoubt(NamedTuple):
 
     @property
     def reference(self) -> str:
-        """What a page calls it."""
         return reference_of(self.recipient)
 
 

@@ -62,16 +62,11 @@ def summed_reasons(tasks: Sequence[SendingTask]) -> list[ReasonCount]:
     for task in tasks:
         for reason in task.progress.reasons:
             name = (reason.outcome, reason.code, reason.name)
-            known = found.get(name)
-            if known is None:
-                found[name] = reason.model_copy(update={"first": reason.first[:_MOST_KEYS]})
-            else:
-                known.count += reason.count
-                known.first = [*known.first, *reason.first][:_MOST_KEYS]
+            known = found.setdefault(name, reason.model_copy(update={"count": 0, "first": []}))
+            known.count += reason.count
+            known.first = [*known.first, *reason.first][:_MOST_KEYS]
     shown = sorted(found.values(), key=lambda each: (each.outcome != "unknown", -each.count))[:_MOST_REASONS]
-    rest = Counter[str]()
-    for task in tasks:
-        rest.update(task.progress.counts)
+    rest = Counter(summed_counts(task.progress.counts for task in tasks))
     for each in shown:
         rest[each.outcome] -= each.count
     others = (

@@ -106,13 +106,14 @@ def one_task(
     session: Session, task: SendingTask, wanted: RowsWanted, part: str, *, may_settle: bool, user: Any
 ) -> HTMLResponse:
     """Show one task instance; *part* is ``live`` for the piece that changes while it is at work, and empty for all."""
+    rate = _rate(task)
     summary: dict[str, Any] = {
         "tries": earlier_tries(session, task),
         "task": task,
         "progress": task.progress,
         "found": outcomes.shares(task.counts_of_list),
-        "rate": _rate(task),
-        "seconds_left": _seconds_left(task),
+        "rate": rate,
+        "seconds_left": task.left / rate if rate and task.left and task.is_at_work else None,
         "address": _own_address(task),
         "advice": advice_for(task, may_settle=may_settle),
     }
@@ -210,12 +211,6 @@ def _rate(task: SendingTask) -> float | None:
         return None
     first = max(len(seconds) - 6, 0) if task.is_at_work else 0
     return (accepted[-1] - accepted[first]) / max(seconds[-1] - seconds[first], 0.1)
-
-
-def _seconds_left(task: SendingTask) -> float | None:
-    """Return in how long a task that sends will have sent all, at its present pace; None if that is not known."""
-    rate = _rate(task)
-    return task.left / rate if rate and task.left and task.is_at_work else None
 
 
 def _own_address(task: SendingTask) -> str:

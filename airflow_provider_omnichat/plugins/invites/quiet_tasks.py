@@ -30,7 +30,6 @@ class Preview(NamedTuple):
 
     @property
     def html(self) -> Markup:
-        """What it shows, as HTML."""
         if not self.markdown:
             return Markup("<p>This preview cannot be read: the storage of XComs has lost it, or is away.</p>")
         try:

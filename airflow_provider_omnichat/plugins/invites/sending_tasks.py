@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError, model_validator
 
 from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE
 from airflow_provider_omnichat.campaign.model.place import NoPlace, Place, PlaceError
@@ -32,8 +32,6 @@ _MOST_WORDS = 100
 class ReasonCount(BaseModel):
     """How many rows ended for one reason."""
 
-    model_config = ConfigDict(extra="ignore")
-
     outcome: str
     code: str | None = None
     name: str | None = None
@@ -43,8 +41,6 @@ class ReasonCount(BaseModel):
 
 class Timeline(BaseModel):
     """Totals at moments of one process."""
-
-    model_config = ConfigDict(extra="ignore")
 
     seconds: list[Seconds] = Field(default_factory=list, max_length=_MOST_MOMENTS)
     accepted: list[Count] = Field(default_factory=list)
@@ -62,8 +58,6 @@ class Timeline(BaseModel):
 
 class TaskProgress(BaseModel):
     """The progress that a task pushed, see ``tasks.live_progress``; users who may edit XComs may have changed it."""
-
-    model_config = ConfigDict(extra="ignore")
 
     campaign: str
     try_number: int = 1
@@ -122,7 +116,6 @@ class SendingTask:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether its state is one of :data:`STATES_AT_WORK`."""
         return self.state in STATES_AT_WORK
 
     @property
@@ -133,7 +126,6 @@ class SendingTask:
 
     @property
     def ledger_table(self) -> str:
-        """The table of its ledger."""
         return self.rendered_text("ledger_table") or DEFAULT_TABLE
 
     def rendered_text(self, name: str) -> str | None:
@@ -148,15 +140,10 @@ class SendingTask:
             progress = TaskProgress.model_validate(value)
         except ValidationError:
             return None
+        same = ("dag_id", "run_id", "task_id", "map_index", "try_number", "start_date", "end_date")
         return cls(
-            dag_id=ti.dag_id,
-            run_id=ti.run_id,
-            task_id=ti.task_id,
-            map_index=ti.map_index,
+            **{name: getattr(ti, name) for name in same},
             state=str(ti.state) if ti.state else None,
-            try_number=ti.try_number,
-            start_date=ti.start_date,
-            end_date=ti.end_date,
             progress=progress,
             rendered=rendered if isinstance(rendered, Mapping) else {},
             region_id=getattr(ti, "region_id", None),
@@ -169,13 +156,8 @@ def row_place(task: SendingTask) -> Place:
         return NoPlace("Airflow no longer has the rendered fields of this task, which say where its rows are")
     # Connections and tables come from the rendered fields, which only a worker writes: an XCom may be edited by people
     # who have no right to a connection.
-    batch = Batch(
-        task.identity,
-        task.progress.campaign,
-        task.rendered_text,
-        is_rendered=True,
-        pushed_location=task.progress.results,
-    )
+    pushed = task.progress
+    batch = Batch(task.identity, pushed.campaign, task.rendered_text, is_rendered=True, pushed_location=pushed.results)
     try:
         return place_of(batch)
     except PlaceError as error:

@@ -35,7 +35,6 @@ class ShownSettled(NamedTuple):
 
     @property
     def reference(self) -> str:
-        """What a page calls it."""
         return reference_of(self.recipient)
 
 

@@ -61,7 +61,6 @@ class SettleBody(_Body):
         return self.settled_as == "in_doubt"
 
     def settlement(self, by: str) -> Settlement:
-        """Return what is settled now."""
         return Settlement(was_sent=self.settled_as == "sent", by=by, why=self.why, at=datetime.now(UTC))
 
 

@@ -24,7 +24,6 @@ class ServerSideStore:
         self._scope = TaskScope(**names_of(task))
 
     def get(self, key: str, default: Any = None, /) -> Any:
-        """Return the value; *default* if there is none."""
         value = self._backend.get(self._scope, key, session=self._session)
         return default if value is None else json.loads(value)
 
@@ -33,7 +32,6 @@ class ServerSideStore:
         self._backend.set(self._scope, key, json.dumps(value), expires_at=None, session=self._session)
 
     def keys(self, prefix: str, /) -> list[str]:
-        """Return the keys with a prefix."""
         from airflow.models.task_state_store import TaskStateStoreModel
 
         # A scope has the names of the table's columns, which differ between versions of Airflow.
