@@ -27,7 +27,8 @@ class CommitGroups:
     Sizes groups by the measured times of a commit and of a request.
 
     What is claimed and not sent, or answered and not recorded, is in doubt after a kill. So there is as little of it as
-    the ledger allows: a fast one makes small groups, a slow one large ones.
+    the ledger allows: a fast one makes small groups, a slow one large ones. However slow it is, no more are claimed and
+    not recorded than those under way and two groups of *group_factor* invites a connection.
     """
 
     def __init__(self, pacer: Pacer, sender: Sender, concurrency: int, group_factor: float) -> None:
@@ -35,6 +36,7 @@ class CommitGroups:
         self._sender = sender
         self._concurrency = concurrency
         self._factor = group_factor
+        self._most_unended = ceil((1 + 2 * group_factor) * concurrency)
         self._commit_seconds = self._cycle_seconds = _FIRST_COMMIT_SECONDS
         self._request_seconds = _FIRST_REQUEST_SECONDS
         self._began = self._measured = monotonic()
@@ -54,7 +56,7 @@ class CommitGroups:
             goal = min(goal, ceil(self._pacer.rate * lead))
         if not sender.ended_count:
             goal = min(goal, _FIRST_INVITES)
-        return max(0, min(goal, LARGEST_BLOCK) - sender.ahead)
+        return max(0, min(goal - sender.ahead, self._most_unended - sender.unended, LARGEST_BLOCK))
 
     def begin(self) -> None:
         """Note that a commit begins."""

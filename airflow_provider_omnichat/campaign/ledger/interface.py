@@ -143,7 +143,8 @@ class Ledger(Protocol):
     """
     How many invites, for each request under way, make a commit worth its cost.
 
-    A kill leaves about as many more in doubt, so it is little over 1 unless a commit costs a lot.
+    A kill leaves at most twice as many in doubt, beside those under way, so it is little over 1 unless a commit costs a
+    lot.
     """
 
     def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,21 @@ def test_a_paced_campaign_has_few_open_claims(client: Any):
     report = send_campaign(paced, Listed(*NUMBERS[:30]), client=client, log=_Silent())
     assert report.tally.counts[Outcome.ACCEPTED] == 30
     assert ledger.most_open <= 8
+
+
+def test_a_ledger_that_is_slow_has_no_more_open_claims_than_a_kill_may_leave(client: Any):
+    class Slow(Watched):
+        group_factor = 1.5
+
+        def claim(self, claims: Sequence[Claim], retake: Collection[Outcome | None]) -> Mapping[str, Entry]:
+            time.sleep(0.1)
+            return super().claim(claims, retake)
+
+    ledger = Slow()
+    slow = plan(pace=Pace(concurrency=8), records=Records(lambda: ledger))
+    report = send_campaign(slow, Listed(*NUMBERS[:200]), client=client, log=_Silent())
+    assert report.tally.counts[Outcome.ACCEPTED] == 200
+    assert 2 * 8 < ledger.most_open <= 4 * 8
 
 
 def test_an_outcome_is_recorded_although_nothing_more_can_be_claimed(client: Any, sandbox: Any):

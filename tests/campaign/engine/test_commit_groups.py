@@ -33,6 +33,10 @@ class Sending:
         return ceil(self.waiting)
 
     @property
+    def unended(self) -> int:
+        return self.ahead
+
+    @property
     def ended_count(self) -> int:
         return int(self.sent)
 
@@ -58,7 +62,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def groups_for(sending: Sending, factor: int = 1) -> CommitGroups:
+def groups_for(sending: Sending, factor: float = 1) -> CommitGroups:
     given: Any = sending
     return CommitGroups(given, given, CONNECTIONS, factor)
 
@@ -71,7 +75,7 @@ class Played:
     commits_a_second: float
 
 
-def play(sending: Sending, clock: Clock, commit_seconds: float, factor: int = 1, seconds: float = 4.0) -> Played:
+def play(sending: Sending, clock: Clock, commit_seconds: float, factor: float = 1, seconds: float = 4.0) -> Played:
     """Commit again and again; measure the last half."""
     made, claimed = groups_for(sending, factor), []
     most_ahead = idle = 0.0
@@ -94,15 +98,24 @@ def play(sending: Sending, clock: Clock, commit_seconds: float, factor: int = 1,
     return Played(claimed, most_ahead, idle / (seconds / 2), len(claimed) / (seconds / 2))
 
 
-@pytest.mark.parametrize("pace", [200, 1500, 3000])
-def test_a_slow_ledger_makes_large_groups_and_a_fast_one_small_groups(clock, pace):
-    fast, slow = (play(Sending(pace), clock, seconds) for seconds in (0.002, 0.1))
+@pytest.mark.parametrize(("pace", "slow_commit"), [(200, 0.1), (1500, 0.012), (3000, 0.006)])
+def test_a_slow_ledger_makes_large_groups_and_a_fast_one_small_groups(clock, pace, slow_commit):
+    fast, slow = (play(Sending(pace), clock, seconds) for seconds in (0.002, slow_commit))
     assert sum(fast.claimed) / len(fast.claimed) < sum(slow.claimed) / len(slow.claimed)
-    for played, seconds in ((fast, 0.002), (slow, 0.1)):
+    for played, seconds in ((fast, 0.002), (slow, slow_commit)):
         assert played.idle_seconds < 0.05, "the connections are kept busy"
         cycle = 1 / played.commits_a_second
         assert cycle <= 5.1 * seconds
         assert played.most_ahead <= 1.5 * pace * cycle + CONNECTIONS
+
+
+@pytest.mark.parametrize("pace", [200, 1500, 20_000])
+@pytest.mark.parametrize("commit_seconds", [0.002, 0.1, 1.0])
+@pytest.mark.parametrize(("factor", "most"), [(1, 3), (1.5, 4), (3.5, 8)])
+def test_however_slow_the_ledger_is_few_are_claimed_and_not_recorded(clock, pace, commit_seconds, factor, most):
+    played = play(Sending(pace), clock, commit_seconds, factor, seconds=max(4.0, 60 * commit_seconds))
+    assert played.most_ahead <= most * CONNECTIONS
+    assert sum(played.claimed) > 0
 
 
 @pytest.mark.parametrize("commit_seconds", [0.002, 0.01, 0.02])
