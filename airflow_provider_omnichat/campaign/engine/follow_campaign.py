@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 
-from airflow_provider_omnichat.api import event_loop
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.logs import REACH, RequestLimit, SmsLogs, can_be_asked
 from airflow_provider_omnichat.api.outcomes import Delivery
@@ -76,7 +76,7 @@ def follow(places: Sequence[Place], client: AsyncOmnichatClient, limit: RequestL
 
     100,000 invites take 16 minutes at the vendor's limit. The client is not entered yet.
     """
-    return event_loop.run(_follow(places, client, limit))
+    return asyncio.run(_follow(places, client, limit))
 
 
 async def _follow(places: Sequence[Place], client: AsyncOmnichatClient, limit: RequestLimit | None) -> DeliveryReport:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import time
 
-from airflow_provider_omnichat.api import event_loop
 from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.logs import REACH, LoggedMessage, SmsLogs
 from airflow_provider_omnichat.api.models import InviteAnswer
@@ -104,7 +103,7 @@ def look_up_once(client: AsyncOmnichatClient, number: str, doubt: Entry, patienc
         async with client:
             return await LookUp(client, patience, client.account.log_delay).find(number, doubt)
 
-    return event_loop.run(find())
+    return asyncio.run(find())
 
 
 @dataclass(slots=True)
