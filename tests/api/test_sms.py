@@ -54,6 +54,8 @@ def test_the_answer_is_the_one_with_the_id_whatever_else_is_in_it():
     [
         ([{**OF_INVITE, "messageId": "other"}], "answer_for_another"),
         ([{**OF_INVITE, "destination": "4915123456789"}], "answer_for_another"),
+        ([{**OF_INVITE, "messageId": None, "details": {"messageId": "other"}}], "unreadable_answer"),
+        ([{"destination": NUMBER, "status": PENDING, "details": {"messageId": "other"}}], "answer_for_another"),
         ([OF_INVITE, OF_INVITE], "unreadable_answer"),
         ([], "unreadable_answer"),
         ([1], "unreadable_answer"),
