@@ -34,7 +34,8 @@ def test_what_a_killed_worker_had_sent_is_settled_and_the_cleared_task_does_not_
     assert deployment.tries(DAG, run_id, "send")[-1][0] == "failed"
     assert deployment.tries(DAG, run_id, "settle")[-1] == ("success", 1)
     done = deployment.xcoms(DAG, run_id, "settle", "return_value")[-1]
-    assert (done["campaign"], done["found"]) == (f"{DAG}/{run_id}/send", 2)
+    assert done["campaign"] == f"{DAG}/{run_id}/send"
+    assert done["found"] in (2, 3)  # the kill may come before the last answer is in the store
     assert done["still_in_doubt"] >= 1
     assert sandbox.requests_seen == 5
     assert_none_of([*NUMBERS, "robot"], deployment.log(DAG, run_id, "settle"))
@@ -47,7 +48,9 @@ def test_what_a_killed_worker_had_sent_is_settled_and_the_cleared_task_does_not_
     assert sorted(set(sent)) == sorted(sent)
     (folder,) = {file.parent for file in (deployment.marks / "settled").rglob("*.jsonl")}
     rows = {row.key: row for row in read_results(folder)}
-    assert all("settled as sent: by look-up at" in str(rows[key].error) for key in ("c1", "c4"))
+    settled = {key for key, row in rows.items() if "settled as sent: by look-up at" in str(row.error)}
+    assert {"c1", "c4"} <= settled <= {"c1", "c3", "c4"}
+    assert len(settled) == done["found"]
     outcomes = {row.to: str(row.outcome) for row in rows.values()}
     assert {to for to, outcome in outcomes.items() if outcome == "accepted"} == set(sent)
     assert set(outcomes.values()) == {"accepted", "unknown"}

@@ -292,7 +292,9 @@ def test_a_later_try_looks_at_the_last_repeat_before_it_makes_another(vendor, ke
     server.plays.extend(["drop-after"] * 3)
     again = run_task(linked(people(4), **kept), store=first.store, try_number=2)
     assert "Set idempotent_sending to false" in str(again.error)
-    assert sorted(server.sms.values()) == [1, 1, 1, 2], "the second try stops before it repeats anything"
+    *others, most = sorted(server.sms.values())
+    assert most == 2, "the first one's, by the first try"
+    assert set(others) <= {1}, "the second try stops before it repeats anything, and perhaps before it has sent all"
 
 
 @needs_store
