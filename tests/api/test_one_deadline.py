@@ -12,6 +12,7 @@ import pytest
 
 from airflow_provider_omnichat.api.errors import InviteNotSentError, InviteUnknownError
 from tests.support.both_clients import not_sent, send, unknown
+from tests.support.patience import wait_until
 from tests.support.proxy_server import OPEN, TARGET
 from tests.support.wire_server import answer, dripping
 
@@ -75,6 +76,7 @@ def test_an_answer_without_an_end_is_unknown_in_time(client, wire, hook_for, end
     begin = time.monotonic()
     unknown(hook_for(server, extra=TIMEOUT), client)
     assert time.monotonic() - begin < 60  # and not 100, or for ever
+    wait_until(lambda: server.seen)  # which a busy machine may not have read yet
     assert len(server.seen) == 1
 
 
