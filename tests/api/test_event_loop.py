@@ -4,10 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
 from airflow_provider_omnichat.api import event_loop
+from airflow_provider_omnichat.campaign.engine.process import StopSignal, run_beside
+
+
+def test_a_list_is_sent_in_it_and_not_in_the_main_thread(monkeypatch):
+    began: list[tuple[str, bool]] = []
+
+    def begin(main: Coroutine[Any, Any, None]) -> None:
+        main.close()
+        began.append((threading.current_thread().name, threading.current_thread() is threading.main_thread()))
+
+    async def campaign() -> None: ...
+
+    monkeypatch.setattr(event_loop, "run", begin)
+    assert run_beside(campaign, StopSignal()) is None
+    assert began == [("omnichat-batch", False)]
 
 
 def test_python_resolves_names(monkeypatch):

@@ -216,6 +216,8 @@ def test_opted_out_capped_and_forgotten_are_three_reasons_in_the_preview_and_aft
     single = run_task(invite(to=f"+{number(2)}", task_id="single", campaign="welcome", **ledger))
     assert single.state == "failed"
     assert "was erased" in str(single.error)
+    if HAS_TABS:
+        assert single.xcom["invite_progress"]["counts"]["suppressed"] == 1
 
 
 @needs_tabs
