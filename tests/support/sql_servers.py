@@ -78,9 +78,11 @@ def mariadb() -> Iterator[dict[str, Any]]:
     driver = _installed("pymysql")
     programs = _programs("MariaDB", "mariadb-install-db", "mariadbd", among=[Path("/usr/sbin")])
     with _directory() as home:
-        data, socket = f"--datadir={home / 'data'}", home / "socket"
-        _run(programs["mariadb-install-db"], "--no-defaults", data, "--auth-root-authentication-method=normal")
-        server = [programs["mariadbd"], "--no-defaults", data, f"--socket={socket}", "--skip-networking"]
+        socket = home / "socket"
+        # In a directory for temporary files that they shared, a server that starts would remove those of another.
+        places = [f"--datadir={home / 'data'}", f"--tmpdir={home}"]
+        _run(programs["mariadb-install-db"], "--no-defaults", *places, "--auth-root-authentication-method=normal")
+        server = [programs["mariadbd"], "--no-defaults", *places, f"--socket={socket}", "--skip-networking"]
         server.append("--innodb-flush-log-at-trx-commit=0")
         options = {"unix_socket": str(socket), "user": "root", "charset": "utf8mb4"}
         with _server(server, home):
