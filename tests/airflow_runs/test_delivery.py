@@ -28,7 +28,7 @@ def test_a_killed_triggerer_loses_nothing(deployment: Airflow, sandbox: Sandbox)
         found = deployment.tries(DAG, run_id, "delivery").get(-1)
         return found[0] if found else None
 
-    deployment.wait_until(lambda: state() == "deferred", "the sensor sleeps")
+    deployment.wait_until_at_rest(DAG, run_id, "delivery")
     ((stored,),) = deployment.query("SELECT kwargs FROM trigger WHERE classpath LIKE '%InviteDeliveryTrigger'")
     assert len(stored) < 8000  # a sample of 51 ids, and not 2,000
     asked = sandbox.logs_requests

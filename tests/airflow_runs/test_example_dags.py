@@ -41,7 +41,13 @@ def test_one_invite(running: Airflow, sandbox: Sandbox) -> None:
 def test_invites_are_followed_until_they_are_delivered(running: Airflow, sandbox: Sandbox) -> None:
     if HAS_API_SERVER:
         running.start_triggerer()
-    run = running.run_dag(DELIVERY)
+        sandbox.set_delivery({}, after=(3600.0, 3600.0))
+        run_id = running.trigger(DELIVERY)
+        running.wait_until_at_rest(DELIVERY, run_id, "wait_for_delivery")
+        sandbox.set_delivery({}, after=(0.0, 0.0))
+        run = running.ended(DELIVERY, run_id)
+    else:
+        run = running.run_dag(DELIVERY)
 
     assert run.state == "success", run.log
     (counts,) = running.xcoms(DELIVERY, run.run_id, "wait_for_delivery", "return_value").values()

@@ -136,7 +136,8 @@ def test_a_resend_key_sends_to_all_once_more_and_only_once(at_sandbox, tmp_path)
 @pytest.mark.parametrize(("ratio", "state"), [(0.29, "failed"), (0.3, "success"), (1.0, "success"), (0.0, "failed")])
 def test_too_many_rejected_fails_without_a_retry(at_sandbox, ratio, state):
     at_sandbox.script(*["rejected:52"] * 3)
-    run = run_task(batch([*people(10), {"to": "x"}], max_rejected_ratio=ratio, retries=2), retries=2)
+    given = batch([*people(10), {"to": "x"}], max_rejected_ratio=ratio, retries=2, concurrency=1)
+    run = run_task(given, retries=2)
     assert run.state == state
     assert counts(run) == {"accepted": 7, "rejected": 3, "invalid": 1}
     if state == "failed":

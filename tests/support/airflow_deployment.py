@@ -239,13 +239,16 @@ class Airflow:
     def run_dag(self, dag_id: str) -> Run:
         """Run a DAG to its end: in the running Airflow, or on Airflow 2 with `dags test`."""
         if HAS_API_SERVER:
-            run_id = self.trigger(dag_id)
-            state = self.wait_for_run(dag_id, run_id)
-            return Run(run_id, state, self.log(dag_id, run_id))
+            return self.ended(dag_id, self.trigger(dag_id))
         folders = (EXAMPLE_DAGS, TEST_DAGS, self.snippets)
         folder = next(folder for folder in folders if (folder / f"{dag_id}.py").exists())
         ended = self.cli("dags", "test", dag_id, "2026-11-20", AIRFLOW__CORE__DAGS_FOLDER=str(folder))
         return Run(*self.last_run(dag_id), ended.stdout)
+
+    def ended(self, dag_id: str, run_id: str) -> Run:
+        """Wait until a run has ended."""
+        state = self.wait_for_run(dag_id, run_id)
+        return Run(run_id, state, self.log(dag_id, run_id))
 
     def trigger(self, dag_id: str) -> str:
         """Start a run and return its id; a DAG with a schedule gets its run from the scheduler, once it is unpaused."""

@@ -24,13 +24,13 @@ START = pendulum.datetime(2026, 1, 1, tz="UTC")
 
 @dag(schedule=None, start_date=START, catchup=False)
 def browsed() -> None:
-    # Slow enough to be watched; what was not sent waits for the next try.
+    # Slow enough to be watched, and patient with a busy vendor.
     SendInviteBatchOperator(
         task_id="send",
         campaign="browsed {{ run_id }}",
         ledger_conn_id="omnichat_ledger",
         rate_limit=4,
-        retry_budget=0,
+        retry_budget=600,
         retries=1,
         retry_delay=timedelta(seconds=3),
         **LIST,
