@@ -51,7 +51,9 @@ class CommitGroups:
             return 0
         lead = _MARGIN * (self._cycle_seconds + self._commit_seconds)
         # Not by the pace: it is low where there was nothing to send, and would stay so.
-        goal = self._concurrency - sender.busy + ceil(self._concurrency / self._request_seconds * lead)
+        # At least one more for every other connection: answers come in waves.
+        sent_meanwhile = ceil(self._concurrency * max(0.5, lead / self._request_seconds))
+        goal = self._concurrency - sender.busy + sent_meanwhile
         if self._pacer.rate is not None:
             goal = min(goal, ceil(self._pacer.rate * lead))
         if not sender.ended_count:

@@ -124,6 +124,10 @@ def test_what_is_claimed_ahead_of_a_fast_ledger_is_less_than_two_for_each_connec
     assert played.most_ahead <= 2 * CONNECTIONS
 
 
+def test_answers_that_come_at_once_find_more_to_send(clock):
+    assert play(Sending(200), clock, 0.002).most_ahead > CONNECTIONS / 3
+
+
 def test_a_ledger_whose_commits_are_dear_has_fewer_of_them(clock):
     cheap, dear = (play(Sending(1500), clock, 0.012, factor) for factor in (1, 4))
     assert dear.commits_a_second <= 0.5 * cheap.commits_a_second
