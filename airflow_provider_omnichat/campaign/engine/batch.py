@@ -2,7 +2,7 @@
 A list of any length, each row to exactly one outcome: check, claim, send, record.
 
 Rows stream through. One commit of the ledger follows the other: each takes the outcomes that have arrived, and the
-claims of what is sent until the next one is done.
+claims of what may be sent until the next one is done.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How many invites a commit claims: those that are sent until the next one is done."""
+"""How many invites a commit claims: those that may be sent until the next one is done."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ _MOST_GROWTH = 4.0
 _MEASURED_SECONDS = 0.25
 # The longest rest after a commit, in times as long as it took.
 _MOST_REST = 4.0
-# Commits and answers do not come evenly.
+# Commits and answers do not come evenly: several times the usual number may be sent during a commit, if that is few.
 _MARGIN = 1.1
+_BURST = 5.0
+_LARGEST_BURST = 0.5  # invites a connection
 
 
 class CommitGroups:
@@ -43,7 +45,7 @@ class CommitGroups:
         self._ended, self._busy_seconds = 0, 0.0
 
     def wanted(self) -> int:
-        """Return how many invites to claim now: those that leave before the claims of the next commit are there."""
+        """Return how many invites to claim now: those that may leave before the claims of the next commit are there."""
         sender = self._sender
         if sender.stopped.is_set():
             return LARGEST_BLOCK
@@ -51,9 +53,9 @@ class CommitGroups:
             return 0
         lead = _MARGIN * (self._cycle_seconds + self._commit_seconds)
         # Not by the pace: it is low where there was nothing to send, and would stay so.
-        # At least one more for every other connection: answers come in waves.
-        sent_meanwhile = ceil(self._concurrency * max(0.5, lead / self._request_seconds))
-        goal = self._concurrency - sender.busy + sent_meanwhile
+        sent_meanwhile = lead / self._request_seconds
+        sent_at_most = max(sent_meanwhile, min(_BURST * sent_meanwhile, _LARGEST_BURST))
+        goal = self._concurrency - sender.busy + ceil(self._concurrency * sent_at_most)
         if self._pacer.rate is not None:
             goal = min(goal, ceil(self._pacer.rate * lead))
         if not sender.ended_count:

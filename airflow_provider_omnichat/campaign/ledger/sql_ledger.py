@@ -123,9 +123,7 @@ class SqlLedger:
         def work(cursor: Any) -> dict[str, tuple[Entry, str]]:
             if is_one_transaction:
                 self._write_ended(cursor)
-            inserted = self._insert(cursor, new, claim_id, now, self._table.if_there())
-            if inserted == len(new) and self._table.dialect != "mysql":  # which counts what was there, too, if asked to
-                return {}
+            self._insert(cursor, new, claim_id, now, self._table.if_there())
             known = self._read_all(cursor, new)
             entries = ((claim, *known[claim.recipient]) for claim in new)
             again = [claim for claim, entry, holder in entries if holder != claim_id and entry.outcome in retake]
@@ -255,14 +253,11 @@ class SqlLedger:
         ended = has_ended(entry.owner)
         return datetime.now(UTC) - entry.at >= timedelta(minutes=OPEN_CLAIM_MINUTES) if ended is None else ended
 
-    def _insert(self, cursor: Any, claims: Sequence[Claim], claim_id: str, now: str, if_there: str) -> int:
-        """Insert claims, and return how many rows the database counted."""
-        whose, counted = (self._owner, claim_id, now), 0
+    def _insert(self, cursor: Any, claims: Sequence[Claim], claim_id: str, now: str, if_there: str) -> None:
+        whose = self._owner, claim_id, now
         for block in in_statements(self._table, claims):
             rows = [(self._campaign, each.identity, storable(each.key), each.message_id, 0, *whose) for each in block]
             cursor.execute(f"{self._table.insert(_CLAIM_COLUMNS, len(rows))} {if_there}", flat(rows))
-            counted += cursor.rowcount
-        return counted
 
     def _retake(
         self, cursor: Any, claims: Sequence[Claim], retake: Collection[Outcome | None], claim_id: str, now: str

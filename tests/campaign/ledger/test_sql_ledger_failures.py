@@ -119,11 +119,11 @@ class TestFailures:
         class TaskTimeout(BaseException):
             pass
 
-        strike = [True]
+        seen: list[str] = []
 
         def time_out(sql: str, _: Any) -> None:
-            if sql.startswith("SELECT recipient") and strike:
-                strike.pop()
+            seen.append(sql.partition(" ")[0])
+            if seen.count("INSERT") == 1 and seen[-1] == "SELECT":
                 raise TaskTimeout
 
         sut = ledger(wrapped=lambda connection: Spied(connection, time_out))
@@ -226,6 +226,20 @@ class TestFailures:
         with pytest.raises(LedgerError, match=f"{table} lacks the columns row_key, .*It is not a ledger table"):
             ledger().claim(claims_of(1), CERTAINLY_NOT_SENT)
         assert target.run(f"SELECT * FROM {table}") == []
+
+    @pytest.mark.parametrize("target", ["psycopg2"], indirect=True)
+    def test_who_was_moved_to_a_child_table_is_not_claimed_anew(
+        self, target: Target, table: str, ledger: Callable[..., SqlLedger]
+    ) -> None:
+        sut, claims = ledger(), claims_of(3)
+        sut.claim(claims, CERTAINLY_NOT_SENT)
+        sut.record({claim.recipient: Entry.now(Outcome.ACCEPTED) for claim in claims})
+        sut.flush()
+        target.run(f"CREATE TABLE {table}_2025 () INHERITS ({table})")
+        moved = f"WITH moved AS (DELETE FROM ONLY {table} RETURNING *) INSERT INTO {table}_2025 SELECT * FROM moved"
+        target.run(moved)
+        with pytest.raises(LedgerError, match="has a recipient twice"):
+            ledger("another").claim(claims, CERTAINLY_NOT_SENT)
 
     def test_a_table_without_the_key_claims_nothing_twice(
         self, ledger: Callable[..., SqlLedger], target: Target, table: str
