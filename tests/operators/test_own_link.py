@@ -33,7 +33,7 @@ def vendor(connection: Callable[..., Any]) -> Iterator[Callable[..., SmsServer]]
             return server
 
         def connect(server: SmsServer, **extra: Any) -> None:
-            keys = {"application_key": "", "integration_type": "", "log_delay": 1, "timeout": 5}
+            keys = {"application_key": "", "integration_type": "", "log_delay": 1, "timeout": 60}
             connection(server.url, extra={**keys, **extra})
 
         start.connect = connect  # type: ignore[attr-defined]

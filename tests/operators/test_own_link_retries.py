@@ -27,7 +27,7 @@ def vendor(connection: Callable[..., Any]) -> Iterator[Callable[..., SmsServer]]
 
         def start(*plays: str | int, is_on: bool = True, repeats: str = "late", **given: Any) -> SmsServer:
             server = opened.enter_context(SmsServer(repeats, *plays, **given))
-            extra = {"idempotent_sending": is_on, "log_delay": 1, "timeout": 5}
+            extra = {"idempotent_sending": is_on, "log_delay": 1, "timeout": 60}
             connection(server.url, extra={"application_key": "", "integration_type": "", **extra})
             return server
 

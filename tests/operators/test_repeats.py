@@ -26,7 +26,7 @@ def vendor(connection: Callable[..., Any]) -> Iterator[Callable[..., Sandbox]]:
             settings = Settings(repeated_ids=repeated_ids, delivery_after=(0.0, 0.0))
             sandbox = opened.enter_context(Sandbox(seed=1, settings=settings))
             user, password = sandbox.auth
-            extra = {"idempotent_sending": True, "log_delay": log_delay, "timeout": 5}
+            extra = {"idempotent_sending": True, "log_delay": log_delay, "timeout": 60}
             connection(sandbox.url, login=user, password=password, extra=extra)
             sandbox.script(*faults)
             return sandbox

@@ -25,8 +25,14 @@ def test_start_and_stop_sleep_nowhere(monkeypatch):
         assert seconds == 0
         return await sleep(0, *result)
 
+    real, others = time.sleep, set(threading.enumerate()) - {threading.current_thread()}
+
+    def fail_but_for_others(seconds):
+        assert threading.current_thread() in others, "it sleeps"
+        real(seconds)
+
     monkeypatch.setattr(asyncio, "sleep", yield_only)
-    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it sleeps"))
+    monkeypatch.setattr(time, "sleep", fail_but_for_others)
     for _ in range(2):
         with Sandbox():
             pass

@@ -44,7 +44,7 @@ def vendor(connection: Callable[..., Any]) -> Iterator[Sandbox]:
 def connect(connection: Callable[..., Any], sandbox: Sandbox, **extra: Any) -> None:
     user, password = sandbox.auth
     none = {"application_key": "", "integration_type": ""}
-    connection(sandbox.url, login=user, password=password, extra={**none, "log_delay": 1, "timeout": 5, **extra})
+    connection(sandbox.url, login=user, password=password, extra={**none, "log_delay": 1, "timeout": 60, **extra})
 
 
 TASKS = ["single", "batch", "query", "decorator", "notifier"]

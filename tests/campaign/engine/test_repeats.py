@@ -39,7 +39,7 @@ HOUR = 3600.0
 
 
 def client_of(server: SmsServer) -> AsyncOmnichatClient:
-    extra = {"idempotent_sending": True, "idempotency_grace": 2 * HOUR, "log_delay": HOUR, "timeout": 5}
+    extra = {"idempotent_sending": True, "idempotency_grace": 2 * HOUR, "log_delay": HOUR, "timeout": 60}
     fields = {"host": server.url, "login": "u", "password": "p", "schema": None, "port": None}
     return AsyncOmnichatClient(Account.from_fields(**fields, extra=extra))  # type: ignore[arg-type]
 
