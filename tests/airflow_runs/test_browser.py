@@ -30,6 +30,7 @@ MISSING = [name for name, found in NEEDED.items() if not found]
 pytestmark = [
     pytest.mark.airflow,
     pytest.mark.slow,
+    pytest.mark.timeout(4 * PATIENCE_SECONDS),
     pytest.mark.skipif(not HAS_STATE_STORE, reason="the task state store came with Airflow 3.3"),
     pytest.mark.skipif(bool(MISSING), reason=f"Chromium: {', '.join(MISSING)} not on this machine"),
 ]

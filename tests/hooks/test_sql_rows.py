@@ -88,7 +88,9 @@ def test_columns_are_told_of_once_also_without_rows(people):
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="asks Linux for the peak of memory")
 def test_the_worker_never_holds_more_than_a_block(database):
     count = 200_000
-    list(rows_of_query(CONN_ID, many(database, 10)))  # what is loaded once
+    # What is loaded once; DuckDB starts threads, with memory of their own, for a large query only.
+    loading = rows_of_query(CONN_ID, many(database, count if database.driver == "duckdb" else 10))
+    assert all(loading)
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # the peak anew
     before = memory("VmRSS")

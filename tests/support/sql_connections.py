@@ -92,7 +92,8 @@ def connected(driver: str, request: pytest.FixtureRequest, folder: Path, monkeyp
         options = dict(request.getfixturevalue("mariadb_server"))
         _hooked(monkeypatch, "mysql", driver, options)
     else:
-        options = {"database": str(folder / "warehouse.duckdb")}
+        # Each of its threads has memory of its own.
+        options = {"database": str(folder / "warehouse.duckdb"), "config": {"threads": 1}}
         _hooked(monkeypatch, "duckdb", driver, options)
     return Database(driver, options)
 
