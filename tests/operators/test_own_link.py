@@ -298,7 +298,8 @@ def test_a_later_try_looks_at_the_last_repeat_before_it_makes_another(vendor, ke
         return logs(query)
 
     server.read = logs_once_all_came
-    again = run_task(linked(people(4), **kept), store=first.store, try_number=2)
+    # One connection for the logs, which wait, and one for the invites that they wait for.
+    again = run_task(linked(people(4), concurrency=2, **kept), store=first.store, try_number=2)
     assert "Set idempotent_sending to false" in str(again.error)
     assert sorted(server.sms.values()) == [1, 1, 1, 2], "the second try stops before it repeats anything"
 
