@@ -71,6 +71,8 @@ def airflow_environment(work: Path, dags: Path) -> dict[str, str]:
     no_proxy = ",".join(filter(None, (kept.get("NO_PROXY") or kept.get("no_proxy"), "127.0.0.1", "localhost")))
     return kept | {
         "AIRFLOW_HOME": str(home),
+        # By default, a process that has waited five seconds for another that writes fails, and the scheduler ends.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=600",
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",

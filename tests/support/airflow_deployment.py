@@ -58,6 +58,8 @@ class Airflow:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
         self.environment = kept | {
             "AIRFLOW_HOME": str(home),
+            # By default, a process that has waited five seconds for another that writes fails, and the scheduler ends.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout={PATIENCE_SECONDS}",
             "AIRFLOW_CONN_OMNICHAT_DEFAULT": connection,
             "AIRFLOW_CONN_OMNICHAT_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(self.example_database)}),
             "AIRFLOW_CONN_OMNICHAT_LEDGER": json.dumps({"conn_type": "sqlite", "host": str(self.ledger)}),
