@@ -88,7 +88,7 @@ def test_columns_are_told_of_once_also_without_rows(people):
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="asks Linux for the peak of memory")
 def test_the_worker_never_holds_more_than_a_block(database):
     count = 200_000
-    # What is loaded once; DuckDB starts threads, with memory of their own, for a large query only.
+    # What is loaded once; DuckDB takes more for the first large query, and keeps it.
     loading = rows_of_query(CONN_ID, many(database, count if database.driver == "duckdb" else 10))
     assert all(loading)
     gc.collect()

@@ -248,7 +248,7 @@ class Airflow:
         return Run(*self.last_run(dag_id), ended.stdout)
 
     def ended(self, dag_id: str, run_id: str) -> Run:
-        """Wait until a run has ended."""
+        """Wait until a run has ended, and return it."""
         state = self.wait_for_run(dag_id, run_id)
         return Run(run_id, state, self.log(dag_id, run_id))
 
