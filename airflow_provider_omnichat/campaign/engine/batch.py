@@ -204,13 +204,16 @@ class Batch:
         """Queue what could be claimed, and record of the others what the ledger has of them."""
         for candidate in candidates:
             entry = taken.get(candidate.recipient)
+            is_asked_about = is_sending or candidate.wait is not None
+            if entry is not None and is_asked_about and self._doubts.takes(candidate, entry):
+                continue
             if candidate.wait is not None:
                 self._recorder.add_unsent(candidate, entry, Outcome.HELD, candidate.wait.reason)
             elif not is_sending:
                 self._recorder.add_unsent(candidate, entry, Outcome.NOT_SENT, self.sender.not_begun)
             elif entry is None:
                 self.sender.put(candidate)
-            elif not self._doubts.takes(candidate, entry):
+            else:
                 self._recorder.add_earlier(candidate, entry)
 
 
