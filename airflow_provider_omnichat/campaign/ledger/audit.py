@@ -114,23 +114,24 @@ class LedgerAudit:
         )
         return {(outcome or CLAIMED, code): int(count) for outcome, code, count in rows}
 
-    def standings(self, campaigns: Collection[str]) -> dict[str, Standing]:
-        """Count the invites of campaigns by the task instance that claimed them, as the table names it."""
-        found: dict[str, Standing] = defaultdict(Standing.empty)
-        for outcome, code, owner, settled_as, count in self._read(
-            "SELECT outcome, reason_code, claimed_by, settled, COUNT(*) FROM (SELECT outcome, reason_code, claimed_by,"  # noqa: S608 - checked names only
+    def standings(self, campaigns: Collection[str]) -> dict[str, dict[str, Standing]]:
+        """Count the invites of campaigns by the task instance that claimed them, both as the table names them."""
+        found: dict[str, dict[str, Standing]] = defaultdict(lambda: defaultdict(Standing.empty))
+        for campaign, owner, outcome, code, settled_as, count in self._read(
+            "SELECT campaign, claimed_by, outcome, reason_code, settled, COUNT(*)"  # noqa: S608 - checked names only
+            " FROM (SELECT campaign, claimed_by, outcome, reason_code,"
             f" CASE WHEN {_IS_SETTLED} THEN settled_as END AS settled FROM {self._table.sql_name}"
             f" WHERE campaign IN ({self._table.marks(len(campaigns))})) AS stands"
-            " GROUP BY outcome, reason_code, claimed_by, settled",
+            " GROUP BY campaign, claimed_by, outcome, reason_code, settled",
             sorted({stored_name(campaign) for campaign in campaigns}),
         ):
-            standing = found[owner]
+            standing = found[campaign][owner]
             standing.counts[outcome or CLAIMED] += int(count)
             if outcome in (None, "unknown"):
                 standing.doubts[code or ""] += int(count)
             if settled_as:
                 standing.settled[settled_as] += int(count)
-        return dict(found)
+        return found
 
     def rows(
         self,

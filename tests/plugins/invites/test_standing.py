@@ -222,3 +222,24 @@ def test_doubts_of_another_run_are_settled_there_and_the_tab_leads_there(client:
     told = client.get(address("task.json", "later")).json()
     assert told["counts"] == {"accepted": 4, "unknown": 1, "not_sent": 1, "duplicate": 1}
     assert told["rows"] == 7
+
+
+def test_a_doubt_of_another_campaign_in_the_same_ledger_is_not_one_of_this(
+    client: TestClient, session: Session
+) -> None:
+    reason = {"outcome": "unknown", "code": "in_doubt_since_earlier_run", "count": 1, "first": ["c0"]}
+    given: dict[str, Any] = {"rendered": {"ledger_conn_id": "ledger"}, "state": "failed", "rows": 1}
+    given["counts"] = {"unknown": 1}
+    add_task(session, "mixed", campaign=CAMPAIGN, reasons=[reason], **given)
+    add_task(session, "mixed", "other", campaign="other", reasons=[], **given)
+    ended = {"earlier/run/invite": (CAMPAIGN, Outcome.ACCEPTED), "mixed/run/other": ("other", Outcome.UNKNOWN)}
+    for owner, (campaign, outcome) in ended.items():
+        ledger, (claim,) = SqlLedger(ledger_database("ledger"), campaign, owner), claims_of(1, campaign)
+        ledger.claim([claim], ())
+        ledger.record({claim.recipient: Entry.now(outcome)})
+        ledger.flush()
+        ledger.close()
+    said = text_of(client.get(address("run", "mixed")).text)
+    assert ("1 in doubt in 1 of the tasks" in said, "1 duplicate" in said) == (True, True)
+    due = client.get("/campaigns.csv?days=90&show=due&q=mixed").text.splitlines()
+    assert ([CAMPAIGN in line for line in due[1:]], len(due)) == ([False], 2)
