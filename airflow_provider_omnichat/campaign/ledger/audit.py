@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from airflow_provider_omnichat.api.identity import identity_of
+from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.ledger.admin import forgotten_name
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.sql_table import COLUMNS, DEFAULT_TABLE, FORGOTTEN, NO_CAMPAIGN, SqlTable
@@ -24,11 +25,15 @@ Order = Literal["claimed_at", "updated", "row_key", "outcome", "reason_code", "r
 _UPDATED = (
     "CASE WHEN settled_at > COALESCE(ended_at, claimed_at) THEN settled_at ELSE COALESCE(ended_at, claimed_at) END"
 )
+# Stored as not sent, so that a later try may send it if there is room by then; the results say suppressed.
+_OUTCOME = (
+    f"CASE WHEN outcome = 'not_sent' AND reason_code = '{ReasonCode.FREQUENCY_CAP}' THEN 'suppressed' ELSE outcome END"
+)
 _ORDERS: dict[Order, str] = {
     "claimed_at": "claimed_at",
     "updated": _UPDATED,
     "row_key": "COALESCE(row_key, '')",
-    "outcome": "COALESCE(outcome, '')",
+    "outcome": f"COALESCE({_OUTCOME}, '')",
     "reason_code": "COALESCE(reason_code, '')",
     "recipient": "recipient",
 }
@@ -74,7 +79,7 @@ class LedgerRow(NamedTuple):
         return self.recipient.startswith(FORGOTTEN)
 
 
-_SELECTED = ", ".join(f"{_UPDATED} AS updated" if name == "updated" else name for name in LedgerRow._fields)
+_SELECTED = ", ".join({"updated": _UPDATED, "outcome": _OUTCOME}.get(name, name) for name in LedgerRow._fields)
 
 
 class Standing(NamedTuple):
@@ -108,7 +113,7 @@ class LedgerAudit:
 
     def reasons(self, campaign: str) -> dict[tuple[str, str | None], int]:
         rows = self._read(
-            f"SELECT outcome, reason_code, COUNT(*) FROM {self._table.sql_name}"  # noqa: S608 - checked names only
+            f"SELECT {_OUTCOME}, reason_code, COUNT(*) FROM {self._table.sql_name}"  # noqa: S608 - checked names only
             f" WHERE campaign = {self._table.placeholder} GROUP BY outcome, reason_code",
             [stored_name(campaign)],
         )
@@ -119,7 +124,7 @@ class LedgerAudit:
         found: dict[str, dict[str, Standing]] = defaultdict(lambda: defaultdict(Standing.empty))
         for campaign, owner, outcome, code, settled_as, count in self._read(
             "SELECT campaign, claimed_by, outcome, reason_code, settled, COUNT(*)"  # noqa: S608 - checked names only
-            " FROM (SELECT campaign, claimed_by, outcome, reason_code,"
+            f" FROM (SELECT campaign, claimed_by, {_OUTCOME} AS outcome, reason_code,"
             f" CASE WHEN {_IS_SETTLED} THEN settled_as END AS settled FROM {self._table.sql_name}"
             f" WHERE campaign IN ({self._table.marks(len(campaigns))})) AS stands"
             " GROUP BY campaign, claimed_by, outcome, reason_code, settled",
@@ -164,7 +169,7 @@ class LedgerAudit:
         outcomes = [outcome] if isinstance(outcome, str) else list(outcome or ())
         if outcomes:
             ended = [each for each in outcomes if each != CLAIMED]
-            which = [f"outcome IN ({self._table.marks(len(ended))})"] if ended else []
+            which = [f"{_OUTCOME} IN ({self._table.marks(len(ended))})"] if ended else []
             if CLAIMED in outcomes:
                 which.append("outcome IS NULL")
             conditions.append(f"({' OR '.join(which)})")

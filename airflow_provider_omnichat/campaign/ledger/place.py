@@ -23,7 +23,8 @@ class LedgerPlace(UnwrittenPlace):
 
     kind = "ledger"
     sorts = True
-    lists = frozenset({"accepted", "rejected", "not_sent", "unknown", CLAIMED, "held"})  # others are never claimed
+    # Of those suppressed, only those over the frequency cap were claimed; others never are.
+    lists = frozenset({"accepted", "rejected", "not_sent", "unknown", CLAIMED, "held", "suppressed"})
 
     def __init__(
         self, database: SqlDatabase, campaign: str, owner: str | None = None, table: str = DEFAULT_TABLE

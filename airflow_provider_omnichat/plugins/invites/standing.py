@@ -107,7 +107,8 @@ def _corrected(task: SendingTask, standings: _Standings) -> SendingTask:
     if task.has_died:
         for outcome in ("accepted", "rejected", "not_sent"):
             counts[outcome] = standing.counts[outcome]
-        counts["held"] = max(counts["held"], standing.counts["held"])
+        for outcome in ("held", "suppressed"):  # some were never claimed
+            counts[outcome] = max(counts[outcome], standing.counts[outcome])
         counts["unknown"] = in_doubt + still
     else:
         # Those settled before the last try ended are in its counts; the others are still in doubt there.
