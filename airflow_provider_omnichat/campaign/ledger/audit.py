@@ -29,6 +29,7 @@ _UPDATED = (
 _OUTCOME = (
     f"CASE WHEN outcome = 'not_sent' AND reason_code = '{ReasonCode.FREQUENCY_CAP}' THEN 'suppressed' ELSE outcome END"
 )
+_REASON = f"CASE WHEN outcome IS NULL THEN COALESCE(reason_code, '{ReasonCode.CLAIM_NEVER_ENDED}') ELSE reason_code END"
 _ORDERS: dict[Order, str] = {
     "claimed_at": "claimed_at",
     "updated": _UPDATED,
@@ -158,7 +159,8 @@ class LedgerAudit:
         Read a page of the invites of a campaign; rows that are equal in *order* come by recipient.
 
         :param outcome: ``claimed`` for a claim without an outcome.
-        :param reason: a reason code; *status* is the name of the vendor's status.
+        :param reason: a reason code; ``claim_never_ended`` for an open claim without one.
+        :param status: the name of the vendor's status.
         :param search: what the row key contains, or the number.
         :param is_settled: only doubts that somebody settled, and no task has claimed again.
         :param offset: rows to leave out before. The database reads them all the same: *after*, the last row of the page
@@ -175,7 +177,7 @@ class LedgerAudit:
             conditions.append(f"({' OR '.join(which)})")
             parameters += ended
         owner = None if claimed_by is None else stored_name(claimed_by)
-        for name, value in {"claimed_by": owner, "reason_code": reason, "status_name": status}.items():
+        for name, value in {"claimed_by": owner, _REASON: reason, "status_name": status}.items():
             if value is not None:
                 conditions.append(f"{name} = {mark}")
                 parameters.append(value)

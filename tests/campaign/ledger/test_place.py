@@ -142,6 +142,19 @@ def test_those_over_the_frequency_cap_are_suppressed_as_in_the_results(
     )
 
 
+def test_an_open_claim_of_a_task_that_has_ended_is_in_doubt(
+    target: Target, table: str, campaign: str, both: None
+) -> None:
+    pages = LedgerPlace(target.database(), campaign, OWNER, table, has_ended=True)
+    doubts = paged(pages, outcome="unknown", size=3)
+    assert Counter((row.outcome, row.reason_code) for row in doubts) == {
+        ("unknown", "read_timeout"): 10,
+        ("unknown", "claim_never_ended"): 10,
+    }
+    assert {row.outcome for row in paged(pages)} == {"accepted", "rejected", "unknown"}
+    assert len(paged(pages, outcome="unknown", reason_code="claim_never_ended", size=3)) == 10
+
+
 @pytest.mark.parametrize("is_descending", [False, True])
 @pytest.mark.parametrize(("order", "column"), [("key", "key"), ("outcome", "outcome"), ("time", "at")])
 def test_rows_are_sorted(
