@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import Engine, select
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger, FrequencyCap
 from airflow_provider_omnichat.campaign.ledger.interface import Entry
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
@@ -98,6 +99,22 @@ def test_the_page_after_a_kill_has_what_the_ledger_knows(client: TestClient, ses
     told = client.get(address("task.json", dag_id)).json()
     assert told["counts"] == {"accepted": 2, "rejected": 1, "unknown": 3, "invalid": 1}
     assert "3 in doubt" in text_of(client.get(address("run", dag_id)).text)
+
+
+def test_after_a_kill_those_over_the_frequency_cap_count_once(client: TestClient, session: Session) -> None:
+    left(session, "capped", "table", [], 0, counts={"suppressed": 2}, rows=2, total=10, is_over=False)
+    for campaign, count in (("before", 3), (CAMPAIGN, 6)):
+        ledger, claims = SqlLedger(ledger_database("ledger"), campaign, "capped/run/invite"), claims_of(count, campaign)
+        taken = CappedLedger(ledger, FrequencyCap(1, timedelta(days=7))).claim(claims, ())
+        ended = [claim.recipient for claim in claims if claim.recipient not in taken][:2]
+        ledger.record(dict.fromkeys(ended, Entry.now(Outcome.ACCEPTED)))
+        ledger.flush()
+        ledger.close()
+    told = client.get(address("task.json", "capped")).json()
+    assert (told["counts"], told["rows"]) == ({"suppressed": 3, "accepted": 2, "unknown": 1}, 6)
+    said = text_of(client.get(f"{address('task', 'capped')}&outcome=suppressed").text)
+    assert "4 of 10 were not reached: Clear sends only these." in said
+    assert "The ledger has only those over the frequency cap." in said
 
 
 def test_the_campaigns_page_puts_a_killed_task_among_those_with_doubts(client: TestClient, session: Session) -> None:
@@ -222,3 +239,24 @@ def test_doubts_of_another_run_are_settled_there_and_the_tab_leads_there(client:
     told = client.get(address("task.json", "later")).json()
     assert told["counts"] == {"accepted": 4, "unknown": 1, "not_sent": 1, "duplicate": 1}
     assert told["rows"] == 7
+
+
+def test_a_doubt_of_another_campaign_in_the_same_ledger_is_not_one_of_this(
+    client: TestClient, session: Session
+) -> None:
+    reason = {"outcome": "unknown", "code": "in_doubt_since_earlier_run", "count": 1, "first": ["c0"]}
+    given: dict[str, Any] = {"rendered": {"ledger_conn_id": "ledger"}, "state": "failed", "rows": 1}
+    given["counts"] = {"unknown": 1}
+    add_task(session, "mixed", campaign=CAMPAIGN, reasons=[reason], **given)
+    add_task(session, "mixed", "other", campaign="other", reasons=[], **given)
+    ended = {"earlier/run/invite": (CAMPAIGN, Outcome.ACCEPTED), "mixed/run/other": ("other", Outcome.UNKNOWN)}
+    for owner, (campaign, outcome) in ended.items():
+        ledger, (claim,) = SqlLedger(ledger_database("ledger"), campaign, owner), claims_of(1, campaign)
+        ledger.claim([claim], ())
+        ledger.record({claim.recipient: Entry.now(outcome)})
+        ledger.flush()
+        ledger.close()
+    said = text_of(client.get(address("run", "mixed")).text)
+    assert ("1 in doubt in 1 of the tasks" in said, "1 duplicate" in said) == (True, True)
+    due = client.get("/campaigns.csv?days=90&show=due&q=mixed").text.splitlines()
+    assert ([CAMPAIGN in line for line in due[1:]], len(due)) == ([False], 2)
