@@ -22,9 +22,8 @@ CLAIMED = "claimed"
 Order = Literal["claimed_at", "updated", "row_key", "outcome", "reason_code", "recipient"]
 
 # A settlement, or how it ended, may be older than the claim: of what was claimed again.
-_UPDATED = (
-    "CASE WHEN settled_at > COALESCE(ended_at, claimed_at) THEN settled_at ELSE COALESCE(ended_at, claimed_at) END"
-)
+_ENDED = "COALESCE(ended_at, claimed_at)"
+_UPDATED = f"CASE WHEN settled_at > {_ENDED} THEN settled_at ELSE {_ENDED} END"
 # Stored as not sent, so that a later try may send it if there is room by then; the results say suppressed.
 _OUTCOME = (
     f"CASE WHEN outcome = 'not_sent' AND reason_code = '{ReasonCode.FREQUENCY_CAP}' THEN 'suppressed' ELSE outcome END"
@@ -61,6 +60,8 @@ class LedgerRow(NamedTuple):
     delivery: str | None  # its final status after it was accepted, if a sensor asked
     claimed_by: str
     claimed_at: datetime
+    earliest: datetime  # when it may have been sent, as entry_of has it
+    latest: datetime
     updated: datetime  # when it was last written to, in UTC
     settled_as: str | None  # "sent" or "not_sent" if somebody settled a doubt
     settled_by: str | None
@@ -80,7 +81,13 @@ class LedgerRow(NamedTuple):
         return self.recipient.startswith(FORGOTTEN)
 
 
-_SELECTED = ", ".join({"updated": _UPDATED, "outcome": _OUTCOME}.get(name, name) for name in LedgerRow._fields)
+_COMPUTED = {
+    "outcome": _OUTCOME,
+    "earliest": "COALESCE(first_at, claimed_at)",
+    "latest": _ENDED,
+    "updated": _UPDATED,
+}
+_SELECTED = ", ".join(_COMPUTED.get(name, name) for name in LedgerRow._fields)
 
 
 class Standing(NamedTuple):
@@ -250,6 +257,8 @@ class LedgerAudit:
             row._replace(
                 outcome=row.outcome or CLAIMED,
                 claimed_at=moment(row.claimed_at),
+                earliest=moment(row.earliest),
+                latest=moment(row.latest),
                 updated=moment(row.updated),
                 settled_at=moment(row.settled_at) if row.settled_at else None,
             )
