@@ -212,6 +212,19 @@ class TestOperator:
             assert admin.undo("spring", [number(0)], "ann") == {}
         assert run_task(self.settling(**ledger)).xcom["return_value"]["found"] == 0
 
+    def test_a_message_between_two_requests_in_doubt_is_not_taken_for_either(self, sandbox_of, ledger, tmp_path):
+        sandbox_of().script("drop-before", "drop-before")
+        given = {"campaign": "spring", "retry_budget": 0, **ledger}
+        run_task(batch(people(1), **given))
+        assert counts(run_task(batch(people(1), on_unknown="resend", **given), try_number=2)) == {"unknown": 1}
+        assert run_task(batch(people(1), task_id="other")).succeeded
+        first, last = (stamp(NOW + timedelta(hours=hours)) for hours in (-2, 2))
+        with sqlite3.connect(tmp_path / "ledger.sqlite") as database:
+            database.execute(
+                "UPDATE omnichat_invites SET first_at = ?, claimed_at = ?, ended_at = ?", (first, last, last)
+            )
+        assert run_task(self.settling(**ledger)).xcom["return_value"]["found"] == 0
+
     def test_without_the_scope_it_fails_and_says_what_is_missing(self, sandbox_of, ledger):
         sandbox_of(logs_scope=False).script("drop-after")
         run_task(batch(people(1), campaign="spring", **ledger))

@@ -164,13 +164,9 @@ class Batch:
         block = rows.take(LARGEST_BLOCK)
         claims = [Claim.of(row) for row in block if isinstance(row, Candidate)]
         decided = await self.writer.call(self.storage.decided, claims)
-        left = []
-        for row in block:
-            if isinstance(row, Candidate) and row.recipient in decided:
-                if not self._doubts.takes(row, decided[row.recipient]):
-                    self._recorder.add_earlier(row, decided[row.recipient])
-            else:
-                left.append(row)
+        known = [row for row in block if isinstance(row, Candidate) and row.recipient in decided]
+        left = [row for row in block if not (isinstance(row, Candidate) and row.recipient in decided)]
+        self._queue(known, decided, is_sending=True)
         self.report.read += len(block) - len(left)
         rows.give_back(left)
         self._looked_up = len(left)

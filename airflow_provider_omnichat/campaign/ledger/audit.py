@@ -60,7 +60,7 @@ class LedgerRow(NamedTuple):
     delivery: str | None  # its final status after it was accepted, if a sensor asked
     claimed_by: str
     claimed_at: datetime
-    earliest: datetime  # when it may have been sent, as entry_of has it
+    earliest: datetime  # when it may have been sent last: what was claimed again may not have been sent again
     latest: datetime
     updated: datetime  # when it was last written to, in UTC
     settled_as: str | None  # "sent" or "not_sent" if somebody settled a doubt
@@ -83,11 +83,11 @@ class LedgerRow(NamedTuple):
 
 _COMPUTED = {
     "outcome": _OUTCOME,
-    "earliest": "COALESCE(first_at, claimed_at)",
+    "earliest": "CASE WHEN ended_at < claimed_at THEN COALESCE(first_at, claimed_at) ELSE claimed_at END",
     "latest": _ENDED,
     "updated": _UPDATED,
 }
-_SELECTED = ", ".join(_COMPUTED.get(name, name) for name in LedgerRow._fields)
+_SELECTED = ", ".join(f"{_COMPUTED[name]} AS {name}" if name in _COMPUTED else name for name in LedgerRow._fields)
 
 
 class Standing(NamedTuple):

@@ -38,7 +38,7 @@ class ShownDoubt(NamedTuple):
     number: str | None  # None if the whole one is not kept
     masked: str  # what is kept instead
     reason: str
-    at: datetime  # when it was claimed first, and so when it may have been sent
+    at: datetime  # when it was claimed, and so when it may have been sent
 
     @property
     def reference(self) -> str:

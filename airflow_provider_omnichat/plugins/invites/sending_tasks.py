@@ -162,7 +162,7 @@ def row_place(task: SendingTask) -> Place:
         pushed.campaign,
         task.rendered_text,
         is_rendered=True,
-        has_ended=not task.is_at_work,
+        has_ended=task.has_died or not task.is_at_work,
         pushed_location=pushed.results,
     )
     try:

@@ -107,8 +107,10 @@ def _corrected(task: SendingTask, standings: _Standings) -> SendingTask:
     if task.has_died:
         for outcome in ("accepted", "rejected", "not_sent"):
             counts[outcome] = standing.counts[outcome]
-        for outcome in ("held", "suppressed"):  # some were never claimed
-            counts[outcome] = max(counts[outcome], standing.counts[outcome])
+        counts["held"] = max(counts["held"], standing.counts["held"])
+        # Only those over the cap are in the ledger.
+        capped = sum(each.count for each in task.progress.reasons if each.code == ReasonCode.FREQUENCY_CAP)
+        counts["suppressed"] += max(standing.counts["suppressed"] - capped, 0)
         counts["unknown"] = in_doubt + still
     else:
         # Those settled before the last try ended are in its counts; the others are still in doubt there.

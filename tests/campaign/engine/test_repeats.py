@@ -175,23 +175,29 @@ def test_once_an_earlier_repeat_is_seen_to_be_recognised_what_was_repeated_is_so
 
 
 class Shut:
-    """A rule by which the window is shut."""
+    """A rule by which the window of the last number is shut."""
 
     def check(self, candidate: Candidate, _: Mapping[str, Any]) -> Candidate:
-        return candidate._replace(wait=Wait(OPENS_AT, "later"))
+        return candidate._replace(wait=Wait(OPENS_AT, "later")) if candidate.invite.to == NUMBERS[-1] else candidate
 
 
-@pytest.mark.parametrize("can_be_repeated", [True, False])
-def test_a_doubt_outside_the_send_window_waits_to_be_repeated_or_is_looked_up(can_be_repeated, tmp_path):
-    home = Home("sql", tmp_path)
+@pytest.mark.parametrize("before", [0, 12], ids=["alone", "after many that are decided"])
+@pytest.mark.parametrize(
+    ("on_unknown", "repeat_seconds", "waits"),
+    [("lookup", HOUR, True), ("lookup", None, False), ("resend", 0.001, True)],
+)
+def test_a_doubt_outside_the_send_window_waits_to_be_sent_again_or_is_looked_up(
+    on_unknown, repeat_seconds, waits, before, tmp_path
+):
+    home, numbers, last = Home("sql", tmp_path), NUMBERS[:before], NUMBERS[-1]
     with SmsServer() as server:
-        ids = leave_in_doubt(home, server, NUMBERS[:1], NUMBERS[:1])
-        server.rows += [row(ids[NUMBERS[0]])]
-        options = {"on_unknown": "lookup", "log_delay": 0.0, "repeat_seconds": HOUR if can_be_repeated else None}
-        report = run(server, Listed(NUMBERS[0]), ledger=home.ledger, rules=Rules(own=(Shut(),)), **options)
-    assert server.requests == []
-    outcome, opens_at = (Outcome.UNKNOWN, OPENS_AT) if can_be_repeated else (Outcome.ACCEPTED, None)
-    assert (report.tally.counts[outcome], report.opens_at) == (1, opens_at)
+        run(server, Listed(*numbers), ledger=home.ledger)
+        ids = leave_in_doubt(home, server, [last], [last])
+        server.rows += [row(ids[last])]
+        options = {"on_unknown": on_unknown, "log_delay": 0.0, "repeat_seconds": repeat_seconds}
+        report = run(server, Listed(*numbers, last), ledger=home.ledger, rules=Rules(own=(Shut(),)), **options)
+    assert len(server.requests) == before
+    assert (report.tally.counts[Outcome.UNKNOWN], report.opens_at) == ((1, OPENS_AT) if waits else (0, None))
     home.close()
 
 

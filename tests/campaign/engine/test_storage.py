@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from airflow_provider_omnichat.campaign.engine.plan import Records, Rules
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.engine.storage import Storage
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import FrequencyCap
+from airflow_provider_omnichat.campaign.ledger.interface import Settlement
 from airflow_provider_omnichat.campaign.model.place import NoPlace
 from airflow_provider_omnichat.campaign.results.tally import Tally
 from tests.support.ledger_homes import LATE, NUMBERS, OPEN, Home, claims, leave_doubts
@@ -54,6 +55,15 @@ def test_what_only_the_rows_say_after_a_kill_is_recorded_in_the_ledger(home: Hom
         storage.write([], {}, both, [])
     storage.close([])
     assert home.known([LATE, OPEN]) == DECIDED
+
+
+def test_what_somebody_wrongly_settled_as_not_sent_is_not_sent_by_another_run(tmp_path: Path):
+    home, both = Home("sql", tmp_path), claims([LATE, OPEN])
+    leave_doubts(home)
+    settlement = Settlement(was_sent=False, by="ann", why="portal", at=datetime.now(UTC) + timedelta(hours=2))
+    assert home.ledger().settle(both, {each.recipient: settlement for each in both}) == {}
+    storage_of(home, DECIDED).write([], {}, both, [])
+    assert len(home.ledger("dag/another run/task").claim(both, {Outcome.NOT_SENT})) == 2
 
 
 def test_what_the_rows_do_not_know_stays_in_doubt(home: Home):

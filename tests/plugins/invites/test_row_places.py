@@ -22,7 +22,7 @@ from tests.support.sql_claims import CAMPAIGN, claims_of
 OWN = "invites/run/invite"
 
 
-@pytest.mark.parametrize(("state", "shown"), [("running", "claimed"), ("failed", "unknown")])
+@pytest.mark.parametrize(("state", "shown"), [("running", "claimed"), ("failed", "unknown"), ("queued", "unknown")])
 def test_an_open_claim_is_in_doubt_once_the_task_has_ended(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, state: str, shown: str
 ) -> None:
@@ -30,12 +30,12 @@ def test_an_open_claim_is_in_doubt_once_the_task_has_ended(
     ledger = SqlLedger(ledger_database("ledger"), CAMPAIGN, OWN)
     ledger.claim(claims_of(1), ())
     ledger.close()
-    task = sending(campaign=CAMPAIGN, rendered={"ledger_conn_id": "ledger"})
+    task = sending(campaign=CAMPAIGN, is_over=False, rendered={"ledger_conn_id": "ledger"})
     assert task is not None
     rows = row_place(replace(task, state=state))
     assert [row.outcome for row in rows.page(PageQuery()).rows] == [shown]
     found = [row["outcome"] for row in csv.DictReader(csv_lines(rows, PageQuery(outcome="unknown")))]
-    assert found == ["unknown"] * (state == "failed")
+    assert found == ["unknown"] * (shown == "unknown")
 
 
 def place(root: Path, results: str, **rendered: str) -> Place:

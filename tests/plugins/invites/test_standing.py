@@ -55,7 +55,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def left(session: Session, dag_id: str, kind: str, outcomes: list[Outcome], claims: int, **progress: Any) -> None:
     """Add a failed task, and what its ledger has."""
     rendered = {"ledger_conn_id": "ledger"} if kind == "table" else {"on_unknown": "hold"}
-    add_task(session, dag_id, campaign=CAMPAIGN, rendered=rendered, state="failed", reasons=[], **progress)
+    add_task(session, dag_id, campaign=CAMPAIGN, rendered=rendered, state="failed", **{"reasons": [], **progress})
     made: Any
     if kind == "table":
         made = SqlLedger(ledger_database("ledger"), CAMPAIGN, f"{dag_id}/run/invite")
@@ -102,7 +102,8 @@ def test_the_page_after_a_kill_has_what_the_ledger_knows(client: TestClient, ses
 
 
 def test_after_a_kill_those_over_the_frequency_cap_count_once(client: TestClient, session: Session) -> None:
-    left(session, "capped", "table", [], 0, counts={"suppressed": 2}, rows=2, total=10, is_over=False)
+    told = [{"outcome": "suppressed", "code": code, "count": 2} for code in ("frequency_cap", "opted_out")]
+    left(session, "capped", "table", [], 0, counts={"suppressed": 4}, rows=4, total=12, is_over=False, reasons=told)
     for campaign, count in (("before", 3), (CAMPAIGN, 6)):
         ledger, claims = SqlLedger(ledger_database("ledger"), campaign, "capped/run/invite"), claims_of(count, campaign)
         taken = CappedLedger(ledger, FrequencyCap(1, timedelta(days=7))).claim(claims, ())
@@ -111,9 +112,9 @@ def test_after_a_kill_those_over_the_frequency_cap_count_once(client: TestClient
         ledger.flush()
         ledger.close()
     told = client.get(address("task.json", "capped")).json()
-    assert (told["counts"], told["rows"]) == ({"suppressed": 3, "accepted": 2, "unknown": 1}, 6)
+    assert (told["counts"], told["rows"]) == ({"suppressed": 5, "accepted": 2, "unknown": 1}, 8)
     said = text_of(client.get(f"{address('task', 'capped')}&outcome=suppressed").text)
-    assert "4 of 10 were not reached: Clear sends only these." in said
+    assert "4 of 12 were not reached: Clear sends only these." in said
     assert "The ledger has only those over the frequency cap." in said
 
 
