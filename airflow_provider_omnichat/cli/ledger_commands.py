@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from argparse import Namespace
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from itertools import chain
 from airflow_provider_omnichat.api.identity import identity_of
 from airflow_provider_omnichat.api.outcomes import label_of
 from airflow_provider_omnichat.api.privacy import mask_number
+from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, CampaignSummary, LedgerAudit, LedgerRow
 from airflow_provider_omnichat.campaign.ledger.interface import Settlement
@@ -64,7 +66,7 @@ def _status(database: SqlDatabase, arguments: Namespace) -> int:
     in_doubt = sum(count for (outcome, _), count in counts.items() if outcome in _IN_DOUBT)
     print(f"Campaign {arguments.campaign}: {_invites(sum(counts.values()))}, {in_doubt or 'none'} in doubt\n")
     by_doubt = sorted(counts.items(), key=lambda item: (item[0][0] not in _IN_DOUBT, item[0][0], -item[1]))
-    rows = [(f"{count:,}", label_of(outcome), reason or "") for (outcome, reason), count in by_doubt]
+    rows = [(f"{count:,}", label_of(outcome), _reason_code(outcome, reason)) for (outcome, reason), count in by_doubt]
     _print_table(("INVITES", "OUTCOME", "REASON"), rows, right=[0])
     if any(outcome == CLAIMED for outcome, _ in counts):
         print("\nClaimed invites are being sent by a task right now, or were left by one that was killed.")
@@ -79,7 +81,9 @@ def _doubts(database: SqlDatabase, arguments: Namespace) -> int:
         sys.stdout.write(csv_line(_CSV_COLUMNS))
         for row in doubts:
             claimed_at = row.claimed_at.isoformat(timespec="seconds")
-            cells = {**row._asdict(), "recipient": _number(row, shown), "claimed_at": claimed_at}
+            code = _reason_code(row.outcome, row.reason_code)
+            more = {"recipient": _number(row, shown), "reason_code": code, "claimed_at": claimed_at}
+            cells = {**row._asdict(), **more}
             sys.stdout.write(csv_line(cells[name] for name in _CSV_COLUMNS))
         return 0
     listed = list(doubts)
@@ -140,10 +144,15 @@ def _rows_to_settle(audit: LedgerAudit, arguments: Namespace) -> list[LedgerRow]
             raise ValueError(f"{mask_number(number)} is not in the campaign")
         found[number] = rows[0]
     if arguments.reason is not None:
-        of_reason = [row for row in audit.doubts(arguments.campaign) if row.reason_code == arguments.reason]
-        if not of_reason:
-            raise ValueError(f"Nobody of the campaign is in doubt for the reason {arguments.reason!r}")
-        found |= {row.recipient: row for row in of_reason}
+        by_reason = defaultdict[str, dict[str, LedgerRow]](dict)
+        for row in audit.doubts(arguments.campaign):
+            by_reason[_reason_code(row.outcome, row.reason_code)][row.recipient] = row
+        if arguments.reason not in by_reason:
+            raise ValueError(
+                f"Nobody of the campaign is in doubt for the reason {arguments.reason!r}; the reasons are:"
+                f" {', '.join(sorted(by_reason)) or 'none'}"
+            )
+        found |= by_reason[arguments.reason]
     if not found:
         raise ValueError("Say who: --row-key, --number or --reason")
     return list(found.values())
@@ -248,12 +257,17 @@ def _print_rows(rows: Iterable[LedgerRow], shown: Callable[[str], str]) -> None:
             _number(row, shown),
             label_of(row.outcome),
             f"{row.claimed_at:%Y-%m-%d %H:%M:%S}",
-            row.reason_code,
+            _reason_code(row.outcome, row.reason_code),
             row.claimed_by,
         )
         for row in rows
     ]
     _print_table(("ROW KEY", "NUMBER", "OUTCOME", "CLAIMED AT (UTC)", "REASON", "BY"), table)
+
+
+def _reason_code(outcome: str, code: str | None) -> str:
+    """Return why an invite ended so; an open claim has a reason only if it was in doubt before."""
+    return code or (ReasonCode.CLAIM_NEVER_ENDED.value if outcome == CLAIMED else "")
 
 
 def _number(row: LedgerRow, shown: Callable[[str], str]) -> str:

@@ -57,9 +57,7 @@ def doubts_in_table(context: Context, campaign: str, conn_id: str, table: str, *
         with closing(LedgerAdmin(database, table, has_ended)) as admin:
             return admin.settle(campaign, found)
 
-    entries = {
-        row.recipient: _entry(row.claimed_at, max(row.updated, row.claimed_at), row.message_id or None) for row in rows
-    }
+    entries = {row.recipient: _entry(row.earliest, row.latest, row.message_id or None) for row in rows}
     return Doubts(campaign, len(rows), entries, settle)
 
 

@@ -43,6 +43,7 @@ class Batch:
     argument: Callable[[str], Any]  # by name; None if it is empty or unknown
     try_number: int = 0
     is_rendered: bool = False  # the arguments are the rendered fields that Airflow stored, which hide secrets
+    has_ended: bool = False  # no try of it is at work
     pushed_location: str | None = None  # by the task; users who may edit XComs may have changed it
 
     @property
@@ -179,8 +180,9 @@ def _describe_ledger(batch: Batch) -> RowsIn | None:
     return conn_id and {**ledger, "owner": batch.identity}
 
 
-def _open_ledger(rows_in: RowsIn, _: Batch | None) -> Place:
-    return LedgerPlace(ledger_database(rows_in["conn_id"]), rows_in["campaign"], rows_in["owner"], rows_in["table"])
+def _open_ledger(rows_in: RowsIn, batch: Batch | None) -> Place:
+    names = rows_in["campaign"], rows_in["owner"], rows_in["table"]
+    return LedgerPlace(ledger_database(rows_in["conn_id"]), *names, has_ended=batch is not None and batch.has_ended)
 
 
 KINDS: dict[str, Kind] = {

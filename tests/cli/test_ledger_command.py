@@ -115,7 +115,7 @@ def test_status_counts_doubts_first(target: Target) -> None:
         "Campaign welcome: 5 invites, 3 in doubt",
         "",
         "  INVITES  OUTCOME   REASON",
-        "        1  claimed",
+        "        1  claimed   claim_never_ended",
         "        2  in doubt  read_timeout",
         "        1  accepted",
         "        1  rejected",
@@ -196,7 +196,7 @@ def test_doubts_are_masked_and_as_csv_hold_all_that_helps(run) -> None:
     assert [(row["row_key"], row["recipient"], row["outcome"], row["reason_code"]) for row in rows] == [
         ("C-2", "41793****02", "unknown", "read_timeout"),
         ("C-3", "41793****03", "unknown", "read_timeout"),
-        ("C-4", "41793****04", "claimed", ""),
+        ("C-4", "41793****04", "claimed", "claim_never_ended"),
     ]
     _, shown, _ = run("doubts", "welcome", "--csv", "--whole-numbers")
     assert [row["recipient"] for row in csv.DictReader(io.StringIO(shown))] == NUMBERS[2:]
@@ -237,6 +237,15 @@ def test_settled_is_kept_with_who_and_why(run, target: Target) -> None:
     settled = {row.row_key: (row.settled_as, row.settled_by) for row in LedgerAudit(target.database()).rows("welcome")}
     assert settled["C-3"] == ("not_sent", "ann")
     assert run("doubts", "welcome")[1] == "Nobody is in doubt.\n"
+
+
+def test_the_claims_of_a_dead_worker_are_settled_by_their_reason(run, target: Target) -> None:
+    command = ("settle", "welcome", "--reason", "claim_never_ended", "--as", "not-sent", "--yes", "--why", "the portal")
+    assert "C-4 may be being sent right now" in run(*command)[2]
+    target.run("UPDATE omnichat_invites SET claimed_at = '2026-11-30 08:00:00'")
+    assert "1 invite settled as not sent" in run(*command)[1]
+    assert outcomes(target)["C-4"] == "not_sent"
+    assert outcomes(target)["C-2"] == "unknown"
 
 
 def test_a_number_is_exported_and_forgotten(run, target: Target) -> None:
@@ -308,6 +317,11 @@ def test_old_campaigns_are_pruned_and_those_with_doubts_are_kept(run, target: Ta
         (("status", "welcome", "--table", "no name"), 1, "must be named table or schema.table"),
         (("settle", "welcome", "--as", "sent", "--why", "x", "--yes"), 1, "Say who: --row-key, --number or --reason"),
         (("settle", "welcome", "--as", "sent", "--why", "x", "--row-key", "C-9"), 1, "'C-9' is not in the campaign"),
+        (
+            ("settle", "welcome", "--as", "sent", "--why", "x", "--reason", "timeout"),
+            1,
+            "in doubt for the reason 'timeout'; the reasons are: claim_never_ended, read_timeout",
+        ),
         (("settle", "welcome", "--row-key", "C-2", "--as", "maybe", "--why", "x"), 2, "invalid choice: 'maybe'"),
         (("settle", "welcome", "--row-key", "C-2", "--as", "sent"), 2, "--why"),
         (("forget", "079 302 00 00", "--yes"), 1, "country"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ import requests
 
 from airflow_provider_omnichat.api.errors import SmsLogsError
 from airflow_provider_omnichat.api.privacy import scrub
+from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
+from airflow_provider_omnichat.campaign.ledger.interface import Settlement
+from airflow_provider_omnichat.campaign.sql.values import stamp
+from airflow_provider_omnichat.hooks.databases import ledger_database
 from airflow_provider_omnichat.operators.omnichat import SettleInvitesOperator
 from airflow_provider_omnichat.sandbox import Sandbox, Settings
 from tests.support.airflow_harness import run_task
@@ -20,6 +25,7 @@ from tests.support.batch_tasks import batch, counts, number, people, rows_in
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.single_tasks import invite
 
+NOW = datetime.now(UTC)
 KINDS = ["task state store", "sql"]
 
 
@@ -180,6 +186,44 @@ class TestOperator:
             "accepted": 4,
         }
         assert sandbox.requests_seen == before
+
+    def test_a_doubt_sent_again_in_vain_is_looked_for_at_the_time_of_its_first_claim(
+        self, sandbox_of, ledger, tmp_path
+    ):
+        sandbox_of().script("drop-after", "429")
+        given = {"campaign": "spring", "retry_budget": 0, **ledger}
+        run_task(batch(people(1), **given))
+        assert counts(run_task(batch(people(1), on_unknown="resend", **given), try_number=2)) == {"unknown": 1}
+        with sqlite3.connect(tmp_path / "ledger.sqlite") as database:
+            database.execute("UPDATE omnichat_invites SET claimed_at = ?", (stamp(NOW + timedelta(hours=2)),))
+        assert run_task(self.settling(**ledger)).xcom["return_value"]["found"] == 1
+
+    def test_a_message_between_the_claim_and_an_undone_settlement_is_not_taken_for_the_invite(
+        self, sandbox_of, ledger, tmp_path
+    ):
+        sandbox_of().script("drop-before")
+        run_task(batch(people(1), campaign="spring", **ledger))
+        assert run_task(batch(people(1), task_id="other")).succeeded
+        before = stamp(NOW - timedelta(hours=2))
+        with sqlite3.connect(tmp_path / "ledger.sqlite") as database:
+            database.execute("UPDATE omnichat_invites SET claimed_at = ?, ended_at = ?", (before, before))
+        with closing(LedgerAdmin(ledger_database("ledger"))) as admin:
+            assert admin.settle("spring", {number(0): Settlement(False, "ann", "a mistake", NOW)}) == {}
+            assert admin.undo("spring", [number(0)], "ann") == {}
+        assert run_task(self.settling(**ledger)).xcom["return_value"]["found"] == 0
+
+    def test_a_message_between_two_requests_in_doubt_is_not_taken_for_either(self, sandbox_of, ledger, tmp_path):
+        sandbox_of().script("drop-before", "drop-before")
+        given = {"campaign": "spring", "retry_budget": 0, **ledger}
+        run_task(batch(people(1), **given))
+        assert counts(run_task(batch(people(1), on_unknown="resend", **given), try_number=2)) == {"unknown": 1}
+        assert run_task(batch(people(1), task_id="other")).succeeded
+        first, last = (stamp(NOW + timedelta(hours=hours)) for hours in (-2, 2))
+        with sqlite3.connect(tmp_path / "ledger.sqlite") as database:
+            database.execute(
+                "UPDATE omnichat_invites SET first_at = ?, claimed_at = ?, ended_at = ?", (first, last, last)
+            )
+        assert run_task(self.settling(**ledger)).xcom["return_value"]["found"] == 0
 
     def test_without_the_scope_it_fails_and_says_what_is_missing(self, sandbox_of, ledger):
         sandbox_of(logs_scope=False).script("drop-after")

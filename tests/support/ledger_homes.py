@@ -54,14 +54,14 @@ class Home:
         self._failing = 0
         self._made: list[Ledger] = []
 
-    def ledger(self, owner: str = "dag/run/task") -> Ledger:
+    def ledger(self, owner: str = "dag/run/task", campaign: str = "c") -> Ledger:
         """Open it, as a new try does."""
         if self.kind == "journal":
-            made: Ledger = StateStoreJournal(self.store, "c")
+            made: Ledger = StateStoreJournal(self.store, campaign)
         elif self.kind == "state store":
             made = StateStoreLedger(self.store)
         else:
-            sql = SqlLedger(self._target.database(self._spied), "c", owner)
+            sql = SqlLedger(self._target.database(self._spied), campaign, owner)
             made = CappedLedger(sql, ROOMY) if self.kind == "capped" else sql
         self._made.append(made)
         return made

@@ -164,13 +164,9 @@ class Batch:
         block = rows.take(LARGEST_BLOCK)
         claims = [Claim.of(row) for row in block if isinstance(row, Candidate)]
         decided = await self.writer.call(self.storage.decided, claims)
-        left = []
-        for row in block:
-            if isinstance(row, Candidate) and row.recipient in decided:
-                if not self._doubts.takes(row, decided[row.recipient]):
-                    self._recorder.add_earlier(row, decided[row.recipient])
-            else:
-                left.append(row)
+        known = [row for row in block if isinstance(row, Candidate) and row.recipient in decided]
+        left = [row for row in block if not (isinstance(row, Candidate) and row.recipient in decided)]
+        self._queue(known, decided, is_sending=True)
         self.report.read += len(block) - len(left)
         rows.give_back(left)
         self._looked_up = len(left)
@@ -204,13 +200,16 @@ class Batch:
         """Queue what could be claimed, and record of the others what the ledger has of them."""
         for candidate in candidates:
             entry = taken.get(candidate.recipient)
+            is_asked_about = is_sending or candidate.wait is not None
+            if entry is not None and is_asked_about and self._doubts.takes(candidate, entry):
+                continue
             if candidate.wait is not None:
                 self._recorder.add_unsent(candidate, entry, Outcome.HELD, candidate.wait.reason)
             elif not is_sending:
                 self._recorder.add_unsent(candidate, entry, Outcome.NOT_SENT, self.sender.not_begun)
             elif entry is None:
                 self.sender.put(candidate)
-            elif not self._doubts.takes(candidate, entry):
+            else:
                 self._recorder.add_earlier(candidate, entry)
 
 

@@ -70,6 +70,8 @@ class Doubts:
         was_out = self._out.pop(candidate.recipient, None) is not None
         if not self.pace.looks_up or not is_in_doubt(entry) or candidate.recipient in self.storage.earlier:
             return False
+        if candidate.wait is not None and self.pace.retake.takes(Claim.of(candidate), entry):
+            return False  # it waits, and is sent again then
         self._kept[candidate.recipient] = Doubt(candidate, entry, due_at=inf if was_out else 0.0)
         if entry.message_id and entry.was_repeated and entry.same_task and not was_out:
             self._unseen -= 1

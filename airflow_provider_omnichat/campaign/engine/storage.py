@@ -11,7 +11,14 @@ from airflow_provider_omnichat.campaign.engine.patience import Patience, Patient
 from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
 from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger
-from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger, Settlement
+from airflow_provider_omnichat.campaign.ledger.interface import (
+    CERTAINLY_NOT_SENT,
+    IN_DOUBT,
+    Claim,
+    Entry,
+    Ledger,
+    Settlement,
+)
 from airflow_provider_omnichat.campaign.ledger.retake import Claimed, claim, end_open_claims
 from airflow_provider_omnichat.campaign.model.message_ids import MessageIds
 from airflow_provider_omnichat.campaign.model.rows import Result
@@ -20,6 +27,8 @@ Rows = Sequence[tuple[str | None, Result]]
 """Result rows, each with its recipient key; None for a row without one, such as an invalid number."""
 
 _NOTHING = Claimed({}, {})
+# In doubt, or wrongly settled as not sent.
+_UNDECIDED = IN_DOUBT | CERTAINLY_NOT_SENT
 
 
 class Storage:
@@ -32,7 +41,7 @@ class Storage:
 
     def __init__(self, plan: CampaignPlan, report: CampaignReport, patience: Patience) -> None:
         results, cap = plan.records.results, plan.rules.frequency_cap
-        patient = PatientLedger(plan.records.ledger(), patience)
+        self._uncapped = patient = PatientLedger(plan.records.ledger(), patience)
         self._ledger: Ledger = CappedLedger(patient, cap) if cap else patient
         self.group_factor = self._ledger.group_factor
         self._results = PatientResults(results, patience)
@@ -121,4 +130,26 @@ class Storage:
             return {}
         written = {each.recipient: self.earlier.get(each.recipient) for each in claims}
         decided = {name: Entry.now(outcome) for name, outcome in written.items() if outcome}
-        return {**decided, **end_open_claims(self._ledger, claims, self._ledger.find(claims))}
+        found = self._ledger.find(claims)
+        behind = [each for each in claims if each.recipient in decided and _is_undecided(found.get(each.recipient))]
+        if behind:
+            found = {**found, **self._catch_up(behind, decided, found)}
+        return {**decided, **end_open_claims(self._ledger, claims, found)}
+
+    def _catch_up(
+        self, claims: Sequence[Claim], decided: Mapping[str, Entry], found: Mapping[str, Entry]
+    ) -> Mapping[str, Entry]:
+        """Record in the ledger what a try could write only into the rows before it was killed."""
+        taken = self._uncapped.claim(claims, _UNDECIDED)  # a ledger records only what was claimed through it
+        ended = {
+            name: decided[name]._replace(at=found[name].at, message_id=found[name].message_id)
+            for name in (each.recipient for each in claims)
+            if name not in taken
+        }
+        self._ledger.record(ended)
+        self._ledger.flush()
+        return ended
+
+
+def _is_undecided(entry: Entry | None) -> bool:
+    return entry is not None and entry.same_task and entry.outcome in _UNDECIDED

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from airflow_provider_omnichat.api.identity import identity_of
+from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.ledger.admin import forgotten_name
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError, Settlement
 from airflow_provider_omnichat.campaign.ledger.sql_table import COLUMNS, DEFAULT_TABLE, FORGOTTEN, NO_CAMPAIGN, SqlTable
@@ -21,14 +22,18 @@ CLAIMED = "claimed"
 Order = Literal["claimed_at", "updated", "row_key", "outcome", "reason_code", "recipient"]
 
 # A settlement, or how it ended, may be older than the claim: of what was claimed again.
-_UPDATED = (
-    "CASE WHEN settled_at > COALESCE(ended_at, claimed_at) THEN settled_at ELSE COALESCE(ended_at, claimed_at) END"
+_ENDED = "COALESCE(ended_at, claimed_at)"
+_UPDATED = f"CASE WHEN settled_at > {_ENDED} THEN settled_at ELSE {_ENDED} END"
+# Stored as not sent, so that a later try may send it if there is room by then; the results say suppressed.
+_OUTCOME = (
+    f"CASE WHEN outcome = 'not_sent' AND reason_code = '{ReasonCode.FREQUENCY_CAP}' THEN 'suppressed' ELSE outcome END"
 )
+_REASON = f"CASE WHEN outcome IS NULL THEN COALESCE(reason_code, '{ReasonCode.CLAIM_NEVER_ENDED}') ELSE reason_code END"
 _ORDERS: dict[Order, str] = {
     "claimed_at": "claimed_at",
     "updated": _UPDATED,
     "row_key": "COALESCE(row_key, '')",
-    "outcome": "COALESCE(outcome, '')",
+    "outcome": f"COALESCE({_OUTCOME}, '')",
     "reason_code": "COALESCE(reason_code, '')",
     "recipient": "recipient",
 }
@@ -55,6 +60,8 @@ class LedgerRow(NamedTuple):
     delivery: str | None  # its final status after it was accepted, if a sensor asked
     claimed_by: str
     claimed_at: datetime
+    earliest: datetime  # when it may have been sent last: what was claimed again may not have been sent again
+    latest: datetime
     updated: datetime  # when it was last written to, in UTC
     settled_as: str | None  # "sent" or "not_sent" if somebody settled a doubt
     settled_by: str | None
@@ -74,7 +81,13 @@ class LedgerRow(NamedTuple):
         return self.recipient.startswith(FORGOTTEN)
 
 
-_SELECTED = ", ".join(f"{_UPDATED} AS updated" if name == "updated" else name for name in LedgerRow._fields)
+_COMPUTED = {
+    "outcome": _OUTCOME,
+    "earliest": "CASE WHEN ended_at < claimed_at THEN COALESCE(first_at, claimed_at) ELSE claimed_at END",
+    "latest": _ENDED,
+    "updated": _UPDATED,
+}
+_SELECTED = ", ".join(f"{_COMPUTED[name]} AS {name}" if name in _COMPUTED else name for name in LedgerRow._fields)
 
 
 class Standing(NamedTuple):
@@ -108,29 +121,30 @@ class LedgerAudit:
 
     def reasons(self, campaign: str) -> dict[tuple[str, str | None], int]:
         rows = self._read(
-            f"SELECT outcome, reason_code, COUNT(*) FROM {self._table.sql_name}"  # noqa: S608 - checked names only
+            f"SELECT {_OUTCOME}, reason_code, COUNT(*) FROM {self._table.sql_name}"  # noqa: S608 - checked names only
             f" WHERE campaign = {self._table.placeholder} GROUP BY outcome, reason_code",
             [stored_name(campaign)],
         )
         return {(outcome or CLAIMED, code): int(count) for outcome, code, count in rows}
 
-    def standings(self, campaigns: Collection[str]) -> dict[str, Standing]:
-        """Count the invites of campaigns by the task instance that claimed them, as the table names it."""
-        found: dict[str, Standing] = defaultdict(Standing.empty)
-        for outcome, code, owner, settled_as, count in self._read(
-            "SELECT outcome, reason_code, claimed_by, settled, COUNT(*) FROM (SELECT outcome, reason_code, claimed_by,"  # noqa: S608 - checked names only
+    def standings(self, campaigns: Collection[str]) -> dict[str, dict[str, Standing]]:
+        """Count the invites of campaigns by the task instance that claimed them, both as the table names them."""
+        found: dict[str, dict[str, Standing]] = defaultdict(lambda: defaultdict(Standing.empty))
+        for campaign, owner, outcome, code, settled_as, count in self._read(
+            "SELECT campaign, claimed_by, outcome, reason_code, settled, COUNT(*)"  # noqa: S608 - checked names only
+            f" FROM (SELECT campaign, claimed_by, {_OUTCOME} AS outcome, reason_code,"
             f" CASE WHEN {_IS_SETTLED} THEN settled_as END AS settled FROM {self._table.sql_name}"
             f" WHERE campaign IN ({self._table.marks(len(campaigns))})) AS stands"
-            " GROUP BY outcome, reason_code, claimed_by, settled",
+            " GROUP BY campaign, claimed_by, outcome, reason_code, settled",
             sorted({stored_name(campaign) for campaign in campaigns}),
         ):
-            standing = found[owner]
+            standing = found[campaign][owner]
             standing.counts[outcome or CLAIMED] += int(count)
             if outcome in (None, "unknown"):
                 standing.doubts[code or ""] += int(count)
             if settled_as:
                 standing.settled[settled_as] += int(count)
-        return dict(found)
+        return found
 
     def rows(
         self,
@@ -152,7 +166,8 @@ class LedgerAudit:
         Read a page of the invites of a campaign; rows that are equal in *order* come by recipient.
 
         :param outcome: ``claimed`` for a claim without an outcome.
-        :param reason: a reason code; *status* is the name of the vendor's status.
+        :param reason: a reason code; ``claim_never_ended`` for an open claim without one.
+        :param status: the name of the vendor's status.
         :param search: what the row key contains, or the number.
         :param is_settled: only doubts that somebody settled, and no task has claimed again.
         :param offset: rows to leave out before. The database reads them all the same: *after*, the last row of the page
@@ -163,13 +178,13 @@ class LedgerAudit:
         outcomes = [outcome] if isinstance(outcome, str) else list(outcome or ())
         if outcomes:
             ended = [each for each in outcomes if each != CLAIMED]
-            which = [f"outcome IN ({self._table.marks(len(ended))})"] if ended else []
+            which = [f"{_OUTCOME} IN ({self._table.marks(len(ended))})"] if ended else []
             if CLAIMED in outcomes:
                 which.append("outcome IS NULL")
             conditions.append(f"({' OR '.join(which)})")
             parameters += ended
         owner = None if claimed_by is None else stored_name(claimed_by)
-        for name, value in {"claimed_by": owner, "reason_code": reason, "status_name": status}.items():
+        for name, value in {"claimed_by": owner, _REASON: reason, "status_name": status}.items():
             if value is not None:
                 conditions.append(f"{name} = {mark}")
                 parameters.append(value)
@@ -242,6 +257,8 @@ class LedgerAudit:
             row._replace(
                 outcome=row.outcome or CLAIMED,
                 claimed_at=moment(row.claimed_at),
+                earliest=moment(row.earliest),
+                latest=moment(row.latest),
                 updated=moment(row.updated),
                 settled_at=moment(row.settled_at) if row.settled_at else None,
             )

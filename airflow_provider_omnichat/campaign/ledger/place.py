@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit, LedgerRow
 from airflow_provider_omnichat.campaign.ledger.audit import Order as Column
 from airflow_provider_omnichat.campaign.ledger.interface import LedgerError
+from airflow_provider_omnichat.campaign.ledger.retake import NEVER_ENDED
 from airflow_provider_omnichat.campaign.ledger.sql_table import DEFAULT_TABLE, SqlTable
 from airflow_provider_omnichat.campaign.model.delivery import Deliveries
 from airflow_provider_omnichat.campaign.model.pages import Order, Page, PageError, PageQuery, ShownRow
@@ -19,14 +20,25 @@ _SORTED: dict[Order, Column] = {"list": "claimed_at", "key": "row_key", "outcome
 
 
 class LedgerPlace(UnwrittenPlace):
-    """The invites of a campaign in a SQL ledger, or those that one task instance claimed, *owner*."""
+    """
+    The invites of a campaign in a SQL ledger, or those that one task instance claimed, *owner*.
+
+    Open claims of a task that *has_ended* are in doubt.
+    """
 
     kind = "ledger"
     sorts = True
-    lists = frozenset({"accepted", "rejected", "not_sent", "unknown", CLAIMED, "held"})  # others are never claimed
+    # Of those suppressed, only those over the frequency cap were claimed; others never are.
+    lists = frozenset({"accepted", "rejected", "not_sent", "unknown", CLAIMED, "held", "suppressed"})
 
     def __init__(
-        self, database: SqlDatabase, campaign: str, owner: str | None = None, table: str = DEFAULT_TABLE
+        self,
+        database: SqlDatabase,
+        campaign: str,
+        owner: str | None = None,
+        table: str = DEFAULT_TABLE,
+        *,
+        has_ended: bool = False,
     ) -> None:
         try:
             ledger = SqlTable(table, database.dialect, database.placeholder)
@@ -35,6 +47,7 @@ class LedgerPlace(UnwrittenPlace):
         self._audit = LedgerAudit(database, table)
         self._campaign = campaign
         self._owner = owner
+        self._has_ended = has_ended
         self._table = table
         self._conn_id = database.conn_id
         self._location = f"table {table}" + (f" of {database.location}" if database.location else "")
@@ -52,10 +65,11 @@ class LedgerPlace(UnwrittenPlace):
         return {"kind": self.kind, **ledger, "owner": self._owner}
 
     def page(self, query: PageQuery) -> Page:
+        is_doubt = self._has_ended and query.outcome == "unknown"
         try:
             rows = self._audit.rows(
                 self._campaign,
-                outcome=query.outcome,
+                outcome=("unknown", CLAIMED) if is_doubt else query.outcome,
                 claimed_by=self._owner,
                 reason=query.reason_code,
                 status=query.status,
@@ -68,7 +82,8 @@ class LedgerPlace(UnwrittenPlace):
         except LedgerError as error:
             raise PageError(str(error)) from None
         more = len(rows) > query.size
-        return Page([_shown(row) for row in rows[: query.size]], str(query.skipped + query.size) if more else None)
+        shown = [_shown(row, self._has_ended) for row in rows[: query.size]]
+        return Page(shown, str(query.skipped + query.size) if more else None)
 
     def deliveries(self) -> Deliveries:
         """See :class:`.Place`; of a campaign that the table has."""
@@ -83,7 +98,11 @@ class LedgerPlace(UnwrittenPlace):
         self._deliveries.close()
 
 
-def _shown(row: LedgerRow) -> ShownRow:
+def _shown(row: LedgerRow, has_ended: bool) -> ShownRow:
+    if has_ended and row.outcome == CLAIMED:
+        row = row._replace(
+            outcome="unknown", reason_code=row.reason_code or NEVER_ENDED.code, error=row.error or str(NEVER_ENDED)
+        )
     settlement = row.settlement
     reason = f"settled {settlement.described}. It was in doubt: {row.error}" if settlement else row.error
     return ShownRow(

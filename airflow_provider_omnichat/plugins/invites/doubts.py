@@ -93,9 +93,8 @@ def _of_table(task: SendingTask, conn_id: str) -> Iterator[ShownDoubt]:
         number = None if row.is_forgotten else row.recipient
         name = row.row_key or "without a key"
         recipient = recipient_key(task.progress.campaign, row.recipient)
-        # What was claimed again and not sent keeps the time at which it ended before.
-        at, reason = min(row.claimed_at, row.updated), row.error or "It was claimed, and has no outcome"
-        yield ShownDoubt(recipient, name, number, "", reason, at)
+        reason = row.error or "It was claimed, and has no outcome"
+        yield ShownDoubt(recipient, name, number, "", reason, row.earliest)
 
 
 def _of_store(session: Session, task: SendingTask) -> Iterator[StateDoubt]:

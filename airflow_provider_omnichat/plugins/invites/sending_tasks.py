@@ -157,7 +157,14 @@ def row_place(task: SendingTask) -> Place:
     # Connections and tables come from the rendered fields, which only a worker writes: an XCom may be edited by people
     # who have no right to a connection.
     pushed = task.progress
-    batch = Batch(task.identity, pushed.campaign, task.rendered_text, is_rendered=True, pushed_location=pushed.results)
+    batch = Batch(
+        task.identity,
+        pushed.campaign,
+        task.rendered_text,
+        is_rendered=True,
+        has_ended=task.has_died or not task.is_at_work,
+        pushed_location=pushed.results,
+    )
     try:
         return place_of(batch)
     except PlaceError as error:

@@ -27,10 +27,11 @@ from airflow_provider_omnichat.plugins.invites.sending_tasks import ReasonCount,
 from airflow_provider_omnichat.plugins.invites.state_store import ServerSideStore
 from airflow_provider_omnichat.tasks.places import has_state_store
 
+_Standings = Mapping[str, Mapping[str, Standing]]  # by campaign and owner, as ledgers name them
 _MOST_ASKED = 200
 # A ledger has no index by campaign: a page that renews itself must not read all of it each time.
 _RECENT_SECONDS = 15
-_recent: dict[Any, tuple[float, dict[str, Standing]]] = {}
+_recent: dict[Any, tuple[float, _Standings]] = {}
 _CANNOT_BE_READ = "What is shown is what the task pushed last: "
 _OF_OTHERS = ReasonCode.IN_DOUBT_SINCE_EARLIER_RUN.value
 
@@ -57,8 +58,8 @@ def as_they_stand(session: Session, tasks: Sequence[SendingTask]) -> list[Sendin
     return [found.get(task.identity, task) for task in tasks]
 
 
-def _asked(tasks: Sequence[SendingTask], ask: Callable[[], dict[str, Standing]]) -> dict[str, SendingTask]:
-    """Return tasks by their identity; *ask* returns what their ledger has of each."""
+def _asked(tasks: Sequence[SendingTask], ask: Callable[[], _Standings]) -> dict[str, SendingTask]:
+    """Return tasks by their identity; *ask* returns what their ledger has."""
     try:
         found = ask()
     except OmnichatError as error:
@@ -70,11 +71,11 @@ def _asked(tasks: Sequence[SendingTask], ask: Callable[[], dict[str, Standing]])
     return {task.identity: replace(task, problem=f"{_CANNOT_BE_READ}{problem}.") for task in tasks}
 
 
-def _in_table(conn_id: str, table: str, campaigns: frozenset[str]) -> dict[str, Standing]:
+def _in_table(conn_id: str, table: str, campaigns: frozenset[str]) -> _Standings:
     return LedgerAudit(ledger_database(conn_id), table).standings(campaigns)
 
 
-def _recently_in_table(*which: Any) -> dict[str, Standing]:
+def _recently_in_table(*which: Any) -> _Standings:
     known = _recent.get(which)
     if known is None or monotonic() - known[0] > _RECENT_SECONDS:
         if len(_recent) >= _MOST_ASKED:
@@ -88,14 +89,14 @@ def forget_recent() -> None:
     _recent.clear()
 
 
-def _in_store(session: Session, task: SendingTask) -> dict[str, Standing]:
+def _in_store(session: Session, task: SendingTask) -> _Standings:
     standing = standing_in_store(ServerSideStore(session, task), task.progress.campaign).standing
-    return {stored_name(task.identity): standing}
+    return {stored_name(task.progress.campaign): {stored_name(task.identity): standing}}
 
 
-def _corrected(task: SendingTask, found: Mapping[str, Standing]) -> SendingTask:
-    """Correct a task by what its ledger has, by owner."""
-    own = stored_name(task.identity)
+def _corrected(task: SendingTask, standings: _Standings) -> SendingTask:
+    """Correct a task by what its ledger has of its campaign."""
+    own, found = stored_name(task.identity), standings.get(stored_name(task.progress.campaign), {})
     standing = found.get(own, Standing.empty())
     counts = Counter(task.progress.counts)
     in_doubt = standing.counts["unknown"] + standing.counts[CLAIMED]
@@ -107,6 +108,9 @@ def _corrected(task: SendingTask, found: Mapping[str, Standing]) -> SendingTask:
         for outcome in ("accepted", "rejected", "not_sent"):
             counts[outcome] = standing.counts[outcome]
         counts["held"] = max(counts["held"], standing.counts["held"])
+        # Only those over the cap are in the ledger.
+        capped = sum(each.count for each in task.progress.reasons if each.code == ReasonCode.FREQUENCY_CAP)
+        counts["suppressed"] += max(standing.counts["suppressed"] - capped, 0)
         counts["unknown"] = in_doubt + still
     else:
         # Those settled before the last try ended are in its counts; the others are still in doubt there.

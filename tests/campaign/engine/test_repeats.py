@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from time import sleep, time
 from typing import Any
@@ -19,7 +19,7 @@ from airflow_provider_omnichat.api.aio import AsyncOmnichatClient
 from airflow_provider_omnichat.api.outcomes import Outcome
 from airflow_provider_omnichat.campaign.checks.invite import InviteDefaults
 from airflow_provider_omnichat.campaign.checks.text import LinkTemplate, MessageTemplate
-from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace, Records
+from airflow_provider_omnichat.campaign.engine.plan import CampaignPlan, Pace, Records, Rules
 from airflow_provider_omnichat.campaign.engine.process import StopSignal
 from airflow_provider_omnichat.campaign.engine.repeats import Doubt, Repeats
 from airflow_provider_omnichat.campaign.engine.report import CampaignReport
@@ -27,7 +27,7 @@ from airflow_provider_omnichat.campaign.engine.send_campaign import send_campaig
 from airflow_provider_omnichat.campaign.ledger.interface import Claim, Entry, Ledger, NoLedger
 from airflow_provider_omnichat.campaign.ledger.retake import Retake, claim
 from airflow_provider_omnichat.campaign.model.message_ids import MessageIds
-from airflow_provider_omnichat.campaign.model.rows import Candidate
+from airflow_provider_omnichat.campaign.model.rows import Candidate, Wait
 from tests.support.ledger_homes import Home
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.support.planned_campaigns import Listed, plan
@@ -36,6 +36,7 @@ from tests.support.sms_server import DELIVERED, DUPLICATE, SmsServer
 
 NUMBERS = [f"4179{2_000_000 + i}" for i in range(30)]
 HOUR = 3600.0
+OPENS_AT = datetime(2100, 1, 1, 8, tzinfo=UTC)
 
 
 def client_of(server: SmsServer) -> AsyncOmnichatClient:
@@ -49,13 +50,14 @@ def planned(
     client: AsyncOmnichatClient,
     ledger: Callable[[], Ledger],
     text: str = "Hi {name}, follow us: <link>",
+    rules: Rules = Rules(),  # noqa: B008 - frozen
     **given: Any,
 ) -> CampaignPlan:
     link = LinkTemplate("https://t.me/acme_bot?start={id}")
     known = {"repeat_seconds": client.account.repeat_seconds, "log_delay": client.account.log_delay}
     pace = Pace(concurrency=1, **{**known, **given})
     invites = InviteDefaults(MessageTemplate(text), link=link, account=server.url)
-    return plan(invite=invites, pace=pace, records=Records(ledger))
+    return plan(invite=invites, pace=pace, records=Records(ledger), rules=rules)
 
 
 def run(
@@ -169,6 +171,33 @@ def test_once_an_earlier_repeat_is_seen_to_be_recognised_what_was_repeated_is_so
         report = run(server, Listed(*numbers), ledger=home.ledger)
     assert report.tally.counts[Outcome.ACCEPTED] == 2
     assert server.sms == {NUMBERS[0]: 1, NUMBERS[1]: 1}
+    home.close()
+
+
+class Shut:
+    """A rule by which the window of the last number is shut."""
+
+    def check(self, candidate: Candidate, _: Mapping[str, Any]) -> Candidate:
+        return candidate._replace(wait=Wait(OPENS_AT, "later")) if candidate.invite.to == NUMBERS[-1] else candidate
+
+
+@pytest.mark.parametrize("before", [0, 12], ids=["alone", "after many that are decided"])
+@pytest.mark.parametrize(
+    ("on_unknown", "repeat_seconds", "waits"),
+    [("lookup", HOUR, True), ("lookup", None, False), ("resend", 0.001, True)],
+)
+def test_a_doubt_outside_the_send_window_waits_to_be_sent_again_or_is_looked_up(
+    on_unknown, repeat_seconds, waits, before, tmp_path
+):
+    home, numbers, last = Home("sql", tmp_path), NUMBERS[:before], NUMBERS[-1]
+    with SmsServer() as server:
+        run(server, Listed(*numbers), ledger=home.ledger)
+        ids = leave_in_doubt(home, server, [last], [last])
+        server.rows += [row(ids[last])]
+        options = {"on_unknown": on_unknown, "log_delay": 0.0, "repeat_seconds": repeat_seconds}
+        report = run(server, Listed(*numbers, last), ledger=home.ledger, rules=Rules(own=(Shut(),)), **options)
+    assert len(server.requests) == before
+    assert (report.tally.counts[Outcome.UNKNOWN], report.opens_at) == ((1, OPENS_AT) if waits else (0, None))
     home.close()
 
 

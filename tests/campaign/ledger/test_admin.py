@@ -210,7 +210,7 @@ class TestUndo:
         sent(target, table, "c", dict.fromkeys(NUMBERS[:2], Outcome.UNKNOWN))
         admin, audit = LedgerAdmin(target.database(), table), LedgerAudit(target.database(), table)
         admin.settle("c", {NUMBERS[0]: settlement(False), NUMBERS[1]: settlement(True)})
-        assert audit.standings(["c"])[OWNER].settled == {"not_sent": 1, "sent": 1}
+        assert audit.standings(["c"])["c"][OWNER].settled == {"not_sent": 1, "sent": 1}
         refused = admin.undo("c", NUMBERS[:3], "bob")
         admin.close()
         assert (NUMBERS[0] in refused, "only 'not sent'" in refused[NUMBERS[1]]) == (False, True)
@@ -218,7 +218,7 @@ class TestUndo:
         (doubt,) = audit.doubts("c")
         assert (doubt.recipient, doubt.error) == (NUMBERS[0], "no answer")
         assert doubt.since == "It was settled as not sent by ann, which bob has undone"
-        standing = audit.standings(["c", "another"])[OWNER]
+        standing = audit.standings(["c", "another"])["c"][OWNER]
         assert (standing.counts, standing.doubts, standing.settled) == (
             {"accepted": 1, "unknown": 1},
             {"read_timeout": 1},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -12,6 +13,8 @@ from airflow_provider_omnichat.api.identity import recipient_key
 from airflow_provider_omnichat.api.outcomes import Delivery, Outcome
 from airflow_provider_omnichat.api.reasons import ReasonCode
 from airflow_provider_omnichat.campaign.ledger.admin import LedgerAdmin
+from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
+from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger, FrequencyCap
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, Claim, Entry
 from airflow_provider_omnichat.campaign.ledger.place import LedgerPlace
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
@@ -114,6 +117,42 @@ def test_rows_are_filtered_and_searched(target: Target, table: str, campaign: st
         assert [row.number for row in paged(pages, search=key(at))] == [PEOPLE[at]], key(at)
     assert [row.key for row in paged(pages, search="%")] == ["100%"]
     assert [row.key for row in paged(pages, search=PEOPLE[5])] == ["c5"]
+
+
+def test_those_over_the_frequency_cap_are_suppressed_as_in_the_results(
+    target: Target, table: str, campaign: str
+) -> None:
+    claimed(target, table, campaign, OWNER, range(2))
+    later = f"{campaign}-later"
+    ledger = SqlLedger(target.database(), later, OWNER, table)
+    people = [Claim(recipient_key(later, PEOPLE[at]), PEOPLE[at], key(at)) for at in range(3)]
+    CappedLedger(ledger, FrequencyCap(1, timedelta(days=1))).claim(people, CERTAINLY_NOT_SENT)
+    ledger.record({people[2].recipient: Entry.now(Outcome.NOT_SENT, reason=why("down"))})
+    ledger.flush()
+    ledger.close()
+    pages = LedgerPlace(target.database(), later, OWNER, table)
+    assert "suppressed" in pages.lists
+    for order in ("list", "outcome"):
+        found = {at: [row.key for row in paged(pages, outcome=at, order=order)] for at in ("suppressed", "not_sent")}
+        assert found == {"suppressed": ["100%"], "not_sent": ["ÄPFEL"]}
+    rows = paged(pages, order="outcome")
+    assert [row.outcome for row in rows] == ["claimed", "not_sent", "suppressed"]
+    assert LedgerAudit(target.database(), table).reasons(later) == Counter(
+        (row.outcome, row.reason_code) for row in rows
+    )
+
+
+def test_an_open_claim_of_a_task_that_has_ended_is_in_doubt(
+    target: Target, table: str, campaign: str, both: None
+) -> None:
+    pages = LedgerPlace(target.database(), campaign, OWNER, table, has_ended=True)
+    doubts = paged(pages, outcome="unknown", size=3)
+    assert Counter((row.outcome, row.reason_code) for row in doubts) == {
+        ("unknown", "read_timeout"): 10,
+        ("unknown", "claim_never_ended"): 10,
+    }
+    assert {row.outcome for row in paged(pages)} == {"accepted", "rejected", "unknown"}
+    assert len(paged(pages, outcome="unknown", reason_code="claim_never_ended", size=3)) == 10
 
 
 @pytest.mark.parametrize("is_descending", [False, True])

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from airflow_provider_omnichat.campaign.ledger.audit import CLAIMED, LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import CERTAINLY_NOT_SENT, LedgerError
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.sql_table import SqlTable
@@ -50,14 +51,19 @@ class TestTable:
             with pytest.raises(LedgerError, match="names no file"):
                 sut.claim(claims_of(1), CERTAINLY_NOT_SENT)
 
-    def test_rows_that_come_as_dicts_are_read(self, postgresql_server: dict[str, Any], table: str) -> None:
-        extras = pytest.importorskip("psycopg2.extras")
-        target = Target("postgresql", "psycopg2", {**postgresql_server, "cursor_factory": extras.RealDictCursor})
+    @pytest.mark.parametrize("cursor", ["RealDictCursor", "NamedTupleCursor"])
+    def test_rows_that_come_as_dicts_are_read(self, postgresql_server: dict[str, Any], table: str, cursor: str) -> None:
+        factory = getattr(pytest.importorskip("psycopg2.extras"), cursor)
+        target = Target("postgresql", "psycopg2", {**postgresql_server, "cursor_factory": factory})
         sut = SqlLedger(target.database(), CAMPAIGN, "me", table)
         sut.claim(claims_of(2), CERTAINLY_NOT_SENT)
         assert len(sut.find(claims_of(2))) == 2
         assert sut.count_recent(["41790000000"], datetime.now(UTC) - timedelta(days=1)) == {"41790000000": 1}
         sut.close()
+        audit = LedgerAudit(target.database(), table)
+        assert [row.outcome for row in audit.rows(CAMPAIGN, order="outcome")] == [CLAIMED, CLAIMED]
+        assert audit.reasons(CAMPAIGN) == {(CLAIMED, None): 2}
+        assert audit.standings([CAMPAIGN])[CAMPAIGN]["me"].counts == {CLAIMED: 2}
 
     @pytest.mark.parametrize("dialect", DIALECTS)
     def test_the_documentation_shows_the_table_as_it_is_made(self, dialect: Dialect) -> None:

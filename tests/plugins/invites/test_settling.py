@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from airflow_provider_omnichat.campaign.ledger.audit import LedgerAudit
 from airflow_provider_omnichat.campaign.ledger.interface import Entry
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
+from airflow_provider_omnichat.campaign.model.place import NoPlace
 from airflow_provider_omnichat.hooks.databases import ledger_database
 from airflow_provider_omnichat.plugins.invites.access import reference_of
+from airflow_provider_omnichat.plugins.invites.doubts import doubts_of
 from airflow_provider_omnichat.plugins.invites.settling import NotSettledError, SettleBody, settle
 from tests.support.airflow_versions import HAS_STATE_STORE
 from tests.support.plugin_tasks import sending
@@ -80,6 +83,16 @@ def settled(
 
 def doubts(ledger: LedgerAudit) -> list[str]:
     return sorted(recipient_key(CAMPAIGN, row.recipient) for row in ledger.doubts(CAMPAIGN))
+
+
+def test_a_doubt_claimed_again_and_not_sent_keeps_the_time_of_its_first_claim(
+    ledger: LedgerAudit, tmp_path: Path
+) -> None:
+    with sqlite3.connect(tmp_path / "ledger.db") as database:
+        database.execute("UPDATE omnichat_invites SET first_at = '2026-11-30 08:00', ended_at = '2026-11-30 08:01'")
+    task, metadata, place = sending(campaign=CAMPAIGN, rendered={"ledger_conn_id": "ledger"}), Metadata(), NoPlace()
+    (doubt,) = doubts_of(metadata, task, place).rows  # type: ignore[arg-type]
+    assert f"{doubt.at:%H:%M}" == "08:00"
 
 
 def test_what_another_task_of_the_campaign_has_claimed_is_not_settled(ledger: LedgerAudit) -> None:

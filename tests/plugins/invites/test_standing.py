@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import Engine, select
 
 from airflow_provider_omnichat.api.outcomes import Outcome
+from airflow_provider_omnichat.campaign.ledger.frequency_cap import CappedLedger, FrequencyCap
 from airflow_provider_omnichat.campaign.ledger.interface import Entry
 from airflow_provider_omnichat.campaign.ledger.sql_ledger import SqlLedger
 from airflow_provider_omnichat.campaign.ledger.task_state_journal import StateStoreJournal
@@ -54,7 +55,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def left(session: Session, dag_id: str, kind: str, outcomes: list[Outcome], claims: int, **progress: Any) -> None:
     """Add a failed task, and what its ledger has."""
     rendered = {"ledger_conn_id": "ledger"} if kind == "table" else {"on_unknown": "hold"}
-    add_task(session, dag_id, campaign=CAMPAIGN, rendered=rendered, state="failed", reasons=[], **progress)
+    add_task(session, dag_id, campaign=CAMPAIGN, rendered=rendered, state="failed", **{"reasons": [], **progress})
     made: Any
     if kind == "table":
         made = SqlLedger(ledger_database("ledger"), CAMPAIGN, f"{dag_id}/run/invite")
@@ -98,6 +99,23 @@ def test_the_page_after_a_kill_has_what_the_ledger_knows(client: TestClient, ses
     told = client.get(address("task.json", dag_id)).json()
     assert told["counts"] == {"accepted": 2, "rejected": 1, "unknown": 3, "invalid": 1}
     assert "3 in doubt" in text_of(client.get(address("run", dag_id)).text)
+
+
+def test_after_a_kill_those_over_the_frequency_cap_count_once(client: TestClient, session: Session) -> None:
+    told = [{"outcome": "suppressed", "code": code, "count": 2} for code in ("frequency_cap", "opted_out")]
+    left(session, "capped", "table", [], 0, counts={"suppressed": 4}, rows=4, total=12, is_over=False, reasons=told)
+    for campaign, count in (("before", 3), (CAMPAIGN, 6)):
+        ledger, claims = SqlLedger(ledger_database("ledger"), campaign, "capped/run/invite"), claims_of(count, campaign)
+        taken = CappedLedger(ledger, FrequencyCap(1, timedelta(days=7))).claim(claims, ())
+        ended = [claim.recipient for claim in claims if claim.recipient not in taken][:2]
+        ledger.record(dict.fromkeys(ended, Entry.now(Outcome.ACCEPTED)))
+        ledger.flush()
+        ledger.close()
+    told = client.get(address("task.json", "capped")).json()
+    assert (told["counts"], told["rows"]) == ({"suppressed": 5, "accepted": 2, "unknown": 1}, 8)
+    said = text_of(client.get(f"{address('task', 'capped')}&outcome=suppressed").text)
+    assert "4 of 12 were not reached: Clear sends only these." in said
+    assert "The ledger has only those over the frequency cap." in said
 
 
 def test_the_campaigns_page_puts_a_killed_task_among_those_with_doubts(client: TestClient, session: Session) -> None:
@@ -222,3 +240,24 @@ def test_doubts_of_another_run_are_settled_there_and_the_tab_leads_there(client:
     told = client.get(address("task.json", "later")).json()
     assert told["counts"] == {"accepted": 4, "unknown": 1, "not_sent": 1, "duplicate": 1}
     assert told["rows"] == 7
+
+
+def test_a_doubt_of_another_campaign_in_the_same_ledger_is_not_one_of_this(
+    client: TestClient, session: Session
+) -> None:
+    reason = {"outcome": "unknown", "code": "in_doubt_since_earlier_run", "count": 1, "first": ["c0"]}
+    given: dict[str, Any] = {"rendered": {"ledger_conn_id": "ledger"}, "state": "failed", "rows": 1}
+    given["counts"] = {"unknown": 1}
+    add_task(session, "mixed", campaign=CAMPAIGN, reasons=[reason], **given)
+    add_task(session, "mixed", "other", campaign="other", reasons=[], **given)
+    ended = {"earlier/run/invite": (CAMPAIGN, Outcome.ACCEPTED), "mixed/run/other": ("other", Outcome.UNKNOWN)}
+    for owner, (campaign, outcome) in ended.items():
+        ledger, (claim,) = SqlLedger(ledger_database("ledger"), campaign, owner), claims_of(1, campaign)
+        ledger.claim([claim], ())
+        ledger.record({claim.recipient: Entry.now(outcome)})
+        ledger.flush()
+        ledger.close()
+    said = text_of(client.get(address("run", "mixed")).text)
+    assert ("1 in doubt in 1 of the tasks" in said, "1 duplicate" in said) == (True, True)
+    due = client.get("/campaigns.csv?days=90&show=due&q=mixed").text.splitlines()
+    assert ([CAMPAIGN in line for line in due[1:]], len(due)) == ([False], 2)
