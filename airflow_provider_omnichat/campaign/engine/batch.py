@@ -165,7 +165,7 @@ class Batch:
         claims = [Claim.of(row) for row in block if isinstance(row, Candidate)]
         decided = await self.writer.call(self.storage.decided, claims)
         known = [row for row in block if isinstance(row, Candidate) and row.recipient in decided]
-        left = [row for row in block if not (isinstance(row, Candidate) and row.recipient in decided)]
+        left = [row for row in block if not isinstance(row, Candidate) or row.recipient not in decided]
         self._queue(known, decided, is_sending=True)
         self.report.read += len(block) - len(left)
         rows.give_back(left)

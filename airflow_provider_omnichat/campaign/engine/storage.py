@@ -141,11 +141,8 @@ class Storage:
     ) -> Mapping[str, Entry]:
         """Record in the ledger what a try could write only into the rows before it was killed."""
         taken = self._uncapped.claim(claims, _UNDECIDED)  # a ledger records only what was claimed through it
-        ended = {
-            name: decided[name]._replace(at=found[name].at, message_id=found[name].message_id)
-            for name in (each.recipient for each in claims)
-            if name not in taken
-        }
+        names = [each.recipient for each in claims if each.recipient not in taken]
+        ended = {name: decided[name]._replace(at=found[name].at, message_id=found[name].message_id) for name in names}
         self._ledger.record(ended)
         self._ledger.flush()
         return ended
